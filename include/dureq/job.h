@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DUREQ_JOB_H
+#define DUREQ_JOB_H
+
+/* Jobs: their ids, states, what a producer says of one, and what a reader gets back. */
+
+#include <dureq/error.h>
+#include <dureq/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Limits. Names (task types, queues, tags, header names, node ids): [A-Za-z0-9_.:-], 1 to DUREQ_NAME_MAX
+   bytes. Keys (unique, request): any bytes, 1 to DUREQ_KEY_MAX. Prefix: [A-Za-z0-9_.-]{1,64}. */
+#define DUREQ_NAME_MAX            128
+#define DUREQ_KEY_MAX             256
+#define DUREQ_PREFIX_MAX          64
+#define DUREQ_HEADERS_MAX         64
+#define DUREQ_HEADER_VALUE_MAX    4096
+#define DUREQ_TAGS_MAX            32
+#define DUREQ_PAYLOAD_DEFAULT_MAX (1024 * 1024)
+#define DUREQ_PAYLOAD_LIMIT_MAX   (64 * 1024 * 1024) /* what max_payload_bytes can be raised to */
+#define DUREQ_RESULT_MAX          (1024 * 1024)
+#define DUREQ_CONTENT_TYPE_MAX    128
+
+/* A job's id: 20 characters of base32hex ("0-9a-v"), NUL-ended. Ids sort by creation. */
+#define DUREQ_JOB_ID_LEN 20
+typedef struct dureq_job_id {
+    char text[DUREQ_JOB_ID_LEN + 4];
+} dureq_job_id;
+
+/* X(number, NAME, text) */
+#define DUREQ_JOB_STATE_MAP(X)   \
+    X(0, PENDING, "pending")     \
+    X(1, SCHEDULED, "scheduled") \
+    X(2, RUNNING, "running")     \
+    X(3, RETRYING, "retrying")   \
+    X(4, PAUSED, "paused")       \
+    X(5, COMPLETED, "completed") \
+    X(6, DEAD, "dead")           \
+    X(7, CANCELLED, "cancelled")
+
+typedef enum dureq_job_state {
+#define X(num, name, text) DUREQ_JOB_##name = num,
+    DUREQ_JOB_STATE_MAP(X)
+#undef X
+} dureq_job_state;
+
+DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state); /* never NULL */
+/* "failed", the ancestor's word, is read as dead. DUREQ_EINVAL for an unknown word. */
+DUREQ_API int dureq_job_state_parse(dureq_str text, dureq_job_state *ret);
+
+/* How an attempt ended. X(number, NAME, text) */
+#define DUREQ_OUTCOME_MAP(X)              \
+    X(0, DONE, "done")                    \
+    X(1, RETRY, "retry")                  \
+    X(2, FAIL, "fail")                    \
+    X(3, RATE_LIMITED, "rate_limited")    \
+    X(4, SKIP, "skip")                    \
+    X(5, PAUSE, "pause")                  \
+    X(6, REPEAT, "repeat")                \
+    X(7, TIMED_OUT, "timed_out")          \
+    X(8, CANCELLED, "cancelled")          \
+    X(9, CRASHED, "crashed")
+
+typedef enum dureq_outcome {
+#define X(num, name, text) DUREQ_OUTCOME_##name = num,
+    DUREQ_OUTCOME_MAP(X)
+#undef X
+} dureq_outcome;
+
+DUREQ_API const char *dureq_outcome_to_str(dureq_outcome outcome);
+DUREQ_API int dureq_outcome_parse(dureq_str text, dureq_outcome *ret);
+
+/* Delay before attempt n+1 after n failures: initial * factor^(n-1), at most max_delay, then spread
+   evenly over +-jitter. Zero in a field means its default, so zeroed memory is the default policy. */
+typedef struct dureq_retry_policy {
+    size_t struct_size;
+    int32_t max_attempts;        /* 0 = 3; counts the first run */
+    int64_t initial_delay_ms;    /* 0 = 5 s; -1 = none */
+    int64_t max_delay_ms;        /* 0 = 5 min; -1 = no cap */
+    double multiplier;           /* 0 = 2.0; at least 1 */
+    double jitter;               /* 0 = 0.1; -1 = none; at most 1 */
+    const char *const *non_retryable_errors; /* substrings of an error text that make it final */
+    size_t n_non_retryable_errors;           /* at most 16 */
+    int32_t pause_after_err_count; /* 0 = never; pause the job after so many errors in a row */
+    int64_t pause_retry_delay_ms;  /* 0 = until resumed by hand */
+} dureq_retry_policy;
+
+static inline dureq_retry_policy dureq_retry_policy_init(void)
+{
+    dureq_retry_policy p;
+    memset(&p, 0, sizeof p);
+    p.struct_size = sizeof p;
+    return p;
+}
+
+typedef struct dureq_header {
+    const char *name;
+    dureq_str value; /* any bytes, at most DUREQ_HEADER_VALUE_MAX */
+} dureq_header;
+
+/* What a producer says of one job. Zeroed but for struct_size is a valid set of options. All that is pointed to
+   is borrowed until the call returns. */
+typedef struct dureq_job_options {
+    size_t struct_size;
+    const char *queue;      /* NULL: chosen by priority */
+    int32_t priority;       /* 1 to 10, 10 first; 0 = 5. Ignored when queue is given */
+    int64_t delay_ms;       /* start no sooner than this from now; 0 = at once. Negative: DUREQ_EINVAL */
+    int64_t run_at_ms;      /* start no sooner than this Unix time (by the server's clock); 0 = at once */
+    dureq_str unique_key;   /* empty: none. Refused with DUREQ_EDUPLICATE while a living job holds it */
+    int64_t unique_for_ms;  /* 0 = until the job ends; else held for this time whatever happens to the job */
+    dureq_str request_id;   /* empty: none. The same id again within its window answers with the same job */
+    int64_t request_window_ms; /* 0 = 1 h */
+    const dureq_header *headers;
+    size_t n_headers;
+    const char *const *tags;
+    size_t n_tags;
+    const dureq_retry_policy *retry_policy; /* NULL: the handler's, else the queue's, else the default */
+    int64_t timeout_ms;                   /* of one attempt; 0 = the handler's, else none */
+    int64_t schedule_to_start_timeout_ms; /* a job that waited longer is dead; 0 = none */
+    int64_t heartbeat_timeout_ms;         /* the handler must give a sign of life so often; 0 = none */
+    int32_t dlq_after;                    /* lowers max_attempts; 0 = not */
+    int64_t retention_ms;                 /* how long it is kept when completed or cancelled; 0 = the queue's default, -1 = not at all */
+    const char *content_type;             /* NULL: "application/json" when the payload is JSON, else "application/octet-stream" */
+} dureq_job_options;
+
+static inline dureq_job_options dureq_job_options_init(void)
+{
+    dureq_job_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+
+typedef struct dureq_job_spec {
+    const char *task_type;
+    dureq_str payload;
+    const dureq_job_options *options; /* NULL: all defaults */
+} dureq_job_spec;
+
+/* One attempt of a job, oldest first. Texts are views valid as long as the job they came with. */
+typedef struct dureq_attempt {
+    int32_t attempt; /* counts from 1, every start has its own: run id is "<job id>.<attempt>" */
+    dureq_outcome outcome;
+    int64_t started_at_ms, finished_at_ms;
+    dureq_str node_id;
+    int32_t code;     /* the code the handler gave, or DUREQ_E...; 0 = none */
+    dureq_str error;  /* message */
+    dureq_str detail; /* such as a backtrace, at most 8 KiB */
+} dureq_attempt;
+
+/* A job as read back. Owned by the list or result it came in; all views point into that. Absent texts are
+   empty views, absent times 0. */
+typedef struct dureq_job {
+    dureq_job_id id;
+    dureq_job_state state;
+    dureq_str task_type, queue, version;
+    dureq_str payload, content_type;
+    bool payload_omitted; /* too large for a list: get the job by itself */
+    int32_t priority;     /* as given; 0 when none was */
+    int32_t attempt;      /* finished attempts that count */
+    int32_t max_attempts;
+    int32_t runs;         /* starts so far */
+    int32_t crashes;
+    int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms,
+        resume_at_ms;
+    int64_t timeout_ms, schedule_to_start_timeout_ms, heartbeat_timeout_ms, retention_ms;
+    int32_t dlq_after;
+    dureq_str unique_key, request_id;
+    const dureq_header *headers; /* names are NUL-ended */
+    size_t n_headers;
+    const dureq_str *tags;
+    size_t n_tags;
+    const dureq_retry_policy *retry_policy; /* NULL: none given with the job */
+    const dureq_attempt *attempts;
+    size_t n_attempts;
+    dureq_str result, result_content_type;
+    dureq_str last_error;
+    dureq_str node_id;      /* where it runs or ran last */
+    dureq_str progress;     /* JSON */
+    dureq_str waiting_for;  /* why a parked job does not start */
+    dureq_str reason;       /* why it is dead, cancelled, skipped or paused */
+    bool skipped;
+} dureq_job;
+
+typedef struct dureq_job_list {
+    dureq_job *items;
+    size_t n;
+    dureq_str next_cursor; /* empty: nothing more */
+    int64_t total;         /* -1: not counted */
+    bool total_exact;
+    int64_t scanned;       /* rows looked at */
+    void *owner;           /* private */
+} dureq_job_list;
+
+DUREQ_API void dureq_job_list_destroy(dureq_job_list *list); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
