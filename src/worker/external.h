@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Handlers that need no thread: child processes, network calls. All calls are made on the node's loop thread.
+
+   Life of one run: start(task) -> ... -> dq_task_finish(task, rc), exactly once, from within start or later. When the job is
+   cancelled, times out or is lost, stop(task, why) is called once; after the handler's grace kill(task) is called once if the
+   task is not finished by then; the handler still finishes it (what it returns then no longer counts, except that a time-out is
+   recorded as such by the worker). */
+
+#include <dureq/node.h>
+
+#include "io/loop.h"
+
+typedef enum dq_stop_reason {
+    DQ_STOP_CANCELLED = 1,
+    DQ_STOP_TIMED_OUT = 2,
+    DQ_STOP_LOST = 3,     /* this node lost the job: another one will run it */
+    DQ_STOP_SHUTDOWN = 4, /* the node stops; the job is given back */
+} dq_stop_reason;
+
+typedef struct dq_external_ops {
+    int (*start)(dureq_task *task, void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_task_fail... to say more) */
+    void (*stop)(dureq_task *task, dq_stop_reason why, void *userdata);
+    void (*kill)(dureq_task *task, void *userdata);
+} dq_external_ops;
+
+/* rc as a handler function returns it: 0 done, or what dureq_task_fail, _retry, _skip ... returned. The task is gone afterwards. */
+void dq_task_finish(dureq_task *task, int rc);
+
+/* A place for the handler's own state of this run. */
+void dq_task_set_state(dureq_task *task, void *state);
+void *dq_task_get_state(dureq_task *task);
+/* Log bytes kept with the run (whole lines not required); the last 64 KiB stay. */
+void dq_task_log_bytes(dureq_task *task, dureq_str bytes);
+/* Milliseconds given between stop and kill. */
+int64_t dq_task_grace_ms(const dureq_task *task);
