@@ -1,0 +1,55 @@
+#!lua
+-- The second half of a producer's plain call: in one MULTI behind the XADDs of jobs that run now and hold no keys. Checks that the
+-- call is new and that lanes and queues are as the producer knew them; else takes the entries out again before anyone saw them.
+-- keys: {p:0}:sh {p:0}:p:PRODUCER {p:0}:ev
+-- argv: call_no token (lane n_added)...
+-- returns: packed answer, kept for repeats: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2;
+--   '' when token is out of date (nothing was added: use enqueue)
+--#include "base.lua"
+--#include "stats.lua"
+--#include "wake.lua"
+local call_no = tonumber(ARGV[1])
+local slot = call_no % 64
+local seen = call('HMGET', KEYS[2], 'n', slot)
+local stale = call('HGET', sh, 'v') ~= ARGV[2]
+local repeated = seen[1] and call_no <= tonumber(seen[1])
+
+if stale or repeated then
+  for i = 3, #ARGV, 2 do
+    local entries = call('XREVRANGE', K .. 'l:' .. ARGV[i], '+', '-', 'COUNT', ARGV[i + 1])
+    for e = 1, #entries do
+      call('XDEL', K .. 'l:' .. ARGV[i], entries[e][1])
+    end
+  end
+  if not repeated then
+    return ''
+  end
+  if seen[2] and unpk('>I6', seen[2], 2) == call_no then
+    return seen[2]
+  end
+  return redis.error_reply('DQUNKNOWN this call is too old to know what became of it')
+end
+
+local runs = {}
+for i = 3, #ARGV, 2 do
+  local lane, left, upto = ARGV[i], tonumber(ARGV[i + 1]), '+'
+  while left > 0 do
+    local last = call('XREVRANGE', K .. 'l:' .. lane, upto, '-', 'COUNT', 1)[1][1]
+    local ms, seq = string.match(last, '(%d+)-(%d+)')
+    local n = math.min(left, seq + 1)
+    if n < left then
+      upto = '(' .. ms .. '-0'
+    end
+    left = left - n
+    runs[#runs + 1] = pack('>I3I6I4I2', tonumber(lane), tonumber(ms), seq - n + 1, n)
+  end
+  count(lane .. ':e', ARGV[i + 1])
+end
+local answer = 'S' .. pack('>I6', call_no) .. table.concat(runs)
+call('HSET', KEYS[2], 'n', call_no, slot, answer)
+call('PEXPIRE', KEYS[2], 3600000)
+event('E' .. pack('>I6', now) .. string.sub(answer, 8))
+for i = 3, #ARGV, 2 do
+  wake(ARGV[i], ARGV[i + 1])
+end
+return answer

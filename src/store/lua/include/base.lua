@@ -1,0 +1,5 @@
+local sh = KEYS[1]
+local K = string.sub(sh, 1, -3)
+local call, pack, unpk = redis.call, struct.pack, struct.unpack
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,0 +1,71 @@
+#!lua flags=allow-oom
+-- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for ticker.
+-- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
+-- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) n_starts n x (id started_ms charged) n_progress n x (id json) n_lanes lane...
+-- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
+--   { ids cancelled under this session }, { lanes of those given that hold jobs } }, or DQFENCED
+--#include "base.lua"
+--#include "clock.lua"
+--#include "session.lua"
+--#include "stats.lua"
+local session, lease = ARGV[1], tonumber(ARGV[2])
+local s = call('HMGET', KEYS[2], 'st', 'node')
+local err = fenced(s[1])
+if err then
+  return err
+end
+call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3])
+call('ZADD', KEYS[3], served(lease) + lease, session)
+
+local epoch = 0
+if ARGV[4] == '1' then
+  local t = call('HMGET', sh, 'tk', 'te', 'tu')
+  epoch = tonumber(t[2] or 0)
+  if t[1] ~= session then
+    if t[1] and tonumber(t[3]) > now and tonumber(t[3]) <= now + 2 * lease and call('ZSCORE', KEYS[3], t[1]) then
+      epoch = 0
+    else
+      epoch = epoch + 1
+      call('HSET', sh, 'tk', session, 'te', epoch)
+    end
+  end
+  if epoch > 0 then
+    call('HSET', sh, 'tu', now + lease)
+  end
+end
+
+local p = 6
+local n = tonumber(ARGV[5])
+if n > 0 then
+  local log = {}
+  for i = 1, n do
+    call('HSET', K .. 'run:' .. session, ARGV[p], pack('>I6B', tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2])))
+    log[i] = ARGV[p]
+    p = p + 3
+  end
+  event('S' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log))
+end
+n = tonumber(ARGV[p])
+p = p + 1
+if n > 0 then
+  call('HSET', K .. 'pg', unpack(ARGV, p, p + 2 * n - 1))
+  event('P' .. pack('>I6I2', now, n) .. ARGV[p])
+  p = p + 2 * n
+end
+n = tonumber(ARGV[p])
+local busy = {}
+for i = p + 1, p + n do
+  if call('XLEN', K .. 'l:' .. ARGV[i]) > 0 or call('XLEN', K .. 'f:' .. ARGV[i]) > 0 then
+    busy[#busy + 1] = tonumber(ARGV[i])
+  end
+end
+local cancelled = call('SMEMBERS', K .. 'cx:' .. session)
+if #cancelled > 0 then
+  call('DEL', K .. 'cx:' .. session)
+end
+local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+local q = call('HGET', sh, 'qv')
+return {
+  now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(q or 0),
+  call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One dureq deployment as a program sees it: its connections, shards, scripts, queues.
+
+   On a single server all shards are on one server; everything above speaks in shards all the same. Loop thread only, but for what says
+   "any thread". After each connect the store checks the server (version at least 7.0, maxmemory-policy), reads or creates
+   <prefix>:meta, has every shard initialised (script shard_init) and the queues read; only then is it up. A failed check that
+   waiting cannot mend (too old, policy, schema, wrong type of a key, wrong password, no permission) goes to on_refused; the
+   store stays down and tries again at the slow back-off. */
+
+#include "io/loop.h"
+#include "model/queue.h"
+#include "redis/conn.h"
+#include "store/keys.h"
+#include "store/script.h"
+#include "store/scripts.h"
+
+#define DQ_SCHEMA_VERSION   1
+#define DQ_SCRIPTS_VERSION  1
+#define DQ_ENVELOPE_VERSION 1
+
+typedef struct dq_store dq_store;
+
+typedef struct dq_store_callbacks {
+    void (*on_up)(dq_store *s, bool same_server, void *userdata);
+    void (*on_down)(dq_store *s, const dureq_error *why, void *userdata);
+    void (*on_refused)(dq_store *s, const dureq_error *why, void *userdata);
+    /* A Pub/Sub message on a channel "{prefix:shard}:<name>": name as in docs/redis-keys.md ("ctl", "w:12", "d:..."). */
+    void (*on_message)(dq_store *s, unsigned shard, dureq_str name, dureq_str text, void *userdata);
+    void (*on_queues)(dq_store *s, void *userdata); /* the queue set changed */
+    void *userdata;
+} dq_store_callbacks;
+
+typedef struct dq_store_options {
+    const char *redis_url;
+    const char *prefix;        /* NULL = "dureq" */
+    unsigned shards;           /* of a new prefix; 0 = 1 */
+    bool allow_eviction;
+    const char *client_name;
+    int64_t history_max_bytes; /* 0: leave as it is or default; -1 none */
+    const dq_log *log;
+} dq_store_options;
+
+int dq_store_create(dq_loop *loop, const dq_store_options *opts, const dq_store_callbacks *cb, dq_store **ret, dureq_error *err);
+void dq_store_destroy(dq_store *s);
+bool dq_store_is_up(const dq_store *s);
+void dq_store_last_error(const dq_store *s, dureq_error *ret);
+dq_loop *dq_store_loop(const dq_store *s);
+const dq_log *dq_store_log(const dq_store *s);
+/* Any thread, once it was up: immutable from then on. */
+const dq_keys *dq_store_keys(const dq_store *s);
+const dq_queue_set *dq_store_queues(const dq_store *s); /* loop thread; valid until on_queues */
+void dq_store_refresh_queues(dq_store *s);              /* on_queues follows when they differ */
+/* The server's clock, from the last reply that told it. */
+int64_t dq_store_now_ms(const dq_store *s);
+void dq_store_saw_time(dq_store *s, int64_t server_now_ms);
+
+/* ---- sending ---- */
+
+/* The store's own connection serves everything but the workers' cycle, which watches keys and needs a connection to itself. */
+typedef enum dq_store_conn {
+    DQ_CONN_MAIN,
+    DQ_CONN_CYCLE, /* opened at the first use by dq_store_open_cycle */
+} dq_store_conn;
+int dq_store_open_cycle(dq_store *s, dureq_error *err);
+dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which);
+int dq_store_subscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix); /* SSUBSCRIBE; again after each reconnect */
+int dq_store_unsubscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix);
+
+/* Script calls are bytes first (any thread can build them, given the keys), sent later from the loop. dq_call_begin writes
+   EVALSHA sha n_keys; the caller then appends n_keys keys with dq_keys_arg and n_args arguments with dq_resp_arg. */
+void dq_call_begin(dq_buf *out, int script /* DQ_SCRIPT_... */, size_t n_keys, size_t n_args);
+/* The same as EVAL with the script's text: for use inside MULTI, where NOSCRIPT would come too late to do anything about. */
+void dq_call_begin_text(dq_buf *out, int script, size_t n_keys, size_t n_args);
+
+typedef void (*dq_store_fn)(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
+#define DQ_SEND_WAIT (1u << 0) /* while the store is down: keep it and send it when up, first come first served */
+/* Sends one script call made with dq_call_begin. On NOSCRIPT the scripts are loaded and the same bytes sent once more. A call that was in
+   flight when the connection was lost is answered DUREQ_EUNAVAILABLE, and is NOT repeated here: only its owner knows whether
+   repeating is safe. Returns 0 (fn will be called once) or negative (fn will not be called). */
+int dq_store_send(dq_store *s, unsigned shard, unsigned flags, dureq_str call, dq_store_fn fn, void *userdata);
