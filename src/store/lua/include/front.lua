@@ -12,10 +12,3 @@ end
 local function moved_at(m, ready_ms, due_ms)
   return string.sub(m, 1, 22) .. pack('>I6I6', ready_ms, due_ms) .. string.sub(m, 35)
 end
-local function record(m, j)
-  return pack('>I4', #m) .. m .. j
-end
-local function record_split(rec)
-  local n = unpk('>I4', rec)
-  return string.sub(rec, 5, 4 + n), string.sub(rec, 5 + n)
-end

@@ -6,15 +6,3 @@ local function varint(v)
   end
   return out .. string.char(v)
 end
-local function varint_read(s, at)
-  local v, scale = 0, 1
-  while true do
-    local b = string.byte(s, at)
-    at = at + 1
-    if b < 128 then
-      return v + b * scale, at
-    end
-    v = v + (b - 128) * scale
-    scale = scale * 128
-  end
-end

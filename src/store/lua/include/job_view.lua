@@ -1,0 +1,39 @@
+-- What readers get of one job.
+local lane_names = {}
+local function lane_name(lane)
+  if not lane_names[lane] then
+    lane_names[lane] = call('LINDEX', K .. 'lane', lane - 1) or ''
+  end
+  return lane_names[lane]
+end
+local function view_of(id, place, m, j, session, with_blob)
+  local _, _, lane = id_unpack(id)
+  local state, due, started = 0, 0, 0
+  local progress = ''
+  if place == 'due' then
+    due = call('ZSCORE', K .. 'due', id)
+    state = unpk('>I2', m, 17) > 0 and 3 or 1
+  elseif place == 'paused' then
+    due = call('ZSCORE', K .. 'paused', id)
+    due = due == 'inf' and '-1' or due
+    state = 4
+  elseif place == 'dead' then
+    state = 6
+  elseif place == 'history' then
+    state = -1
+  elseif session then
+    state = 2
+    local run = call('HGET', K .. 'run:' .. session, id)
+    started = run and unpk('>I6', run) or 0
+    progress = call('HGET', K .. 'pg', id) or ''
+  end
+  local blob = with_blob and call('GET', K .. 'b:' .. id) or ''
+  return { id, state, lane_name(lane), m or '', j, blob, tostring(due), session or '', started, progress }
+end
+local function job_view(id, with_blob)
+  local place, m, j, _, _, session = locate(id)
+  if place then
+    return view_of(id, place, m, j, session, with_blob)
+  end
+  return false
+end

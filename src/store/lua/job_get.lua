@@ -1,0 +1,17 @@
+#!lua flags=no-writes
+-- Jobs by id, wherever they are.
+-- keys: {p:0}:sh
+-- argv: id...
+-- returns: for each nil, or { id, state (-1: the row says),  lane name, m, j or row, blob or nil, due or resume ms, session, started ms, progress or nil }; state as in
+--   dureq_job_state
+--#include "base.lua"
+--#include "ids.lua"
+--#include "history_read.lua"
+--#include "records.lua"
+--#include "locate.lua"
+--#include "job_view.lua"
+local out = {}
+for i = 1, #ARGV do
+  out[i] = job_view(ARGV[i], true)
+end
+return out

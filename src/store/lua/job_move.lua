@@ -1,0 +1,61 @@
+#!lua
+-- Run now, reschedule, pause or resume a job that does not run.
+-- keys: {p:0}:sh
+-- argv: actor verb('run' 'reschedule' 'pause' 'resume') at_ms shard id...
+-- returns: for each 0, -3 (no such job) or -4 (running, ended, or not paused for resume)
+--#include "base.lua"
+--#include "ids.lua"
+--#include "history_read.lua"
+--#include "records.lua"
+--#include "locate.lua"
+--#include "take.lua"
+--#include "front.lua"
+--#include "wake.lua"
+--#include "stats.lua"
+--#include "audit.lua"
+local actor, verb, at = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local out, done = {}, {}
+for i = 5, #ARGV do
+  local id = ARGV[i]
+  local place, m, j, key, entry, session = locate(id)
+  local movable = place and place ~= 'dead' and place ~= 'history' and not session
+  if movable and verb == 'resume' then
+    movable = place == 'paused'
+  elseif movable then
+    movable = place ~= 'paused'
+  end
+  if not place then
+    out[i - 4] = -3
+  elseif not movable then
+    out[i - 4] = -4
+  else
+    local _, _, lane = id_unpack(id)
+    take(id, place, key, entry)
+    m = m or moved_fresh(id, now)
+    if verb == 'run' or verb == 'resume' then
+      if verb == 'resume' then
+        m = string.sub(m, 1, 20) .. '\0\0' .. string.sub(m, 23)
+      end
+      front_add(lane, moved_at(m, now, 0), j)
+      wake(lane, 1)
+    elseif verb == 'pause' then
+      call('ZADD', K .. 'paused', '+inf', id)
+      call('HSET', K .. 'paused:h', id, record(m, j))
+    else
+      local head = call('ZRANGE', K .. 'due', 0, 0, 'WITHSCORES')
+      call('ZADD', K .. 'due', at, id)
+      call('HSET', K .. 'due:h', id, record(moved_at(m, at, at), j))
+      local ticker = call('HGET', sh, 'tk')
+      if ticker and (not head[2] or at < tonumber(head[2])) then
+        call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. ARGV[3])
+      end
+    end
+    audit(actor, 'job.' .. verb, id, ARGV[3])
+    done[#done + 1] = id
+    out[i - 4] = 0
+  end
+end
+if #done > 0 then
+  event('M' .. pack('>I6B', now, string.byte(verb, 3)) .. table.concat(done))
+end
+return out

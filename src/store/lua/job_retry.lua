@@ -1,0 +1,70 @@
+#!lua
+-- Start ended jobs anew, attempts from 0: dead and cancelled ones, completed ones when forced.
+-- keys: {p:0}:sh
+-- argv: actor force('1' or '') id...
+-- returns: for each 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another job)
+--#include "base.lua"
+--#include "ids.lua"
+--#include "envelope.lua"
+--#include "history_read.lua"
+--#include "records.lua"
+--#include "locate.lua"
+--#include "rows.lua"
+--#include "front.lua"
+--#include "wake.lua"
+--#include "stats.lua"
+--#include "audit.lua"
+local actor, force = ARGV[1], ARGV[2] == '1'
+local out, done = {}, {}
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local place, _, row, hkey, bucket = locate(id)
+  if not place then
+    out[i - 2] = -3
+  elseif place ~= 'dead' and place ~= 'history' then
+    out[i - 2] = -4
+  else
+    local state, m, j = row_split(row)
+    local e = envelope_read(j)
+    local holder = e.ukey and not e.ukey_home and call('GET', K .. 'u:' .. e.ukey)
+    if state == 5 and not force then
+      out[i - 2] = -4
+    elseif holder and holder ~= id then
+      out[i - 2] = -5
+    else
+      if place == 'dead' then
+        call('ZREM', K .. 'dead', id)
+        call('HDEL', K .. 'dead:h', id)
+      else
+        call('HDEL', hkey, id)
+        call('HINCRBY', K .. 'hz', bucket, -#row - 110)
+        if state == 7 then
+          call('HINCRBY', K .. 'hn', bucket, -1)
+        end
+      end
+      if e.ukey and not e.ukey_home then
+        if e.ukey_ms == 0 then
+          call('SET', K .. 'u:' .. e.ukey, id)
+        else
+          call('SET', K .. 'u:' .. e.ukey, id, 'PX', e.ukey_ms)
+        end
+      end
+      local _, _, lane = id_unpack(id)
+      if m == '' then
+        m = moved_fresh(id, now)
+      end
+      -- attempts, crashes and errors in a row from 0; the number of runs goes on, so run ids stay unique
+      m = string.sub(m, 1, 14) .. pack('>I2', 0) .. string.sub(m, 17, 18) .. '\0' .. '\0' .. pack('>I2I6I6', 0, now, 0)
+        .. string.sub(m, 35)
+      front_add(lane, m, j)
+      wake(lane, 1)
+      audit(actor, 'job.retry', id)
+      done[#done + 1] = id
+      out[i - 2] = 0
+    end
+  end
+end
+if #done > 0 then
+  event('R' .. pack('>I6', now) .. table.concat(done))
+end
+return out

@@ -1,0 +1,43 @@
+#!lua
+-- Change the envelope (its payload) of a job that neither runs nor has ended. The job's place and turn stay when it waits in a set; one
+-- that waits in a lane goes to the lane's front.
+-- keys: {p:0}:sh
+-- argv: actor id old_j new_j blob('' none)
+-- returns: 0, -3 (no such job), -4 (running or ended), -7 (the envelope changed meanwhile: read again)
+--#include "base.lua"
+--#include "ids.lua"
+--#include "history_read.lua"
+--#include "records.lua"
+--#include "locate.lua"
+--#include "take.lua"
+--#include "front.lua"
+--#include "wake.lua"
+--#include "stats.lua"
+--#include "audit.lua"
+local id, old_j, new_j = ARGV[2], ARGV[3], ARGV[4]
+local place, m, j, key, entry, session = locate(id)
+if not place then
+  return -3
+end
+if place == 'dead' or place == 'history' or session then
+  return -4
+end
+if j ~= old_j then
+  return -7
+end
+if place == 'due' or place == 'paused' then
+  call('HSET', K .. place .. ':h', id, record(m, new_j))
+else
+  local _, _, lane = id_unpack(id)
+  take(id, place, key, entry)
+  front_add(lane, m or moved_fresh(id, unpk('>I6', id)), new_j)
+  wake(lane, 1)
+end
+if ARGV[5] ~= '' then
+  call('SET', K .. 'b:' .. id, ARGV[5])
+else
+  call('UNLINK', K .. 'b:' .. id)
+end
+audit(ARGV[1], 'job.update', id)
+event('U' .. pack('>I6', now) .. id)
+return 0
