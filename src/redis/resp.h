@@ -25,7 +25,7 @@ typedef struct dq_resp_node {
     uint8_t type;
     uint32_t n;     /* children of an aggregate */
     uint32_t end;   /* index of the node behind this value */
-    uint32_t off;   /* STRING, ERROR, BIGNUM, DOUBLE: bytes at buffer + off (relative to the reply's first byte) */
+    uint32_t off;   /* STRING, ERROR, BIGNUM, DOUBLE: bytes at buffer + off (relative to the reply's first byte); aggregates: own index */
     uint32_t len;
     int64_t i;      /* INTEGER */
 } dq_resp_node;

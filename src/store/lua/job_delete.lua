@@ -9,7 +9,7 @@
 --#include "history_read.lua"
 --#include "records.lua"
 --#include "locate.lua"
---#include "rows.lua"
+--#include "row_read.lua"
 --#include "stats.lua"
 --#include "audit.lua"
 local out = {}

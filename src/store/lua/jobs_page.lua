@@ -1,0 +1,158 @@
+#!lua flags=no-writes
+-- One page of a structure, by cursor: bounded by `limit` rows looked at.
+-- keys: {p:0}:sh
+-- argv: structure cursor limit order('new'|'old') bytes_max shard
+--   structure: 'q:<lane>' 'r:<lane>' (waiting, running in l:), 'Q:<lane>' 'R:<lane>' (the same in f:), 'due' 'paused' 'dead' 'history'
+-- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it; a job over payload_max comes with its j cut to 'j' of
+--   payload_max bytes and a trailing element 1
+--#include "base.lua"
+--#include "ids.lua"
+--#include "records.lua"
+--#include "envelope.lua"
+--#include "row_read.lua"
+--#include "history_read.lua"
+--#include "locate.lua"
+--#include "job_view.lua"
+local what, cursor, limit, newest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'new'
+local out = { '', 0 }
+local looked = 0
+local function put(v)
+  out[#out + 1] = v
+end
+
+local kind = string.sub(what, 1, 2)
+if kind == 'q:' or kind == 'r:' or kind == 'Q:' or kind == 'R:' then
+  local lane = tonumber(string.sub(what, 3))
+  local front = kind == 'Q:' or kind == 'R:'
+  local running = kind == 'r:' or kind == 'R:'
+  local key = K .. (front and 'f:' or 'l:') .. lane
+  local groups = call('EXISTS', key) == 1 and call('XINFO', 'GROUPS', key) or {}
+  local last = '0-0'
+  if groups[1] then
+    local g = groups[1]
+    for i = 1, #g, 2 do
+      if g[i] == 'last-delivered-id' then
+        last = g[i + 1]
+      end
+    end
+  end
+  -- Delivered entries are those up to `last`; the ones still there run.
+  local low, high = running and '-' or '(' .. last, running and last or '+'
+  if cursor ~= '' then
+    if newest then
+      high = '(' .. cursor
+    else
+      low = '(' .. cursor
+    end
+  end
+  local entries
+  if newest then
+    entries = call('XREVRANGE', key, high, low, 'COUNT', limit)
+  else
+    entries = call('XRANGE', key, low, high, 'COUNT', limit)
+  end
+  local owners = {}
+  if running and #entries > 0 then
+    local a, b = entries[1][1], entries[#entries][1]
+    if newest then
+      a, b = b, a
+    end
+    for _, p in ipairs(call('XPENDING', key, 'g', a, b, limit)) do
+      owners[p[1]] = p[2]
+    end
+  end
+  for _, e in ipairs(entries) do
+    looked = looked + 1
+    local m, j = fields_of(e[2])
+    local ms, seq = string.match(e[1], '(%d+)-(%d+)')
+    local id = m and string.sub(m, 2, 14) or id_pack(tonumber(ms), tonumber(seq), lane, tonumber(ARGV[6]))
+    put(view_of(id, front and 'front' or 'lane', m, j, running and (owners[e[1]] or '0') or nil))
+  end
+  if looked == limit then
+    out[1] = entries[#entries][1]
+  end
+elseif what == 'due' or what == 'paused' or what == 'dead' then
+  local at = tonumber(cursor ~= '' and cursor or 0)
+  local ids = call(newest and 'ZREVRANGE' or 'ZRANGE', K .. what, at, at + limit - 1)
+  looked = #ids
+  if looked > 0 then
+    local recs = call('HMGET', K .. what .. ':h', unpack(ids))
+    for i, id in ipairs(ids) do
+      if recs[i] then
+        if what == 'dead' then
+          put(view_of(id, 'dead', nil, recs[i]))
+        else
+          local m, j = record_split(recs[i])
+          put(view_of(id, what, m, j))
+        end
+      end
+    end
+  end
+  if looked == limit then
+    out[1] = tostring(at + looked)
+  end
+else
+  -- Buckets by number (they are opened in order of time), in each the order list; cursor: bucket:element:offset. An element holds many ids.
+  local buckets = {}
+  for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do
+    local no, width = string.match(b, '^(%d+):%d+:(%d+)$')
+    buckets[#buckets + 1] = { tonumber(no), tonumber(width) }
+  end
+  table.sort(buckets, function(a, b)
+    if newest then
+      return a[1] > b[1]
+    end
+    return a[1] < b[1]
+  end)
+  local from, element, offset = string.match(cursor, '^(%d+):(%d+):(%d+)$')
+  from, element, offset = tonumber(from), tonumber(element or 0), tonumber(offset or 0)
+  local steps = 0
+  for _, b in ipairs(buckets) do
+    if out[1] ~= '' then
+      break
+    end
+    if not from or (newest and b[1] <= from) or (not newest and b[1] >= from) then
+      if from and b[1] ~= from then
+        element, offset = 0, 0
+      end
+      from = b[1]
+      while out[1] == '' do
+        local list = call('LINDEX', K .. 'ho:' .. b[1], newest and -1 - element or element)
+        if not list then
+          element, offset = 0, 0
+          break
+        end
+        local n = #list / 13
+        while offset < n and out[1] == '' do
+          local at = newest and n - 1 - offset or offset
+          local id = string.sub(list, at * 13 + 1, at * 13 + 13)
+          local ms = unpk('>I6', id)
+          local row = call('HGET', K .. 'h:' .. b[1] .. ':' .. string.format('%d', math.floor(ms / b[2])), id)
+          looked = looked + 1
+          offset = offset + 1
+          if row then
+            put(view_of(id, 'history', nil, row))
+          end
+          steps = steps + 1
+          if steps >= limit then
+            out[1] = b[1] .. ':' .. element .. ':' .. offset
+          end
+        end
+        if out[1] == '' then
+          element, offset = element + 1, 0
+        end
+      end
+    end
+  end
+end
+
+local max = tonumber(ARGV[5])
+for i = 3, #out do
+  local v = out[i]
+  if #v[5] > max then
+    v[5] = string.sub(v[5], 1, max)
+    v[11] = 1
+  end
+end
+out[2] = looked
+return out
