@@ -142,7 +142,7 @@ void dq_loop_undefer(dq_deferred *d)
     dq_list_remove(&d->link);
 }
 
-/* Each runs once; one that defers itself again comes next turn, as it is put behind `last`. */
+/* Each runs once; one that is deferred meanwhile comes with the next turn. */
 static void run_deferred(dq_loop *loop)
 {
     dq_list taken;
@@ -172,6 +172,9 @@ static bool prepare_wait(dq_loop *loop)
 
 static void end_wait(dq_loop *loop)
 {
+    dq_mutex_lock(&loop->mu);
+    loop->is_waiting = false;
+    dq_mutex_unlock(&loop->mu);
     loop->now_us = 0;
 }
 
@@ -182,7 +185,8 @@ static void run_turn(dq_loop *loop, bool block)
     run_messages(loop);
     run_deferred(loop);
     may_wait = prepare_wait(loop) && block;
-    end_wait(loop); /* the time that callbacks see is asked for after the wait */
+    /* Callbacks run in here, behind the wait: they must not see the time before it. */
+    loop->now_us = 0;
     (void)event_base_loop(loop->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
     end_wait(loop);
 }
@@ -328,8 +332,9 @@ void dq_timer_set(dq_timer *t, int64_t delay_us)
     struct timeval tv = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)(us % 1000000)};
     int rc = evtimer_add((struct event *)t->ev, &tv);
 
-    assert(rc == 0); /* room for a timer was made by dq_timer_init */
-    (void)rc;
+    /* Out of memory: better at once than never. */
+    if (rc < 0)
+        event_active((struct event *)t->ev, EV_TIMEOUT, 0);
 }
 
 void dq_timer_clear(dq_timer *t)
