@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Script calls that read and operate jobs, as bytes for dq_store_send, and their answers. One function a script, named after it.
+   Any thread. Ids are the packed 13 bytes. */
+
+#include "model/job.h"
+#include "store/store.h"
+
+void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
+void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
+                        size_t n);
+void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids, size_t n);
+void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n);
+
+typedef enum dq_job_verb {
+    DQ_JOB_RUN_NOW,
+    DQ_JOB_RESCHEDULE,
+    DQ_JOB_PAUSE,
+    DQ_JOB_RESUME,
+} dq_job_verb;
+void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dq_job_verb verb, int64_t at_ms,
+                      const dureq_str *ids, size_t n);
+/* blob: the new payload when it is kept in a key of its own, else empty. */
+void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
+                        dureq_str new_j, dureq_str blob);
+
+/* Structures a page can come from. */
+typedef enum dq_page_kind {
+    DQ_PAGE_PENDING, /* of a lane's stream */
+    DQ_PAGE_RUNNING,
+    DQ_PAGE_FRONT_PENDING, /* of its front stream */
+    DQ_PAGE_FRONT_RUNNING,
+    DQ_PAGE_DUE,
+    DQ_PAGE_PAUSED,
+    DQ_PAGE_DEAD,
+    DQ_PAGE_HISTORY,
+} dq_page_kind;
+/* lane: for the first four. Envelopes and rows come cut to bytes_max. */
+void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor, int limit,
+                       bool newest_first, size_t bytes_max);
+void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
+void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard);
+void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain);
+
+/* One job as job_get and jobs_page answer it: views into the reply. */
+typedef struct dq_job_view {
+    dq_id id;
+    int state; /* dureq_job_state, or -1: the row says */
+    dureq_str lane_name, m, body /* j, or the row */, blob;
+    int64_t due_at_ms; /* -1: paused until resumed */
+    uint64_t session;  /* 0: none */
+    int64_t started_at_ms;
+    dureq_str progress;
+    bool cut; /* body is only its beginning */
+} dq_job_view;
+/* 0, DUREQ_ENOTFOUND for a nil, DUREQ_EPROTO. */
+int dq_job_view_decode(dq_reply r, dq_job_view *ret);
+/* The public form: texts are copied into the arena, so the reply may go. node_of as in dq_job_from_parts. */
+int dq_job_view_to_job(const dq_job_view *v, dureq_str (*node_of)(uint64_t session, void *), void *node_of_data, dq_arena *a,
+                       dureq_job *ret, dureq_error *err);
