@@ -7,7 +7,7 @@
    "any thread". After each connect the store checks the server (version at least 7.0, maxmemory-policy), reads or creates
    <prefix>:meta, has every shard initialised (script shard_init) and the queues read; only then is it up. A failed check that
    waiting cannot mend (too old, policy, schema, wrong type of a key, wrong password, no permission) goes to on_refused; the
-   store stays down and tries again at the slow back-off. */
+   store stays down and tries again at the slow back-off. No callback, nor the fn of a call, may destroy the store. */
 
 #include "io/loop.h"
 #include "model/queue.h"
@@ -29,6 +29,7 @@ typedef struct dq_store_callbacks {
     /* A Pub/Sub message on a channel "{prefix:shard}:<name>": name as in docs/redis-keys.md ("ctl", "w:12", "d:..."). */
     void (*on_message)(dq_store *s, unsigned shard, dureq_str name, dureq_str text, void *userdata);
     void (*on_queues)(dq_store *s, void *userdata); /* the queue set changed */
+    void (*on_cycle)(dq_store *s, bool ready, void *userdata); /* the cycle's connection came or went; may be NULL, as all of these */
     void *userdata;
 } dq_store_callbacks;
 
@@ -51,7 +52,8 @@ const dq_log *dq_store_log(const dq_store *s);
 /* Any thread, once it was up: immutable from then on. */
 const dq_keys *dq_store_keys(const dq_store *s);
 const dq_queue_set *dq_store_queues(const dq_store *s); /* loop thread; valid until on_queues */
-void dq_store_refresh_queues(dq_store *s);              /* on_queues follows when they differ */
+void dq_store_refresh_queues(dq_store *s);              /* on_queues follows when they differ. Done by itself at each
+                                                           connect and at 'P' on a subscribed "ctl" */
 /* The server's clock, from the last reply that told it. */
 int64_t dq_store_now_ms(const dq_store *s);
 void dq_store_saw_time(dq_store *s, int64_t server_now_ms);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the store share; nobody else includes it. Loop thread only. */
+
+#include "base/list.h"
+#include "store/store.h"
+
+/* The steps between "connected" and "up", in this order (open.c). */
+typedef enum dq_open_step {
+    DQ_OPEN_IDLE, /* not connected, waiting to try again, or up */
+    DQ_OPEN_SERVER,
+    DQ_OPEN_MEMORY,
+    DQ_OPEN_META,
+    DQ_OPEN_SCRIPTS,
+    DQ_OPEN_QUEUES,
+    DQ_OPEN_SHARDS,
+    DQ_OPEN_VERIFY, /* the queues once more: a change between reading and copying them is copied too */
+} dq_open_step;
+
+/* A script call from dq_store_send until its answer. */
+typedef struct dq_store_call {
+    dq_list link; /* in `waiting` or `again`; in no list while it is in flight */
+    dq_store *store;
+    dq_store_fn fn;
+    void *userdata;
+    bool wait;     /* DQ_SEND_WAIT */
+    bool repeated; /* sent again after NOSCRIPT already */
+    size_t len;
+    char bytes[];
+} dq_store_call;
+
+typedef struct dq_subscription {
+    dq_list link;
+    unsigned shard;
+    size_t len;
+    char channel[]; /* whole name */
+} dq_subscription;
+
+struct dq_store {
+    dq_loop *loop;
+    const dq_log *log;
+    dq_store_callbacks cb;
+    dq_redis_url url;
+    char *prefix, *client_name;
+    unsigned shards_wanted;
+    bool allow_eviction;
+    int64_t history_max_bytes;
+
+    dq_redis *main, *cycle;
+    bool up, same_server;
+    dq_keys keys; /* made at the first meta; the same from then on */
+    bool has_keys;
+    dureq_error last;
+    int64_t offset_us; /* server's wall clock minus our monotonic one */
+    bool has_time;
+
+    dq_open_step step;
+    unsigned step_pending; /* replies the step waits for */
+    int step_code;         /* first failure among them */
+    dureq_error step_err;
+    dq_timer retry;
+    int64_t retry_ms; /* last delay, 0 after a success */
+    int64_t maxmemory;
+
+    dq_queue_set queues;
+    bool queues_changed; /* since the connection was made */
+    bool refreshing, refresh_again;
+
+    size_t flying; /* calls in flight on main */
+    bool reloading;
+    unsigned load_pending;
+    dq_list again;   /* answered NOSCRIPT: sent once more after the scripts are loaded */
+    dq_list waiting; /* sent when up, or when reloading is over */
+
+    dq_list subscriptions;
+};
+
+/* open.c */
+void dq_open_start(dq_store *s);
+void dq_open_retry_fired(dq_timer *t);
+bool dq_error_is_refusal(int code); /* waiting does not mend it */
+/* queues.c */
+int dq_queues_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);
+bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
+int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err); /* appends (name json) as arguments */
+int dq_queues_read(dq_store *s, dq_redis_reply_fn fn); /* HGETALL; fn gets the store */
+#define DQ_QUEUE_ROW_BYTES 13
+void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* docs/redis-keys.md, `K q` */
+/* send.c */
+void dq_send_up(dq_store *s);                          /* sends what waited */
+void dq_send_down(dq_store *s, const dureq_error *why); /* answers what may not wait */
+void dq_send_close(dq_store *s);
+/* One SCRIPT LOAD each; *ret_n of them were sent, also when it fails. */
+int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *ret_n);
+/* subscribe.c */
+void dq_subscribe_all(dq_store *s);
+void dq_subscribe_deinit(dq_store *s);
+void dq_subscribe_push(dq_store *s, dq_reply push);

@@ -1,0 +1,12 @@
+#!lua flags=allow-oom
+-- Read the definitions of all queues; the default ones are written first when there are none.
+-- keys: p:config:queues
+-- argv: (name json)...
+-- returns: { name, json, name, json, ... }, or WRONGTYPE with the key's name
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then
+  redis.call('HSET', KEYS[1], unpack(ARGV))
+elseif kind ~= 'hash' then
+  return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ' is a ' .. kind .. ', must be a hash')
+end
+return redis.call('HGETALL', KEYS[1])

@@ -1,0 +1,73 @@
+#!lua flags=allow-oom
+-- Bring a shard up to what a program that connects needs: its small state, the rows of its queues; and look whether anything foreign or
+-- forbidden is in the way, before a job depends on it.
+-- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
+-- argv: token history_cap(bytes) keep('k': a cap that is set already stays), then (queue row paused('1' or ''))...
+-- returns: { now_ms, queue version, history cap }, or WRONGTYPE with the key's name, or NOPERM with the command
+--#include "base.lua"
+local types = {
+  sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
+  paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hv = 'string',
+  ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream',
+  au = 'stream',
+}
+for name, want in pairs(types) do
+  local kind = call('TYPE', K .. name).ok
+  if kind ~= 'none' and kind ~= want then
+    return redis.error_reply('WRONGTYPE ' .. K .. name .. ' is a ' .. kind .. ', must be a ' .. want)
+  end
+end
+
+local function may(command, ...)
+  if redis.acl_check_cmd(command, ...) then
+    return true
+  end
+  return false, redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command on " .. K .. '*')
+end
+local used = {
+  { 'del', K .. 'x' }, { 'exists', K .. 'x' }, { 'expire', K .. 'x', 1 }, { 'get', K .. 'x' }, { 'hdel', K .. 'x', 'f' },
+  { 'hexists', K .. 'x', 'f' }, { 'hget', K .. 'x', 'f' }, { 'hgetall', K .. 'x' }, { 'hincrby', K .. 'x', 'f', 1 },
+  { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'incr', K .. 'x' },
+  { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'pexpire', K .. 'x', 1 },
+  { 'pttl', K .. 'x' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
+  { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
+  { 'srem', K .. 'x', 'v' }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
+  { 'watch', K .. 'x' }, { 'xack', K .. 'x', 'g', '1-1' }, { 'xadd', K .. 'x', '*', 'f', 'v' }, { 'xdel', K .. 'x', '1-1' },
+  { 'xgroup', 'create', K .. 'x', 'g', '0' }, { 'xinfo', 'groups', K .. 'x' }, { 'xlen', K .. 'x' }, { 'xpending', K .. 'x', 'g' },
+  { 'xrange', K .. 'x', '-', '+' }, { 'xreadgroup', 'group', 'g', 'c', 'streams', K .. 'x', '>' },
+  { 'xrevrange', K .. 'x', '+', '-' }, { 'xtrim', K .. 'x', 'maxlen', 1 }, { 'zadd', K .. 'x', 1, 'v' }, { 'zcard', K .. 'x' },
+  { 'zrange', K .. 'x', 0, 0 }, { 'zrem', K .. 'x', 'v' }, { 'zrevrange', K .. 'x', 0, 0 }, { 'zscore', K .. 'x', 'v' },
+}
+for _, command in ipairs(used) do
+  local ok, err = may(unpack(command))
+  if not ok then
+    return err
+  end
+end
+
+local changed = false
+local state = call('HMGET', sh, 'v', 'hm', 'qv')
+local token, cap, version = state[1], state[2], tonumber(state[3] or 0)
+if not cap or ARGV[3] ~= 'k' then
+  cap = ARGV[2]
+  call('HSET', sh, 'hm', cap)
+end
+for i = 4, #ARGV, 3 do
+  local queue, row, paused = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if call('HGET', KEYS[2], queue) ~= row then
+    call('HSET', KEYS[2], queue, row)
+    changed = true
+  end
+  if call(paused == '1' and 'SADD' or 'SREM', KEYS[3], queue) == 1 then
+    changed = true
+  end
+end
+if not token then
+  call('HSET', sh, 'v', ARGV[1] .. '.1', 'qv', 1)
+  version = 1
+elseif changed then
+  version = version + 1
+  call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', version)
+  call('SPUBLISH', K .. 'ctl', 'P')
+end
+return { now, version, tonumber(cap) }

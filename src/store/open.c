@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From "connected" to "up". One step after the other, each one or several commands in flight at once; a step ends when all its replies
+   are there. A lost connection ends it all (store.c), the next one starts it again.
+
+   Failures are of two kinds. Those that waiting cannot mend are told to on_refused and tried again every 5 s, because an operator may
+   mend them; the others (loading, busy, a replica, out of memory) are tried again after 50 ms doubling to 2 s. Loop thread. */
+
+#include <string.h>
+
+#include "base/random.h"
+#include "model/id.h"
+#include "redis/resp.h"
+#include "store/core.h"
+
+#define RETRY_FIRST_MS   50
+#define RETRY_LONGEST_MS 2000
+#define RETRY_REFUSED_MS 5000
+#define HISTORY_DEFAULT  (1LL << 30)
+#define HISTORY_NO_LIMIT (1LL << 50)
+#define REDIS_MAJOR_MIN  7
+
+static void step_run(dq_store *s, dq_open_step step);
+
+bool dq_error_is_refusal(int code)
+{
+    switch (code) {
+    case DUREQ_EAUTH:
+    case DUREQ_EPERM:
+    case DUREQ_EPROTO:
+    case DUREQ_ETOOOLD:
+    case DUREQ_ESCHEMA:
+    case DUREQ_EPOLICY:
+    case DUREQ_EWRONGTYPE:
+    case DUREQ_EREDIS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- what a failed step leads to ---- */
+
+/* Lua says in words of its own when the user may not do what a script does. */
+static void name_permission(dureq_error *err)
+{
+    if (err->code == DUREQ_EREDIS && (strstr(err->msg, "can't run this command") || strstr(err->msg, "ACL failure")))
+        err->code = DUREQ_EPERM;
+}
+
+static void step_failed(dq_store *s, const dureq_error *why)
+{
+    bool news = s->last.code != why->code || strcmp(s->last.msg, why->msg) != 0;
+
+    s->step = DQ_OPEN_IDLE;
+    s->last = *why;
+    if (why->code == DUREQ_EUNAVAILABLE || why->code == DUREQ_ECLOSED)
+        return; /* the connection is gone: on_lost follows or was there */
+    bool refused = dq_error_is_refusal(why->code);
+    if (refused)
+        s->retry_ms = RETRY_REFUSED_MS;
+    else
+        s->retry_ms = s->retry_ms ? DQ_MIN(s->retry_ms * 2, RETRY_LONGEST_MS) : RETRY_FIRST_MS;
+    dq_timer_set(&s->retry, s->retry_ms * 1000);
+    if (news)
+        DQ_LOG(s->log, refused ? DUREQ_LOG_ERROR : DUREQ_LOG_WARN, "store.refused", "error=\"%s\"", why->msg);
+    if (refused && s->cb.on_refused)
+        s->cb.on_refused(s, why, s->cb.userdata);
+}
+
+void dq_open_retry_fired(dq_timer *t)
+{
+    dq_store *s = dq_container_of(t, dq_store, retry);
+
+    if (!s->up && s->step == DQ_OPEN_IDLE && dq_redis_is_ready(s->main))
+        dq_open_start(s);
+}
+
+/* ---- the checks of the server ---- */
+
+/* The value behind "name:" in a text of INFO. */
+static dureq_str info_field(dureq_str info, const char *name)
+{
+    size_t name_len = strlen(name);
+
+    while (info.len) {
+        dureq_str line = dq_str_trim(dq_str_cut(&info, '\n'));
+
+        if (line.len > name_len && line.ptr[name_len] == ':' && memcmp(line.ptr, name, name_len) == 0)
+            return dureq_str_of(line.ptr + name_len + 1, line.len - name_len - 1);
+    }
+    return (dureq_str){0};
+}
+
+static int check_server(dureq_str info, dureq_error *err)
+{
+    dureq_str version = info_field(info, "redis_version"), rest = version;
+    dureq_str major_text = dq_str_cut(&rest, '.');
+    int64_t major;
+
+    if (info_field(info, "valkey_version").len)
+        return 0; /* its first release counts as Redis 7.2 */
+    if (dq_parse_i64(major_text, 0, 100000, &major) < 0)
+        return dq_fail(err, DUREQ_EPROTO, "the server does not tell its version in INFO server");
+    if (major < REDIS_MAJOR_MIN)
+        return dq_fail(err, DUREQ_ETOOOLD, "the server is Redis " DQ_STR_FMT "; dureq needs Redis 7.0 or Valkey 7.2",
+                       DQ_STR_ARG(version));
+    return 0;
+}
+
+static int check_memory(dq_store *s, dureq_str info, dureq_error *err)
+{
+    dureq_str policy = info_field(info, "maxmemory_policy");
+
+    if (dq_parse_i64(info_field(info, "maxmemory"), 0, INT64_MAX, &s->maxmemory) < 0)
+        s->maxmemory = 0;
+    if (dq_str_eq_text(policy, "noeviction"))
+        return 0;
+    if (!policy.len)
+        return dq_fail(err, DUREQ_EPROTO, "the server does not tell its maxmemory_policy in INFO memory");
+    if (!s->allow_eviction)
+        return dq_fail(err, DUREQ_EPOLICY,
+                       "maxmemory-policy is " DQ_STR_FMT ", which may drop jobs; run CONFIG SET maxmemory-policy noeviction, "
+                       "or allow eviction by name",
+                       DQ_STR_ARG(policy));
+    DQ_LOG(s->log, DUREQ_LOG_WARN, "store.eviction", "policy=" DQ_STR_FMT, DQ_STR_ARG(policy));
+    return 0;
+}
+
+/* A number of <prefix>:meta must be one that this program knows. */
+static int check_known(const char *what, int64_t found, int64_t known, dureq_error *err)
+{
+    if (found < 1)
+        return dq_fail(err, DUREQ_EPROTO, "%s of the prefix is damaged", what);
+    if (found > known)
+        return dq_fail(err, DUREQ_ESCHEMA, "the data is of %s %lld, this program knows up to %lld; a newer dureq is needed", what,
+                       (long long)found, (long long)known);
+    return 0;
+}
+
+static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    int64_t shards = dq_reply_int(dq_reply_at(*reply, 2));
+    int r = check_known("schema", dq_reply_int(dq_reply_at(*reply, 1)), DQ_SCHEMA_VERSION, err);
+
+    if (r == 0)
+        r = check_known("scripts", dq_reply_int(dq_reply_at(*reply, 3)), DQ_SCRIPTS_VERSION, err);
+    if (r == 0)
+        r = check_known("envelope", dq_reply_int(dq_reply_at(*reply, 4)), DQ_ENVELOPE_VERSION, err);
+    if (r < 0)
+        return r;
+    if (shards < 1 || shards > DQ_SHARD_MAX + 1)
+        return dq_fail(err, DUREQ_EPROTO, "shards of the prefix is damaged");
+    if (s->has_keys && s->keys.n_shards != shards)
+        return dq_fail(err, DUREQ_ESCHEMA, "the prefix has %lld shards now, had %u: its data was replaced, start the program again",
+                       (long long)shards, s->keys.n_shards);
+    dq_store_saw_time(s, dq_reply_int(dq_reply_at(*reply, 0)));
+    if (s->has_keys)
+        return 0;
+    r = dq_keys_init(&s->keys, dureq_str_from(s->prefix), (unsigned)shards);
+    if (r < 0)
+        return dq_fail_nomem(err);
+    s->has_keys = true;
+    return 0;
+}
+
+/* ---- the steps: what each sends ---- */
+
+static void step_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
+
+static int send_info(dq_store *s, const char *section)
+{
+    dureq_str words[] = {DQ_STR_LIT("INFO"), dureq_str_from(section)};
+
+    return dq_redis_command(s->main, 0, step_reply, s, 2, words);
+}
+
+static void config_key_arg(dq_store *s, dq_buf *out, const char *name)
+{
+    DQ_BUF_AUTO key = {0};
+
+    dq_buf_append_fmt(&key, "%s:%s", s->prefix, name);
+    dq_resp_arg(out, dq_buf_str(&key));
+}
+
+static int send_meta(dq_store *s)
+{
+    dq_buf *out = dq_redis_out(s->main);
+
+    dq_call_begin_text(out, DQ_SCRIPT_META_INIT, 1, 4);
+    config_key_arg(s, out, "meta");
+    dq_resp_arg_i64(out, DQ_SCHEMA_VERSION);
+    dq_resp_arg_i64(out, s->shards_wanted);
+    dq_resp_arg_i64(out, DQ_SCRIPTS_VERSION);
+    dq_resp_arg_i64(out, DQ_ENVELOPE_VERSION);
+    return dq_redis_commit(s->main, 0, step_reply, s);
+}
+
+static int send_queues(dq_store *s)
+{
+    DQ_BUF_AUTO args = {0};
+    dureq_error err;
+    size_t n;
+
+    int r = dq_queues_defaults(&args, &n, &err);
+    if (r < 0)
+        return r;
+    dq_buf *out = dq_redis_out(s->main);
+    dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 2 * n);
+    config_key_arg(s, out, "config:queues");
+    dq_buf_append_str(out, dq_buf_str(&args));
+    return dq_redis_commit(s->main, 0, step_reply, s);
+}
+
+static void token_arg(dq_buf *out)
+{
+    unsigned char random[8];
+    char text[2 * sizeof(random)];
+
+    if (dq_random_bytes(random, sizeof(random), NULL) < 0)
+        memset(random, 0, sizeof(random)); /* only ever used for a new shard; any text is a token */
+    for (size_t i = 0; i < sizeof(random); i++) {
+        text[2 * i] = "0123456789abcdef"[random[i] >> 4];
+        text[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
+    }
+    dq_resp_arg(out, dureq_str_of(text, sizeof(text)));
+}
+
+static int64_t history_cap(const dq_store *s)
+{
+    int64_t total = s->maxmemory > 0 ? s->maxmemory / 4 : HISTORY_DEFAULT;
+
+    if (s->history_max_bytes < 0)
+        return HISTORY_NO_LIMIT;
+    if (s->history_max_bytes > 0)
+        total = s->history_max_bytes;
+    return DQ_MAX(total / s->keys.n_shards, 1);
+}
+
+static int send_shard(dq_store *s, unsigned shard)
+{
+    dq_buf *out = dq_redis_out(s->main);
+
+    dq_call_begin(out, DQ_SCRIPT_SHARD_INIT, 3, 3 + 3 * s->queues.n);
+    dq_keys_arg(out, &s->keys, shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, &s->keys, shard, "q", (dureq_str){0});
+    dq_keys_arg(out, &s->keys, shard, "paused_queues", (dureq_str){0});
+    token_arg(out);
+    dq_resp_arg_i64(out, history_cap(s));
+    dq_resp_arg_text(out, s->history_max_bytes == 0 ? "k" : "");
+    for (size_t i = 0; i < s->queues.n; i++) {
+        const dq_queue *q = &s->queues.items[i];
+        unsigned char row[DQ_QUEUE_ROW_BYTES];
+
+        dq_queue_row(q, row);
+        dq_resp_arg(out, q->name);
+        dq_resp_arg(out, dureq_str_of(row, sizeof(row)));
+        dq_resp_arg_text(out, q->paused ? "1" : "");
+    }
+    return dq_redis_commit(s->main, 0, step_reply, s);
+}
+
+static int step_send(dq_store *s, dq_open_step step)
+{
+    int r = 0;
+
+    s->step_pending = 1;
+    switch (step) {
+    case DQ_OPEN_SERVER:
+        return send_info(s, "server");
+    case DQ_OPEN_MEMORY:
+        return send_info(s, "memory");
+    case DQ_OPEN_META:
+        return send_meta(s);
+    case DQ_OPEN_SCRIPTS:
+        return dq_send_load_scripts(s, step_reply, s, &s->step_pending);
+    case DQ_OPEN_QUEUES:
+        return send_queues(s);
+    case DQ_OPEN_SHARDS:
+        s->step_pending = 0;
+        for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
+            r = send_shard(s, i);
+            s->step_pending += r == 0;
+        }
+        return r;
+    case DQ_OPEN_VERIFY:
+        return dq_queues_read(s, step_reply);
+    case DQ_OPEN_IDLE:
+        break;
+    }
+    return DUREQ_EINVAL;
+}
+
+static void step_run(dq_store *s, dq_open_step step)
+{
+    dureq_error err;
+
+    s->step = step;
+    s->step_code = 0;
+    int r = step_send(s, step);
+    if (r == 0)
+        return;
+    dq_fail(&err, r, "%s", dureq_errcode_text(r));
+    bool several = step == DQ_OPEN_SCRIPTS || step == DQ_OPEN_SHARDS;
+    if (several && s->step_pending > 0) {
+        s->step_code = r; /* fails when what was sent is answered */
+        s->step_err = err;
+    } else {
+        step_failed(s, &err);
+    }
+}
+
+/* ---- the steps: what each makes of its replies ---- */
+
+static int take_queues(dq_store *s, const dq_reply *reply, bool *ret_differ, dureq_error *err)
+{
+    dq_queue_set fresh;
+    int r = dq_queues_from_reply(reply, &fresh, err);
+
+    if (r == 0)
+        *ret_differ = dq_queues_take(s, &fresh);
+    return r;
+}
+
+static void go_up(dq_store *s, bool queues_changed)
+{
+    s->step = DQ_OPEN_IDLE;
+    s->up = true;
+    s->retry_ms = 0;
+    s->refreshing = s->refresh_again = false;
+    s->last = (dureq_error){0};
+    DQ_LOG(s->log, DUREQ_LOG_INFO, "store.up", "prefix=%s shards=%u", s->prefix, s->keys.n_shards);
+    dq_subscribe_all(s);
+    if (queues_changed && s->cb.on_queues)
+        s->cb.on_queues(s, s->cb.userdata);
+    if (s->up && s->cb.on_up)
+        s->cb.on_up(s, s->same_server, s->cb.userdata);
+    if (s->up)
+        dq_send_up(s);
+}
+
+static void step_done(dq_store *s, const dq_reply *reply)
+{
+    dureq_error err;
+    bool differ = false;
+    int r = 0;
+
+    switch (s->step) {
+    case DQ_OPEN_SERVER:
+        r = check_server(dq_reply_str(*reply), &err);
+        break;
+    case DQ_OPEN_MEMORY:
+        r = check_memory(s, dq_reply_str(*reply), &err);
+        break;
+    case DQ_OPEN_META:
+        r = take_meta(s, reply, &err);
+        break;
+    case DQ_OPEN_QUEUES:
+        r = take_queues(s, reply, &differ, &err);
+        s->queues_changed = s->queues_changed || differ;
+        break;
+    case DQ_OPEN_VERIFY:
+        r = take_queues(s, reply, &differ, &err);
+        s->queues_changed = s->queues_changed || differ;
+        if (r == 0) {
+            if (differ)
+                step_run(s, DQ_OPEN_SHARDS);
+            else
+                go_up(s, s->queues_changed);
+            return;
+        }
+        break;
+    case DQ_OPEN_SCRIPTS:
+    case DQ_OPEN_SHARDS:
+    case DQ_OPEN_IDLE:
+        break;
+    }
+    if (r < 0)
+        step_failed(s, &err);
+    else
+        step_run(s, s->step + 1);
+}
+
+static void step_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_store *s = userdata;
+
+    if (s->step == DQ_OPEN_IDLE)
+        return; /* of an attempt that ended */
+    if (code < 0 && s->step_code == 0) {
+        s->step_code = code;
+        s->step_err = *err;
+        name_permission(&s->step_err);
+    }
+    s->step_pending--;
+    if (s->step_pending > 0)
+        return;
+    if (s->step_code < 0)
+        step_failed(s, &s->step_err);
+    else
+        step_done(s, reply);
+}
+
+void dq_open_start(dq_store *s)
+{
+    dq_timer_clear(&s->retry);
+    s->queues_changed = false;
+    step_run(s, DQ_OPEN_SERVER);
+}
