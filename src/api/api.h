@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The REST resources as functions from request to response, over a client: no sockets, no authentication. The daemon serves them over
+   HTTP; dureqctl calls them in its own process. Any thread, several at once; calls block as the client's do.
+
+   Routes, names and error bodies: the API document (docs/api.md). Errors are {"error": sentence, "code": word, "details": [...]?}. */
+
+#include <dureq/client.h>
+
+#include "base/buf.h"
+
+typedef struct dq_api_request {
+    const char *method; /* "GET" ... */
+    const char *path;   /* "/api/jobs/..." percent-encoded, without query */
+    const char *query;  /* "a=b&c=d" percent-encoded; NULL: none */
+    dureq_str body;
+    const char *content_type; /* NULL: JSON */
+    const char *actor;        /* for the audit; NULL: the client's */
+} dq_api_request;
+
+typedef struct dq_api_response {
+    int status; /* HTTP */
+    int code;   /* 0, or the DUREQ_E code behind the status */
+    const char *content_type;
+    dq_buf body;
+    char location[96]; /* with 201; else empty */
+} dq_api_response;
+
+void dq_api_response_deinit(dq_api_response *r);
+
+/* Always fills *ret (initialised by the call); its body's allocation may have failed: then status is 500 and the body empty. */
+void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_response *ret);
+
+/* HTTP status for an error code: the one table of the project. */
+int dq_api_status_of(int code);
+/* "not_found" for DUREQ_ENOTFOUND ... */
+const char *dq_api_code_word(int code);
+
+/* For the tests and the document: every route as "METHOD /path/{var}", NULL-ended. */
+const char *const *dq_api_routes(void);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POST /api/jobs: one job spec, an array of them, or one a line (NDJSON). Each is accepted or refused by itself; the answer has one
+   item per spec, in order. */
+#include <stdio.h>
+
+#include "api/request.h"
+#include "model/job_json.h"
+
+int dq_api_enqueue(dq_api_ctx *c, dureq_error *err);
+
+#define CHUNK 256
+
+typedef struct chunk {
+    dureq_job_spec specs[CHUNK];
+    dureq_job_options options[CHUNK];
+    dureq_enqueue_result results[CHUNK];
+    dureq_error errors[CHUNK]; /* code < 0: refused before it was sent */
+    size_t n;
+} chunk;
+
+static void write_result(dq_api_ctx *c, const dureq_enqueue_result *r)
+{
+    dq_json_begin_object(&c->w);
+    if (r->code == 0) {
+        dq_json_key(&c->w, "id");
+        dq_json_put_text(&c->w, r->id.text);
+        dq_json_key(&c->w, "status");
+        dq_json_put_text(&c->w, r->scheduled ? "scheduled" : "pending");
+        if (r->existing) {
+            dq_json_key(&c->w, "existing");
+            dq_json_put_bool(&c->w, true);
+        }
+    } else {
+        dq_json_key(&c->w, "error");
+        dq_json_put_text(&c->w, r->msg);
+        dq_json_key(&c->w, "code");
+        dq_json_put_text(&c->w, dq_api_code_word(r->code));
+        if (r->id.text[0]) {
+            dq_json_key(&c->w, "existing_id");
+            dq_json_put_text(&c->w, r->id.text);
+        }
+    }
+    dq_json_end_object(&c->w);
+}
+
+static void refuse(chunk *k, size_t i)
+{
+    size_t len = DQ_MIN(strlen(k->errors[i].msg), sizeof k->results[i].msg - 1);
+
+    k->results[i] = (dureq_enqueue_result){.code = k->errors[i].code};
+    memcpy(k->results[i].msg, k->errors[i].msg, len);
+}
+
+/* Sends the good ones of a chunk and puts all answers in their places. */
+static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
+{
+    dureq_job_spec good[CHUNK];
+    dureq_enqueue_result answers[CHUNK];
+    size_t at[CHUNK], n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < k->n; i++) {
+        if (k->errors[i].code < 0) {
+            refuse(k, i);
+            continue;
+        }
+        at[n] = i;
+        good[n] = k->specs[i];
+        good[n++].options = &k->options[i];
+    }
+    if (n)
+        rc = dureq_client_enqueue_many(c->client, good, n, answers, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        k->results[at[i]] = answers[i];
+    return rc;
+}
+
+static void add(dq_api_ctx *c, chunk *k, const dq_json *doc, dq_json_ref v)
+{
+    size_t i = k->n++;
+
+    k->errors[i] = (dureq_error){0};
+    k->options[i] = dureq_job_options_init();
+    (void)dq_job_spec_from_json(doc, v, &c->arena, &k->specs[i], &k->options[i], &k->errors[i]); /* the code stays in errors */
+}
+
+static int flush(dq_api_ctx *c, chunk *k, dureq_error *err)
+{
+    int rc = send(c, k, err);
+
+    for (size_t i = 0; rc == 0 && i < k->n; i++)
+        write_result(c, &k->results[i]);
+    k->n = 0;
+    return rc;
+}
+
+static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
+{
+    const dureq_enqueue_result *r = &k->results[0];
+    int rc;
+
+    add(c, k, doc, 0);
+    rc = send(c, k, err);
+    if (rc < 0)
+        return rc;
+    c->res->status = r->code < 0 ? dq_api_status_of(r->code) : r->existing ? 200 : 201;
+    c->res->code = r->code;
+    if (r->code == 0)
+        (void)snprintf(c->res->location, sizeof c->res->location, "/api/jobs/%s", r->id.text);
+    write_result(c, r);
+    return 0;
+}
+
+static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
+{
+    int rc = 0;
+
+    dq_json_begin_array(&c->w);
+    for (dq_json_ref v = dq_json_first(doc, 0); rc == 0 && v != DQ_JSON_NONE; v = dq_json_next(doc, 0, v)) {
+        add(c, k, doc, v);
+        if (k->n == CHUNK)
+            rc = flush(c, k, err);
+    }
+    if (rc == 0)
+        rc = flush(c, k, err);
+    dq_json_end_array(&c->w);
+    return rc;
+}
+
+/* A document per line; those of a chunk must live until it is sent. */
+static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
+{
+    dureq_str rest = c->req->body;
+    dq_json docs[CHUNK];
+    int rc = 0;
+
+    dq_json_begin_array(&c->w);
+    while (rc == 0 && rest.len) {
+        size_t n_docs = 0;
+
+        while (rest.len && k->n < CHUNK) {
+            dureq_str line = dq_str_trim(dq_str_cut(&rest, '\n'));
+            dureq_error bad = {0};
+
+            if (line.len == 0)
+                continue;
+            docs[n_docs] = (dq_json){0};
+            if (dq_json_parse(line, &docs[n_docs], &bad) < 0) {
+                bad.code = DUREQ_EINVAL;
+                k->errors[k->n++] = bad;
+            } else {
+                add(c, k, &docs[n_docs++], 0);
+            }
+        }
+        rc = flush(c, k, err);
+        while (n_docs)
+            dq_json_deinit(&docs[--n_docs]);
+    }
+    dq_json_end_array(&c->w);
+    return rc;
+}
+
+static int enqueue_json(dq_api_ctx *c, chunk *k, dureq_error *err)
+{
+    dq_json doc = {0};
+    int rc = dq_json_parse(c->req->body, &doc, err);
+
+    if (rc == DUREQ_EPARSE)
+        return DUREQ_EINVAL;
+    if (rc < 0)
+        return rc;
+    if (dq_json_type_of(&doc, 0) == DQ_JSON_ARRAY)
+        rc = enqueue_array(c, k, &doc, err);
+    else if (dq_json_type_of(&doc, 0) == DQ_JSON_OBJECT)
+        rc = enqueue_one(c, k, &doc, err);
+    else
+        rc = dq_fail(err, DUREQ_EINVAL, "the body must be a job spec, an array of them, or one a line (NDJSON)");
+    dq_json_deinit(&doc);
+    return rc;
+}
+
+int dq_api_enqueue(dq_api_ctx *c, dureq_error *err)
+{
+    bool lines = c->req->content_type && strstr(c->req->content_type, "ndjson");
+    chunk *k;
+    int rc = dq_api_query_done(c, err);
+
+    if (rc < 0)
+        return rc;
+    k = dq_calloc(1, sizeof *k);
+    if (!k)
+        return dq_fail_nomem(err);
+    rc = lines ? enqueue_lines(c, k, err) : enqueue_json(c, k, err);
+    dq_free(k);
+    return rc;
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jobs: read, list, operate. Enqueueing is in enqueue.c. */
+#include "api/request.h"
+#include "model/job_json.h"
+
+static int get_job(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_list *list;
+    int rc = dq_api_query_done(c, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
+    if (rc < 0)
+        return rc;
+    dq_job_to_json(&list->items[0], &c->w);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
+#define STATES_MAX 8
+
+/* status=a,b into states. */
+static int read_states(dq_api_ctx *c, dureq_job_state states[STATES_MAX], size_t *ret_n, dureq_error *err)
+{
+    dureq_str rest = dureq_str_from(dq_api_query(c, "status"));
+
+    *ret_n = 0;
+    while (rest.len) {
+        dureq_str word = dq_str_cut(&rest, ',');
+
+        if (*ret_n == STATES_MAX || dureq_job_state_parse(word, &states[*ret_n]) < 0)
+            return dq_fail(err, DUREQ_EINVAL,
+                           "parameter 'status' takes pending, scheduled, running, retrying, paused, completed, dead, cancelled");
+        (*ret_n)++;
+    }
+    return 0;
+}
+
+static const char *either(const char *a, const char *b)
+{
+    return a && *a ? a : b;
+}
+
+static int read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state states[STATES_MAX], int64_t *ret_offset,
+                       dureq_error *err)
+{
+    int64_t limit = 10;
+    const char *sort = dq_api_query(c, "sort"), *payload = dq_api_query(c, "payload");
+    const char *type = dq_api_query(c, "type"), *task_type = dq_api_query(c, "task_type");
+    const char *text = dq_api_query(c, "text"), *search = dq_api_query(c, "search");
+    int rc = read_states(c, states, &f->n_states, err);
+
+    if (rc < 0)
+        return rc;
+    f->states = states;
+    f->task_type = either(type, task_type);
+    f->queue = dq_api_query(c, "queue");
+    f->tag = dq_api_query(c, "tag");
+    f->text = either(text, search);
+    f->unique_key = dureq_str_from(dq_api_query(c, "unique_key"));
+    f->cursor = dq_api_query(c, "cursor");
+    f->with_payload = payload && strcmp(payload, "1") == 0;
+    if (sort && strcmp(sort, "oldest") != 0 && strcmp(sort, "newest") != 0)
+        return dq_fail(err, DUREQ_EINVAL, "parameter 'sort' takes newest or oldest");
+    f->oldest_first = sort && strcmp(sort, "oldest") == 0;
+    *ret_offset = 0;
+    rc = dq_api_query_i64(c, "limit", 1, 1000, &limit, err);
+    if (rc == 0)
+        rc = dq_api_query_i64(c, "offset", 0, 10000, ret_offset, err);
+    if (rc == 0)
+        rc = dq_api_query_time(c, "since", &f->since_ms, err);
+    if (rc == 0)
+        rc = dq_api_query_time(c, "until", &f->until_ms, err);
+    if (rc == 0)
+        rc = dq_api_query_done(c, err);
+    f->limit = (int32_t)limit;
+    return rc;
+}
+
+static void write_page(dq_api_ctx *c, const dureq_job_list *list)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "data");
+    dq_json_begin_array(&c->w);
+    for (size_t i = 0; i < list->n; i++)
+        dq_job_to_json(&list->items[i], &c->w);
+    dq_json_end_array(&c->w);
+    dq_json_key(&c->w, "total");
+    dq_json_put_i64(&c->w, list->total);
+    if (!list->total_exact) {
+        dq_json_key(&c->w, "total_exact");
+        dq_json_put_bool(&c->w, false);
+    }
+    dq_json_key(&c->w, "scanned");
+    dq_json_put_i64(&c->w, list->scanned);
+    if (list->next_cursor.len) {
+        dq_json_key(&c->w, "next_cursor");
+        dq_json_put_str(&c->w, list->next_cursor);
+    }
+    dq_json_end_object(&c->w);
+}
+
+/* The page `offset` rows into the list: skips whole pages by cursor. */
+static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job_list **ret, dureq_error *err)
+{
+    int32_t limit = f->limit;
+
+    for (;;) {
+        dureq_job_list *list;
+        int rc;
+
+        f->limit = offset > 0 ? (int32_t)DQ_MIN(offset, 1000) : limit;
+        rc = dureq_client_list_jobs(c->client, f, &list, err);
+        if (rc < 0)
+            return rc;
+        if (offset <= 0) {
+            *ret = list;
+            return 0;
+        }
+        offset -= (int64_t)list->n;
+        f->cursor = list->next_cursor.len ? dq_arena_dup(&c->arena, list->next_cursor) : NULL;
+        if (!f->cursor) { /* the list ends before the offset */
+            list->n = 0;
+            *ret = list;
+            return 0;
+        }
+        dureq_job_list_destroy(list);
+    }
+}
+
+static int list_jobs(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_state states[STATES_MAX];
+    dureq_job_list *list;
+    int64_t offset;
+    int rc = read_filter(c, &f, states, &offset, err);
+
+    if (rc < 0)
+        return rc;
+    rc = list_at(c, &f, offset, &list, err);
+    if (rc < 0)
+        return rc;
+    write_page(c, list);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
+static int list_dead(dq_api_ctx *c, dureq_error *err)
+{
+    static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_state states[STATES_MAX];
+    dureq_job_list *list;
+    int64_t offset;
+    int rc = read_filter(c, &f, states, &offset, err);
+
+    if (rc < 0)
+        return rc;
+    f.states = dead;
+    f.n_states = 1;
+    rc = list_at(c, &f, offset, &list, err);
+    if (rc < 0)
+        return rc;
+    write_page(c, list);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
+static int delete_job(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_delete(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "deleted", "job_id", c->vars[0]);
+}
+
+static int cancel_job(dq_api_ctx *c, dureq_error *err)
+{
+    const char *reason = dq_api_query(c, "reason");
+    int rc = dureq_client_cancel(c->client, c->vars[0], reason ? reason : "", err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "cancelled", "job_id", c->vars[0]);
+}
+
+static int retry_job(dq_api_ctx *c, dureq_error *err)
+{
+    const char *force = dq_api_query(c, "force");
+    int rc = dureq_client_retry(c->client, c->vars[0], force && strcmp(force, "1") == 0, err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "retried", "job_id", c->vars[0]);
+}
+
+static int run_job(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_run_now(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "pending", "job_id", c->vars[0]);
+}
+
+static int pause_job(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_pause(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "paused", "job_id", c->vars[0]);
+}
+
+static int resume_job(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_resume(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "resumed", "job_id", c->vars[0]);
+}
+
+static int reschedule_job(dq_api_ctx *c, dureq_error *err)
+{
+    dq_json doc = {0};
+    DQ_BUF_AUTO text = {0};
+    dq_json_ref v;
+    int64_t at_ms;
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    v = dq_json_member(&doc, 0, "run_at");
+    if (v == DQ_JSON_NONE || dq_json_string(&doc, v, &text) < 0 || dq_parse_rfc3339_ms(dq_buf_str(&text), &at_ms) < 0)
+        rc = dq_fail(err, DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time such as 2026-11-23T20:00:00Z");
+    else
+        rc = dureq_client_reschedule(c->client, c->vars[0], at_ms, err);
+    dq_json_deinit(&doc);
+    return rc < 0 ? rc : dq_api_reply_status(c, "scheduled", "job_id", c->vars[0]);
+}
+
+static int put_payload(dq_api_ctx *c, dureq_error *err)
+{
+    dq_json doc = {0};
+    dq_json_ref v;
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    v = dq_json_member(&doc, 0, "payload");
+    if (v == DQ_JSON_NONE)
+        rc = dq_fail(err, DUREQ_EINVAL, "field 'payload' is missing");
+    else
+        rc = dureq_client_update_payload(c->client, c->vars[0], dq_json_raw(&doc, v), "application/json", err);
+    dq_json_deinit(&doc);
+    return rc < 0 ? rc : dq_api_reply_status(c, "updated", "job_id", c->vars[0]);
+}
+
+static bool has_ended(const dureq_job *job)
+{
+    return job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+}
+
+/* {"status", "result" | "result_base64", "error"?}; with ?wait=30s waits for the end. */
+static int get_result(dq_api_ctx *c, dureq_error *err)
+{
+    const char *wait = dq_api_query(c, "wait");
+    int64_t wait_ms = 0;
+    dureq_job_list *list;
+    dureq_job *job;
+    int rc;
+
+    if (wait && (dq_parse_duration_ms(dureq_str_from(wait), &wait_ms) < 0 || wait_ms < 0))
+        return dq_fail(err, DUREQ_EINVAL, "parameter 'wait' takes a duration such as 30s");
+    if (wait)
+        rc = dureq_client_wait(c->client, c->vars[0], wait_ms, &list, err);
+    else
+        rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
+    if (rc < 0)
+        return rc;
+    job = &list->items[0];
+    if (!has_ended(job)) {
+        rc = dq_fail(err, DUREQ_ECONFLICT, "the job is %s: it has no result yet", dureq_job_state_to_str(job->state));
+    } else {
+        dq_json_begin_object(&c->w);
+        dq_json_key(&c->w, "job_id");
+        dq_json_put_text(&c->w, job->id.text);
+        dq_json_key(&c->w, "status");
+        dq_json_put_text(&c->w, dureq_job_state_to_str(job->state));
+        if (job->result_content_type.len)
+            dq_json_put_content(&c->w, "result", job->result, job->result_content_type);
+        if (job->last_error.len) {
+            dq_json_key(&c->w, "error");
+            dq_json_put_str(&c->w, job->last_error);
+        }
+        dq_json_end_object(&c->w);
+    }
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
+static int get_logs(dq_api_ctx *c, dureq_error *err)
+{
+    char *text;
+    size_t len;
+    int rc = dureq_client_get_logs(c->client, c->vars[0], &text, &len, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "logs");
+    dq_json_put_str(&c->w, dureq_str_of(text, len));
+    dq_json_end_object(&c->w);
+    dureq_free(text);
+    return 0;
+}
+
+static void write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "id");
+    {
+        DQ_BUF_AUTO id = {0};
+
+        dq_buf_append_fmt(&id, "%s.%d", job->id.text, (int)a->attempt);
+        dq_json_put_str(&c->w, dq_buf_str(&id));
+    }
+    dq_json_key(&c->w, "job_id");
+    dq_json_put_text(&c->w, job->id.text);
+    dq_json_key(&c->w, "node_id");
+    dq_json_put_str(&c->w, a->node_id);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, a->outcome == DUREQ_OUTCOME_DONE || a->outcome == DUREQ_OUTCOME_SKIP ? "succeeded"
+                            : a->outcome == DUREQ_OUTCOME_TIMED_OUT                           ? "timed_out"
+                            : a->outcome == DUREQ_OUTCOME_CANCELLED                           ? "cancelled"
+                                                                                              : "failed");
+    dq_json_key(&c->w, "attempt");
+    dq_json_put_i64(&c->w, a->attempt);
+    dq_json_key(&c->w, "started_at");
+    dq_json_put_rfc3339(&c->w, a->started_at_ms);
+    dq_json_key(&c->w, "finished_at");
+    dq_json_put_rfc3339(&c->w, a->finished_at_ms);
+    dq_json_key(&c->w, "duration");
+    dq_json_put_i64(&c->w, (a->finished_at_ms - a->started_at_ms) * 1000000);
+    if (a->error.len) {
+        dq_json_key(&c->w, "error");
+        dq_json_put_str(&c->w, a->error);
+    }
+    dq_json_end_object(&c->w);
+}
+
+/* The runs of a job, newest first: what its attempts list holds. */
+static int get_runs(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_list *list;
+    int rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (size_t i = list->items[0].n_attempts; i-- > 0;)
+        write_attempt(c, &list->items[0], &list->items[0].attempts[i]);
+    dq_json_end_array(&c->w);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
+/* ---- bulk ---- */
+
+typedef int (*one_fn)(dureq_client *client, const char *id, dureq_error *err);
+
+static int cancel_one(dureq_client *client, const char *id, dureq_error *err)
+{
+    return dureq_client_cancel(client, id, "", err);
+}
+
+static int retry_one(dureq_client *client, const char *id, dureq_error *err)
+{
+    return dureq_client_retry(client, id, false, err);
+}
+
+static int bulk_ids(dq_api_ctx *c, const dq_json *doc, dq_json_ref ids, one_fn fn, int64_t *ret_n, dureq_error *err)
+{
+    DQ_BUF_AUTO id = {0};
+
+    if (dq_json_type_of(doc, ids) != DQ_JSON_ARRAY)
+        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
+    if (doc->nodes[ids].n > DQ_API_IDS_MAX)
+        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes at most %d ids", DQ_API_IDS_MAX);
+    for (dq_json_ref v = dq_json_first(doc, ids); v != DQ_JSON_NONE; v = dq_json_next(doc, ids, v)) {
+        int rc;
+
+        dq_buf_clear(&id);
+        if (dq_json_string(doc, v, &id) < 0)
+            return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
+        rc = fn(c->client, id.ptr ? id.ptr : "", NULL);
+        if (rc == 0)
+            (*ret_n)++;
+        else if (rc == DUREQ_EUNAVAILABLE || rc == DUREQ_ETIMEOUT)
+            return dq_fail(err, rc, "the server went away after %lld jobs", (long long)*ret_n);
+    }
+    return 0;
+}
+
+/* All jobs of a state, page by page from the oldest, until a page changes nothing. */
+static int bulk_state(dq_api_ctx *c, dureq_job_state state, one_fn fn, int64_t *ret_n, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    bool progress = true;
+
+    f.states = &state;
+    f.n_states = 1;
+    f.limit = 1000;
+    f.oldest_first = true;
+    while (progress) {
+        dureq_job_list *list;
+        int rc = dureq_client_list_jobs(c->client, &f, &list, err);
+
+        if (rc < 0)
+            return rc;
+        progress = false;
+        for (size_t i = 0; i < list->n; i++)
+            if (fn(c->client, list->items[i].id.text, NULL) == 0) {
+                (*ret_n)++;
+                progress = true;
+            }
+        dureq_job_list_destroy(list);
+    }
+    return 0;
+}
+
+static int bulk(dq_api_ctx *c, one_fn fn, dureq_error *err)
+{
+    dq_json doc = {0};
+    DQ_BUF_AUTO word = {0};
+    dq_json_ref ids, status;
+    dureq_job_state state;
+    int64_t n = 0;
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    ids = dq_json_member(&doc, 0, "ids");
+    status = dq_json_member(&doc, 0, "status");
+    if (ids != DQ_JSON_NONE && doc.nodes[ids].n > 0)
+        rc = bulk_ids(c, &doc, ids, fn, &n, err);
+    else if (status == DQ_JSON_NONE || dq_json_string(&doc, status, &word) < 0 ||
+             dureq_job_state_parse(dq_buf_str(&word), &state) < 0)
+        rc = dq_fail(err, DUREQ_EINVAL, "give 'ids' (an array of job ids) or 'status' (a job status)");
+    else
+        rc = bulk_state(c, state, fn, &n, err);
+    dq_json_deinit(&doc);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "affected");
+    dq_json_put_i64(&c->w, n);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int bulk_cancel(dq_api_ctx *c, dureq_error *err)
+{
+    return bulk(c, cancel_one, err);
+}
+
+static int bulk_retry(dq_api_ctx *c, dureq_error *err)
+{
+    return bulk(c, retry_one, err);
+}
+
+static int bulk_delete(dq_api_ctx *c, dureq_error *err)
+{
+    return bulk(c, dureq_client_delete, err);
+}
+
+/* Dead jobs that fit the filter: retried (redrive) or deleted (purge). Pages shrink as jobs leave, so each starts at the beginning,
+   behind those that could not be moved. */
+static int for_dead(dq_api_ctx *c, one_fn fn, dureq_error *err)
+{
+    static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_state states[STATES_MAX];
+    int64_t offset, n = 0;
+    bool progress = true;
+    int rc = read_filter(c, &f, states, &offset, err);
+
+    if (rc < 0)
+        return rc;
+    f.states = dead;
+    f.n_states = 1;
+    f.limit = 1000;
+    f.oldest_first = true;
+    while (progress) {
+        dureq_job_list *list;
+
+        rc = dureq_client_list_jobs(c->client, &f, &list, err);
+        if (rc < 0)
+            return rc;
+        progress = false;
+        for (size_t i = 0; i < list->n; i++)
+            if (fn(c->client, list->items[i].id.text, NULL) == 0) {
+                n++;
+                progress = true;
+            }
+        dureq_job_list_destroy(list);
+    }
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "affected");
+    dq_json_put_i64(&c->w, n);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int redrive_dead(dq_api_ctx *c, dureq_error *err)
+{
+    return for_dead(c, retry_one, err);
+}
+
+static int purge_dead(dq_api_ctx *c, dureq_error *err)
+{
+    return for_dead(c, dureq_client_delete, err);
+}
+
+int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c */
+
+const dq_api_route dq_api_job_routes[] = {
+    {"GET", "/api/jobs", list_jobs},
+    {"POST", "/api/jobs", dq_api_enqueue},
+    {"POST", "/api/jobs/bulk/cancel", bulk_cancel},
+    {"POST", "/api/jobs/bulk/delete", bulk_delete},
+    {"POST", "/api/jobs/bulk/retry", bulk_retry},
+    {"GET", "/api/jobs/{id}", get_job},
+    {"DELETE", "/api/jobs/{id}", delete_job},
+    {"POST", "/api/jobs/{id}/cancel", cancel_job},
+    {"GET", "/api/jobs/{id}/logs", get_logs},
+    {"POST", "/api/jobs/{id}/pause", pause_job},
+    {"PUT", "/api/jobs/{id}/payload", put_payload},
+    {"POST", "/api/jobs/{id}/reschedule", reschedule_job},
+    {"GET", "/api/jobs/{id}/result", get_result},
+    {"POST", "/api/jobs/{id}/resume", resume_job},
+    {"POST", "/api/jobs/{id}/retry", retry_job},
+    {"POST", "/api/jobs/{id}/run", run_job},
+    {"GET", "/api/jobs/{id}/runs", get_runs},
+    {"GET", "/api/dlq", list_dead},
+    {"POST", "/api/dlq/redrive", redrive_dead},
+    {"DELETE", "/api/dlq", purge_dead},
+    {NULL, NULL, NULL},
+};

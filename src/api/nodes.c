@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes and running jobs. */
+#include "api/request.h"
+#include "model/job_json.h"
+
+static int list_nodes(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_node_list *list;
+    int rc = dureq_client_list_nodes(c->client, &list, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (size_t i = 0; i < list->n; i++)
+        dq_node_info_to_json(&list->items[i], &c->w);
+    dq_json_end_array(&c->w);
+    dureq_node_list_destroy(list);
+    return 0;
+}
+
+typedef void (*write_node_fn)(dq_api_ctx *c, const dureq_node_info *n);
+
+static int with_node(dq_api_ctx *c, write_node_fn fn, dureq_error *err)
+{
+    dureq_node_list *list;
+    int rc = dureq_client_list_nodes(c->client, &list, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_fail(err, DUREQ_ENOTFOUND, "no node '%s'", c->vars[0]);
+    for (size_t i = 0; i < list->n; i++)
+        if (dq_str_eq_text(list->items[i].node_id, c->vars[0])) {
+            fn(c, &list->items[i]);
+            rc = 0;
+            break;
+        }
+    dureq_node_list_destroy(list);
+    return rc;
+}
+
+static void write_node(dq_api_ctx *c, const dureq_node_info *n)
+{
+    dq_node_info_to_json(n, &c->w);
+}
+
+static void write_draining(dq_api_ctx *c, const dureq_node_info *n)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "node_id");
+    dq_json_put_str(&c->w, n->node_id);
+    dq_json_key(&c->w, "draining");
+    dq_json_put_bool(&c->w, n->draining);
+    dq_json_end_object(&c->w);
+}
+
+static int get_node(dq_api_ctx *c, dureq_error *err)
+{
+    return with_node(c, write_node, err);
+}
+
+static int get_drain(dq_api_ctx *c, dureq_error *err)
+{
+    return with_node(c, write_draining, err);
+}
+
+static int drain(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_drain_node(c->client, c->vars[0], true, err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "draining", "node_id", c->vars[0]);
+}
+
+static int undrain(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_drain_node(c->client, c->vars[0], false, err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "active", "node_id", c->vars[0]);
+}
+
+static void write_run(dq_api_ctx *c, const dureq_job *job)
+{
+    DQ_BUF_AUTO id = {0};
+
+    dq_buf_append_fmt(&id, "%s.%d", job->id.text, (int)job->runs + 1);
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "id");
+    dq_json_put_str(&c->w, dq_buf_str(&id));
+    dq_json_key(&c->w, "job_id");
+    dq_json_put_text(&c->w, job->id.text);
+    dq_json_key(&c->w, "node_id");
+    dq_json_put_str(&c->w, job->node_id);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, "running");
+    dq_json_key(&c->w, "attempt");
+    dq_json_put_i64(&c->w, job->attempt + 1);
+    if (job->started_at_ms) {
+        dq_json_key(&c->w, "started_at");
+        dq_json_put_rfc3339(&c->w, job->started_at_ms);
+    }
+    if (job->progress.len) {
+        dq_json_key(&c->w, "progress");
+        dq_json_put_raw(&c->w, job->progress);
+    }
+    dq_json_end_object(&c->w);
+}
+
+/* What runs now: the first 1,000. */
+static int list_runs(dq_api_ctx *c, dureq_error *err)
+{
+    static const dureq_job_state running[] = {DUREQ_JOB_RUNNING};
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_list *list;
+    int rc;
+
+    f.states = running;
+    f.n_states = 1;
+    f.limit = 1000;
+    rc = dureq_client_list_jobs(c->client, &f, &list, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (size_t i = 0; i < list->n; i++)
+        write_run(c, &list->items[i]);
+    dq_json_end_array(&c->w);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
+/* "<job>.<n>": the running one, or a finished attempt of the job. */
+static int get_run(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
+    dureq_job_list *list;
+    const dureq_job *job;
+    int64_t n;
+    int rc;
+
+    if (!id.ptr || dq_parse_i64(id, 1, INT32_MAX, &n) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<n>");
+    rc = dureq_client_get_job(c->client, dq_arena_dup(&c->arena, job_id), &list, err);
+    if (rc < 0)
+        return rc;
+    job = &list->items[0];
+    if (job->state == DUREQ_JOB_RUNNING && job->runs + 1 == n)
+        write_run(c, job);
+    else
+        rc = dq_fail(err, DUREQ_ENOTFOUND, "run '%s' is not running", c->vars[0]);
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
+static int requeue_run(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
+    int rc = dureq_client_retry(c->client, dq_arena_dup(&c->arena, job_id), /*force=*/true, err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "requeued", "run_id", c->vars[0]);
+}
+
+const dq_api_route dq_api_node_routes[] = {
+    {"GET", "/api/nodes", list_nodes},
+    {"GET", "/api/nodes/{id}", get_node},
+    {"DELETE", "/api/nodes/{id}/drain", undrain},
+    {"GET", "/api/nodes/{id}/drain", get_drain},
+    {"POST", "/api/nodes/{id}/drain", drain},
+    {"GET", "/api/runs", list_runs},
+    {"GET", "/api/runs/{id}", get_run},
+    {"POST", "/api/runs/{id}/requeue", requeue_run},
+    {NULL, NULL, NULL},
+};

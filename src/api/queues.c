@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Queues and unique keys. */
+#include "api/request.h"
+#include "model/job_json.h"
+
+static int list_queues(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_queue_list *list;
+    int rc = dq_api_query_done(c, err);
+
+    if (rc == 0)
+        rc = dureq_client_list_queues(c->client, &list, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (size_t i = 0; i < list->n; i++)
+        dq_queue_info_to_json(&list->items[i], &c->w);
+    dq_json_end_array(&c->w);
+    dureq_queue_list_destroy(list);
+    return 0;
+}
+
+static int get_queue(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_queue_list *list;
+    int rc = dureq_client_list_queues(c->client, &list, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_fail(err, DUREQ_ENOTFOUND, "no queue '%s'", c->vars[0]);
+    for (size_t i = 0; i < list->n; i++)
+        if (dq_str_eq_text(list->items[i].name, c->vars[0])) {
+            dq_queue_info_to_json(&list->items[i], &c->w);
+            rc = 0;
+        }
+    dureq_queue_list_destroy(list);
+    return rc;
+}
+
+/* A member that is a whole number in bounds; absent leaves *ret. */
+static int read_i64(const dq_json *doc, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err)
+{
+    dq_json_ref v = dq_json_member(doc, 0, name);
+
+    if (v == DQ_JSON_NONE)
+        return 0;
+    if (dq_json_i64(doc, v, ret) < 0 || *ret < min || *ret > max)
+        return dq_fail(err, DUREQ_EINVAL, "field '%s' takes a whole number from %lld to %lld", name, (long long)min,
+                       (long long)max);
+    return 0;
+}
+
+static int read_priorities(const dq_json *doc, dureq_queue_options *o, dureq_error *err)
+{
+    dq_json_ref v = dq_json_member(doc, 0, "priorities"), low, high;
+    int64_t min, max;
+
+    if (v == DQ_JSON_NONE)
+        return 0;
+    low = dq_json_type_of(doc, v) == DQ_JSON_ARRAY && doc->nodes[v].n == 2 ? dq_json_first(doc, v) : DQ_JSON_NONE;
+    high = low == DQ_JSON_NONE ? DQ_JSON_NONE : dq_json_next(doc, v, low);
+    if (high == DQ_JSON_NONE || dq_json_i64(doc, low, &min) < 0 || dq_json_i64(doc, high, &max) < 0 || min < 1 ||
+        max > 10 || min > max)
+        return dq_fail(err, DUREQ_EINVAL, "field 'priorities' takes [lowest, highest], each from 1 to 10");
+    o->priority_min = (int32_t)min;
+    o->priority_max = (int32_t)max;
+    return 0;
+}
+
+static int check_names(const dq_json *doc, dureq_error *err)
+{
+    static const char *const known[] = {"weight", "priorities", "max_len", "retention", "retry_policy"};
+
+    for (dq_json_ref k = dq_json_first(doc, 0); k != DQ_JSON_NONE; k = dq_json_next(doc, 0, k)) {
+        bool ok = false;
+
+        for (size_t i = 0; i < DQ_ARRAY_LEN(known); i++)
+            ok = ok || dq_json_string_eq(doc, k, known[i]);
+        if (!ok)
+            return dq_fail(err, DUREQ_EINVAL, "unknown field " DQ_STR_FMT " (takes weight, priorities, max_len, retention, retry_policy)",
+                           DQ_STR_ARG(dq_json_raw(doc, k)));
+    }
+    return 0;
+}
+
+static int read_queue(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o, dureq_retry_policy *policy, dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+    dq_json_ref v;
+    int64_t weight = 0;
+    int rc = check_names(doc, err);
+
+    if (rc == 0)
+        rc = read_i64(doc, "weight", 1, 1000, &weight, err);
+    if (rc == 0)
+        rc = read_i64(doc, "max_len", 0, INT64_C(1) << 40, &o->max_len, err);
+    if (rc == 0)
+        rc = read_priorities(doc, o, err);
+    if (rc < 0)
+        return rc;
+    o->weight = (int32_t)weight;
+    v = dq_json_member(doc, 0, "retention");
+    if (v != DQ_JSON_NONE && (dq_json_string(doc, v, &text) < 0 || dq_parse_duration_ms(dq_buf_str(&text), &o->retention_ms) < 0))
+        return dq_fail(err, DUREQ_EINVAL, "field 'retention' takes a duration such as \"72h\"; \"0s\" keeps nothing");
+    if (v != DQ_JSON_NONE && o->retention_ms == 0)
+        o->retention_ms = -1;
+    v = dq_json_member(doc, 0, "retry_policy");
+    if (v == DQ_JSON_NONE)
+        return 0;
+    *policy = dureq_retry_policy_init();
+    o->retry_policy = policy;
+    return dq_retry_policy_from_json(doc, v, &c->arena, policy, err);
+}
+
+static int put_queue(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+    dureq_retry_policy policy;
+    dq_json doc = {0};
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    rc = read_queue(c, &doc, &o, &policy, err);
+    if (rc == 0)
+        rc = dureq_client_set_queue(c->client, c->vars[0], &o, /*only_if_missing=*/false, NULL, err);
+    dq_json_deinit(&doc);
+    return rc < 0 ? rc : get_queue(c, err);
+}
+
+static int pause_queue(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_pause_queue(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "paused", "queue", c->vars[0]);
+}
+
+static int resume_queue(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_resume_queue(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "resumed", "queue", c->vars[0]);
+}
+
+static int purge_queue(dq_api_ctx *c, dureq_error *err)
+{
+    int64_t n;
+    int rc = dureq_client_purge_queue(c->client, c->vars[0], &n, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "affected");
+    dq_json_put_i64(&c->w, n);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int get_key(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_id id;
+    int64_t ttl_ms;
+    int rc = dureq_client_get_unique_key(c->client, dureq_str_from(c->vars[0]), &id, &ttl_ms, err);
+
+    if (rc < 0 && rc != DUREQ_ENOTFOUND)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "exists");
+    dq_json_put_bool(&c->w, rc == 0);
+    dq_json_key(&c->w, "unique_key");
+    dq_json_put_text(&c->w, c->vars[0]);
+    dq_json_key(&c->w, "job_id");
+    dq_json_put_text(&c->w, rc == 0 ? id.text : "");
+    if (rc == 0) {
+        dq_json_key(&c->w, "ttl_seconds");
+        dq_json_put_i64(&c->w, ttl_ms < 0 ? -1 : (ttl_ms + 999) / 1000);
+        dq_json_key(&c->w, "ttl");
+        dq_json_put_i64(&c->w, ttl_ms < 0 ? -1 : (ttl_ms + 999) / 1000);
+    }
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int delete_key(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_delete_unique_key(c->client, dureq_str_from(c->vars[0]), err);
+
+    return rc < 0 && rc != DUREQ_ENOTFOUND ? rc : dq_api_reply_status(c, "deleted", "unique_key", c->vars[0]);
+}
+
+const dq_api_route dq_api_queue_routes[] = {
+    {"GET", "/api/queues", list_queues},
+    {"GET", "/api/queues/{name}", get_queue},
+    {"PUT", "/api/queues/{name}", put_queue},
+    {"POST", "/api/queues/{name}/pause", pause_queue},
+    {"POST", "/api/queues/{name}/purge", purge_queue},
+    {"POST", "/api/queues/{name}/resume", resume_queue},
+    {"GET", "/api/unique-keys/{key}", get_key},
+    {"DELETE", "/api/unique-keys/{key}", delete_key},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the resource files share: the parsed request, its parameters, and how a response is written. */
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "json/json.h"
+
+#define DQ_API_VARS_MAX  3
+#define DQ_API_QUERY_MAX 32
+#define DQ_API_IDS_MAX   10000
+
+typedef struct dq_api_ctx {
+    dureq_client *client;
+    const dq_api_request *req;
+    dq_api_response *res;
+    const char *vars[DQ_API_VARS_MAX]; /* decoded path variables, in order */
+    struct {
+        const char *name, *value; /* decoded */
+        bool used;
+    } query[DQ_API_QUERY_MAX];
+    size_t n_query;
+    dq_arena arena;
+    dq_json_writer w; /* onto res->body */
+} dq_api_ctx;
+
+/* A handler returns 0 when it wrote its response (status 200 unless it set another), or a negative code with err filled: the router
+   then writes the error body. */
+typedef int (*dq_api_fn)(dq_api_ctx *c, dureq_error *err);
+
+typedef struct dq_api_route {
+    const char *method, *pattern; /* "/api/jobs/{id}/cancel" */
+    dq_api_fn fn;
+} dq_api_route;
+
+extern const dq_api_route dq_api_job_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
+
+const char *dq_api_query(dq_api_ctx *c, const char *name); /* NULL when absent; marks it as known */
+/* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */
+int dq_api_query_i64(dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err);
+int dq_api_query_time(dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err);
+/* After all known parameters were read: DUREQ_EINVAL for one that nothing reads. */
+int dq_api_query_done(dq_api_ctx *c, dureq_error *err);
+/* The body as one JSON object; DUREQ_EINVAL. *doc is the caller's to deinit. An empty body gives {}. */
+int dq_api_body_object(dq_api_ctx *c, dq_json *doc, dureq_error *err);
+/* {"status": word, name: value} */
+int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value);

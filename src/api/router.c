@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "api/request.h"
+
+static const dq_api_route *const tables[] = {dq_api_job_routes, dq_api_queue_routes, dq_api_node_routes, dq_api_stat_routes};
+
+/* X(code, HTTP status, word) */
+static const struct code_row {
+    int code, status;
+    const char *word;
+} code_rows[] = {
+    {DUREQ_EINVAL, 400, "invalid"},
+    {DUREQ_EPARSE, 400, "invalid"},
+    {DUREQ_EUNSUPPORTED, 400, "unsupported"},
+    {DUREQ_EAUTH, 503, "server_auth"},
+    {DUREQ_EPERM, 403, "not_allowed"},
+    {DUREQ_ENOTFOUND, 404, "not_found"},
+    {DUREQ_ECONFLICT, 409, "wrong_state"},
+    {DUREQ_EDUPLICATE, 409, "duplicate"},
+    {DUREQ_EPAUSED, 409, "paused"},
+    {DUREQ_ETOOLARGE, 413, "too_large"},
+    {DUREQ_ELIMIT, 429, "limit"},
+    {DUREQ_ETIMEOUT, 503, "timeout"},
+    {DUREQ_EUNAVAILABLE, 503, "server_away"},
+    {DUREQ_ELOADING, 503, "server_loading"},
+    {DUREQ_EREADONLY, 503, "server_readonly"},
+    {DUREQ_EBUSY, 503, "server_busy"},
+    {DUREQ_EREDISOOM, 503, "server_out_of_memory"},
+    {DUREQ_EUNKNOWN, 503, "outcome_unknown"},
+    {DUREQ_ENOMEM, 500, "out_of_memory"},
+};
+
+static const struct code_row *row_of(int code)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(code_rows); i++)
+        if (code_rows[i].code == code)
+            return &code_rows[i];
+    return NULL;
+}
+
+int dq_api_status_of(int code)
+{
+    const struct code_row *row = row_of(code);
+
+    if (code == 0)
+        return 200;
+    return row ? row->status : 500;
+}
+
+const char *dq_api_code_word(int code)
+{
+    const struct code_row *row = row_of(code);
+
+    return row ? row->word : "internal";
+}
+
+void dq_api_response_deinit(dq_api_response *r)
+{
+    dq_buf_deinit(&r->body);
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Percent-decoded and NUL-ended in the arena; NULL on a bad escape, a NUL in it, or no memory. */
+static const char *decode(dq_arena *a, dureq_str s, bool plus_is_blank)
+{
+    char *out = dq_arena_dup(a, s), *p = out;
+
+    for (size_t i = 0; out && i < s.len; i++) {
+        if (s.ptr[i] == '%') {
+            int high = i + 2 < s.len ? hex(s.ptr[i + 1]) : -1, low = i + 2 < s.len ? hex(s.ptr[i + 2]) : -1;
+
+            if (high < 0 || low < 0 || high + low == 0)
+                return NULL;
+            *p++ = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            *p++ = plus_is_blank && s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        }
+    }
+    if (out)
+        *p = '\0';
+    return out;
+}
+
+static int parse_query(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_str rest = dureq_str_from(c->req->query);
+
+    while (rest.len) {
+        dureq_str value = dq_str_cut(&rest, '&'), name;
+
+        if (value.len == 0)
+            continue;
+        if (c->n_query == DQ_API_QUERY_MAX)
+            return dq_fail(err, DUREQ_EINVAL, "more than %d query parameters", DQ_API_QUERY_MAX);
+        name = dq_str_cut(&value, '=');
+        c->query[c->n_query].name = decode(&c->arena, name, true);
+        c->query[c->n_query].value = decode(&c->arena, value.ptr ? value : dureq_str_of("", 0), true);
+        if (!c->query[c->n_query].name || !c->query[c->n_query].value)
+            return dq_fail(err, DUREQ_EINVAL, "query parameter '" DQ_STR_FMT "' is badly encoded", DQ_STR_ARG(name));
+        c->n_query++;
+    }
+    return 0;
+}
+
+/* Whether the path fits the pattern; variables go to c->vars. */
+static bool match(dq_api_ctx *c, const char *pattern)
+{
+    dureq_str want = dureq_str_from(pattern), have = dureq_str_from(c->req->path);
+    size_t n = 0;
+
+    while (want.ptr && have.ptr) {
+        dureq_str w = dq_str_cut(&want, '/'), h = dq_str_cut(&have, '/');
+
+        if (w.len && w.ptr[0] == '{') {
+            if (h.len == 0)
+                return false;
+            c->vars[n] = decode(&c->arena, h, false);
+            if (!c->vars[n++])
+                return false;
+        } else if (!dq_str_eq(w, h)) {
+            return false;
+        }
+    }
+    return !want.ptr && !have.ptr;
+}
+
+static const dq_api_route *find(dq_api_ctx *c, bool *ret_path_known)
+{
+    *ret_path_known = false;
+    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
+        for (const dq_api_route *r = tables[t]; r->method; r++) {
+            if (!match(c, r->pattern))
+                continue;
+            *ret_path_known = true;
+            if (strcmp(r->method, c->req->method) == 0)
+                return r;
+        }
+    return NULL;
+}
+
+static void write_error(dq_api_ctx *c, int status, int code, const char *word, const char *text)
+{
+    dq_buf_clear(&c->res->body);
+    c->res->status = status;
+    c->res->code = code;
+    c->w = dq_json_writer_of(&c->res->body);
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "error");
+    dq_json_put_text(&c->w, text);
+    dq_json_key(&c->w, "code");
+    dq_json_put_text(&c->w, word);
+    dq_json_end_object(&c->w);
+}
+
+static void run(dq_api_ctx *c)
+{
+    dureq_error err = {0};
+    bool path_known;
+    const dq_api_route *route = find(c, &path_known);
+    int rc;
+
+    if (!route && path_known) {
+        write_error(c, 405, DUREQ_EINVAL, "method_not_allowed", "this path does not take this method");
+        return;
+    }
+    if (!route) {
+        write_error(c, 404, DUREQ_ENOTFOUND, "not_found", "no such path");
+        return;
+    }
+    rc = parse_query(c, &err);
+    if (rc == 0)
+        rc = route->fn(c, &err);
+    if (rc < 0)
+        write_error(c, dq_api_status_of(rc), rc, dq_api_code_word(rc), err.msg[0] ? err.msg : dureq_errcode_text(rc));
+}
+
+void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_response *ret)
+{
+    dq_api_ctx c = {.client = client, .req = req, .res = ret};
+
+    *ret = (dq_api_response){.status = 200, .content_type = "application/json"};
+    c.w = dq_json_writer_of(&ret->body);
+    run(&c);
+    dq_arena_deinit(&c.arena);
+    if (dq_buf_failed(&ret->body)) {
+        dq_buf_deinit(&ret->body);
+        ret->status = 500;
+        ret->code = DUREQ_ENOMEM;
+    }
+}
+
+const char *const *dq_api_routes(void)
+{
+    static char texts[96][80]; /* "DELETE " and the longest pattern fit; checked by the tests */
+    static const char *list[97];
+    size_t n = 0;
+
+    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
+        for (const dq_api_route *r = tables[t]; r->method && n < DQ_ARRAY_LEN(texts); r++) {
+            (void)snprintf(texts[n], sizeof texts[n], "%s %s", r->method, r->pattern);
+            list[n] = texts[n];
+            n++;
+        }
+    list[n] = NULL;
+    return list;
+}
+
+const char *dq_api_query(dq_api_ctx *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_query; i++)
+        if (strcmp(c->query[i].name, name) == 0) {
+            c->query[i].used = true;
+            return c->query[i].value;
+        }
+    return NULL;
+}
+
+int dq_api_query_i64(dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err)
+{
+    const char *text = dq_api_query(c, name);
+
+    if (text && dq_parse_i64(dureq_str_from(text), min, max, ret) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "parameter '%s' takes a whole number from %lld to %lld", name, (long long)min,
+                       (long long)max);
+    return 0;
+}
+
+int dq_api_query_time(dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err)
+{
+    const char *text = dq_api_query(c, name);
+
+    if (text && dq_parse_rfc3339_ms(dureq_str_from(text), ret_ms) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "parameter '%s' takes an RFC 3339 time such as 2026-11-23T20:00:00Z", name);
+    return 0;
+}
+
+int dq_api_query_done(dq_api_ctx *c, dureq_error *err)
+{
+    for (size_t i = 0; i < c->n_query; i++)
+        if (!c->query[i].used)
+            return dq_fail(err, DUREQ_EINVAL, "unknown parameter '%s'", c->query[i].name);
+    return 0;
+}
+
+int dq_api_body_object(dq_api_ctx *c, dq_json *doc, dureq_error *err)
+{
+    dureq_str body = c->req->body.len ? c->req->body : DQ_STR_LIT("{}");
+    int rc = dq_json_parse(body, doc, err);
+
+    if (rc == DUREQ_EPARSE)
+        return DUREQ_EINVAL;
+    if (rc < 0)
+        return rc;
+    if (dq_json_type_of(doc, 0) != DQ_JSON_OBJECT) {
+        dq_json_deinit(doc);
+        return dq_fail(err, DUREQ_EINVAL, "the body must be a JSON object");
+    }
+    return 0;
+}
+
+int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, word);
+    dq_json_key(&c->w, name);
+    dq_json_put_text(&c->w, value);
+    dq_json_end_object(&c->w);
+    return 0;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counts, days, the server, audit and events. */
+#include "api/request.h"
+#include "client/extra.h"
+
+static void put_count(dq_api_ctx *c, const char *name, int64_t n)
+{
+    if (n == 0)
+        return;
+    dq_json_key(&c->w, name);
+    dq_json_put_i64(&c->w, n);
+}
+
+static int get_stats(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_counts n;
+    int rc = dureq_client_count(c->client, &n, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "job_counts");
+    dq_json_begin_object(&c->w);
+    put_count(c, "pending", n.pending);
+    put_count(c, "scheduled", n.scheduled);
+    put_count(c, "running", n.running);
+    put_count(c, "retrying", n.retrying);
+    put_count(c, "paused", n.paused);
+    put_count(c, "completed", n.completed);
+    put_count(c, "dead", n.dead);
+    put_count(c, "cancelled", n.cancelled);
+    dq_json_end_object(&c->w);
+    dq_json_key(&c->w, "active_schedules");
+    dq_json_put_i64(&c->w, 0);
+    dq_json_key(&c->w, "active_runs");
+    dq_json_put_i64(&c->w, n.running);
+    dq_json_key(&c->w, "active_nodes");
+    dq_json_put_i64(&c->w, n.nodes);
+    dq_json_key(&c->w, "history_bytes");
+    dq_json_put_i64(&c->w, n.history_bytes);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int get_daily(dq_api_ctx *c, dureq_error *err)
+{
+    dq_day_stats days[90];
+    int64_t n = 7;
+    int rc = dq_api_query_i64(c, "days", 1, 90, &n, err);
+
+    if (rc == 0)
+        rc = dq_api_query_done(c, err);
+    if (rc == 0)
+        rc = dq_client_days(c->client, (int)n, days, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (int64_t i = 0; i < n; i++) {
+        dq_json_begin_object(&c->w);
+        dq_json_key(&c->w, "date");
+        dq_json_put_text(&c->w, days[i].date);
+        dq_json_key(&c->w, "processed");
+        dq_json_put_i64(&c->w, days[i].completed);
+        dq_json_key(&c->w, "failed");
+        dq_json_put_i64(&c->w, days[i].failed);
+        dq_json_key(&c->w, "enqueued");
+        dq_json_put_i64(&c->w, days[i].enqueued);
+        dq_json_key(&c->w, "dead");
+        dq_json_put_i64(&c->w, days[i].dead);
+        dq_json_key(&c->w, "cancelled");
+        dq_json_put_i64(&c->w, days[i].cancelled);
+        dq_json_end_object(&c->w);
+    }
+    dq_json_end_array(&c->w);
+    return 0;
+}
+
+/* INFO's "# Section" and "key:value" lines as {"section": {"key": "value"}}. */
+static void write_info(dq_api_ctx *c, dureq_str text)
+{
+    bool open = false;
+
+    dq_json_begin_object(&c->w);
+    while (text.len) {
+        dureq_str line = dq_str_trim(dq_str_cut(&text, '\n')), key;
+
+        if (line.len && line.ptr[0] == '#') {
+            char *name = dq_arena_dup(&c->arena, dq_str_trim(dureq_str_of(line.ptr + 1, line.len - 1)));
+
+            for (char *p = name; p && *p; p++)
+                if (*p >= 'A' && *p <= 'Z')
+                    *p = (char)(*p - 'A' + 'a');
+            if (open)
+                dq_json_end_object(&c->w);
+            dq_json_key(&c->w, name ? name : "");
+            dq_json_begin_object(&c->w);
+            open = true;
+        } else if (line.len && open) {
+            key = dq_str_cut(&line, ':');
+            dq_json_key_str(&c->w, key);
+            dq_json_put_str(&c->w, line.ptr ? line : dureq_str_of("", 0));
+        }
+    }
+    if (open)
+        dq_json_end_object(&c->w);
+    dq_json_end_object(&c->w);
+}
+
+static int get_redis(dq_api_ctx *c, dureq_error *err)
+{
+    const char *section = dq_api_query(c, "section");
+    DQ_BUF_AUTO text = {0};
+    int rc = dq_api_query_done(c, err);
+
+    if (rc == 0)
+        rc = dq_client_redis_info(c->client, section, &text, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "mode");
+    dq_json_put_text(&c->w, "standalone");
+    dq_json_key(&c->w, "nodes");
+    dq_json_begin_array(&c->w);
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "addr");
+    dq_json_put_text(&c->w, dq_client_server_name(c->client));
+    dq_json_key(&c->w, "role");
+    dq_json_put_text(&c->w, "master");
+    dq_json_key(&c->w, "sections");
+    write_info(c, dq_buf_str(&text));
+    dq_json_end_object(&c->w);
+    dq_json_end_array(&c->w);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int get_health(dq_api_ctx *c, dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+    int rc = dq_client_redis_info(c->client, "server", &text, err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "ok", "server", dq_client_server_name(c->client));
+}
+
+static int get_audit(dq_api_ctx *c, dureq_error *err)
+{
+    const char *target = dq_api_query(c, "target");
+    int64_t limit = 50;
+    int rc = dq_api_query_i64(c, "limit", 1, 1000, &limit, err);
+
+    if (rc == 0)
+        rc = dq_api_query_done(c, err);
+    return rc < 0 ? rc : dq_client_audit(c->client, dureq_str_from(target), (int)limit, &c->res->body, err);
+}
+
+static int get_job_audit(dq_api_ctx *c, dureq_error *err)
+{
+    return dq_client_audit(c->client, dureq_str_from(c->vars[0]), 1000, &c->res->body, err);
+}
+
+static int get_job_events(dq_api_ctx *c, dureq_error *err)
+{
+    return dq_client_job_events(c->client, c->vars[0], 20000, &c->res->body, err);
+}
+
+const dq_api_route dq_api_stat_routes[] = {
+    {"GET", "/api/audit", get_audit},
+    {"GET", "/api/health", get_health},
+    {"GET", "/api/jobs/{id}/audit", get_job_audit},
+    {"GET", "/api/jobs/{id}/events", get_job_events},
+    {"GET", "/api/redis/info", get_redis},
+    {"GET", "/api/stats", get_stats},
+    {"GET", "/api/stats/daily", get_daily},
+    {NULL, NULL, NULL},
+};
