@@ -29,6 +29,7 @@ struct dq_loop {
     int wake_fd;
 
     int64_t now_us; /* 0: to be asked for */
+    unsigned held;  /* dq_loop_hold less dq_loop_release */
     dq_list deferred;
 
     dq_mutex mu; /* guards the next two */
@@ -269,6 +270,8 @@ void dq_loop_destroy(dq_loop *loop)
     /* A message may post another: until none is left. Nobody else may post any more. */
     while (!dq_list_empty(&loop->mailbox))
         run_messages(loop);
+    while (loop->held > 0)
+        dq_loop_run_once(loop, /*block=*/true);
     if (loop->wake_event)
         event_free(loop->wake_event);
     if (loop->base)
@@ -300,6 +303,17 @@ int64_t dq_loop_now_us(dq_loop *loop)
 struct event_base *dq_loop_base(dq_loop *loop)
 {
     return loop->base;
+}
+
+void dq_loop_hold(dq_loop *loop)
+{
+    loop->held++;
+}
+
+void dq_loop_release(dq_loop *loop)
+{
+    assert(loop->held > 0);
+    loop->held--;
 }
 
 /* ---- timers ---- */

@@ -23,6 +23,9 @@ bool dq_loop_is_here(const dq_loop *loop);
 void dq_loop_assert_here(const dq_loop *loop);
 int64_t dq_loop_now_us(dq_loop *loop); /* monotonic; cached per turn */
 struct event_base *dq_loop_base(dq_loop *loop);
+/* Between the two something needs a few more turns to go away: dq_loop_destroy waits for it, turning. */
+void dq_loop_hold(dq_loop *loop);
+void dq_loop_release(dq_loop *loop);
 
 /* Messages from other threads: embed a dq_message, fill fn, post. Runs once on the loop thread, in order of
    posting of one thread. The loop is woken only when its mailbox was empty. The message may be freed or posted

@@ -25,7 +25,7 @@ typedef void (*dq_redis_reply_fn)(void *userdata, int code, const dq_reply *repl
 
 typedef struct dq_redis_callbacks {
     void (*on_ready)(dq_redis *r, bool same_server, void *userdata); /* greeted; same_server: run id as before */
-    void (*on_lost)(dq_redis *r, const dureq_error *why, void *userdata);
+    void (*on_lost)(dq_redis *r, const dureq_error *why, void *userdata); /* once for each on_ready, behind the answers */
     void (*on_push)(dq_redis *r, dq_reply push, void *userdata);
     void *userdata;
 } dq_redis_callbacks;
@@ -55,6 +55,8 @@ void dq_redis_reconnect(dq_redis *r, const char *why);         /* drop the socke
    ready and no HOLD; what was appended is taken back, fn is not called), or DUREQ_ENOMEM. */
 dq_buf *dq_redis_out(dq_redis *r);
 int dq_redis_commit(dq_redis *r, unsigned flags, dq_redis_reply_fn fn, void *userdata);
+/* The same for n_replies commands appended at once: fn gets the last answer, the others are ignored. */
+int dq_redis_commit_many(dq_redis *r, unsigned flags, size_t n_replies, dq_redis_reply_fn fn, void *userdata);
 /* The same for a command whose RESP bytes the caller already has, in one or two pieces (copied before return). */
 int dq_redis_send(dq_redis *r, unsigned flags, dureq_str head, dureq_str tail, dq_redis_reply_fn fn, void *userdata);
 /* Convenience for short commands: NUL-ended words. */
@@ -68,4 +70,8 @@ dq_rbuf *dq_redis_reply_ref(dq_redis *r);
 void dq_rbuf_ref(dq_rbuf *b);
 void dq_rbuf_unref(dq_rbuf *b);
 
-size_t dq_redis_in_flight(const dq_redis *r);
+/* Inside a reply callback: the reply as it came, in RESP form. Valid until the callback returns, or as long as the buffer
+   is held. */
+dureq_str dq_redis_reply_raw(const dq_redis *r);
+
+size_t dq_redis_in_flight(const dq_redis *r); /* commands not yet answered, held ones too */
