@@ -30,13 +30,6 @@ typedef struct dq_store_call {
     char bytes[];
 } dq_store_call;
 
-typedef struct dq_subscription {
-    dq_list link;
-    unsigned shard;
-    size_t len;
-    char channel[]; /* whole name */
-} dq_subscription;
-
 struct dq_store {
     dq_loop *loop;
     const dq_log *log;
@@ -59,7 +52,7 @@ struct dq_store {
     unsigned step_pending; /* replies the step waits for */
     int step_code;         /* first failure among them */
     dureq_error step_err;
-    dq_timer retry;
+    dq_timer retry;   /* set whenever the store is not up and nothing else goes on */
     int64_t retry_ms; /* last delay, 0 after a success */
     int64_t maxmemory;
 
@@ -72,12 +65,11 @@ struct dq_store {
     unsigned load_pending;
     dq_list again;   /* answered NOSCRIPT: sent once more after the scripts are loaded */
     dq_list waiting; /* sent when up, or when reloading is over */
-
-    dq_list subscriptions;
 };
 
 /* open.c */
 void dq_open_start(dq_store *s);
+void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refused */
 void dq_open_retry_fired(dq_timer *t);
 bool dq_error_is_refusal(int code); /* waiting does not mend it */
 /* queues.c */
@@ -94,6 +86,4 @@ void dq_send_close(dq_store *s);
 /* One SCRIPT LOAD each; *ret_n of them were sent, also when it fails. */
 int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *ret_n);
 /* subscribe.c */
-void dq_subscribe_all(dq_store *s);
-void dq_subscribe_deinit(dq_store *s);
 void dq_subscribe_push(dq_store *s, dq_reply push);

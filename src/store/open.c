@@ -2,8 +2,8 @@
 /* From "connected" to "up". One step after the other, each one or several commands in flight at once; a step ends when all its replies
    are there. A lost connection ends it all (store.c), the next one starts it again.
 
-   Failures are of two kinds. Those that waiting cannot mend are told to on_refused and tried again every 5 s, because an operator may
-   mend them; the others (loading, busy, a replica, out of memory) are tried again after 50 ms doubling to 2 s. Loop thread. */
+   Failures are of two kinds. Those that waiting cannot mend are told to on_refused (once, until it is another one) and tried again every
+   5 s, because an operator may mend them; the others (loading, busy, a replica, out of memory) are tried again after 50 ms doubling to 2 s. Loop thread. */
 
 #include <string.h>
 
@@ -15,6 +15,7 @@
 #define RETRY_FIRST_MS   50
 #define RETRY_LONGEST_MS 2000
 #define RETRY_REFUSED_MS 5000
+#define WATCH_MS         100
 #define HISTORY_DEFAULT  (1LL << 30)
 #define HISTORY_NO_LIMIT (1LL << 50)
 #define REDIS_MAJOR_MIN  7
@@ -47,32 +48,64 @@ static void name_permission(dureq_error *err)
         err->code = DUREQ_EPERM;
 }
 
-static void step_failed(dq_store *s, const dureq_error *why)
+static void tell_refused(dq_store *s, const dureq_error *why)
 {
     bool news = s->last.code != why->code || strcmp(s->last.msg, why->msg) != 0;
 
-    s->step = DQ_OPEN_IDLE;
     s->last = *why;
-    if (why->code == DUREQ_EUNAVAILABLE || why->code == DUREQ_ECLOSED)
-        return; /* the connection is gone: on_lost follows or was there */
-    bool refused = dq_error_is_refusal(why->code);
-    if (refused)
-        s->retry_ms = RETRY_REFUSED_MS;
-    else
-        s->retry_ms = s->retry_ms ? DQ_MIN(s->retry_ms * 2, RETRY_LONGEST_MS) : RETRY_FIRST_MS;
-    dq_timer_set(&s->retry, s->retry_ms * 1000);
     if (news)
-        DQ_LOG(s->log, refused ? DUREQ_LOG_ERROR : DUREQ_LOG_WARN, "store.refused", "error=\"%s\"", why->msg);
-    if (refused && s->cb.on_refused)
+        DQ_LOG(s->log, DUREQ_LOG_ERROR, "store.refused", "error=\"%s\"", why->msg);
+    if (news && s->cb.on_refused)
         s->cb.on_refused(s, why, s->cb.userdata);
+}
+
+static void step_failed(dq_store *s, const dureq_error *why)
+{
+    s->step = DQ_OPEN_IDLE;
+    if (why->code == DUREQ_EUNAVAILABLE || why->code == DUREQ_ECLOSED) {
+        s->last = *why; /* the connection is gone: on_lost follows */
+        return;
+    }
+    if (dq_error_is_refusal(why->code)) {
+        s->retry_ms = RETRY_REFUSED_MS;
+        dq_timer_set(&s->retry, s->retry_ms * 1000);
+        tell_refused(s, why);
+        return;
+    }
+    DQ_LOG(s->log, DUREQ_LOG_INFO, "store.not_yet", "error=\"%s\"", why->msg);
+    s->last = *why;
+    s->retry_ms = s->retry_ms ? DQ_MIN(s->retry_ms * 2, RETRY_LONGEST_MS) : RETRY_FIRST_MS;
+    dq_timer_set(&s->retry, s->retry_ms * 1000);
+}
+
+void dq_open_watch(dq_store *s)
+{
+    dq_timer_set(&s->retry, WATCH_MS * 1000);
+}
+
+/* The connection says by itself only that it was made or lost. */
+static void look_at_connecting(dq_store *s)
+{
+    dureq_error why;
+
+    dq_redis_last_error(s->main, &why);
+    dq_open_watch(s);
+    if (dq_error_is_refusal(why.code))
+        tell_refused(s, &why);
+    else if (why.code < 0)
+        s->last = why;
 }
 
 void dq_open_retry_fired(dq_timer *t)
 {
     dq_store *s = dq_container_of(t, dq_store, retry);
 
-    if (!s->up && s->step == DQ_OPEN_IDLE && dq_redis_is_ready(s->main))
+    if (s->up || s->step != DQ_OPEN_IDLE)
+        return;
+    if (dq_redis_is_ready(s->main))
         dq_open_start(s);
+    else
+        look_at_connecting(s);
 }
 
 /* ---- the checks of the server ---- */
@@ -329,7 +362,6 @@ static void go_up(dq_store *s, bool queues_changed)
     s->refreshing = s->refresh_again = false;
     s->last = (dureq_error){0};
     DQ_LOG(s->log, DUREQ_LOG_INFO, "store.up", "prefix=%s shards=%u", s->prefix, s->keys.n_shards);
-    dq_subscribe_all(s);
     if (queues_changed && s->cb.on_queues)
         s->cb.on_queues(s, s->cb.userdata);
     if (s->up && s->cb.on_up)

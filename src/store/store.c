@@ -26,16 +26,15 @@ static void go_down(dq_store *s, const dureq_error *why)
 
     s->up = false;
     s->step = DQ_OPEN_IDLE;
-    dq_timer_clear(&s->retry);
-    s->last = *why;
+    dq_open_watch(s);
+    if (was_up || !dq_error_is_refusal(s->last.code))
+        s->last = *why;
     dq_send_down(s, why);
-    if (was_up) {
-        DQ_LOG(s->log, DUREQ_LOG_WARN, "store.down", "error=\"%s\"", why->msg);
-        if (s->cb.on_down)
-            s->cb.on_down(s, why, s->cb.userdata);
-    } else if (dq_error_is_refusal(why->code) && s->cb.on_refused) {
-        s->cb.on_refused(s, why, s->cb.userdata);
-    }
+    if (!was_up)
+        return;
+    DQ_LOG(s->log, DUREQ_LOG_WARN, "store.down", "error=\"%s\"", why->msg);
+    if (s->cb.on_down)
+        s->cb.on_down(s, why, s->cb.userdata);
 }
 
 static void on_main_lost(dq_redis *r, const dureq_error *why, void *userdata)
@@ -113,7 +112,6 @@ int dq_store_create(dq_loop *loop, const dq_store_options *opts, const dq_store_
     s->cb = *cb;
     dq_list_init(&s->again);
     dq_list_init(&s->waiting);
-    dq_list_init(&s->subscriptions);
     int r = take_options(s, opts, err);
     if (r == 0) {
         r = dq_timer_init(&s->retry, loop, dq_open_retry_fired);
@@ -122,6 +120,8 @@ int dq_store_create(dq_loop *loop, const dq_store_options *opts, const dq_store_
     }
     if (r == 0)
         r = connect_main(s, err);
+    if (r == 0)
+        dq_open_watch(s);
     if (r < 0) {
         dq_store_destroy(s);
         return r;
@@ -149,7 +149,6 @@ void dq_store_destroy(dq_store *s)
     if (s->main)
         dq_redis_destroy(s->main);
     dq_send_close(s);
-    dq_subscribe_deinit(s);
     dq_timer_deinit(&s->retry);
     dq_queue_set_deinit(&s->queues);
     if (s->has_keys)
