@@ -27,8 +27,9 @@ end
 local used = {
   { 'del', K .. 'x' }, { 'exists', K .. 'x' }, { 'expire', K .. 'x', 1 }, { 'get', K .. 'x' }, { 'hdel', K .. 'x', 'f' },
   { 'hexists', K .. 'x', 'f' }, { 'hget', K .. 'x', 'f' }, { 'hgetall', K .. 'x' }, { 'hincrby', K .. 'x', 'f', 1 },
-  { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'incr', K .. 'x' },
-  { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'pexpire', K .. 'x', 1 },
+  { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'hvals', K .. 'x' },
+  { 'incr', K .. 'x' },
+  { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
   { 'pttl', K .. 'x' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
   { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
   { 'srem', K .. 'x', 'v' }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },

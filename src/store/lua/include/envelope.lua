@@ -1,5 +1,6 @@
 -- What scripts must know of an envelope `j` (docs/redis-keys.md "Packed parts"): the unique key with how long it is held and its home
--- shard (nil: this one), the retention class (nil: the queue's), whether the payload is a key of its own.
+-- shard (nil: this one), the retention class (nil: the queue's), the schedule-to-start limit (nil: none), whether the payload is a key
+-- of its own.
 local function bit_set(flags, bit)
   return math.floor(flags / 2 ^ bit) % 2 == 1
 end
@@ -29,6 +30,9 @@ local function envelope_read(j)
   for bit = 4, 7 do
     if bit_set(flags, bit) then
       n, at = varint_read(j, at)
+      if bit == 5 then
+        e.s2s = n
+      end
     end
   end
   if bit_set(flags, 8) then

@@ -1,0 +1,96 @@
+#!lua flags=allow-oom
+-- One bounded step of keeping a shard small: history beyond its time or its bytes, dead jobs beyond their time, jobs that waited too long
+-- for their start, statistics, events, audit.
+-- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
+-- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
+-- returns: { now_ms, more to do(1|0), n dead by schedule-to-start, ms of the next schedule-to-start limit (-1 none) }, or DQFENCED
+--#include "base.lua"
+--#include "ids.lua"
+--#include "varint.lua"
+--#include "envelope.lua"
+--#include "history_read.lua"
+--#include "records.lua"
+--#include "locate.lua"
+--#include "take.lua"
+--#include "rows.lua"
+--#include "stats.lua"
+--#include "tell.lua"
+--#include "ticker.lua"
+--#include "drop.lua"
+--#include "roll.lua"
+local err = ticker_fenced(ARGV[1], ARGV[2])
+if err then
+  return err
+end
+local more = false
+
+local dropping = call('HGET', sh, 'hd')
+local next_drop = not dropping and drop_next(ARGV[5] == '1')
+if next_drop then
+  dropping = drop_begin(next_drop)
+end
+if dropping then
+  drop_step(dropping)
+  more = true
+end
+
+local keep_ms = tonumber(ARGV[4])
+if keep_ms > 0 then
+  local old = call('ZRANGE', KEYS[2], '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, 100)
+  if #old > 0 then
+    call('ZREM', KEYS[2], unpack(old))
+    call('HDEL', KEYS[3], unpack(old))
+    for i = 1, #old do
+      call('UNLINK', K .. 'lg:' .. old[i], K .. 'b:' .. old[i])
+    end
+    more = more or #old == 100
+  end
+end
+
+-- Dead when it still waits for its first start. A job whose start was put off by hand since has its limit from the new time.
+local late = call('ZRANGE', KEYS[4], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
+local dead = {}
+for _, id in ipairs(late) do
+  local place, m, j, key, entry, session = locate(id)
+  local started = m and unpk('>I2', m, 17) > 0
+  local e = place and place ~= 'dead' and place ~= 'history' and not session and not started and envelope_read(j)
+  local due = e and place == 'due' and tonumber(call('ZSCORE', K .. 'due', id)) or now
+  if e and (place == 'paused' or due > now) and e.s2s then
+    call('ZADD', KEYS[4], due + e.s2s, id)
+  else
+    call('ZREM', KEYS[4], id)
+    if e then
+      local _, _, lane = id_unpack(id)
+      take(id, place, key, entry)
+      call('ZADD', KEYS[2], now, id)
+      call('HSET', KEYS[3], id, row_make(6, id, 0, 0, 'schedule_to_start_timeout', m, j))
+      ukey_release(e, id)
+      count(lane .. ':d', 1)
+      tell(id)
+      dead[#dead + 1] = id
+    end
+  end
+end
+if #dead > 0 then
+  event('K' .. pack('>I6', now) .. table.concat(dead))
+end
+more = more or #late == 100
+
+-- Sums before the sources end: a minute lives two days, an hour thirty.
+local minute = math.floor(now / 60000)
+local minutes_left, minutes_done = roll('rm', 'st:', 'sth:', 60, minute - 1, 2880, 2592000000)
+local hours_left = roll('rh', 'sth:', 'std:', 24, math.floor((minutes_done + 1) / 60) - 1, 720, 34560000000)
+more = more or minutes_left or hours_left
+
+-- Events are capped by bytes: how many entries that is, is looked at once a minute.
+if tonumber(call('HGET', sh, 'em') or 0) ~= minute then
+  local len = call('XLEN', K .. 'ev')
+  if len > 0 then
+    local each = math.max(call('MEMORY', 'USAGE', K .. 'ev') / len, 16)
+    call('HSET', sh, 'en', math.max(math.floor(67108864 / tonumber(ARGV[3]) / each), 1000))
+  end
+  call('XTRIM', K .. 'au', 'MINID', '~', string.format('%d-0', now - 2592000000))
+  call('HSET', sh, 'em', minute)
+end
+local next_late = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
+return { now, more and 1 or 0, #dead, tonumber(next_late or -1) }

@@ -1,0 +1,35 @@
+-- The moved part with one attempt more (docs/redis-keys.md): 20 are kept, the first 2 and the last 18; details of the last 3.
+local function attempt_bare(a)
+  local n, at = varint_read(a, 3)
+  at = at + 1
+  for _ = 1, 4 do
+    n, at = varint_read(a, at)
+  end
+  n, at = varint_read(a, at)
+  at = at + n
+  n = varint_read(a, at)
+  if n == 0 then
+    return a
+  end
+  local body = string.sub(a, 3, at - 1) .. '\0'
+  return pack('>I2', #body) .. body
+end
+local function attempt_add(m, run, outcome, started_ms, ran_ms, session, text)
+  local list, at = {}, 37
+  while at <= #m do
+    local n = unpk('>I2', m, at)
+    list[#list + 1] = string.sub(m, at, at + 1 + n)
+    at = at + 2 + n
+  end
+  local body = varint(run) .. string.char(outcome) .. varint(started_ms) .. varint(ran_ms) .. varint(session) .. '\0'
+    .. varint(#text) .. text .. '\0'
+  list[#list + 1] = pack('>I2', #body) .. body
+  while #list > 20 do
+    table.remove(list, 3)
+  end
+  local bare = #list - 3
+  if bare > 0 then
+    list[bare] = attempt_bare(list[bare])
+  end
+  return string.sub(m, 1, 34) .. string.char(#list) .. string.sub(m, 36, 36) .. table.concat(list)
+end

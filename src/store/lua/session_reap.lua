@@ -1,0 +1,159 @@
+#!lua flags=allow-oom
+-- One bounded step of taking away what sessions hold whose lease is over. Such a session is marked, which fences all it still sends; then
+-- its pending entries are handed over lane by lane, and a lane's consumer goes when the same step has just seen that nothing is
+-- pending for it; when the last lane is through, the session is forgotten.
+-- keys: {p:0}:sh {p:0}:lease {p:0}:dead {p:0}:dead:h
+-- argv: session epoch shard lease_ms max_crashes limit lanes_max
+-- returns: { now_ms, session worked on (0 none), n handed over, n dead, more to do(1|0) }, or DQFENCED
+--#include "base.lua"
+--#include "clock.lua"
+--#include "ids.lua"
+--#include "varint.lua"
+--#include "envelope.lua"
+--#include "rows.lua"
+--#include "front.lua"
+--#include "attempts.lua"
+--#include "stats.lua"
+--#include "tell.lua"
+--#include "ticker.lua"
+--#include "wake.lua"
+local err = ticker_fenced(ARGV[1], ARGV[2])
+if err then
+  return err
+end
+local shard, max_crashes = tonumber(ARGV[3]), tonumber(ARGV[5])
+local left, lanes_left = tonumber(ARGV[6]), tonumber(ARGV[7])
+local clock = served(tonumber(ARGV[4]))
+
+-- The ticker that calls this is alive, whatever its lease says.
+local expired = {}
+for _, s in ipairs(call('ZRANGE', KEYS[2], '-inf', clock, 'BYSCORE', 'LIMIT', 0, 3)) do
+  if s ~= ARGV[1] then
+    expired[#expired + 1] = s
+  end
+end
+local victim = expired[1]
+if not victim then
+  return { now, 0, 0, 0, 0 }
+end
+local ss = K .. 's:' .. victim
+local state = call('HMGET', ss, 'st', 'lane', 'node')
+if state[1] ~= 'reaping' then
+  call('HSET', ss, 'st', 'reaping', 'lane', 1)
+  call('INCR', K .. 'x:' .. victim)
+  event('N' .. pack('>I6', now) .. 'l' .. (state[3] or ''))
+end
+
+local handed, dead = {}, {}
+local function die(id, lane, started, m, j, crashes)
+  local row = row_make(6, id, started, tonumber(victim), 'its process crashed ' .. crashes .. ' times', m, j)
+  call('ZADD', KEYS[3], now, id)
+  call('HSET', KEYS[4], id, row)
+  ukey_release(envelope_read(j), id)
+  call('ZREM', K .. 's2s', id)
+  count(lane .. ':d', 1)
+  tell(id)
+  dead[#dead + 1] = id
+end
+
+-- One pending entry to whoever is next, or to the dead.
+local function hand_over(key, lane, entry, fields)
+  local m, j
+  for i = 1, #fields, 2 do
+    if fields[i] == 'j' then
+      j = fields[i + 1]
+    else
+      m = fields[i + 1]
+    end
+  end
+  local ms, seq = string.match(entry, '(%d+)-(%d+)')
+  local id = m and string.sub(m, 2, 14) or id_pack(tonumber(ms), tonumber(seq), lane, shard)
+  local run = call('HGET', K .. 'run:' .. victim, id)
+  local fresh = not m
+  m = m or moved_fresh(id, tonumber(ms))
+  local runs, crashes, flags = unpk('>I2BB', m, 17)
+  local is_dead = false
+  if run then
+    local started, charged = unpk('>I6B', run)
+    runs = math.min(runs + 1, 65535)
+    if charged == 1 then
+      crashes = math.min(crashes + 1, 255)
+    end
+    m = string.sub(m, 1, 16) .. pack('>I2BB', runs, crashes, flags) .. string.sub(m, 21)
+    m = attempt_add(m, runs, 9, started, math.max(now - started, 0), tonumber(victim), 'its process crashed')
+    m = moved_at(m, now, unpk('>I6', m, 29))
+    call('HDEL', K .. 'run:' .. victim, id)
+    call('HDEL', K .. 'pg', id)
+    if charged == 1 and crashes >= max_crashes then
+      die(id, lane, started, m, j, crashes)
+      is_dead = true
+    end
+  else
+    flags = flags % 2 == 0 and flags + 1 or flags
+    m = string.sub(m, 1, 19) .. string.char(flags) .. string.sub(m, 21)
+  end
+  if is_dead then
+    if not fresh then
+      call('HDEL', K .. 'loc', id)
+    end
+  else
+    front_add(lane, m, j)
+    handed[#handed + 1] = id
+  end
+  call('XACK', key, 'g', entry)
+  call('XDEL', key, entry)
+end
+
+-- Empties one stream as far as the limit goes; true: nothing of the session is left in it.
+local function drain(key, lane)
+  local pending = redis.pcall('XPENDING', key, 'g', '-', '+', left + 1, victim)
+  if pending.err then
+    return true
+  end
+  for i = 1, math.min(#pending, left) do
+    local entry = pending[i][1]
+    local found = call('XRANGE', key, entry, entry)
+    if found[1] then
+      hand_over(key, lane, entry, found[1][2])
+    else
+      call('XACK', key, 'g', entry)
+    end
+  end
+  local empty = #pending <= left
+  left = left - math.min(#pending, left)
+  if empty then
+    call('XGROUP', 'DELCONSUMER', key, 'g', victim)
+  end
+  return empty
+end
+
+local lane, last = tonumber(state[2] or 1), call('LLEN', K .. 'lane')
+local at = lane
+while lane <= last and lanes_left > 0 and left > 0 do
+  local before = #handed
+  local empty = drain(K .. 'l:' .. lane, lane)
+  empty = drain(K .. 'f:' .. lane, lane) and empty
+  if #handed > before then
+    wake(lane, #handed - before)
+  end
+  if not empty then
+    break
+  end
+  call('SREM', K .. 'idle:' .. lane, victim)
+  lane = lane + 1
+  lanes_left = lanes_left - 1
+end
+if lane > last then
+  call('UNLINK', ss, K .. 'x:' .. victim, K .. 'run:' .. victim, K .. 'cx:' .. victim)
+  call('ZREM', KEYS[2], victim)
+elseif lane > at then
+  call('HSET', ss, 'lane', lane)
+end
+
+if #handed > 0 then
+  event('B' .. pack('>I6I6', now, tonumber(victim)) .. table.concat(handed))
+end
+if #dead > 0 then
+  event('K' .. pack('>I6', now) .. table.concat(dead))
+end
+return { now, tonumber(victim), #handed, #dead, (lane <= last or #expired > 1) and 1 or 0 }

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Script calls about queues, as bytes for dq_store_send, their answers; and changes of a queue's definition, which are several calls. */
+
+#include "store/store.h"
+
+/* ---- one function a script, named after it; any thread ---- */
+/* seen: the JSON this change is based on, empty when there was none. Answer: 1, or 0 when it is another one by now. */
+void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
+void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
+void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
+typedef struct dq_queue_purged {
+    int64_t n;
+    bool more; /* call again */
+} dq_queue_purged;
+int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret);
+
+typedef struct dq_queue_stats {
+    int64_t pending, running;
+    int64_t oldest_ms; /* since when the longest waiting job could run; -1: none waits */
+} dq_queue_stats;
+void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *names, size_t n);
+/* Adds one shard's answer to `sums` (n of them, zeroed by the caller but for oldest_ms = -1). */
+int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms);
+
+/* ---- changes: the definition first, then every shard, then a look whether it is still ours. Loop thread ---- */
+typedef enum dq_queue_verb {
+    DQ_QUEUE_SET,
+    DQ_QUEUE_SET_IF_MISSING,
+    DQ_QUEUE_PAUSE,
+    DQ_QUEUE_RESUME,
+} dq_queue_verb;
+/* differs: with DQ_QUEUE_SET_IF_MISSING, whether the queue exists with another definition (it is left as it is). */
+typedef void (*dq_queue_change_fn)(void *userdata, int code, bool differs, const dureq_error *err);
+/* wanted: for the two SETs; its `paused` is not looked at: a change never pauses nor resumes. All is copied. Returns 0 (fn will be
+   called once, never from inside) or negative. DUREQ_ENOTFOUND (in fn) when a queue to pause or resume does not exist. */
+int dq_store_change_queue(dq_store *s, dq_queue_verb verb, dureq_str name, const dq_queue *wanted, dureq_str actor,
+                          dq_queue_change_fn fn, void *userdata, dureq_error *err);

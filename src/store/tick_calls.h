@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Script calls of a shard's ticker, as bytes for dq_store_send, and their answers. One function a script, named after it. Any thread.
+   Each is refused with DUREQ_EFENCED when another session became ticker, or the same one again in a later epoch. */
+
+#include "store/store.h"
+
+#define DQ_PROMOTE_LIMIT   256
+#define DQ_PROMOTE_BYTES   (1024 * 1024)
+#define DQ_REAP_LIMIT      100
+#define DQ_REAP_LANES      250
+#define DQ_MAX_CRASHES     3
+
+typedef struct dq_ticker {
+    uint64_t session;
+    int64_t epoch;
+} dq_ticker;
+
+typedef struct dq_promoted {
+    int64_t now_ms, n;
+    int64_t next_due_ms, next_resume_ms; /* -1: none */
+} dq_promoted;
+/* Call again at once when n > 0 and next_due_ms or next_resume_ms is not after now_ms. */
+void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t);
+int dq_due_promote_decode(const dq_reply *r, dq_promoted *ret);
+
+typedef struct dq_reaped {
+    int64_t now_ms;
+    uint64_t session; /* worked on; 0: none is over */
+    int64_t n_handed_over, n_dead;
+    bool more; /* call again at once */
+} dq_reaped;
+/* lease_ms: as the sessions of this shard have it. max_crashes: so many crashes make a job dead. */
+void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t lease_ms, int max_crashes);
+int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret);
+
+typedef struct dq_kept {
+    int64_t now_ms;
+    bool more; /* call again soon */
+    int64_t n_dead;       /* by schedule-to-start */
+    int64_t next_late_ms; /* next schedule-to-start limit; -1: none */
+} dq_kept;
+/* dead_retention_ms 0: dead jobs are kept for ever. memory_short: drops the oldest history, whatever its time. */
+void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short);
+int dq_housekeep_decode(const dq_reply *r, dq_kept *ret);
