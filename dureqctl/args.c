@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "ctl.h"
+
+static const ctl_option *find(const ctl_option *options, size_t n, dureq_str name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (dq_str_eq_text(name, options[i].name))
+            return &options[i];
+    return NULL;
+}
+
+static int take(const ctl_option *o, const char *value)
+{
+    if (o->each)
+        return o->each(o->data, value);
+    *o->value = value;
+    return 0;
+}
+
+int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int *ret_n)
+{
+    int n_positional = 0;
+    bool only_positional = false;
+
+    for (int i = 1; i < argc; i++) {
+        dureq_str value = dureq_str_from(argv[i]), name;
+        const ctl_option *o;
+        int rc;
+
+        if (only_positional || value.len < 2 || argv[i][0] != '-') {
+            argv[++n_positional] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            only_positional = true;
+            continue;
+        }
+        if (argv[i][1] != '-')
+            return ctl_usage("unknown option '%s'", argv[i]);
+        value = dureq_str_of(value.ptr + 2, value.len - 2);
+        name = dq_str_cut(&value, '=');
+        o = find(options, n, name);
+        if (!o)
+            return ctl_usage("unknown option '--" DQ_STR_FMT "'", DQ_STR_ARG(name));
+        if (o->flag) {
+            *o->flag = true;
+            continue;
+        }
+        if (!value.ptr && i + 1 == argc)
+            return ctl_usage("option '--%s' needs a value", o->name);
+        rc = take(o, value.ptr ? value.ptr : argv[++i]);
+        if (rc != 0)
+            return rc;
+    }
+    *ret_n = n_positional;
+    return 0;
+}
+
+int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+    if (text && dq_parse_i64(dureq_str_from(text), min, max, ret) < 0)
+        return ctl_usage("--%s takes a whole number from %lld to %lld, not '%s'", option, (long long)min, (long long)max, text);
+    return 0;
+}
+
+int ctl_duration(const char *option, const char *text, int64_t *ret)
+{
+    if (text && (dq_parse_duration_ms(dureq_str_from(text), ret) < 0 || *ret < 0))
+        return ctl_usage("--%s takes a duration such as 30s, 5m or 1h30m, not '%s'", option, text);
+    return 0;
+}

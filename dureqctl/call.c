@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctl.h"
+#include "node/state_dir.h"
+
+static void say(const char *fmt, va_list args)
+{
+    fputs("dureqctl: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+}
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say(fmt, args);
+    va_end(args);
+    return code;
+}
+
+int ctl_usage(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say(fmt, args);
+    va_end(args);
+    fputs("Try 'dureqctl help' or 'dureqctl help COMMAND'.\n", stderr);
+    return CTL_USAGE;
+}
+
+int ctl_exit_of(int code)
+{
+    switch (code) {
+    case DUREQ_OK: return CTL_DONE;
+    case DUREQ_EINVAL:
+    case DUREQ_EPARSE:
+    case DUREQ_EUNSUPPORTED: return CTL_USAGE;
+    case DUREQ_ENOTFOUND: return CTL_NOT_FOUND;
+    case DUREQ_ECONFLICT: return CTL_WRONG_STATE;
+    case DUREQ_EDUPLICATE:
+    case DUREQ_ELIMIT:
+    case DUREQ_ETOOLARGE:
+    case DUREQ_EREDISOOM: return CTL_REFUSED;
+    case DUREQ_EUNAVAILABLE:
+    case DUREQ_ETIMEOUT:
+    case DUREQ_ELOADING: return CTL_SERVER_AWAY;
+    case DUREQ_EAUTH:
+    case DUREQ_EPERM: return CTL_NOT_ALLOWED;
+    default: return CTL_FAILED;
+    }
+}
+
+/* The server to use: --server, DUREQ_SERVER, else the socket of this machine's private server. */
+static const char *server_of(ctl *c, dq_buf *url)
+{
+    const char *from_env = getenv("DUREQ_SERVER");
+
+    if (c->server)
+        return c->server;
+    if (from_env && *from_env)
+        return from_env;
+    dq_buf_append_text(url, "unix://");
+    dq_state_socket_path(url);
+    return url->ptr;
+}
+
+int ctl_connect(ctl *c)
+{
+    dureq_client_options o = dureq_client_options_init();
+    DQ_BUF_AUTO url = {0};
+    dureq_error err = {0};
+    int rc;
+
+    if (c->client)
+        return 0;
+    o.redis_url = server_of(c, &url);
+    o.prefix = c->prefix;
+    o.timeout_ms = c->timeout_ms;
+    o.allow_eviction = c->allow_eviction;
+    o.client_name = "dureqctl";
+    o.actor = "dureqctl";
+    if (!o.redis_url)
+        return ctl_fail(CTL_FAILED, "out of memory");
+    if (strncmp(o.redis_url, "http://", 7) == 0 || strncmp(o.redis_url, "https://", 8) == 0)
+        return ctl_fail(CTL_USAGE, "http servers come with a later version: give a redis://, rediss:// or unix:// server");
+    rc = dureq_client_create(&o, &c->client, &err);
+    if (rc < 0 && !c->server && url.len)
+        return ctl_fail(ctl_exit_of(rc), "no server given, and none answers at %s: start dureqd, or give --server URL or DUREQ_SERVER",
+                        url.ptr);
+    if (rc < 0)
+        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    return 0;
+}
+
+void ctl_answer_deinit(ctl_answer *a)
+{
+    dq_json_deinit(&a->doc);
+    dq_api_response_deinit(&a->res);
+}
+
+static int refused(const ctl_answer *a)
+{
+    DQ_BUF_AUTO text = {0};
+    dq_json_ref v = a->doc.n_nodes ? dq_json_member(&a->doc, 0, "error") : DQ_JSON_NONE;
+
+    if (v != DQ_JSON_NONE)
+        (void)dq_json_string(&a->doc, v, &text); /* not a string: the status says enough */
+    return ctl_fail(ctl_exit_of(a->res.code), "%s", text.len ? text.ptr : "the request failed");
+}
+
+int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret)
+{
+    dq_api_request req = {.method = method, .path = path, .query = query, .body = body};
+    int rc = ctl_connect(c);
+
+    if (rc != 0)
+        return rc;
+    *ret = (ctl_answer){0};
+    dq_api_handle(c->client, &req, &ret->res);
+    if (dq_json_parse(dq_buf_str(&ret->res.body), &ret->doc, NULL) < 0)
+        ret->doc = (dq_json){0};
+    if (ret->res.status >= 400 || ret->doc.n_nodes == 0) {
+        rc = refused(ret);
+        ctl_answer_deinit(ret);
+        return rc;
+    }
+    return 0;
+}
+
+static void encode(dq_buf *out, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-_.~", *p);
+
+        if (plain)
+            dq_buf_append_char(out, (char)*p);
+        else
+            dq_buf_append_fmt(out, "%%%02X", *p);
+    }
+}
+
+void ctl_path(dq_buf *out, const char *fmt, const char *arg)
+{
+    const char *at = strstr(fmt, "%s");
+
+    dq_buf_append(out, fmt, (size_t)(at - fmt));
+    encode(out, arg);
+    dq_buf_append_text(out, at + 2);
+}
+
+void ctl_query(dq_buf *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    if (out->len)
+        dq_buf_append_char(out, '&');
+    dq_buf_append_text(out, name);
+    dq_buf_append_char(out, '=');
+    encode(out, value);
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job, dlq, run and key commands: thin requests to the API resources. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "ctl.h"
+
+static const dureq_str no_body = {NULL, 0};
+
+static const ctl_column job_columns[] = {
+    {"ID", "id", CTL_TEXT},           {"TYPE", "task_type", CTL_TEXT},   {"QUEUE", "queue", CTL_TEXT},
+    {"STATUS", "status", CTL_TEXT},   {"ATTEMPT", "attempt", CTL_NUMBER}, {"CREATED", "created_at", CTL_TIME},
+    {"UPDATED", "updated_at", CTL_TIME}, {"LAST ERROR", "last_error", CTL_TEXT}, {NULL, NULL, CTL_TEXT},
+};
+
+/* METHOD path-with-id for one id; prints a sentence made of verb and id. */
+static int act(ctl *c, const char *method, const char *path_fmt, const char *id, const char *query, dureq_str body, const char *verb)
+{
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    int rc;
+
+    ctl_path(&path, path_fmt, id);
+    rc = ctl_call(c, method, path.ptr, query, body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_done(c, &a, "%s %s", verb, id);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* The same for each positional argument; the first failure's code is kept, the others still done. */
+static int act_all(ctl *c, int argc, char **argv, const char *method, const char *path_fmt, const char *query, const char *verb)
+{
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc != 0)
+        return rc;
+    if (n == 0)
+        return ctl_usage("'%s' needs at least one id", argv[0]);
+    for (int i = 1; i <= n; i++) {
+        int one = act(c, method, path_fmt, argv[i], query, no_body, verb);
+
+        if (rc == 0)
+            rc = one;
+    }
+    return rc;
+}
+
+static int show(ctl *c, const char *path_fmt, const char *id, const char *query)
+{
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    int rc;
+
+    ctl_path(&path, path_fmt, id);
+    rc = ctl_call(c, "GET", path.ptr, query, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_object(c, &a, 0);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int one_id(int argc, char **argv, const ctl_option *options, size_t n_options)
+{
+    int n, rc = ctl_options(argc, argv, options, n_options, &n);
+
+    if (rc != 0)
+        return rc;
+    return n == 1 ? 0 : ctl_usage("'%s' takes one id", argv[0]);
+}
+
+static int job_get(ctl *c, int argc, char **argv)
+{
+    int rc = one_id(argc, argv, NULL, 0);
+
+    return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], NULL);
+}
+
+typedef struct list_options {
+    const char *status, *type, *queue, *tag, *text, *unique_key, *since, *until, *limit, *cursor;
+    bool oldest, payload;
+} list_options;
+
+static int read_list(list_options *o, int argc, char **argv, dq_buf *query)
+{
+    const ctl_option options[] = {
+        {.name = "cursor", .value = &o->cursor}, {.name = "limit", .value = &o->limit},
+        {.name = "oldest", .flag = &o->oldest},  {.name = "payload", .flag = &o->payload},
+        {.name = "queue", .value = &o->queue},   {.name = "since", .value = &o->since},
+        {.name = "status", .value = &o->status}, {.name = "tag", .value = &o->tag},
+        {.name = "text", .value = &o->text},     {.name = "type", .value = &o->type},
+        {.name = "unique-key", .value = &o->unique_key}, {.name = "until", .value = &o->until},
+    };
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc != 0)
+        return rc;
+    if (n)
+        return ctl_usage("'%s' takes options only, not '%s'", argv[0], argv[1]);
+    ctl_query(query, "status", o->status);
+    ctl_query(query, "type", o->type);
+    ctl_query(query, "queue", o->queue);
+    ctl_query(query, "tag", o->tag);
+    ctl_query(query, "text", o->text);
+    ctl_query(query, "unique_key", o->unique_key);
+    ctl_query(query, "since", o->since);
+    ctl_query(query, "until", o->until);
+    ctl_query(query, "limit", o->limit);
+    ctl_query(query, "cursor", o->cursor);
+    if (o->oldest)
+        ctl_query(query, "sort", "oldest");
+    if (o->payload)
+        ctl_query(query, "payload", "1");
+    return 0;
+}
+
+static int list_from(ctl *c, int argc, char **argv, const char *path)
+{
+    list_options o = {0};
+    DQ_BUF_AUTO query = {0};
+    ctl_answer a;
+    int rc = read_list(&o, argc, argv, &query);
+
+    if (rc == 0)
+        rc = ctl_call(c, "GET", path, query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, dq_json_member(&a.doc, 0, "data"), job_columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int job_list(ctl *c, int argc, char **argv)
+{
+    return list_from(c, argc, argv, "/api/jobs");
+}
+
+static int dlq_list(ctl *c, int argc, char **argv)
+{
+    return list_from(c, argc, argv, "/api/dlq");
+}
+
+static int affected(ctl *c, int argc, char **argv, const char *method, const char *path, const char *verb)
+{
+    list_options o = {0};
+    DQ_BUF_AUTO query = {0};
+    ctl_answer a;
+    int64_t n = 0;
+    int rc = read_list(&o, argc, argv, &query);
+
+    if (rc == 0)
+        rc = ctl_call(c, method, path, query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    (void)dq_json_i64(&a.doc, dq_json_member(&a.doc, 0, "affected"), &n); /* our own answer */
+    ctl_print_done(c, &a, "%s %lld jobs", verb, (long long)n);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int dlq_redrive(ctl *c, int argc, char **argv)
+{
+    return affected(c, argc, argv, "POST", "/api/dlq/redrive", "retried");
+}
+
+static int dlq_purge(ctl *c, int argc, char **argv)
+{
+    return affected(c, argc, argv, "DELETE", "/api/dlq", "deleted");
+}
+
+static int job_cancel(ctl *c, int argc, char **argv)
+{
+    const char *reason = NULL;
+    const ctl_option options[] = {{.name = "reason", .value = &reason}};
+    DQ_BUF_AUTO query = {0};
+    int n, rc = ctl_options(argc, argv, options, 1, &n);
+
+    if (rc != 0)
+        return rc;
+    ctl_query(&query, "reason", reason);
+    return act_all(c, n + 1, argv, "POST", "/api/jobs/%s/cancel", query.ptr, "cancelled");
+}
+
+static int job_retry(ctl *c, int argc, char **argv)
+{
+    bool force = false;
+    const ctl_option options[] = {{.name = "force", .flag = &force}};
+    int n, rc = ctl_options(argc, argv, options, 1, &n);
+
+    return rc != 0 ? rc : act_all(c, n + 1, argv, "POST", "/api/jobs/%s/retry", force ? "force=1" : NULL, "retried");
+}
+
+static int job_delete(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "DELETE", "/api/jobs/%s", NULL, "deleted");
+}
+
+static int job_run(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "POST", "/api/jobs/%s/run", NULL, "runs now:");
+}
+
+static int job_pause(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "POST", "/api/jobs/%s/pause", NULL, "paused");
+}
+
+static int job_resume(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "POST", "/api/jobs/%s/resume", NULL, "resumed");
+}
+
+static int job_reschedule(ctl *c, int argc, char **argv)
+{
+    const char *at = NULL, *delay = NULL;
+    const ctl_option options[] = {{.name = "at", .value = &at}, {.name = "delay", .value = &delay}};
+    DQ_BUF_AUTO body = {0};
+    char text[DQ_RFC3339_TEXT_MAX];
+    int64_t delay_ms = 0;
+    int rc = one_id(argc, argv, options, DQ_ARRAY_LEN(options));
+
+    if (rc == 0)
+        rc = ctl_duration("delay", delay, &delay_ms);
+    if (rc == 0 && !at == !delay)
+        rc = ctl_usage("reschedule needs --at TIME or --delay D");
+    if (rc != 0)
+        return rc;
+    if (delay) {
+        (void)dq_format_rfc3339_ms(dq_wall_ms() + delay_ms, text);
+        at = text;
+    }
+    {
+        dq_json_writer w = dq_json_writer_of(&body);
+
+        dq_json_begin_object(&w);
+        dq_json_key(&w, "run_at");
+        dq_json_put_text(&w, at);
+        dq_json_end_object(&w);
+    }
+    return act(c, "POST", "/api/jobs/%s/reschedule", argv[1], NULL, dq_buf_str(&body), "rescheduled");
+}
+
+static int job_update(ctl *c, int argc, char **argv)
+{
+    DQ_BUF_AUTO body = {0};
+    dq_json_writer w = dq_json_writer_of(&body);
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc != 0)
+        return rc;
+    if (n != 2)
+        return ctl_usage("update takes an id and the new payload");
+    dq_json_begin_object(&w);
+    dq_json_key(&w, "payload");
+    if (dq_json_valid(dureq_str_from(argv[2])))
+        dq_json_put_raw(&w, dureq_str_from(argv[2]));
+    else
+        dq_json_put_text(&w, argv[2]);
+    dq_json_end_object(&w);
+    return act(c, "PUT", "/api/jobs/%s/payload", argv[1], NULL, dq_buf_str(&body), "updated");
+}
+
+/* Exit 0 only for a completed job. */
+static int job_result(ctl *c, int argc, char **argv)
+{
+    const char *wait = NULL;
+    const ctl_option options[] = {{.name = "wait", .value = &wait}};
+    DQ_BUF_AUTO query = {0};
+    int rc = one_id(argc, argv, options, 1);
+
+    if (rc != 0)
+        return rc;
+    ctl_query(&query, "wait", wait);
+    return show(c, "/api/jobs/%s/result", argv[1], query.ptr);
+}
+
+static int job_wait(ctl *c, int argc, char **argv)
+{
+    const char *timeout = "24h";
+    const ctl_option options[] = {{.name = "timeout", .value = &timeout}};
+    DQ_BUF_AUTO path = {0};
+    DQ_BUF_AUTO query = {0};
+    ctl_answer a;
+    int rc = one_id(argc, argv, options, 1);
+
+    if (rc != 0)
+        return rc;
+    ctl_path(&path, "/api/jobs/%s/result", argv[1]);
+    ctl_query(&query, "wait", timeout);
+    rc = ctl_call(c, "GET", path.ptr, query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_object(c, &a, 0);
+    rc = dq_json_string_eq(&a.doc, dq_json_member(&a.doc, 0, "status"), "completed") ? CTL_DONE : CTL_FAILED;
+    ctl_answer_deinit(&a);
+    return rc;
+}
+
+static int job_logs(ctl *c, int argc, char **argv)
+{
+    DQ_BUF_AUTO path = {0};
+    DQ_BUF_AUTO text = {0};
+    ctl_answer a;
+    int rc = one_id(argc, argv, NULL, 0);
+
+    if (rc != 0)
+        return rc;
+    ctl_path(&path, "/api/jobs/%s/logs", argv[1]);
+    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    if (c->format == CTL_TABLE && dq_json_string(&a.doc, dq_json_member(&a.doc, 0, "logs"), &text) == 0)
+        fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
+    else
+        ctl_print_object(c, &a, 0);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int sub_list(ctl *c, int argc, char **argv, const char *path_fmt, const ctl_column *columns)
+{
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    int rc = one_id(argc, argv, NULL, 0);
+
+    if (rc != 0)
+        return rc;
+    ctl_path(&path, path_fmt, argv[1]);
+    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int job_events(ctl *c, int argc, char **argv)
+{
+    static const ctl_column columns[] = {
+        {"WHEN", "timestamp", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {"NODE", "node_id", CTL_TEXT}, {NULL, NULL, CTL_TEXT}};
+
+    return sub_list(c, argc, argv, "/api/jobs/%s/events", columns);
+}
+
+static int job_audit(ctl *c, int argc, char **argv)
+{
+    static const ctl_column columns[] = {{"WHEN", "timestamp", CTL_TEXT}, {"STATUS", "status", CTL_TEXT},
+                                         {"ACTOR", "actor", CTL_TEXT},    {"ACTION", "action", CTL_TEXT},
+                                         {"DETAIL", "detail", CTL_TEXT},  {NULL, NULL, CTL_TEXT}};
+
+    return sub_list(c, argc, argv, "/api/jobs/%s/audit", columns);
+}
+
+static int run_list(ctl *c, int argc, char **argv)
+{
+    static const ctl_column columns[] = {{"RUN", "id", CTL_TEXT},          {"NODE", "node_id", CTL_TEXT},
+                                         {"ATTEMPT", "attempt", CTL_NUMBER}, {"STARTED", "started_at", CTL_TIME},
+                                         {"PROGRESS", "progress", CTL_VALUE}, {NULL, NULL, CTL_TEXT}};
+    ctl_answer a;
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc == 0)
+        rc = ctl_call(c, "GET", "/api/runs", NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int run_get(ctl *c, int argc, char **argv)
+{
+    int rc = one_id(argc, argv, NULL, 0);
+
+    return rc != 0 ? rc : show(c, "/api/runs/%s", argv[1], NULL);
+}
+
+static int run_requeue(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "POST", "/api/runs/%s/requeue", NULL, "requeued");
+}
+
+static int key_get(ctl *c, int argc, char **argv)
+{
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    bool exists;
+    int rc = one_id(argc, argv, NULL, 0);
+
+    if (rc != 0)
+        return rc;
+    ctl_path(&path, "/api/unique-keys/%s", argv[1]);
+    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    exists = dq_json_type_of(&a.doc, dq_json_member(&a.doc, 0, "exists")) == DQ_JSON_TRUE;
+    if (exists)
+        ctl_print_object(c, &a, 0);
+    ctl_answer_deinit(&a);
+    return exists ? CTL_DONE : ctl_fail(CTL_NOT_FOUND, "no job holds the key '%s'", argv[1]);
+}
+
+static int key_delete(ctl *c, int argc, char **argv)
+{
+    return act_all(c, argc, argv, "DELETE", "/api/unique-keys/%s", NULL, "let go of");
+}
+
+/* A line at each change of state until the job ends. */
+static int job_watch(ctl *c, int argc, char **argv)
+{
+    char before[256] = "";
+    int rc = one_id(argc, argv, NULL, 0);
+
+    while (rc == 0) {
+        const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+        dureq_job_list *list;
+        dureq_error err = {0};
+        char now[256];
+        bool ended;
+        const dureq_job *job;
+
+        rc = ctl_connect(c);
+        if (rc != 0)
+            return rc;
+        rc = dureq_client_get_job(c->client, argv[1], &list, &err);
+        if (rc < 0)
+            return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+        job = &list->items[0];
+        (void)snprintf(now, sizeof now, "%s attempt %d %.*s", dureq_job_state_to_str(job->state), (int)job->attempt,
+                       (int)DQ_MIN(job->progress.len, (size_t)180), job->progress.ptr ? job->progress.ptr : "");
+        if (strcmp(now, before) != 0) {
+            char text[DQ_RFC3339_TEXT_MAX];
+
+            (void)dq_format_rfc3339_ms(dq_wall_ms(), text);
+            printf("%s  %s\n", text, now);
+            (void)fflush(stdout);
+            memcpy(before, now, sizeof before);
+        }
+        ended = job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+        rc = ended && job->state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
+        dureq_job_list_destroy(list);
+        if (ended)
+            return rc;
+        (void)nanosleep(&pause, NULL); /* a poll for people to watch; nothing waits on it */
+    }
+    return rc;
+}
+
+#define FILTERS                                                                                                            \
+    "  --status S[,S]  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n"                          \
+    "  --since TIME --until TIME (created)  --limit 1..1000  --oldest  --cursor C  --payload\n"
+
+const ctl_command ctl_job_commands[] = {
+    {"job audit", "ID", "What happened to a job: transitions and operators' actions", "", job_audit},
+    {"job cancel", "ID... [--reason TEXT]", "Cancel jobs in any state", "", job_cancel},
+    {"job delete", "ID...", "Forget ended jobs", "", job_delete},
+    {"job events", "ID", "Recent events that name the job", "", job_events},
+    {"job get", "ID", "Show a job", "Example: dureqctl job get 0d6kq2v0m5t0g0000g00 -o json\n", job_get},
+    {"job list", "[FILTERS]", "List jobs, newest first", FILTERS "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n",
+     job_list},
+    {"job logs", "ID", "Log lines of its runs", "", job_logs},
+    {"job pause", "ID...", "Hold back jobs that do not run yet", "", job_pause},
+    {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
+    {"job result", "ID [--wait D]", "Its result", "", job_result},
+    {"job resume", "ID...", "Let paused jobs go", "", job_resume},
+    {"job retry", "ID... [--force]", "Start ended jobs anew; completed ones with --force", "", job_retry},
+    {"job run", "ID...", "Start waiting jobs now", "", job_run},
+    {"job update", "ID PAYLOAD", "Change the payload of a job that does not run", "", job_update},
+    {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
+    {"job watch", "ID", "A line at each change until the end", "", job_watch},
+    {"dlq list", "[FILTERS]", "Dead jobs", FILTERS, dlq_list},
+    {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
+    {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},
+    {"run get", "RUN", "A running run", "", run_get},
+    {"run list", "", "What runs now", "", run_list},
+    {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},
+    {"key delete", "KEY...", "Let go of unique keys by hand", "", key_delete},
+    {"key get", "KEY", "Who holds a unique key", "", key_get},
+    {NULL, NULL, NULL, NULL, NULL},
+};

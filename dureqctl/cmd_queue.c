@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* queue and node commands. */
+#include <stdio.h>
+
+#include "ctl.h"
+
+static const dureq_str no_body = {NULL, 0};
+
+static int list(ctl *c, int argc, char **argv, const char *path, const ctl_column *columns)
+{
+    ctl_answer a;
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc == 0 && n)
+        rc = ctl_usage("'%s' takes no '%s'", argv[0], argv[1]);
+    if (rc == 0)
+        rc = ctl_call(c, "GET", path, NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int queue_list(ctl *c, int argc, char **argv)
+{
+    static const ctl_column columns[] = {
+        {"NAME", "name", CTL_TEXT},        {"WEIGHT", "weight", CTL_NUMBER},   {"PENDING", "pending", CTL_NUMBER},
+        {"RUNNING", "running", CTL_NUMBER}, {"OLDEST", "oldest_age", CTL_TEXT}, {"PAUSED", "paused", CTL_TEXT},
+        {"MAX LEN", "max_len", CTL_NUMBER}, {NULL, NULL, CTL_TEXT},
+    };
+
+    return list(c, argc, argv, "/api/queues", columns);
+}
+
+static int node_list(ctl *c, int argc, char **argv)
+{
+    static const ctl_column columns[] = {
+        {"NODE", "node_id", CTL_TEXT},        {"STARTED", "started_at", CTL_TIME}, {"HEARTBEAT", "last_heartbeat", CTL_TIME},
+        {"DRAINING", "draining", CTL_TEXT},   {"POOL", "pool_stats", CTL_VALUE},   {"TYPES", "task_types", CTL_VALUE},
+        {NULL, NULL, CTL_TEXT},
+    };
+
+    return list(c, argc, argv, "/api/nodes", columns);
+}
+
+static int act(ctl *c, int argc, char **argv, const char *method, const char *path_fmt, const char *verb)
+{
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc == 0 && n == 0)
+        rc = ctl_usage("'%s' needs a name", argv[0]);
+    for (int i = 1; i <= n && rc == 0; i++) {
+        DQ_BUF_AUTO path = {0};
+        ctl_answer a;
+
+        ctl_path(&path, path_fmt, argv[i]);
+        rc = ctl_call(c, method, path.ptr, NULL, no_body, &a);
+        if (rc != 0)
+            return rc;
+        ctl_print_done(c, &a, "%s %s", verb, argv[i]);
+        ctl_answer_deinit(&a);
+    }
+    return rc;
+}
+
+static int queue_pause(ctl *c, int argc, char **argv)
+{
+    return act(c, argc, argv, "POST", "/api/queues/%s/pause", "paused");
+}
+
+static int queue_resume(ctl *c, int argc, char **argv)
+{
+    return act(c, argc, argv, "POST", "/api/queues/%s/resume", "resumed");
+}
+
+static int queue_purge(ctl *c, int argc, char **argv)
+{
+    return act(c, argc, argv, "POST", "/api/queues/%s/purge", "purged");
+}
+
+static int node_drain(ctl *c, int argc, char **argv)
+{
+    return act(c, argc, argv, "POST", "/api/nodes/%s/drain", "draining");
+}
+
+static int node_undrain(ctl *c, int argc, char **argv)
+{
+    return act(c, argc, argv, "DELETE", "/api/nodes/%s/drain", "takes work again:");
+}
+
+static int queue_set(ctl *c, int argc, char **argv)
+{
+    const char *weight = NULL, *priorities = NULL, *max_len = NULL, *retention = NULL;
+    const ctl_option options[] = {
+        {.name = "max-len", .value = &max_len},
+        {.name = "priorities", .value = &priorities},
+        {.name = "retention", .value = &retention},
+        {.name = "weight", .value = &weight},
+    };
+    DQ_BUF_AUTO body = {0};
+    DQ_BUF_AUTO path = {0};
+    dq_json_writer w = dq_json_writer_of(&body);
+    int64_t v = 0, low, high;
+    ctl_answer a;
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0 && n != 1)
+        rc = ctl_usage("queue set takes one name");
+    dq_json_begin_object(&w);
+    if (rc == 0 && weight) {
+        rc = ctl_i64("weight", weight, 1, 1000, &v);
+        dq_json_key(&w, "weight");
+        dq_json_put_i64(&w, v);
+    }
+    if (rc == 0 && max_len) {
+        rc = ctl_i64("max-len", max_len, 0, INT64_C(1) << 40, &v);
+        dq_json_key(&w, "max_len");
+        dq_json_put_i64(&w, v);
+    }
+    if (rc == 0 && retention) {
+        dq_json_key(&w, "retention");
+        dq_json_put_text(&w, retention);
+    }
+    if (rc == 0 && priorities) {
+        dureq_str rest = dureq_str_from(priorities), first = dq_str_cut(&rest, '-');
+
+        if (dq_parse_i64(first, 1, 10, &low) < 0 || dq_parse_i64(rest.ptr ? rest : first, 1, 10, &high) < 0)
+            return ctl_usage("--priorities takes a range such as 4-7, not '%s'", priorities);
+        dq_json_key(&w, "priorities");
+        dq_json_begin_array(&w);
+        dq_json_put_i64(&w, low);
+        dq_json_put_i64(&w, high);
+        dq_json_end_array(&w);
+    }
+    dq_json_end_object(&w);
+    if (rc != 0)
+        return rc;
+    ctl_path(&path, "/api/queues/%s", argv[1]);
+    rc = ctl_call(c, "PUT", path.ptr, NULL, dq_buf_str(&body), &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_object(c, &a, 0);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+const ctl_command ctl_queue_commands[] = {
+    {"queue list", "", "Queues, heaviest first", "", queue_list},
+    {"queue pause", "NAME...", "Start nothing more of these queues", "", queue_pause},
+    {"queue purge", "NAME...", "Delete waiting jobs of these queues", "", queue_purge},
+    {"queue resume", "NAME...", "Start jobs of these queues again", "", queue_resume},
+    {"queue set", "NAME [--weight N] [--priorities A-B] [--max-len N] [--retention D]", "Create or change a queue",
+     "Example: dureqctl queue set bulk --weight 1 --max-len 1000000 --retention 1h\n", queue_set},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const ctl_command ctl_node_commands[] = {
+    {"node drain", "NODE...", "Take no more work on these nodes", "", node_drain},
+    {"node list", "", "Nodes that are alive", "", node_list},
+    {"node undrain", "NODE...", "Take work again", "", node_undrain},
+    {NULL, NULL, NULL, NULL, NULL},
+};

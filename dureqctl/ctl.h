@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* dureqctl: one table of commands; each is a file cmd_<name>.c that turns arguments into API requests and answers into output.
+   The API resources run in this process, over the server that --server, DUREQ_SERVER, or the private server's socket names. */
+
+#include <dureq/client.h>
+
+#include "api/api.h"
+#include "json/json.h"
+
+/* Exit codes, documented in docs/cli.md. */
+enum {
+    CTL_DONE = 0,
+    CTL_FAILED = 1,
+    CTL_USAGE = 2,
+    CTL_NOT_FOUND = 3,
+    CTL_WRONG_STATE = 4,
+    CTL_REFUSED = 5,
+    CTL_SERVER_AWAY = 6,
+    CTL_NOT_ALLOWED = 7,
+};
+
+typedef enum ctl_format {
+    CTL_TABLE,
+    CTL_JSON,
+    CTL_NDJSON,
+    CTL_CSV,
+} ctl_format;
+
+typedef struct ctl {
+    const char *server; /* as given; NULL: found by itself */
+    const char *prefix; /* NULL: dureq */
+    ctl_format format;
+    int64_t timeout_ms; /* of a call; 0: the client's default */
+    bool allow_eviction;
+    bool quiet;
+    dureq_client *client; /* made at the first use */
+} ctl;
+
+typedef struct ctl_command {
+    const char *name;     /* "job get" */
+    const char *args;     /* "ID [--payload]" */
+    const char *summary;  /* one line */
+    const char *help;     /* options and examples; lines ended by \n */
+    int (*fn)(ctl *c, int argc, char **argv); /* argv[0] is the command's last word; returns an exit code */
+} ctl_command;
+
+/* One table a file, ended by a row without name. */
+extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[], ctl_tool_commands[];
+
+/* What went wrong, on standard error; returns the exit code for it. */
+int ctl_fail(int code, const char *fmt, ...) DUREQ_PRINTF(2, 3);
+int ctl_usage(const char *fmt, ...) DUREQ_PRINTF(1, 2); /* returns CTL_USAGE */
+int ctl_exit_of(int dureq_code);
+
+/* Connects when needed. 0, or an exit code after saying why. */
+int ctl_connect(ctl *c);
+
+/* One API request. On success 0 and *doc holds the answer (deinit both); else the exit code, said on standard error. */
+typedef struct ctl_answer {
+    dq_api_response res;
+    dq_json doc;
+} ctl_answer;
+int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret);
+void ctl_answer_deinit(ctl_answer *a);
+
+/* "/api/jobs/%s/cancel" with each argument percent-encoded. */
+void ctl_path(dq_buf *out, const char *fmt, const char *arg);
+/* Appends name=value, encoded, with & or nothing before it. */
+void ctl_query(dq_buf *out, const char *name, const char *value);
+
+/* ---- output ---- */
+
+typedef enum ctl_kind {
+    CTL_TEXT,
+    CTL_TIME,   /* RFC 3339, shown as age ("5m ago") in a table */
+    CTL_NUMBER, /* right-aligned */
+    CTL_VALUE,  /* any JSON, shown compact and cut */
+} ctl_kind;
+
+typedef struct ctl_column {
+    const char *title, *name; /* name of the member */
+    ctl_kind kind;
+} ctl_column;
+
+/* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. `next` may be
+   DQ_JSON_NONE: the member that holds the next cursor, told on standard error in table form. */
+void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns);
+/* One object: "name  value" lines, or as JSON. */
+void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
+/* A short sentence in table form, the JSON in the others. */
+void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUREQ_PRINTF(3, 4);
+
+/* ---- arguments ---- */
+
+/* Options of a command: --name VALUE, --name=VALUE, or --flag. Everything else is positional; "--" ends options. */
+typedef struct ctl_option {
+    const char *name;  /* without dashes */
+    const char **value; /* NULL: a flag */
+    bool *flag;
+    int (*each)(void *data, const char *value); /* instead of value: called for each occurrence; non-zero is an exit code */
+    void *data;
+} ctl_option;
+/* Moves positionals to the front of argv; *ret_n is their count (argv[0] not among them: they start at argv[1]). 0 or CTL_USAGE. */
+int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int *ret_n);
+/* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
+int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
+int ctl_duration(const char *option, const char *text, int64_t *ret);
