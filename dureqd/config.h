@@ -145,6 +145,7 @@ void dq_config_env_name(const dq_config_row *row, char out[DQ_CONFIG_NAME_TEXT_M
 void dq_config_flag_name(const dq_config_row *row, char out[DQ_CONFIG_NAME_TEXT_MAX]);
 /* "a whole number from 1 to 65536": what the setting takes. */
 void dq_config_describe(const dq_config_row *row, dq_buf *out);
+
 /* ---- values (config_value.c) ---- */
 
 /* Set one row from text, unless it already came from somewhere stronger. DUREQ_EINVAL; err says what it takes and not where
@@ -180,6 +181,8 @@ int dq_config_load(dq_config *cfg, int argc, char **argv, char *const *envp, dq_
 int dq_config_redis_url(const dq_config *cfg, char **ret, dureq_error *err);
 /* Whether this mode is wanted ("queue" ...); "full" means all. */
 bool dq_config_has_mode(const dq_config *cfg, const char *mode);
+/* Whether a comma list (NULL: empty) holds the word. */
+bool dq_config_list_has(const char *list, const char *word);
 
 int dq_config_add_handler(dq_config *cfg, const dq_handler_spec *spec, dureq_error *err);
 int dq_config_add_queue(dq_config *cfg, const dq_queue_spec *spec, dureq_error *err);

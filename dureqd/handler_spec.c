@@ -152,6 +152,12 @@ static bool is_type_ok(const char *type)
     return true;
 }
 
+bool dq_builtin_is_known(dureq_str name)
+{
+    return dq_str_eq_text(name, "echo") || dq_str_eq_text(name, "fail-always") || dq_str_eq_text(name, "noop") ||
+           dq_str_eq_text(name, "sleep");
+}
+
 static bool is_later_kind(dureq_str kind)
 {
     return dq_str_eq_text(kind, "process") || dq_str_eq_text(kind, "webhook") || dq_str_eq_text(kind, "plugin");
@@ -215,14 +221,26 @@ static int words_check(const dq_handler_spec *spec, dureq_error *err)
     return 0;
 }
 
+static int builtin_check(const dq_handler_spec *spec, dureq_error *err)
+{
+    const dq_exec_limits *l = &spec->limits;
+
+    if (strcmp(spec->builtin, "http_webhook") == 0)
+        return dq_fail(err, DUREQ_EUNSUPPORTED, "handler '%s': the built-in http_webhook is not supported by this version", spec->type);
+    if (!dq_builtin_is_known(dureq_str_from(spec->builtin)))
+        return dq_fail(err, DUREQ_EINVAL, "handler '%s': there is no built-in '%.40s'; known are echo, fail-always, noop and sleep",
+                       spec->type, spec->builtin);
+    if (l->user || l->cpu_seconds || l->memory_bytes || l->open_files || l->output_bytes)
+        return dq_fail(err, DUREQ_EINVAL, "handler '%s': limits are for programs, built-ins run in the daemon itself", spec->type);
+    return 0;
+}
+
 int dq_handler_spec_check(const dq_handler_spec *spec, dureq_error *err)
 {
     if (!is_type_ok(spec->type))
         return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no task type: 1 to %d of [A-Za-z0-9_.:-], a pattern ends in '*'", spec->type,
                        DUREQ_NAME_MAX);
-    if (spec->kind == DQ_HANDLER_EXEC)
-        return words_check(spec, err);
-    return 0;
+    return spec->kind == DQ_HANDLER_EXEC ? words_check(spec, err) : builtin_check(spec, err);
 }
 
 /* ---- programs ---- */

@@ -16,6 +16,7 @@ int dq_handler_spec_parse(dq_arena *arena, dureq_str text, dq_handler_spec *ret,
 int dq_handler_spec_set_kind(dq_arena *arena, dureq_str kind, dureq_str rest, dq_handler_spec *ret, dureq_error *err);
 /* Type and words together: names, "{payload...}" forms. */
 int dq_handler_spec_check(const dq_handler_spec *spec, dureq_error *err);
+bool dq_builtin_is_known(dureq_str name);
 /* The program of words[0], through $PATH when it has no '/': absolute path in the arena. DUREQ_ENOTFOUND when there is none,
    DUREQ_EPERM when it is no executable file. */
 int dq_program_find(dq_arena *arena, const char *word, const char *path_env, const char **ret, dureq_error *err);
