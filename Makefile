@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door; everything else is meson. `make help` lists the targets.
+#
+#   make build [PREFIX=/usr/local]      make test [ARGS="--suite unit"]     make run [DIR=...] [ONCE=1]
+#   make fuzz [T=60]                    make install [DESTDIR=...]          make lint [FILES="src/base/buf.c"]
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+ARGS ?=
+T ?= 60
+B := build/meson
+
+.PHONY: help build run test bench bench-long lint format sanitize fuzz coverage install clean needs needs-dev configure
+
+build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
+	@ninja -C $(B)
+	@mkdir -p build/bin
+	@ln -sfn ../meson/dureqd/dureqd build/bin/dureqd
+	@ln -sfn ../meson/dureqctl/dureqctl build/bin/dureqctl
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+needs:
+	@tools/setup build
+needs-dev:
+	@tools/setup dev
+configure: needs
+	@tools/configure $(B) --prefix=$(PREFIX)
+
+run: build ## show it at work: a checksum of every file under DIR
+	@tools/run $(if $(DIR),--dir '$(DIR)') $(if $(ONCE),--once)
+
+# A failing program must not hide the count, so meson's own result is dropped: count_results.py fails instead.
+test: build ## unit, integration, fault and interface tests; ends with "N passed, N failed"
+	@rm -f $(B)/meson-logs/testlog.json
+	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
+	@tools/count_results.py $(B)
+
+bench: needs ## measure speed and memory against the targets
+	@tools/configure build/bench --buildtype=release -Db_ndebug=false
+	@ninja -C build/bench
+	@build/bench/bench/dureq-bench $(ARGS)
+
+bench-long: ## the same with the big rows
+	@$(MAKE) bench ARGS="--long $(ARGS)"
+
+lint: needs-dev configure ## style, layers, clang-tidy, cppcheck, luacheck
+	@tools/lint $(FILES)
+
+format: needs-dev ## format the C sources in place
+	@tools/lint.py --list | xargs clang-format -i
+
+sanitize: needs-dev ## short tests under ASan + UBSan and under TSan
+	@.ci/run sanitize
+
+fuzz: needs-dev ## run every fuzz target for T seconds
+	@tools/fuzz $(T)
+
+coverage: needs-dev ## line coverage of each layer
+	@tools/coverage
+
+install: build ## programs, library, headers below PREFIX (and DESTDIR)
+	@DESTDIR='$(DESTDIR)' meson install -C $(B) --no-rebuild
+
+clean: ## remove build/
+	@rm -rf build
