@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Every program under examples/ does what it says, and the code in README.md is the code that is built and run here. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "redis_server.h"
+
+#define LIMIT_MS   60000
+#define OUTPUT_MAX (256 * 1024)
+
+static test_redis *server;
+
+/* ---- running a program ---- */
+
+typedef struct program {
+    pid_t pid; /* leads a process group of its own */
+    int out;
+    char output[OUTPUT_MAX];
+    size_t len;
+} program;
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static const char *env_or_fail(const char *name)
+{
+    const char *value = getenv(name);
+
+    if (!value)
+        fail_msg("%s is not set: run it with meson test", name);
+    return value;
+}
+
+static void program_start(program *p, char *const argv[])
+{
+    int fds[2];
+    pid_t parent = getpid();
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    p->len = 0;
+    p->out = fds[0];
+    p->pid = fork();
+    assert_true(p->pid >= 0);
+    if (p->pid == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(126);
+        dup2(fds[1], STDOUT_FILENO);
+        dup2(fds[1], STDERR_FILENO);
+        execv(argv[0], argv);
+        fprintf(stderr, "cannot run %s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    setpgid(p->pid, p->pid);
+    close(fds[1]);
+}
+
+/* Read until the program and its children closed their output; false when the limit passed first. */
+static bool program_read(program *p, int64_t until_ms)
+{
+    for (;;) {
+        struct pollfd pfd = {.fd = p->out, .events = POLLIN};
+        int64_t left = until_ms - now_ms();
+        ssize_t n;
+
+        if (left <= 0 || poll(&pfd, 1, (int)left) == 0)
+            return false;
+        assert_true(p->len < OUTPUT_MAX - 1);
+        n = read(p->out, p->output + p->len, OUTPUT_MAX - 1 - p->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        assert_true(n >= 0);
+        p->len += (size_t)n;
+        p->output[p->len] = '\0';
+        if (n == 0)
+            return true;
+    }
+}
+
+/* Exit code; what is left of the group is killed. */
+static int program_finish(program *p)
+{
+    bool ended = program_read(p, now_ms() + LIMIT_MS);
+    int status;
+
+    if (!ended)
+        kill(-p->pid, SIGKILL);
+    close(p->out);
+    while (waitpid(p->pid, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    kill(-p->pid, SIGKILL); /* ESRCH when nothing is left, as it should be */
+    if (!ended)
+        fail_msg("it did not end within %d ms:\n%s", LIMIT_MS, p->output);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Runs one example to its end; its output has to hold `wanted` in this order, NULL-ended. */
+static void check(char *const argv[], const char *const *wanted)
+{
+    static program p; /* too large for the stack */
+    const char *at = p.output;
+    int code;
+
+    p.output[0] = '\0';
+    program_start(&p, argv);
+    code = program_finish(&p);
+    if (code != 0)
+        fail_msg("%s ended with %d:\n%s", argv[0], code, p.output);
+    for (size_t i = 0; wanted[i]; i++) {
+        at = strstr(at, wanted[i]);
+        if (!at)
+            fail_msg("%s did not say \"%s\" (or not in this order):\n%s", argv[0], wanted[i], p.output);
+        at += strlen(wanted[i]);
+    }
+}
+
+/* By name, with a prefix of its own. The server is told as the argument, or by the environment. */
+static void check_example(const char *name, bool by_argument, const char *const *wanted)
+{
+    char path[PATH_MAX], url[512];
+    char *argv[] = {path, NULL, NULL};
+
+    (void)snprintf(path, sizeof path, "%s/examples/%s", env_or_fail("DUREQ_TEST_BUILD"), name);
+    (void)snprintf(url, sizeof url, "%s", test_redis_url(server));
+    setenv("DUREQ_PREFIX", name, 1);
+    if (by_argument)
+        argv[1] = url;
+    setenv("DUREQ_REDIS_URL", by_argument ? "redis://127.0.0.1:1" : url, 1); /* nobody listens on port 1 */
+    check(argv, wanted);
+}
+
+/* ---- the programs ---- */
+
+#define SAYS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void test_quickstart(void **state)
+{
+    (void)state;
+    check_example("quickstart", true, SAYS("job ", ": completed, \"hello, world\""));
+    check_example("quickstart", false, SAYS("completed, \"hello, world\""));
+}
+
+static void test_onetimeat(void **state)
+{
+    (void)state;
+    check_example("onetimeat", true, SAYS("Rome: refused, job ", " holds the key", "Rome: cancelled", "Oslo: completed",
+                                          "Lima: completed"));
+    check_example("onetimeat", false, SAYS("queried: Oslo", "queried: Lima")); /* and its keys were free again */
+}
+
+static void test_onetimeat_with_mux(void **state)
+{
+    (void)state;
+    check_example("onetimeat_with_mux", true,
+                  SAYS("[log] order.ship begins, attempt 1 of 3", "ship for ada", "[log] order.ship ends with 0",
+                       "order.ship: completed after 1 start(s)",
+                       "charge for ada", "[log] order.charge ends with EHANDLER", "[log] order.charge begins, attempt 2 of 3",
+                       "order.charge: completed after 2 start(s)", "[log] order.refund begins",
+                       "order.refund: dead after 1 start(s), last error: no customer",
+                       "audit by ", "order.audit: completed"));
+}
+
+static void test_heartbeat_progress(void **state)
+{
+    (void)state;
+    check_example("heartbeat_progress", false,
+                  SAYS("progress: {\"rows_processed\":", "\"rows_total\":1000",
+                       "dataset.import: completed after 1 start(s) {\"rows\":1000}",
+                       "attempt 1: timed_out", "dataset.flaky: completed after 2 start(s)"));
+}
+
+static void test_retention(void **state)
+{
+    (void)state;
+    check_example("retention", true,
+                  SAYS("kept for 2 s: readable after its end", "kept for 2 s: gone", "kept as the queue says: still readable"));
+}
+
+static void test_idempotent_handler(void **state)
+{
+    (void)state;
+    check_example("idempotent_handler", true,
+                  SAYS("request id: the same job, accepted before", "invoice.charge: completed after 2 starts",
+                       "unique key: the key is held by a living job, held by the first job", "unique key: free again", "charges: 1"));
+}
+
+static void test_pause_resume(void **state)
+{
+    (void)state;
+    check_example("pause_resume", false,
+                  SAYS("pause.fragile: paused", "pause.fragile: completed", "pause.early: paused, the file is not there yet",
+                       "pause.early: completed", "pause.early: pending", "pause.early: paused", "pause.early: completed"));
+}
+
+static void set_program(const char *variable, const char *name)
+{
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof path, "%s/%s/%s", env_or_fail("DUREQ_TEST_BUILD"), name, name);
+    setenv(variable, path, 1);
+}
+
+static void test_exec_handler(void **state)
+{
+    char path[PATH_MAX];
+    char *argv[] = {path, NULL};
+    const char *const *wanted = SAYS("\"words\":6", "\"total\": 42", "dead", "order 0 has no amount");
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/examples/exec_handler/run.sh", env_or_fail("DUREQ_TEST_SOURCE"));
+    set_program("DUREQD", "dureqd");
+    set_program("DUREQCTL", "dureqctl");
+    setenv("DUREQ_PREFIX", "exec_handler", 1);
+    setenv("DUREQ_REDIS_URL", test_redis_url(server), 1);
+    check(argv, wanted);
+
+    unsetenv("DUREQ_REDIS_URL"); /* the daemon's own server */
+    check(argv, wanted);
+}
+
+/* ---- README.md ---- */
+
+static char *read_source(const char *name)
+{
+    char path[PATH_MAX];
+    FILE *f;
+    char *text;
+    size_t len;
+
+    (void)snprintf(path, sizeof path, "%s/%s", env_or_fail("DUREQ_TEST_SOURCE"), name);
+    f = fopen(path, "r");
+    if (!f)
+        fail_msg("cannot open %s", path);
+    text = malloc(OUTPUT_MAX);
+    assert_non_null(text);
+    len = fread(text, 1, OUTPUT_MAX - 1, f);
+    text[len] = '\0';
+    fclose(f);
+    return text;
+}
+
+static void test_readme_is_quickstart(void **state)
+{
+    char *readme = read_source("README.md"), *source = read_source("examples/quickstart.c");
+    int n = 0;
+
+    (void)state;
+    for (char *block = strstr(readme, "```c\n"); block; n++) {
+        char *end;
+
+        block += strlen("```c\n");
+        end = strstr(block, "```");
+        assert_non_null(end);
+        *end = '\0';
+        if (!strstr(source, block))
+            fail_msg("this code of README.md is not in examples/quickstart.c:\n%s", block);
+        block = strstr(end + 1, "```c\n");
+    }
+    assert_int_equal(n, 2); /* the worker and the producer */
+    free(readme);
+    free(source);
+}
+
+/* ---- */
+
+static int start_server(void **state)
+{
+    (void)state;
+    server = test_redis_start(NULL);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    test_redis_stop(server);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_readme_is_quickstart),
+        cmocka_unit_test(test_quickstart),
+        cmocka_unit_test(test_onetimeat),
+        cmocka_unit_test(test_onetimeat_with_mux),
+        cmocka_unit_test(test_heartbeat_progress),
+        cmocka_unit_test(test_retention),
+        cmocka_unit_test(test_idempotent_handler),
+        cmocka_unit_test(test_pause_resume),
+        cmocka_unit_test(test_exec_handler),
+    };
+
+    return cmocka_run_group_tests_name("examples", tests, start_server, stop_server);
+}
