@@ -24,11 +24,8 @@ if due <= 1000 then
   end
 end
 local rows, cancelled, bytes = 0, 0, 0
-for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do
-  local no = string.match(b, '^(%d+):')
-  for _, part in ipairs(call('SMEMBERS', K .. 'hp:' .. no)) do
-    rows = rows + call('HLEN', K .. 'h:' .. no .. ':' .. part)
-  end
+for _, n in ipairs(call('HVALS', K .. 'hr')) do
+  rows = rows + n
 end
 for _, n in ipairs(call('HVALS', K .. 'hn')) do
   cancelled = cancelled + n

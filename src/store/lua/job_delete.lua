@@ -25,6 +25,7 @@ for i = 2, #ARGV do
     else
       call('HDEL', hkey, id)
       call('HINCRBY', K .. 'hz', bucket, -#row - 110)
+      call('HINCRBY', K .. 'hr', bucket, -1)
       if row_split(row) == 7 then
         call('HINCRBY', K .. 'hn', bucket, -1)
       end

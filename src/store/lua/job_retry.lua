@@ -38,6 +38,7 @@ for i = 3, #ARGV do
       else
         call('HDEL', hkey, id)
         call('HINCRBY', K .. 'hz', bucket, -#row - 110)
+        call('HINCRBY', K .. 'hr', bucket, -1)
         if state == 7 then
           call('HINCRBY', K .. 'hn', bucket, -1)
         end

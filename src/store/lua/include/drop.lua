@@ -9,6 +9,7 @@ local function drop_begin(member)
   call('INCR', K .. 'hv')
   call('HDEL', K .. 'hz', bucket)
   call('HDEL', K .. 'hn', bucket)
+  call('HDEL', K .. 'hr', bucket)
   call('HSET', sh, 'hd', bucket)
   return bucket
 end

@@ -47,6 +47,7 @@ local function history_add(class, id, row, cancelled, side)
   call('SADD', K .. 'hp:' .. bucket, string.format('%d', part))
   call('RPUSH', K .. 'ho:' .. bucket, id)
   call('HINCRBY', K .. 'hz', bucket, #row + 110)
+  call('HINCRBY', K .. 'hr', bucket, 1)
   if cancelled then
     call('HINCRBY', K .. 'hn', bucket, 1)
   end

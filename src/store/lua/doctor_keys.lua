@@ -1,0 +1,211 @@
+#!lua flags=allow-oom
+-- One step through all keys of the server, for those of this shard (and, for shard 0, those of the prefix without a shard, and of shards
+-- that there are not): is each one known, of its type, and held by something that lives.
+-- keys: {p:0}:sh
+-- argv: shard repair('1' or '') prefix shards cursor limit
+-- returns: { cursor ('' at the end), { count, n... }, { { kind, key, id, text, repairable, repaired }... }, { more... } }; more: 'w', a structure
+--   to be walked ('run:1', 'idle:1', 'ql:x'); or 'x', key, shard, id: a unique key held by a job of another shard
+--#include "base.lua"
+--#include "ids.lua"
+--#include "envelope.lua"
+--#include "records.lua"
+--#include "row_read.lua"
+--#include "history_read.lua"
+--#include "locate.lua"
+--#include "doctor.lua"
+--#include "doctor_job.lua"
+--#include "doctor_session.lua"
+local prefix, n_shards = ARGV[3], tonumber(ARGV[4])
+local dropping = call('HGET', sh, 'hd')
+local single = {
+  sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
+  paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash',
+  hv = 'string', ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
+  ev = 'stream', au = 'stream',
+}
+
+local function expires(key, ms)
+  if call('PTTL', key) < 0 then
+    fault('no_expiry', key, '', 'would stay for ever', function()
+      call('PEXPIRE', key, ms)
+    end)
+  end
+end
+local function of_lane(key, lane)
+  if not tonumber(lane) or tonumber(lane) < 1 or tonumber(lane) > n_lanes then
+    fault('misplaced', key, '', 'there is no such lane')
+  end
+end
+local function of_session(key, session)
+  if not session_known(session) then
+    fault('session_key', key, '', 'belongs to a session that is not there', function()
+      call('UNLINK', key)
+    end)
+  end
+end
+local function of_bucket(key, bucket)
+  if bucket == dropping then
+    return nil
+  end
+  for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do
+    local no, width = string.match(b, '^(%d+):%d+:(%d+)$')
+    if no == bucket then
+      return width
+    end
+  end
+  fault('bucket_orphan', key, '', 'belongs to a history bucket that is not there')
+end
+-- A payload or logs: of a job that is somewhere. While a bucket is dropped its side keys go in steps, behind their rows.
+local function of_job(key, id, is_blob)
+  tally(is_blob and 'payloads' or 'logs')
+  local wrong = id_wrong(id)
+  if wrong then
+    fault('side_orphan', key, '', wrong)
+    return
+  end
+  local place, j = whereabouts(id, nil, true)
+  local why = not place and not dropping and 'its job is gone'
+  if place == 'dead' or place == 'history' then
+    local _
+    _, _, j = row_of(j)
+  end
+  local e = place and is_blob and envelope_of(j)
+  if e and not e.blob then
+    why = 'its job has its payload elsewhere'
+  end
+  if why then
+    fault('side_orphan', key, id, why, function()
+      call('UNLINK', key)
+    end)
+  end
+end
+
+local function let_go(key)
+  return function()
+    call('DEL', key)
+  end
+end
+-- A unique key: held for a time, by a living job that names it, or reserved for one.
+local function unique(key, name)
+  local v = call('GET', key)
+  tally('unique_keys')
+  if string.byte(v) == 82 and #v == 23 then
+    if unpk('>I6', v, 2) < now - late_ms then
+      fault('reservation_stale', key, '', 'is reserved beyond its deadline', let_go(key))
+    end
+  elseif string.byte(v) == 88 and #v == 16 then
+    more[#more + 1] = { 'x', name, unpk('>I2', v, 2), string.sub(v, 4) }
+  elseif #v ~= 13 or id_wrong(v) then
+    fault('unreadable', key, '', 'its holder ' .. (id_wrong(v) or ''))
+  elseif call('PTTL', key) < 0 then
+    local place, j = whereabouts(v)
+    local e = place and envelope_of(j)
+    if not place then
+      fault('key_stale', key, v, 'its holder is not alive', let_go(key))
+    elseif e and e.ukey ~= name then
+      fault('key_foreign', key, v, 'its holder does not know of it', let_go(key))
+    end
+  end
+end
+local function request(key)
+  local id = call('GET', key)
+  local wrong = id_wrong(id)
+  tally('request_ids')
+  expires(key, 3600000)
+  if wrong then
+    fault('unreadable', key, '', 'its job ' .. wrong)
+  end
+end
+
+local families = {
+  l = { 'stream', of_lane }, f = { 'stream', of_lane },
+  ql = { 'set', function(key) more[#more + 1] = { 'w', string.sub(key, #K + 1) } end },
+  hc = { 'hash' },
+  hp = { 'set', of_bucket }, ho = { 'list', of_bucket }, hk = { 'list', of_bucket },
+  h = { 'hash', function(key, rest)
+    local bucket, part = string.match(rest, '^(%d+):(%d+)$')
+    if not bucket then
+      fault('unknown_key', key, '', 'is no key of dureq')
+    elseif of_bucket(key, bucket) and call('SISMEMBER', K .. 'hp:' .. bucket, part) == 0 then
+      fault('part_unlisted', key, '', 'is a part that its bucket does not know', function()
+        call('SADD', K .. 'hp:' .. bucket, part)
+      end)
+    end
+  end },
+  u = { 'string', unique }, r = { 'string', request },
+  b = { 'string', function(key, id) of_job(key, id, true) end },
+  lg = { 'string', function(key, id) of_job(key, id, false) end },
+  p = { 'hash', function(key) expires(key, 3600000) end },
+  s = { 'hash', function(key, session)
+    tally('sessions')
+    if ask('ZSCORE', K .. 'lease', session) == false then
+      -- A live one renews its lease soon; one that does not is reaped then.
+      fault('session_no_lease', key, '', 'a session without a lease: nobody reaps it', tonumber(session) and function()
+        call('ZADD', K .. 'lease', (tonumber(call('HGET', sh, 'ck') or 0) or 0) + 60000, session)
+      end)
+    end
+  end },
+  x = { 'string', of_session }, cx = { 'set', of_session },
+  run = { 'hash', function(key, session)
+    of_session(key, session)
+    more[#more + 1] = { 'w', 'run:' .. session }
+  end },
+  idle = { 'set', function(key, lane)
+    of_lane(key, lane)
+    more[#more + 1] = { 'w', 'idle:' .. lane }
+  end },
+  st = { 'hash', function(key) expires(key, 172800000) end },
+  sth = { 'hash', function(key) expires(key, 2592000000) end },
+  std = { 'hash', function(key) expires(key, 34560000000) end },
+}
+
+local function wrong_type(key, is, want)
+  fault('wrong_type', key, '', 'is a ' .. is .. ', must be a ' .. want)
+end
+local function look(key, name)
+  local is = call('TYPE', key).ok
+  local want = single[name]
+  tally('keys')
+  if is == 'none' then
+    return -- it went since SCAN saw it, by expiry
+  elseif want then
+    if is ~= want then
+      wrong_type(key, is, want)
+    end
+    return
+  end
+  local family, rest = string.match(name, '^(%l+):(.*)$')
+  local f = families[family]
+  if not f then
+    fault('unknown_key', key, '', 'is no key of dureq')
+  elseif is ~= f[1] then
+    wrong_type(key, is, f[1])
+  elseif f[2] then
+    f[2](key, rest)
+  end
+end
+-- Keys that belong to no shard of this prefix.
+local function look_outside(key)
+  local number = string.match(string.sub(key, #prefix + 3), '^(%d+)}:')
+  if string.sub(key, 1, #prefix + 2) == '{' .. prefix .. ':' and tonumber(number) and tonumber(number) >= n_shards then
+    fault('unknown_key', key, '', 'is of a shard that there is not')
+  elseif string.sub(key, 1, #prefix + 1) == prefix .. ':' then
+    local name = string.sub(key, #prefix + 2)
+    tally('keys')
+    if name ~= 'meta' and not string.find(name, '^config:') then
+      fault('unknown_key', key, '', 'is no key of dureq')
+    elseif call('TYPE', key).ok ~= 'hash' then
+      wrong_type(key, call('TYPE', key).ok, 'hash')
+    end
+  end
+end
+
+local step = call('SCAN', ARGV[5], 'COUNT', ARGV[6])
+for _, key in ipairs(step[2]) do
+  if string.sub(key, 1, #K) == K then
+    look(key, string.sub(key, #K + 1))
+  elseif shard == 0 then
+    look_outside(key)
+  end
+end
+return answer(step[1] == '0' and '' or step[1])

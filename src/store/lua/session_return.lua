@@ -1,0 +1,63 @@
+#!lua flags=allow-oom
+-- Give jobs of a session back: those it read and did not start, or whose handler did not end in time at a shutdown. No attempt is spent.
+-- keys: {p:0}:sh {p:0}:s:SESSION
+-- argv: session shard (stream entry started('1' its handler ran))...
+-- returns: n given back; entries that are not this session's any more are left alone; or DQFENCED
+--#include "base.lua"
+--#include "ids.lua"
+--#include "front.lua"
+--#include "session.lua"
+--#include "stats.lua"
+--#include "wake.lua"
+local session, shard = ARGV[1], tonumber(ARGV[2])
+local err = fenced(call('HGET', KEYS[2], 'st'))
+if err then
+  return err
+end
+
+local done, woken = {}, {}
+local function give_back(stream, entry, started)
+  local key, lane = K .. stream, tonumber(string.sub(stream, 3))
+  local mine = call('XPENDING', key, 'g', entry, entry, 1)[1]
+  if not mine or mine[2] ~= session then
+    return
+  end
+  local found = call('XRANGE', key, entry, entry)[1]
+  call('XACK', key, 'g', entry)
+  if not found then
+    return
+  end
+  call('XDEL', key, entry)
+  local m, j
+  for i = 1, #found[2], 2 do
+    if found[2][i] == 'j' then
+      j = found[2][i + 1]
+    else
+      m = found[2][i + 1]
+    end
+  end
+  if not m then
+    local ms, seq = string.match(entry, '(%d+)-(%d+)')
+    m = moved_fresh(id_pack(tonumber(ms), tonumber(seq), lane, shard), tonumber(ms))
+  end
+  if started then
+    m = string.sub(m, 1, 16) .. pack('>I2', math.min(unpk('>I2', m, 17) + 1, 65535)) .. string.sub(m, 19)
+  end
+  local id = string.sub(m, 2, 14)
+  call('HDEL', K .. 'run:' .. session, id)
+  call('HDEL', K .. 'pg', id)
+  front_add(lane, m, j)
+  woken[lane] = (woken[lane] or 0) + 1
+  done[#done + 1] = id
+end
+for i = 3, #ARGV, 3 do
+  give_back(ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1')
+end
+if #done > 0 then
+  call('INCR', K .. 'x:' .. session)
+  event('B' .. pack('>I6I6', now, tonumber(session)) .. table.concat(done))
+end
+for lane, n in pairs(woken) do
+  wake(lane, n)
+end
+return #done
