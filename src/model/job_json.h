@@ -23,3 +23,6 @@ int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_
 /* Payload or result as its content type wants it shown: under `name` JSON as it is, text as a string, else base64 under
    "<name>_base64". */
 void dq_json_put_content(dq_json_writer *w, const char *name, dureq_str bytes, dureq_str content_type);
+/* What a content type says of the bytes, parameters aside: application/json and ...+json; text/... */
+bool dq_content_is_json(dureq_str content_type);
+bool dq_content_is_text(dureq_str content_type);
