@@ -314,6 +314,8 @@ void dq_loop_release(dq_loop *loop)
 {
     assert(loop->held > 0);
     loop->held--;
+    if (loop->held == 0)
+        wake(loop); /* dq_loop_destroy may be in the turn that was to wait for this */
 }
 
 /* ---- timers ---- */
