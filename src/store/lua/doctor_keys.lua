@@ -41,9 +41,12 @@ local function of_session(key, session)
     fault('session_key', key, '', 'belongs to a session that is not there', function()
       call('UNLINK', key)
     end)
+    return false
   end
+  return true
 end
-local function of_bucket(key, bucket)
+-- One fault for all keys of a bucket.
+local function of_bucket(_, bucket)
   if bucket == dropping then
     return nil
   end
@@ -53,7 +56,7 @@ local function of_bucket(key, bucket)
       return width
     end
   end
-  fault('bucket_orphan', key, '', 'belongs to a history bucket that is not there')
+  fault('bucket_orphan', K .. 'hp:' .. bucket, '', 'keys of a history bucket that is not there')
 end
 -- A payload or logs: of a job that is somewhere. While a bucket is dropped its side keys go in steps, behind their rows.
 local function of_job(key, id, is_blob)
@@ -120,7 +123,17 @@ end
 local families = {
   l = { 'stream', of_lane }, f = { 'stream', of_lane },
   ql = { 'set', function(key) more[#more + 1] = { 'w', string.sub(key, #K + 1) } end },
-  hc = { 'hash' },
+  hc = { 'hash', function(key, class)
+    local c = call('HMGET', key, 'b', 's', 'w')
+    local member = (c[1] or '') .. ':' .. class .. ':' .. (c[3] or '')
+    if not call('ZSCORE', K .. 'hx', member) then
+      local whole = tonumber(c[1]) and tonumber(c[2]) and tonumber(c[3]) and tonumber(class)
+      fault('bucket_lost', key, '', 'takes rows into a bucket that nobody finds', whole and function()
+        call('ZADD', K .. 'hx', c[2] + class + math.floor(class / 4), member)
+        call('INCR', K .. 'hv')
+      end)
+    end
+  end },
   hp = { 'set', of_bucket }, ho = { 'list', of_bucket }, hk = { 'list', of_bucket },
   h = { 'hash', function(key, rest)
     local bucket, part = string.match(rest, '^(%d+):(%d+)$')
@@ -147,8 +160,9 @@ local families = {
   end },
   x = { 'string', of_session }, cx = { 'set', of_session },
   run = { 'hash', function(key, session)
-    of_session(key, session)
-    more[#more + 1] = { 'w', 'run:' .. session }
+    if of_session(key, session) then
+      more[#more + 1] = { 'w', 'run:' .. session }
+    end
   end },
   idle = { 'set', function(key, lane)
     of_lane(key, lane)

@@ -1,0 +1,225 @@
+#!lua flags=allow-oom
+-- One step through a set, hash or sorted set whose members are jobs or sessions.
+-- keys: {p:0}:sh
+-- argv: shard repair('1' or '') structure cursor('' from the start) limit; structure: 'loc' 'due' 'due:h' 'paused' 'paused:h' 'dead' 'dead:h' 'pg'
+--   'wt' 's2s' 'ob' 'lease' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
+-- returns: as doctor_keys; more: 'o', key, id: a release in the outbox whose age cannot be known
+--#include "base.lua"
+--#include "ids.lua"
+--#include "varint.lua"
+--#include "envelope.lua"
+--#include "records.lua"
+--#include "row_read.lua"
+--#include "history_read.lua"
+--#include "locate.lua"
+--#include "doctor.lua"
+--#include "doctor_job.lua"
+--#include "doctor_session.lua"
+local name = ARGV[3]
+local key = K .. name
+local family, rest = string.match(name, '^(%l+):(.*)$')
+local function let_go(command, member)
+  return function()
+    call(command, key, member)
+  end
+end
+-- Whether a job runs: under this session when one is given.
+local function runs(id, session)
+  local e, stream, entry = in_lane(id)
+  if not e then
+    e, stream, entry = in_front(id)
+  end
+  local p = e and ask('XPENDING', stream, 'g', entry, entry, 1)
+  return p and p[1] and (not session or p[1][2] == session)
+end
+
+local look = {}
+function look.loc(id, entry)
+  local e = #id == 13 and in_front(id)
+  local fields = e and e[2]
+  if not fields or string.sub(fields_of(fields) or '', 2, 14) ~= id then
+    fault('loc_stale', key, id, 'entry ' .. entry .. ' is not there, or of another job', let_go('HDEL', id))
+  end
+end
+
+-- A sorted set and its records.
+local function look_set(set, id, score)
+  local wrong = id_wrong(id)
+  if wrong then
+    fault('misplaced', key, '', 'a member ' .. wrong)
+    return
+  end
+  local rec = ask('HGET', K .. set .. ':h', id)
+  if rec == false then
+    fault('record_missing', key, id, 'has its place and no record', let_go('ZREM', id))
+  end
+  if set == 'due' and rec and #rec > 40 then
+    local at = unpk('>I6', rec, 33)
+    if at > 0 and math.abs(at - tonumber(score)) > due_slack_ms then
+      fault('due_time', key, id, 'is due at ' .. score .. ', its record says ' .. string.format('%d', at))
+    end
+  end
+end
+local function lacks_score(set, id, at)
+  if ask('ZSCORE', K .. set, id) == false then
+    fault('score_missing', key, id, 'has its record and no place', function()
+      call('ZADD', K .. set, at, id)
+    end)
+  end
+end
+-- Ids of the due set come from the shard's own counter, which must be ahead of them all.
+local function look_ahead(id)
+  local ms, seq = id_unpack(id)
+  if seq < 134217728 then
+    return
+  end
+  local s = call('HMGET', sh, 'ms', 'sq')
+  local top_ms, top_seq = tonumber(s[1] or 0) or 0, tonumber(s[2] or 0) or 0
+  if ms > top_ms or (ms == top_ms and seq - 134217728 > top_seq) then
+    fault('id_ahead', key, id, 'is newer than the newest id that was given', function()
+      call('HSET', sh, 'ms', ms, 'sq', seq - 134217728 + 1)
+    end)
+  end
+end
+local function look_record(set, id, rec)
+  local wrong = id_wrong(id)
+  if wrong then
+    fault('misplaced', key, '', 'a field ' .. wrong)
+    return
+  end
+  local ok, m, j = pcall(record_split, rec)
+  if not ok or #m < 36 and (#m == 0 or string.byte(m) == 1) then
+    fault('unreadable', key, id, 'its record cannot be read')
+    return
+  end
+  examine(set, key, id, m, j)
+  if string.byte(m) > 1 then
+    return
+  end
+  local ready_at, due_at = unpk('>I6I6', m, 23)
+  if set == 'due' then
+    tally(unpk('>I2', m, 17) > 0 and 'retrying' or 'scheduled')
+    look_ahead(id)
+    lacks_score(set, id, due_at > 0 and due_at or ready_at > 0 and ready_at or now)
+  else
+    tally('paused')
+    lacks_score(set, id, '+inf')
+  end
+end
+for _, set in ipairs({ 'due', 'paused', 'dead' }) do
+  look[set] = function(id, score)
+    look_set(set, id, score)
+  end
+  look[set .. ':h'] = function(id, rec)
+    look_record(set, id, rec)
+  end
+end
+look['dead:h'] = function(id, row)
+  local wrong = id_wrong(id)
+  if wrong then
+    fault('misplaced', key, '', 'a field ' .. wrong)
+    return
+  end
+  local state, m, j = row_of(row)
+  tally('dead')
+  lacks_score('dead', id, now)
+  if not state then
+    fault('unreadable', key, id, 'its row cannot be read')
+    return
+  elseif state ~= 6 then
+    fault('row_state', key, id, 'its row says state ' .. state)
+  end
+  examine('dead', key, id, m ~= '' and m or nil, j)
+end
+
+function look.pg(id)
+  if #id ~= 13 or not runs(id) then
+    fault('progress_stale', key, id, 'has progress and does not run', let_go('HDEL', id))
+  end
+end
+function look.run(id)
+  if #id ~= 13 or not runs(id, rest) then
+    fault('run_stale', key, id, 'does not run under session ' .. rest, let_go('HDEL', id))
+  end
+end
+function look.wt(id)
+  if #id ~= 13 or not whereabouts(id) then
+    fault('waiter_stale', key, id, 'is waited for and not alive', let_go('HDEL', id))
+  end
+end
+-- Ids stay here when their job starts or ends early; at its time the ticker looks what became of each.
+function look.s2s(id, at)
+  local wrong = id_wrong(id)
+  if wrong then
+    fault('misplaced', key, '', 'a member ' .. wrong, let_go('ZREM', id))
+  elseif tonumber(at) < now - late_ms and ticker_lives() then
+    fault('limit_overdue', key, id, 'its limit to start is over and nobody looked')
+  end
+end
+
+function look.idle(session)
+  if not session_known(session) then
+    fault('idle_stale', key, '', 'session ' .. session .. ' is not there', let_go('SREM', session))
+  end
+end
+function look.lease(session)
+  local known = ask('HGET', K .. 's:' .. session, 'st')
+  if known ~= 'live' and known ~= 'reaping' then
+    fault('lease_no_session', key, '', 'session ' .. session .. ' has a lease and no state', session_doom(session))
+  elseif (tonumber(session) or 0) > (tonumber(call('HGET', sh, 'ss') or 0) or 0) then
+    fault('small_state', K .. 'sh', '', 'ss is behind session ' .. session, function()
+      call('HSET', sh, 'ss', session)
+    end)
+  end
+end
+function look.ql(lane)
+  local lane_name = tonumber(lane) and tonumber(lane) > 0 and call('LINDEX', K .. 'lane', lane - 1)
+  if not lane_name or string.match(lane_name, '^[^|]*') ~= rest then
+    fault('lane_map', key, '', 'lane ' .. lane .. ' is not of this queue', let_go('SREM', lane))
+  end
+end
+
+-- What waits to be told to other shards. Its rows have no time of their own: a confirmation is as old as its job, a release as the
+-- job's end.
+local function ended_ms(id)
+  local place, row = whereabouts(id, nil, true)
+  if place ~= 'dead' and place ~= 'history' then
+    return nil
+  end
+  local ok, at = pcall(function()
+    local _, p = varint_read(row, 1)
+    local _, q = varint_read(row, p + 3)
+    _, q = varint_read(row, q)
+    return unpk('>I6', id) + varint_read(row, q)
+  end)
+  return ok and at or nil
+end
+function look.ob(field, value)
+  local kind, ukey = string.sub(field, 1, 1), string.sub(field, 2)
+  tally('outbox')
+  if not (kind == 'c' and #value == 29 or kind == 'r' and #value == 13) then
+    fault('unreadable', key, '', 'an outbox row cannot be read')
+    return
+  end
+  local id = string.sub(value, -13)
+  local since = kind == 'c' and unpk('>I6', id) or ended_ms(id)
+  if not ticker_lives() then
+    return
+  elseif not since then
+    more[#more + 1] = { 'o', ukey, id }
+  elseif since < now - late_ms then
+    fault('outbox_stale', key, id, (kind == 'c' and 'the confirmation' or 'the release') .. ' of its unique key does not go out')
+  end
+end
+
+local scan = { due = 'ZSCAN', paused = 'ZSCAN', dead = 'ZSCAN', s2s = 'ZSCAN', lease = 'ZSCAN', idle = 'SSCAN', ql = 'SSCAN' }
+local fn, command = look[name], scan[name] or 'HSCAN'
+if not fn then
+  fn, command = look[family], scan[family] or 'HSCAN'
+end
+local step = call(command, key, ARGV[4] == '' and '0' or ARGV[4], 'COUNT', ARGV[5])
+local list, width = step[2], command == 'SSCAN' and 1 or 2
+for i = 1, #list, width do
+  fn(list[i], width == 2 and list[i + 1])
+end
+return answer(step[1] == '0' and '' or step[1])

@@ -1,0 +1,152 @@
+#!lua flags=allow-oom
+-- One step through a lane's stream: its jobs, or what is pending in it.
+-- keys: {p:0}:sh
+-- argv: shard repair('1' or '') stream('l:<lane>' 'f:<lane>') pending('1' or '') cursor('' from the start) limit
+-- returns: as doctor_keys
+--#include "base.lua"
+--#include "ids.lua"
+--#include "envelope.lua"
+--#include "records.lua"
+--#include "row_read.lua"
+--#include "history_read.lua"
+--#include "locate.lua"
+--#include "front.lua"
+--#include "wake.lua"
+--#include "doctor.lua"
+--#include "doctor_job.lua"
+--#include "doctor_session.lua"
+local stream, cursor, limit = ARGV[3], ARGV[5], tonumber(ARGV[6])
+local key, lane, front = K .. stream, tonumber(string.sub(stream, 3)), string.sub(stream, 1, 1) == 'f'
+local from = cursor == '' and '-' or '(' .. cursor
+
+local function no_group()
+  fault('no_group', key, '', 'has no group: nobody can take its jobs', function()
+    call('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM')
+  end)
+  return answer('')
+end
+-- Fields of an XINFO row.
+local function field(row, name)
+  for i = 1, #row, 2 do
+    if row[i] == name then
+      return row[i + 1]
+    end
+  end
+end
+if call('EXISTS', key) == 0 then
+  return no_group()
+end
+local last
+for _, g in ipairs(call('XINFO', 'GROUPS', key)) do
+  if field(g, 'name') == 'g' then
+    last = field(g, 'last-delivered-id')
+  end
+end
+if not last then
+  return no_group()
+end
+
+-- A session that takes part: known, or it holds nothing and is to be forgotten.
+local function look_consumers()
+  for _, c in ipairs(call('XINFO', 'CONSUMERS', key, 'g')) do
+    local name, pending = field(c, 'name'), field(c, 'pending')
+    if not session_known(name) then
+      if pending > 0 then
+        fault('pending_orphan', key, '', pending .. ' jobs run under session ' .. name .. ', which is not there', session_doom(name))
+      else
+        fault('consumer_stale', key, '', 'session ' .. name .. ' is not there', function()
+          call('XGROUP', 'DELCONSUMER', key, 'g', name)
+        end)
+      end
+    end
+  end
+end
+if ARGV[4] == '1' then
+  if cursor == '' then
+    look_consumers()
+  end
+  local pending = call('XPENDING', key, 'g', from, '+', limit)
+  for _, p in ipairs(pending) do
+    if #call('XRANGE', key, p[1], p[1]) == 0 then
+      fault('pending_gone', key, '', 'entry ' .. p[1] .. ' is pending and not there', function()
+        call('XACK', key, 'g', p[1])
+      end)
+    end
+  end
+  return answer(#pending == limit and pending[limit][1] or '')
+end
+
+local function entry_parts(entry)
+  local ms, seq = string.match(entry, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+local last_ms, last_seq = entry_parts(last)
+local function was_delivered(ms, seq)
+  return ms < last_ms or (ms == last_ms and seq <= last_seq)
+end
+-- Delivered, and pending for nobody: it would lie there for ever. It goes to whoever is next, as suspect as what a reaper hands over.
+local function free_stuck(entry, id, m, j)
+  return function()
+    m = m or moved_fresh(id, now)
+    local flags = string.byte(m, 20)
+    m = string.sub(m, 1, 19) .. string.char(flags % 2 == 0 and flags + 1 or flags) .. string.sub(m, 21)
+    call('XDEL', key, entry)
+    front_add(lane, m, j)
+    wake(lane, 1)
+  end
+end
+local function look_at_locator(entry, id)
+  local known = call('HGET', K .. 'loc', id)
+  if known == entry then
+    return
+  end
+  local there = known and ask('XRANGE', key, known, known)
+  if there and there[1] then
+    fault('twice', key, id, "is two entries of its lane's front")
+    return
+  end
+  fault('loc_missing', key, id, 'nobody can find it', function()
+    call('HSET', K .. 'loc', id, entry)
+  end)
+end
+local function look_at(entry, fields)
+  local ms, seq = entry_parts(entry)
+  local m, j
+  local ok = pcall(function()
+    m, j = fields_of(fields)
+  end)
+  if not ok or not j or front ~= (m ~= nil) then
+    fault('unreadable', key, '', 'entry ' .. entry .. ' is not a job')
+    return
+  end
+  if front and (#m < 36 or string.byte(m) ~= 1) then
+    if string.byte(m) == 1 or #m == 0 then
+      fault('unreadable', key, '', 'the moved part of entry ' .. entry .. ' cannot be read')
+    end
+    return
+  end
+  local id = front and string.sub(m, 2, 14) or seq < 268435456 and id_pack(ms, seq, lane, shard)
+  local wrong = not id and 'is no id' or id_wrong(id)
+  local _, _, own = id_unpack(id or string.rep('\0', 13))
+  if wrong or own ~= lane or (not front and seq >= 134217728) then
+    fault('misplaced', key, '', 'entry ' .. entry .. ' ' .. (wrong or 'does not belong in this lane'))
+    return
+  end
+  examine(front and 'front' or 'lane', key, id, m, j)
+  if front then
+    look_at_locator(entry, id)
+  end
+  if not was_delivered(ms, seq) then
+    tally('pending')
+    return
+  end
+  tally('running')
+  if #call('XPENDING', key, 'g', entry, entry, 1) == 0 then
+    fault('stuck', key, id, 'was delivered and is pending for nobody', free_stuck(entry, id, m, j))
+  end
+end
+local entries = call('XRANGE', key, from, '+', 'COUNT', limit)
+for _, e in ipairs(entries) do
+  look_at(e[1], e[2])
+end
+return answer(#entries == limit and entries[limit][1] or '')
