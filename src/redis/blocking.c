@@ -7,13 +7,21 @@
 #include <stdatomic.h>
 
 /* A call is shared by the caller, who may give up waiting, and the loop, which answers later: whoever lets go last frees it.
-   `mu` guards the result; the command is the loop's from the post on. */
+   `mu` guards the result; the command is the loop's from the post on.
+
+   A connection says by itself only that it was made or lost, not why it cannot be made: while a command is held, a timer
+   looks at that. */
+
+#define WATCH_US 50000
 
 typedef struct call {
     dq_message message;
+    dq_loop *loop;
     dq_redis *redis;
     atomic_int refs;
     int n_replies;
+    dq_timer watch;   /* loop thread */
+    bool is_given_up; /* loop thread: the caller has its answer, the command's own is nobody's */
 
     dq_mutex mu; /* guards the next four */
     dq_cond cond;
@@ -35,7 +43,7 @@ static void call_unref(call *c)
     dq_free(c);
 }
 
-static void finish(call *c, const dureq_error *err, dureq_str raw)
+static void tell(call *c, const dureq_error *err, dureq_str raw)
 {
     dq_mutex_lock(&c->mu);
     c->is_done = true;
@@ -48,6 +56,14 @@ static void finish(call *c, const dureq_error *err, dureq_str raw)
         (void)dq_fail_nomem(&c->err);
     dq_cond_signal(&c->cond);
     dq_mutex_unlock(&c->mu);
+}
+
+/* The loop lets go. */
+static void finish(call *c, const dureq_error *err, dureq_str raw)
+{
+    dq_timer_deinit(&c->watch);
+    if (!c->is_given_up)
+        tell(c, err, raw);
     call_unref(c);
 }
 
@@ -65,6 +81,36 @@ static bool is_worth_waiting(int code)
     return code != DUREQ_EAUTH && code != DUREQ_EPERM && code != DUREQ_EREDIS && code != DUREQ_EPROTO;
 }
 
+static void note_why(call *c, const dureq_error *why)
+{
+    dq_mutex_lock(&c->mu);
+    c->err = *why;
+    dq_mutex_unlock(&c->mu);
+}
+
+static void on_watch(dq_timer *t)
+{
+    call *c = dq_container_of(t, call, watch);
+    dureq_error why;
+
+    dq_redis_last_error(c->redis, &why);
+    if (!is_worth_waiting(why.code)) {
+        c->is_given_up = true;
+        tell(c, &why, (dureq_str){0});
+        return;
+    }
+    note_why(c, &why);
+    if (!dq_redis_is_ready(c->redis))
+        dq_timer_set(t, WATCH_US);
+}
+
+static void watch_if_held(call *c)
+{
+    /* Out of memory: the caller waits in vain then, but not for ever. */
+    if (!dq_redis_is_ready(c->redis) && dq_timer_init(&c->watch, c->loop, on_watch) == 0)
+        dq_timer_set(&c->watch, WATCH_US);
+}
+
 static void on_posted(dq_message *m)
 {
     call *c = dq_container_of(m, call, message);
@@ -76,18 +122,18 @@ static void on_posted(dq_message *m)
         finish(c, &why, (dureq_str){0});
         return;
     }
-    dq_mutex_lock(&c->mu);
-    c->err = why;
-    dq_mutex_unlock(&c->mu);
+    note_why(c, &why);
     dq_buf_append(dq_redis_out(c->redis), c->command, c->command_len);
     rc = dq_redis_commit_many(c->redis, DQ_REDIS_HOLD, (size_t)c->n_replies, on_reply, c);
     if (rc < 0) {
         (void)dq_fail(&why, rc, "the command cannot be sent: %s", dureq_errcode_text(rc));
         finish(c, &why, (dureq_str){0});
+        return;
     }
+    watch_if_held(c);
 }
 
-static call *create_call(dq_redis *r, dureq_str command, int n_replies)
+static call *create_call(dq_loop *loop, dq_redis *r, dureq_str command, int n_replies)
 {
     call *c = dq_malloc(sizeof(*c) + command.len);
 
@@ -95,6 +141,7 @@ static call *create_call(dq_redis *r, dureq_str command, int n_replies)
         return NULL;
     memset(c, 0, sizeof(*c));
     c->message.fn = on_posted;
+    c->loop = loop;
     c->redis = r;
     c->n_replies = n_replies;
     atomic_init(&c->refs, 2);
@@ -131,7 +178,7 @@ int dq_redis_call(dq_loop *loop, dq_redis *r, dureq_str command, int n_replies, 
 
     if (command.len == 0 || n_replies < 1)
         return dq_fail(err, DUREQ_EINVAL, "a call needs a command and at least one reply");
-    c = create_call(r, command, n_replies);
+    c = create_call(loop, r, command, n_replies);
     if (!c)
         return dq_fail_nomem(err);
     dq_loop_post(loop, &c->message);
