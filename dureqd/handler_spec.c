@@ -214,7 +214,7 @@ static int words_check(const dq_handler_spec *spec, dureq_error *err)
     for (size_t i = 1; i < spec->n_words; i++) {
         const char *w = spec->words[i];
 
-        if (strncmp(w, "{payload:", 9) == 0)
+        if (strstr(w, "{payload:"))
             return dq_fail(err, DUREQ_EUNSUPPORTED, "handler '%s': '%.60s' is not supported by this version; {payload} is",
                            spec->type, w);
     }
