@@ -4,7 +4,8 @@
 -- keys: {p:0}:sh
 -- argv: shard repair('1' or '') prefix shards cursor limit
 -- returns: { cursor ('' at the end), { count, n... }, { { kind, key, id, text, repairable, repaired }... }, { more... } }; more: 'w', a structure
---   to be walked ('run:1', 'idle:1', 'ql:x'); or 'x', key, shard, id: a unique key held by a job of another shard
+--   to be walked ('run:1', 'idle:1', 'ql:x'); 'x', key, shard, id: a unique key held by a job of another shard; 'u', bucket: its sums are wrong
+--   because it lacks a part
 --#include "base.lua"
 --#include "ids.lua"
 --#include "envelope.lua"
@@ -143,6 +144,9 @@ local families = {
       fault('part_unlisted', key, '', 'is a part that its bucket does not know', function()
         call('SADD', K .. 'hp:' .. bucket, part)
       end)
+      if not repair then
+        more[#more + 1] = { 'u', bucket }
+      end
     end
   end },
   u = { 'string', unique }, r = { 'string', request },

@@ -31,9 +31,6 @@ function run.small()
   elseif t[1] and tonumber(t[3]) > now and not session_known(t[1]) then
     fault('ticker', sh, '', 'session ' .. t[1] .. ' is not there', free)
   end
-  for _, set in ipairs({ 'due', 'paused', 'dead' }) do
-    tally(set .. '_members', ask('ZCARD', K .. set) or 0)
-  end
   more[1] = { 'l', call('LLEN', K .. 'lane') }
   if call('HLEN', K .. 'lanes') > more[1][2] then
     fault('lane_map', K .. 'lanes', '', 'has more lanes than the list')
