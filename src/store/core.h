@@ -59,6 +59,7 @@ struct dq_store {
     dq_queue_set queues;
     bool queues_changed; /* since the connection was made */
     bool refreshing, refresh_again;
+    uint64_t queue_reads; /* refreshes that were answered */
 
     size_t flying; /* calls in flight on main */
     bool reloading;
@@ -73,7 +74,6 @@ void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refus
 void dq_open_retry_fired(dq_timer *t);
 bool dq_error_is_refusal(int code); /* waiting does not mend it */
 /* queues.c */
-int dq_queues_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);
 bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
 int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err); /* appends (name json) as arguments */
 int dq_queues_read(dq_store *s, dq_redis_reply_fn fn); /* HGETALL; fn gets the store */

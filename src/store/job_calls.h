@@ -25,6 +25,8 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
                         dureq_str new_j, dureq_str blob);
 
+void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str key);
+
 /* Structures a page can come from. */
 typedef enum dq_page_kind {
     DQ_PAGE_PENDING, /* of a lane's stream */
@@ -40,6 +42,8 @@ typedef enum dq_page_kind {
 void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor, int limit,
                        bool newest_first, size_t bytes_max);
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
+/* first_day: days since 1970 UTC. */
+void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
 void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard);
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain);
 

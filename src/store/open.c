@@ -11,6 +11,7 @@
 #include "model/id.h"
 #include "redis/resp.h"
 #include "store/core.h"
+#include "store/queue_calls.h"
 
 #define RETRY_FIRST_MS   50
 #define RETRY_LONGEST_MS 2000
@@ -92,8 +93,11 @@ static void look_at_connecting(dq_store *s)
     dq_open_watch(s);
     if (dq_error_is_refusal(why.code))
         tell_refused(s, &why);
-    else if (why.code < 0)
+    else if (why.code < 0) {
         s->last = why;
+        if (s->cb.on_waiting)
+            s->cb.on_waiting(s, &why, s->cb.userdata);
+    }
 }
 
 void dq_open_retry_fired(dq_timer *t)
@@ -347,7 +351,7 @@ static void step_run(dq_store *s, dq_open_step step)
 static int take_queues(dq_store *s, const dq_reply *reply, bool *ret_differ, dureq_error *err)
 {
     dq_queue_set fresh;
-    int r = dq_queues_from_reply(reply, &fresh, err);
+    int r = dq_queue_set_from_reply(reply, &fresh, err);
 
     if (r == 0)
         *ret_differ = dq_queues_take(s, &fresh);

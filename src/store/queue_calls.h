@@ -10,6 +10,8 @@
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
+/* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
+int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);
 typedef struct dq_queue_purged {
     int64_t n;
     bool more; /* call again */

@@ -5,6 +5,7 @@
 #include "model/job.h"
 #include "redis/resp.h"
 #include "store/core.h"
+#include "store/queue_calls.h"
 
 int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err)
 {
@@ -31,7 +32,7 @@ int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err)
     return 0;
 }
 
-int dq_queues_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err)
+int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err)
 {
     size_t n = dq_reply_len(*reply) / 2;
     int r;
@@ -119,11 +120,12 @@ static void refresh_read(void *userdata, int code, const dq_reply *reply, const 
             DQ_LOG(s->log, DUREQ_LOG_WARN, "store.queues", "error=\"%s\"", err->msg);
         return;
     }
-    int r = dq_queues_from_reply(reply, &fresh, &why);
+    int r = dq_queue_set_from_reply(reply, &fresh, &why);
     if (r < 0) {
         DQ_LOG(s->log, DUREQ_LOG_ERROR, "store.queues", "error=\"%s\"", why.msg);
         return;
     }
+    s->queue_reads++;
     if (again)
         dq_store_refresh_queues(s);
     if (dq_queues_take(s, &fresh) && s->cb.on_queues)
@@ -150,6 +152,19 @@ void dq_store_refresh_queues(dq_store *s)
         return;
     }
     s->refreshing = dq_queues_read(s, refresh_read) == 0;
+}
+
+uint64_t dq_store_fresh_queues(dq_store *s)
+{
+    uint64_t target = s->queue_reads + (s->refreshing ? 2 : 1);
+
+    dq_store_refresh_queues(s);
+    return target;
+}
+
+uint64_t dq_store_queue_reads(const dq_store *s)
+{
+    return s->queue_reads;
 }
 
 const dq_queue_set *dq_store_queues(const dq_store *s)

@@ -25,6 +25,7 @@ typedef struct dq_store dq_store;
 typedef struct dq_store_callbacks {
     void (*on_up)(dq_store *s, bool same_server, void *userdata);
     void (*on_down)(dq_store *s, const dureq_error *why, void *userdata);
+    void (*on_waiting)(dq_store *s, const dureq_error *why, void *userdata); /* now and then while connecting fails */
     void (*on_refused)(dq_store *s, const dureq_error *why, void *userdata);
     /* A Pub/Sub message on a channel "{prefix:shard}:<name>": name as in docs/redis-keys.md ("ctl", "w:12", "d:..."). */
     void (*on_message)(dq_store *s, unsigned shard, dureq_str name, dureq_str text, void *userdata);
@@ -54,6 +55,10 @@ const dq_keys *dq_store_keys(const dq_store *s);
 const dq_queue_set *dq_store_queues(const dq_store *s); /* loop thread; valid until on_queues */
 void dq_store_refresh_queues(dq_store *s);              /* on_queues follows when they differ. Done by itself at each
                                                            connect and at 'P' on a subscribed "ctl" */
+/* The same, for whoever must not act on older definitions: from when dq_store_queue_reads is at least the returned number, the set is
+   no older than this call. */
+uint64_t dq_store_fresh_queues(dq_store *s);
+uint64_t dq_store_queue_reads(const dq_store *s);
 /* The server's clock, from the last reply that told it. */
 int64_t dq_store_now_ms(const dq_store *s);
 void dq_store_saw_time(dq_store *s, int64_t server_now_ms);

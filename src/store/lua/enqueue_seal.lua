@@ -1,10 +1,10 @@
 #!lua
 -- The second half of a producer's plain call: in one MULTI behind the XADDs of jobs that run now and hold no keys. Checks that the
 -- call is new and that lanes and queues are as the producer knew them; else takes the entries out again before anyone saw them.
--- keys: {p:0}:sh {p:0}:p:PRODUCER {p:0}:ev
+-- keys: {p:0}:sh {p:0}:p:PRODUCER
 -- argv: call_no token (lane n_added)...
--- returns: packed answer, kept for repeats: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2;
---   '' when token is out of date (nothing was added: use enqueue)
+-- returns: 'N': accepted, the ids are those the XADDs gave; '' when token is out of date (nothing was added: use enqueue). For a repeat
+--   (nothing was added) the answer that was kept: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2; or enqueue's
 --#include "base.lua"
 --#include "stats.lua"
 --#include "wake.lua"
@@ -52,4 +52,4 @@ event('E' .. pack('>I6', now) .. string.sub(answer, 8))
 for i = 3, #ARGV, 2 do
   wake(ARGV[i], ARGV[i + 1])
 end
-return answer
+return 'N'

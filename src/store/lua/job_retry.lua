@@ -26,7 +26,7 @@ for i = 3, #ARGV do
   else
     local state, m, j = row_split(row)
     local e = envelope_read(j)
-    local holder = e.ukey and not e.ukey_home and call('GET', K .. 'u:' .. e.ukey)
+    local holder = e.ukey and not ukey_away(e, id) and call('GET', K .. 'u:' .. e.ukey)
     if state == 5 and not force then
       out[i - 2] = -4
     elseif holder and holder ~= id then
@@ -43,7 +43,7 @@ for i = 3, #ARGV do
           call('HINCRBY', K .. 'hn', bucket, -1)
         end
       end
-      if e.ukey and not e.ukey_home then
+      if e.ukey and not ukey_away(e, id) then
         if e.ukey_ms == 0 then
           call('SET', K .. 'u:' .. e.ukey, id)
         else

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls from callers' threads: bytes go to the loop by mailbox, the raw reply comes back. A call is shared by the caller, who may give up
+   waiting, and the loop, which answers later: whoever lets go last frees it. */
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "client/client_internal.h"
+
+typedef struct pending_call {
+    dq_message message;
+    dureq_client *client;
+    unsigned shard, flags;
+    int n_replies; /* 0: a script call for the store; else plain commands */
+    dq_buf bytes;
+    atomic_int refs;
+    atomic_bool abandoned; /* relaxed: only saves sending again for nobody */
+
+    dq_mutex mu; /* guards the next four */
+    dq_cond cond;
+    bool done;
+    dureq_error err; /* code 0: answered */
+    dq_buf reply;
+} pending_call;
+
+static void call_unref(pending_call *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    dq_buf_deinit(&p->bytes);
+    dq_buf_deinit(&p->reply);
+    dq_cond_deinit(&p->cond);
+    dq_mutex_deinit(&p->mu);
+    dq_free(p);
+}
+
+static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
+{
+    dq_mutex_lock(&p->mu);
+    if (err)
+        p->err = *err;
+    dq_buf_append_str(&p->reply, raw);
+    if (!err && dq_buf_failed(&p->reply))
+        (void)dq_fail_nomem(&p->err);
+    p->done = true;
+    dq_cond_signal(&p->cond);
+    dq_mutex_unlock(&p->mu);
+    call_unref(p);
+}
+
+static void send_call(pending_call *p);
+
+static void on_answer(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    pending_call *p = userdata;
+    dureq_error why;
+
+    if (code == 0 && reply) {
+        finish(p, NULL, dq_redis_reply_raw(dq_store_redis(p->client->store, p->shard, DQ_CONN_MAIN)));
+        return;
+    }
+    why = *err;
+    if (code == DUREQ_EUNAVAILABLE && (p->flags & DQ_CALL_REPEAT) && !atomic_load_explicit(&p->abandoned, memory_order_relaxed)) {
+        send_call(p);
+        return;
+    }
+    if (code == DUREQ_EUNAVAILABLE)
+        dq_fail(&why, DUREQ_EUNKNOWN, "the connection was lost before the answer came: %.150s", err->msg);
+    finish(p, &why, (dureq_str){0});
+}
+
+static void send_call(pending_call *p)
+{
+    dureq_client *c = p->client;
+    dureq_str bytes = dq_buf_str(&p->bytes);
+    dureq_error why;
+    int rc;
+
+    if (p->n_replies == 0) {
+        rc = dq_store_send(c->store, p->shard, DQ_SEND_WAIT, bytes, on_answer, p);
+    } else {
+        dq_redis *r = dq_store_redis(c->store, p->shard, DQ_CONN_MAIN);
+
+        dq_buf_append_str(dq_redis_out(r), bytes);
+        rc = dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p);
+    }
+    if (rc < 0) {
+        dq_fail(&why, rc, "the call could not be sent: %s", dureq_errcode_text(rc));
+        finish(p, &why, (dureq_str){0});
+    }
+}
+
+static void run_call(dq_message *m)
+{
+    send_call(dq_container_of(m, pending_call, message));
+}
+
+int dq_client_why_down(dureq_client *c, dureq_error *err)
+{
+    dq_mutex_lock(&c->mu);
+    dureq_error why = c->why;
+    dq_mutex_unlock(&c->mu);
+    if (why.code == 0)
+        return dq_fail(err, DUREQ_ETIMEOUT, "no answer in time");
+    if (err)
+        *err = why;
+    return why.code;
+}
+
+/* True when it was answered. */
+static bool wait_answer(pending_call *p, int64_t deadline_us)
+{
+    bool in_time = true;
+
+    dq_mutex_lock(&p->mu);
+    while (!p->done && in_time)
+        in_time = dq_cond_wait_until(&p->cond, &p->mu, deadline_us);
+    bool done = p->done;
+    dq_mutex_unlock(&p->mu);
+    return done;
+}
+
+static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
+{
+    if (p->err.code < 0) {
+        if (err)
+            *err = p->err;
+        return p->err.code;
+    }
+    return dq_owned_reply_parse(&p->reply, ret, err);
+}
+
+static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)
+{
+    pending_call *p = dq_buf_failed(bytes) ? NULL : dq_calloc(1, sizeof *p);
+    int rc;
+
+    if (!p) {
+        dq_buf_deinit(bytes);
+        return dq_fail_nomem(err);
+    }
+    p->message.fn = run_call;
+    p->client = c;
+    p->shard = shard;
+    p->flags = flags;
+    p->n_replies = n_replies;
+    p->bytes = *bytes;
+    *bytes = (dq_buf){0};
+    atomic_init(&p->refs, 2);
+    dq_mutex_init(&p->mu);
+    dq_cond_init(&p->cond);
+    dq_loop_post(c->loop, &p->message);
+    if (wait_answer(p, dq_client_deadline_us(c))) {
+        rc = take_answer(p, ret, err);
+    } else {
+        atomic_store_explicit(&p->abandoned, true, memory_order_relaxed);
+        rc = dq_client_why_down(c, err);
+    }
+    call_unref(p);
+    return rc;
+}
+
+int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err)
+{
+    return call(c, shard, flags, bytes, 0, ret, err);
+}
+
+int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)
+{
+    return call(c, 0, DQ_CALL_REPEAT, bytes, n_replies, ret, err);
+}

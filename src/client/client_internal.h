@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the client share. A client has a store on a loop: its own thread's, or a node's, which then forwards what the store
+   tells (dq_client_on_...). Callers' threads build calls and wait; only the loop thread touches store and producer. */
+
+#include <dureq/client.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mutex.h"
+#include "client/extra.h"
+#include "redis/blocking.h"
+#include "store/job_calls.h"
+#include "store/store.h"
+
+typedef struct dq_producer dq_producer;
+typedef struct dq_waiters dq_waiters;
+
+struct dureq_client {
+    dq_loop *loop;
+    dq_store *store;
+    bool owns; /* loop and store are ours */
+    bool runs; /* our loop's thread was started */
+    dq_log log;
+    char *actor;
+    char *server_name;
+    int64_t timeout_ms; /* -1: for ever */
+    size_t max_payload;
+    dq_producer *producer; /* loop thread, but for what produce.h says */
+    dq_waiters *waiters;
+
+    dq_mutex mu; /* guards the next six */
+    dq_cond cond;
+    bool was_up;           /* keys may be used */
+    bool away;             /* connecting failed at least once since it was up */
+    bool refused;          /* `why` is a refusal that waiting does not mend */
+    dureq_error why;       /* why the store is not up */
+    unsigned n_calls;      /* under way in callers' threads */
+};
+
+/* ---- calls from callers' threads ---- */
+
+/* A caller announces itself, so that destroy waits for it; err when the client was never connected. */
+void dq_client_enter(dureq_client *c);
+void dq_client_leave(dureq_client *c);
+
+#define DQ_CALL_REPEAT (1u << 0) /* safe to send again when its reply was lost */
+
+/* Sends a script call (bytes as dq_call_... made them; taken) and waits for its answer. On 0 *ret is the caller's to deinit. DUREQ_EUNKNOWN: the
+   reply was lost and the call is not one to repeat. */
+int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call, dq_owned_reply *ret, dureq_error *err);
+/* Any commands (RESP bytes, n_replies of them); the last reply. */
+int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err);
+int64_t dq_client_deadline_us(const dureq_client *c); /* -1: none */
+const dq_keys *dq_client_keys(const dureq_client *c);
+dureq_str dq_client_actor(const dureq_client *c);
+/* Why nothing can be sent, as an error for a caller whose time is over. */
+int dq_client_why_down(dureq_client *c, dureq_error *err);
+
+/* ---- a node's client ---- */
+int dq_client_create_shared(dq_loop *loop, dq_store *store, const dq_log *log, const char *actor, const char *server_name,
+                            int64_t max_payload_bytes, dureq_client **ret, dureq_error *err);
+/* What the node's store tells; loop thread. */
+void dq_client_on_up(dureq_client *c);
+void dq_client_on_down(dureq_client *c, const dureq_error *why);
+void dq_client_on_refused(dureq_client *c, const dureq_error *why);
+void dq_client_on_message(dureq_client *c, unsigned shard, dureq_str name, dureq_str text);
+void dq_client_on_queues(dureq_client *c);
+
+/* ---- producer (produce.c) ---- */
+int dq_producer_create(dureq_client *c, dq_producer **ret, dureq_error *err);
+void dq_producer_destroy(dq_producer *p);
+void dq_producer_up(dq_producer *p);
+void dq_producer_down(dq_producer *p);
+void dq_producer_queues(dq_producer *p);
+
+/* ---- waiters (wait.c) ---- */
+int dq_waiters_create(dureq_client *c, dq_waiters **ret, dureq_error *err);
+void dq_waiters_destroy(dq_waiters *w);
+void dq_waiters_up(dq_waiters *w);
+void dq_waiters_message(dq_waiters *w, dureq_str name, dureq_str id);
+
+/* ---- results ---- */
+typedef struct dq_result_owner {
+    dq_arena arena;
+    dq_owned_reply reply; /* may be unused */
+} dq_result_owner;
+
+int dq_parse_job_id(const char *id, const dureq_client *c, dq_id *ret, unsigned char packed[DQ_ID_BYTES], dureq_error *err);
+dureq_job_list *dq_job_list_create(void);
+static inline dq_arena *dq_job_list_arena(dureq_job_list *list) { return &((dq_result_owner *)list->owner)->arena; }
+/* Node ids of sessions, fetched at first need of one list: see nodes.c. */
+typedef struct dq_node_names dq_node_names;
+dq_node_names *dq_node_names_create(dureq_client *c, unsigned shard);
+void dq_node_names_destroy(dq_node_names *n);
+dureq_str dq_node_names_get(uint64_t session, void *names);

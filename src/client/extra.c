@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the API layer asks beyond the public header: days, the server's INFO, audit, a job's events. */
+
+#include "client/extra.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "client/client_internal.h"
+#include "json/json.h"
+#include "redis/resp.h"
+
+#define DAY_MS 86400000LL
+
+static void add_days(dq_day_stats *days, int n, dq_reply r)
+{
+    dq_reply row = dq_reply_first(r);
+
+    for (int i = 0; i < n && (size_t)i < dq_reply_len(r); i++) {
+        days[i].enqueued += dq_reply_int(dq_reply_at(row, 0));
+        days[i].completed += dq_reply_int(dq_reply_at(row, 1));
+        days[i].failed += dq_reply_int(dq_reply_at(row, 2));
+        days[i].dead += dq_reply_int(dq_reply_at(row, 3));
+        days[i].cancelled += dq_reply_int(dq_reply_at(row, 4));
+        row = dq_reply_next(row);
+    }
+}
+
+int dq_client_days(dureq_client *c, int n, dq_day_stats *ret, dureq_error *err)
+{
+    int64_t last = dq_wall_ms() / DAY_MS, first = last - n + 1;
+    int rc = 0;
+
+    if (n < 1 || n > 400)
+        return dq_fail(err, DUREQ_EINVAL, "days takes 1 to 400");
+    memset(ret, 0, (size_t)n * sizeof *ret);
+    for (int i = 0; i < n; i++) {
+        char text[DQ_RFC3339_TEXT_MAX];
+
+        (void)dq_format_rfc3339_ms((first + i) * DAY_MS, text);
+        memcpy(ret[i].date, text, 10);
+    }
+    dq_client_enter(c);
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_stats_days(&call, dq_client_keys(c), s, first, n);
+        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
+        if (rc == 0) {
+            add_days(ret, n, reply.reply);
+            dq_owned_reply_deinit(&reply);
+        }
+    }
+    dq_client_leave(c);
+    return rc;
+}
+
+int dq_client_redis_info(dureq_client *c, const char *section, dq_buf *ret, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    int rc;
+
+    dq_resp_begin(&bytes, section ? 2 : 1);
+    dq_resp_arg(&bytes, DQ_STR_LIT("INFO"));
+    if (section)
+        dq_resp_arg_text(&bytes, section);
+    dq_client_enter(c);
+    rc = dq_client_command(c, &bytes, 1, &reply, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        return rc;
+    dq_buf_append_str(ret, dq_reply_str(reply.reply));
+    dq_owned_reply_deinit(&reply);
+    return dq_buf_finish(ret, err);
+}
+
+/* ---- audit ---- */
+
+static void put_audit_entry(dq_json_writer *w, dq_reply fields, dureq_str target)
+{
+    dq_id id;
+
+    dq_json_begin_object(w);
+    dq_json_key(w, "at");
+    dq_json_put_rfc3339(w, dq_reply_int(dq_reply_lookup(fields, "at")));
+    dq_json_key(w, "actor");
+    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "actor")));
+    dq_json_key(w, "action");
+    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "action")));
+    dq_json_key(w, "target");
+    if (dq_id_unpack(target, &id)) {
+        dureq_job_id text;
+
+        dq_id_to_text(&id, &text);
+        dq_json_put_text(w, text.text);
+    } else {
+        dq_json_put_str(w, target);
+    }
+    dq_json_key(w, "detail");
+    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "detail")));
+    dq_json_end_object(w);
+}
+
+/* Targets that are jobs are kept packed. */
+static dureq_str packed_target(dureq_str target, unsigned char packed[DQ_ID_BYTES])
+{
+    dq_id id;
+
+    if (dq_id_parse(target, &id) < 0)
+        return target;
+    dq_id_pack(&id, packed);
+    return dureq_str_of(packed, DQ_ID_BYTES);
+}
+
+static int read_stream(dureq_client *c, unsigned shard, const char *name, int count, dq_owned_reply *ret, dureq_error *err)
+{
+    dq_buf bytes = {0};
+
+    dq_resp_begin(&bytes, 6);
+    dq_resp_arg(&bytes, DQ_STR_LIT("XREVRANGE"));
+    dq_keys_arg(&bytes, dq_client_keys(c), shard, name, (dureq_str){0});
+    dq_resp_arg(&bytes, DQ_STR_LIT("+"));
+    dq_resp_arg(&bytes, DQ_STR_LIT("-"));
+    dq_resp_arg(&bytes, DQ_STR_LIT("COUNT"));
+    dq_resp_arg_i64(&bytes, count);
+    return dq_client_command(c, &bytes, 1, ret, err);
+}
+
+#define AUDIT_SCAN 10000
+
+int dq_client_audit(dureq_client *c, dureq_str target, int limit, dq_buf *ret, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dureq_str wanted = packed_target(target, packed);
+    dq_json_writer w = dq_json_writer_of(ret);
+    int rc = 0, n = 0;
+
+    dq_json_begin_array(&w);
+    dq_client_enter(c);
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
+        dq_owned_reply reply;
+
+        rc = read_stream(c, s, "au", AUDIT_SCAN, &reply, err);
+        if (rc < 0)
+            break;
+        size_t len = dq_reply_len(reply.reply);
+        dq_reply at = dq_reply_first(reply.reply);
+        for (size_t i = 0; i < len && n < limit; i++, at = dq_reply_next(at)) {
+            dq_reply fields = dq_reply_at(at, 1);
+            dureq_str found = dq_reply_str(dq_reply_lookup(fields, "target"));
+
+            if (wanted.len > 0 && !dq_str_eq(found, wanted))
+                continue;
+            put_audit_entry(&w, fields, found);
+            n++;
+        }
+        dq_owned_reply_deinit(&reply);
+    }
+    dq_client_leave(c);
+    dq_json_end_array(&w);
+    return rc < 0 ? rc : dq_buf_finish(ret, err);
+}
+
+/* ---- events ---- */
+
+/* The kinds of entries of `ev` (the scripts write them; docs/redis-keys.md "Events"). */
+static const char *event_name(char kind, char part)
+{
+    switch (kind) {
+    case 'E':
+    case 'A':
+        return "job.enqueued";
+    case 'C':
+        return "job.completed";
+    case 'S':
+        return "job.started";
+    case 'X':
+        return "job.cancelled";
+    case 'R':
+        return "job.ready";
+    case 'B':
+        return "job.returned";
+    case 'K':
+        return "job.dead";
+    case 'M':
+        return "job.moved";
+    case 'U':
+        return "job.updated";
+    case 'O':
+        switch (part) {
+        case 'c':
+        case 'n':
+            return "job.completed";
+        case 'd':
+            return "job.dead";
+        case 'r':
+            return "job.retrying";
+        case 'p':
+            return "job.paused";
+        case 'f':
+            return "job.repeated";
+        default:
+            return NULL;
+        }
+    default:
+        return NULL;
+    }
+}
+
+static bool ids_contain(dureq_str ids, const unsigned char id[DQ_ID_BYTES])
+{
+    for (size_t at = 0; at + DQ_ID_BYTES <= ids.len; at += DQ_ID_BYTES)
+        if (memcmp(ids.ptr + at, id, DQ_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static uint64_t be(const char *p, int n)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < n; i++)
+        v = v << 8 | (unsigned char)p[i];
+    return v;
+}
+
+/* Runs of enqueued ids: after the header, lane I3 ms I6 seq I4 n I2 ('E'), or 0 n I2 lane I3 ms I6 seq I4 and refusals ('A'). */
+static bool runs_contain(dureq_str e, const dq_id *id)
+{
+    bool sealed = e.ptr[0] == 'E';
+    size_t at = 7;
+
+    while (at < e.len) {
+        size_t left = e.len - at;
+        const char *p = e.ptr + at;
+        uint64_t lane, ms, seq, n;
+
+        if (!sealed && p[0] != 0) {
+            at += p[0] >= 3 ? 1 + DQ_ID_BYTES : 1;
+            continue;
+        }
+        if (left < (sealed ? 15u : 16u))
+            return false;
+        lane = sealed ? be(p, 3) : be(p + 3, 3);
+        ms = sealed ? be(p + 3, 6) : be(p + 6, 6);
+        seq = sealed ? be(p + 9, 4) : be(p + 12, 4);
+        n = sealed ? be(p + 13, 2) : be(p + 1, 2);
+        if (lane == id->lane && ms == id->ms && id->seq >= seq && id->seq < seq + n)
+            return true;
+        at += sealed ? 15 : 16;
+    }
+    return false;
+}
+
+/* 'O': now I6 session I6, then parts: kind, n I2, ids. Returns the kind of the part with the id, 0 when none. */
+static char part_with(dureq_str e, const unsigned char id[DQ_ID_BYTES])
+{
+    size_t at = 13;
+
+    while (at + 3 <= e.len) {
+        size_t bytes = (size_t)be(e.ptr + at + 1, 2) * DQ_ID_BYTES;
+
+        if (at + 3 + bytes > e.len)
+            return 0;
+        if (ids_contain(dureq_str_of(e.ptr + at + 3, bytes), id))
+            return e.ptr[at];
+        at += 3 + bytes;
+    }
+    return 0;
+}
+
+static const char *event_of(dureq_str e, const dq_id *id, const unsigned char packed[DQ_ID_BYTES])
+{
+    size_t head;
+
+    if (e.len < 7)
+        return NULL;
+    switch (e.ptr[0]) {
+    case 'E':
+    case 'A':
+        return runs_contain(e, id) ? event_name(e.ptr[0], 0) : NULL;
+    case 'O':
+        return event_name('O', part_with(e, packed));
+    case 'M':
+        head = 8;
+        break;
+    case 'C':
+    case 'S':
+    case 'B':
+        head = 13;
+        break;
+    case 'X':
+    case 'R':
+    case 'K':
+    case 'U':
+        head = 7;
+        break;
+    default:
+        return NULL;
+    }
+    return e.len >= head && ids_contain(dureq_str_of(e.ptr + head, e.len - head), packed) ? event_name(e.ptr[0], 0) : NULL;
+}
+
+int dq_client_job_events(dureq_client *c, const char *id_text, int scan, dq_buf *ret, dureq_error *err)
+{
+    dq_json_writer w = dq_json_writer_of(ret);
+    unsigned char packed[DQ_ID_BYTES];
+    dq_owned_reply reply;
+    dq_id id;
+    int rc;
+
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = read_stream(c, id.shard, "ev", scan, &reply, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&w);
+    for (size_t i = dq_reply_len(reply.reply); i-- > 0;) {
+        dureq_str e = dq_reply_str(dq_reply_at(dq_reply_at(dq_reply_at(reply.reply, i), 1), 1));
+        const char *name = event_of(e, &id, packed);
+
+        if (!name)
+            continue;
+        dq_json_begin_object(&w);
+        dq_json_key(&w, "at");
+        dq_json_put_rfc3339(&w, (int64_t)be(e.ptr + 1, 6));
+        dq_json_key(&w, "type");
+        dq_json_put_text(&w, name);
+        dq_json_end_object(&w);
+    }
+    dq_json_end_array(&w);
+    dq_owned_reply_deinit(&reply);
+    return dq_buf_finish(ret, err);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes (a node is its sessions, one a shard), counts, and the names of nodes behind session numbers. */
+
+#include <stdio.h>
+
+#include "client/client_internal.h"
+#include "json/json.h"
+#include "redis/resp.h"
+
+/* ---- names ---- */
+
+typedef struct node_name {
+    struct node_name *next;
+    uint64_t session;
+    dureq_str text;
+} node_name;
+
+struct dq_node_names {
+    dureq_client *client;
+    unsigned shard;
+    dq_arena arena;
+    node_name *known;
+};
+
+dq_node_names *dq_node_names_create(dureq_client *c, unsigned shard)
+{
+    dq_node_names *n = dq_calloc(1, sizeof *n);
+
+    if (n) {
+        n->client = c;
+        n->shard = shard;
+    }
+    return n;
+}
+
+void dq_node_names_destroy(dq_node_names *n)
+{
+    if (!n)
+        return;
+    dq_arena_deinit(&n->arena);
+    dq_free(n);
+}
+
+static dureq_str ask_name(dq_node_names *n, uint64_t session)
+{
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    char number[24];
+
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)session);
+    dq_resp_begin(&bytes, 3);
+    dq_resp_arg(&bytes, DQ_STR_LIT("HGET"));
+    dq_keys_arg(&bytes, dq_client_keys(n->client), n->shard, "sn", (dureq_str){0});
+    dq_resp_arg_text(&bytes, number);
+    if (dq_client_command(n->client, &bytes, 1, &reply, NULL) < 0)
+        return (dureq_str){0};
+    dureq_str name = dq_arena_dup_str(&n->arena, dq_reply_str(reply.reply));
+    dq_owned_reply_deinit(&reply);
+    return name;
+}
+
+dureq_str dq_node_names_get(uint64_t session, void *names)
+{
+    dq_node_names *n = names;
+
+    if (!n)
+        return (dureq_str){0};
+    for (node_name *k = n->known; k; k = k->next)
+        if (k->session == session)
+            return k->text;
+    node_name *added = dq_arena_alloc(&n->arena, sizeof *added);
+    if (!added)
+        return (dureq_str){0};
+    *added = (node_name){.next = n->known, .session = session, .text = ask_name(n, session)};
+    n->known = added;
+    return added->text;
+}
+
+/* ---- nodes ---- */
+
+void dureq_node_list_destroy(dureq_node_list *list)
+{
+    if (!list)
+        return;
+    dq_arena_deinit(list->owner);
+    dq_free(list->owner);
+    dq_free(list);
+}
+
+static int64_t member_i64(const dq_json *doc, const char *name)
+{
+    dq_json_ref v = dq_json_member(doc, 0, name);
+    int64_t n = 0;
+
+    return v != DQ_JSON_NONE && dq_json_i64(doc, v, &n) == 0 ? n : 0;
+}
+
+static dureq_str member_text(const dq_json *doc, const char *name, dq_arena *a)
+{
+    dq_json_ref v = dq_json_member(doc, 0, name);
+    DQ_BUF_AUTO text = {0};
+
+    if (v == DQ_JSON_NONE || dq_json_string(doc, v, &text) < 0)
+        return (dureq_str){0};
+    return dq_arena_dup_str(a, dq_buf_str(&text));
+}
+
+/* What the node said of itself (worker/session.c writes it). */
+static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_info *out)
+{
+    dq_json doc;
+
+    if (dq_json_parse(info, &doc, NULL) == 0) {
+        out->task_types = member_text(&doc, "task_types", a);
+        out->version = member_text(&doc, "version", a);
+        out->host = member_text(&doc, "host", a);
+        out->pid = member_i64(&doc, "pid");
+        out->concurrency = (int32_t)member_i64(&doc, "concurrency");
+        dq_json_deinit(&doc);
+    }
+    if (dq_json_parse(dyn, &doc, NULL) == 0) {
+        out->running = (int32_t)member_i64(&doc, "running");
+        dq_json_deinit(&doc);
+    }
+}
+
+static dureq_node_info *node_of(dureq_node_list *list, dureq_str node_id)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (dq_str_eq(list->items[i].node_id, node_id))
+            return &list->items[i];
+    return NULL;
+}
+
+static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
+{
+    dq_arena *a = list->owner;
+    dureq_str node_id = dq_reply_str(dq_reply_at(row, 1));
+    dureq_node_info *node = node_of(list, node_id);
+
+    if (!dq_str_eq_text(dq_reply_str(dq_reply_at(row, 6)), "live"))
+        return 0; /* being reaped: the node is gone */
+    if (!node) {
+        if (list->n == *cap) {
+            dureq_node_info *more = dq_arena_alloc(a, (*cap * 2 + 8) * sizeof *more);
+
+            if (!more)
+                return DUREQ_ENOMEM;
+            if (list->n)
+                memcpy(more, list->items, list->n * sizeof *more);
+            list->items = more;
+            *cap = *cap * 2 + 8;
+        }
+        node = &list->items[list->n++];
+        *node = (dureq_node_info){.node_id = dq_arena_dup_str(a, node_id)};
+        node->started_at_ms = dq_reply_int(dq_reply_at(row, 4));
+        read_info(dq_reply_str(dq_reply_at(row, 2)), dq_reply_str(dq_reply_at(row, 3)), a, node);
+    }
+    node->started_at_ms = DQ_MIN(node->started_at_ms, dq_reply_int(dq_reply_at(row, 4)));
+    node->last_heartbeat_ms = DQ_MAX(node->last_heartbeat_ms, dq_reply_int(dq_reply_at(row, 5)));
+    node->ticker = node->ticker || dq_reply_int(dq_reply_at(row, 7));
+    node->draining = node->draining || dq_reply_int(dq_reply_at(row, 8));
+    return 0;
+}
+
+static int list_nodes(dureq_client *c, dureq_node_list *list, dureq_error *err)
+{
+    const dq_keys *k = dq_client_keys(c);
+    size_t cap = 0;
+    int rc = 0;
+
+    for (unsigned s = 0; rc == 0 && s < k->n_shards; s++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_node_list(&call, k, s);
+        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
+        if (rc < 0)
+            return rc;
+        for (size_t i = 0; rc == 0 && i < dq_reply_len(reply.reply); i++)
+            rc = add_session(list, &cap, dq_reply_at(reply.reply, i));
+        dq_owned_reply_deinit(&reply);
+        if (rc < 0)
+            dq_fail_nomem(err);
+    }
+    return rc;
+}
+
+int dureq_client_list_nodes(dureq_client *c, dureq_node_list **ret, dureq_error *err)
+{
+    int rc;
+
+    if (!c || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
+    dureq_node_list *list = dq_calloc(1, sizeof *list);
+    if (list)
+        list->owner = dq_calloc(1, sizeof(dq_arena));
+    if (!list || !list->owner) {
+        dq_free(list);
+        return dq_fail_nomem(err);
+    }
+    dq_client_enter(c);
+    rc = list_nodes(c, list, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        dureq_node_list_destroy(list);
+    else
+        *ret = list;
+    return rc;
+}
+
+static bool node_lives(dureq_client *c, const char *node_id)
+{
+    dureq_node_list *list;
+
+    if (dureq_client_list_nodes(c, &list, NULL) < 0)
+        return true;
+    bool found = node_of(list, dureq_str_from(node_id)) != NULL;
+    dureq_node_list_destroy(list);
+    return found;
+}
+
+int dureq_client_drain_node(dureq_client *c, const char *node_id, bool drain, dureq_error *err)
+{
+    int rc;
+
+    if (!c)
+        return dq_fail(err, DUREQ_EINVAL, "client must be given");
+    rc = dq_name_check("node_id", dureq_str_from(node_id), err);
+    if (rc < 0)
+        return rc;
+    if (drain && !node_lives(c, node_id))
+        return dq_fail(err, DUREQ_ENOTFOUND, "no live node '%s'", node_id);
+    dq_client_enter(c);
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_node_drain(&call, dq_client_keys(c), s, dq_client_actor(c), dureq_str_from(node_id), drain);
+        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
+        if (rc == 0)
+            dq_owned_reply_deinit(&reply);
+    }
+    dq_client_leave(c);
+    return rc;
+}
+
+/* ---- counts ---- */
+
+static void add_counts(dureq_counts *sum, dq_reply r)
+{
+    int64_t *const fields[] = {&sum->pending, &sum->scheduled, &sum->running,   &sum->retrying, &sum->paused,
+                               &sum->completed, &sum->dead,    &sum->cancelled, &sum->nodes,    &sum->history_bytes};
+    dq_reply at = dq_reply_first(r);
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && i < dq_reply_len(r); i++) {
+        *fields[i] += dq_reply_int(at);
+        at = dq_reply_next(at);
+    }
+}
+
+int dureq_client_count(dureq_client *c, dureq_counts *ret, dureq_error *err)
+{
+    dureq_counts sum = {0};
+    unsigned n;
+    int rc = 0;
+
+    if (!c || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
+    dq_client_enter(c);
+    n = dq_client_keys(c)->n_shards;
+    for (unsigned s = 0; rc == 0 && s < n; s++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_counts(&call, dq_client_keys(c), s);
+        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
+        if (rc == 0) {
+            add_counts(&sum, reply.reply);
+            dq_owned_reply_deinit(&reply);
+        }
+    }
+    dq_client_leave(c);
+    sum.nodes = (sum.nodes + n - 1) / n; /* a session in each shard */
+    if (rc == 0)
+        *ret = sum;
+    return rc;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Between the callers' side of enqueueing (enqueue.c: packs) and the loop's (produce.c: lanes and shards; produce_call.c: numbered calls). */
+
+#include "client/client_internal.h"
+
+#define DQ_CALL_JOBS_MAX  256
+#define DQ_CALL_BYTES_MAX (256 * 1024)
+#define DQ_CALLS_FLYING   4 /* per shard; the server's window of answers is 64 */
+#define DQ_TOKEN_BYTES    16
+
+typedef struct enq_lane {
+    dureq_str name; /* "queue|type|version"; stored behind the struct */
+    size_t queue_len;
+    bool plain;     /* its queue is known and has no limit: jobs may take the fast path */
+    bool limited;
+    uint32_t no[];  /* of each shard; 0: not known yet */
+} enq_lane;
+
+/* How a job's arguments are laid out in its request's buffer (enqueue.lua). */
+typedef enum enq_kind {
+    ENQ_READY = 'r',
+    ENQ_DUE = 'd',
+    ENQ_KEYED = 'x',
+} enq_kind;
+
+typedef struct enq_request enq_request;
+
+typedef struct enq_item {
+    dq_list link; /* in its shard's queue while it waits */
+    enq_request *request;
+    enq_lane *lane;
+    uint32_t index; /* in the request's results */
+    uint8_t kind;
+    bool done;
+    bool scheduled;
+    int8_t priority;   /* picks the queue when there is no name */
+    int16_t shard;     /* -1: any */
+    int16_t ukey_home; /* -1: no unique key */
+    dureq_str queue, task_type, ukey; /* the caller's, valid until the request is done */
+    uint32_t off, len;        /* its arguments in the request's buffer, but for the token: */
+    uint32_t token_at;        /* ENQ_KEYED: bytes before the token argument */
+    bool has_token;
+    unsigned char token[DQ_TOKEN_BYTES];
+    struct enq_call *call;    /* while it flies */
+    size_t call_slot;
+    struct enq_reserve *reserve; /* while its unique key is asked for */
+} enq_item;
+
+/* The jobs of one caller that wait for their answers together. */
+struct enq_request {
+    dq_message message, withdraw;
+    dq_producer *producer;
+    dq_buf args;
+    enq_item *items;
+    size_t n;
+    dureq_enqueue_result *results;
+    dureq_error why; /* for what has no answer when it is withdrawn */
+
+    dq_mutex mu; /* guards the next two */
+    dq_cond cond;
+    size_t left; /* items without answer, and one for each message the loop has not dealt with */
+};
+
+/* One numbered call, kept until it is answered. */
+typedef struct enq_call {
+    dq_list link; /* in its shard's `flying`, oldest first */
+    dq_producer *producer;
+    unsigned shard;
+    uint64_t number;
+    bool fast;
+    bool lost; /* its reply was: to be sent again when the server is back */
+    int64_t first_sent_us;
+    size_t n_replies;
+    dq_buf bytes;
+    size_t n;
+    enq_item *items[DQ_CALL_JOBS_MAX]; /* NULL: its caller gave up */
+    enq_lane *lanes[DQ_CALL_JOBS_MAX]; /* of items, which may be gone */
+} enq_call;
+
+typedef struct enq_shard {
+    dq_producer *producer;
+    unsigned no;
+    dq_list waiting; /* enq_item */
+    dq_list flying;  /* enq_call */
+    size_t n_flying;
+    uint64_t next_number;
+    char token[64]; /* of K sh `v`; empty: not known */
+    uint64_t token_reads; /* valid once the queues were read so often */
+} enq_shard;
+
+struct dq_producer {
+    dureq_client *client;
+    char id[32];
+    dq_map lanes; /* name -> enq_lane */
+    enq_shard *shards; /* NULL until it was up once */
+    unsigned n_shards;
+    unsigned current; /* shard that takes jobs without a home */
+    dq_deferred send;
+    dq_buf scratch;
+};
+
+/* Callers' side to the loop. */
+void dq_enq_submit(dq_producer *p, enq_request *r);
+void dq_enq_withdraw(enq_request *r); /* answers all that is left */
+/* Loop thread: an item's answer. */
+void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
+
+/* produce_call.c; loop thread */
+void dq_enq_send(enq_shard *s); /* as many calls as may fly */
+void dq_enq_resend(enq_shard *s);
+void dq_enq_ask_token(enq_shard *s); /* produce.c */
+void dq_enq_call_free(enq_call *call);

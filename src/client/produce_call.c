@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Numbered calls of a producer to one shard: built from what waits, kept until answered, sent again byte for byte, oldest first, after a
+   lost connection. The server keeps the highest number it saw and its last 64 answers, so a repeat is answered and not executed twice.
+
+   Two forms. Fast: MULTI, one XADD a job, enqueue_seal, EXEC; for jobs that start at once and hold no keys, of lanes that are known.
+   The seal is sent as text: were its hash unknown to the server, EXEC would add the jobs unsealed. General: enqueue.lua, for everything else, and for a
+   fast call that was refused as a whole (nothing of it was executed). Loop thread. */
+
+#include "base/clock.h"
+#include "client/produce.h"
+#include "redis/resp.h"
+
+/* The server forgets a producer an hour after its last call; a call that is older may have been executed and forgotten. */
+#define REPEAT_LIMIT_US (50LL * 60 * 1000000)
+
+void dq_enq_call_free(enq_call *call)
+{
+    dq_buf_deinit(&call->bytes);
+    dq_free(call);
+}
+
+static void call_drop(enq_shard *s, enq_call *call)
+{
+    for (size_t i = 0; i < call->n; i++)
+        if (call->items[i])
+            call->items[i]->call = NULL;
+    dq_list_remove(&call->link);
+    s->n_flying--;
+    dq_enq_call_free(call);
+}
+
+static void call_failed(enq_shard *s, enq_call *call, int code, const char *msg)
+{
+    for (size_t i = 0; i < call->n; i++)
+        if (call->items[i])
+            dq_enq_answer(call->items[i], code, NULL, msg);
+    call_drop(s, call);
+}
+
+/* ---- building ---- */
+
+static dureq_str args_of(const enq_item *item, size_t from, size_t to)
+{
+    return dureq_str_of(item->request->args.ptr + item->off + from, to - from);
+}
+
+static void put_fast(enq_call *call, const dq_keys *k, const char *token)
+{
+    dq_buf *out = &call->bytes;
+    uint32_t lanes[DQ_CALL_JOBS_MAX];
+    size_t n_of[DQ_CALL_JOBS_MAX], n_lanes = 0;
+    dureq_str none = {0};
+
+    dq_resp_begin(out, 1);
+    dq_resp_arg(out, DQ_STR_LIT("MULTI"));
+    for (size_t i = 0; i < call->n; i++) {
+        const enq_item *item = call->items[i];
+        uint32_t no = item->lane->no[call->shard];
+        size_t at = 0;
+
+        dq_resp_begin(out, 6);
+        dq_resp_arg(out, DQ_STR_LIT("XADD"));
+        dq_keys_arg_u64(out, k, call->shard, "l:", no);
+        dq_buf_append(out, "$10\r\nNOMKSTREAM\r\n$1\r\n*\r\n$1\r\nj\r\n", 17 + 7 + 7);
+        dq_buf_append_str(out, args_of(item, 0, item->len));
+        while (at < n_lanes && lanes[at] != no)
+            at++;
+        if (at == n_lanes) {
+            lanes[n_lanes] = no;
+            n_of[n_lanes++] = 0;
+        }
+        n_of[at]++;
+    }
+    dq_call_begin_text(out, DQ_SCRIPT_ENQUEUE_SEAL, 2, 2 + 2 * n_lanes);
+    dq_keys_arg(out, k, call->shard, "sh", none);
+    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
+    dq_resp_arg_i64(out, (int64_t)call->number);
+    dq_resp_arg_text(out, token);
+    for (size_t i = 0; i < n_lanes; i++) {
+        dq_resp_arg_i64(out, lanes[i]);
+        dq_resp_arg_i64(out, (int64_t)n_of[i]);
+    }
+    dq_resp_begin(out, 1);
+    dq_resp_arg(out, DQ_STR_LIT("EXEC"));
+    call->n_replies = call->n + 3;
+}
+
+/* Segments of the general call: runs of one kind and lane. */
+typedef struct segments {
+    const enq_lane *lanes[DQ_CALL_JOBS_MAX];
+    size_t n_lanes;
+    struct {
+        size_t lane, first, n;
+        uint8_t kind;
+    } runs[DQ_CALL_JOBS_MAX];
+    size_t n_runs;
+    size_t n_args;
+} segments;
+
+static size_t lane_index(segments *s, const enq_lane *lane)
+{
+    for (size_t i = 0; i < s->n_lanes; i++)
+        if (s->lanes[i] == lane)
+            return i;
+    s->lanes[s->n_lanes] = lane;
+    return s->n_lanes++;
+}
+
+static void find_segments(const enq_call *call, segments *s)
+{
+    s->n_lanes = s->n_runs = s->n_args = 0;
+    for (size_t i = 0; i < call->n; i++) {
+        const enq_item *item = call->items[i];
+        size_t lane = lane_index(s, item->lane);
+
+        s->n_args += item->kind == ENQ_READY ? 1 : item->kind == ENQ_DUE ? 3 : 10;
+        if (s->n_runs > 0 && s->runs[s->n_runs - 1].lane == lane && s->runs[s->n_runs - 1].kind == item->kind) {
+            s->runs[s->n_runs - 1].n++;
+            continue;
+        }
+        s->runs[s->n_runs].lane = lane;
+        s->runs[s->n_runs].first = i;
+        s->runs[s->n_runs].n = 1;
+        s->runs[s->n_runs++].kind = item->kind;
+    }
+}
+
+static void put_item(dq_buf *out, const enq_item *item)
+{
+    if (item->kind != ENQ_KEYED) {
+        dq_buf_append_str(out, args_of(item, 0, item->len));
+        return;
+    }
+    dq_buf_append_str(out, args_of(item, 0, item->token_at));
+    dq_resp_arg(out, item->has_token ? dureq_str_of(item->token, DQ_TOKEN_BYTES) : (dureq_str){0});
+    dq_buf_append_str(out, args_of(item, item->token_at, item->len));
+}
+
+static void put_general(enq_call *call, const dq_keys *k)
+{
+    static const char *const names[] = {"lanes", "due", "due:h"};
+    dq_buf *out = &call->bytes;
+    segments s;
+
+    find_segments(call, &s);
+    dq_call_begin(out, DQ_SCRIPT_ENQUEUE, 5, 3 + s.n_lanes + 3 * s.n_runs + s.n_args);
+    dq_keys_arg(out, k, call->shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
+    for (size_t i = 0; i < DQ_ARRAY_LEN(names); i++)
+        dq_keys_arg(out, k, call->shard, names[i], (dureq_str){0});
+    dq_resp_arg_i64(out, (int64_t)call->number);
+    dq_resp_arg_i64(out, call->shard);
+    dq_resp_arg_i64(out, (int64_t)s.n_lanes);
+    for (size_t i = 0; i < s.n_lanes; i++)
+        dq_resp_arg(out, s.lanes[i]->name);
+    for (size_t r = 0; r < s.n_runs; r++) {
+        char kind = (char)s.runs[r].kind;
+
+        dq_resp_arg(out, dureq_str_of(&kind, 1));
+        dq_resp_arg_i64(out, (int64_t)s.runs[r].lane + 1);
+        dq_resp_arg_i64(out, (int64_t)s.runs[r].n);
+        for (size_t i = 0; i < s.runs[r].n; i++)
+            put_item(out, call->items[s.runs[r].first + i]);
+    }
+}
+
+/* ---- answers ---- */
+
+typedef struct answer_reader {
+    dq_reader r;
+    bool sealed; /* 'S': runs of lanes, in the order of the lanes; 'G': in the order of the jobs */
+    int kind;
+    uint32_t left, lane, seq;
+    uint64_t ms;
+} answer_reader;
+
+static uint64_t read_be(dq_reader *r, int n)
+{
+    uint64_t v = 0;
+
+    while (n-- > 0)
+        v = v << 8 | dq_read_u8(r);
+    return v;
+}
+
+static void read_run(answer_reader *a)
+{
+    if (a->sealed) {
+        a->lane = (uint32_t)read_be(&a->r, 3);
+        a->ms = read_be(&a->r, 6);
+        a->seq = (uint32_t)read_be(&a->r, 4);
+        a->left = (uint32_t)read_be(&a->r, 2);
+    } else {
+        a->left = (uint32_t)read_be(&a->r, 2);
+        a->lane = (uint32_t)read_be(&a->r, 3);
+        a->ms = read_be(&a->r, 6);
+        a->seq = (uint32_t)read_be(&a->r, 4);
+    }
+}
+
+/* The next item: its kind (0 accepted, 1 to 4 as enqueue.lua says), and its id but for 1 and 2. -1: the answer ends too early. */
+static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
+{
+    if (a->left == 0) {
+        int kind = a->sealed ? 0 : dq_read_u8(&a->r);
+
+        if (kind > 0)
+            return a->r.bad || kind > 4                                                              ? -1
+                   : kind >= 3 && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1
+                                                                                                     : kind;
+        read_run(a);
+        if (a->r.bad || a->left == 0)
+            return -1;
+    }
+    *ret = (dq_id){.ms = a->ms, .seq = a->seq++, .lane = a->lane, .shard = (uint16_t)shard};
+    a->left--;
+    return 0;
+}
+
+static void answer_item(enq_item *item, int kind, const dq_id *id)
+{
+    switch (kind) {
+    case 1:
+        dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "queue is not defined");
+        break;
+    case 2:
+        dq_enq_answer(item, DUREQ_ELIMIT, NULL, "the queue is full");
+        break;
+    case 3:
+        dq_enq_answer(item, DUREQ_EDUPLICATE, id->ms ? id : NULL, "unique_key is held by a living job");
+        break;
+    case 4:
+        item->request->results[item->index].existing = true;
+        dq_enq_answer(item, 0, id, NULL);
+        break;
+    default:
+        dq_enq_answer(item, 0, id, NULL);
+    }
+}
+
+/* In the order of the answer: jobs as they were sent, or lane by lane (a sealed call's). */
+static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
+{
+    answer_reader a = {.r = dq_reader_of(answer)};
+    bool taken[DQ_CALL_JOBS_MAX] = {false};
+
+    a.sealed = dq_read_u8(&a.r) == 'S';
+    (void)read_be(&a.r, 6);
+    for (size_t done = 0, i = 0; done < call->n; done++) {
+        dq_id id = {0};
+        int kind = next_item(&a, s->no, &id);
+
+        if (kind < 0) {
+            call_failed(s, call, DUREQ_EPROTO, "the answer of an enqueue call cannot be read");
+            return;
+        }
+        if (a.sealed)
+            for (i = 0; i < call->n && (taken[i] || call->lanes[i]->no[s->no] != id.lane); i++)
+                ;
+        if (i >= call->n)
+            continue;
+        taken[i] = true;
+        if (kind == 0)
+            call->lanes[i]->no[s->no] = id.lane;
+        if (kind == 1)
+            dq_store_refresh_queues(call->producer->client->store);
+        if (call->items[i])
+            answer_item(call->items[i], kind, &id);
+        i++;
+    }
+    call_drop(s, call);
+}
+
+/* Ids of a fast call from the answers of its XADDs: exact, and in the order of the jobs. */
+static void take_entries(enq_shard *s, enq_call *call, dq_reply exec)
+{
+    dq_reply at = dq_reply_first(exec);
+
+    for (size_t i = 0; i < call->n; i++) {
+        dq_id id;
+        bool ok = dq_id_from_entry(dq_reply_str(at), call->lanes[i]->no[s->no], (uint16_t)s->no, &id);
+
+        if (call->items[i])
+            dq_enq_answer(call->items[i], ok ? 0 : DUREQ_EPROTO, ok ? &id : NULL, "XADD did not answer with an id");
+        at = dq_reply_next(at);
+    }
+    call_drop(s, call);
+}
+
+static void fly(enq_shard *s, enq_call *call);
+
+static void go_general(enq_shard *s, enq_call *call)
+{
+    for (size_t i = 0; i < call->n; i++)
+        if (!call->items[i]) { /* its bytes are gone with its caller */
+            call_failed(s, call, DUREQ_EUNKNOWN, "the call was refused and cannot be built again");
+            return;
+        }
+    /* A new number: calls behind this one may have been accepted meanwhile, and a lower number counts as a repeat. */
+    call->number = s->next_number++;
+    dq_list_remove(&call->link);
+    dq_list_push_back(&s->flying, &call->link);
+    dq_buf_clear(&call->bytes);
+    call->fast = false;
+    put_general(call, dq_client_keys(call->producer->client));
+    fly(s, call);
+}
+
+static void on_general(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    enq_call *call = userdata;
+    enq_shard *s = &call->producer->shards[call->shard];
+
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED)
+        call->lost = true;
+    else if (code < 0)
+        call_failed(s, call, code, err->msg);
+    else
+        take_answer(s, call, dq_reply_str(*reply));
+    dq_loop_defer(s->producer->client->loop, &s->producer->send);
+}
+
+static void on_fast(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    enq_call *call = userdata;
+    enq_shard *s = &call->producer->shards[call->shard];
+    dureq_error why;
+    dq_reply seal;
+
+    dq_loop_defer(s->producer->client->loop, &s->producer->send);
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
+        call->lost = true;
+        return;
+    }
+    if (code < 0 || dq_reply_len(*reply) != call->n + 1) {
+        (void)err;
+        go_general(s, call); /* EXECABORT: not executed; the general call says why in its own words */
+        return;
+    }
+    seal = dq_reply_at(*reply, call->n);
+    dureq_str answer = dq_reply_str(seal);
+    code = dq_reply_error(seal, &why);
+    if (code < 0) {
+        call_failed(s, call, code, why.msg);
+    } else if (answer.len == 0) {
+        dq_enq_ask_token(s);
+        go_general(s, call);
+    } else if (answer.ptr[0] == 'N') {
+        take_entries(s, call, *reply);
+    } else {
+        take_answer(s, call, answer);
+    }
+}
+
+/* ---- sending ---- */
+
+static void fly(enq_shard *s, enq_call *call)
+{
+    dq_store *store = call->producer->client->store;
+    int rc;
+
+    if (dq_buf_failed(&call->bytes)) {
+        call_failed(s, call, DUREQ_ENOMEM, "out of memory");
+        return;
+    }
+    call->lost = false;
+    if (call->fast) {
+        dq_redis *r = dq_store_redis(store, s->no, DQ_CONN_MAIN);
+
+        dq_buf_append_str(dq_redis_out(r), dq_buf_str(&call->bytes));
+        rc = dq_redis_commit_many(r, 0, call->n_replies, on_fast, call);
+    } else {
+        rc = dq_store_send(store, s->no, 0, dq_buf_str(&call->bytes), on_general, call);
+    }
+    if (rc == DUREQ_EUNAVAILABLE)
+        call->lost = true;
+    else if (rc < 0)
+        call_failed(s, call, rc, dureq_errcode_text(rc));
+}
+
+static bool token_holds(const enq_shard *s)
+{
+    return s->token[0] && dq_store_queue_reads(s->producer->client->store) >= s->token_reads;
+}
+
+/* Takes what fits into one call from the front of the queue. */
+static enq_call *collect(enq_shard *s)
+{
+    enq_call *call = dq_calloc(1, sizeof *call);
+    size_t bytes = 0;
+    bool fast = token_holds(s);
+
+    if (!call)
+        return NULL;
+    call->producer = s->producer;
+    call->shard = s->no;
+    while (call->n < DQ_CALL_JOBS_MAX && !dq_list_empty(&s->waiting)) {
+        enq_item *item = dq_container_of(s->waiting.next, enq_item, link);
+
+        if (call->n > 0 && bytes + item->len > DQ_CALL_BYTES_MAX)
+            break;
+        dq_list_remove(&item->link);
+        bytes += item->len;
+        fast = fast && item->kind == ENQ_READY && item->lane->plain && item->lane->no[s->no] > 0;
+        item->call = call;
+        item->call_slot = call->n;
+        call->lanes[call->n] = item->lane;
+        call->items[call->n++] = item;
+    }
+    call->fast = fast;
+    return call;
+}
+
+void dq_enq_send(enq_shard *s)
+{
+    dureq_client *c = s->producer->client;
+
+    while (dq_store_is_up(c->store) && s->n_flying < DQ_CALLS_FLYING && !dq_list_empty(&s->waiting)) {
+        enq_call *call = collect(s);
+
+        if (!call)
+            return; /* tried again with the next job */
+        call->number = s->next_number++;
+        call->first_sent_us = dq_mono_us();
+        if (call->fast)
+            put_fast(call, dq_client_keys(c), s->token);
+        else
+            put_general(call, dq_client_keys(c));
+        dq_list_push_back(&s->flying, &call->link);
+        s->n_flying++;
+        fly(s, call);
+        s->producer->current = (s->producer->current + 1) % s->producer->n_shards;
+    }
+}
+
+/* Oldest first: a number that comes behind a higher one would be taken for a repeat. */
+void dq_enq_resend(enq_shard *s)
+{
+    dq_list again;
+
+    dq_list_init(&again);
+    dq_list_splice_back(&again, &s->flying);
+    while (!dq_list_empty(&again)) {
+        enq_call *call = dq_container_of(dq_list_pop_front(&again), enq_call, link);
+
+        dq_list_push_back(&s->flying, &call->link);
+        if (!call->lost)
+            continue;
+        if (dq_mono_us() - call->first_sent_us > REPEAT_LIMIT_US)
+            call_failed(s, call, DUREQ_EUNKNOWN, "the connection was lost for too long to know what became of the call");
+        else
+            fly(s, call);
+    }
+}

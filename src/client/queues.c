@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Queues from callers' threads: definitions with what waits in them, changes, purge. */
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "client/client_internal.h"
+#include "model/queue.h"
+#include "redis/resp.h"
+#include "store/queue_calls.h"
+
+/* ---- changes: run on the loop (store/queue_change.c), waited for here ---- */
+
+typedef struct change_call {
+    dq_message message;
+    dureq_client *client;
+    dq_queue_verb verb;
+    char name[DUREQ_NAME_MAX + 1];
+    dq_buf wanted; /* JSON; for the SETs */
+    atomic_int refs; /* caller and loop */
+
+    dq_mutex mu; /* guards the next four */
+    dq_cond cond;
+    bool done, differs;
+    dureq_error err;
+} change_call;
+
+static void change_unref(change_call *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    dq_buf_deinit(&p->wanted);
+    dq_cond_deinit(&p->cond);
+    dq_mutex_deinit(&p->mu);
+    dq_free(p);
+}
+
+static void on_changed(void *userdata, int code, bool differs, const dureq_error *err)
+{
+    change_call *p = userdata;
+
+    dq_mutex_lock(&p->mu);
+    p->done = true;
+    p->differs = differs;
+    if (code < 0)
+        p->err = *err;
+    dq_cond_signal(&p->cond);
+    dq_mutex_unlock(&p->mu);
+    change_unref(p);
+}
+
+static void run_change(dq_message *m)
+{
+    change_call *p = dq_container_of(m, change_call, message);
+    dureq_str name = dureq_str_from(p->name);
+    dq_arena arena = {0};
+    dq_queue wanted = {.name = name};
+    dureq_error err;
+    int rc = 0;
+
+    if (p->wanted.len > 0)
+        rc = dq_queue_from_json(name, dq_buf_str(&p->wanted), &arena, &wanted, &err);
+    if (rc == 0)
+        rc = dq_store_change_queue(p->client->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_client_actor(p->client),
+                                   on_changed, p, &err);
+    dq_arena_deinit(&arena);
+    if (rc < 0)
+        on_changed(p, rc, false, &err);
+}
+
+static int change(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs, dureq_error *err)
+{
+    change_call *p = dq_calloc(1, sizeof *p);
+    int64_t deadline_us = dq_client_deadline_us(c);
+    bool in_time = true;
+    int rc;
+
+    if (!p) {
+        dq_buf_deinit(wanted);
+        return dq_fail_nomem(err);
+    }
+    p->message.fn = run_change;
+    p->client = c;
+    p->verb = verb;
+    memcpy(p->name, name, strlen(name)); /* checked: fits */
+    p->wanted = *wanted;
+    atomic_init(&p->refs, 2);
+    dq_mutex_init(&p->mu);
+    dq_cond_init(&p->cond);
+    dq_loop_post(c->loop, &p->message);
+    dq_mutex_lock(&p->mu);
+    while (!p->done && in_time)
+        in_time = dq_cond_wait_until(&p->cond, &p->mu, deadline_us);
+    bool done = p->done;
+    dureq_error why = p->err;
+    if (ret_differs)
+        *ret_differs = p->differs;
+    dq_mutex_unlock(&p->mu);
+    rc = done ? why.code : dq_client_why_down(c, err);
+    if (done && rc < 0 && err)
+        *err = why;
+    change_unref(p);
+    return rc;
+}
+
+int dureq_client_set_queue(dureq_client *c, const char *name, const dureq_queue_options *opts, bool only_if_missing,
+                           bool *ret_differs, dureq_error *err)
+{
+    dureq_queue_options o;
+    dq_buf wanted = {0};
+    int rc;
+
+    if (!c || !name || !opts)
+        return dq_fail(err, DUREQ_EINVAL, "client, name and opts must be given");
+    rc = dq_options_adopt(&o, sizeof o, opts, "queue options", err);
+    if (rc < 0)
+        return rc;
+    rc = dq_queue_options_check(name, &o, err);
+    if (rc < 0)
+        return rc;
+    dq_queue q = {
+        .name = dureq_str_from(name),
+        .weight = o.weight ? o.weight : 1,
+        .priority_min = o.priority_min,
+        .priority_max = o.priority_max,
+        .max_len = o.max_len,
+        .retention_ms = o.retention_ms,
+        .retry_policy = (dureq_retry_policy *)o.retry_policy,
+    };
+    dq_queue_to_json(&q, &wanted);
+    rc = dq_buf_finish(&wanted, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = change(c, only_if_missing ? DQ_QUEUE_SET_IF_MISSING : DQ_QUEUE_SET, name, &wanted, ret_differs, err);
+    dq_client_leave(c);
+    return rc;
+}
+
+static int set_paused(dureq_client *c, const char *name, dq_queue_verb verb, dureq_error *err)
+{
+    dq_buf none = {0};
+    int rc;
+
+    if (!c)
+        return dq_fail(err, DUREQ_EINVAL, "client must be given");
+    rc = dq_name_check("queue", dureq_str_from(name), err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = change(c, verb, name, &none, NULL, err);
+    dq_client_leave(c);
+    return rc;
+}
+
+int dureq_client_pause_queue(dureq_client *c, const char *name, dureq_error *err)
+{
+    return set_paused(c, name, DQ_QUEUE_PAUSE, err);
+}
+
+int dureq_client_resume_queue(dureq_client *c, const char *name, dureq_error *err)
+{
+    return set_paused(c, name, DQ_QUEUE_RESUME, err);
+}
+
+/* ---- purge ---- */
+
+static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, int64_t *n, dureq_error *err)
+{
+    dq_queue_purged step = {.more = true};
+    int rc = 0;
+
+    while (rc == 0 && step.more) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_queue_purge(&call, dq_client_keys(c), shard, dq_client_actor(c), name);
+        rc = dq_client_call(c, shard, DQ_CALL_REPEAT, &call, &reply, err); /* a lost answer costs at most the count of a step */
+        if (rc < 0)
+            return rc;
+        rc = dq_queue_purge_decode(&reply.reply, &step);
+        dq_owned_reply_deinit(&reply);
+        if (rc < 0)
+            return dq_fail(err, rc, "the answer of a purge cannot be read");
+        *n += step.n;
+    }
+    return rc;
+}
+
+static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *err);
+
+static int queue_exists(dureq_client *c, const char *name, dureq_error *err)
+{
+    dq_owned_reply reply;
+    bool found;
+    int rc;
+
+    rc = read_definitions(c, &reply, err);
+    if (rc < 0)
+        return rc;
+    found = !dq_reply_is_nil(dq_reply_lookup(reply.reply, name));
+    dq_owned_reply_deinit(&reply);
+    return found ? 0 : dq_fail(err, DUREQ_ENOTFOUND, "queue '%s' is not defined", name);
+}
+
+int dureq_client_purge_queue(dureq_client *c, const char *name, int64_t *ret_n, dureq_error *err)
+{
+    int64_t n = 0;
+    int rc;
+
+    if (!c)
+        return dq_fail(err, DUREQ_EINVAL, "client must be given");
+    rc = dq_name_check("queue", dureq_str_from(name), err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = queue_exists(c, name, err);
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
+        rc = purge_shard(c, s, dureq_str_from(name), &n, err);
+    dq_client_leave(c);
+    if (ret_n)
+        *ret_n = n;
+    return rc;
+}
+
+/* ---- list ---- */
+
+typedef struct queues_owner {
+    dq_queue_set set;
+} queues_owner;
+
+void dureq_queue_list_destroy(dureq_queue_list *list)
+{
+    if (!list)
+        return;
+    queues_owner *owner = list->owner;
+    dq_queue_set_deinit(&owner->set);
+    dq_free(owner);
+    dq_free(list->items);
+    dq_free(list);
+}
+
+static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *err)
+{
+    DQ_BUF_AUTO key = {0};
+    dq_buf bytes = {0};
+
+    dq_buf_append_fmt(&key, "%s:config:queues", dq_client_keys(c)->prefix);
+    dq_resp_begin(&bytes, 2);
+    dq_resp_arg(&bytes, DQ_STR_LIT("HGETALL"));
+    dq_resp_arg(&bytes, dq_buf_str(&key));
+    return dq_client_command(c, &bytes, 1, ret, err);
+}
+
+static int add_stats(dureq_client *c, const dq_queue_set *set, dq_queue_stats *sums, int64_t *now_ms, dureq_error *err)
+{
+    dureq_str *names = dq_calloc(set->n + 1, sizeof *names);
+    int rc = names ? 0 : dq_fail_nomem(err);
+
+    for (size_t i = 0; rc == 0 && i < set->n; i++)
+        names[i] = set->items[i].name;
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_queue_stats(&call, dq_client_keys(c), s, names, set->n);
+        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
+        if (rc < 0)
+            break;
+        rc = dq_queue_stats_add(&reply.reply, sums, set->n, now_ms);
+        dq_owned_reply_deinit(&reply);
+        if (rc < 0)
+            dq_fail(err, rc, "the answer of queue_stats cannot be read");
+    }
+    dq_free(names);
+    return rc;
+}
+
+static void fill_info(dureq_queue_info *out, const dq_queue *q, const dq_queue_stats *n, int64_t now_ms)
+{
+    *out = (dureq_queue_info){
+        .name = q->name,
+        .weight = q->weight,
+        .priority_min = q->priority_min,
+        .priority_max = q->priority_max,
+        .max_len = q->max_len,
+        .retention_ms = q->retention_ms,
+        .paused = q->paused,
+        .pending = n->pending,
+        .running = n->running,
+        .oldest_age_ms = n->oldest_ms < 0 ? 0 : DQ_MAX(now_ms - n->oldest_ms, 0),
+        .retry_policy = q->retry_policy,
+    };
+}
+
+static int list_queues(dureq_client *c, dureq_queue_list *list, dureq_error *err)
+{
+    queues_owner *owner = list->owner;
+    dq_queue_stats *sums = NULL;
+    dq_owned_reply reply;
+    int64_t now_ms = 0;
+    int rc;
+
+    rc = read_definitions(c, &reply, err);
+    if (rc < 0)
+        return rc;
+    rc = dq_queue_set_from_reply(&reply.reply, &owner->set, err);
+    dq_owned_reply_deinit(&reply);
+    if (rc < 0)
+        return rc;
+    sums = dq_calloc(owner->set.n + 1, sizeof *sums);
+    list->items = dq_calloc(owner->set.n + 1, sizeof *list->items);
+    rc = sums && list->items ? 0 : dq_fail_nomem(err);
+    for (size_t i = 0; rc == 0 && i < owner->set.n; i++)
+        sums[i].oldest_ms = -1;
+    if (rc == 0)
+        rc = add_stats(c, &owner->set, sums, &now_ms, err);
+    for (size_t i = 0; rc == 0 && i < owner->set.n; i++)
+        fill_info(&list->items[i], &owner->set.items[i], &sums[i], now_ms);
+    list->n = rc == 0 ? owner->set.n : 0;
+    dq_free(sums);
+    return rc;
+}
+
+int dureq_client_list_queues(dureq_client *c, dureq_queue_list **ret, dureq_error *err)
+{
+    int rc;
+
+    if (!c || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
+    dureq_queue_list *list = dq_calloc(1, sizeof *list);
+    if (list)
+        list->owner = dq_calloc(1, sizeof(queues_owner));
+    if (!list || !list->owner) {
+        dq_free(list);
+        return dq_fail_nomem(err);
+    }
+    dq_client_enter(c);
+    rc = list_queues(c, list, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        dureq_queue_list_destroy(list);
+    else
+        *ret = list;
+    return rc;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One job read back, its logs, unique keys; and the lists that results come in. */
+
+#include <stdio.h>
+
+#include "client/client_internal.h"
+#include "redis/resp.h"
+
+int dq_parse_job_id(const char *text, const dureq_client *c, dq_id *ret, unsigned char packed[DQ_ID_BYTES], dureq_error *err)
+{
+    if (!text || dq_id_parse(dureq_str_from(text), ret) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "id '%.40s' is not a job id: it takes 20 characters 0-9a-v", text ? text : "");
+    if (ret->shard >= dq_client_keys(c)->n_shards)
+        return dq_fail(err, DUREQ_ENOTFOUND, "no job %s: it is not of this prefix", text);
+    dq_id_pack(ret, packed);
+    return 0;
+}
+
+dureq_job_list *dq_job_list_create(void)
+{
+    dureq_job_list *list = dq_calloc(1, sizeof *list);
+    dq_result_owner *owner = dq_calloc(1, sizeof *owner);
+
+    if (!list || !owner) {
+        dq_free(list);
+        dq_free(owner);
+        return NULL;
+    }
+    list->owner = owner;
+    list->total = -1;
+    return list;
+}
+
+void dureq_job_list_destroy(dureq_job_list *list)
+{
+    if (!list)
+        return;
+    dq_result_owner *owner = list->owner;
+    dq_arena_deinit(&owner->arena);
+    dq_owned_reply_deinit(&owner->reply);
+    dq_free(owner);
+    dq_free(list);
+}
+
+static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_reply r, dureq_job_list *list, dureq_error *err)
+{
+    dq_job_view view;
+    int rc;
+
+    rc = dq_job_view_decode(r, &view);
+    if (rc == DUREQ_ENOTFOUND)
+        return dq_fail(err, rc, "no job %s", id);
+    if (rc < 0)
+        return dq_fail(err, rc, "what Redis holds of job %s cannot be read", id);
+    list->items = dq_arena_alloc(dq_job_list_arena(list), sizeof *list->items);
+    if (!list->items)
+        return dq_fail_nomem(err);
+    dq_node_names *names = dq_node_names_create(c, shard);
+    rc = dq_job_view_to_job(&view, dq_node_names_get, names, dq_job_list_arena(list), &list->items[0], err);
+    if (rc == 0) /* the names go with their table */
+        list->items[0].node_id = dq_arena_dup_str(dq_job_list_arena(list), list->items[0].node_id);
+    for (size_t i = 0; rc == 0 && i < list->items[0].n_attempts; i++) {
+        dureq_attempt *a = (dureq_attempt *)&list->items[0].attempts[i];
+
+        a->node_id = dq_arena_dup_str(dq_job_list_arena(list), a->node_id);
+    }
+    dq_node_names_destroy(names);
+    list->n = rc == 0;
+    return rc;
+}
+
+static int get_job(dureq_client *c, const char *id_text, dureq_job_list **ret, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    dq_id id;
+    int rc;
+
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    dureq_str one = dureq_str_of(packed, sizeof packed);
+    dq_call_job_get(&call, dq_client_keys(c), id.shard, &one, 1);
+    rc = dq_client_call(c, id.shard, DQ_CALL_REPEAT, &call, &reply, err);
+    if (rc < 0)
+        return rc;
+    dureq_job_list *list = dq_job_list_create();
+    rc = list ? job_from_reply(c, id_text, id.shard, dq_reply_at(reply.reply, 0), list, err) : dq_fail_nomem(err);
+    dq_owned_reply_deinit(&reply);
+    if (rc < 0)
+        dureq_job_list_destroy(list);
+    else
+        *ret = list;
+    return rc;
+}
+
+int dureq_client_get_job(dureq_client *c, const char *id, dureq_job_list **ret, dureq_error *err)
+{
+    int rc;
+
+    if (!c || !id || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client, id and ret must be given");
+    dq_client_enter(c);
+    rc = get_job(c, id, ret, err);
+    dq_client_leave(c);
+    return rc;
+}
+
+/* GET of one key; *ret is NUL-ended. A nil gives DUREQ_ENOTFOUND. */
+static int get_string(dureq_client *c, unsigned shard, const char *name, dureq_str suffix, dq_buf *ret, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    int rc;
+
+    dq_resp_begin(&bytes, 2);
+    dq_resp_arg(&bytes, DQ_STR_LIT("GET"));
+    dq_keys_arg(&bytes, dq_client_keys(c), shard, name, suffix);
+    rc = dq_client_command(c, &bytes, 1, &reply, err);
+    if (rc < 0)
+        return rc;
+    bool found = !dq_reply_is_nil(reply.reply);
+    dq_buf_append_str(ret, dq_reply_str(reply.reply));
+    dq_owned_reply_deinit(&reply);
+    return found ? dq_buf_finish(ret, err) : DUREQ_ENOTFOUND;
+}
+
+int dureq_client_get_logs(dureq_client *c, const char *id_text, char **ret, size_t *ret_len, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_buf text = {0};
+    dq_id id;
+    int rc;
+
+    if (!c || !id_text || !ret || !ret_len)
+        return dq_fail(err, DUREQ_EINVAL, "client, id, ret and ret_len must be given");
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = get_string(c, id.shard, "lg:", dureq_str_of(packed, sizeof packed), &text, err);
+    if (rc == DUREQ_ENOTFOUND) { /* no lines, or no job? */
+        dureq_job_list *job;
+
+        rc = get_job(c, id_text, &job, err);
+        if (rc == 0)
+            dureq_job_list_destroy(job);
+    }
+    dq_client_leave(c);
+    if (rc < 0) {
+        dq_buf_deinit(&text);
+        return rc;
+    }
+    *ret_len = text.len;
+    *ret = text.len ? dq_buf_take(&text) : dq_strdup("");
+    return *ret ? 0 : dq_fail_nomem(err);
+}
+
+/* The id within a unique key's value (docs/redis-keys.md, `u:`). */
+static bool holder_of(dureq_str v, dq_id *ret)
+{
+    if (v.len > DQ_ID_BYTES && v.ptr[0] == 'X')
+        v = dureq_str_of(v.ptr + 3, v.len - 3);
+    return dq_id_unpack(v, ret);
+}
+
+int dureq_client_get_unique_key(dureq_client *c, dureq_str key, dureq_job_id *ret, int64_t *ret_ttl_ms, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf bytes = {0}, value = {0};
+    dq_id id;
+    int rc;
+
+    if (!c || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
+    rc = dq_key_check("key", key, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    unsigned home = dq_keys_shard_of(dq_client_keys(c), key);
+    rc = get_string(c, home, "u:", key, &value, err);
+    if (rc == DUREQ_ENOTFOUND || (rc == 0 && !holder_of(dq_buf_str(&value), &id)))
+        rc = dq_fail(err, DUREQ_ENOTFOUND, "no job holds this key");
+    dq_buf_deinit(&value);
+    if (rc == 0 && ret_ttl_ms) {
+        dq_resp_begin(&bytes, 2);
+        dq_resp_arg(&bytes, DQ_STR_LIT("PTTL"));
+        dq_keys_arg(&bytes, dq_client_keys(c), home, "u:", key);
+        rc = dq_client_command(c, &bytes, 1, &reply, err);
+        if (rc == 0) {
+            *ret_ttl_ms = DQ_MAX(dq_reply_int(reply.reply), -1);
+            dq_owned_reply_deinit(&reply);
+        }
+    }
+    dq_client_leave(c);
+    if (rc == 0)
+        dq_id_to_text(&id, ret);
+    return rc;
+}
+
+int dureq_client_delete_unique_key(dureq_client *c, dureq_str key, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    int rc;
+
+    if (!c)
+        return dq_fail(err, DUREQ_EINVAL, "client must be given");
+    rc = dq_key_check("key", key, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    dq_call_key_delete(&bytes, dq_client_keys(c), dq_keys_shard_of(dq_client_keys(c), key), dq_client_actor(c), key);
+    rc = dq_client_call(c, dq_keys_shard_of(dq_client_keys(c), key), 0, &bytes, &reply, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        return rc;
+    int64_t n = dq_reply_int(reply.reply);
+    dq_owned_reply_deinit(&reply);
+    return n > 0 ? 0 : dq_fail(err, DUREQ_ENOTFOUND, "no job holds this key");
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for the end of jobs. Each client listens to one channel of its own, d:<random>, on the shards where it waits; it registers the channel
+   with the job (wait_register), and the script that ends the job publishes the id there. The subscription goes out before the
+   registration on the same connection, so nothing falls between the two; after a reconnect all are registered again, and a job
+   that ended meanwhile is answered then. Loop thread, but for dureq_client_wait. */
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "client/client_internal.h"
+#include "redis/resp.h"
+
+typedef struct waiter {
+    dq_list link; /* in dq_waiters.all while it waits */
+    dq_message start, leave;
+    dq_waiters *owner;
+    unsigned char id[DQ_ID_BYTES];
+    unsigned shard;
+    atomic_int refs; /* caller, list, call in flight */
+
+    dq_mutex mu; /* guards the next three */
+    dq_cond cond;
+    bool done;
+    dureq_error err;
+} waiter;
+
+struct dq_waiters {
+    dureq_client *client;
+    char channel[24];
+    dq_list all;
+    bool *subscribed; /* by shard; made at first use */
+};
+
+int dq_waiters_create(dureq_client *c, dq_waiters **ret, dureq_error *err)
+{
+    dq_waiters *w = dq_calloc(1, sizeof *w);
+    uint64_t random;
+    int rc;
+
+    if (!w)
+        return dq_fail_nomem(err);
+    rc = dq_random_bytes(&random, sizeof random, err);
+    if (rc < 0) {
+        dq_free(w);
+        return rc;
+    }
+    w->client = c;
+    dq_list_init(&w->all);
+    (void)snprintf(w->channel, sizeof w->channel, "%016llx", (unsigned long long)random);
+    *ret = w;
+    return 0;
+}
+
+static void waiter_unref(waiter *w)
+{
+    if (atomic_fetch_sub(&w->refs, 1) != 1)
+        return;
+    dq_cond_deinit(&w->cond);
+    dq_mutex_deinit(&w->mu);
+    dq_free(w);
+}
+
+static void waiter_done(waiter *w, int code, const char *msg)
+{
+    if (!dq_list_linked(&w->link))
+        return;
+    dq_list_remove(&w->link);
+    dq_mutex_lock(&w->mu);
+    w->done = true;
+    if (code < 0)
+        dq_fail(&w->err, code, "%s", msg);
+    dq_cond_signal(&w->cond);
+    dq_mutex_unlock(&w->mu);
+    waiter_unref(w);
+}
+
+void dq_waiters_destroy(dq_waiters *w)
+{
+    if (!w)
+        return;
+    while (!dq_list_empty(&w->all))
+        waiter_done(dq_container_of(w->all.next, waiter, link), DUREQ_ECLOSED, "the client was closed");
+    dq_free(w->subscribed);
+    dq_free(w);
+}
+
+static void on_registered(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    waiter *w = userdata;
+    int64_t answer = code == 0 ? dq_reply_int(dq_reply_at(*reply, 0)) : 0;
+
+    if (code < 0 && code != DUREQ_EUNAVAILABLE) /* else it is registered again when the server is back */
+        waiter_done(w, code, err->msg);
+    else if (answer == 1)
+        waiter_done(w, 0, NULL);
+    else if (answer == DUREQ_ENOTFOUND)
+        waiter_done(w, DUREQ_ENOTFOUND, "no such job");
+    else if (answer == DUREQ_ELIMIT)
+        waiter_done(w, DUREQ_ELIMIT, "too many clients wait for this job");
+    waiter_unref(w);
+}
+
+static void subscribe(dq_waiters *ws, unsigned shard)
+{
+    if (!ws->subscribed)
+        ws->subscribed = dq_calloc(dq_client_keys(ws->client)->n_shards, sizeof *ws->subscribed);
+    if (ws->subscribed && !ws->subscribed[shard])
+        ws->subscribed[shard] = dq_store_subscribe(ws->client->store, shard, "d:", dureq_str_from(ws->channel)) == 0;
+}
+
+static void do_register(waiter *w)
+{
+    dq_waiters *ws = w->owner;
+    const dq_keys *k = dq_client_keys(ws->client);
+    DQ_BUF_AUTO call = {0};
+
+    subscribe(ws, w->shard);
+    dq_call_begin(&call, DQ_SCRIPT_WAIT_REGISTER, 2, 2);
+    dq_keys_arg(&call, k, w->shard, "sh", (dureq_str){0});
+    dq_keys_arg(&call, k, w->shard, "wt", (dureq_str){0});
+    dq_resp_arg_text(&call, ws->channel);
+    dq_resp_arg(&call, dureq_str_of(w->id, sizeof w->id));
+    atomic_fetch_add(&w->refs, 1);
+    int rc = dq_buf_failed(&call) ? DUREQ_ENOMEM : dq_store_send(ws->client->store, w->shard, 0, dq_buf_str(&call), on_registered, w);
+    if (rc == 0)
+        return;
+    if (rc != DUREQ_EUNAVAILABLE)
+        waiter_done(w, rc, dureq_errcode_text(rc));
+    waiter_unref(w);
+}
+
+void dq_waiters_up(dq_waiters *ws)
+{
+    dq_list now;
+
+    dq_list_init(&now);
+    dq_list_splice_back(&now, &ws->all);
+    while (!dq_list_empty(&now)) {
+        waiter *w = dq_container_of(dq_list_pop_front(&now), waiter, link);
+
+        dq_list_push_back(&ws->all, &w->link);
+        do_register(w);
+    }
+}
+
+void dq_waiters_message(dq_waiters *ws, dureq_str name, dureq_str id)
+{
+    if (!dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), ws->channel) || id.len != DQ_ID_BYTES)
+        return;
+    DQ_LIST_FOREACH (waiter, w, &ws->all, link)
+        if (memcmp(w->id, id.ptr, DQ_ID_BYTES) == 0)
+            waiter_done(w, 0, NULL);
+}
+
+static void run_start(dq_message *m)
+{
+    waiter *w = dq_container_of(m, waiter, start);
+
+    dq_list_push_back(&w->owner->all, &w->link);
+    do_register(w);
+}
+
+static void run_leave(dq_message *m)
+{
+    waiter *w = dq_container_of(m, waiter, leave);
+
+    waiter_done(w, DUREQ_ETIMEOUT, "not ended in time");
+    waiter_unref(w);
+}
+
+static waiter *waiter_create(dureq_client *c, const unsigned char id[DQ_ID_BYTES], unsigned shard)
+{
+    waiter *w = dq_calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->owner = c->waiters;
+    w->start.fn = run_start;
+    w->leave.fn = run_leave;
+    memcpy(w->id, id, DQ_ID_BYTES);
+    w->shard = shard;
+    atomic_init(&w->refs, 2);
+    dq_mutex_init(&w->mu);
+    dq_cond_init(&w->cond);
+    return w;
+}
+
+static int wait_ended(dureq_client *c, waiter *w, int64_t deadline_us, dureq_error *err)
+{
+    bool in_time = true;
+
+    dq_loop_post(c->loop, &w->start);
+    dq_mutex_lock(&w->mu);
+    while (!w->done && in_time)
+        in_time = dq_cond_wait_until(&w->cond, &w->mu, deadline_us);
+    bool done = w->done;
+    dureq_error why = w->err;
+    dq_mutex_unlock(&w->mu);
+    if (!done) {
+        atomic_fetch_add(&w->refs, 1);
+        dq_loop_post(c->loop, &w->leave);
+        return dq_fail(err, DUREQ_ETIMEOUT, "the job has not ended in time");
+    }
+    if (why.code < 0 && err)
+        *err = why;
+    return why.code;
+}
+
+/* A job that is not kept is gone when its end is told. */
+static int ended_without_trace(const dq_id *id, dureq_job_list **ret, dureq_error *err)
+{
+    dureq_job_list *list = dq_job_list_create();
+
+    if (!list)
+        return dq_fail_nomem(err);
+    list->items = dq_arena_alloc(dq_job_list_arena(list), sizeof *list->items);
+    if (!list->items) {
+        dureq_job_list_destroy(list);
+        return dq_fail_nomem(err);
+    }
+    dq_id_to_text(id, &list->items[0].id);
+    list->items[0].state = DUREQ_JOB_COMPLETED;
+    list->items[0].created_at_ms = (int64_t)id->ms;
+    list->n = 1;
+    *ret = list;
+    return 0;
+}
+
+int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, dureq_job_list **ret, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_id id;
+    int rc;
+
+    if (!c || !id_text || !ret)
+        return dq_fail(err, DUREQ_EINVAL, "client, id and ret must be given");
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    if (timeout_ms < -1)
+        return dq_fail(err, DUREQ_EINVAL, "timeout_ms takes 0 or more, or -1 to wait for ever");
+    dq_client_enter(c);
+    waiter *w = waiter_create(c, packed, id.shard);
+    if (!w) {
+        rc = dq_fail_nomem(err);
+    } else {
+        rc = wait_ended(c, w, timeout_ms < 0 ? -1 : dq_mono_us() + timeout_ms * 1000, err);
+        waiter_unref(w);
+    }
+    if (rc == 0) {
+        rc = dureq_client_get_job(c, id_text, ret, err);
+        if (rc == DUREQ_ENOTFOUND)
+            rc = ended_without_trace(&id, ret, err);
+    }
+    dq_client_leave(c);
+    return rc;
+}
