@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats, redis, doctor. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/doctor.h"
+#include "ctl.h"
+
+static const dureq_str no_body = {NULL, 0};
+
+static int no_arguments(const char *name, int n, char **argv)
+{
+    return n ? ctl_usage("'%s' takes no '%s'", name, argv[1]) : 0;
+}
+
+/* ---- stats ---- */
+
+static int print_days(ctl *c, const char *days)
+{
+    static const ctl_column columns[] = {
+        {"DATE", "date", CTL_TEXT},     {"ENQUEUED", "enqueued", CTL_NUMBER}, {"COMPLETED", "processed", CTL_NUMBER},
+        {"FAILED", "failed", CTL_NUMBER}, {"DEAD", "dead", CTL_NUMBER},         {"CANCELLED", "cancelled", CTL_NUMBER},
+        {NULL, NULL, CTL_TEXT},
+    };
+    DQ_BUF_AUTO query = {0};
+    int64_t checked;
+    ctl_answer a;
+    int rc = ctl_i64("days", days, 1, 90, &checked);
+
+    ctl_query(&query, "days", days);
+    if (rc == 0)
+        rc = ctl_call(c, "GET", "/api/stats/daily", query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* Members that are numbers, one a line; the others are objects, shown by their own members. */
+static void print_numbers(const dq_json *doc, dq_json_ref object)
+{
+    for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k)) {
+        dureq_str name = dq_json_raw(doc, k), value = dq_json_raw(doc, k + 1);
+
+        if (dq_json_type_of(doc, k + 1) == DQ_JSON_OBJECT)
+            print_numbers(doc, k + 1);
+        else
+            printf("%-16.*s  %14.*s\n", (int)name.len - 2, name.ptr + 1, DQ_STR_ARG(value));
+    }
+}
+
+static int stats(ctl *c, int argc, char **argv)
+{
+    const char *days = NULL;
+    const ctl_option options[] = {{.name = "days", .value = &days}};
+    ctl_answer a;
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0)
+        rc = no_arguments("stats", n, argv);
+    if (rc == 0 && days)
+        return print_days(c, days);
+    if (rc == 0)
+        rc = ctl_call(c, "GET", "/api/stats", NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    if (c->format == CTL_TABLE)
+        print_numbers(&a.doc, 0);
+    else
+        ctl_print_object(c, &a, 0);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* ---- redis ---- */
+
+/* {"nodes": [{"addr", "sections": {"server": {"redis_version": ...}}}]}: a heading and its lines for each section. */
+static void print_server(const ctl *c, const ctl_answer *a, dq_json_ref node)
+{
+    dq_json_ref sections = dq_json_member(&a->doc, node, "sections"), addr = dq_json_member(&a->doc, node, "addr");
+    DQ_BUF_AUTO name = {0};
+
+    if (sections == DQ_JSON_NONE || addr == DQ_JSON_NONE)
+        return;
+    (void)dq_json_string(&a->doc, addr, &name); /* not a string: nothing to show */
+    printf("%s\n", name.ptr ? name.ptr : "");
+    for (dq_json_ref k = dq_json_first(&a->doc, sections); k != DQ_JSON_NONE; k = dq_json_next(&a->doc, sections, k)) {
+        dureq_str title = dq_json_raw(&a->doc, k);
+
+        printf("\n# %.*s\n", (int)title.len - 2, title.ptr + 1);
+        ctl_print_object(c, a, k + 1);
+    }
+}
+
+static int redis(ctl *c, int argc, char **argv)
+{
+    const char *section = NULL;
+    const ctl_option options[] = {{.name = "section", .value = &section}};
+    DQ_BUF_AUTO query = {0};
+    dq_json_ref nodes;
+    ctl_answer a;
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0)
+        rc = no_arguments("redis", n, argv);
+    ctl_query(&query, "section", section);
+    if (rc == 0)
+        rc = ctl_call(c, "GET", "/api/redis/info", query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    nodes = dq_json_member(&a.doc, 0, "nodes");
+    if (c->format != CTL_TABLE)
+        ctl_print_object(c, &a, 0);
+    else if (nodes != DQ_JSON_NONE)
+        for (dq_json_ref v = dq_json_first(&a.doc, nodes); v != DQ_JSON_NONE; v = dq_json_next(&a.doc, nodes, v))
+            print_server(c, &a, v);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* ---- doctor ---- */
+
+static void write_fault(dq_json_writer *w, const dq_doctor_fault *f)
+{
+    dq_json_begin_object(w);
+    dq_json_key(w, "fault");
+    dq_json_put_text(w, dq_fault_kind_to_str(f->kind));
+    dq_json_key(w, "key");
+    dq_json_put_text(w, f->key);
+    dq_json_key(w, "job");
+    dq_json_put_text(w, f->id);
+    dq_json_key(w, "text");
+    dq_json_put_text(w, f->text);
+    dq_json_key(w, "repair");
+    dq_json_put_text(w, f->repaired ? "done" : f->repairable ? "possible" : "none");
+    dq_json_end_object(w);
+}
+
+static void write_report(dq_json_writer *w, const dq_doctor_report *r)
+{
+    dq_json_begin_object(w);
+    dq_json_key(w, "counts");
+    dq_json_begin_object(w);
+#define X(member, text)   \
+    dq_json_key(w, text); \
+    dq_json_put_i64(w, r->tally.member);
+    DQ_TALLY_MAP(X)
+#undef X
+    dq_json_end_object(w);
+    dq_json_key(w, "found");
+    dq_json_put_i64(w, r->n_found);
+    dq_json_key(w, "unsettled");
+    dq_json_put_i64(w, r->n_unsettled);
+    dq_json_key(w, "faults");
+    dq_json_begin_array(w);
+    for (size_t i = 0; i < r->n_faults; i++)
+        write_fault(w, &r->faults[i]);
+    dq_json_end_array(w);
+    dq_json_end_object(w);
+}
+
+static void print_summary(const ctl *c, const dq_doctor_report *r, int64_t n_repaired)
+{
+    if (c->format != CTL_TABLE)
+        return;
+    if (!c->quiet) {
+        if (r->n_found)
+            fputc('\n', stdout);
+#define X(member, text) printf("%-12s  %12" PRId64 "\n", text, r->tally.member);
+        DQ_TALLY_MAP(X)
+#undef X
+        fputc('\n', stdout);
+    }
+    if (r->n_unsettled)
+        printf("%" PRId64 " sums were not checked: their rows kept changing.\n", r->n_unsettled);
+    if (r->n_found > (int64_t)r->n_faults)
+        printf("%" PRId64 " more faults are not shown.\n", r->n_found - (int64_t)r->n_faults);
+    if (r->n_found == 0)
+        printf("No fault.\n");
+    else if (n_repaired)
+        printf("%" PRId64 " faults, %" PRId64 " repaired.\n", r->n_found, n_repaired);
+    else
+        printf("%" PRId64 " faults.\n", r->n_found);
+}
+
+static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repaired)
+{
+    static const ctl_column columns[] = {
+        {"FAULT", "fault", CTL_TEXT}, {"JOB", "job", CTL_TEXT},       {"KEY", "key", CTL_TEXT},
+        {"WHAT", "text", CTL_TEXT},   {"REPAIR", "repair", CTL_TEXT}, {NULL, NULL, CTL_TEXT},
+    };
+    ctl_answer a = {0};
+    dq_json_writer w = dq_json_writer_of(&a.res.body);
+    dureq_error err = {0};
+    int rc;
+
+    write_report(&w, r);
+    rc = dq_buf_finish(&a.res.body, &err);
+    if (rc == 0)
+        rc = dq_json_parse(dq_buf_str(&a.res.body), &a.doc, &err);
+    if (rc < 0) {
+        ctl_answer_deinit(&a);
+        return ctl_fail(CTL_FAILED, "%s", err.msg);
+    }
+    if (r->n_faults || c->format != CTL_TABLE)
+        ctl_print_list(c, &a, dq_json_member(&a.doc, 0, "faults"), columns);
+    print_summary(c, r, n_repaired);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+static int doctor(ctl *c, int argc, char **argv)
+{
+    dq_doctor_options o = {0};
+    const ctl_option options[] = {{.name = "repair", .flag = &o.repair}};
+    dq_doctor_report report;
+    dureq_error err = {0};
+    int64_t n_repaired = 0;
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0)
+        rc = no_arguments("doctor", n, argv);
+    if (rc == 0)
+        rc = ctl_connect(c);
+    if (rc != 0)
+        return rc;
+    rc = dq_client_doctor(c->client, &o, &report, &err);
+    if (rc < 0)
+        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    for (size_t i = 0; i < report.n_faults; i++)
+        n_repaired += report.faults[i].repaired;
+    rc = print_report(c, &report, n_repaired);
+    if (rc == CTL_DONE && report.n_found > n_repaired)
+        rc = CTL_FAILED;
+    dq_doctor_report_deinit(&report);
+    return rc;
+}
+
+const ctl_command ctl_tool_commands[] = {
+    {"doctor", "[--repair]", "Check all that is stored under the prefix, and count it",
+     "Exits with 1 when a fault was found, or with --repair when one is left. Programs may go on working meanwhile.\n"
+     "--repair does only what loses nothing; call doctor again afterwards.\n",
+     doctor},
+    {"redis", "[--section NAME]", "The server's own figures", "Example: dureqctl redis --section memory\n", redis},
+    {"stats", "[--days N]", "Jobs by state, or what happened each of the last days", "", stats},
+    {NULL, NULL, NULL, NULL, NULL},
+};
