@@ -88,7 +88,8 @@ static int same_key_twice(dureq_client *client, dureq_error *err)
     if (rc != 0)
         return rc;
     rc = dureq_client_enqueue(client, &spec, &second, err);
-    printf("unique key: %s, held by %s job\n", dureq_errcode_text(rc), strcmp(first.text, second.text) == 0 ? "the first" : "another");
+    printf("unique key: %s, held by %s job\n", dureq_errcode_text(rc),
+           strcmp(first.text, second.text) == 0 ? "the first" : "another");
 
     rc = dureq_client_cancel(client, first.text, NULL, err); /* an ended job holds no key */
     if (rc == 0)

@@ -23,8 +23,8 @@ static int query(dureq_task *task, void *userdata)
 }
 
 /* "delay_ms" counts from now; "run_at_ms" is a Unix time in milliseconds. A job has one of them, or none. */
-static int enqueue_at(dureq_client *client, const char *city, int64_t delay_ms, int64_t run_at_ms,
-                      dureq_job_id *ret, dureq_error *err)
+static int enqueue_at(dureq_client *client, const char *city, int64_t delay_ms, int64_t run_at_ms, dureq_job_id *ret,
+                      dureq_error *err)
 {
     static const char *const tags[] = {"onetimeat"};
     dureq_job_options options = dureq_job_options_init();
@@ -70,7 +70,7 @@ static int produce(dureq_client *client, dureq_error *err)
         return rc;
 
     if (enqueue_at(client, "Rome", 0, 0, &never, err) == DUREQ_EDUPLICATE)
-        printf("Rome: refused, job %s holds the key\n", never.text); /* the living job's id */
+        printf("Rome: refused, job %s holds the key\n", never.text);   /* of the living job */
     rc = dureq_client_cancel(client, never.text, "nobody asked", err); /* what is cancelled never starts */
     if (rc == 0)
         printf("Rome: cancelled an hour ahead\n");

@@ -101,9 +101,9 @@ static int run_one(dureq_client *client, const char *type, const char *customer,
     if (rc == 0)
         rc = dureq_client_wait(client, id.text, 15000, &list, err);
     if (rc == 0)
-        printf("%s: %s after %d start(s)%s%.*s\n\n", type, dureq_job_state_to_str(list->items[0].state),
-               (int)list->items[0].runs, list->items[0].last_error.len ? ", last error: " : "",
-               (int)list->items[0].last_error.len, list->items[0].last_error.ptr);
+        printf("%s: %s after %d start(s)%s%.*s\n\n", type, dureq_job_state_to_str(list->items[0].state), (int)list->items[0].runs,
+               list->items[0].last_error.len ? ", last error: " : "", (int)list->items[0].last_error.len,
+               list->items[0].last_error.ptr);
     dureq_job_list_destroy(list);
     return rc;
 }

@@ -57,9 +57,11 @@ static int produce(const char *url, const char *prefix, dureq_error *err)
         rc = dureq_client_enqueue(client, &job, &id, err); /* 0: it is in Redis and will run */
     if (rc == 0)
         rc = dureq_client_wait(client, id.text, 10000, &ended, err); /* optional: most do not wait */
-    if (rc == 0)
-        printf("job %s: %s, \"%.*s\"\n", id.text, dureq_job_state_to_str(ended->items[0].state),
-               (int)ended->items[0].result.len, ended->items[0].result.ptr);
+    if (rc == 0) {
+        const dureq_job *job = &ended->items[0];
+
+        printf("job %s: %s, \"%.*s\"\n", id.text, dureq_job_state_to_str(job->state), (int)job->result.len, job->result.ptr);
+    }
     dureq_job_list_destroy(ended);
     dureq_client_destroy(client);
     return rc;

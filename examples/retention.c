@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define KEPT_MS  2000
-#define LIMIT_S  30
+#define KEPT_MS 2000
+#define LIMIT_S 30
 
 static int noop(dureq_task *task, void *userdata)
 {

@@ -169,8 +169,8 @@ static void test_quickstart(void **state)
 static void test_onetimeat(void **state)
 {
     (void)state;
-    check_example("onetimeat", true, SAYS("Rome: refused, job ", " holds the key", "Rome: cancelled", "Oslo: completed",
-                                          "Lima: completed"));
+    check_example("onetimeat", true,
+                  SAYS("Rome: refused, job ", " holds the key", "Rome: cancelled", "Oslo: completed", "Lima: completed"));
     check_example("onetimeat", false, SAYS("queried: Oslo", "queried: Lima")); /* and its keys were free again */
 }
 
@@ -179,11 +179,10 @@ static void test_onetimeat_with_mux(void **state)
     (void)state;
     check_example("onetimeat_with_mux", true,
                   SAYS("[log] order.ship begins, attempt 1 of 3", "ship for ada", "[log] order.ship ends with 0",
-                       "order.ship: completed after 1 start(s)",
-                       "charge for ada", "[log] order.charge ends with EHANDLER", "[log] order.charge begins, attempt 2 of 3",
-                       "order.charge: completed after 2 start(s)", "[log] order.refund begins",
-                       "order.refund: dead after 1 start(s), last error: no customer",
-                       "audit by ", "order.audit: completed"));
+                       "order.ship: completed after 1 start(s)", "charge for ada", "[log] order.charge ends with EHANDLER",
+                       "[log] order.charge begins, attempt 2 of 3", "order.charge: completed after 2 start(s)",
+                       "[log] order.refund begins", "order.refund: dead after 1 start(s), last error: no customer", "audit by ",
+                       "order.audit: completed"));
 }
 
 static void test_heartbeat_progress(void **state)
@@ -191,8 +190,8 @@ static void test_heartbeat_progress(void **state)
     (void)state;
     check_example("heartbeat_progress", false,
                   SAYS("progress: {\"rows_processed\":", "\"rows_total\":1000",
-                       "dataset.import: completed after 1 start(s) {\"rows\":1000}",
-                       "attempt 1: timed_out", "dataset.flaky: completed after 2 start(s)"));
+                       "dataset.import: completed after 1 start(s) {\"rows\":1000}", "attempt 1: timed_out",
+                       "dataset.flaky: completed after 2 start(s)"));
 }
 
 static void test_retention(void **state)
@@ -207,7 +206,8 @@ static void test_idempotent_handler(void **state)
     (void)state;
     check_example("idempotent_handler", true,
                   SAYS("request id: the same job, accepted before", "invoice.charge: completed after 2 starts",
-                       "unique key: the key is held by a living job, held by the first job", "unique key: free again", "charges: 1"));
+                       "unique key: the key is held by a living job, held by the first job", "unique key: free again",
+                       "charges: 1"));
 }
 
 static void test_pause_resume(void **state)
