@@ -44,7 +44,7 @@ static int start_worker(const char *url, const char *prefix, dureq_node **ret, d
 static int produce(const char *url, const char *prefix, dureq_error *err)
 {
     dureq_client_options opts = dureq_client_options_init();
-    dureq_job_spec job = {"greet", dureq_str_from("world"), NULL};
+    dureq_job_spec spec = {"greet", dureq_str_from("world"), NULL};
     dureq_client *client = NULL;
     dureq_job_list *ended = NULL;
     dureq_job_id id;
@@ -54,7 +54,7 @@ static int produce(const char *url, const char *prefix, dureq_error *err)
     opts.prefix = prefix;
     rc = dureq_client_create(&opts, &client, err);
     if (rc == 0)
-        rc = dureq_client_enqueue(client, &job, &id, err); /* 0: it is in Redis and will run */
+        rc = dureq_client_enqueue(client, &spec, &id, err); /* 0: it is in Redis and will run */
     if (rc == 0)
         rc = dureq_client_wait(client, id.text, 10000, &ended, err); /* optional: most do not wait */
     if (rc == 0) {
