@@ -10,14 +10,14 @@
 #include "base/base.h"
 
 typedef struct board_job {
-    int64_t enqueued_us; /* written before the call */
+    int64_t enqueued_us;        /* written before the call */
     _Atomic int64_t started_us; /* first start; 0: none yet */
     _Atomic int32_t starts;
     _Atomic int32_t started_by; /* 1 + the node's number, of the last start */
 } board_job;
 
 typedef struct board {
-    int64_t n; /* jobs; numbers go from 0 to n - 1 */
+    int64_t n;                 /* jobs; numbers go from 0 to n - 1 */
     _Atomic int64_t n_started; /* all starts */
     board_job jobs[];
 } board;

@@ -19,10 +19,10 @@
 #include "report.h"
 #include "role.h"
 
-#define ROWS_MAX     16  /* of a group */
-#define LIMIT_MS     58000
+#define ROWS_MAX      16 /* of a group */
+#define LIMIT_MS      58000
 #define LIMIT_LONG_MS (45 * 60 * 1000)
-#define REPEAT_MS    45000 /* no repetition is begun that would not end by then */
+#define REPEAT_MS     45000 /* no repetition is begun that would not end by then */
 
 struct bench_out {
     const bench_group *group;
@@ -30,7 +30,7 @@ struct bench_out {
     int64_t begun_us;
 };
 
-static const bench_group *const lists[] = {bench_cost_groups,  bench_throughput_groups, bench_memory_groups, bench_latency_groups,
+static const bench_group *const lists[] = {bench_cost_groups, bench_throughput_groups, bench_memory_groups, bench_latency_groups,
                                            bench_time_groups, bench_fault_groups,      bench_absent_groups};
 static volatile sig_atomic_t interrupted;
 

@@ -41,7 +41,10 @@ static void print_table_row(const bench_row *row, const bench_result *result)
         snprintf(text, sizeof(text), "%s %s", value, row->unit);
     }
     printf("%-22s %-46s %18s %18s  %-3s  %s\n", row->name, row->what, limit, result->is_measured ? text : "-",
-           !result->is_measured ? "-" : is_met(row, result->value) ? "yes" : "no", result->note);
+           !result->is_measured         ? "-"
+           : is_met(row, result->value) ? "yes"
+                                        : "no",
+           result->note);
 }
 
 static void print_json_text(const char *text)
@@ -63,7 +66,9 @@ static void print_json_row(const bench_row *row, const bench_result *result)
     else
         printf("null");
     printf(",\"unit\":\"%s\",\"target\":%.6g,\"met\":%s,\"note\":", row->unit, row->target,
-           !result->is_measured ? "null" : is_met(row, result->value) ? "true" : "false");
+           !result->is_measured         ? "null"
+           : is_met(row, result->value) ? "true"
+                                        : "false");
     print_json_text(result->note);
     printf("}\n");
 }

@@ -17,7 +17,7 @@ typedef struct rig {
 } rig;
 
 typedef struct rig_options {
-    bool append_only;   /* every second, without rewrites */
+    bool append_only; /* every second, without rewrites */
     bool has_board;
     int64_t board_jobs; /* jobs whose times are noted */
 } rig_options;

@@ -38,7 +38,7 @@ typedef struct role_command {
 int role_serve(const role_command *commands, void *role);
 int role_fail_start(const dureq_error *err); /* answers the start with an error; returns the exit code */
 
-int64_t role_cpu_us(void); /* of this process so far */
+int64_t role_cpu_us(void);               /* of this process so far */
 void role_sleep_until_us(int64_t at_us); /* of dq_mono_us */
 
 /* Options of a role: "--name=value". NULL when absent. */
@@ -52,7 +52,7 @@ int role_floor_main(int argc, char **argv);
 /* ---- the row's side ---- */
 
 typedef struct role_proc {
-    pid_t pid; /* 0: none */
+    pid_t pid;   /* 0: none */
     int in, out; /* its standard input and output */
     char what[24];
 } role_proc;

@@ -15,11 +15,11 @@
 
 typedef struct node_role {
     dureq_node *node;
-    board *board;          /* NULL: none */
-    int32_t number;        /* of the node, from 0 */
-    int64_t sleep_us;      /* of the handler; -1: until cancelled */
+    board *board;     /* NULL: none */
+    int32_t number;   /* of the node, from 0 */
+    int64_t sleep_us; /* of the handler; -1: until cancelled */
     _Atomic int64_t starts;
-    _Atomic int64_t lost;  /* records "session.lost" */
+    _Atomic int64_t lost; /* records "session.lost" */
 } node_role;
 
 /* ---- handlers ---- */
@@ -145,7 +145,10 @@ static int add_handler(node_role *r, const char *mode, dureq_error *err)
     policy.jitter = -1;
     if (is_retry)
         opts.retry_policy = &policy;
-    return dureq_node_handle(r->node, BENCH_TASK_TYPE, is_retry ? run_retry : strcmp(mode, "sleep") == 0 ? run_sleep : run_noop,
+    return dureq_node_handle(r->node, BENCH_TASK_TYPE,
+                             is_retry                     ? run_retry
+                             : strcmp(mode, "sleep") == 0 ? run_sleep
+                                                          : run_noop,
                              r, &opts, err);
 }
 

@@ -22,9 +22,9 @@ typedef struct producer {
 typedef struct load {
     int64_t n, first;
     size_t batch, payload;
-    int64_t lead;    /* at most so many jobs ahead of the node; 0: any */
-    double per_s;    /* calls are paced to it; 0: as fast as it goes */
-    int64_t due_ms;  /* Unix time of the first job; 0: at once */
+    int64_t lead;   /* at most so many jobs ahead of the node; 0: any */
+    double per_s;   /* calls are paced to it; 0: as fast as it goes */
+    int64_t due_ms; /* Unix time of the first job; 0: at once */
     double due_per_s;
     int64_t retention_ms;
 

@@ -12,7 +12,7 @@ typedef struct cost_case {
     bool append_only;
     int retention_ms; /* 0: default, -1: none */
     int payload;
-    int n;            /* jobs a turn */
+    int n; /* jobs a turn */
     int floor_batch;
 } cost_case;
 
@@ -122,17 +122,18 @@ static int run_case(const cost_case *k, bench_out *out, dureq_error *err)
     if (rc < 0)
         return rc;
 
-    bench_put(out, k->row, bench_median(&ratio), "engine %.2f us, floor %.2f us a job; node: %.0f jobs a script call; median of %zu",
-              bench_median(&engine), bench_median(&floor), k->n / DQ_MAX(t.node_calls, 1), ratio.n);
+    bench_put(out, k->row, bench_median(&ratio),
+              "engine %.2f us, floor %.2f us a job; node: %.0f jobs a script call; median of %zu", bench_median(&engine),
+              bench_median(&floor), k->n / DQ_MAX(t.node_calls, 1), ratio.n);
     return 0;
 }
 
-#define COST_CASE(name, ...)                                         \
-    static int run_##name(bench_out *out, dureq_error *err)          \
-    {                                                                \
-        static const cost_case k = {.row = #name, __VA_ARGS__};      \
-                                                                     \
-        return run_case(&k, out, err);                               \
+#define COST_CASE(name, ...)                                    \
+    static int run_##name(bench_out *out, dureq_error *err)     \
+    {                                                           \
+        static const cost_case k = {.row = #name, __VA_ARGS__}; \
+                                                                \
+        return run_case(&k, out, err);                          \
     }
 
 COST_CASE(redis_cpu_hist, .payload = BENCH_PAYLOAD, .n = 30000, .floor_batch = BENCH_BATCH)
@@ -143,13 +144,22 @@ COST_CASE(redis_cpu_ret0_aof, .append_only = true, .retention_ms = -1, .payload 
 COST_CASE(payload_10k, .payload = 10000, .n = 3000, .floor_batch = BENCH_BATCH)
 COST_CASE(payload_1m, .payload = 1000000, .n = 60, .floor_batch = 4) /* a pipeline of 100 would be 100 MB */
 
-#define COST_ROW(name, what, target) (const bench_row[]){{#name, what, "x floor", target, false}, {NULL, NULL, NULL, 0, false}}
+#define COST_ROW(name, what, target)             \
+    (const bench_row[])                          \
+    {                                            \
+        {#name, what, "x floor", target, false}, \
+        {                                        \
+            NULL, NULL, NULL, 0, false           \
+        }                                        \
+    }
 
 const bench_group bench_cost_groups[] = {
     {"redis_cpu_hist", COST_ROW(redis_cpu_hist, "Redis CPU a job, history kept", 1.6), run_redis_cpu_hist, false},
-    {"redis_cpu_hist_aof", COST_ROW(redis_cpu_hist_aof, "the same, append-only every second", 1.6), run_redis_cpu_hist_aof, false},
+    {"redis_cpu_hist_aof", COST_ROW(redis_cpu_hist_aof, "the same, append-only every second", 1.6), run_redis_cpu_hist_aof,
+     false},
     {"redis_cpu_ret0", COST_ROW(redis_cpu_ret0, "Redis CPU a job, retention 0", 1.3), run_redis_cpu_ret0, false},
-    {"redis_cpu_ret0_aof", COST_ROW(redis_cpu_ret0_aof, "the same, append-only every second", 1.3), run_redis_cpu_ret0_aof, false},
+    {"redis_cpu_ret0_aof", COST_ROW(redis_cpu_ret0_aof, "the same, append-only every second", 1.3), run_redis_cpu_ret0_aof,
+     false},
     {"payload_10k", COST_ROW(payload_10k, "Redis CPU a job of 10 KB", 1.3), run_payload_10k, false},
     {"payload_1m", COST_ROW(payload_1m, "Redis CPU a job of 1 MB", 1.3), run_payload_1m, false},
     {NULL, NULL, NULL, false},

@@ -190,11 +190,20 @@ static int run_stall(bench_out *out, dureq_error *err)
     return rc;
 }
 
-#define ROW(name, what, unit, target) (const bench_row[]){{#name, what, unit, target, false}, {NULL, NULL, NULL, 0, false}}
+#define ROW(name, what, unit, target)       \
+    (const bench_row[])                     \
+    {                                       \
+        {#name, what, unit, target, false}, \
+        {                                   \
+            NULL, NULL, NULL, 0, false      \
+        }                                   \
+    }
 
 const bench_group bench_fault_groups[] = {
-    {"recovery", ROW(recovery, "node killed until its jobs run elsewhere", "s", BENCH_LEASE_MS / 1000.0 + 1), run_recovery, false},
+    {"recovery", ROW(recovery, "node killed until its jobs run elsewhere", "s", BENCH_LEASE_MS / 1000.0 + 1), run_recovery,
+     false},
     {"stall", ROW(stall, "live sessions reaped after a Redis stall", "sessions", 0), run_stall, false},
-    {"recovery_1m", ROW(recovery_1m, "node killed, a million jobs queued", "s", BENCH_LEASE_MS / 1000.0 + 1), run_recovery_1m, true},
+    {"recovery_1m", ROW(recovery_1m, "node killed, a million jobs queued", "s", BENCH_LEASE_MS / 1000.0 + 1), run_recovery_1m,
+     true},
     {NULL, NULL, NULL, false},
 };

@@ -63,7 +63,8 @@ static int idle_measure(idle_rig *i, int64_t n, idle_run *ret, dureq_error *err)
 
     i->sent += n;
     if (rc == 0)
-        rc = role_ask(&i->producer, NULL, err, "pulse n=%lld first=%lld batch=1 gap_us=%d", (long long)n, (long long)first, GAP_US);
+        rc = role_ask(&i->producer, NULL, err, "pulse n=%lld first=%lld batch=1 gap_us=%d", (long long)n, (long long)first,
+                      GAP_US);
     if (rc == 0)
         rc = role_wait(&i->ear, &heard, err);
     if (rc == 0)
@@ -133,19 +134,23 @@ static int run_latency_loaded(bench_out *out, dureq_error *err)
     per_s = full.per_s / 2;
     n = DQ_MIN((int64_t)(per_s * LOADED_S), LOADED_JOBS);
     l.completed += n;
-    rc = role_ask(&l.producer, NULL, err, "enqueue n=%lld per_s=%.0f batch=%d", (long long)n, per_s, DQ_MAX((int)(per_s / 1000), 1));
+    rc = role_ask(&l.producer, NULL, err, "enqueue n=%lld per_s=%.0f batch=%d", (long long)n, per_s,
+                  DQ_MAX((int)(per_s / 1000), 1));
     if (rc == 0)
         rc = role_ask(&l.node, NULL, err, "wait completed=%lld", (long long)l.completed);
     if (rc < 0)
         return rc;
 
     take_latencies(l.rig.board, 0, n, &s);
-    bench_put(out, "latency_loaded", bench_quantile(&s, 0.99) / 1000, "p50 %.3f ms, at %.0f jobs/s for %d s", bench_quantile(&s, 0.5) / 1000,
-              per_s, LOADED_S);
+    bench_put(out, "latency_loaded", bench_quantile(&s, 0.99) / 1000, "p50 %.3f ms, at %.0f jobs/s for %d s",
+              bench_quantile(&s, 0.5) / 1000, per_s, LOADED_S);
     return 0;
 }
 
-#define END {NULL, NULL, NULL, 0, false}
+#define END                        \
+    {                              \
+        NULL, NULL, NULL, 0, false \
+    }
 
 const bench_group bench_latency_groups[] = {
     {"latency_idle",
@@ -153,7 +158,7 @@ const bench_group bench_latency_groups[] = {
                          {"latency_idle_p99", "the same, p99", "x bare", 3, false},
                          END},
      run_latency_idle, false},
-    {"latency_loaded",
-     (const bench_row[]){{"latency_loaded", "the same at half of the throughput, p99", "ms", 10, false}, END}, run_latency_loaded, true},
+    {"latency_loaded", (const bench_row[]){{"latency_loaded", "the same at half of the throughput, p99", "ms", 10, false}, END},
+     run_latency_loaded, true},
     {NULL, NULL, NULL, false},
 };

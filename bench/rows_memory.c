@@ -35,8 +35,8 @@ static int enqueue_sizes(role_proc *producer, double *ret_payload, dureq_error *
 
 static void put_bytes(bench_out *out, const char *row, reading before, reading after, double payload)
 {
-    bench_put(out, row, (after.bytes - before.bytes - payload) / ALL_JOBS, "over payloads of 100 to 1,000; %.1f of it the event stream",
-              (after.events - before.events) / ALL_JOBS);
+    bench_put(out, row, (after.bytes - before.bytes - payload) / ALL_JOBS,
+              "over payloads of 100 to 1,000; %.1f of it the event stream", (after.events - before.events) / ALL_JOBS);
 }
 
 static int run_mem_queued(bench_out *out, dureq_error *err)
@@ -119,7 +119,8 @@ static int run_aof_bytes(bench_out *out, dureq_error *err)
     if (rc == 0)
         rc = rig_info(&r, "persistence", "aof_current_size", &size[1], err);
     if (rc == 0)
-        bench_put(out, "aof_bytes", (size[1] - size[0]) / FILE_JOBS, "payload of %d, retention 0; 2.5 payloads and 500", BENCH_PAYLOAD);
+        bench_put(out, "aof_bytes", (size[1] - size[0]) / FILE_JOBS, "payload of %d, retention 0; 2.5 payloads and 500",
+                  BENCH_PAYLOAD);
     return rc;
 }
 
@@ -152,7 +153,14 @@ static int run_node_memory(bench_out *out, dureq_error *err)
     return rc;
 }
 
-#define ROW(name, what, unit, target) (const bench_row[]){{#name, what, unit, target, false}, {NULL, NULL, NULL, 0, false}}
+#define ROW(name, what, unit, target)       \
+    (const bench_row[])                     \
+    {                                       \
+        {#name, what, unit, target, false}, \
+        {                                   \
+            NULL, NULL, NULL, 0, false      \
+        }                                   \
+    }
 
 const bench_group bench_memory_groups[] = {
     {"mem_queued", ROW(mem_queued, "Redis memory of a queued job over its payload", "bytes", 90), run_mem_queued, false},

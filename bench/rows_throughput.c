@@ -44,7 +44,8 @@ static int run_throughput(bench_out *out, dureq_error *err)
 
     if (rc < 0)
         return rc;
-    bench_put(out, "throughput", bench_median(&s.per_s), "median of %zu; Redis %.2f us a job", s.per_s.n, bench_median(&s.redis_us));
+    bench_put(out, "throughput", bench_median(&s.per_s), "median of %zu; Redis %.2f us a job", s.per_s.n,
+              bench_median(&s.redis_us));
     bench_put(out, "node_cpu", bench_median(&s.node_us), "at %.0f jobs/s", bench_median(&s.per_s));
     bench_put(out, "client_cpu", bench_median(&s.client_us), "at %.0f jobs/s", bench_median(&s.per_s));
     return 0;
@@ -94,7 +95,10 @@ static int run_backlog(bench_out *out, dureq_error *err)
     return 0;
 }
 
-#define END {NULL, NULL, NULL, 0, false}
+#define END                        \
+    {                              \
+        NULL, NULL, NULL, 0, false \
+    }
 
 const bench_group bench_throughput_groups[] = {
     {"throughput",
@@ -103,10 +107,9 @@ const bench_group bench_throughput_groups[] = {
                          {"client_cpu", "CPU of the producer's process, a job", "us", 3, false},
                          END},
      run_throughput, false},
-    {"throughput_aof",
-     (const bench_row[]){{"throughput_aof", "the same, append-only every second", "jobs/s", 70000, true}, END}, run_throughput_aof,
-     false},
-    {"backlog_10m",
-     (const bench_row[]){{"backlog_10m", "throughput with 10 million waiting", "x with 10,000", 0.8, true}, END}, run_backlog, true},
+    {"throughput_aof", (const bench_row[]){{"throughput_aof", "the same, append-only every second", "jobs/s", 70000, true}, END},
+     run_throughput_aof, false},
+    {"backlog_10m", (const bench_row[]){{"backlog_10m", "throughput with 10 million waiting", "x with 10,000", 0.8, true}, END},
+     run_backlog, true},
     {NULL, NULL, NULL, false},
 };

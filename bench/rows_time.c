@@ -27,7 +27,8 @@ static void take_lateness(const board *b, int64_t first_due_ms, bench_samples *s
     int64_t offset = wall_offset_us();
 
     for (int64_t i = 0; i < DUE_JOBS; i++)
-        bench_samples_add(s, (double)(atomic_load(&b->jobs[i].started_us) + offset - (first_due_ms + i * 1000 / DUE_PER_S) * 1000));
+        bench_samples_add(s,
+                          (double)(atomic_load(&b->jobs[i].started_us) + offset - (first_due_ms + i * 1000 / DUE_PER_S) * 1000));
 }
 
 static int run_delayed(bench_out *out, dureq_error *err)
@@ -40,8 +41,8 @@ static int run_delayed(bench_out *out, dureq_error *err)
     if (rc < 0)
         return rc;
     due_ms = dq_wall_ms() + 3000;
-    rc = role_ask(&l.producer, NULL, err, "enqueue n=%d batch=%d due_ms=%lld due_per_s=%d", DUE_JOBS, BENCH_BATCH, (long long)due_ms,
-                  DUE_PER_S);
+    rc = role_ask(&l.producer, NULL, err, "enqueue n=%d batch=%d due_ms=%lld due_per_s=%d", DUE_JOBS, BENCH_BATCH,
+                  (long long)due_ms, DUE_PER_S);
     if (rc == 0)
         rc = role_ask(&l.node, NULL, err, "wait completed=%d", DUE_JOBS);
     if (rc < 0)
@@ -209,7 +210,13 @@ static int run_idle_commands(bench_out *out, dureq_error *err)
 }
 
 #define ROW(name, what, unit, target, at_least) \
-    (const bench_row[]){{#name, what, unit, target, at_least}, {NULL, NULL, NULL, 0, false}}
+    (const bench_row[])                         \
+    {                                           \
+        {#name, what, unit, target, at_least},  \
+        {                                       \
+            NULL, NULL, NULL, 0, false          \
+        }                                       \
+    }
 
 const bench_group bench_time_groups[] = {
     {"delayed_lateness", ROW(delayed_lateness, "delayed jobs, 1,000 due a second, p99 late", "ms", 5, false), run_delayed, false},
