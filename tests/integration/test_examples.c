@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Every program under examples/ does what it says, and the code in README.md is the code that is built and run here. */
+/* Every program under examples/ does what it says, the code in README.md is the code that is built and run here, and the documents
+   name every command and every resource there is. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "redis_server.h"
 
 #define LIMIT_MS   60000
@@ -244,7 +246,7 @@ static void test_exec_handler(void **state)
     check(argv, wanted);
 }
 
-/* ---- README.md ---- */
+/* ---- documents ---- */
 
 static char *read_source(const char *name)
 {
@@ -287,6 +289,73 @@ static void test_readme_is_quickstart(void **state)
     free(source);
 }
 
+static void test_api_document(void **state)
+{
+    char *text = read_source("docs/api.md");
+
+    (void)state;
+    for (const char *const *route = dq_api_routes(); *route; route++) {
+        char wanted[128];
+
+        (void)snprintf(wanted, sizeof wanted, "`%s`", *route);
+        if (!strstr(text, wanted))
+            fail_msg("docs/api.md does not tell of %s", wanted);
+    }
+    free(text);
+}
+
+/* "  job get            Show a job": the words before the gap. False for a line that names no command. */
+static bool command_of(const char *line, char name[64])
+{
+    const char *gap;
+
+    if (strncmp(line, "  ", 2) != 0 || line[2] < 'a' || line[2] > 'z')
+        return false;
+    gap = strstr(line + 2, "  ");
+    (void)snprintf(name, 64, "%.*s", gap ? (int)(gap - line - 2) : 63, line + 2);
+    return gap != NULL;
+}
+
+static bool tells_command(const char *text, const char *name)
+{
+    static const char *const forms[] = {"`%s`", "`%s ", "## %s\n"};
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        char wanted[128];
+        const char *mark = strstr(forms[i], "%s");
+
+        (void)snprintf(wanted, sizeof wanted, "%.*s%s%s", (int)(mark - forms[i]), forms[i], name, mark + 2);
+        if (strstr(text, wanted))
+            return true;
+    }
+    return false;
+}
+
+static void test_cli_document(void **state)
+{
+    static program p;
+    char path[PATH_MAX], *rest, *line, *text = read_source("docs/cli.md");
+    char help[] = "help";
+    char *argv[] = {path, help, NULL};
+    int n = 0;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/dureqctl/dureqctl", env_or_fail("DUREQ_TEST_BUILD"));
+    program_start(&p, argv);
+    assert_int_equal(program_finish(&p), 0);
+    for (line = strtok_r(p.output, "\n", &rest); line && strncmp(line, "Options", 7) != 0; line = strtok_r(NULL, "\n", &rest)) {
+        char name[64];
+
+        if (!command_of(line, name))
+            continue;
+        n++;
+        if (!tells_command(text, name))
+            fail_msg("docs/cli.md does not tell of '%s'", name);
+    }
+    assert_true(n > 20);
+    free(text);
+}
+
 /* ---- */
 
 static int start_server(void **state)
@@ -307,6 +376,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readme_is_quickstart),
+        cmocka_unit_test(test_api_document),
+        cmocka_unit_test(test_cli_document),
         cmocka_unit_test(test_quickstart),
         cmocka_unit_test(test_onetimeat),
         cmocka_unit_test(test_onetimeat_with_mux),
