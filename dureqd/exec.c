@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "exec_args.h"
+
+/* One run of a program, on the node's loop thread:
+
+       start -> [spawner's thread makes the child] -> on_spawned -> reading ... -> on_exit -> judged, finished
+                                                  \-> could not start: finished
+
+   A run ends with its program, not with the last holder of its pipes: on_exit kills the process group, takes what is left in the
+   pipes, and sweeps for those who left the group. Being told to stop or die before there is a child is remembered. */
+
+static const char no_room_text[] = "the node is out of processes, descriptors or memory";
+#define NO_ROOM_DELAY_MS 1000
+
+/* ---- ending ---- */
+
+static void run_destroy(dq_exec_run *run)
+{
+    if (run->spawn.context_path)
+        (void)unlink(run->spawn.context_path);
+    dq_exec_io_close(run);
+    dq_list_remove(&run->link);
+    dq_exec_said_deinit(&run->said);
+    dq_buf_deinit(&run->stdout_kept);
+    dq_buf_deinit(&run->stderr_tail);
+    dq_buf_deinit(&run->line);
+    dq_buf_deinit(&run->context);
+    dq_arena_deinit(&run->arena);
+    dq_free(run);
+}
+
+/* The run is gone before the worker hears of it: finishing may start the next job at once. */
+static void finish(dq_exec_run *run, int rc)
+{
+    dureq_task *task = run->task;
+
+    dq_task_set_state(task, NULL);
+    run_destroy(run);
+    dq_task_finish(task, rc);
+}
+
+static int set_result(dq_exec_run *run)
+{
+    const char *type;
+
+    if (run->stdout_kept.failed)
+        return dureq_task_retry(run->task, DUREQ_ENOMEM, "out of memory for the output", (dureq_str){0});
+    if (run->stdout_kept.len == 0)
+        return 0;
+    type = dq_exec_result(&run->stdout_kept);
+    return dureq_task_set_result(run->task, dq_buf_str(&run->stdout_kept), type);
+}
+
+static int apply(dq_exec_run *run, const dq_exec_verdict *v)
+{
+    dureq_str detail = dq_buf_str(&run->stderr_tail);
+
+    if (detail.len > DQ_EXEC_TAIL_BYTES)
+        detail = dureq_str_of(detail.ptr + detail.len - DQ_EXEC_TAIL_BYTES, DQ_EXEC_TAIL_BYTES);
+    switch (v->outcome) {
+    case DUREQ_OUTCOME_DONE: return set_result(run);
+    case DUREQ_OUTCOME_FAIL: return dureq_task_fail(run->task, v->code, v->msg, detail);
+    case DUREQ_OUTCOME_RATE_LIMITED: return dureq_task_rate_limited(run->task, v->after_ms, v->msg);
+    case DUREQ_OUTCOME_SKIP: return dureq_task_skip(run->task, v->msg);
+    case DUREQ_OUTCOME_PAUSE: return dureq_task_pause(run->task, v->after_ms, v->msg);
+    case DUREQ_OUTCOME_REPEAT:
+        return dureq_task_repeat(run->task, v->after_ms, run->said.has_payload ? dq_buf_str(&run->said.payload) : (dureq_str){0});
+    case DUREQ_OUTCOME_RETRY:
+    case DUREQ_OUTCOME_TIMED_OUT:
+    case DUREQ_OUTCOME_CANCELLED:
+    case DUREQ_OUTCOME_CRASHED: break;
+    }
+    return dureq_task_retry(run->task, v->code, v->msg, detail);
+}
+
+static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
+{
+    dq_exec_run *run = arg;
+    dq_exec_host *host = run->handler->host;
+    dq_exec_end end = {.limit = NULL, .said = &run->said, .cpu_limit_seconds = run->handler->spec->limits.cpu_seconds};
+    dq_exec_verdict verdict;
+    siginfo_t info = {0};
+
+    (void)what;
+    dq_exec_run_signal(run, SIGKILL); /* what it left behind, while its number is still its own */
+    dq_exec_io_drain(run);
+    (void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
+    end.by_signal = info.si_code != CLD_EXITED;
+    end.status = info.si_status;
+    end.limit = run->limit;
+    end.stderr_tail = dq_buf_str(&run->stderr_tail);
+    dq_exec_judge(&end, &verdict);
+    finish(run, apply(run, &verdict));
+    dq_orphans_sweep_soon(&host->orphans);
+}
+
+/* ---- starting ---- */
+
+static bool is_no_room(int sys_errno)
+{
+    return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == EAGAIN || sys_errno == ENOMEM || sys_errno == ENOSPC;
+}
+
+/* A node without room is not the job's fault: no attempt is spent. */
+static int start_failed(dq_exec_run *run)
+{
+    const dq_spawn *s = &run->spawn;
+    DQ_BUF_AUTO msg = {0};
+
+    if (is_no_room(s->sys_errno))
+        return dureq_task_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text);
+    dq_buf_append_fmt(&msg, "cannot start '%.150s': %s (%s)", s->program, strerror(s->sys_errno), s->failed_step);
+    if (msg.failed)
+        return DUREQ_ENOMEM;
+    if (s->sys_errno == E2BIG)
+        return dureq_task_fail(run->task, DUREQ_ETOOLARGE, msg.ptr, (dureq_str){0});
+    return dureq_task_retry(run->task, DUREQ_EIO, msg.ptr, (dureq_str){0});
+}
+
+/* Nothing can watch the child: it must not go on. It dies of SIGKILL at once, so the wait is short. */
+static void give_up(dq_exec_run *run)
+{
+    siginfo_t info;
+
+    dq_exec_run_signal(run, SIGKILL);
+    (void)waitid(P_PIDFD, (id_t)run->spawn.pid_fd, &info, WEXITED);
+    finish(run, dureq_task_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text));
+}
+
+static void on_spawned(dq_message *m)
+{
+    dq_exec_run *run = dq_container_of(m, dq_exec_run, spawn.done);
+    bool is_closing = run->handler->host->is_closing;
+
+    if (run->spawn.sys_errno) {
+        run->spawn.context_path = NULL;
+        if (is_closing)
+            run_destroy(run);
+        else
+            finish(run, start_failed(run));
+        return;
+    }
+    run->is_running = true;
+    if (is_closing) {
+        (void)dq_exec_io_start(run, on_exit_readable); /* never turned again, only closed */
+        dq_exec_run_abandon(run);
+        return;
+    }
+    if (dq_exec_io_start(run, on_exit_readable) < 0) {
+        give_up(run);
+        return;
+    }
+    if (run->kill_wanted)
+        dq_exec_run_signal(run, SIGKILL);
+    else if (run->stop_wanted)
+        dq_exec_run_signal(run, SIGTERM);
+}
+
+static dq_exec_facts facts_of(const dureq_task *task)
+{
+    dq_exec_facts f = {
+        .job_id = dureq_task_job_id(task),
+        .run_id = dureq_task_run_id(task),
+        .task_type = dureq_task_type(task),
+        .queue = dureq_task_queue(task),
+        .node_id = dureq_task_node_id(task),
+        .content_type = dureq_task_content_type(task),
+        .priority = dureq_task_priority(task),
+        .attempt = dureq_task_attempt(task),
+        .max_attempts = dureq_task_max_attempts(task),
+        .deadline_at_ms = dureq_task_deadline_at_ms(task),
+        .enqueued_at_ms = dureq_task_enqueued_at_ms(task),
+        .traceparent = dureq_task_header(task, "traceparent"),
+        .payload = dureq_task_payload(task),
+    };
+
+    f.n_headers = dureq_task_headers(task, &f.headers);
+    return f;
+}
+
+static int prepare_context(dq_exec_run *run, const dq_exec_facts *facts, dureq_error *err)
+{
+    dq_exec_host *host = run->handler->host;
+    DQ_BUF_AUTO path = {0};
+
+    dq_exec_build_context(facts, &run->context);
+    dq_buf_append_fmt(&path, "%s/%llu.json", host->context_dir, (unsigned long long)++host->n_contexts);
+    run->spawn.context = dq_buf_str(&run->context);
+    run->spawn.context_path = path.failed ? NULL : dq_arena_dup(&run->arena, dq_buf_str(&path));
+    return run->context.failed || !run->spawn.context_path ? dq_fail_nomem(err) : 0;
+}
+
+static int prepare(dq_exec_run *run, dureq_error *err)
+{
+    const dq_exec_handler *h = run->handler;
+    dq_exec_facts facts = facts_of(run->task);
+    int rc = dq_exec_build_argv(&run->arena, h->spec->words, h->spec->n_words, &facts, &run->spawn.argv, err);
+
+    if (rc == 0)
+        rc = prepare_context(run, &facts, err);
+    if (rc == 0)
+        rc = dq_exec_build_env(&run->arena, h->base_env, &facts, run->spawn.context_path, &run->spawn.envp, err);
+    run->spawn.profile = &h->profile;
+    run->spawn.program = h->program;
+    run->spawn.input = facts.payload;
+    return rc;
+}
+
+static int on_start(dureq_task *task, void *userdata)
+{
+    dq_exec_handler *h = userdata;
+    dq_exec_run *run = dq_calloc(1, sizeof *run);
+    dureq_error err = {0};
+    int rc;
+
+    if (!run) {
+        dq_task_finish(task, dureq_task_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text));
+        return 0;
+    }
+    run->handler = h;
+    run->task = task;
+    run->spawn.done.fn = on_spawned;
+    run->out.fd = run->err.fd = run->ctl.fd = -1;
+    dq_list_push_back(&h->host->runs, &run->link);
+    dq_task_set_state(task, run);
+    rc = prepare(run, &err);
+    if (rc < 0) {
+        run->spawn.context_path = NULL;
+        finish(run, rc == DUREQ_ENOMEM ? dureq_task_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text)
+                                       : dureq_task_fail(task, rc, err.msg, (dureq_str){0}));
+        return 0;
+    }
+    run->started_ticks = dq_orphans_now_ticks();
+    dq_spawner_submit(h->host->spawner, &run->spawn);
+    return 0;
+}
+
+static void on_stop(dureq_task *task, dq_stop_reason why, void *userdata)
+{
+    dq_exec_run *run = dq_task_get_state(task);
+
+    (void)why; /* the program is told the same way whatever the reason */
+    (void)userdata;
+    run->stop_wanted = true;
+    dq_exec_run_signal(run, SIGTERM);
+}
+
+static void on_kill(dureq_task *task, void *userdata)
+{
+    dq_exec_run *run = dq_task_get_state(task);
+
+    (void)userdata;
+    run->kill_wanted = true;
+    dq_exec_run_signal(run, SIGKILL);
+}
+
+const dq_external_ops dq_exec_ops = {.start = on_start, .stop = on_stop, .kill = on_kill};
+
+void dq_exec_run_abandon(dq_exec_run *run)
+{
+    siginfo_t info;
+
+    if (run->is_running) {
+        dq_exec_run_signal(run, SIGKILL);
+        (void)waitid(P_PIDFD, (id_t)run->spawn.pid_fd, &info, WEXITED);
+    }
+    run_destroy(run);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Exec handlers: a program per job, as docs/handlers.md says. No thread waits for a child. */
+
+#include "base/log.h"
+#include "config.h"
+#include "node/external.h"
+
+/* All exec handlers of one node. */
+typedef struct dq_exec_host dq_exec_host;
+
+/* The loop is the node's. Makes the directory of context files and takes over orphans of this process. */
+int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, dureq_error *err);
+/* Finds and checks program and user, and registers the handler; `spec` is borrowed until destroy. Before the node starts. */
+int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
+/* The same checks alone, for --check. */
+int dq_exec_check(const dq_handler_spec *spec, dureq_error *err);
+/* After the node's stop, before its destroy. Kills what still runs. NULL is fine. */
+void dq_exec_host_destroy(dq_exec_host *host);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "handler_spec.h"
+
+/* ---- who owns an orphan ---- */
+
+static dq_exec_host *host_of(dq_orphans *o)
+{
+    return dq_container_of(o, dq_exec_host, orphans);
+}
+
+static bool is_live_run(dq_orphans *o, dureq_str run_id)
+{
+    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+        if (dq_str_eq_text(run_id, dureq_task_run_id(run->task)))
+            return true;
+    return false;
+}
+
+static bool is_live_group(dq_orphans *o, pid_t pgid)
+{
+    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+        if (run->is_running && run->spawn.pid == pgid)
+            return true;
+    return false;
+}
+
+static bool has_run_since(dq_orphans *o, int64_t ticks)
+{
+    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+        if (run->started_ticks <= ticks)
+            return true;
+    return false;
+}
+
+static const dq_orphans_ops orphans_ops = {is_live_run, is_live_group, has_run_since};
+
+/* ---- the directory of context files ---- */
+
+static bool make_dir_in(const char *base, dq_buf *path)
+{
+    dq_buf_clear(path);
+    if (!base || base[0] != '/')
+        return false;
+    dq_buf_append_fmt(path, "%s/dureqd-XXXXXX", base);
+    /* Others may pass through to their own file but not look around. */
+    return !path->failed && mkdtemp(path->ptr) && chmod(path->ptr, 0711) == 0;
+}
+
+static int make_context_dir(dq_exec_host *host, dureq_error *err)
+{
+    DQ_BUF_AUTO path = {0};
+    bool ok = make_dir_in(getenv("RUNTIME_DIRECTORY"), &path) || (geteuid() == 0 && make_dir_in("/run", &path)) ||
+              make_dir_in(getenv("XDG_RUNTIME_DIR"), &path) || make_dir_in(getenv("TMPDIR"), &path) || make_dir_in("/tmp", &path);
+
+    if (!ok)
+        return dq_fail_errno(err, DUREQ_EIO, errno, "cannot make a directory for context files in /tmp: %s", strerror(errno));
+    host->context_dir = dq_buf_take(&path);
+    return host->context_dir ? 0 : dq_fail_nomem(err);
+}
+
+/* ---- the host ---- */
+
+int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, dureq_error *err)
+{
+    dq_exec_host *host = dq_calloc(1, sizeof *host);
+    int rc;
+
+    if (!host)
+        return dq_fail_nomem(err);
+    host->loop = loop;
+    host->log = log;
+    dq_list_init(&host->handlers);
+    dq_list_init(&host->runs);
+    host->scratch = dq_malloc(DQ_EXEC_READ_BYTES);
+    rc = host->scratch ? make_context_dir(host, err) : dq_fail_nomem(err);
+    if (rc == 0)
+        rc = dq_orphans_init(&host->orphans, loop, &orphans_ops, log, err);
+    if (rc == 0)
+        rc = dq_spawner_create(loop, &host->spawner, err);
+    if (rc < 0) {
+        dq_exec_host_destroy(host);
+        return rc;
+    }
+    *ret = host;
+    return 0;
+}
+
+static void handler_destroy(dq_exec_handler *h)
+{
+    dq_list_remove(&h->link);
+    dq_spawn_profile_deinit(&h->profile);
+    dq_arena_deinit(&h->arena);
+    dq_free(h);
+}
+
+void dq_exec_host_destroy(dq_exec_host *host)
+{
+    if (!host)
+        return;
+    host->is_closing = true;
+    dq_spawner_destroy(host->spawner);
+    DQ_LIST_FOREACH(dq_exec_run, run, &host->runs, link)
+        if (run->is_running)
+            dq_exec_run_abandon(run);
+    while (!dq_list_empty(&host->runs)) /* the spawner's answers are in the mailbox */
+        dq_loop_run_once(host->loop, /*block=*/false);
+    if (host->spawner)
+        (void)dq_orphans_sweep(&host->orphans);
+    dq_orphans_deinit(&host->orphans);
+    DQ_LIST_FOREACH(dq_exec_handler, h, &host->handlers, link)
+        handler_destroy(h);
+    if (host->context_dir)
+        (void)rmdir(host->context_dir);
+    dq_free(host->context_dir);
+    dq_free(host->scratch);
+    dq_free(host);
+}
+
+/* ---- handlers ---- */
+
+/* What a program sees of the daemon's own environment; nothing else of it, which may hold secrets. */
+static const char *const passed_on[] = {"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"};
+
+static int add_var(dq_exec_handler *h, size_t *n, const char *name, const char *value, dureq_error *err)
+{
+    DQ_BUF_AUTO var = {0};
+
+    if (!value)
+        return 0;
+    dq_buf_append_fmt(&var, "%s=%s", name, value);
+    h->base_env[*n] = var.failed ? NULL : dq_arena_dup(&h->arena, dq_buf_str(&var));
+    if (!h->base_env[*n])
+        return dq_fail_nomem(err);
+    (*n)++;
+    return 0;
+}
+
+static int make_base_env(dq_exec_handler *h, const char *user, const char *home, dureq_error *err)
+{
+    size_t n = 0;
+    int rc = 0;
+
+    h->base_env = dq_arena_alloc(&h->arena, (DQ_ARRAY_LEN(passed_on) + 4) * sizeof *h->base_env);
+    if (!h->base_env)
+        return dq_fail_nomem(err);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(passed_on) && rc == 0; i++)
+        rc = add_var(h, &n, passed_on[i], getenv(passed_on[i]), err);
+    if (rc == 0)
+        rc = add_var(h, &n, "HOME", home, err);
+    if (rc == 0)
+        rc = add_var(h, &n, "USER", user, err);
+    return rc < 0 ? rc : add_var(h, &n, "LOGNAME", user, err);
+}
+
+static int set_profile(dq_exec_handler *h, dureq_error *err)
+{
+    const dq_exec_limits *l = &h->spec->limits;
+    char *name = NULL, *home = NULL;
+    int rc = dq_spawn_profile_set_user(&h->profile, l->user, &name, &home, err);
+
+    h->profile.cpu_seconds = l->cpu_seconds;
+    h->profile.memory_bytes = l->memory_bytes;
+    h->profile.open_files = l->open_files;
+    (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output", (long long)l->output_bytes);
+    if (rc == 0)
+        rc = make_base_env(h, name, home, err);
+    dq_free(name);
+    dq_free(home);
+    return rc;
+}
+
+static int check_open_files(const dq_exec_limits *l, dureq_error *err)
+{
+    struct rlimit now = {0};
+
+    if (l->open_files == 0 || geteuid() == 0 || getrlimit(RLIMIT_NOFILE, &now) < 0 || (rlim_t)l->open_files <= now.rlim_max)
+        return 0;
+    return dq_fail(err, DUREQ_EPERM, "openFiles: the system allows this daemon %lld at most", (long long)now.rlim_max);
+}
+
+static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, dureq_error *err)
+{
+    dq_exec_handler *h = dq_calloc(1, sizeof *h);
+    dureq_error inner = {0};
+    int rc;
+
+    if (!h)
+        return dq_fail_nomem(err);
+    h->spec = spec;
+    rc = dq_program_find(&h->arena, spec->words[0], getenv("PATH"), &h->program, &inner);
+    if (rc == 0)
+        rc = check_open_files(&spec->limits, &inner);
+    if (rc == 0)
+        rc = set_profile(h, &inner);
+    if (rc < 0) {
+        handler_destroy(h);
+        return dq_fail_errno(err, rc, inner.sys_errno, DQ_STR_FMT ": handler '%.60s': %s", DQ_STR_ARG(spec->origin), spec->type, inner.msg);
+    }
+    *ret = h;
+    return 0;
+}
+
+int dq_exec_check(const dq_handler_spec *spec, dureq_error *err)
+{
+    dq_exec_handler *h = NULL;
+    int rc = handler_create(spec, &h, err);
+
+    if (rc == 0)
+        handler_destroy(h);
+    return rc;
+}
+
+int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec *spec, dureq_error *err)
+{
+    dureq_handler_options o = dureq_handler_options_init();
+    dq_exec_handler *h = NULL;
+    int rc = handler_create(spec, &h, err);
+
+    if (rc < 0)
+        return rc;
+    h->host = host;
+    dq_list_push_back(&host->handlers, &h->link);
+    o.concurrency = spec->concurrency;
+    o.timeout_ms = spec->timeout_ms;
+    o.grace_ms = spec->grace_ms;
+    o.retry_policy = spec->retry_policy;
+    return dq_node_handle_external(node, spec->type, &dq_exec_ops, h, &o, err);
+}

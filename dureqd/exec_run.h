@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Inside of the exec handlers: one run of one program. Loop thread only. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "exec.h"
+#include "exec_outcome.h"
+#include "orphans.h"
+#include "spawn.h"
+
+#define DQ_EXEC_READ_BYTES    (64 * 1024)
+#define DQ_EXEC_TAIL_BYTES    (8 * 1024)        /* of standard error, kept with a failed attempt */
+#define DQ_EXEC_LINE_MAX      (2 * 1024 * 1024) /* of descriptor 3 */
+
+typedef struct dq_exec_handler {
+    dq_list link; /* in the host */
+    dq_exec_host *host;
+    const dq_handler_spec *spec;
+    dq_arena arena;
+    const char *program; /* absolute */
+    const char **base_env;
+    dq_spawn_profile profile;
+    char output_limit_text[64];
+} dq_exec_handler;
+
+struct dq_exec_host {
+    dq_loop *loop;
+    const dq_log *log;
+    dq_spawner *spawner;
+    dq_orphans orphans;
+    dq_list handlers, runs;
+    char *context_dir;
+    uint64_t n_contexts;
+    char *scratch; /* DQ_EXEC_READ_BYTES */
+    bool is_closing; /* tasks are not to be touched any more */
+};
+
+typedef struct dq_exec_run dq_exec_run;
+
+typedef struct dq_exec_stream {
+    dq_exec_run *run;
+    int fd; /* -1: closed */
+    struct event event;
+    void (*take)(dq_exec_run *run, dureq_str bytes);
+} dq_exec_stream;
+
+struct dq_exec_run {
+    dq_list link; /* in the host */
+    dq_exec_handler *handler;
+    dureq_task *task;
+    dq_spawn spawn;
+    dq_arena arena; /* what the spawn refers to */
+    dq_buf context;
+    int64_t started_ticks; /* dq_orphans_now_ticks before the child was made */
+
+    bool is_running; /* there is a child; pid and exit_event hold */
+    bool stop_wanted, kill_wanted; /* told before there was a child */
+    struct event exit_event;
+    dq_exec_stream out, err, ctl;
+
+    dq_buf stdout_kept; /* the first DQ_EXEC_STDOUT_KEEP bytes */
+    dq_buf stderr_tail; /* at most twice DQ_EXEC_TAIL_BYTES */
+    dq_buf line;        /* of descriptor 3, unfinished */
+    bool line_dropped;  /* the unfinished line is too long */
+    int64_t n_bytes;    /* read from all three */
+    const char *limit;  /* it was killed for this */
+    dq_exec_said said;
+};
+
+/* ---- exec_io.c ---- */
+
+/* Watches the child that the spawn made; `on_exit` when it ended. On DUREQ_ENOMEM not all is watched: close it. */
+int dq_exec_io_start(dq_exec_run *run, event_callback_fn on_exit);
+/* Takes what the child left in its pipes. */
+void dq_exec_io_drain(dq_exec_run *run);
+void dq_exec_io_close(dq_exec_run *run); /* closes all descriptors; fine when never started */
+void dq_exec_run_signal(const dq_exec_run *run, int sig); /* to its process group */
+
+/* ---- exec.c ---- */
+
+extern const dq_external_ops dq_exec_ops; /* userdata: the dq_exec_handler */
+/* Kills and forgets a run whose task is not to be finished any more. */
+void dq_exec_run_abandon(dq_exec_run *run);

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "orphans.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mutex.h"
+
+/* Who owns an orphan: its environment names the run, unless it cleared it. Then the time tells: it belongs to a job that began
+   before it did, so once none of those runs it is nobody's.
+
+   Orphans become children of this process's first thread, and the jobs' programs are children of the spawner's thread, so the
+   list of the former holds orphans and what the first thread made itself, which says so (dq_orphans_make_kept).
+
+   One that was killed hands its own children over: the sweep repeats until none is left. */
+
+#define SWEEP_SOON_US  10000
+#define CHILDREN_BYTES 65536 /* of the list read at a time */
+#define SWEEP_LATER_US 1000000 /* while orphans of running jobs exist */
+
+/* ---- children of our own ---- */
+
+static dq_mutex kept_mu = {PTHREAD_MUTEX_INITIALIZER}; /* guards the next one, and the making of kept children */
+static pid_t kept[8];
+
+static void replace_kept(pid_t from, pid_t to)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(kept); i++) {
+        if (kept[i] == from) {
+            kept[i] = to;
+            return;
+        }
+    }
+}
+
+pid_t dq_orphans_make_kept(pid_t (*make)(void *arg), void *arg)
+{
+    pid_t pid;
+
+    dq_mutex_lock(&kept_mu);
+    pid = make(arg);
+    if (pid > 0)
+        replace_kept(0, pid);
+    dq_mutex_unlock(&kept_mu);
+    return pid;
+}
+
+void dq_orphans_forget(pid_t pid)
+{
+    dq_mutex_lock(&kept_mu);
+    replace_kept(pid, 0);
+    dq_mutex_unlock(&kept_mu);
+}
+
+static bool is_kept(pid_t pid)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(kept); i++)
+        if (kept[i] == pid)
+            return true;
+    return false;
+}
+
+/* ---- /proc ---- */
+
+/* Up to `max` bytes of /proc/PID/NAME; false when the process is gone or the file is not ours to read. */
+static bool read_proc(pid_t pid, const char *name, size_t max, dq_buf *out)
+{
+    char path[64], *room = dq_buf_reserve(out, max);
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    fd = room ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return false;
+    while (max > 0) {
+        ssize_t n = read(fd, room, max);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        room += n;
+        out->len += (size_t)n;
+        max -= (size_t)n;
+    }
+    (void)close(fd);
+    return true;
+}
+
+/* The run named by the environment the process was started with; empty when it names none. */
+static dureq_str run_of(pid_t pid, dq_buf *buf)
+{
+    static const dureq_str name = {"DUREQ_RUN_ID=", 13};
+    dureq_str rest;
+
+    dq_buf_clear(buf);
+    if (!read_proc(pid, "environ", 32768, buf))
+        return (dureq_str){0};
+    rest = dq_buf_str(buf);
+    while (rest.ptr) {
+        dureq_str var = dq_str_cut(&rest, '\0');
+
+        if (dq_str_starts_with(var, name))
+            return dureq_str_of(var.ptr + name.len, var.len - name.len);
+    }
+    return (dureq_str){0};
+}
+
+/* Field 22 of stat, counted behind the last ')': the name before it may hold anything. -1 when unknown. */
+static int64_t start_ticks_of(pid_t pid, dq_buf *buf)
+{
+    const char *close_paren;
+    dureq_str rest;
+    int64_t ticks;
+
+    dq_buf_clear(buf);
+    if (!read_proc(pid, "stat", 2048, buf) || buf->len == 0)
+        return -1;
+    close_paren = memrchr(buf->ptr, ')', buf->len);
+    if (!close_paren)
+        return -1;
+    rest = dureq_str_of(close_paren + 2, buf->len - DQ_MIN(buf->len, (size_t)(close_paren + 2 - buf->ptr)));
+    for (int field = 3; field < 22; field++)
+        (void)dq_str_cut(&rest, ' ');
+    return dq_parse_i64(dq_str_cut(&rest, ' '), 0, INT64_MAX, &ticks) == 0 ? ticks : -1;
+}
+
+int64_t dq_orphans_now_ticks(void)
+{
+    struct timespec t;
+    int64_t per_second = sysconf(_SC_CLK_TCK);
+
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec * per_second + t.tv_nsec / (1000000000 / per_second);
+}
+
+/* ---- the sweep ---- */
+
+static bool has_owner(dq_orphans *o, pid_t pid, dq_buf *buf)
+{
+    dureq_str run = run_of(pid, buf);
+
+    if (run.len > 0)
+        return o->ops->is_live_run(o, run);
+    return o->ops->has_run_since(o, start_ticks_of(pid, buf));
+}
+
+/* With its process group, so that what it forks meanwhile goes, too. */
+static void kill_orphan(dq_orphans *o, pid_t pid)
+{
+    pid_t group = getpgid(pid);
+
+    DQ_LOG(o->log, DUREQ_LOG_INFO, "exec.left_behind", "pid=%d group=%d killed, its job has ended", (int)pid, (int)group);
+    if (group > 1 && group != getpgid(0) && !o->ops->is_live_group(o, group))
+        (void)kill(-group, SIGKILL);
+    (void)kill(pid, SIGKILL);
+}
+
+/* True when it is still there afterwards. As our child it keeps its number until it is reaped here. */
+static bool sweep_child(dq_orphans *o, pid_t pid, dq_buf *buf, bool *killed)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    rc = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+    if (rc < 0 || info.si_pid == pid)
+        return false;
+    if (has_owner(o, pid, buf))
+        return true;
+    kill_orphan(o, pid);
+    *killed = true;
+    return true;
+}
+
+static int sweep(dq_orphans *o, bool *killed)
+{
+    DQ_BUF_AUTO list = {0};
+    DQ_BUF_AUTO buf = {0};
+    char name[48];
+    dureq_str rest;
+    int n = 0;
+
+    (void)snprintf(name, sizeof name, "task/%d/children", (int)o->self);
+    dq_mutex_lock(&kept_mu);
+    o->is_off = !read_proc(o->self, name, CHILDREN_BYTES, &list);
+    if (list.len == CHILDREN_BYTES)
+        list.len = (size_t)((char *)memrchr(list.ptr, ' ', list.len) - list.ptr); /* not all of a number: the next sweep sees it */
+    rest = dq_buf_str(&list);
+    while (!o->is_off && rest.ptr) {
+        int64_t pid;
+
+        if (dq_parse_i64(dq_str_cut(&rest, ' '), 2, INT32_MAX, &pid) == 0 && !is_kept((pid_t)pid))
+            n += sweep_child(o, (pid_t)pid, &buf, killed);
+    }
+    dq_mutex_unlock(&kept_mu);
+    if (o->is_off)
+        DQ_LOG(o->log, DUREQ_LOG_WARN, "exec.no_sweep", "the system lists no children: daemonised ones of jobs are not killed");
+    return n;
+}
+
+int dq_orphans_sweep(dq_orphans *o)
+{
+    bool killed = false;
+    int n;
+
+    if (o->is_off)
+        return 0;
+    n = sweep(o, &killed);
+    o->is_soon = killed;
+    if (n > 0)
+        dq_timer_set(&o->timer, killed ? SWEEP_SOON_US : SWEEP_LATER_US);
+    return n;
+}
+
+static void on_timer(dq_timer *t)
+{
+    (void)dq_orphans_sweep(dq_container_of(t, dq_orphans, timer));
+}
+
+void dq_orphans_sweep_soon(dq_orphans *o)
+{
+    /* Once for all jobs that end within the delay; a later sweep is moved here. */
+    if (o->is_soon && dq_timer_is_set(&o->timer))
+        return;
+    o->is_soon = true;
+    dq_timer_set(&o->timer, SWEEP_SOON_US);
+}
+
+int dq_orphans_init(dq_orphans *o, dq_loop *loop, const dq_orphans_ops *ops, const dq_log *log, dureq_error *err)
+{
+    *o = (dq_orphans){.ops = ops, .log = log, .self = getpid()};
+    if (dq_timer_init(&o->timer, loop, on_timer) < 0)
+        return dq_fail_nomem(err);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        DQ_LOG(log, DUREQ_LOG_WARN, "exec.no_reaper", "errno=%d daemonised children of jobs are not killed", errno);
+    return 0;
+}
+
+void dq_orphans_deinit(dq_orphans *o)
+{
+    dq_timer_deinit(&o->timer);
+}

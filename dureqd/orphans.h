@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Processes that outlived the job that made them and left its process group. As this process is their reaper, they become its
+   children; a sweep over those kills the ones whose job has ended. */
+
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "io/loop.h"
+
+typedef struct dq_orphans dq_orphans;
+
+typedef struct dq_orphans_ops {
+    bool (*is_live_run)(dq_orphans *o, dureq_str run_id);
+    bool (*is_live_group)(dq_orphans *o, pid_t pgid);
+    /* Whether a job runs that began at or before this time: it may be the owner. */
+    bool (*has_run_since)(dq_orphans *o, int64_t ticks);
+} dq_orphans_ops;
+
+struct dq_orphans {
+    dq_timer timer;
+    const dq_orphans_ops *ops;
+    const dq_log *log;
+    pid_t self;
+    bool is_soon; /* the timer, when set, is set to the short delay */
+    bool is_off;  /* the system does not list children */
+};
+
+int dq_orphans_init(dq_orphans *o, dq_loop *loop, const dq_orphans_ops *ops, const dq_log *log, dureq_error *err);
+void dq_orphans_deinit(dq_orphans *o); /* zeroed is fine */
+/* A job ended: sweep soon. */
+void dq_orphans_sweep_soon(dq_orphans *o);
+/* Sweeps now; returns how many children were left alive. */
+int dq_orphans_sweep(dq_orphans *o);
+/* Clock ticks since boot, the unit in which Linux tells when a process began. */
+int64_t dq_orphans_now_ticks(void);
+
+/* Runs `make`, which makes a child of the daemon's own and returns its number (or -1): it is never taken for an orphan. For a
+   few long-lived ones. Any thread. */
+pid_t dq_orphans_make_kept(pid_t (*make)(void *arg), void *arg);
+void dq_orphans_forget(pid_t pid); /* after it was reaped */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One child from clone to execve. */
+
+#include <sys/resource.h>
+
+#include "spawn.h"
+
+#define DQ_CHILD_STACK_BYTES (64 * 1024)
+
+typedef struct dq_child {
+    const dq_spawn_profile *profile;
+    const char *program;
+    char **argv, **envp;
+    int in_fd, out_fd, err_fd, ctl_fd; /* all above 2 */
+    struct rlimit open_files; /* when the profile says none; zeroed: leave it */
+    void *stack; /* DQ_CHILD_STACK_BYTES */
+
+    /* Out. Without failure pid and pid_fd hold. */
+    pid_t pid;
+    int pid_fd;
+    int sys_errno;
+    const char *failed_step;
+
+    pid_t parent; /* of the child, to see that it is still there */
+} dq_child;
+
+/* Returns when the child runs its program, or could not and is gone. The calling thread blocks all signals, and the child dies
+   with it. */
+void dq_child_start(dq_child *c);
