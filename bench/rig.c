@@ -123,8 +123,12 @@ int rig_script_calls(rig *r, double *ret, dureq_error *err)
     while (text.len) {
         dureq_str line = dq_str_cut(&text, '\n'), name = dq_str_cut(&line, '=');
 
-        if (dq_str_eq_text(name, "cmdstat_evalsha:calls"))
-            (void)dq_parse_f64(dq_str_cut(&line, ','), ret); /* stays 0 */
+        double calls;
+
+        if (!dq_str_eq_text(name, "cmdstat_evalsha:calls") && !dq_str_eq_text(name, "cmdstat_eval:calls"))
+            continue;
+        if (dq_parse_f64(dq_str_cut(&line, ','), &calls) == 0)
+            *ret += calls;
     }
     return 0;
 }
