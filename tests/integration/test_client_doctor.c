@@ -2,6 +2,7 @@
 /* The doctor against a real server. A small healthy world is built by raw commands, one fault at a time is planted in it, and the doctor
    must name that fault and no other; what it says it can repair must be healthy after the repair. */
 #include "client/doctor.h"
+#include "model/id.h"
 #include "redis_server.h"
 
 #include <stdarg.h>
@@ -351,6 +352,83 @@ static void test_every_kind_is_planted(void **state)
     }
 }
 
+/* ---- what it names ---- */
+
+static void test_a_fault_names_its_key_and_job(void **state)
+{
+    const dq_id id = {.ms = 5, .lane = 2};
+    dureq_job_id text;
+    dq_doctor_report r;
+
+    (void)state;
+    dq_id_to_text(&id, &text);
+    make_world();
+    eval_prefixed("c('XADD', K .. 'l:2', '5-0', 'j', plain) deliver('l:2', '1') c('XACK', K .. 'l:2', 'g', '5-0')"
+                  "c('SET', K .. 'u:k\\0\\\\', H1)");
+    r = examine(false);
+    assert_int_equal(r.n_faults, 2);
+    for (size_t i = 0; i < r.n_faults; i++)
+        if (r.faults[i].kind == DQ_FAULT_STUCK) {
+            assert_string_equal(r.faults[i].key, "{dureq:0}:l:2");
+            assert_string_equal(r.faults[i].id, text.text);
+        } else {
+            assert_string_equal(r.faults[i].key, "{dureq:0}:u:k\\x00\\x5c");
+        }
+    dq_doctor_report_deinit(&r);
+}
+
+static void test_more_faults_than_wanted_are_counted(void **state)
+{
+    dq_doctor_options o = {.max_faults = 10};
+    dq_doctor_report r;
+
+    (void)state;
+    make_world();
+    eval_prefixed("for i = 1, 3000 do c('SET', K .. 'lg:' .. id(100 + i), 'x') end");
+    assert_int_equal(dq_client_doctor(client, &o, &r, NULL), 0);
+    assert_int_equal(r.n_faults, 10);
+    assert_int_equal(r.n_found, 3000);
+    assert_int_equal(r.tally.logs, 3001);
+    dq_doctor_report_deinit(&r);
+}
+
+/* Structures of many steps: nothing is seen twice, nothing is left out. */
+static void test_many_of_each_are_counted_once(void **state)
+{
+    dq_doctor_report r;
+
+    (void)state;
+    make_world();
+    eval_prefixed("for i = 1, 2000 do\n"
+                  "  c('XADD', K .. 'l:2', (T + i) .. '-0', 'j', plain)\n"
+                  "  local q = id(i, 2)\n"
+                  "  c('HSET', K .. 'loc', q, c('XADD', K .. 'f:2', '*', 'm', moved(q, 0), 'j', plain))\n"
+                  "  local p = id(i, 2, T - 1)\n"
+                  "  c('ZADD', K .. 'paused', '+inf', p)\n"
+                  "  c('HSET', K .. 'paused:h', p, rec(moved(p, 0), plain))\n"
+                  "  local h = id(i, 2, T - 2)\n"
+                  "  local in_part = string.format('%d', math.floor((T - 2) / 128))\n"
+                  "  c('HSET', K .. 'h:3:' .. in_part, h, row(5, plain))\n"
+                  "  c('SADD', K .. 'hp:3', in_part)\n"
+                  "  c('RPUSH', K .. 'ho:3', h)\n"
+                  "end\n"
+                  "c('HINCRBY', K .. 'hz', 3, 2000 * (#row(5, plain) + 110))\n"
+                  "c('HINCRBY', K .. 'hr', 3, 2000)\n"
+                  "for _ = 1, 300 do deliver('l:2', '1') end\n"
+                  "c('HDEL', K .. 'loc', id(1500, 2))\n");
+    r = examine(true);
+    if (r.n_found != 1)
+        print_faults(&r);
+    assert_int_equal(r.n_found, 1);
+    assert_int_equal(r.faults[0].kind, DQ_FAULT_LOC_MISSING);
+    assert_int_equal(r.tally.pending, 2 + 1700 + 2000);
+    assert_int_equal(r.tally.running, 301);
+    assert_int_equal(r.tally.paused, 2001);
+    assert_int_equal(r.tally.completed, 2001);
+    dq_doctor_report_deinit(&r);
+    assert_clean("the locator was mended");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +436,9 @@ int main(void)
         cmocka_unit_test(test_each_fault_is_named_and_no_other),
         cmocka_unit_test(test_repair_mends_what_it_says),
         cmocka_unit_test(test_every_kind_is_planted),
+        cmocka_unit_test(test_a_fault_names_its_key_and_job),
+        cmocka_unit_test(test_more_faults_than_wanted_are_counted),
+        cmocka_unit_test(test_many_of_each_are_counted_once),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
