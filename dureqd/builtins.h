@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The handlers that are part of the daemon: echo, noop, sleep, fail-always. */
+
+#include <dureq/node.h>
+
+#include "config.h"
+
+/* Registers one for spec->type; what the spec leaves open is the built-in's own. Before the node starts. */
+int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
+/* Registers those of the comma list under their own names, but for names that a handler of the configuration has. */
+int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err);
+
+/* What a payload of "sleep" asks for. DUREQ_EINVAL. */
+int dq_builtin_parse_sleep(dureq_str payload, int64_t *ret_ms, dq_buf *ret_message, dureq_error *err);
