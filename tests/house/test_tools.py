@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checking tools find what they are there to find. Ends with "N passed, N failed"."""
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.dont_write_bytecode = True
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+lint = load('lint')
+results = load('count_results')
+layers = load('check_layers')
+
+
+def faults_of(code):
+    return [what for _, what in lint.check_c(code, code.splitlines())]
+
+
+def test_an_assignment_in_a_condition_is_found():
+    assert len(faults_of('if ((rc = f()) < 0)\n')) == 1
+    assert len(faults_of('while (a &&\n       (n = g(x)))\n')) == 1
+    assert len(faults_of('} while ((n += 2) < 3);\n')) == 1
+
+
+def test_comparisons_texts_and_comments_are_no_assignments():
+    for code in ('if (a == b || c <= d || e != f || g >= h)', 'if (strchr(s, \'=\') || eq("a=b"))', 'if (a /* = b */)',
+                 'if (f(&(t){.x = 1}))', 'for (i = 0; i < n; i++)'):
+        assert not faults_of(code + '\n'), code
+
+
+def test_banned_functions_are_found_but_not_their_likes():
+    assert len(faults_of('n = atoi(s);\nstrcpy(a, b);\nsprintf(a, "x");\n')) == 3
+    assert not faults_of('n = dq_atoi(s);\nsnprintf(a, 2, "x");\n/* strcpy(a, b) */\nx.strtok(1);\n')
+
+
+def test_a_function_of_81_lines_is_too_long():
+    for lines, faults in ((80, 0), (81, 1)):
+        assert len(faults_of('void f(void)\n{\n' + '    g();\n' * lines + '}\n')) == faults
+    assert not faults_of('/* lint: long, a table */\nvoid f(void)\n{\n' + '    g();\n' * 99 + '}\n')
+
+
+def test_a_missing_licence_line_and_a_machine_path_are_found():
+    path = pathlib.Path('src/x/y.c')
+    assert [w for _, w in lint.check_text(path, ['int a;'])] == [f'no line "{lint.SPDX}"']
+    assert [w for _, w in lint.check_text(path, [f'/* {lint.SPDX} */', '/* see /' + 'root/x */'])] == ['path of a machine']
+
+
+def test_cases_are_counted_and_an_unfinished_one_has_failed():
+    text = '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  FAILED  ] b\n[  FAILED  ] b\n[ RUN      ] c\n'
+    assert results.count_program({'name': 't', 'result': 'FAIL', 'stdout': text}) == (1, ['b', 'c'], 0)
+
+
+def test_a_program_that_dies_counts_besides_its_cases():
+    text = '[ RUN      ] a\n[       OK ] a\n'
+    assert results.count_program({'name': 't', 'result': 'TIMEOUT', 'stdout': text}) == (1, ['(timeout)'], 0)
+    assert results.count_program({'name': 't', 'result': 'OK'}) == (1, [], 0)
+    assert results.count_program({'name': 't', 'result': 'SKIP'}) == (0, [], 1)
+    assert results.count_program({'name': 't', 'result': 'OK', 'stdout': '7 passed, 0 failed\n'}) == (7, [], 0)
+
+
+def test_an_include_against_the_layers_is_found():
+    with tempfile.TemporaryDirectory() as name:
+        src = pathlib.Path(name)
+        for path, text in {'LAYERS': 'base\nio base\nmodel base\n', 'base/a.h': '#include "io/b.h"\n', 'io/b.h': '#include "base/a.h"\n',
+                           'model/c.c': '#include "io/b.h"\n#include "c.h"\n#include "base/none.h"\n', 'odd/d.h': ''}.items():
+            (src / path).parent.mkdir(exist_ok=True)
+            (src / path).write_text(text)
+        told = subprocess.run([sys.executable, layers.__file__, name], capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    lines = told.stdout.replace(name + '/', '').splitlines()
+    assert lines[:2] == ['base/a.h:1: "io/b.h": base may not include io', 'model/c.c:1: "io/b.h": model may not include io']
+    assert lines[-1] == '1 passed, 3 failed' and len(lines) == 6
+
+
+def main():
+    passed = failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith('test_'):
+            continue
+        try:
+            test()
+            passed += 1
+            print(f'[       OK ] {name}')
+        except AssertionError as error:
+            failed += 1
+            print(f'[  FAILED  ] {name}')
+            print(f'line {error.__traceback__.tb_next.tb_lineno}: {error}')
+    print(f'{passed} passed, {failed} failed')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
