@@ -81,6 +81,8 @@ void dq_buf_append_fmt(dq_buf *b, const char *fmt, ...)
     va_copy(again, args);
     n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
+    if (n < 0)
+        b->failed = true; /* longer than an int counts, or no such character */
     if (n > 0 && grow(b, (size_t)n)) {
         (void)vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, again); /* measured above */
         b->len += (size_t)n;

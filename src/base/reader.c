@@ -28,18 +28,23 @@ uint8_t dq_read_u8(dq_reader *r)
     return p ? *p : 0;
 }
 
+static uint32_t u32be_at(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 uint32_t dq_read_u32be(dq_reader *r)
 {
     const unsigned char *p = take(r, 4);
 
-    return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+    return p ? u32be_at(p) : 0;
 }
 
 uint64_t dq_read_u64be(dq_reader *r)
 {
-    uint64_t high = dq_read_u32be(r);
+    const unsigned char *p = take(r, 8);
 
-    return high << 32 | dq_read_u32be(r);
+    return p ? (uint64_t)u32be_at(p) << 32 | u32be_at(p + 4) : 0;
 }
 
 uint64_t dq_read_varint(dq_reader *r)

@@ -18,7 +18,9 @@ bool dq_str_starts_with(dureq_str s, dureq_str prefix)
 
 bool dq_str_ends_with(dureq_str s, dureq_str suffix)
 {
-    return s.len >= suffix.len && dq_str_eq(dureq_str_of(s.ptr + (s.len - suffix.len), suffix.len), suffix);
+    size_t skipped = s.len - suffix.len;
+
+    return s.len >= suffix.len && (suffix.len == 0 || dq_str_eq(dureq_str_of(s.ptr + skipped, suffix.len), suffix));
 }
 
 int dq_str_cmp(dureq_str a, dureq_str b)
