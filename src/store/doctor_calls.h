@@ -138,9 +138,9 @@ typedef struct dq_doctor_at {
     bool repair;
 } dq_doctor_at;
 
-#define DQ_DOCTOR_KEYS_STEP   500 /* keys a step: about 1 ms */
-#define DQ_DOCTOR_JOBS_STEP   64  /* jobs a step; each is looked for in some ten places */
-#define DQ_DOCTOR_ROWS_STEP   200
+#define DQ_DOCTOR_KEYS_STEP   100 /* keys a step: a unique key leads to its job */
+#define DQ_DOCTOR_JOBS_STEP   48  /* jobs a step; each is looked for in some ten places */
+#define DQ_DOCTOR_ROWS_STEP   150
 #define DQ_DOCTOR_ORDER_STEP  64  /* elements of an order list, each of up to some hundred ids */
 #define DQ_DOCTOR_LANES_STEP  100
 

@@ -116,7 +116,7 @@ function run.part()
   if not width then
     return
   end
-  local step = call('HSCAN', key, ARGV[6] == '' and '0' or ARGV[6], 'COUNT', ARGV[7])
+  local step = call('HSCAN', key, ARGV[6] == '' and '0' or ARGV[6], 'COUNT', paced(key, call('HLEN', key), ARGV[7]))
   local ids, bytes, cancelled = {}, 0, 0
   for i = 1, #step[2], 2 do
     local id, row = step[2][i], step[2][i + 1]

@@ -217,7 +217,8 @@ local fn, command = look[name], scan[name] or 'HSCAN'
 if not fn then
   fn, command = look[family], scan[family] or 'HSCAN'
 end
-local step = call(command, key, ARGV[4] == '' and '0' or ARGV[4], 'COUNT', ARGV[5])
+local limit = command == 'HSCAN' and paced(key, call('HLEN', key), ARGV[5]) or ARGV[5]
+local step = call(command, key, ARGV[4] == '' and '0' or ARGV[4], 'COUNT', limit)
 local list, width = step[2], command == 'SSCAN' and 1 or 2
 for i = 1, #list, width do
   fn(list[i], width == 2 and list[i + 1])

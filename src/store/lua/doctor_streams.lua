@@ -145,6 +145,7 @@ local function look_at(entry, fields)
     fault('stuck', key, id, 'was delivered and is pending for nobody', free_stuck(entry, id, m, j))
   end
 end
+limit = paced(key, call('XLEN', key), limit)
 local entries = call('XRANGE', key, from, '+', 'COUNT', limit)
 for _, e in ipairs(entries) do
   look_at(e[1], e[2])

@@ -33,3 +33,8 @@ local function ticker_lives()
 end
 -- Bounds: what waits for the ticker is late after a minute; a record's due time is an estimate of the server's clock.
 local late_ms, due_slack_ms = 60000, 60000
+-- How many members of a key one step takes: fewer when they are large, since a step reads them whole.
+local function paced(key, members, limit)
+  local bytes = members > 0 and ask('MEMORY', 'USAGE', key) or 0
+  return math.max(math.min(tonumber(limit), math.floor(262144 * members / math.max(bytes, 1))), 4)
+end
