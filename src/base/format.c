@@ -62,3 +62,32 @@ size_t dq_format_rfc3339_ms(int64_t at_ms, char out[DQ_RFC3339_TEXT_MAX])
                  rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
     return (size_t)DQ_MIN(n, DQ_RFC3339_TEXT_MAX - 1);
 }
+
+/* What is no part of a number is the decimal separator of the program's locale, which may be of several bytes. */
+static size_t put_point(char *text)
+{
+    char *to = text;
+
+    for (const char *p = text; *p; p++) {
+        if (strchr("0123456789+-e", *p))
+            *to++ = *p;
+        else if (to[-1] != '.') /* a digit is always before it */
+            *to++ = '.';
+    }
+    *to = '\0';
+    return (size_t)(to - text);
+}
+
+size_t dq_format_f64(double v, char out[DQ_F64_TEXT_MAX])
+{
+    size_t len = 0;
+    double back = 0;
+
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, DQ_F64_TEXT_MAX, "%.*g", digits, v); /* 17 digits, signs, exponent, separator: 30 bytes at most */
+        len = put_point(out);
+        if (dq_parse_f64(dureq_str_of(out, len), &back) == 0 && back == v)
+            break;
+    }
+    return len;
+}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text to values. Pure. */
 #include <errno.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/str.h"
@@ -18,11 +20,12 @@ int dq_parse_i64(dureq_str text, int64_t min, int64_t max, int64_t *ret)
 
     if (i == text.len)
         return DUREQ_EPARSE;
+    for (size_t k = i; k < text.len; k++) /* first: no number is never "out of range" */
+        if (!is_digit(text.ptr[k]))
+            return DUREQ_EPARSE;
     for (; i < text.len; i++) {
         int64_t digit = text.ptr[i] - '0';
 
-        if (!is_digit(text.ptr[i]))
-            return DUREQ_EPARSE;
         if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, negative ? -digit : digit, &v))
             return DUREQ_EINVAL;
     }
@@ -30,6 +33,22 @@ int dq_parse_i64(dureq_str text, int64_t min, int64_t max, int64_t *ret)
         return DUREQ_EINVAL;
     *ret = v;
     return 0;
+}
+
+static locale_t c_locale;
+
+static void make_c_locale(void)
+{
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+/* strtod as in the C locale, whatever the host program has set: in many another "1.5" ends at the point. */
+static double to_double(const char *text, char **end)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, make_c_locale);
+    return c_locale ? strtod_l(text, end, c_locale) : strtod(text, end);
 }
 
 int dq_parse_f64(dureq_str text, double *ret)
@@ -46,7 +65,7 @@ int dq_parse_f64(dureq_str text, double *ret)
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     errno = 0;
-    v = strtod(copy, &end);
+    v = to_double(copy, &end);
     if (end != copy + text.len)
         return DUREQ_EPARSE;
     if (errno == ERANGE && (v > 1 || v < -1))

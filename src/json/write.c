@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdio.h>
 
 #include "json/json.h"
 #include "json/scan.h"
@@ -129,22 +128,13 @@ void dq_json_put_i64(dq_json_writer *w, int64_t v)
 
 void dq_json_put_f64(dq_json_writer *w, double v)
 {
-    double back;
+    char text[DQ_F64_TEXT_MAX];
 
     before_value(w);
-    if (!isfinite(v)) {
+    if (isfinite(v))
+        dq_buf_append(w->out, text, dq_format_f64(v, text));
+    else
         dq_buf_append_text(w->out, "null");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
-        char text[32];
-        int n = snprintf(text, sizeof text, "%.*g", digits, v);
-
-        if (digits == 17 || (dq_parse_f64(dureq_str_of(text, (size_t)n), &back) == 0 && back == v)) {
-            dq_buf_append(w->out, text, (size_t)n);
-            return;
-        }
-    }
 }
 
 void dq_json_put_bool(dq_json_writer *w, bool v)
