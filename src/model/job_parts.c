@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "base/clock.h"
 #include "model/job.h"
 
 bool dq_lane_name_split(dureq_str lane_name, dureq_str *ret_queue, dureq_str *ret_type, dureq_str *ret_version)
@@ -161,7 +162,7 @@ static void attempt_set(const builder *b, dureq_attempt *out, const dq_attempt *
         .attempt = (int32_t)a->run,
         .outcome = (dureq_outcome)a->outcome,
         .started_at_ms = a->started_at_ms,
-        .finished_at_ms = a->started_at_ms + a->ran_ms,
+        .finished_at_ms = dq_add_sat(a->started_at_ms, a->ran_ms),
         .node_id = node_of(b, a->session),
         .code = a->code,
         .error = a->error,

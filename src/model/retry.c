@@ -33,6 +33,8 @@ static double read_f64(dq_reader *r)
 /* Delays: 0 is the default, 1 none (no cap), else the delay + 1. */
 static uint64_t delay_code(int64_t given)
 {
+    if (given == INT64_MAX)
+        given--; /* one more would not be readable */
     return given == 0 ? 0 : given < 0 ? 1 : (uint64_t)given + 1;
 }
 
@@ -89,6 +91,8 @@ int64_t dq_retry_delay_ms(const dq_retry *r, int failures, double unit)
 {
     double ms = (double)r->initial_ms * pow(r->factor, failures > 1 ? failures - 1 : 0);
 
+    if (r->initial_ms == 0)
+        return 0; /* nothing times a power that overflowed is no number */
     if (r->max_ms >= 0 && ms > (double)r->max_ms)
         ms = (double)r->max_ms;
     ms *= 1 + r->jitter * (2 * unit - 1);

@@ -88,6 +88,22 @@ static void none_is_not_the_default(void **state)
     assert_true(r.jitter == 0);
 }
 
+/* Whoever wants no cap may well say the largest number there is. */
+static void the_largest_delays_survive(void **state)
+{
+    dureq_retry_policy p = dureq_retry_policy_init();
+    DQ_BUF_AUTO packed = {0};
+    dureq_error err;
+    dq_retry r;
+
+    (void)state;
+    p.initial_delay_ms = p.max_delay_ms = p.pause_retry_delay_ms = INT64_MAX;
+    if (dq_retry_policy_check(&p, &err) < 0)
+        return; /* refused is fine too: what is taken must be readable */
+    r = packed_and_back(&p, &packed);
+    assert_true(dq_retry_delay_ms(&r, 1, 0.5) > 0);
+}
+
 /* ---- delays ---- */
 
 typedef struct delay_case {
@@ -113,6 +129,8 @@ static void delays_follow_the_formula(void **state)
         {{.initial_ms = 0, .max_ms = 300000, .factor = 2, .jitter = 0.1}, 3, 1, 0},
         {{.initial_ms = 1000, .max_ms = -1, .factor = 1000}, 10000, 0.5, 9000000000000000}, /* saturates */
         {{.initial_ms = 1000, .max_ms = 7, .factor = 1000}, 10000, 0.5, 7},
+        {{.initial_ms = 0, .max_ms = -1, .factor = 1000}, 10000, 0.5, 0}, /* no delay stays no delay */
+        {{.initial_ms = 0, .max_ms = 300000, .factor = 2}, 2000, 0.5, 0},
     };
 
     (void)state;
@@ -218,6 +236,7 @@ int main(void)
         cmocka_unit_test(an_empty_policy_is_the_default),
         cmocka_unit_test(a_full_policy_survives),
         cmocka_unit_test(none_is_not_the_default),
+        cmocka_unit_test(the_largest_delays_survive),
         cmocka_unit_test(delays_follow_the_formula),
         cmocka_unit_test(delays_stay_within_the_spread),
         cmocka_unit_test(every_truncation_and_every_addition_is_seen),
