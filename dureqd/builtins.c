@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builtins.h"
 
-#include <inttypes.h>
-
 #include "base/clock.h"
 #include "json/json.h"
+
+#include <inttypes.h>
 
 #define SLEEP_DEFAULT_MS 1000
 #define SLEEP_MAX_MS     (366 * 24 * 3600 * 1000LL)

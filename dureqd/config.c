@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include <stdio.h>
-
 #include "redis/url.h"
+
+#include <stdio.h>
 
 int dq_config_init(dq_config *cfg, dureq_error *err)
 {

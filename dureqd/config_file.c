@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include "config_yaml.h"
+#include "handler_spec.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include "config_yaml.h"
-#include "handler_spec.h"
 
 /* ---- fields of queues and handlers: small tables like that of the settings ---- */
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec_run.h"
 
+#include "exec_args.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "exec_args.h"
 
 /* One run of a program, on the node's loop thread:
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec_args.h"
 
+#include "json/json.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-
-#include "json/json.h"
 
 static const dureq_str hole = {"{payload}", 9};
 

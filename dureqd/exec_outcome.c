@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec_outcome.h"
 
+#include "json/json.h"
+
 #include <signal.h>
 #include <stdio.h>
-
-#include "json/json.h"
 
 enum { EXIT_RETRY = 75, EXIT_SKIP = 79, EXIT_FAIL_FIRST = 64, EXIT_FAIL_LAST = 78 };
 

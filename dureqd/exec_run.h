@@ -9,7 +9,7 @@
 #include "exec.h"
 #include "exec_outcome.h"
 #include "orphans.h"
-#include "spawn.h"
+#include "exec_spawn.h"
 
 #define DQ_EXEC_READ_BYTES    (64 * 1024)
 #define DQ_EXEC_TAIL_BYTES    (8 * 1024)        /* of standard error, kept with a failed attempt */

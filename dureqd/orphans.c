@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "orphans.h"
 
+#include "base/buf.h"
+#include "base/mutex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,9 +12,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/buf.h"
-#include "base/mutex.h"
 
 /* Who owns an orphan: its environment names the run, unless it cleared it. Then the time tells: it belongs to a job that began
    before it did, so once none of those runs it is nobody's.

@@ -5,7 +5,7 @@
 
 #include <sys/resource.h>
 
-#include "spawn.h"
+#include "exec_spawn.h"
 
 #define DQ_CHILD_STACK_BYTES (64 * 1024)
 

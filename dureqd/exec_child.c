@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "spawn_child.h"
+#include "exec_child.h"
 
 #include <errno.h>
 #include <fcntl.h>

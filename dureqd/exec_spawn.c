@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "spawn.h"
+#include "exec_spawn.h"
+
+#include "base/mutex.h"
+#include "exec_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +12,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "base/mutex.h"
-#include "spawn_child.h"
 
 struct dq_spawner {
     dq_loop *loop;

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon.h"
+
+#include "base/mutex.h"
+#include "builtins.h"
+#include "embedded.h"
+#include "exec.h"
+#include "exec_spawn.h"
+#include "handler_spec.h"
+#include "log_out.h"
+#include "node/state_dir.h"
+#include "notify.h"
+
+#include <dureq/dureq.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* The first thread turns a small loop of its own: signals, the embedded server, the watchdog. The node has its loop thread. A
+   stop blocks, so it has a thread, too: the loop goes on to hear the second signal and to look after the server until the node is
+   done with it.
+
+       check -> embedded server -> node and handlers -> queues -> ready ... first signal -> node stops -> all goes in reverse */
+
+typedef struct dq_daemon {
+    const dq_config *cfg;
+    dq_log_out out;
+    dq_log log;
+    dq_loop *loop;
+    dq_embedded *embedded; /* NULL: a server was given */
+    dureq_node *node;
+    dq_exec_host *exec;
+
+    int signal_fd;
+    struct event signal_event;
+    bool stop_wanted;
+    bool is_running; /* the node is started: a signal stops it */
+
+    pthread_t stopper;
+    bool has_stopper;
+    dq_message stopped;
+    int stop_rc; /* the stopper's, read after it posted */
+    dureq_error stop_err;
+
+    dq_timer watchdog;
+    dq_message beat;       /* posted to the node's loop, which answers the watchdog */
+    atomic_bool beat_sent; /* and has not been answered: the message is not ours (release by the loop, acquire here) */
+    int64_t beat_every_us;
+} dq_daemon;
+
+static int exit_code_of(int rc)
+{
+    switch (rc) {
+    case 0: return DQ_EXIT_DONE;
+    case DUREQ_EINVAL:
+    case DUREQ_EPARSE:
+    case DUREQ_EUNSUPPORTED: return DQ_EXIT_USAGE;
+    case DUREQ_EUNAVAILABLE:
+    case DUREQ_ETIMEOUT:
+    case DUREQ_ELOADING: return DQ_EXIT_SERVER_AWAY;
+    default: return DQ_EXIT_FAILED;
+    }
+}
+
+/* ---- signals ---- */
+
+static void *stopper_main(void *arg)
+{
+    dq_daemon *d = arg;
+
+    d->stop_rc = dureq_node_stop(d->node, &d->stop_err);
+    dq_loop_post(d->loop, &d->stopped);
+    return NULL;
+}
+
+static void on_stopped(dq_message *m)
+{
+    dq_loop_stop(dq_container_of(m, dq_daemon, stopped)->loop);
+}
+
+static void begin_stop(dq_daemon *d)
+{
+    dureq_error err = {0};
+
+    dq_notify("STOPPING=1");
+    d->stopped.fn = on_stopped;
+    if (dq_thread_start(&d->stopper, "dq-stop", 0, stopper_main, d, &err) == 0) {
+        d->has_stopper = true;
+        return;
+    }
+    (void)stopper_main(d); /* without a thread no second signal is heard, but it stops */
+}
+
+static void on_stop_signal(dq_daemon *d, const char *name)
+{
+    if (!d->stop_wanted) {
+        DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.stopping", "signal=%s running jobs have %lld ms", name, (long long)d->cfg->drain_timeout_ms);
+        d->stop_wanted = true;
+        if (d->is_running)
+            begin_stop(d);
+        return;
+    }
+    DQ_LOG(&d->log, DUREQ_LOG_WARN, "daemon.stopping_now", "signal=%s unfinished jobs are given back at once", name);
+    if (d->is_running)
+        dureq_node_stop_now(d->node);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    dq_daemon *d = arg;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.hup", "nothing is read again by this version");
+        else
+            on_stop_signal(d, info.ssi_signo == SIGTERM ? "TERM" : "INT");
+    }
+}
+
+static int watch_signals(dq_daemon *d, dureq_error *err)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (d->signal_fd < 0)
+        return dq_fail_errno(err, DUREQ_EIO, errno, "cannot watch signals: %s", strerror(errno));
+    (void)event_assign(&d->signal_event, dq_loop_base(d->loop), d->signal_fd, EV_READ | EV_PERSIST, on_signal, d);
+    return event_add(&d->signal_event, NULL) < 0 ? dq_fail_nomem(err) : 0;
+}
+
+/* ---- watchdog: says that the node's loop still turns ---- */
+
+static void on_beat(dq_message *m)
+{
+    dq_daemon *d = dq_container_of(m, dq_daemon, beat);
+
+    dq_notify("WATCHDOG=1");
+    atomic_store_explicit(&d->beat_sent, false, memory_order_release);
+}
+
+static void on_watchdog(dq_timer *t)
+{
+    dq_daemon *d = dq_container_of(t, dq_daemon, watchdog);
+
+    dq_timer_set(&d->watchdog, d->beat_every_us);
+    if (d->has_stopper)
+        dq_notify("WATCHDOG=1"); /* the node's loop may be gone */
+    else if (!atomic_exchange_explicit(&d->beat_sent, true, memory_order_acquire))
+        dq_loop_post(dq_node_loop(d->node), &d->beat);
+}
+
+static int start_watchdog(dq_daemon *d, dureq_error *err)
+{
+    d->beat_every_us = dq_notify_watchdog_every_us();
+    if (d->beat_every_us == 0)
+        return 0;
+    d->beat.fn = on_beat;
+    if (dq_timer_init(&d->watchdog, d->loop, on_watchdog) < 0)
+        return dq_fail_nomem(err);
+    dq_timer_set(&d->watchdog, d->beat_every_us);
+    return 0;
+}
+
+/* ---- starting ---- */
+
+int dq_daemon_check(const dq_config *cfg, dureq_error *err)
+{
+    dq_arena arena = {0};
+    const char *program = NULL;
+    int rc = 0;
+
+    for (size_t i = 0; i < cfg->n_handlers && rc == 0; i++)
+        if (cfg->handlers[i].kind == DQ_HANDLER_EXEC)
+            rc = dq_exec_check(&cfg->handlers[i], err);
+    if (rc == 0 && !cfg->redis_url)
+        rc = dq_program_find(&arena, cfg->redis_server, getenv("PATH"), &program, err);
+    if (program)
+        rc = dq_embedded_check_program(program, err);
+    dq_arena_deinit(&arena);
+    return rc;
+}
+
+static int start_embedded(dq_daemon *d, char **ret_url, dureq_error *err)
+{
+    DQ_BUF_AUTO dir = {0};
+    dq_embedded_options o = {.program = d->cfg->redis_server, .log = &d->log, .give_up = &d->stop_wanted};
+    int rc = dq_config_redis_url(d->cfg, ret_url, err);
+
+    if (rc < 0 || *ret_url)
+        return rc;
+    if (d->cfg->state_dir)
+        dq_buf_append_text(&dir, d->cfg->state_dir);
+    else
+        rc = dq_state_dir_default(&dir, err);
+    if (rc < 0 || dir.failed)
+        return rc < 0 ? rc : dq_fail_nomem(err);
+    o.dir = dir.ptr;
+    o.appendfsync = dq_config_fsyncs[d->cfg->redis_appendfsync].text;
+    rc = dq_embedded_start(d->loop, &o, &d->embedded, err);
+    if (rc < 0)
+        return rc;
+    *ret_url = dq_strdup(dq_embedded_url(d->embedded));
+    return *ret_url ? 0 : dq_fail_nomem(err);
+}
+
+static int create_node(dq_daemon *d, const char *url, dureq_error *err)
+{
+    const dq_config *cfg = d->cfg;
+    dureq_node_options o = dureq_node_options_init();
+
+    o.redis_url = url;
+    o.prefix = cfg->prefix;
+    o.node_id = cfg->node_id;
+    o.concurrency = (int32_t)cfg->concurrency;
+    o.threads = (int32_t)cfg->threads;
+    o.lease_ms = cfg->lease_ms;
+    o.shutdown_timeout_ms = cfg->drain_timeout_ms ? cfg->drain_timeout_ms : 1; /* 0 would be the library's default */
+    o.max_crashes = (int32_t)cfg->max_crashes;
+    o.max_payload_bytes = cfg->max_payload_bytes;
+    o.shards = (int32_t)cfg->shards;
+    o.history_max_bytes = cfg->history_max_bytes;
+    o.allow_eviction = cfg->allow_eviction;
+    o.no_ticker = !dq_config_has_mode(cfg, "scheduler");
+    o.log_fn = dq_log_out_write;
+    o.log_userdata = &d->out;
+    o.log_level = (int32_t)cfg->log_level;
+    return dureq_node_create(&o, &d->node, err);
+}
+
+static int add_handlers(dq_daemon *d, int *ret_n, dureq_error *err)
+{
+    const dq_config *cfg = d->cfg;
+    int n_builtins = 0, rc = 0;
+
+    *ret_n = 0;
+    if (!dq_config_has_mode(cfg, "queue"))
+        return 0;
+    for (size_t i = 0; i < cfg->n_handlers && rc == 0; i++) {
+        const dq_handler_spec *spec = &cfg->handlers[i];
+
+        rc = spec->kind == DQ_HANDLER_EXEC ? dq_exec_host_add(d->exec, d->node, spec, err) : dq_builtin_add(d->node, spec, err);
+    }
+    if (rc == 0)
+        rc = dq_builtins_add_listed(d->node, cfg, &n_builtins, err);
+    *ret_n = (int)cfg->n_handlers + n_builtins;
+    return rc;
+}
+
+/* Queues belong to the prefix, not to one daemon's file: what is in Redis stays, and a difference is told. */
+static int set_queues(dq_daemon *d, dureq_error *err)
+{
+    for (size_t i = 0; i < d->cfg->n_queues; i++) {
+        const dq_queue_spec *q = &d->cfg->queues[i];
+        dureq_error inner = {0};
+        bool differs = false;
+        int rc = dureq_client_set_queue(dureq_node_client(d->node), q->name, &q->options, /*only_if_missing=*/true, &differs, &inner);
+
+        if (rc < 0)
+            return dq_fail(err, rc, DQ_STR_FMT ": queue '%.60s': %.120s", DQ_STR_ARG(q->origin), q->name, inner.msg);
+        if (differs)
+            DQ_LOG(&d->log, DUREQ_LOG_WARN, "queue.differs", "queue=%s said at " DQ_STR_FMT " differs from what is in Redis, which is kept; "
+                   "change it with: dureqctl queue set", q->name, DQ_STR_ARG(q->origin));
+    }
+    return 0;
+}
+
+static int start_node(dq_daemon *d, const char *url, dureq_error *err)
+{
+    int n_handlers = 0;
+    int rc = create_node(d, url, err);
+
+    if (rc == 0)
+        rc = dq_exec_host_create(dq_node_loop(d->node), &d->log, &d->exec, err);
+    if (rc == 0)
+        rc = add_handlers(d, &n_handlers, err);
+    if (rc == 0)
+        rc = dureq_node_start(d->node, err);
+    if (rc == 0)
+        rc = set_queues(d, err);
+    if (rc < 0)
+        return rc;
+    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(), dureq_node_id(d->node),
+           d->cfg->prefix, n_handlers, d->cfg->mode);
+    return 0;
+}
+
+static void log_warnings(dq_daemon *d)
+{
+    dureq_str rest = dq_buf_str(&d->cfg->warnings);
+
+    while (rest.len > 0) {
+        dureq_str line = dq_str_cut(&rest, '\n');
+
+        if (line.len > 0)
+            DQ_LOG(&d->log, DUREQ_LOG_WARN, "config.warning", DQ_STR_FMT, DQ_STR_ARG(line));
+    }
+}
+
+static int start(dq_daemon *d, dureq_error *err)
+{
+    char *url = NULL;
+    int rc = dq_loop_create(&d->loop, err);
+
+    if (rc == 0)
+        rc = watch_signals(d, err);
+    if (rc < 0)
+        return rc;
+    log_warnings(d);
+    rc = dq_daemon_check(d->cfg, err); /* before anything is started */
+    if (rc == 0)
+        rc = start_embedded(d, &url, err);
+    if (rc == 0)
+        rc = start_node(d, url, err);
+    dq_free(url);
+    return rc < 0 ? rc : start_watchdog(d, err);
+}
+
+/* ---- the whole ---- */
+
+static void run_until_stopped(dq_daemon *d)
+{
+    d->is_running = true;
+    dq_notify("READY=1");
+    dq_loop_run_once(d->loop, /*block=*/false); /* signals that came during the start */
+    if (d->stop_wanted && !d->has_stopper)
+        begin_stop(d);
+    (void)dq_loop_run(d->loop);
+    if (d->has_stopper)
+        pthread_join(d->stopper, NULL);
+}
+
+static void tear_down(dq_daemon *d)
+{
+    dq_timer_deinit(&d->watchdog);
+    dq_exec_host_destroy(d->exec);
+    dureq_node_destroy(d->node);
+    dq_embedded_stop(d->embedded);
+    if (d->signal_fd >= 0) {
+        (void)event_del(&d->signal_event);
+        (void)close(d->signal_fd);
+    }
+    dq_loop_destroy(d->loop);
+}
+
+int dq_daemon_run(const dq_config *cfg)
+{
+    dq_daemon d = {.cfg = cfg, .out = {.fd = STDERR_FILENO, .format = (dq_log_format)cfg->log_format}, .signal_fd = -1};
+    dureq_error err = {0};
+    int rc;
+
+    d.log = (dq_log){.fn = dq_log_out_write, .userdata = &d.out, .level = (int)cfg->log_level};
+    dq_spawn_raise_open_files();
+    rc = start(&d, &err);
+    if (rc < 0) {
+        bool wanted = rc == DUREQ_ECANCELLED && d.stop_wanted;
+
+        DQ_LOG(&d.log, wanted ? DUREQ_LOG_INFO : DUREQ_LOG_ERROR, "daemon.no_start", "%s", err.msg);
+        tear_down(&d);
+        return wanted ? DQ_EXIT_DONE : exit_code_of(rc);
+    }
+    run_until_stopped(&d);
+    rc = d.stop_rc;
+    if (rc < 0)
+        DQ_LOG(&d.log, DUREQ_LOG_ERROR, "daemon.stop_failed", "%s", d.stop_err.msg);
+    tear_down(&d);
+    DQ_LOG(&d.log, DUREQ_LOG_INFO, "daemon.stopped", "rc=%d", rc);
+    return rc < 0 ? DQ_EXIT_FAILED : DQ_EXIT_DONE;
+}

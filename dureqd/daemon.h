@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The daemon from its settings to its end. */
+
+#include "config.h"
+
+/* Exit codes, those of dureqctl as far as they fit. */
+enum {
+    DQ_EXIT_DONE = 0,
+    DQ_EXIT_FAILED = 1,
+    DQ_EXIT_USAGE = 2,
+    DQ_EXIT_SERVER_AWAY = 6,
+};
+
+/* Checks what the settings refer to: programs, users, the embedded server's program. */
+int dq_daemon_check(const dq_config *cfg, dureq_error *err);
+/* Runs until SIGTERM or SIGINT; a second one gives unfinished jobs back at once. To be called on the first thread, with these
+   and SIGHUP blocked and no other thread running. Returns the exit code. */
+int dq_daemon_run(const dq_config *cfg);
