@@ -179,9 +179,9 @@ static void print_summary(const ctl *c, const dq_doctor_report *r, int64_t n_rep
     if (r->n_found == 0)
         printf("No fault.\n");
     else if (n_repaired)
-        printf("%" PRId64 " faults, %" PRId64 " repaired.\n", r->n_found, n_repaired);
+        printf("%" PRId64 " fault%s, %" PRId64 " repaired.\n", r->n_found, r->n_found == 1 ? "" : "s", n_repaired);
     else
-        printf("%" PRId64 " faults.\n", r->n_found);
+        printf("%" PRId64 " fault%s.\n", r->n_found, r->n_found == 1 ? "" : "s");
 }
 
 static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repaired)
