@@ -295,6 +295,8 @@ static int set_paths(dq_embedded *e, const dq_embedded_options *o, dureq_error *
     e->url = dq_arena_dup(&e->arena, dq_buf_str(&url));
     if (!e->dir || !e->appendfsync || path.failed || url.failed || !e->socket_path || !e->url)
         return dq_fail_nomem(err);
+    if (e->dir[0] != '/')
+        return dq_fail(err, DUREQ_EINVAL, "the state directory '%.120s' is not an absolute path", e->dir);
     if (path.len > DQ_SOCKET_PATH_MAX)
         return dq_fail(err, DUREQ_EINVAL, "the state directory's path is too long for a socket in it (%zu bytes, Linux takes %d)", path.len,
                        DQ_SOCKET_PATH_MAX);
