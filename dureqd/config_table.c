@@ -44,7 +44,7 @@ const dq_config_row dq_config_rows[] = {
     {.name = "dureqd.shards", .type = DQ_CONFIG_INT, AT(shards), .def = "1", .min = 1, .max = 256,
      .help = "Shards of the prefix, used when it is new."},
     {.name = "dureqd.stateDir", .type = DQ_CONFIG_TEXT, AT(state_dir), .max = 4000,
-     .help = "Directory of the embedded Redis; $STATE_DIRECTORY, else /var/lib/dureq for root, else ~/.local/state/dureq."},
+     .help = "Directory of the embedded Redis; by default /var/lib/dureq for root, else ~/.local/state/dureq."},
     {.name = "dureqd.threads", .type = DQ_CONFIG_INT, AT(threads), .def = "0", .min = 0, .max = 65536,
      .help = "Threads for built-in handlers at most; 0 is the concurrency. Programs need none."},
     {.name = "log.format", .type = DQ_CONFIG_CHOICE, AT(log_format), .def = "text", .choices = log_formats,
@@ -168,7 +168,9 @@ void dq_config_describe(const dq_config_row *row, dq_buf *out)
 {
     switch (row->type) {
     case DQ_CONFIG_TEXT: dq_buf_append_fmt(out, "a text of at most %" PRId64 " bytes", row->max); break;
-    case DQ_CONFIG_NAME: dq_buf_append_fmt(out, "1 to %" PRId64 " of [A-Za-z0-9_.:-]", row->max); break;
+    case DQ_CONFIG_NAME: /* the prefix becomes part of key names, where ':' separates */
+        dq_buf_append_fmt(out, "1 to %" PRId64 " of [A-Za-z0-9_.%s-]", row->max, row->max == DUREQ_PREFIX_MAX ? "" : ":");
+        break;
     case DQ_CONFIG_INT:
         dq_buf_append_fmt(out, "a whole number from %" PRId64 " to %" PRId64, row->min, row->max);
         break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Exec handlers: a program per job, as docs/handlers.md says. No thread waits for a child. */
+/* Exec handlers: a program per job, as docs/configuration.md says. No thread waits for a child. */
 
 #include "base/log.h"
 #include "config.h"

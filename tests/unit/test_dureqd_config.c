@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -209,6 +210,36 @@ static void the_help_names_every_setting(void **state)
     }
 }
 
+static void read_document(dq_buf *out)
+{
+    const char *root = getenv("DUREQ_TEST_SOURCE");
+    DQ_BUF_AUTO path = {0};
+    FILE *f;
+
+    dq_buf_append_fmt(&path, "%s/docs/configuration.md", root ? root : ".");
+    f = fopen(path.ptr, "r");
+    assert_non_null(f);
+    for (size_t n = 1; n > 0; out->len += n)
+        n = fread(dq_buf_reserve(out, 4096), 1, 4096, f);
+    dq_buf_append_char(out, '\0');
+    (void)fclose(f);
+}
+
+static void the_document_holds_the_table(void **state)
+{
+    DQ_BUF_AUTO doc = {0};
+    DQ_BUF_AUTO want = {0};
+
+    (void)state;
+    read_document(&doc);
+    dq_buf_append_text(&want, "<!-- settings -->\n");
+    dq_config_print_markdown(&want);
+    dq_buf_append_text(&want, "<!-- /settings -->\n");
+    if (!strstr(doc.ptr, want.ptr))
+        print_error("docs/configuration.md lacks the table as it is now:\n%s", want.ptr);
+    assert_non_null(strstr(doc.ptr, want.ptr));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +250,7 @@ int main(void)
         cmocka_unit_test(the_url_takes_user_password_and_database),
         cmocka_unit_test(switches_need_no_value),
         cmocka_unit_test(the_help_names_every_setting),
+        cmocka_unit_test(the_document_holds_the_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
