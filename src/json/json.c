@@ -40,10 +40,10 @@ static bool add_node(parser *s, uint32_t type, const char *start)
 
     if (s->depth)
         s->counts[s->depth - 1]++;
-    if (!doc)
-        return true;
     if (at >= NODES_MAX)
         return fail(s, DUREQ_ETOOLARGE, "too many values");
+    if (!doc)
+        return true;
     if (at == doc->cap) {
         size_t cap = doc->cap ? doc->cap * 2 : 16;
         dq_json_node *nodes = dq_realloc(doc->nodes, cap * sizeof *nodes);

@@ -76,9 +76,10 @@ static const char *scan_escape(const char *p, const char *end, const char **what
         return p;
     }
     if (*p != 'u') {
-        if (!*p || !strchr("\"\\/bfnrt", *p))
-            *what = "unknown escape";
-        return p + 1;
+        if (*p && strchr("\"\\/bfnrt", *p))
+            return p + 1;
+        *what = "unknown escape";
+        return p;
     }
     unit = dq_json_hex4(p + 1, end);
     if (unit < 0) {
