@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_jobs.h"
+
+#include "client/doctor.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define TICKER_LEASE_MS 60000
+
+static const dq_keys *keys(const test_world *w)
+{
+    return dq_store_keys(w->s.store);
+}
+
+/* ---- life ---- */
+
+void test_world_open(test_world *w, dq_loop *loop, test_redis *server, unsigned n_shards)
+{
+    *w = (test_world){.server = server, .n_shards = n_shards};
+    assert_true(n_shards <= DQ_ARRAY_LEN(w->ticker));
+    free(test_redis_command(server, "FLUSHALL", NULL));
+    test_store_open(&w->s, loop, test_redis_url(server), NULL, n_shards);
+    test_store_until_up(&w->s);
+    for (unsigned i = 0; i < n_shards; i++) {
+        w->ticker[i].session = test_session_open(w, i, "ticker", TICKER_LEASE_MS);
+        w->ticker[i].epoch = dq_reply_int(dq_reply_at(test_session_beat(w, i, w->ticker[i].session, TICKER_LEASE_MS, true, NULL), 1));
+        assert_int_equal(w->ticker[i].epoch, 1);
+    }
+}
+
+static void expect_healthy(test_world *w)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dq_doctor_options look = {0};
+    dq_doctor_report report;
+    dureq_client *client;
+    dureq_error err = {0};
+
+    o.redis_url = test_redis_url(w->server);
+    if (dureq_client_create(&o, &client, &err) < 0)
+        fail_msg("the doctor's client: %s", err.msg);
+    if (dq_client_doctor(client, &look, &report, &err) < 0)
+        fail_msg("the doctor: %s", err.msg);
+    for (size_t i = 0; i < report.n_faults; i++)
+        print_error("  %s: %s %s: %s\n", dq_fault_kind_to_str(report.faults[i].kind), report.faults[i].key, report.faults[i].id,
+                    report.faults[i].text);
+    assert_int_equal(report.n_found, 0);
+    dq_doctor_report_deinit(&report);
+    dureq_client_destroy(client);
+}
+
+void test_world_close(test_world *w)
+{
+    if (!w->is_damaged)
+        expect_healthy(w);
+    assert_int_equal(w->s.n_down, 0);
+    test_store_close(&w->s);
+}
+
+static test_redis *group_server;
+static dq_loop *group_loop;
+static test_world world;
+
+int test_world_group_start(void **state)
+{
+    (void)state;
+    group_server = test_redis_start(NULL);
+    group_loop = test_loop_create();
+    return 0;
+}
+
+int test_world_group_stop(void **state)
+{
+    (void)state;
+    dq_loop_destroy(group_loop);
+    test_redis_stop(group_server);
+    return 0;
+}
+
+int test_world_setup_one(void **state)
+{
+    test_world_open(&world, group_loop, group_server, 1);
+    *state = &world;
+    return 0;
+}
+
+int test_world_setup_four(void **state)
+{
+    test_world_open(&world, group_loop, group_server, 4);
+    *state = &world;
+    return 0;
+}
+
+int test_world_teardown(void **state)
+{
+    test_world_close(*state);
+    return 0;
+}
+
+/* ---- producers ---- */
+
+static void put_lane(dq_buf *call, const dureq_job_options *o, const char *type)
+{
+    DQ_BUF_AUTO name = {0};
+
+    dq_buf_append_fmt(&name, "%s|%s|", o && o->queue ? o->queue : "normal", type);
+    dq_resp_arg(call, dq_buf_str(&name));
+}
+
+static void put_job(dq_buf *call, const dureq_job_spec *spec, const dureq_job_options *o)
+{
+    DQ_BUF_AUTO tail = {0};
+    DQ_BUF_AUTO j = {0};
+
+    if (o->run_at_ms)
+        dq_resp_arg_i64(call, o->run_at_ms);
+    else if (o->delay_ms)
+        dq_resp_arg_i64(call, -o->delay_ms);
+    else
+        dq_resp_arg(call, (dureq_str){0});
+    dq_resp_arg(call, o->unique_key);
+    dq_resp_arg_i64(call, o->unique_for_ms);
+    dq_resp_arg(call, o->request_id);
+    dq_resp_arg_i64(call, o->request_window_ms ? o->request_window_ms : 3600000);
+    dq_resp_arg(call, (dureq_str){0}); /* no reservation: the key is at home here */
+    dq_resp_arg_i64(call, o->schedule_to_start_timeout_ms);
+    dq_resp_arg(call, spec->payload.len > DQ_PAYLOAD_INLINE_MAX ? spec->payload : (dureq_str){0});
+    dq_moved_tail_fresh(&tail, 0);
+    dq_resp_arg(call, dq_buf_str(&tail));
+    dq_envelope_pack(&j, spec, -1);
+    dq_resp_arg(call, dq_buf_str(&j));
+}
+
+/* The first item of enqueue's answer. */
+static int read_item(dureq_str answer, unsigned shard, test_id *ret)
+{
+    dq_reader r = dq_reader_of(answer);
+    int kind;
+
+    assert_int_equal(dq_read_u8(&r), 'G');
+    (void)dq_read_bytes(&r, 6);
+    kind = dq_read_u8(&r);
+    if (kind == 0) {
+        dq_id id = {.shard = (uint16_t)shard};
+
+        assert_int_equal(dq_read_u8(&r) << 8 | dq_read_u8(&r), 1);
+        for (int i = 0; i < 3; i++)
+            id.lane = id.lane << 8 | dq_read_u8(&r);
+        for (int i = 0; i < 6; i++)
+            id.ms = id.ms << 8 | dq_read_u8(&r);
+        id.seq = dq_read_u32be(&r);
+        dq_id_pack(&id, (unsigned char *)ret->bytes);
+    } else if (kind >= 3) {
+        memcpy(ret->bytes, dq_read_bytes(&r, DQ_ID_BYTES).ptr, DQ_ID_BYTES);
+    }
+    assert_false(r.bad);
+    return kind;
+}
+
+int test_job_add_code(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload, test_id *ret)
+{
+    dureq_job_options none = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = type, .payload = dureq_str_from(payload), .options = o ? o : &none};
+    dureq_error err = {0};
+    dq_buf call = {0};
+
+    if (dq_job_spec_check(&spec, 1 << 20, &err) < 0)
+        fail_msg("%s", err.msg);
+    dq_call_begin(&call, DQ_SCRIPT_ENQUEUE, 5, 3 + 1 + 3 + 10);
+    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
+    dq_keys_arg(&call, keys(w), shard, "p:", DQ_STR_LIT("test"));
+    dq_keys_arg(&call, keys(w), shard, "lanes", (dureq_str){0});
+    dq_keys_arg(&call, keys(w), shard, "due", (dureq_str){0});
+    dq_keys_arg(&call, keys(w), shard, "due:h", (dureq_str){0});
+    dq_resp_arg_i64(&call, ++w->call_no);
+    dq_resp_arg_i64(&call, shard);
+    dq_resp_arg_i64(&call, 1);
+    put_lane(&call, spec.options, type);
+    dq_resp_arg_text(&call, "x");
+    dq_resp_arg_i64(&call, 1);
+    dq_resp_arg_i64(&call, 1);
+    put_job(&call, &spec, spec.options);
+    return read_item(dq_reply_str(test_store_call(&w->s, shard, &call, NULL)), shard, ret);
+}
+
+test_id test_job_add(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload)
+{
+    test_id id;
+
+    assert_int_equal(test_job_add_code(w, shard, o, type, payload, &id), 0);
+    return id;
+}
+
+uint32_t test_lane(test_world *w, unsigned shard, const char *lane_name)
+{
+    return (uint32_t)dq_reply_int(test_key(w, "HGET", shard, "lanes", dureq_str_from(lane_name)));
+}
+
+/* ---- workers ---- */
+
+uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, int64_t lease_ms)
+{
+    dq_buf call = {0};
+
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
+    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
+    dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
+    dq_resp_arg_text(&call, node_id);
+    dq_resp_arg_text(&call, "{}");
+    dq_resp_arg_i64(&call, lease_ms);
+    return (uint64_t)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
+}
+
+/* A heartbeat with at most one start. */
+static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, const test_id *started,
+                     int64_t at_ms, bool charged, int *ret_code)
+{
+    dq_buf call = {0};
+
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 7 + (started ? 3 : 0));
+    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
+    dq_keys_arg_u64(&call, keys(w), shard, "s:", session);
+    dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
+    dq_keys_arg(&call, keys(w), shard, "due", (dureq_str){0});
+    dq_resp_arg_i64(&call, (int64_t)session);
+    dq_resp_arg_i64(&call, lease_ms);
+    dq_resp_arg_text(&call, "{}");
+    dq_resp_arg_text(&call, ticker ? "1" : "");
+    dq_resp_arg_i64(&call, started ? 1 : 0);
+    if (started) {
+        dq_resp_arg(&call, test_id_str(started));
+        dq_resp_arg_i64(&call, at_ms);
+        dq_resp_arg_i64(&call, charged);
+    }
+    dq_resp_arg_i64(&call, 0);
+    dq_resp_arg_i64(&call, 0);
+    return test_store_call(&w->s, shard, &call, ret_code);
+}
+
+dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, int *ret_code)
+{
+    return beat(w, shard, session, lease_ms, ticker, NULL, 0, false, ret_code);
+}
+
+void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms, bool charged)
+{
+    (void)beat(w, shard, session, TICKER_LEASE_MS, false, id, at_ms, charged, NULL);
+}
+
+static int take_from(test_world *w, unsigned shard, uint64_t session, const char *kind, uint32_t lane, int n)
+{
+    char stream[64], consumer[24], count[16];
+    dq_reply streams;
+
+    snprintf(stream, sizeof(stream), "{dureq:%u}:%s%u", shard, kind, lane);
+    snprintf(consumer, sizeof(consumer), "%" PRIu64, session);
+    snprintf(count, sizeof(count), "%d", n);
+    streams = test_command(w, "XREADGROUP", "GROUP", "g", consumer, "COUNT", count, "STREAMS", stream, ">", NULL);
+    return (int)dq_reply_len(dq_reply_at(streams, 1)); /* a map of one stream */
+}
+
+int test_session_take(test_world *w, unsigned shard, uint64_t session, uint32_t lane, int n)
+{
+    int front = take_from(w, shard, session, "f:", lane, n);
+
+    if (front >= n)
+        return front;
+    return front + take_from(w, shard, session, "l:", lane, n - front);
+}
+
+/* The lease's time is that of the shard's served clock, which moves only when somebody looks: the end is put far behind it. */
+void test_session_expire(test_world *w, unsigned shard, uint64_t session)
+{
+    char key[64], member[24];
+
+    snprintf(key, sizeof(key), "{dureq:%u}:lease", shard);
+    snprintf(member, sizeof(member), "%" PRIu64, session);
+    assert_int_equal(dq_reply_int(test_command(w, "ZADD", key, "XX", "CH", "-1", member, NULL)), 1);
+}
