@@ -26,7 +26,8 @@ static void set_place(const dureq_client *c, enq_item *item, const dureq_job_spe
         item->ukey = o->unique_key;
         item->ukey_home = item->shard = (int16_t)dq_keys_shard_of(k, o->unique_key);
     }
-    if (o->request_id.len > 0)
+    item->has_request = o->request_id.len > 0;
+    if (item->has_request)
         item->shard = (int16_t)dq_keys_shard_of(k, o->request_id);
     item->kind = ENQ_READY;
     if (item->scheduled)

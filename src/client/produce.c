@@ -245,11 +245,16 @@ static void on_reserved(void *userdata, int code, const dq_reply *reply, const d
         reserve(p, item); /* the same token: asking again changes nothing */
     } else if (code < 0) {
         dq_enq_answer(item, code, NULL, err->msg);
+    } else if (holder.len == DQ_ID_BYTES && item->has_request) {
+        item->token[0] = 'X'; /* the request may be known: its shard says, and refuses the key for us if not */
+        memcpy(item->token + 1, holder.ptr, DQ_ID_BYTES);
+        item->token_len = 1 + DQ_ID_BYTES;
+        queue_up(p, item);
     } else if (holder.len > 0) {
         dq_enq_answer(item, DUREQ_EDUPLICATE, dq_id_unpack(holder, &id) && id.ms ? &id : NULL,
                       "unique_key is held by a living job");
     } else {
-        item->has_token = true;
+        item->token_len = DQ_TOKEN_BYTES;
         queue_up(p, item);
     }
 }

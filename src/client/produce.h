@@ -34,14 +34,14 @@ typedef struct enq_item {
     uint32_t index; /* in the request's results */
     uint8_t kind;
     bool done;
-    bool scheduled;
+    bool scheduled, has_request;
     int8_t priority;   /* picks the queue when there is no name */
     int16_t shard;     /* -1: any */
     int16_t ukey_home; /* -1: no unique key */
     dureq_str queue, task_type, ukey; /* the caller's, valid until the request is done */
     uint32_t off, len;        /* its arguments in the request's buffer, but for the token: */
     uint32_t token_at;        /* ENQ_KEYED: bytes before the token argument */
-    bool has_token;
+    uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
     unsigned char token[DQ_TOKEN_BYTES];
     struct enq_call *call;    /* while it flies */
     size_t call_slot;

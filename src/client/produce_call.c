@@ -29,11 +29,25 @@ static void call_drop(enq_shard *s, enq_call *call)
     dq_enq_call_free(call);
 }
 
+/* The item of a slot, out of the call: behind its answer it is its caller's again. NULL when the caller gave up. */
+static enq_item *item_out(enq_call *call, size_t slot)
+{
+    enq_item *item = call->items[slot];
+
+    call->items[slot] = NULL;
+    if (item)
+        item->call = NULL;
+    return item;
+}
+
 static void call_failed(enq_shard *s, enq_call *call, int code, const char *msg)
 {
-    for (size_t i = 0; i < call->n; i++)
-        if (call->items[i])
-            dq_enq_answer(call->items[i], code, NULL, msg);
+    for (size_t i = 0; i < call->n; i++) {
+        enq_item *item = item_out(call, i);
+
+        if (item)
+            dq_enq_answer(item, code, NULL, msg);
+    }
     call_drop(s, call);
 }
 
@@ -132,7 +146,7 @@ static void put_item(dq_buf *out, const enq_item *item)
         return;
     }
     dq_buf_append_str(out, args_of(item, 0, item->token_at));
-    dq_resp_arg(out, item->has_token ? dureq_str_of(item->token, DQ_TOKEN_BYTES) : (dureq_str){0});
+    dq_resp_arg(out, dureq_str_of(item->token, item->token_len));
     dq_buf_append_str(out, args_of(item, item->token_at, item->len));
 }
 
@@ -264,8 +278,9 @@ static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
             call->lanes[i]->no[s->no] = id.lane;
         if (kind == 1)
             dq_store_refresh_queues(call->producer->client->store);
-        if (call->items[i])
-            answer_item(call->items[i], kind, &id);
+        enq_item *item = item_out(call, i);
+        if (item)
+            answer_item(item, kind, &id);
         i++;
     }
     call_drop(s, call);
@@ -280,8 +295,9 @@ static void take_entries(enq_shard *s, enq_call *call, dq_reply exec)
         dq_id id;
         bool ok = dq_id_from_entry(dq_reply_str(at), call->lanes[i]->no[s->no], (uint16_t)s->no, &id);
 
-        if (call->items[i])
-            dq_enq_answer(call->items[i], ok ? 0 : DUREQ_EPROTO, ok ? &id : NULL, "XADD did not answer with an id");
+        enq_item *item = item_out(call, i);
+        if (item)
+            dq_enq_answer(item, ok ? 0 : DUREQ_EPROTO, ok ? &id : NULL, "XADD did not answer with an id");
         at = dq_reply_next(at);
     }
     call_drop(s, call);

@@ -5,7 +5,8 @@
 --   'r' lane_index n  n x (j)                                     ready now
 --   'd' lane_index n  n x (at_ms or -delay_ms, mtail, j)          due later; mtail follows the id in the moved part
 --   'x' lane_index n  n x (at_ms | -delay_ms | '', ukey, ukey_ms, request, request_ms, token, s2s_ms, payload, mtail, j)  with keys
---   token: the reservation under which ukey is held on its home shard ('' when this shard is its home)
+--   token: the reservation (16 bytes) under which ukey is held on its home shard, or 'X' and the id of the job that holds it there; ''
+--   when this shard is its home
 --   payload: bytes kept in a key of their own ('' when they are in j); s2s_ms: schedule-to-start limit, 0 none
 -- returns: packed answer, kept for repeats: 'G' call_no I6, then items in the order of the jobs: 0 n I2 lane I3 ms I6 seq I4 (n jobs with
 --   sequences in a row), 1 (unknown queue), 2 (queue full), 3 id (unique key held by), 4 id (request known as)
@@ -143,6 +144,9 @@ local function add_keyed(lane, q, p)
   if not lane then
     return refused(1)
   end
+  if #token == 14 then -- refused on its home shard
+    return refused(3, string.sub(token, 2))
+  end
   local holder = ukey ~= '' and token == '' and holder_of(ukey)
   if holder then
     return refused(3, holder)
@@ -152,7 +156,7 @@ local function add_keyed(lane, q, p)
   end
   local id = at == '' and add_ready(lane, q, j) or add_due(lane, due_at(at), mtail, j)
   if token ~= '' then
-    call('HSET', K .. 'ob', 'c' .. ukey, token .. id)
+    call('HSET', K .. 'ob', 'c' .. ukey, token .. id .. ukey_ms)
   elseif ukey ~= '' and ukey_ms == '0' then
     call('SET', K .. 'u:' .. ukey, id)
   elseif ukey ~= '' then

@@ -3,7 +3,7 @@
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
 -- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) n_starts n x (id started_ms charged) n_progress n x (id json) n_lanes lane...
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
---   { ids cancelled under this session }, { lanes of those given that hold jobs } }, or DQFENCED
+--   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows }, or DQFENCED
 --#include "base.lua"
 --#include "clock.lua"
 --#include "session.lua"
@@ -15,7 +15,8 @@ if err then
   return err
 end
 call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3])
-call('ZADD', KEYS[3], served(lease) + lease, session)
+local clock = served(lease)
+call('ZADD', KEYS[3], clock + lease, session)
 
 local epoch = 0
 if ARGV[4] == '1' then
@@ -68,4 +69,5 @@ local q = call('HGET', sh, 'qv')
 return {
   now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(q or 0),
   call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
+  epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
 }

@@ -5,7 +5,7 @@
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:paused_queues
 -- argv: session call_no('' no jobs ended) ids(13 bytes each) class(0: not kept) bucket bytes n_parts part... n_idle idle_lane...
 --   n_stats (field n)...
--- returns: { now_ms, live(1|0), n of lanes, queue version, bucket, width, paused queue... }; bucket: the one for rows of `class` from now on
+-- returns: { now_ms, live(1|0), n of lanes, queue version, bucket, width, value of hv, paused queue... }; bucket: the one for rows of `class` from now on
 --#include "base.lua"
 --#include "history.lua"
 --#include "stats.lua"
@@ -41,4 +41,4 @@ for i = p + 1, p + 2 * tonumber(ARGV[p]), 2 do
 end
 local reply = call('SMEMBERS', KEYS[3])
 local version = call('HGET', sh, 'qv')
-return { now, live and 1 or 0, call('LLEN', K .. 'lane'), tonumber(version or 0), bucket, width, unpack(reply) }
+return { now, live and 1 or 0, call('LLEN', K .. 'lane'), tonumber(version or 0), bucket, width, call('GET', K .. 'hv') or '', unpack(reply) }

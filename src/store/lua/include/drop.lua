@@ -27,7 +27,9 @@ local function drop_step(bucket)
     for _, ids in ipairs(side) do
       for at = 1, #ids, 13 do
         local id = string.sub(ids, at, at + 12)
-        call('UNLINK', K .. 'lg:' .. id, K .. 'b:' .. id)
+        if not locate(id) then -- else it was retried since, and needs them
+          call('UNLINK', K .. 'lg:' .. id, K .. 'b:' .. id)
+        end
       end
     end
     return

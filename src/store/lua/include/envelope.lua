@@ -70,12 +70,12 @@ local function ukey_away(e, id)
 end
 -- Let go of a job's unique key, when the job ends: here, or through the outbox when its home is another shard.
 local function ukey_release(e, id)
-  if not e.ukey then
+  if not e.ukey or e.ukey_ms > 0 then
     return
   end
   if ukey_away(e, id) then
     call('HSET', K .. 'ob', 'r' .. e.ukey, id)
-  elseif e.ukey_ms == 0 and call('GET', K .. 'u:' .. e.ukey) == id then
+  elseif call('GET', K .. 'u:' .. e.ukey) == id then
     call('DEL', K .. 'u:' .. e.ukey)
   end
 end

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's turns. They have a connection to themselves, on which at most one exchange is in flight: one of
+
+     transaction   MULTI, XACK XDEL HSET of jobs that ended well, worker_cycle, XREADGROUPs, EXEC
+     general call  complete.lua: everything else, and whatever a transaction could not do
+
+   each followed, in the same write, by WATCH of x:<session> and hv and an MGET of them for the shard of the next turn. The next
+   exchange starts when that was answered: if the values are those we knew, nobody took anything from the session, and no bucket of history came or
+   went, up to the WATCH; and none will unnoticed until EXEC. So the plain commands of a transaction cannot touch a job that is not ours any
+   more. When x is another value, a resync finds out what was taken first.
+
+   Calls that record outcomes are numbered. A reply that was lost is asked for again by the general form of the same call under the same
+   number: the session keeps the number of the last one. While it is not known, nothing else is sent for that shard. */
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "redis/resp.h"
+#include "worker/worker_internal.h"
+
+#define PLAIN_AGAIN_US 1000000
+
+static dq_redis *conn(dq_worker *w)
+{
+    return dq_store_redis(w->store, 0, DQ_CONN_CYCLE);
+}
+
+/* ---- which shard's turn it is ---- */
+
+static bool has_work(const dq_wshard *s)
+{
+    if (s->state != WSHARD_LIVE || s->resyncing)
+        return false;
+    return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 || dq_lanes_worth(s);
+}
+
+static dq_wshard *next_shard(dq_worker *w)
+{
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_wshard *s = &w->shards[(w->turn + i) % w->n_shards];
+
+        if (has_work(s)) {
+            w->turn = (unsigned)(s - w->shards + 1) % w->n_shards;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* ---- watching ---- */
+
+static void exchange_over(dq_worker *w)
+{
+    w->exchanging = false;
+    dq_worker_pump(w);
+}
+
+static void copy_text(char *out, size_t cap, dureq_str text)
+{
+    (void)snprintf(out, cap, DQ_STR_FMT, (int)DQ_MIN(text.len, cap - 1), text.ptr ? text.ptr : "");
+}
+
+static void on_watched(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+    dq_worker *w = s->worker;
+
+    (void)err;
+    if (code < 0) /* the connection: dq_cycle_lost does the rest */
+        return;
+    dureq_str x = dq_reply_str(dq_reply_at(*reply, 0)), hv = dq_reply_str(dq_reply_at(*reply, 1));
+    if (s->state == WSHARD_LIVE && x.len == 0) {
+        dq_session_lost(s, "its session is gone");
+    } else if (s->state == WSHARD_LIVE) {
+        if (!dq_str_eq_text(hv, s->hv)) {
+            copy_text(s->hv, sizeof s->hv, hv);
+            s->class_ms = 0;
+        }
+        if (!dq_str_eq_text(x, s->x)) {
+            copy_text(s->x, sizeof s->x, x);
+            s->needs_resync = true;
+        }
+        s->verified = true;
+        if (s->needs_resync)
+            dq_session_resync(s);
+    }
+    exchange_over(w);
+}
+
+/* Behind an exchange, or by itself. */
+static void put_watch(dq_worker *w, dq_wshard *s, bool unwatch)
+{
+    const dq_keys *k = dq_store_keys(w->store);
+    dq_redis *r = conn(w);
+    dq_buf *out = dq_redis_out(r);
+    static const char *const commands[] = {"WATCH", "MGET"};
+
+    if (w->watching)
+        w->watching->verified = false;
+    if (unwatch) {
+        dq_resp_begin(out, 1);
+        dq_resp_arg(out, DQ_STR_LIT("UNWATCH"));
+    }
+    for (size_t i = 0; i < DQ_ARRAY_LEN(commands); i++) {
+        dq_resp_begin(out, 3);
+        dq_resp_arg_text(out, commands[i]);
+        dq_keys_arg(out, k, s->no, "x:", dureq_str_from(s->session_text));
+        dq_keys_arg(out, k, s->no, "hv", (dureq_str){0});
+    }
+    w->watching = s;
+    s->verified = false;
+    w->exchanging = dq_redis_commit_many(r, 0, 2 + unwatch, on_watched, s) == 0;
+}
+
+/* ---- recorded, refused, or not known ---- */
+
+static void recorded(dureq_task *t)
+{
+    dq_worker *w = t->worker;
+
+    switch (t->next) {
+    case NEXT_COMPLETED:
+        dq_stat_add(&w->s_completed, 1);
+        dq_worker_tell(t, DUREQ_NODE_JOB_COMPLETED, "");
+        break;
+    case NEXT_DEAD:
+        dq_stat_add(&w->s_dead, 1);
+        dq_worker_tell(t, DUREQ_NODE_JOB_DEAD, t->said.msg);
+        break;
+    case NEXT_PAUSED:
+        dq_worker_tell(t, DUREQ_NODE_JOB_PAUSED, t->said.msg);
+        break;
+    case NEXT_DUE:
+        if (t->spent) {
+            dq_stat_add(&w->s_failed, 1);
+            dq_worker_tell(t, DUREQ_NODE_JOB_FAILED, t->said.msg);
+        }
+        break;
+    case NEXT_FRONT:
+        break;
+    }
+    dq_worker_drop_task(t);
+}
+
+static void refused(dureq_task *t)
+{
+    dq_stat_add(&t->worker->s_lost, 1);
+    dq_worker_drop_task(t);
+}
+
+static void sent_recorded(dq_wshard *s)
+{
+    while (!dq_list_empty(&s->sent))
+        recorded(dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link));
+}
+
+/* Back to where they were taken from, in front. */
+static void sent_again(dq_wshard *s)
+{
+    dq_list slow, fast;
+
+    dq_list_init(&slow);
+    dq_list_init(&fast);
+    while (!dq_list_empty(&s->sent)) {
+        dureq_task *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link);
+        bool plain = dq_record_is_plain(t);
+
+        t->phase = TASK_FINISHED;
+        dq_list_push_back(plain ? &fast : &slow, &t->link);
+        t->in_fast = plain;
+        *(plain ? &s->n_fast : &s->n_slow) += 1;
+    }
+    dq_list_splice_back(&slow, &s->done_slow);
+    dq_list_splice_back(&s->done_slow, &slow);
+    dq_list_splice_back(&fast, &s->done_fast);
+    dq_list_splice_back(&s->done_fast, &fast);
+}
+
+/* ---- the general call ---- */
+
+/* call_no I6, n I2, index I2 each: in the order in which the call named its jobs, which is that of `sent`. */
+static bool take_refusals(dq_wshard *s, dureq_str answer)
+{
+    const unsigned char *p = (const unsigned char *)answer.ptr;
+    size_t n = answer.len >= 8 ? (size_t)p[6] << 8 | p[7] : 0, at = 0, i = 0;
+
+    if (answer.len < 8 || answer.len != 8 + 2 * n)
+        return false;
+    while (!dq_list_empty(&s->sent)) {
+        dureq_task *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link);
+
+        if (at < n && ((size_t)p[8 + 2 * at] << 8 | p[9 + 2 * at]) == i) {
+            at++;
+            refused(t);
+        } else {
+            recorded(t);
+        }
+        i++;
+    }
+    return true;
+}
+
+static void x_counted(dq_wshard *s)
+{
+    int64_t x;
+
+    if (dq_parse_i64(dureq_str_from(s->x), 0, INT64_MAX - 1, &x) == 0)
+        (void)snprintf(s->x, sizeof s->x, "%lld", (long long)x + 1);
+}
+
+static void on_general(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
+        s->call_lost = true;
+        return;
+    }
+    if (code == DUREQ_ENOSCRIPT) { /* not executed */
+        s->call_lost = true;
+        s->load_script = true;
+    } else if (code == DUREQ_EFENCED) {
+        dq_session_lost(s, err->msg);
+    } else if (code < 0) {
+        DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "complete.refused", "shard=%u error=\"%s\"", s->no, err->msg);
+        s->call_lost = true; /* not executed, or only a retry tells */
+        s->plain_again_us = dq_loop_now_us(s->worker->loop) + PLAIN_AGAIN_US;
+    } else {
+        s->call_lost = false;
+        if (!take_refusals(s, dq_reply_str(*reply)))
+            DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "complete.answer", "shard=%u error=\"its answer cannot be read\"", s->no);
+        x_counted(s);
+        dq_buf_clear(&s->call);
+    }
+}
+
+static void on_loaded(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    (void)userdata;
+    (void)code;
+    (void)reply;
+    (void)err;
+}
+
+static void put_general(dq_worker *w, dq_wshard *s)
+{
+    dq_redis *r = conn(w);
+    dq_buf *out = dq_redis_out(r);
+
+    if (s->load_script) {
+        s->load_script = false;
+        dq_resp_begin(out, 3);
+        dq_resp_arg(out, DQ_STR_LIT("SCRIPT"));
+        dq_resp_arg(out, DQ_STR_LIT("LOAD"));
+        dq_resp_arg(out, dureq_str_of(dq_scripts[DQ_SCRIPT_COMPLETE].text, dq_scripts[DQ_SCRIPT_COMPLETE].len));
+        (void)dq_redis_commit(r, 0, on_loaded, s);
+    }
+    out = dq_redis_out(r);
+    dq_buf_append_str(out, dq_buf_str(&s->call));
+    if (dq_redis_commit(r, 0, on_general, s) < 0) {
+        s->call_lost = true;
+        return;
+    }
+    put_watch(w, s, /*unwatch=*/true);
+}
+
+/* Up to a batch of finished tasks into `sent`. */
+static void collect(dq_wshard *s, dq_list *from, size_t *n_from, size_t *n, size_t *bytes)
+{
+    while (*n < DQ_BATCH_MAX && *bytes < DQ_BATCH_BYTES && !dq_list_empty(from)) {
+        dureq_task *t = dq_container_of(dq_list_pop_front(from), dureq_task, link);
+
+        --*n_from;
+        ++*n;
+        *bytes += t->j.len + t->m.len + t->result.len + t->log.len + 200;
+        t->phase = TASK_SENT;
+        dq_list_push_back(&s->sent, &t->link);
+    }
+}
+
+static void build_general(dq_wshard *s)
+{
+    dq_buf_clear(&s->call);
+    (void)dq_record_general(s, &s->call);
+    s->sent_plain = false;
+}
+
+static void send_general(dq_worker *w, dq_wshard *s, bool with_fast)
+{
+    size_t n = 0, bytes = 0;
+
+    collect(s, &s->done_slow, &s->n_slow, &n, &bytes);
+    if (with_fast)
+        collect(s, &s->done_fast, &s->n_fast, &n, &bytes);
+    s->call_no++;
+    build_general(s);
+    if (dq_buf_failed(&s->call)) {
+        sent_again(s);
+        return;
+    }
+    put_general(w, s);
+}
+
+/* A call whose fate is not known, under its number. A transaction's general form is built now. */
+static void send_lost(dq_worker *w, dq_wshard *s)
+{
+    if (s->sent_plain || s->call.len == 0)
+        build_general(s);
+    if (!dq_buf_failed(&s->call))
+        put_general(w, s);
+}
+
+/* ---- the transaction ---- */
+
+/* Whose keys to watch behind the turn of s: of whoever has work, s itself when nobody does. */
+static dq_wshard *next_watch(dq_worker *w, dq_wshard *s)
+{
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_wshard *other = &w->shards[(w->turn + i) % w->n_shards];
+
+        if (other != s && has_work(other))
+            return other;
+    }
+    return s;
+}
+
+typedef struct plain_batch {
+    dq_buf *out;
+    size_t n_commands;
+    size_t n_jobs;
+    int64_t class_ms;
+    int64_t bytes;
+    dq_buf ids, parts;
+    size_t n_parts;
+    dq_stat_rows stats;
+} plain_batch;
+
+static int64_t part_of(const dq_wshard *s, const dureq_task *t)
+{
+    return (int64_t)t->id.ms / s->width;
+}
+
+/* XACK and XDEL of a lane's entries. */
+static void put_ack(plain_batch *b, dq_wshard *s, dureq_task **list, size_t from, size_t to)
+{
+    const dq_keys *k = dq_store_keys(s->worker->store);
+    char entry[48];
+
+    dq_resp_begin(b->out, 3 + to - from);
+    dq_resp_arg(b->out, DQ_STR_LIT("XACK"));
+    dq_keys_arg_u64(b->out, k, s->no, "l:", list[from]->lane->no);
+    dq_resp_arg(b->out, DQ_STR_LIT("g"));
+    for (size_t i = from; i < to; i++)
+        dq_resp_arg(b->out, dq_task_entry(list[i], entry));
+    dq_resp_begin(b->out, 2 + to - from);
+    dq_resp_arg(b->out, DQ_STR_LIT("XDEL"));
+    dq_keys_arg_u64(b->out, k, s->no, "l:", list[from]->lane->no);
+    for (size_t i = from; i < to; i++)
+        dq_resp_arg(b->out, dq_task_entry(list[i], entry));
+    b->n_commands += 2;
+}
+
+/* One HSET for the rows of one part: list[from..to). */
+static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t from, size_t to)
+{
+    char name[64], part[24];
+    unsigned char id[DQ_ID_BYTES];
+    dq_buf *row = &s->worker->scratch;
+
+    (void)snprintf(part, sizeof part, "%lld", (long long)part_of(s, list[from]));
+    (void)snprintf(name, sizeof name, "%s:%s", s->bucket, part);
+    dq_resp_begin(b->out, 2 + 2 * (to - from));
+    dq_resp_arg(b->out, DQ_STR_LIT("HSET"));
+    dq_keys_arg(b->out, dq_store_keys(s->worker->store), s->no, "h:", dureq_str_from(name));
+    for (size_t i = from; i < to; i++) {
+        dq_id_pack(&list[i]->id, id);
+        dq_buf_clear(row);
+        dq_record_row(list[i], row);
+        dq_resp_arg(b->out, dureq_str_of(id, sizeof id));
+        dq_resp_arg(b->out, dq_buf_str(row));
+        b->bytes += (int64_t)row->len + 110;
+        if (dq_buf_failed(row))
+            b->out->failed = true;
+    }
+    dq_resp_arg_text(&b->parts, part);
+    b->n_parts++;
+    b->n_commands++;
+}
+
+/* Stable order by a key, for small n: groups come together. */
+static void group_by(dureq_task **list, size_t n, int64_t (*key)(const dq_wshard *, const dureq_task *), const dq_wshard *s)
+{
+    for (size_t i = 1; i < n; i++) {
+        dureq_task *t = list[i];
+        int64_t k = key(s, t);
+        size_t at = i;
+
+        while (at > 0 && key(s, list[at - 1]) > k) {
+            list[at] = list[at - 1];
+            at--;
+        }
+        list[at] = t;
+    }
+}
+
+static int64_t lane_key(const dq_wshard *s, const dureq_task *t)
+{
+    (void)s;
+    return t->lane->no;
+}
+
+static size_t group_end(dureq_task **list, size_t from, size_t n, int64_t (*key)(const dq_wshard *, const dureq_task *),
+                        const dq_wshard *s)
+{
+    size_t to = from + 1;
+
+    while (to < n && key(s, list[to]) == key(s, list[from]))
+        to++;
+    return to;
+}
+
+/* The jobs of one retention class from the front of done_fast, as plain commands. */
+static void put_jobs(plain_batch *b, dq_wshard *s)
+{
+    dureq_task *list[DQ_BATCH_MAX];
+    unsigned char id[DQ_ID_BYTES];
+    size_t n = 0, bytes = 0;
+
+    while (n < DQ_BATCH_MAX && bytes < DQ_BATCH_BYTES && !dq_list_empty(&s->done_fast)) {
+        dureq_task *t = dq_container_of(s->done_fast.next, dureq_task, link);
+
+        if (dq_record_class(t) != b->class_ms)
+            break;
+        dq_list_remove(&t->link);
+        s->n_fast--;
+        t->phase = TASK_SENT;
+        dq_list_push_back(&s->sent, &t->link);
+        list[n++] = t;
+        bytes += t->j.len + t->result.len + 100;
+        dq_id_pack(&t->id, id);
+        dq_buf_append(&b->ids, id, sizeof id);
+        dq_stats_of(&b->stats, t);
+    }
+    group_by(list, n, lane_key, s);
+    for (size_t from = 0; from < n;) {
+        size_t to = group_end(list, from, n, lane_key, s);
+
+        put_ack(b, s, list, from, to);
+        from = to;
+    }
+    b->n_jobs = n;
+    if (b->class_ms <= 0)
+        return;
+    group_by(list, n, part_of, s);
+    for (size_t from = 0; from < n;) {
+        size_t to = group_end(list, from, n, part_of, s);
+
+        put_rows(b, s, list, from, to);
+        from = to;
+    }
+}
+
+static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq_str listing, size_t n_listing)
+{
+    static const char *const names[] = {"paused_queues"};
+    const dq_keys *k = dq_store_keys(s->worker->store);
+    bool keeps = b->n_jobs > 0 && b->class_ms > 0;
+
+    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 9 + b->n_parts + n_listing + 2 * b->stats.n);
+    dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
+    dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
+    dq_keys_arg(b->out, k, s->no, names[0], (dureq_str){0});
+    dq_resp_arg_text(b->out, s->session_text);
+    if (b->n_jobs > 0)
+        dq_resp_arg_i64(b->out, (int64_t)s->call_no);
+    else
+        dq_resp_arg(b->out, (dureq_str){0});
+    dq_resp_arg(b->out, dq_buf_str(&b->ids));
+    dq_resp_arg_i64(b->out, wanted_class);
+    dq_resp_arg_text(b->out, keeps ? s->bucket : "");
+    dq_resp_arg_i64(b->out, b->bytes);
+    dq_resp_arg_i64(b->out, (int64_t)b->n_parts);
+    dq_buf_append_str(b->out, dq_buf_str(&b->parts));
+    dq_resp_arg_i64(b->out, (int64_t)n_listing);
+    dq_buf_append_str(b->out, listing);
+    dq_resp_arg_i64(b->out, (int64_t)b->stats.n);
+    dq_stats_put(&b->stats, b->out);
+    b->n_commands++;
+}
+
+/* now, live, n lanes, queue version, bucket, width, hv, paused queue... */
+static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
+{
+    dureq_str paused[256];
+    size_t n = dq_reply_len(gate), n_paused = 0;
+    dq_reply at = dq_reply_first(gate);
+    int64_t v[4];
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(v); i++) {
+        v[i] = dq_reply_int(at);
+        at = dq_reply_next(at);
+    }
+    dureq_str bucket = dq_reply_str(at);
+    at = dq_reply_next(at);
+    s->width = DQ_MAX(dq_reply_int(at), 1);
+    at = dq_reply_next(at);
+    copy_text(s->hv, sizeof s->hv, dq_reply_str(at));
+    for (size_t i = 7; i < n && n_paused < DQ_ARRAY_LEN(paused); i++) {
+        at = dq_reply_next(at);
+        paused[n_paused++] = dq_reply_str(at);
+    }
+    dq_store_saw_time(s->worker->store, v[0]);
+    copy_text(s->bucket, sizeof s->bucket, bucket);
+    s->class_ms = bucket.len > 0 ? wanted_class : 0;
+    dq_lanes_set_paused(s, paused, n_paused);
+    if ((uint32_t)v[2] > s->n_lanes)
+        dq_lanes_load(s);
+}
+
+static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+    dq_worker *w = s->worker;
+    dq_rbuf *rbuf = NULL;
+
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
+        s->call_lost = !dq_list_empty(&s->sent);
+        s->needs_resync = true;
+        return;
+    }
+    if (code < 0 || dq_reply_is_nil(*reply)) { /* memory is short, or somebody took something: nothing of it was done */
+        if (code < 0) {
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
+            s->plain_again_us = dq_loop_now_us(w->loop) + PLAIN_AGAIN_US;
+        }
+        sent_again(s);
+        dq_lanes_read_off(s);
+        return;
+    }
+    dq_reply at = dq_reply_first(*reply);
+    for (size_t i = 0; i < s->cycle_gate; i++)
+        at = dq_reply_next(at);
+    if (dq_reply_len(*reply) <= s->cycle_gate || dq_reply_type(at) != DQ_RESP_ARRAY || dq_reply_len(at) < 7) {
+        dureq_error why = {0};
+
+        (void)dq_reply_error(at, &why);
+        DQ_LOG(w->log, DUREQ_LOG_ERROR, "cycle.gate", "shard=%u error=\"%s\"", s->no, why.msg);
+        dq_session_lost(s, "the gate of its turn failed");
+        return;
+    }
+    take_gate(s, at, s->cycle_class);
+    sent_recorded(s);
+    w->taking = true;
+    for (size_t i = s->cycle_gate + 1; i < dq_reply_len(*reply); i++) {
+        at = dq_reply_next(at);
+        if (dq_reply_type(at) == DQ_RESP_ERROR)
+            dq_lanes_load(s); /* its stream is gone: somebody emptied the server */
+        else
+            dq_fetch_streams(s, at, &rbuf);
+    }
+    if (rbuf)
+        dq_rbuf_unref(rbuf);
+    w->taking = false;
+    dq_lanes_read_done(s);
+    dq_pool_push(w->pool, &w->to_pool);
+    if (s->n_returns > 0)
+        dq_session_return(s);
+}
+
+static int64_t wanted_class(const dq_wshard *s)
+{
+    if (s->n_fast > 0)
+        return dq_record_class(dq_container_of(s->done_fast.next, dureq_task, link));
+    return s->class_ms;
+}
+
+static void send_plain(dq_worker *w, dq_wshard *s)
+{
+    dq_redis *r = conn(w);
+    plain_batch b = {.out = dq_redis_out(r), .class_ms = wanted_class(s)};
+    DQ_BUF_AUTO listing = {0};
+    DQ_BUF_AUTO reads = {0};
+    size_t n_reads, n_listing;
+
+    dq_resp_begin(b.out, 1);
+    dq_resp_arg(b.out, DQ_STR_LIT("MULTI"));
+    if (s->n_fast > 0 && (b.class_ms <= 0 || s->class_ms == b.class_ms)) {
+        s->call_no++;
+        s->sent_plain = true;
+        put_jobs(&b, s);
+    }
+    n_reads = dq_lanes_plan(s, &reads);
+    n_listing = dq_lanes_listing(s, &listing);
+    s->cycle_gate = b.n_commands;
+    s->cycle_class = b.class_ms;
+    put_script(&b, s, b.class_ms, dq_buf_str(&listing), n_listing);
+    dq_buf_append_str(b.out, dq_buf_str(&reads));
+    dq_resp_begin(b.out, 1);
+    dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
+    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&listing) || dq_buf_failed(&reads))
+        b.out->failed = true;
+    dq_buf_deinit(&b.ids);
+    dq_buf_deinit(&b.parts);
+    if (dq_redis_commit_many(r, 0, 2 + b.n_commands + n_reads, on_exec, s) < 0) {
+        sent_again(s);
+        dq_lanes_read_off(s);
+        return;
+    }
+    put_watch(w, next_watch(w, s), /*unwatch=*/false);
+}
+
+/* ---- the turn ---- */
+
+void dq_cycle_look(dq_worker *w)
+{
+    if (!w->up || !w->cycle_up || w->exchanging)
+        return;
+    dq_wshard *s = next_shard(w);
+    if (!s)
+        return;
+    bool plain_off = s->plain_again_us > dq_loop_now_us(w->loop);
+    if (s->call_lost)
+        send_lost(w, s);
+    else if (s->needs_resync)
+        put_watch(w, s, /*unwatch=*/w->watching != NULL);
+    else if (s->n_slow > 0 || (plain_off && s->n_fast > 0))
+        send_general(w, s, plain_off);
+    else if (w->watching != s || !s->verified)
+        put_watch(w, s, /*unwatch=*/w->watching != NULL);
+    else
+        send_plain(w, s);
+}
+
+void dq_cycle_lost(dq_worker *w)
+{
+    w->exchanging = false;
+    w->watching = NULL;
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        w->shards[i].verified = false;
+        dq_lanes_read_off(&w->shards[i]);
+    }
+}

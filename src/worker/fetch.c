@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the reply of a read to running tasks. A task sees its job as views into the receive buffer, which it holds. */
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "redis/resp.h"
+#include "worker/worker_internal.h"
+
+/* "{p:s}:l:12" or "...f:12" to its lane. */
+static dq_wlane *lane_of(dq_wshard *s, dureq_str key, bool *ret_front)
+{
+    int64_t no;
+    size_t at = key.len;
+
+    while (at > 0 && key.ptr[at - 1] != ':')
+        at--;
+    if (at < 2 || dq_parse_i64(dureq_str_of(key.ptr + at, key.len - at), 1, s->n_lanes, &no) < 0)
+        return NULL;
+    *ret_front = key.ptr[at - 2] == 'f';
+    return s->lanes[no - 1];
+}
+
+static bool parse_entry(dureq_str text, uint64_t *ret_ms, uint64_t *ret_seq)
+{
+    dureq_str rest = text, ms = dq_str_cut(&rest, '-');
+    int64_t a, b;
+
+    if (dq_parse_i64(ms, 0, INT64_MAX, &a) < 0 || dq_parse_i64(rest, 0, INT64_MAX, &b) < 0)
+        return false;
+    *ret_ms = (uint64_t)a;
+    *ret_seq = (uint64_t)b;
+    return true;
+}
+
+static void read_fields(dureq_task *t, dq_reply fields)
+{
+    dq_reply at = dq_reply_first(fields);
+    size_t n = dq_reply_len(fields);
+
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        dureq_str name = dq_reply_str(at);
+
+        at = dq_reply_next(at);
+        if (name.len == 1 && name.ptr[0] == 'j')
+            t->j = dq_reply_str(at);
+        else if (name.len == 1 && name.ptr[0] == 'm')
+            t->m = dq_reply_str(at);
+        if (i + 2 < n)
+            at = dq_reply_next(at);
+    }
+}
+
+static void set_retry(dureq_task *t)
+{
+    dureq_str packed = t->env.retry;
+
+    if (packed.len == 0)
+        packed = dq_buf_str(&t->handler->retry_packed);
+    if (packed.len == 0)
+        packed = dq_buf_str(&t->lane->retry_packed);
+    if (packed.len == 0 || dq_retry_unpack(packed, &t->retry) < 0)
+        t->retry = dq_retry_default;
+    if (t->env.dlq_after > 0 && t->env.dlq_after < t->retry.max_attempts)
+        t->retry.max_attempts = t->env.dlq_after;
+}
+
+static int decode(dureq_task *t)
+{
+    int rc;
+
+    rc = dq_envelope_unpack(t->j, &t->env);
+    if (rc < 0)
+        return rc;
+    if (t->m.len > 0) {
+        rc = dq_moved_unpack(t->m, &t->moved);
+        if (rc < 0)
+            return rc;
+        t->id = t->moved.id;
+        t->suspect = t->moved.flags & DQ_M_SUSPECT;
+    } else if (t->entry_ms >> 44 || t->entry_seq > DQ_ID_SEQ_MAX) {
+        return DUREQ_EPROTO;
+    } else {
+        t->id = (dq_id){.ms = t->entry_ms, .seq = (uint32_t)t->entry_seq, .lane = t->lane->no, .shard = (uint16_t)t->shard->no};
+    }
+    set_retry(t);
+    return 0;
+}
+
+static void set_texts(dureq_task *t)
+{
+    dureq_job_id id;
+
+    dq_id_to_text(&t->id, &id);
+    memcpy(t->job_id_text, id.text, DUREQ_JOB_ID_LEN + 1);
+    memcpy(t->run_id_text, id.text, DUREQ_JOB_ID_LEN);
+    if (t->moved.runs == 0)
+        memcpy(t->run_id_text + DUREQ_JOB_ID_LEN, ".1", 3);
+    else
+        (void)snprintf(t->run_id_text + DUREQ_JOB_ID_LEN, sizeof t->run_id_text - DUREQ_JOB_ID_LEN, ".%d", t->moved.runs + 1);
+}
+
+void dq_fetch_give_back(dureq_task *t)
+{
+    dq_wshard *s = t->shard;
+
+    dq_list_push_back(&s->returns, &t->link);
+    t->in_returns = true;
+    s->n_returns++;
+}
+
+/* What cannot be read: of a newer schema, then others may know it and we stop; or damaged, then nobody does and it is dead. */
+static void refuse(dureq_task *t, int rc)
+{
+    dq_worker *w = t->worker;
+
+    if (rc == DUREQ_ESCHEMA) {
+        if (!w->schema_refused)
+            DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema", "job=%s error=\"a job of a newer schema was read: this node takes no more work\"",
+                   t->job_id_text);
+        w->schema_refused = true;
+        dq_fetch_give_back(t);
+        return;
+    }
+    DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.damaged", "job=%s lane=%u", t->job_id_text, (unsigned)t->lane->no);
+    t->m = (dureq_str){0};
+    t->moved = (dq_moved){0};
+    t->env = (dq_envelope){.unique_shard = -1};
+    t->said.any = true;
+    t->said.outcome = DUREQ_OUTCOME_FAIL;
+    t->said.code = DUREQ_EPROTO;
+    t->said.msg = dq_strdup("the packed job is damaged");
+    t->started_at_ms = t->finished_at_ms = dq_store_now_ms(w->store);
+    dq_outcome_judge(t, DUREQ_EPROTO);
+    t->phase = TASK_FINISHED;
+    dq_list_push_back(&t->shard->done_slow, &t->link);
+    t->shard->n_slow++;
+}
+
+static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dureq_task *t = userdata;
+    dureq_str bytes = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
+
+    (void)err;
+    t->fetching_blob = false;
+    if (t->lost) {
+        dq_worker_drop_task(t);
+        return;
+    }
+    dq_buf_append_str(&t->blob, bytes);
+    if (code == 0 && bytes.len == t->env.blob_len && !dq_buf_failed(&t->blob)) {
+        dq_worker_start_task(t);
+        return;
+    }
+    if (code == 0 && bytes.len != t->env.blob_len) {
+        dq_worker_task_over(t);
+        refuse(t, DUREQ_EPROTO);
+    } else { /* the connection, or memory: another time, perhaps elsewhere */
+        dq_worker_task_over(t);
+        dq_fetch_give_back(t);
+    }
+    dq_worker_pump(t->worker);
+}
+
+static void fetch_blob(dureq_task *t)
+{
+    dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_MAIN);
+    unsigned char id[DQ_ID_BYTES];
+    dq_buf *out = dq_redis_out(r);
+
+    dq_id_pack(&t->id, id);
+    dq_resp_begin(out, 2);
+    dq_resp_arg(out, DQ_STR_LIT("GET"));
+    dq_keys_arg(out, dq_store_keys(t->worker->store), t->shard->no, "b:", dureq_str_of(id, sizeof id));
+    t->fetching_blob = dq_redis_commit(r, 0, on_blob, t) == 0;
+    if (!t->fetching_blob) {
+        dq_worker_task_over(t);
+        dq_fetch_give_back(t);
+    }
+}
+
+static void admit(dureq_task *t)
+{
+    dq_worker *w = t->worker;
+
+    w->n_held++;
+    t->lane->handler->running++;
+    t->handler = t->lane->handler;
+    t->phase = TASK_WAITING;
+    if (t->suspect) {
+        dq_list_push_back(&w->suspects, &t->link);
+        dq_worker_next_suspect(w);
+    } else if (t->env.flags & DQ_J_BLOB) {
+        fetch_blob(t);
+    } else {
+        dq_worker_start_task(t);
+    }
+}
+
+void dq_fetch_admit_alone(dureq_task *t)
+{
+    if (t->env.flags & DQ_J_BLOB)
+        fetch_blob(t);
+    else
+        dq_worker_start_task(t);
+}
+
+static bool take_entry(dq_wshard *s, dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
+{
+    dq_worker *w = s->worker;
+    dureq_task *t = dq_task_create(w);
+    dq_reply id = dq_reply_first(entry);
+    int rc;
+
+    if (!t)
+        return false; /* stays pending; the next resync gives it back */
+    t->shard = s;
+    t->lane = lane;
+    t->handler = lane->handler;
+    t->front = front;
+    t->type_text = lane->type;
+    t->queue_text = lane->queue;
+    if (!parse_entry(dq_reply_str(id), &t->entry_ms, &t->entry_seq)) {
+        dq_task_free(t);
+        return false;
+    }
+    if (rbuf) {
+        dq_rbuf_ref(rbuf);
+        t->rbuf = rbuf;
+    }
+    read_fields(t, dq_reply_next(id));
+    dq_list_push_back(&s->held, &t->in_shard);
+    rc = decode(t);
+    set_texts(t);
+    if (rc < 0)
+        refuse(t, rc);
+    else if (lane->paused || w->stopping || w->schema_refused || !lane->handler)
+        dq_fetch_give_back(t);
+    else
+        admit(t);
+    return true;
+}
+
+static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *rbuf)
+{
+    bool front = false;
+    dq_wlane *lane = lane_of(s, key, &front);
+    size_t n = dq_reply_len(entries);
+    dq_reply at = n > 0 ? dq_reply_first(entries) : entries;
+
+    if (!lane)
+        return;
+    if (front)
+        lane->got_front += (int32_t)n;
+    else
+        lane->got_main += (int32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        if (!take_entry(s, lane, front, at, rbuf))
+            s->needs_resync = true;
+        if (i + 1 < n)
+            at = dq_reply_next(at);
+    }
+}
+
+/* RESP3: a map of key to entries; RESP2: an array of pairs; nothing: nil. The buffer is held at most once a reply. */
+void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf)
+{
+    size_t n = dq_reply_len(streams);
+
+    if (dq_reply_is_nil(streams) || n == 0)
+        return;
+    if (!*rbuf)
+        *rbuf = dq_redis_reply_ref(dq_store_redis(s->worker->store, s->no, DQ_CONN_CYCLE));
+    if (!*rbuf) {
+        s->needs_resync = true;
+        return;
+    }
+    dq_reply at = dq_reply_first(streams);
+    if (dq_reply_type(streams) == DQ_RESP_MAP) {
+        for (size_t i = 0; i + 1 < n; i += 2) {
+            dq_reply entries = dq_reply_next(at);
+
+            take_stream(s, dq_reply_str(at), entries, *rbuf);
+            if (i + 2 < n)
+                at = dq_reply_next(entries);
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        take_stream(s, dq_reply_str(dq_reply_at(at, 0)), dq_reply_at(at, 1), *rbuf);
+        if (i + 1 < n)
+            at = dq_reply_next(at);
+    }
+}

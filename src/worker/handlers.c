@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/handlers.h"
+
+#include "model/job.h"
+
+#define GRACE_DEFAULT_MS 5000
+
+static void handler_free(dq_handler *h)
+{
+    if (!h)
+        return;
+    dq_buf_deinit(&h->retry_packed);
+    dq_free(h->middleware);
+    dq_free(h->pattern);
+    dq_free(h);
+}
+
+void dq_handlers_deinit(dq_handlers *hs)
+{
+    for (size_t i = 0; i < hs->n; i++)
+        handler_free(hs->items[i]);
+    dq_free(hs->items);
+    dq_free(hs->global);
+    *hs = (dq_handlers){0};
+}
+
+/* A name, or a name's beginning and '*', or '*'. */
+static int pattern_check(const char *text, dureq_error *err)
+{
+    size_t len = text ? strlen(text) : 0;
+    bool star = len > 0 && text[len - 1] == '*';
+
+    if (star && len == 1)
+        return 0;
+    return dq_name_check("task_type", dureq_str_of(text, len - star), err);
+}
+
+static int take_options(dq_handler *h, const dureq_handler_options *given, dureq_error *err)
+{
+    dureq_handler_options o = dureq_handler_options_init();
+    int rc;
+
+    if (given) {
+        rc = dq_options_adopt(&o, sizeof o, given, "handler options", err);
+        if (rc < 0)
+            return rc;
+    }
+    if (o.concurrency < 0)
+        return dq_fail(err, DUREQ_EINVAL, "concurrency of handler '%s' takes 1 or more, or 0 for the node's", h->pattern);
+    if (o.timeout_ms < 0 || o.grace_ms < 0)
+        return dq_fail(err, DUREQ_EINVAL, "timeout_ms and grace_ms of handler '%s' take 0 or more", h->pattern);
+    if (o.retry_policy) {
+        rc = dq_retry_policy_check(o.retry_policy, err);
+        if (rc < 0)
+            return rc;
+        dq_retry_pack(&h->retry_packed, o.retry_policy);
+    }
+    h->concurrency = o.concurrency;
+    h->timeout_ms = o.timeout_ms;
+    h->grace_ms = o.grace_ms ? o.grace_ms : GRACE_DEFAULT_MS;
+    h->middleware = dq_calloc(o.n_middleware + 1, sizeof *h->middleware);
+    if (!h->middleware || dq_buf_failed(&h->retry_packed))
+        return dq_fail_nomem(err);
+    if (o.n_middleware)
+        memcpy(h->middleware, o.middleware, o.n_middleware * sizeof *h->middleware);
+    h->n_middleware = o.n_middleware;
+    return 0;
+}
+
+static bool taken(const dq_handlers *hs, const char *pattern, size_t len, bool is_prefix)
+{
+    for (size_t i = 0; i < hs->n; i++)
+        if (hs->items[i]->is_prefix == is_prefix && hs->items[i]->len == len && memcmp(hs->items[i]->pattern, pattern, len) == 0)
+            return true;
+    return false;
+}
+
+static int grow(dq_handlers *hs)
+{
+    if (hs->n < hs->cap)
+        return 0;
+    size_t cap = hs->cap ? hs->cap * 2 : 8;
+    dq_handler **items = dq_realloc(hs->items, cap * sizeof(dq_handler *));
+    if (!items)
+        return DUREQ_ENOMEM;
+    hs->items = items;
+    hs->cap = cap;
+    return 0;
+}
+
+int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn, const dq_external_ops *ops, void *userdata,
+                    const dureq_handler_options *opts, dureq_error *err)
+{
+    int rc;
+
+    rc = pattern_check(task_type, err);
+    if (rc < 0)
+        return rc;
+    size_t len = strlen(task_type);
+    bool is_prefix = task_type[len - 1] == '*';
+    len -= is_prefix;
+    if (taken(hs, task_type, len, is_prefix))
+        return dq_fail(err, DUREQ_EDUPLICATE, "a handler for '%s' is registered already", task_type);
+    dq_handler *h = dq_calloc(1, sizeof *h);
+    if (!h || grow(hs) < 0) {
+        dq_free(h);
+        return dq_fail_nomem(err);
+    }
+    h->pattern = dq_memdup(task_type, len);
+    h->len = len;
+    h->is_prefix = is_prefix;
+    h->fn = fn;
+    h->ops = ops;
+    h->userdata = userdata;
+    rc = h->pattern ? take_options(h, opts, err) : dq_fail_nomem(err);
+    if (rc < 0) {
+        handler_free(h);
+        return rc;
+    }
+    hs->items[hs->n++] = h;
+    return 0;
+}
+
+int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err)
+{
+    dureq_middleware *more = dq_realloc(hs->global, (hs->n_global + 1) * sizeof *more);
+
+    if (!more)
+        return dq_fail_nomem(err);
+    hs->global = more;
+    hs->global[hs->n_global++] = (dureq_middleware){.fn = fn, .userdata = userdata};
+    return 0;
+}
+
+dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type)
+{
+    dq_handler *best = NULL;
+
+    for (size_t i = 0; i < hs->n; i++) {
+        dq_handler *h = hs->items[i];
+        dureq_str pattern = dureq_str_of(h->pattern, h->len);
+
+        if (!h->is_prefix && dq_str_eq(pattern, task_type))
+            return h;
+        if (h->is_prefix && dq_str_starts_with(task_type, pattern) && (!best || h->len > best->len))
+            best = h;
+    }
+    return best;
+}
+
+void dq_handlers_names(const dq_handlers *hs, dq_buf *out)
+{
+    for (size_t i = 0; i < hs->n; i++) {
+        if (i > 0)
+            dq_buf_append_char(out, ',');
+        dq_buf_append_text(out, hs->items[i]->pattern);
+        if (hs->items[i]->is_prefix)
+            dq_buf_append_char(out, '*');
+    }
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The handlers of a node: by exact type or by prefix. Filled before start, only counters change afterwards (loop thread). */
+
+#include "base/buf.h"
+#include "worker/external.h"
+
+typedef struct dq_handler {
+    char *pattern;   /* without its '*' */
+    size_t len;
+    bool is_prefix;
+    dureq_handler_fn fn; /* NULL: external */
+    const dq_external_ops *ops;
+    void *userdata;
+    int32_t concurrency; /* 0: the node's */
+    int64_t timeout_ms, grace_ms;
+    dq_buf retry_packed; /* empty: none */
+    dureq_middleware *middleware;
+    size_t n_middleware;
+    int32_t running; /* loop's */
+} dq_handler;
+
+typedef struct dq_handlers {
+    dq_handler **items;
+    size_t n, cap;
+    dureq_middleware *global;
+    size_t n_global;
+} dq_handlers;
+
+void dq_handlers_deinit(dq_handlers *hs);
+int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn, const dq_external_ops *ops, void *userdata,
+                    const dureq_handler_options *opts, dureq_error *err);
+int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err);
+dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type); /* exact, else longest prefix, else NULL */
+void dq_handlers_names(const dq_handlers *hs, dq_buf *out); /* comma-separated, patterns with '*' */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/pool.h"
+
+#define STACK_BYTES (256 * 1024)
+
+struct dq_pool {
+    dq_loop *loop;
+    dq_pool_callbacks cb;
+
+    dq_mutex mu; /* guards the rest but for `back` */
+    dq_cond cond;
+    dq_list tasks;
+    unsigned n_max, n_threads, n_idle;
+    int n_lost; /* threads held by handlers that were given up */
+    bool waking; /* a thread was signalled or started and has not taken a task yet */
+    bool stopping;
+
+    dq_mutex back_mu; /* guards the next two */
+    dq_list back;
+    bool posted;
+    dq_message message;
+};
+
+static void run_back(dq_message *m)
+{
+    dq_pool *p = dq_container_of(m, dq_pool, message);
+    dq_list batch;
+
+    dq_list_init(&batch);
+    dq_mutex_lock(&p->back_mu);
+    dq_list_splice_back(&batch, &p->back);
+    p->posted = false;
+    dq_mutex_unlock(&p->back_mu);
+    while (!dq_list_empty(&batch))
+        p->cb.done(dq_list_pop_front(&batch), p->cb.userdata);
+    p->cb.batch_done(p->cb.userdata);
+}
+
+static void give_back(dq_pool *p, dq_list *link)
+{
+    dq_mutex_lock(&p->back_mu);
+    dq_list_push_back(&p->back, link);
+    bool post = !p->posted;
+    p->posted = true;
+    dq_mutex_unlock(&p->back_mu);
+    if (post)
+        dq_loop_post(p->loop, &p->message);
+}
+
+static void *thread_main(void *arg);
+
+static void wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+{
+    pthread_t thread;
+
+    if (p->waking || dq_list_empty(&p->tasks))
+        return;
+    if (p->n_idle > 0) {
+        p->waking = true;
+        dq_cond_signal(&p->cond);
+    } else if ((int)p->n_threads < (int)p->n_max + p->n_lost && dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) == 0) {
+        pthread_detach(thread);
+        p->n_threads++;
+        p->waking = true;
+    }
+}
+
+static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+{
+    while (dq_list_empty(&p->tasks) && !p->stopping) {
+        p->n_idle++;
+        dq_cond_wait(&p->cond, &p->mu);
+        p->n_idle--;
+        p->waking = false;
+    }
+    return dq_list_pop_front(&p->tasks);
+}
+
+static void *thread_main(void *arg)
+{
+    dq_pool *p = arg;
+    dq_list *link;
+
+    dq_mutex_lock(&p->mu);
+    p->waking = false;
+    for (;;) {
+        link = take_locked(p);
+        if (!link)
+            break;
+        wake_one_locked(p);
+        dq_mutex_unlock(&p->mu);
+        p->cb.run(link, p->cb.userdata);
+        dq_mutex_lock(&p->mu);
+        if (!p->stopping) /* else it was given up long ago, and the loop may be gone */
+            give_back(p, link);
+    }
+    p->n_threads--;
+    dq_cond_broadcast(&p->cond);
+    dq_mutex_unlock(&p->mu);
+    return NULL;
+}
+
+int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err)
+{
+    dq_pool *p = dq_calloc(1, sizeof *p);
+
+    if (!p)
+        return dq_fail_nomem(err);
+    p->loop = loop;
+    p->cb = *cb;
+    p->n_max = n_max;
+    p->message.fn = run_back;
+    dq_list_init(&p->tasks);
+    dq_list_init(&p->back);
+    dq_mutex_init(&p->mu);
+    dq_cond_init(&p->cond);
+    dq_mutex_init(&p->back_mu);
+    *ret = p;
+    return 0;
+}
+
+void dq_pool_destroy(dq_pool *p)
+{
+    if (!p)
+        return;
+    dq_mutex_lock(&p->mu);
+    p->stopping = true;
+    dq_cond_broadcast(&p->cond);
+    while ((int)p->n_threads > p->n_lost)
+        dq_cond_wait(&p->cond, &p->mu);
+    bool leave = p->n_threads > 0; /* a handler that never returns still uses the pool */
+    dq_mutex_unlock(&p->mu);
+    if (leave)
+        return;
+    dq_mutex_deinit(&p->back_mu);
+    dq_cond_deinit(&p->cond);
+    dq_mutex_deinit(&p->mu);
+    dq_free(p);
+}
+
+void dq_pool_push(dq_pool *p, dq_list *batch)
+{
+    if (dq_list_empty(batch))
+        return;
+    dq_mutex_lock(&p->mu);
+    dq_list_splice_back(&p->tasks, batch);
+    wake_one_locked(p);
+    dq_mutex_unlock(&p->mu);
+}
+
+void dq_pool_lost_thread(dq_pool *p, int n)
+{
+    dq_mutex_lock(&p->mu);
+    p->n_lost += n;
+    wake_one_locked(p);
+    dq_mutex_unlock(&p->mu);
+}

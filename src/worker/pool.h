@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Threads that run blocking handlers. Tasks come in batches from the loop, go back through a mailbox that wakes the loop only when it was
+   empty. At most one thread is being woken at a time: a thread that takes a task wakes the next one, so a burst of short handlers does not wake a
+   crowd, and a burst of long ones has its threads within their scheduling time. Threads are made when needed and kept. */
+
+#include "base/list.h"
+#include "base/mutex.h"
+#include "io/loop.h"
+
+typedef struct dq_pool dq_pool;
+
+/* run: on a pool thread, for each task's link. done: on the loop thread, for each link that was run, in order. */
+typedef struct dq_pool_callbacks {
+    void (*run)(dq_list *link, void *userdata);
+    void (*done)(dq_list *link, void *userdata);
+    void (*batch_done)(void *userdata); /* loop thread, behind a batch of done */
+    void *userdata;
+} dq_pool_callbacks;
+
+int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err);
+/* All tasks are back, or abandoned ones are in threads that never end: those threads are left behind then (detached). */
+void dq_pool_destroy(dq_pool *p);
+/* Loop thread. */
+void dq_pool_push(dq_pool *p, dq_list *batch); /* takes all of it */
+/* A handler will not come back soon: its thread no longer counts, another may be made for it; once it does come back, undone by the pool. */
+void dq_pool_lost_thread(dq_pool *p, int n);

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions: one a shard. Opened when the store is up, kept alive by a heartbeat each quarter of the lease, closed at stop. The heartbeat also
+   reports starts and progress and brings what changed. After a connection was lost, what Redis holds pending for the session is compared with
+   what it holds: entries unknown here were in a reply that was lost and are given back; tasks unknown there were taken away. A session that is
+   fenced drops all it holds and is opened anew: its jobs run elsewhere. */
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "json/json.h"
+#include "redis/resp.h"
+#include "worker/worker_internal.h"
+
+#define BEAT_STARTS_MAX   256
+#define BEAT_PROGRESS_MAX 64
+#define BEAT_LANES_MAX    64
+#define RESYNC_LANES      50
+#define PROGRESS_BEAT_US  200000
+
+static dureq_str none(void)
+{
+    return (dureq_str){0};
+}
+
+static int64_t beat_every_us(const dq_worker *w)
+{
+    return w->lease_ms * 1000 / 4;
+}
+
+static void send_call(dq_wshard *s, dq_buf *call, dq_store_fn fn, void *userdata, bool *flag)
+{
+    int rc = dq_buf_failed(call) ? DUREQ_ENOMEM : dq_store_send(s->worker->store, s->no, 0, dq_buf_str(call), fn, userdata);
+
+    *flag = rc == 0;
+}
+
+/* ---- open ---- */
+
+static void look_if_live(dq_worker *w)
+{
+    if (w->was_live)
+        return;
+    for (unsigned i = 0; i < w->n_shards; i++)
+        if (w->shards[i].state != WSHARD_LIVE)
+            return;
+    w->was_live = true;
+    if (w->cb.on_live)
+        w->cb.on_live(w, w->cb.userdata);
+}
+
+static void on_opened(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+    dq_worker *w = s->worker;
+
+    if (s->state != WSHARD_OPENING)
+        return;
+    s->state = WSHARD_CLOSED;
+    if (code < 0) {
+        if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.open", "shard=%u error=\"%s\"", s->no, err->msg);
+        dq_timer_set(&s->beat, beat_every_us(w)); /* tries again */
+        return;
+    }
+    s->session = (uint64_t)dq_reply_int(dq_reply_at(*reply, 0));
+    (void)snprintf(s->session_text, sizeof s->session_text, "%llu", (unsigned long long)s->session);
+    dq_store_saw_time(w->store, dq_reply_int(dq_reply_at(*reply, 1)));
+    (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 2))));
+    (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 3))));
+    s->state = WSHARD_LIVE;
+    s->verified = s->needs_resync = s->resyncing = s->call_lost = false;
+    s->call_no = 0;
+    s->class_ms = 0;
+    (void)dq_store_subscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
+    (void)dq_store_subscribe(w->store, s->no, "ctl", none());
+    DQ_LOG(w->log, DUREQ_LOG_DEBUG, "session.live", "shard=%u session=%s", s->no, s->session_text);
+    dq_lanes_load(s);
+    dq_session_beat_now(s);
+    look_if_live(w);
+    dq_worker_pump(w);
+}
+
+void dq_session_open(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    DQ_BUF_AUTO call = {0};
+    bool sent;
+
+    if (s->state != WSHARD_CLOSED || !w->up || w->stopping)
+        return;
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "lease", none());
+    dq_resp_arg_text(&call, w->node_id);
+    dq_resp_arg_text(&call, w->info);
+    dq_resp_arg_i64(&call, w->lease_ms);
+    s->state = WSHARD_OPENING;
+    send_call(s, &call, on_opened, s, &sent);
+    if (!sent) {
+        s->state = WSHARD_CLOSED;
+        dq_timer_set(&s->beat, beat_every_us(w));
+    }
+}
+
+/* ---- lost ---- */
+
+void dq_session_lost(dq_wshard *s, const char *why)
+{
+    dq_worker *w = s->worker;
+
+    if (s->state != WSHARD_LIVE)
+        return;
+    DQ_LOG(w->log, DUREQ_LOG_WARN, "session.lost", "shard=%u session=%s error=\"%s\"", s->no, s->session_text, why);
+    (void)dq_store_unsubscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
+    s->state = WSHARD_CLOSED;
+    s->verified = s->call_lost = s->resyncing = s->needs_resync = false;
+    while (!dq_list_empty(&s->held))
+        dq_worker_lose_task(dq_container_of(s->held.next, dureq_task, in_shard), DQ_STOP_LOST);
+    s->n_fast = s->n_slow = s->n_returns = 0;
+    dq_list_init(&s->done_fast);
+    dq_list_init(&s->done_slow);
+    dq_list_init(&s->returns);
+    dq_list_init(&s->sent);
+    dq_list_init(&s->after_beat);
+    dq_lanes_read_off(s);
+    dq_session_open(s);
+    dq_worker_look_for_end(w);
+}
+
+/* ---- heartbeat ---- */
+
+static bool wants_start_report(const dureq_task *t)
+{
+    return t->phase == TASK_RUNNING && !t->reported && !t->lost;
+}
+
+/* Starts, as many as fit; charged: a crash from now on counts against the job, unless a suspect runs alone and takes the blame. */
+static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        unsigned char id[DQ_ID_BYTES];
+        bool alone = t == s->worker->alone && t->phase == TASK_WAITING;
+
+        if (*n == BEAT_STARTS_MAX)
+            return;
+        if (!wants_start_report(t) && !(alone && !t->reported))
+            continue;
+        dq_id_pack(&t->id, id);
+        dq_resp_arg(args, dureq_str_of(id, sizeof id));
+        dq_resp_arg_i64(args, t->started_at_ms ? t->started_at_ms : dq_store_now_ms(s->worker->store));
+        dq_resp_arg(args, DQ_STR_LIT("1"));
+        t->reported = t->report_flying = true;
+        ++*n;
+    }
+}
+
+static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        unsigned char id[DQ_ID_BYTES];
+
+        if (t->phase != TASK_RUNNING || t->lost)
+            continue;
+        if (*n == BEAT_PROGRESS_MAX)
+            return;
+        dq_mutex_lock(&t->mu);
+        if (t->progress_new) {
+            dq_id_pack(&t->id, id);
+            dq_resp_arg(args, dureq_str_of(id, sizeof id));
+            dq_resp_arg(args, dq_buf_str(&t->progress));
+            t->progress_new = false;
+            t->progress_sent = t->report_flying = true;
+            ++*n;
+        }
+        dq_mutex_unlock(&t->mu);
+    }
+}
+
+/* Lanes we could serve and believe to be empty: the answer says which are not, should a wake-up have been lost. */
+static void put_lanes(dq_wshard *s, dq_buf *args, size_t *n)
+{
+    for (uint32_t i = 0; i < s->n_lanes && *n < BEAT_LANES_MAX; i++) {
+        dq_wlane *lane = s->lanes[(s->turn_hint + i) % s->n_lanes];
+
+        if (!lane || !lane->handler || lane->main_busy || lane->front_busy)
+            continue;
+        dq_resp_arg_i64(args, lane->no);
+        ++*n;
+    }
+    s->turn_hint += BEAT_LANES_MAX;
+}
+
+static void take_cancelled(dq_wshard *s, dureq_str id)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        unsigned char mine[DQ_ID_BYTES];
+
+        dq_id_pack(&t->id, mine);
+        if (id.len != DQ_ID_BYTES || memcmp(mine, id.ptr, DQ_ID_BYTES) != 0)
+            continue;
+        dq_stat_add(&s->worker->s_cancelled, 1);
+        dq_worker_tell(t, DUREQ_NODE_JOB_CANCELLED, "");
+        dq_worker_lose_task(t, DQ_STOP_CANCELLED);
+        return;
+    }
+}
+
+void dq_session_cancelled(dq_wshard *s, dureq_str id)
+{
+    take_cancelled(s, id);
+}
+
+static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
+{
+    dq_reply at = dq_reply_len(cancelled) ? dq_reply_first(cancelled) : cancelled;
+
+    for (size_t i = 0; i < dq_reply_len(cancelled); i++) {
+        take_cancelled(s, dq_reply_str(at));
+        if (i + 1 < dq_reply_len(cancelled))
+            at = dq_reply_next(at);
+    }
+    at = dq_reply_len(busy) ? dq_reply_first(busy) : busy;
+    for (size_t i = 0; i < dq_reply_len(busy); i++) {
+        dq_lane_wake(s, (uint32_t)dq_reply_int(at));
+        if (i + 1 < dq_reply_len(busy))
+            at = dq_reply_next(at);
+    }
+}
+
+static void take_beat(dq_wshard *s, dq_reply r)
+{
+    dq_worker *w = s->worker;
+    dq_worker_beat beat = {
+        .shard = s->no,
+        .session = s->session,
+        .now_ms = dq_reply_int(dq_reply_at(r, 0)),
+        .epoch = dq_reply_int(dq_reply_at(r, 1)),
+        .next_due_ms = dq_reply_int(dq_reply_at(r, 2)),
+        .n_expired = dq_reply_int(dq_reply_at(r, 8)),
+        .n_outbox = dq_reply_int(dq_reply_at(r, 9)),
+    };
+    bool drain = dq_reply_int(dq_reply_at(r, 5)) != 0;
+
+    dq_store_saw_time(w->store, beat.now_ms);
+    if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes)
+        dq_lanes_load(s);
+    if (s->no == 0 && drain != w->drain_asked) {
+        w->drain_asked = drain;
+        atomic_store_explicit(&w->s_draining, drain || w->draining, memory_order_relaxed);
+        DQ_LOG(w->log, DUREQ_LOG_INFO, "node.drain", "drain=%s", drain ? "yes" : "no");
+    }
+    take_lists(s, dq_reply_at(r, 6), dq_reply_at(r, 7));
+    if (w->cb.on_beat)
+        w->cb.on_beat(w, &beat, w->cb.userdata);
+    if (w->alone && w->alone->shard == s && w->alone->reported && w->alone->phase == TASK_WAITING && !w->alone->admitted) {
+        w->alone->admitted = true;
+        dq_fetch_admit_alone(w->alone);
+        dq_pool_push(w->pool, &w->to_pool);
+    }
+    dq_worker_pump(w);
+}
+
+/* What was reported in a beat that did not come through is reported again: a start twice is the same row. */
+static void beat_failed(dq_wshard *s)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+        if (t->phase == TASK_WAITING)
+            t->reported = false;
+}
+
+/* Whatever the answer: what was named may be recorded now. */
+static void release_named(dq_wshard *s)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+        t->report_flying = false;
+    while (!dq_list_empty(&s->after_beat))
+        dq_worker_put_done(dq_container_of(dq_list_pop_front(&s->after_beat), dureq_task, link));
+}
+
+static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+    dq_worker *w = s->worker;
+
+    s->beating = false;
+    release_named(s);
+    if (s->state != WSHARD_LIVE)
+        return;
+    if (code == DUREQ_EFENCED) {
+        dq_session_lost(s, err->msg);
+        return;
+    }
+    if (code < 0) {
+        beat_failed(s);
+        if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.beat", "shard=%u error=\"%s\"", s->no, err->msg);
+    } else {
+        take_beat(s, *reply);
+    }
+    if (s->beat_again) {
+        s->beat_again = false;
+        dq_session_beat_now(s);
+    }
+}
+
+void dq_session_beat_now(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    const dq_keys *k = dq_store_keys(w->store);
+    DQ_BUF_AUTO call = {0};
+    DQ_BUF_AUTO starts = {0};
+    DQ_BUF_AUTO progress = {0};
+    DQ_BUF_AUTO lanes = {0};
+    size_t n_starts = 0, n_progress = 0, n_lanes = 0;
+    char dyn[64];
+
+    if (s->state != WSHARD_LIVE || !w->up)
+        return;
+    if (s->beating) {
+        s->beat_again = true;
+        return;
+    }
+    put_starts(s, &starts, &n_starts);
+    put_progress(s, &progress, &n_progress);
+    put_lanes(s, &lanes, &n_lanes);
+    (void)snprintf(dyn, sizeof dyn, "{\"running\":%u}", (unsigned)w->n_held);
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 7 + 3 * n_starts + 2 * n_progress + n_lanes);
+    dq_keys_arg(&call, k, s->no, "sh", none());
+    dq_keys_arg(&call, k, s->no, "s:", dureq_str_from(s->session_text));
+    dq_keys_arg(&call, k, s->no, "lease", none());
+    dq_keys_arg(&call, k, s->no, "due", none());
+    dq_resp_arg_text(&call, s->session_text);
+    dq_resp_arg_i64(&call, w->lease_ms);
+    dq_resp_arg_text(&call, dyn);
+    dq_resp_arg_text(&call, w->stands_for_ticker && !w->stopping ? "1" : "");
+    dq_resp_arg_i64(&call, (int64_t)n_starts);
+    dq_buf_append_str(&call, dq_buf_str(&starts));
+    dq_resp_arg_i64(&call, (int64_t)n_progress);
+    dq_buf_append_str(&call, dq_buf_str(&progress));
+    dq_resp_arg_i64(&call, (int64_t)n_lanes);
+    dq_buf_append_str(&call, dq_buf_str(&lanes));
+    send_call(s, &call, on_beat, s, &s->beating);
+    if (!s->beating) {
+        beat_failed(s);
+        release_named(s);
+    }
+    s->last_beat_us = dq_loop_now_us(w->loop);
+    dq_timer_set(&s->beat, beat_every_us(w));
+}
+
+void dq_session_beat_fired(dq_timer *t)
+{
+    dq_wshard *s = dq_container_of(t, dq_wshard, beat);
+
+    if (s->state == WSHARD_CLOSED)
+        dq_session_open(s);
+    else if (s->state == WSHARD_LIVE && s->worker->up && !s->beating)
+        dq_session_beat_now(s);
+    else if (s->state == WSHARD_LIVE)
+        dq_timer_set(&s->beat, beat_every_us(s->worker));
+}
+
+/* Progress is seen within a second: a beat out of turn, but not more than five a second. */
+void dq_session_progress(dq_worker *w)
+{
+    int64_t now_us = dq_loop_now_us(w->loop);
+
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_wshard *s = &w->shards[i];
+
+        if (s->state == WSHARD_LIVE)
+            dq_timer_set(&s->beat, DQ_MAX(s->last_beat_us + PROGRESS_BEAT_US - now_us, 0));
+    }
+}
+
+/* ---- resync ---- */
+
+typedef struct resync {
+    dq_wshard *shard;
+    uint64_t session;
+    uint32_t next_lane; /* from 1 */
+} resync;
+
+static void resync_step(resync *r);
+
+static dureq_task *held_entry(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+        if (t->entry_seq == seq && t->entry_ms == ms && t->front == front && t->lane->no == lane)
+            return t;
+    return NULL;
+}
+
+/* An entry pending for us that we never saw: its reply was lost. */
+static void return_unknown(dq_wshard *s, dureq_str stream, dureq_str entry)
+{
+    dq_buf *args = &s->unknown;
+
+    dq_resp_arg(args, stream);
+    dq_resp_arg(args, entry);
+    dq_resp_arg(args, none());
+    s->n_unknown++;
+}
+
+static void take_pending(dq_wshard *s, dq_reply list)
+{
+    dq_reply at = dq_reply_len(list) ? dq_reply_first(list) : list;
+    size_t n = dq_reply_len(list);
+
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        dureq_str stream = dq_reply_str(at), entry;
+        dureq_str rest, ms_text;
+        int64_t lane, ms, seq;
+
+        at = dq_reply_next(at);
+        entry = dq_reply_str(at);
+        rest = entry;
+        ms_text = dq_str_cut(&rest, '-');
+        if (stream.len > 2 && dq_parse_i64(dureq_str_of(stream.ptr + 2, stream.len - 2), 1, UINT32_MAX, &lane) == 0 &&
+            dq_parse_i64(ms_text, 0, INT64_MAX, &ms) == 0 && dq_parse_i64(rest, 0, INT64_MAX, &seq) == 0) {
+            dureq_task *t = held_entry(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
+
+            if (t)
+                t->seen = true;
+            else
+                return_unknown(s, stream, entry);
+        }
+        if (i + 2 < n)
+            at = dq_reply_next(at);
+    }
+}
+
+/* session_return tells x behind it: if it counted up by our own call alone, nobody else took anything, and the next look need not be
+   followed by a resync. */
+static void x_returned(dq_wshard *s, dq_reply r)
+{
+    int64_t n = dq_reply_int(dq_reply_at(r, 0)), x = dq_reply_int(dq_reply_at(r, 1)), before;
+
+    if (dq_parse_i64(dureq_str_from(s->x), 0, INT64_MAX - 1, &before) == 0 && before + (n > 0) == x)
+        (void)snprintf(s->x, sizeof s->x, "%lld", (long long)x);
+}
+
+static void on_unknown_returned(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+
+    if (code == DUREQ_EFENCED) {
+        dq_session_lost(s, err->msg);
+        return;
+    }
+    if (s->state != WSHARD_LIVE)
+        return;
+    s->resyncing = false;
+    s->verified = false;
+    if (code < 0)
+        s->needs_resync = true;
+    else
+        x_returned(s, *reply);
+    dq_worker_pump(s->worker);
+}
+
+/* All lanes were looked at: what is held here and not there was taken from us. */
+static void resync_finish(dq_wshard *s)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        bool ours = t->seen || t->phase == TASK_SENT;
+
+        t->seen = false;
+        if (!ours)
+            dq_worker_lose_task(t, DQ_STOP_LOST);
+    }
+    s->resyncing = false;
+    if (s->n_unknown > 0) {
+        DQ_BUF_AUTO call = {0};
+
+        DQ_LOG(s->worker->log, DUREQ_LOG_INFO, "session.resync", "shard=%u unknown=%zu", s->no, s->n_unknown);
+        dq_call_begin(&call, DQ_SCRIPT_SESSION_RETURN, 2, 2 + 3 * s->n_unknown);
+        dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "sh", none());
+        dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "s:", dureq_str_from(s->session_text));
+        dq_resp_arg_text(&call, s->session_text);
+        dq_resp_arg_i64(&call, s->no);
+        dq_buf_append_str(&call, dq_buf_str(&s->unknown));
+        send_call(s, &call, on_unknown_returned, s, &s->resyncing);
+        s->needs_resync = !s->resyncing;
+    }
+    dq_buf_clear(&s->unknown);
+    s->n_unknown = 0;
+    dq_worker_look_for_end(s->worker);
+    dq_worker_pump(s->worker);
+}
+
+static void on_pending(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    resync *r = userdata;
+    dq_wshard *s = r->shard;
+
+    (void)err;
+    if (s->state != WSHARD_LIVE || s->session != r->session) {
+        dq_free(r);
+        return;
+    }
+    if (code < 0) { /* the connection: from the start when it is back */
+        s->resyncing = false;
+        s->needs_resync = true;
+        dq_buf_clear(&s->unknown);
+        s->n_unknown = 0;
+        dq_free(r);
+        return;
+    }
+    take_pending(s, *reply);
+    resync_step(r);
+}
+
+static void resync_step(resync *r)
+{
+    dq_wshard *s = r->shard;
+    DQ_BUF_AUTO call = {0};
+    DQ_BUF_AUTO lanes = {0};
+    size_t n = 0;
+    bool sent;
+
+    while (r->next_lane <= s->n_lanes && n < RESYNC_LANES) {
+        if (s->lanes[r->next_lane - 1] && s->lanes[r->next_lane - 1]->handler) {
+            dq_resp_arg_i64(&lanes, r->next_lane);
+            n++;
+        }
+        r->next_lane++;
+    }
+    if (n == 0) {
+        dq_free(r);
+        resync_finish(s);
+        return;
+    }
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_PENDING, 1, 2 + n);
+    dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "sh", none());
+    dq_resp_arg_text(&call, s->session_text);
+    dq_resp_arg_i64(&call, s->worker->concurrency + DQ_BATCH_MAX);
+    dq_buf_append_str(&call, dq_buf_str(&lanes));
+    send_call(s, &call, on_pending, r, &sent);
+    if (!sent) {
+        s->resyncing = false;
+        dq_free(r);
+    }
+}
+
+/* Only between exchanges: with a read in flight, entries would look unknown that are on their way. */
+void dq_session_resync(dq_wshard *s)
+{
+    resync *r;
+
+    if (s->state != WSHARD_LIVE || s->resyncing || s->call_lost || s->returning)
+        return;
+    r = dq_calloc(1, sizeof *r);
+    if (!r)
+        return;
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+        t->seen = false;
+    r->shard = s;
+    r->session = s->session;
+    r->next_lane = 1;
+    s->needs_resync = false;
+    s->resyncing = true;
+    resync_step(r);
+}
+
+/* ---- giving back ---- */
+
+static void on_returned(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+
+    s->returning = false;
+    if (s->state != WSHARD_LIVE)
+        return;
+    if (code == DUREQ_EFENCED) {
+        dq_session_lost(s, err->msg);
+        return;
+    }
+    if (code < 0) { /* perhaps done: what is still ours then shows up as unknown, and is given back again */
+        s->needs_resync = true;
+    } else {
+        x_returned(s, *reply);
+    }
+    s->verified = false;
+    if (s->n_returns > 0)
+        dq_session_return(s);
+    dq_worker_look_for_end(s->worker);
+    dq_worker_pump(s->worker);
+}
+
+void dq_session_return(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    DQ_BUF_AUTO call = {0};
+    DQ_BUF_AUTO args = {0};
+    size_t n = 0;
+
+    if (s->returning || s->n_returns == 0 || s->state != WSHARD_LIVE)
+        return;
+    while (n < DQ_BATCH_MAX && !dq_list_empty(&s->returns)) {
+        dureq_task *t = dq_container_of(dq_list_pop_front(&s->returns), dureq_task, link);
+        char stream[24], entry[48];
+        int len = snprintf(stream, sizeof stream, "%c:%u", t->front ? 'f' : 'l', (unsigned)t->lane->no);
+
+        dq_resp_arg(&args, dureq_str_of(stream, (size_t)len));
+        dq_resp_arg(&args, dq_task_entry(t, entry));
+        dq_resp_arg(&args, t->started_at_ms ? DQ_STR_LIT("1") : none());
+        dq_stat_add(&w->s_returned, 1);
+        s->n_returns--;
+        t->in_returns = false;
+        n++;
+        dq_worker_drop_task(t);
+    }
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_RETURN, 2, 2 + 3 * n);
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "s:", dureq_str_from(s->session_text));
+    dq_resp_arg_text(&call, s->session_text);
+    dq_resp_arg_i64(&call, s->no);
+    dq_buf_append_str(&call, dq_buf_str(&args));
+    if (dq_buf_failed(&args))
+        call.failed = true;
+    send_call(s, &call, on_returned, s, &s->returning);
+    if (!s->returning)
+        s->needs_resync = true;
+}
+
+/* ---- close ---- */
+
+static void on_closed(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+
+    (void)code;
+    (void)reply;
+    (void)err; /* not closed: the reaper does it when the lease is over */
+    s->state = WSHARD_GONE;
+    dq_worker_look_for_end(s->worker);
+}
+
+void dq_session_close(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    DQ_BUF_AUTO call = {0};
+    bool sent;
+
+    dq_timer_clear(&s->beat);
+    if (s->state != WSHARD_LIVE || !w->up) {
+        s->state = WSHARD_GONE;
+        return;
+    }
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_CLOSE, 3, 1);
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "s:", dureq_str_from(s->session_text));
+    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "lease", none());
+    dq_resp_arg_text(&call, s->session_text);
+    s->state = WSHARD_CLOSING;
+    send_call(s, &call, on_closed, s, &sent);
+    if (!sent)
+        s->state = WSHARD_GONE;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Fetches jobs, runs their handlers, records what became of them, keeps the sessions alive. One worker a node; loop thread, but for what says
+   otherwise. Its owner (node/) forwards what the store tells. */
+
+#include "store/store.h"
+#include "worker/handlers.h"
+
+typedef struct dq_worker dq_worker;
+
+typedef struct dq_worker_options {
+    const char *node_id;
+    uint32_t concurrency;
+    uint32_t threads;
+    int64_t lease_ms;
+    bool stands_for_ticker;
+    const char *info; /* JSON of what does not change; copied */
+    dureq_node_event_fn on_event; /* NULL: none */
+    void *on_event_userdata;
+    const dq_log *log;
+} dq_worker_options;
+
+/* What a heartbeat answered that concerns the ticker of a shard. */
+typedef struct dq_worker_beat {
+    unsigned shard;
+    uint64_t session;
+    int64_t epoch;       /* 0: not ticker */
+    int64_t now_ms;
+    int64_t next_due_ms; /* -1: none */
+    int64_t n_expired;   /* sessions to reap */
+    int64_t n_outbox;
+} dq_worker_beat;
+
+typedef struct dq_worker_callbacks {
+    void (*on_live)(dq_worker *w, void *userdata); /* all sessions are open, for the first time */
+    void (*on_beat)(dq_worker *w, const dq_worker_beat *beat, void *userdata);
+    void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* something due sooner than known */
+    void (*on_stopped)(dq_worker *w, void *userdata); /* dq_worker_stop is through */
+    void *userdata;
+} dq_worker_callbacks;
+
+int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_options *opts, const dq_worker_callbacks *cb,
+                     dq_worker **ret, dureq_error *err);
+void dq_worker_destroy(dq_worker *w); /* after on_stopped, or before it was ever up */
+
+void dq_worker_on_up(dq_worker *w);
+void dq_worker_on_down(dq_worker *w);
+void dq_worker_on_cycle(dq_worker *w, bool ready);
+void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text);
+void dq_worker_on_queues(dq_worker *w);
+
+void dq_worker_drain(dq_worker *w, bool drain);
+/* Take nothing more; when handlers are done, or at the deadline, give the rest back, close the sessions, on_stopped. */
+void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us);
+void dq_worker_stop_now(dq_worker *w); /* the deadline is over */
+void dq_worker_get_stats(const dq_worker *w, dureq_node_stats *ret); /* any thread: counters are atomic */

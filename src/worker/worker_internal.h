@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the worker share. Loop thread, but for what says otherwise.
+
+   worker.c    life, deadlines, stop
+   lanes.c     lanes of a shard and what is to be read next
+   cycle.c     the turn: transaction of plain commands, or complete.lua; watching
+   fetch.c     from a reply to running tasks
+   outcome.c   what a run's end means
+   record.c    tasks whose outcome is known, as arguments of calls
+   session.c   open, heartbeat, resync, give back, close */
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "worker/pool.h"
+#include "worker/task.h"
+#include "worker/worker.h"
+
+#define DQ_BATCH_MAX   256
+#define DQ_BATCH_BYTES (256 * 1024)
+
+struct dq_wlane {
+    dq_wshard *shard;
+    uint32_t no;
+    char *queue, *type; /* NUL-ended, in the lane's own block */
+    dq_handler *handler; /* NULL: none here, or pinned to a version */
+    int32_t weight;
+    bool paused;
+    int64_t class_ms;          /* retention class of jobs that name none */
+    dq_buf retry_packed;       /* the queue's policy; empty: none */
+    bool main_busy, front_busy; /* may hold jobs */
+    bool listed;               /* in K idle:, as far as we know: nothing is there and we will be told */
+    /* the read under way */
+    int32_t want_main, want_front, got_main, got_front;
+    bool listing; /* this read comes with a registration */
+};
+
+typedef enum wshard_state {
+    WSHARD_CLOSED,
+    WSHARD_OPENING,
+    WSHARD_LIVE,
+    WSHARD_CLOSING,
+    WSHARD_GONE,
+} wshard_state;
+
+struct dq_wshard {
+    dq_worker *worker;
+    unsigned no;
+    wshard_state state;
+    uint64_t session;
+    char session_text[24];
+    char x[24], hv[24]; /* values of the watched keys as far as we know */
+    bool verified;      /* watched, and they were these */
+    bool needs_resync, resyncing;
+    int64_t plain_again_us; /* plain writes were refused (memory): general calls until then */
+
+    dq_wlane **lanes; /* lane no - 1 */
+    uint32_t n_lanes, cap_lanes;
+    bool loading_lanes, load_again;
+    uint32_t lanes_known; /* the server said there are so many */
+    uint32_t turn_lane;   /* where the next read starts */
+
+    dq_list held;             /* tasks of this session (in_shard) */
+    dq_list done_fast, done_slow; /* FINISHED, by `link` */
+    size_t n_fast, n_slow;
+    dq_list after_beat;       /* FINISHED, named by the heartbeat in flight */
+    dq_list returns;          /* to be given back: not started, or stopped at shutdown */
+    size_t n_returns;
+    bool returning;
+    dq_buf unknown;           /* resync: entries pending for us that we never saw, as arguments */
+    size_t n_unknown;
+
+    dq_list sent;             /* tasks of the call in flight, or whose reply was lost */
+    bool sent_plain;          /* as a transaction */
+    bool call_lost;           /* its reply was: to be asked about first */
+    uint64_t call_no;         /* of the last call */
+    dq_buf call;              /* its general form, for a repeat; built when needed for a transaction */
+
+    bool load_script;       /* complete.lua is not known to the server */
+    size_t cycle_gate;      /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
+    int64_t cycle_class;
+
+    int64_t class_ms; /* of `bucket`; 0: none known */
+    char bucket[24];
+    int64_t width;
+
+    dq_timer beat;
+    bool beating, beat_again;
+    int64_t last_beat_us;
+    size_t turn_hint;
+    char ticking; /* epoch > 0 at the last beat */
+};
+
+struct dq_worker {
+    dq_store *store;
+    dq_loop *loop;
+    const dq_log *log;
+    dq_handlers *handlers;
+    dq_worker_callbacks cb;
+    char *node_id, *info;
+    uint32_t concurrency;
+    int64_t lease_ms;
+    bool stands_for_ticker;
+    dureq_node_event_fn on_event;
+    void *on_event_userdata;
+    dq_rng rng;
+
+    dq_pool *pool;
+    dq_list spare; /* task memory */
+    size_t n_spare;
+    uint32_t n_held;    /* tasks that take a slot: fetched, not finished */
+    dq_list suspects;   /* wait until nothing else runs; by link */
+    dureq_task *alone;  /* the suspect that runs or is about to */
+    dq_heap deadlines;
+    dq_timer deadline_timer;
+    dq_list to_pool; /* collected while a reply is taken apart: */
+    bool taking;
+
+    dq_wshard *shards;
+    unsigned n_shards;
+    bool up, cycle_up, was_live;
+    bool exchanging;     /* something of the cycle's connection is in flight */
+    dq_wshard *watching; /* whose keys are watched there */
+    unsigned turn;
+    dq_deferred pump;
+    dq_map queue_credit; /* queue name -> struct credit (lanes.c) */
+    uint64_t plan_no;    /* of the last read planned */
+
+    bool draining, drain_asked, stopping, give_up, stopped;
+    bool schema_refused; /* a job of a newer schema was seen */
+    int64_t stop_at_us;
+    dq_buf scratch; /* one row */
+    dq_message progress_message;
+    atomic_bool progress_noted; /* relaxed: a wake-up is under way */
+
+    /* statistics; relaxed atomics: written on the loop, read anywhere */
+    _Atomic uint64_t s_started, s_completed, s_failed, s_dead, s_cancelled, s_returned, s_lost;
+    _Atomic int32_t s_running, s_stuck;
+    _Atomic uint64_t s_unsent;
+    atomic_bool s_connected, s_draining;
+};
+
+static inline void dq_stat_add(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
+
+/* worker.c */
+int64_t dq_task_timeout_ms(const dureq_task *t); /* 0: none */
+void dq_worker_pump(dq_worker *w);               /* look for something to send, soon */
+void dq_worker_note_progress(dq_worker *w);      /* any thread */
+void dq_worker_start_task(dureq_task *t);        /* with all it needs; slots were counted at the fetch */
+void dq_worker_put_done(dureq_task *t);          /* judged: among what is to be recorded */
+void dq_worker_task_over(dureq_task *t);         /* its slot is free; outcome not looked at */
+void dq_worker_look_for_end(dq_worker *w);
+void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error);
+void dq_worker_drop_task(dureq_task *t);         /* out of its shard's hands; freed when no handler uses it */
+void dq_worker_stop_task(dureq_task *t, dq_stop_reason why);
+void dq_worker_lose_task(dureq_task *t, dq_stop_reason why); /* taken from us */
+void dq_worker_next_suspect(dq_worker *w);
+/* lanes.c */
+void dq_lanes_load(dq_wshard *s);
+void dq_lanes_deinit(dq_wshard *s);
+void dq_lanes_judge(dq_wshard *s); /* queues changed */
+void dq_lane_wake(dq_wshard *s, uint32_t no);
+size_t dq_lanes_plan(dq_wshard *s, dq_buf *out); /* appends XREADGROUPs, returns how many; sets want_ */
+size_t dq_lanes_listing(dq_wshard *s, dq_buf *lanes_out); /* appends lane numbers to be listed as idle as arguments */
+bool dq_lanes_worth(const dq_wshard *s);  /* a read now may give something, or a registration is due */
+void dq_lanes_read_done(dq_wshard *s);    /* all replies of a plan are in */
+void dq_lanes_read_off(dq_wshard *s);     /* a plan that was not carried out */
+void dq_lanes_set_paused(dq_wshard *s, const dureq_str *queues, size_t n);
+void dq_credits_deinit(dq_worker *w);
+/* cycle.c */
+void dq_cycle_look(dq_worker *w); /* sends what there is, if nothing is in flight */
+void dq_cycle_lost(dq_worker *w); /* its connection is gone */
+/* fetch.c */
+void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
+void dq_fetch_give_back(dureq_task *t); /* into its shard's `returns` */
+void dq_fetch_admit_alone(dureq_task *t); /* a suspect whose turn has come and whose start is on record */
+/* outcome.c */
+void dq_outcome_judge(dureq_task *t, int rc);
+/* record.c */
+bool dq_record_is_plain(const dureq_task *t);
+int64_t dq_record_class(const dureq_task *t); /* retention class; 0: not kept */
+void dq_record_row(dureq_task *t, dq_buf *out); /* the whole row */
+void dq_record_moved(const dureq_task *t, dq_buf *out); /* its moved part behind this run */
+size_t dq_record_general(dq_wshard *s, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
+typedef struct dq_stat_row {
+    uint32_t lane;
+    int32_t field; /* 0 c, 1 f, 2 d, 100 + i: w<i>, 200 + i: r<i> */
+    int64_t n;
+} dq_stat_row;
+typedef struct dq_stat_rows {
+    dq_stat_row rows[512];
+    size_t n;
+} dq_stat_rows;
+void dq_stats_of(dq_stat_rows *rows, const dureq_task *t);
+void dq_stats_put(const dq_stat_rows *rows, dq_buf *out);
+/* session.c */
+void dq_session_open(dq_wshard *s);
+void dq_session_beat_now(dq_wshard *s);
+void dq_session_beat_fired(dq_timer *t);
+void dq_session_progress(dq_worker *w);
+void dq_session_cancelled(dq_wshard *s, dureq_str id);
+void dq_session_resync(dq_wshard *s);
+void dq_session_return(dq_wshard *s); /* sends what is in `returns` */
+void dq_session_close(dq_wshard *s);
+void dq_session_lost(dq_wshard *s, const char *why); /* fenced: drops all it holds, opens a new one */
