@@ -53,7 +53,7 @@ static double to_double(const char *text, char **end)
 
 int dq_parse_f64(dureq_str text, double *ret)
 {
-    char copy[64];
+    char copy[1024]; /* more digits than any double needs; longer ones are nobody's number */
     char *end;
     double v;
 

@@ -69,6 +69,7 @@ int dq_json_hex4(const char *p, const char *end)
 /* Behind the backslash at p - 1; a surrogate must come as a pair. */
 static const char *scan_escape(const char *p, const char *end, const char **what)
 {
+    const char *start = p;
     int unit;
 
     if (p == end) {
@@ -97,7 +98,7 @@ static const char *scan_escape(const char *p, const char *end, const char **what
         else
             p += 6;
     }
-    return p;
+    return *what ? start : p;
 }
 
 const char *dq_json_scan_string(const char *p, const char *end, bool *ret_escapes, const char **what)

@@ -25,6 +25,8 @@ enum {
 typedef struct open_aggregate {
     uint32_t node;
     bool is_attribute;
+    bool is_inner_push;
+    size_t at;    /* offset of its first byte */
     int64_t left; /* children still to come */
 } open_aggregate;
 
@@ -36,6 +38,8 @@ struct dq_resp_parser {
     unsigned depth;
     bool is_done; /* the last call gave a whole reply */
     open_aggregate open[DEPTH_MAX];
+    dureq_str pushes[DQ_RESP_PUSHES_MAX]; /* .ptr: offset in the reply, made a pointer when it is whole */
+    size_t n_pushes;
 };
 
 static const dq_resp_node nil_node = {.type = DQ_RESP_NIL, .end = 1};
@@ -73,6 +77,7 @@ void dq_resp_parser_reset(dq_resp_parser *p)
     }
     p->n = p->pos = p->scan = 0;
     p->depth = 0;
+    p->n_pushes = 0;
     p->is_done = false;
 }
 
@@ -261,8 +266,8 @@ static int open_children(dq_resp_parser *p, const char *in, size_t len, dureq_er
         p->pos = next;
         return STEP_OK;
     }
-    if (kind == '>' && (p->depth > 0 || count < 1))
-        return dq_fail(err, DUREQ_EPROTO, "push message in the middle of a reply, or empty");
+    if (kind == '>' && count < 1)
+        return dq_fail(err, DUREQ_EPROTO, "empty push message");
     if (count < 0 || count > NODES_MAX)
         return dq_fail(err, DUREQ_EPROTO, "aggregate of %lld values in a reply", (long long)count);
     if (p->depth == DEPTH_MAX)
@@ -273,7 +278,9 @@ static int open_children(dq_resp_parser *p, const char *in, size_t len, dureq_er
     node = push_node(p, aggregate_type(kind));
     node->n = (uint32_t)count;
     node->off = (uint32_t)p->n - 1; /* its own index, for dq_reply_next */
-    p->open[p->depth++] = (open_aggregate){.node = (uint32_t)p->n - 1, .is_attribute = kind == '|', .left = count};
+    p->open[p->depth] = (open_aggregate){
+        .node = (uint32_t)p->n - 1, .is_attribute = kind == '|', .is_inner_push = kind == '>' && p->depth > 0, .at = p->pos, .left = count};
+    p->depth++;
     p->pos = next;
     return STEP_OK;
 }
@@ -301,7 +308,22 @@ static int take_value(dq_resp_parser *p, const char *in, size_t len, dureq_error
     }
 }
 
-/* After a value was taken: closes every aggregate that it completed. An attribute vanishes and counts for nothing. */
+/* A push in the middle of a reply (Redis 7.0 does that when a script in a MULTI publishes to its own caller): remembered by its bytes, and
+   out of the reply. */
+static void note_push(dq_resp_parser *p, const open_aggregate *top)
+{
+    if (p->n_pushes < DQ_RESP_PUSHES_MAX)
+        p->pushes[p->n_pushes++] = dureq_str_of((const char *)(uintptr_t)top->at, p->pos - top->at);
+}
+
+size_t dq_resp_parser_pushes(const dq_resp_parser *p, const char *input, dureq_str *ret)
+{
+    for (size_t i = 0; i < p->n_pushes; i++)
+        ret[i] = dureq_str_of(input + (uintptr_t)p->pushes[i].ptr, p->pushes[i].len);
+    return p->n_pushes;
+}
+
+/* After a value was taken: closes every aggregate that it completed. An attribute, and a push inside, vanish and count for nothing. */
 static void close_finished(dq_resp_parser *p, bool value_taken)
 {
     while (p->depth > 0) {
@@ -310,8 +332,10 @@ static void close_finished(dq_resp_parser *p, bool value_taken)
         top->left -= value_taken;
         if (top->left > 0)
             return;
-        value_taken = !top->is_attribute;
-        if (top->is_attribute)
+        value_taken = !top->is_attribute && !top->is_inner_push;
+        if (top->is_inner_push)
+            note_push(p, top);
+        if (!value_taken)
             p->n = top->node;
         else
             p->nodes[top->node].end = (uint32_t)p->n;

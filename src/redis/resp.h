@@ -56,6 +56,10 @@ void dq_resp_parser_destroy(dq_resp_parser *p);
 /* Looks at bytes [0,len) of the unread input. 1: one whole reply of *ret_used bytes is in *ret (valid until the
    next call or the bytes move); 0: more bytes needed (give the same start again, longer); DUREQ_EPROTO. */
 int dq_resp_parse(dq_resp_parser *p, const char *input, size_t len, size_t *ret_used, dq_reply *ret, dureq_error *err);
+/* Pushes that came in the middle of the reply just given, as bytes to be parsed each by itself; room for DQ_RESP_PUSHES_MAX. More than that are
+   lost, as Pub/Sub messages may be. */
+#define DQ_RESP_PUSHES_MAX 64
+size_t dq_resp_parser_pushes(const dq_resp_parser *p, const char *input, dureq_str *ret);
 void dq_resp_parser_reset(dq_resp_parser *p);
 
 /* Commands, appended in RESP form. */

@@ -298,6 +298,24 @@ void dq_socket_flush(dq_redis *r)
         want_write(r, rc == 0);
 }
 
+/* Pushes that came inside a reply, told before it. False when the connection is over. */
+static bool take_inner_pushes(dq_redis *r, const dureq_str *pushes, size_t n)
+{
+    dq_resp_parser *parser;
+
+    if (dq_resp_parser_create(&parser) < 0)
+        return true; /* lost, as messages may be */
+    for (size_t i = 0; i < n && r->fd >= 0; i++) {
+        size_t used;
+        dq_reply push;
+
+        if (dq_resp_parse(parser, pushes[i].ptr, pushes[i].len, &used, &push, NULL) == 1)
+            dq_conn_take_reply(r, push);
+    }
+    dq_resp_parser_destroy(parser);
+    return r->fd >= 0;
+}
+
 /* False when the connection is over. */
 static bool take_replies(dq_redis *r)
 {
@@ -305,7 +323,8 @@ static bool take_replies(dq_redis *r)
 
     while (r->fd >= 0 && in->start < in->end) {
         const char *unread = in->buf->data + in->start;
-        size_t used;
+        dureq_str pushes[DQ_RESP_PUSHES_MAX];
+        size_t used, n_pushes;
         dq_reply reply;
         dureq_error err;
         int rc = dq_resp_parse(r->parser, unread, in->end - in->start, &used, &reply, &err);
@@ -318,6 +337,9 @@ static bool take_replies(dq_redis *r)
         }
         in->start += used;
         r->raw = dureq_str_of(unread, used);
+        n_pushes = dq_resp_parser_pushes(r->parser, unread, pushes);
+        if (n_pushes > 0 && !take_inner_pushes(r, pushes, n_pushes))
+            return false;
         dq_conn_take_reply(r, reply);
     }
     return r->fd >= 0;
