@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_jobs.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define LEASE_MS 60000
+
+static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_code)
+{
+    dq_reaped r = {0};
+    dq_buf call = {0};
+    dq_reply reply;
+
+    dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, t, LEASE_MS, DQ_MAX_CRASHES);
+    reply = test_store_call(&w->s, shard, &call, ret_code);
+    if (!ret_code || *ret_code == 0)
+        assert_int_equal(dq_session_reap_decode(&reply, &r), 0);
+    return r;
+}
+
+static dq_reaped reap(test_world *w, unsigned shard)
+{
+    return reap_as(w, shard, w->ticker[shard], NULL);
+}
+
+static unsigned last_shard(const test_world *w)
+{
+    return w->n_shards - 1;
+}
+
+/* A session that took one job of "normal|mail|" and reported its start, or not. */
+static uint64_t open_with_job(test_world *w, unsigned shard, test_id *ret, bool started, bool charged)
+{
+    uint64_t session = test_session_open(w, shard, "n1", LEASE_MS);
+
+    *ret = test_job_add(w, shard, NULL, "mail", "x");
+    assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
+    if (started)
+        test_session_started(w, shard, session, ret, test_server_ms(w), charged);
+    assert_int_equal(test_job_state(w, shard, ret), DUREQ_JOB_RUNNING);
+    return session;
+}
+
+static bool session_exists(test_world *w, unsigned shard, uint64_t session)
+{
+    char key[32];
+
+    snprintf(key, sizeof(key), "s:%llu", (unsigned long long)session);
+    return test_key_exists(w, shard, key);
+}
+
+static void living_sessions_keep_what_they_have(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, true, true);
+    dq_reaped r = reap(w, shard);
+
+    assert_int_equal(r.session, 0);
+    assert_false(r.more);
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_RUNNING);
+    assert_true(session_exists(w, shard, session));
+}
+
+static void jobs_of_a_lost_session_are_handed_over(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, true, true), next;
+    dq_moved m;
+    dq_attempt a;
+    dq_reaped r;
+
+    test_session_expire(w, shard, session);
+    r = reap(w, shard);
+    assert_int_equal(r.session, session);
+    assert_int_equal(r.n_handed_over, 1);
+    assert_int_equal(r.n_dead, 0);
+    assert_false(r.more);
+    assert_false(session_exists(w, shard, session));
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_PENDING);
+    m = test_job_moved(w, shard, &id);
+    assert_int_equal(m.runs, 1);
+    assert_int_equal(m.crashes, 1);
+    assert_int_equal(m.attempts, 0); /* a crash spends none: how often a job may crash is counted by itself */
+    assert_int_equal(m.n_attempts, 1);
+    assert_true(dq_attempt_next(&m.tail, &a));
+    assert_int_equal(a.outcome, DUREQ_OUTCOME_CRASHED);
+    assert_int_equal(a.session, session);
+
+    next = test_session_open(w, shard, "n2", LEASE_MS);
+    assert_int_equal(test_session_take(w, shard, next, test_lane(w, shard, "normal|mail|"), 1), 1);
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_RUNNING);
+}
+
+/* It may be the job that took the process down, or one beside it: suspected, not accused. */
+static void a_job_whose_start_was_not_reported_is_only_suspected(void **state)
+{
+    test_world *w = *state;
+    test_id id;
+    uint64_t session = open_with_job(w, 0, &id, false, false);
+    dq_moved m;
+
+    test_session_expire(w, 0, session);
+    assert_int_equal(reap(w, 0).n_handed_over, 1);
+    m = test_job_moved(w, 0, &id);
+    assert_int_equal(m.runs, 0);
+    assert_int_equal(m.crashes, 0);
+    assert_int_equal(m.n_attempts, 0);
+    assert_int_equal(m.flags & DQ_M_SUSPECT, DQ_M_SUSPECT);
+}
+
+static void an_uncharged_start_is_a_run_but_no_crash(void **state)
+{
+    test_world *w = *state;
+    test_id id;
+    uint64_t session = open_with_job(w, 0, &id, true, false);
+    dq_moved m;
+
+    test_session_expire(w, 0, session);
+    assert_int_equal(reap(w, 0).n_handed_over, 1);
+    m = test_job_moved(w, 0, &id);
+    assert_int_equal(m.runs, 1);
+    assert_int_equal(m.crashes, 0);
+}
+
+static void a_job_that_crashed_too_often_is_dead(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    dureq_job_options o = dureq_job_options_init();
+    test_id id;
+    dq_row row;
+
+    o.unique_key = DQ_STR_LIT("mine");
+    o.schedule_to_start_timeout_ms = 3600000;
+    id = test_job_add(w, shard, &o, "mail", "x");
+    assert_int_equal(dq_store_subscribe(w->s.store, shard, "d:", DQ_STR_LIT("me")), 0);
+    (void)test_plant(w, shard, &id, "call('HSET', K .. 'wt', id, 'me')");
+    for (int crash = 1; crash <= DQ_MAX_CRASHES; crash++) {
+        uint64_t session = test_session_open(w, shard, "n1", LEASE_MS);
+        dq_reaped r;
+
+        assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
+        test_session_started(w, shard, session, &id, test_server_ms(w), true);
+        test_session_expire(w, shard, session);
+        r = reap(w, shard);
+        assert_int_equal(r.n_dead, crash == DQ_MAX_CRASHES);
+        assert_int_equal(r.n_handed_over, crash < DQ_MAX_CRASHES);
+    }
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_DEAD);
+    row = test_job_row(w, shard, &id);
+    assert_true(dq_str_eq_text(row.reason, "its process crashed 3 times"));
+    assert_int_equal(test_job_moved(w, shard, &id).n_attempts, 3);
+    assert_false(test_key_exists(w, shard, "u:mine")); /* the key is free */
+    assert_false(test_key_exists(w, shard, "s2s"));
+    assert_false(test_key_exists(w, shard, "loc"));
+    TEST_UNTIL(w->s.loop, w->s.n_messages == 1); /* who waited was told */
+}
+
+/* ---- fencing ---- */
+
+static void a_reaped_session_is_fenced(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, true, true);
+    int code;
+
+    test_session_expire(w, shard, session);
+    (void)reap(w, shard);
+    (void)test_session_beat(w, shard, session, LEASE_MS, false, &code);
+    assert_int_equal(code, DUREQ_EFENCED);
+    assert_false(session_exists(w, shard, session)); /* nor brought back to half a life */
+}
+
+/* Its completions watch this key: whatever it has in a transaction is refused from the first step on. */
+static void its_watched_key_is_touched_by_the_first_step(void **state)
+{
+    test_world *w = *state;
+    uint64_t session = test_session_open(w, 0, "n1", LEASE_MS);
+    uint32_t lane;
+    char key[32];
+    int code;
+
+    for (int i = 0; i < DQ_REAP_LIMIT + 10; i++)
+        (void)test_job_add(w, 0, NULL, "mail", "x");
+    lane = test_lane(w, 0, "normal|mail|");
+    assert_int_equal(test_session_take(w, 0, session, lane, 1000), DQ_REAP_LIMIT + 10);
+    snprintf(key, sizeof(key), "x:%llu", (unsigned long long)session);
+    test_session_expire(w, 0, session);
+    assert_true(reap(w, 0).more);
+    assert_int_equal(dq_reply_int(test_key(w, "GET", 0, key, (dureq_str){0})), 2);
+    (void)test_session_beat(w, 0, session, LEASE_MS, false, &code);
+    assert_int_equal(code, DUREQ_EFENCED);
+    while (reap(w, 0).more)
+        ;
+}
+
+static void only_the_ticker_of_this_epoch_may(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    dq_ticker t = w->ticker[shard];
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, true, true);
+    int code;
+
+    test_session_expire(w, shard, session);
+    t.epoch++;
+    (void)reap_as(w, shard, t, &code);
+    assert_int_equal(code, DUREQ_EFENCED);
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_RUNNING);
+}
+
+static void the_ticker_does_not_reap_itself(void **state)
+{
+    test_world *w = *state;
+    uint64_t other = test_session_open(w, 0, "n1", LEASE_MS);
+
+    test_session_expire(w, 0, w->ticker[0].session);
+    assert_int_equal(reap(w, 0).session, 0);
+    test_session_expire(w, 0, other);
+    assert_int_equal(reap(w, 0).session, other);
+    assert_true(session_exists(w, 0, w->ticker[0].session));
+}
+
+/* ---- bounds ---- */
+
+static void a_step_is_bounded_and_the_next_goes_on(void **state)
+{
+    test_world *w = *state;
+    uint64_t session = test_session_open(w, 0, "n1", LEASE_MS);
+    int64_t total = 0;
+    int steps = 0;
+    dq_reaped r;
+
+    for (int i = 0; i < 250; i++) {
+        char type[16];
+
+        snprintf(type, sizeof(type), "type%d", i % 5);
+        (void)test_job_add(w, 0, NULL, type, "x");
+    }
+    for (uint32_t lane = 1; lane <= 5; lane++)
+        assert_int_equal(test_session_take(w, 0, session, lane, 1000), 50);
+    test_session_expire(w, 0, session);
+    do {
+        r = reap(w, 0);
+        assert_int_equal(r.session, session);
+        assert_true(r.n_handed_over <= DQ_REAP_LIMIT);
+        total += r.n_handed_over;
+        steps++;
+    } while (r.more && steps < 20);
+    assert_int_equal(total, 250);
+    assert_in_range(steps, 3, 4);
+    assert_false(session_exists(w, 0, session));
+    assert_int_equal(reap(w, 0).session, 0);
+}
+
+static void many_lanes_take_several_steps(void **state)
+{
+    test_world *w = *state;
+    uint64_t session = test_session_open(w, 0, "n1", LEASE_MS);
+    test_id id = {0};
+    int steps = 0;
+    dq_reaped r;
+
+    for (int i = 0; i < DQ_REAP_LANES + 20; i++) {
+        char type[16];
+
+        snprintf(type, sizeof(type), "type%d", i);
+        id = test_job_add(w, 0, NULL, type, "x");
+    }
+    assert_int_equal(test_session_take(w, 0, session, DQ_REAP_LANES + 20, 1), 1);
+    test_session_expire(w, 0, session);
+    do {
+        r = reap(w, 0);
+        steps++;
+    } while (r.more && steps < 20);
+    assert_int_equal(steps, 2);
+    assert_int_equal(r.n_handed_over, 1);
+    assert_int_equal(test_job_state(w, 0, &id), DUREQ_JOB_PENDING);
+}
+
+static void several_lost_sessions_are_reaped_one_after_the_other(void **state)
+{
+    test_world *w = *state;
+    test_id ids[5];
+
+    for (int i = 0; i < 5; i++)
+        test_session_expire(w, 0, open_with_job(w, 0, &ids[i], i % 2, true));
+    for (int i = 0; i < 5; i++) {
+        dq_reaped r = reap(w, 0);
+
+        assert_int_equal(r.n_handed_over, 1);
+        assert_int_equal(r.more, i < 4);
+    }
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(test_job_state(w, 0, &ids[i]), DUREQ_JOB_PENDING);
+}
+
+/* ---- what it leaves ---- */
+
+static void idle_sessions_are_woken_for_what_is_handed_over(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, false, false);
+    uint32_t lane = test_lane(w, shard, "normal|mail|");
+    char key[32], message[32];
+
+    snprintf(key, sizeof(key), "idle:%u", lane);
+    (void)test_key(w, "SADD", shard, key, DQ_STR_LIT("1")); /* the ticker waits for work of this lane, too */
+    assert_int_equal(dq_store_subscribe(w->s.store, shard, "w:", DQ_STR_LIT("1")), 0);
+    test_session_expire(w, shard, session);
+    (void)reap(w, shard);
+    snprintf(message, sizeof(message), "%u w:1=L%u;", shard, lane);
+    test_until_message(w, message);
+}
+
+static void nothing_of_a_session_is_left(void **state)
+{
+    test_world *w = *state;
+    test_id id;
+    uint64_t session = open_with_job(w, 0, &id, true, true);
+    char lua[200];
+    dq_reply keys;
+
+    snprintf(lua, sizeof(lua), "call('SADD', K .. 'idle:1', '%llu') call('SADD', K .. 'cx:%llu', 'some id') call('HSET', K .. 'pg', id, '1')",
+             (unsigned long long)session, (unsigned long long)session);
+    (void)test_plant(w, 0, &id, lua);
+    test_session_expire(w, 0, session);
+    (void)reap(w, 0);
+    snprintf(lua, sizeof(lua), "{dureq:0}:*:%llu", (unsigned long long)session);
+    keys = test_command(w, "KEYS", lua, NULL);
+    if (dq_reply_len(keys)) /* there is no lane of its number */
+        fail_msg("left: " DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_first(keys))));
+    assert_int_equal(dq_reply_int(test_key(w, "SCARD", 0, "idle:1", (dureq_str){0})), 0);
+    assert_int_equal(dq_reply_int(test_key(w, "HLEN", 0, "pg", (dureq_str){0})), 0);
+}
+
+/* Of the attempts of a job that crashed often under a generous limit, the first two and the last ones stay. */
+static void attempts_are_thinned_as_the_model_does_it(void **state)
+{
+    test_world *w = *state;
+    test_id id = test_job_add(w, 0, NULL, "mail", "x");
+    dq_moved m;
+    dq_attempt a;
+
+    for (int i = 0; i < 25; i++) {
+        uint64_t session = test_session_open(w, 0, "n1", LEASE_MS);
+
+        assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
+        test_session_started(w, 0, session, &id, test_server_ms(w), false);
+        test_session_expire(w, 0, session);
+        assert_int_equal(reap(w, 0).n_handed_over, 1);
+    }
+    m = test_job_moved(w, 0, &id);
+    assert_int_equal(m.runs, 25);
+    assert_int_equal(m.n_attempts, DQ_ATTEMPTS_KEPT);
+    for (int i = 0; i < DQ_ATTEMPTS_KEPT; i++) {
+        assert_true(dq_attempt_next(&m.tail, &a));
+        assert_int_equal(a.run, i < 2 ? i + 1 : i + 6);
+    }
+    assert_int_equal(m.tail.len, 0);
+}
+
+/* The served clock moves by a quarter of a lease at most between two looks: a server that stood still expires nobody. */
+static void a_stall_of_the_server_expires_nobody(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, true, true);
+
+    (void)test_plant(w, shard, NULL, "call('HSET', K .. 'sh', 'cw', now - 3600000)"); /* it last looked an hour ago */
+    assert_int_equal(reap(w, shard).session, 0);
+    (void)test_plant(w, shard, NULL, "call('HSET', K .. 'sh', 'cw', now - 3600000)");
+    assert_int_equal(reap(w, shard).session, 0);
+    assert_true(session_exists(w, shard, session));
+    for (int i = 0; i < 4; i++) { /* a whole lease of served time, without a heartbeat */
+        (void)test_plant(w, shard, NULL, "call('HSET', K .. 'sh', 'cw', now - 3600000)");
+        (void)reap(w, shard);
+    }
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_PENDING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_WORLDS(living_sessions_keep_what_they_have),
+        TEST_WORLDS(jobs_of_a_lost_session_are_handed_over),
+        TEST_WORLDS(a_job_whose_start_was_not_reported_is_only_suspected),
+        TEST_WORLDS(an_uncharged_start_is_a_run_but_no_crash),
+        TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
+        TEST_WORLDS(a_reaped_session_is_fenced),
+        TEST_WORLDS(its_watched_key_is_touched_by_the_first_step),
+        TEST_WORLDS(only_the_ticker_of_this_epoch_may),
+        TEST_WORLDS(the_ticker_does_not_reap_itself),
+        TEST_WORLDS(a_step_is_bounded_and_the_next_goes_on),
+        TEST_WORLDS(many_lanes_take_several_steps),
+        TEST_WORLDS(several_lost_sessions_are_reaped_one_after_the_other),
+        TEST_WORLDS(idle_sessions_are_woken_for_what_is_handed_over),
+        TEST_WORLDS(nothing_of_a_session_is_left),
+        TEST_WORLDS(attempts_are_thinned_as_the_model_does_it),
+        TEST_WORLDS(a_stall_of_the_server_expires_nobody),
+    };
+
+    return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
+}
