@@ -172,10 +172,10 @@ static int start(node_role *r, int argc, char **argv, dureq_error *err)
     rc = dureq_node_create(&opts, &r->node, err);
     if (rc == 0)
         rc = add_handler(r, mode ? mode : "noop", err);
-    if (rc == 0 && role_option_i64(argc, argv, "drained", 0))
-        rc = dureq_node_drain(r->node, true);
     if (rc == 0)
         rc = dureq_node_start(r->node, err);
+    if (rc == 0 && role_option_i64(argc, argv, "drained", 0))
+        rc = drain(r, &(role_words){.n = 0}, NULL, err);
     return rc;
 }
 
