@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/random.h"
 #include "fake_redis.h"
+#include "redis/blocking.h"
 #include "redis/pubsub.h"
 #include "test_conn.h"
 
@@ -175,7 +176,7 @@ static void what_is_not_resp_costs_the_connection(void **state)
         {"#y\r\n", 4},
         {"_x\r\n", 4},
         {"$3\r\nabcde\r\n", 11}, /* longer than it said */
-        {"*1\r\n>1\r\n+x\r\n", 12}, /* a push within a reply */
+        {"*1\r\n>0\r\n", 8}, /* an empty push within a reply */
         {">0\r\n", 4},
         {"\0\0\0\0", 4},
         {"\r\n", 2},
@@ -300,6 +301,89 @@ static void a_push_needs_nobody_to_ask(void **state)
     fake_redis_stop(f);
 }
 
+/* Redis does that when a script in a transaction publishes to its own caller. */
+static const char with_pushes[] = "*2\r\n>2\r\n+a\r\n:1\r\n*1\r\n>1\r\n$3\r\nb\r\n\r\n:7\r\n>3\r\n+c\r\n*1\r\n:1\r\n+d\r\n+end\r\n";
+
+static void pushes_within_a_reply_are_told_before_it_and_are_no_part_of_it(void **state)
+{
+    script s = {dureq_str_from(with_pushes)};
+
+    (void)state;
+    for (int stepped = 0; stepped < 2; stepped++) {
+        fake_redis_options opts = {.fn = say, .userdata = &s, .stepped = stepped};
+        fake_redis *f = fake_redis_start(&opts);
+        test_answer a = {0};
+        dq_owned_reply o;
+        test_conn c;
+
+        test_conn_open(&c, loop, fake_redis_url(f));
+        assert_int_equal(test_conn_send(&c, DQ_REDIS_HOLD, &a, "SAY"), 0);
+        TEST_UNTIL(loop, ((void)(stepped && fake_redis_step(f)), a.calls == 1));
+        assert_string_equal(c.pushes.ptr, "a:;b\r\n;c::d;");
+        assert_int_equal(dq_owned_reply_parse(&a.raw, &o, NULL), 0);
+        assert_int_equal(dq_reply_len(o.reply), 2);
+        assert_int_equal(dq_reply_int(dq_reply_at(dq_reply_at(o.reply, 0), 0)), 7);
+        assert_true(dq_str_eq_text(dq_reply_str(dq_reply_at(o.reply, 1)), "end"));
+        dq_owned_reply_deinit(&o);
+        test_answer_reset(&a);
+        test_conn_close(&c);
+        fake_redis_stop(f);
+    }
+}
+
+static void of_very_many_pushes_within_a_reply_the_first_are_told(void **state)
+{
+    dq_buf text = {0};
+    script s;
+    fake_redis_options opts = {.fn = say, .userdata = &s};
+    fake_redis *f = fake_redis_start(&opts);
+    test_conn c;
+
+    (void)state;
+    dq_buf_append_text(&text, "*1\r\n");
+    for (int i = 0; i < DQ_RESP_PUSHES_MAX + 10; i++)
+        dq_buf_append_text(&text, ">1\r\n+x\r\n");
+    dq_buf_append_text(&text, ":5\r\n");
+    s.text = dq_buf_str(&text);
+    test_conn_open(&c, loop, fake_redis_url(f));
+    (void)test_conn_ask(&c, "SAY", NULL);
+    assert_int_equal(c.n_push, DQ_RESP_PUSHES_MAX);
+    assert_string_equal(test_conn_ask(&c, "PING", NULL), "+PONG\r\n");
+    test_conn_close(&c);
+    fake_redis_stop(f);
+    dq_buf_deinit(&text);
+}
+
+static void destroy_at_push(dq_redis *r, dq_reply push, void *userdata)
+{
+    (void)push;
+    ++*(int *)userdata;
+    dq_redis_destroy(r);
+}
+
+static void it_may_be_destroyed_at_a_push_within_a_reply(void **state)
+{
+    script s = {dureq_str_from(with_pushes)};
+    fake_redis_options opts = {.fn = say, .userdata = &s};
+    fake_redis *f = fake_redis_start(&opts);
+    int n_push = 0;
+    dq_redis_callbacks cb = {.on_push = destroy_at_push, .userdata = &n_push};
+    dq_redis_options o = {0};
+    test_conn c = {.loop = loop};
+    test_answer a = {0};
+
+    (void)state;
+    assert_int_equal(dq_redis_url_parse(dureq_str_from(fake_redis_url(f)), &o.url, NULL), 0);
+    assert_int_equal(dq_redis_create(loop, &o, &cb, &c.redis, NULL), 0);
+    assert_int_equal(test_conn_send(&c, DQ_REDIS_HOLD, &a, "SAY"), 0);
+    TEST_UNTIL(loop, a.calls == 1);
+    assert_int_equal(n_push, 1);
+    assert_int_equal(a.code, DUREQ_ECLOSED);
+    test_answer_reset(&a);
+    dq_redis_url_deinit(&o.url);
+    fake_redis_stop(f);
+}
+
 static bool confirm_wrongly(void *userdata, int connection, const dureq_str *words, size_t n, dq_buf *out)
 {
     (void)userdata;
@@ -414,6 +498,9 @@ int main(void)
         cmocka_unit_test(a_reply_that_nobody_asked_for_costs_the_connection),
         cmocka_unit_test(a_last_word_of_the_server_is_the_reason),
         cmocka_unit_test(a_push_needs_nobody_to_ask),
+        cmocka_unit_test(pushes_within_a_reply_are_told_before_it_and_are_no_part_of_it),
+        cmocka_unit_test(of_very_many_pushes_within_a_reply_the_first_are_told),
+        cmocka_unit_test(it_may_be_destroyed_at_a_push_within_a_reply),
         cmocka_unit_test(a_subscription_answered_with_something_else_costs_the_connection),
         cmocka_unit_test(a_server_without_hello_is_spoken_to_in_resp2),
         cmocka_unit_test(a_greeting_answered_with_nonsense_is_refused),

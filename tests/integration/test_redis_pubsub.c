@@ -81,6 +81,34 @@ static void replies_and_messages_do_not_mix(void **state)
     test_conn_close(&c);
 }
 
+/* The server puts a message that a script publishes to its own caller into the middle of EXEC's answer. */
+static void a_message_from_ones_own_transaction_is_told(void **state)
+{
+    static const char *const publish_it = "redis.call('SPUBLISH','self',ARGV[1])return(7)";
+    test_answer exec = {0};
+    test_conn c;
+
+    (void)state;
+    test_conn_open(&c, loop, test_redis_url(server));
+    assert_int_equal(dq_redis_subscribe(c.redis, true, DQ_STR_LIT("self")), 0);
+    test_conn_until_ready(&c);
+    for (int i = 1; i <= 3; i++) {
+        char words[128];
+
+        assert_int_equal(test_conn_send(&c, 0, NULL, "MULTI"), 0);
+        snprintf(words, sizeof(words), "EVAL %s 0 x", publish_it);
+        assert_int_equal(test_conn_send(&c, 0, NULL, words), 0);
+        assert_int_equal(test_conn_send(&c, 0, NULL, "PING"), 0);
+        assert_int_equal(test_conn_send(&c, 0, &exec, "EXEC"), 0);
+        TEST_UNTIL(loop, exec.calls == i && c.n_push == i);
+        assert_int_equal(exec.code, 0);
+    }
+    assert_string_equal(c.pushes.ptr, "smessage:self:x;smessage:self:x;smessage:self:x;");
+    assert_int_equal(c.n_lost, 0);
+    test_answer_reset(&exec);
+    test_conn_close(&c);
+}
+
 static void subscriptions_asked_for_before_it_is_ready_are_made(void **state)
 {
     test_conn c;
@@ -229,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_come_from_the_channels_subscribed),
         cmocka_unit_test(replies_and_messages_do_not_mix),
+        cmocka_unit_test(a_message_from_ones_own_transaction_is_told),
         cmocka_unit_test(subscriptions_asked_for_before_it_is_ready_are_made),
         cmocka_unit_test(after_unsubscribing_there_is_silence),
         cmocka_unit_test(subscriptions_are_made_again_before_it_is_ready_again),
