@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/keys.h"
+
+#include "expect.h"
+
+#include <glob.h>
+#include <stdlib.h>
+
+static dq_keys make_keys(const char *prefix, unsigned n_shards)
+{
+    dq_keys k;
+
+    EXPECT_RC(0, dq_keys_init(&k, dureq_str_from(prefix), n_shards));
+    return k;
+}
+
+TEST(a_key_is_one_argument_that_begins_with_the_hash_tag_of_its_shard)
+{
+    dq_keys k = make_keys("dq", 16);
+    DQ_BUF_AUTO out = {0};
+
+    dq_keys_arg(&out, &k, 0, "sh", (dureq_str){0});
+    dq_keys_arg(&out, &k, 7, "u:", DQ_STR_LIT("invoice:1"));
+    dq_keys_arg(&out, &k, 15, "due:h", (dureq_str){0});
+    EXPECT_STR_TEXT("$9\r\n{dq:0}:sh\r\n"
+                    "$18\r\n{dq:7}:u:invoice:1\r\n"
+                    "$13\r\n{dq:15}:due:h\r\n",
+                    dq_buf_str(&out));
+    dq_keys_deinit(&k);
+}
+
+TEST(a_suffix_may_be_any_bytes)
+{
+    dq_keys k = make_keys("a:b", 1);
+    DQ_BUF_AUTO out = {0};
+
+    dq_keys_arg(&out, &k, 0, "b:", DQ_STR_LIT("\0\r\n}"));
+    EXPECT_STR(DQ_STR_LIT("$14\r\n{a:b:0}:b:\0\r\n}\r\n"), dq_buf_str(&out));
+    dq_keys_deinit(&k);
+}
+
+TEST(a_number_as_suffix_is_decimal)
+{
+    dq_keys k = make_keys("p", 2);
+    DQ_BUF_AUTO out = {0};
+
+    dq_keys_arg_u64(&out, &k, 1, "l:", 0);
+    dq_keys_arg_u64(&out, &k, 1, "l:", 10);
+    dq_keys_arg_u64(&out, &k, 1, "l:", UINT64_MAX);
+    EXPECT_STR_TEXT("$9\r\n{p:1}:l:0\r\n"
+                    "$10\r\n{p:1}:l:10\r\n"
+                    "$28\r\n{p:1}:l:18446744073709551615\r\n",
+                    dq_buf_str(&out));
+    dq_keys_deinit(&k);
+}
+
+/* The prefix is no view: whoever gave it may be gone. */
+TEST(keys_have_a_prefix_of_their_own)
+{
+    char prefix[] = "mine";
+    dq_keys k = make_keys(prefix, 1);
+    DQ_BUF_AUTO out = {0};
+
+    memset(prefix, 'x', 4);
+    dq_keys_arg(&out, &k, 0, "q", (dureq_str){0});
+    EXPECT_STR_TEXT("$10\r\n{mine:0}:q\r\n", dq_buf_str(&out));
+    EXPECT_TEXT("mine", k.prefix);
+    dq_keys_deinit(&k);
+    EXPECT_PTR(NULL, k.base);
+    dq_keys_deinit(&k);
+}
+
+/* Data lie where this said when they were written. */
+TEST(the_home_shard_of_a_key_never_changes)
+{
+    dq_keys k = make_keys("dq", 16), one = make_keys("dq", 1);
+
+    EXPECT_U64(dq_hash_bytes("invoice:4711", 12) % 16, dq_keys_shard_of(&k, DQ_STR_LIT("invoice:4711")));
+    EXPECT_U64(3, dq_keys_shard_of(&k, DQ_STR_LIT("invoice:4711")));
+    EXPECT_U64(0, dq_keys_shard_of(&one, DQ_STR_LIT("invoice:4711")));
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        int len = snprintf(key, sizeof(key), "%d", i);
+
+        EXPECT_TRUE(dq_keys_shard_of(&k, dureq_str_of(key, (size_t)len)) < 16);
+    }
+    dq_keys_deinit(&k);
+    dq_keys_deinit(&one);
+}
+
+static int init_some(void *arg)
+{
+    dq_keys k;
+    int rc = dq_keys_init(&k, DQ_STR_LIT("dq"), 5);
+
+    (void)arg;
+    if (rc == 0)
+        dq_keys_deinit(&k);
+    return rc;
+}
+
+TEST(without_memory_keys_are_not_made_and_nothing_is_left)
+{
+    EXPECT_I64(8, expect_survives_nomem(init_some, NULL));
+}
+
+/* ---- the documentation ---- */
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    dq_buf b = {0};
+    char part[4096];
+    size_t n;
+
+    if (!f)
+        fail_msg("cannot open %s", path);
+    for (n = fread(part, 1, sizeof(part), f); n > 0; n = fread(part, 1, sizeof(part), f))
+        dq_buf_append(&b, part, n);
+    (void)fclose(f);
+    return dq_buf_take(&b);
+}
+
+static bool is_documented(const char *doc, const char *name, size_t len)
+{
+    for (const char *p = strstr(doc, "`K "); p; p = strstr(p + 1, "`K "))
+        if (strncmp(p + 3, name, len) == 0 && (p[3 + len] == '`' || p[3 + len] == '<'))
+            return true;
+    return false;
+}
+
+/* Every text between quotes in the calls of dq_keys_arg in one file. Returns how many. */
+static int check_names(const char *source, const char *doc)
+{
+    int n = 0;
+
+    for (const char *p = strstr(source, "dq_keys_arg"); p; p = strstr(p + 1, "dq_keys_arg")) {
+        const char *end = strchr(p, ';');
+        const char *from = end ? memchr(p, '"', (size_t)(end - p)) : NULL;
+
+        while (from) {
+            const char *to = memchr(from + 1, '"', (size_t)(end - from - 1));
+
+            EXPECT_TRUE(to != NULL);
+            EXPECT_NOTE("key name '%.*s'", (int)(to - from - 1), from + 1);
+            EXPECT_TRUE(is_documented(doc, from + 1, (size_t)(to - from - 1)));
+            n++;
+            from = memchr(to + 1, '"', (size_t)(end - to - 1));
+        }
+    }
+    return n;
+}
+
+TEST(every_key_name_in_the_sources_is_documented)
+{
+    const char *root = getenv("DUREQ_TEST_SOURCE");
+    char path[1024];
+    glob_t files;
+    char *doc;
+    int n = 0;
+
+    if (!root)
+        skip(); /* not run by the build */
+    (void)snprintf(path, sizeof(path), "%s/docs/redis-keys.md", root);
+    doc = read_file(path);
+    EXPECT_TRUE(is_documented(doc, "sh", 2));
+    EXPECT_FALSE(is_documented(doc, "s", 1));
+    (void)snprintf(path, sizeof(path), "%s/src/*/*.c", root);
+    EXPECT_I64(0, glob(path, 0, NULL, &files));
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        char *source = read_file(files.gl_pathv[i]);
+
+        n += check_names(source, doc);
+        dq_free(source);
+    }
+    EXPECT_TRUE(n > 30);
+    globfree(&files);
+    dq_free(doc);
+}
+
+TEST_MAIN()
