@@ -19,6 +19,7 @@
 #include "worker/worker_internal.h"
 
 #define PLAIN_AGAIN_US 1000000
+#define HOLD_OFF_US    500
 
 static dq_redis *conn(dq_worker *w)
 {
@@ -131,12 +132,11 @@ static void recorded(dureq_task *t)
         dq_worker_tell(t, DUREQ_NODE_JOB_PAUSED, t->said.msg);
         break;
     case NEXT_DUE:
+    case NEXT_FRONT:
         if (t->spent) {
             dq_stat_add(&w->s_failed, 1);
             dq_worker_tell(t, DUREQ_NODE_JOB_FAILED, t->said.msg);
         }
-        break;
-    case NEXT_FRONT:
         break;
     }
     dq_worker_drop_task(t);
@@ -562,6 +562,8 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
         dq_rbuf_unref(rbuf);
     w->taking = false;
     dq_lanes_read_done(s);
+    if (!dq_list_empty(&w->to_pool))
+        w->last_fetch_us = dq_loop_now_us(w->loop);
     dq_pool_push(w->pool, &w->to_pool);
     if (s->n_returns > 0)
         dq_session_return(s);
@@ -611,9 +613,22 @@ static void send_plain(dq_worker *w, dq_wshard *s)
 
 /* ---- the turn ---- */
 
+/* Short handlers are being run off one after the other right now: what they bring goes in one turn with what is there. Never for long: a handler
+   that blocks its thread must not hold up the others' outcomes. */
+static bool better_later(dq_worker *w)
+{
+    int64_t now_us = dq_loop_now_us(w->loop);
+
+    if (dq_pool_waiting(w->pool) == 0 || now_us - w->last_fetch_us > HOLD_OFF_US)
+        return false;
+    if (!dq_timer_is_set(&w->hold_off))
+        dq_timer_set(&w->hold_off, HOLD_OFF_US);
+    return true;
+}
+
 void dq_cycle_look(dq_worker *w)
 {
-    if (!w->up || !w->cycle_up || w->exchanging)
+    if (!w->up || !w->cycle_up || w->exchanging || better_later(w))
         return;
     dq_wshard *s = next_shard(w);
     if (!s)

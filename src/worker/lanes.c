@@ -131,6 +131,7 @@ void dq_lane_wake(dq_wshard *s, uint32_t no)
         return;
     }
     s->lanes[no - 1]->main_busy = s->lanes[no - 1]->front_busy = true;
+    s->lanes[no - 1]->woken = s->lanes[no - 1]->want_main || s->lanes[no - 1]->want_front;
     s->lanes[no - 1]->listed = false;
     dq_worker_pump(s->worker);
 }
@@ -365,10 +366,14 @@ static void lane_read_done(dq_wlane *lane)
         /* Registered before it was read, in one transaction: what comes later, we are told. */
         lane->main_busy = lane->main_busy && !short_main;
         lane->front_busy = lane->front_busy && !short_front;
-        lane->listing = lane->main_busy || lane->front_busy;
+        lane->listing = false;
         lane->listed = true;
     } else if (short_main || short_front) {
         lane->listing = true;
+    }
+    if (lane->woken) { /* while the read was in flight: it may have been before what the wake-up is about */
+        lane->main_busy = lane->front_busy = true;
+        lane->listing = lane->woken = false;
     }
     lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
 }

@@ -45,8 +45,8 @@ static void judge_failure(dureq_task *t, bool final)
         t->delay_ms = t->retry.pause_delay_ms > 0 ? t->retry.pause_delay_ms : -1;
         return;
     }
-    t->next = NEXT_DUE;
     t->delay_ms = policy_delay_ms(t, attempts);
+    t->next = t->delay_ms > 0 ? NEXT_DUE : NEXT_FRONT;
 }
 
 static dureq_outcome outcome_of(const dureq_task *t)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/pool.h"
 
+#include <stdatomic.h>
+
 #define STACK_BYTES (256 * 1024)
 
 struct dq_pool {
@@ -11,6 +13,7 @@ struct dq_pool {
     dq_cond cond;
     dq_list tasks;
     unsigned n_max, n_threads, n_idle;
+    atomic_size_t n_waiting; /* relaxed; written under mu, read for a guess */
     int n_lost; /* threads held by handlers that were given up */
     bool waking; /* a thread was signalled or started and has not taken a task yet */
     bool stopping;
@@ -73,7 +76,11 @@ static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
         p->n_idle--;
         p->waking = false;
     }
-    return dq_list_pop_front(&p->tasks);
+    dq_list *link = dq_list_pop_front(&p->tasks);
+
+    if (link)
+        atomic_fetch_sub_explicit(&p->n_waiting, 1, memory_order_relaxed);
+    return link;
 }
 
 static void *thread_main(void *arg)
@@ -140,12 +147,22 @@ void dq_pool_destroy(dq_pool *p)
 
 void dq_pool_push(dq_pool *p, dq_list *batch)
 {
-    if (dq_list_empty(batch))
+    size_t n = 0;
+
+    for (dq_list *at = batch->next; at != batch; at = at->next)
+        n++;
+    if (n == 0)
         return;
     dq_mutex_lock(&p->mu);
+    atomic_fetch_add_explicit(&p->n_waiting, n, memory_order_relaxed);
     dq_list_splice_back(&p->tasks, batch);
     wake_one_locked(p);
     dq_mutex_unlock(&p->mu);
+}
+
+size_t dq_pool_waiting(dq_pool *p)
+{
+    return atomic_load_explicit(&p->n_waiting, memory_order_relaxed);
 }
 
 void dq_pool_lost_thread(dq_pool *p, int n)

@@ -24,5 +24,6 @@ int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, d
 void dq_pool_destroy(dq_pool *p);
 /* Loop thread. */
 void dq_pool_push(dq_pool *p, dq_list *batch); /* takes all of it */
+size_t dq_pool_waiting(dq_pool *p);            /* tasks no thread has taken yet; a guess */
 /* A handler will not come back soon: its thread no longer counts, another may be made for it; once it does come back, undone by the pool. */
 void dq_pool_lost_thread(dq_pool *p, int n);

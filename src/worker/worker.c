@@ -65,6 +65,11 @@ void dq_worker_note_progress(dq_worker *w)
 
 static void deadline_fired(dq_timer *t);
 
+static void hold_off_fired(dq_timer *t)
+{
+    dq_cycle_look(dq_container_of(t, dq_worker, hold_off));
+}
+
 static void init_lists(dq_worker *w)
 {
     dq_list_init(&w->spare);
@@ -104,6 +109,8 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
         dq_rng_seed(&w->rng, seed);
         rc = dq_timer_init(&w->deadline_timer, w->loop, deadline_fired);
     }
+    if (rc == 0)
+        rc = dq_timer_init(&w->hold_off, w->loop, hold_off_fired);
     if (rc == 0)
         rc = dq_pool_create(w->loop, o->threads, &pool_cb, &w->pool, err);
     if (rc < 0) {
@@ -170,6 +177,7 @@ void dq_worker_destroy(dq_worker *w)
         dq_free(t);
     }
     dq_timer_deinit(&w->deadline_timer);
+    dq_timer_deinit(&w->hold_off);
     dq_heap_deinit(&w->deadlines);
     dq_credits_deinit(w);
     dq_buf_deinit(&w->scratch);

@@ -35,6 +35,7 @@ struct dq_wlane {
     /* the read under way */
     int32_t want_main, want_front, got_main, got_front;
     bool listing; /* this read comes with a registration */
+    bool woken;   /* a wake-up came while it was in flight */
 };
 
 typedef enum wshard_state {
@@ -121,6 +122,8 @@ struct dq_worker {
     dq_wshard *shards;
     unsigned n_shards;
     bool up, cycle_up, was_live;
+    int64_t last_fetch_us;
+    dq_timer hold_off;   /* a turn was put off (cycle.c) */
     bool exchanging;     /* something of the cycle's connection is in flight */
     dq_wshard *watching; /* whose keys are watched there */
     unsigned turn;

@@ -21,7 +21,6 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "wake.lua"
---#include "front.lua"
 --#include "history.lua"
 --#include "session.lua"
 --#include "stats.lua"
@@ -113,9 +112,12 @@ local does = {
     call('HSET', KEYS[5], unpack(items))
   end,
   f = function(lane, items)
+    local key, loc = K .. 'f:' .. lane, {}
     for i = 1, #items, 3 do
-      front_add(lane, items[i + 1], items[i + 2])
+      loc[#loc + 1] = items[i]
+      loc[#loc + 1] = call('XADD', key, '*', 'm', items[i + 1], 'j', items[i + 2])
     end
+    call('HSET', KEYS[3], unpack(loc))
     woken[lane] = (woken[lane] or 0) + #items / 3
   end,
   r = function(_, items)
