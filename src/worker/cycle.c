@@ -35,8 +35,11 @@ static bool has_work(const dq_wshard *s)
     return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 || dq_lanes_worth(s);
 }
 
+/* Whose keys are watched goes first: it was chosen when its turn was prepared, and choosing again would only watch others in turn. */
 static dq_wshard *next_shard(dq_worker *w)
 {
+    if (w->watching && w->watching->verified && has_work(w->watching))
+        return w->watching;
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *s = &w->shards[(w->turn + i) % w->n_shards];
 
@@ -318,8 +321,10 @@ static dq_wshard *next_watch(dq_worker *w, dq_wshard *s)
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *other = &w->shards[(w->turn + i) % w->n_shards];
 
-        if (other != s && has_work(other))
+        if (other != s && has_work(other)) {
+            w->turn = (w->turn + i + 1) % w->n_shards;
             return other;
+        }
     }
     return s;
 }
