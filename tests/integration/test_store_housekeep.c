@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_jobs.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define DAY_MS 86400000LL
+
+static dq_kept keep_as(test_world *w, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short, int *ret_code)
+{
+    dq_kept k = {0};
+    dq_buf call = {0};
+    dq_reply reply;
+
+    dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, t, dead_retention_ms, memory_short);
+    reply = test_store_call(&w->s, shard, &call, ret_code);
+    if (!ret_code || *ret_code == 0)
+        assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
+    return k;
+}
+
+static dq_kept keep(test_world *w, unsigned shard)
+{
+    return keep_as(w, shard, w->ticker[shard], 30 * DAY_MS, false, NULL);
+}
+
+/* Until there is no more to do; how many steps that took. */
+static int keep_all(test_world *w, unsigned shard)
+{
+    int steps = 1;
+
+    for (; keep(w, shard).more; steps++)
+        assert_true(steps < 1000);
+    return steps;
+}
+
+static unsigned last_shard(const test_world *w)
+{
+    return w->n_shards - 1;
+}
+
+static void cancel(test_world *w, unsigned shard, const test_id *id)
+{
+    dureq_str ids[] = {test_id_str(id)};
+    dq_buf call = {0};
+
+    dq_call_job_cancel(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_STR_LIT("no more"), ids, 1);
+    assert_int_equal(dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0)), 0);
+}
+
+static int move(test_world *w, unsigned shard, const test_id *id, dq_job_verb verb, int64_t at_ms)
+{
+    dureq_str ids[] = {test_id_str(id)};
+    dq_buf call = {0};
+
+    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), verb, at_ms, ids, 1);
+    return (int)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
+}
+
+static void a_young_shard_needs_nothing(void **state)
+{
+    test_world *w = *state;
+    dq_kept k;
+
+    (void)test_job_add(w, 0, NULL, "mail", "x");
+    (void)keep_all(w, 0);
+    k = keep(w, 0);
+    assert_false(k.more);
+    assert_int_equal(k.n_dead, 0);
+    assert_int_equal(k.next_late_ms, -1);
+}
+
+static void only_the_ticker_of_this_epoch_may(void **state)
+{
+    test_world *w = *state;
+    dq_ticker t = w->ticker[last_shard(w)];
+    int code;
+
+    t.epoch++;
+    (void)keep_as(w, last_shard(w), t, 0, false, &code);
+    assert_int_equal(code, DUREQ_EFENCED);
+}
+
+/* ---- schedule to start ---- */
+
+static test_id add_with_limit(test_world *w, unsigned shard, dureq_job_options *o)
+{
+    o->schedule_to_start_timeout_ms = 60000;
+    return test_job_add(w, shard, o, "mail", "x");
+}
+
+static void end_limit(test_world *w, unsigned shard, const test_id *id)
+{
+    (void)test_plant(w, shard, id, "call('ZADD', K .. 's2s', now - 1, id)");
+}
+
+static void a_job_that_waited_too_long_is_dead(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    dureq_job_options o = dureq_job_options_init();
+    test_id id, other;
+    dq_kept k;
+    dq_row row;
+
+    o.unique_key = DQ_STR_LIT("mine");
+    id = add_with_limit(w, shard, &o);
+    o.unique_key = (dureq_str){0};
+    other = add_with_limit(w, shard, &o);
+    assert_int_equal(dq_store_subscribe(w->s.store, shard, "d:", DQ_STR_LIT("me")), 0);
+    (void)test_plant(w, shard, &id, "call('HSET', K .. 'wt', id, 'me')");
+    end_limit(w, shard, &id);
+    k = keep(w, shard);
+    assert_int_equal(k.n_dead, 1);
+    assert_in_range(k.next_late_ms, k.now_ms + 50000, k.now_ms + 60000);
+    assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_DEAD);
+    assert_int_equal(test_job_state(w, shard, &other), DUREQ_JOB_PENDING);
+    row = test_job_row(w, shard, &id);
+    assert_true(dq_str_eq_text(row.reason, "schedule_to_start_timeout"));
+    assert_int_equal(row.started_at_ms, 0);
+    assert_false(test_key_exists(w, shard, "u:mine"));
+    TEST_UNTIL(w->s.loop, w->s.n_messages == 1);
+}
+
+static void a_job_that_runs_or_ran_has_started(void **state)
+{
+    test_world *w = *state;
+    dureq_job_options o = dureq_job_options_init();
+    uint64_t session = test_session_open(w, 0, "n1", 60000);
+    test_id running = add_with_limit(w, 0, &o), ended = add_with_limit(w, 0, &o), retrying;
+
+    assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
+    cancel(w, 0, &ended);
+    o.delay_ms = 3600000;
+    retrying = add_with_limit(w, 0, &o);
+    (void)test_plant(w, 0, &retrying, /* one run behind it */
+                     "local r = call('HGET', K .. 'due:h', id) "
+                     "call('HSET', K .. 'due:h', id, string.sub(r, 1, 20) .. pack('>I2', 1) .. string.sub(r, 23))");
+    assert_int_equal(test_job_state(w, 0, &retrying), DUREQ_JOB_RETRYING);
+    end_limit(w, 0, &running);
+    end_limit(w, 0, &retrying);
+    end_limit(w, 0, &ended); /* as if left behind */
+    assert_int_equal(keep(w, 0).n_dead, 0);
+    assert_int_equal(test_job_state(w, 0, &running), DUREQ_JOB_RUNNING);
+    assert_int_equal(test_job_state(w, 0, &retrying), DUREQ_JOB_RETRYING);
+    assert_false(test_key_exists(w, 0, "s2s"));
+}
+
+static int64_t limit_of(test_world *w, unsigned shard, const test_id *id)
+{
+    double score = 0; /* a double in RESP3 */
+
+    assert_int_equal(dq_parse_f64(dq_reply_str(test_key(w, "ZSCORE", shard, "s2s", test_id_str(id))), &score), 0);
+    return (int64_t)score;
+}
+
+static void a_start_put_off_by_hand_puts_the_limit_off(void **state)
+{
+    test_world *w = *state;
+    dureq_job_options o = dureq_job_options_init();
+    test_id later = add_with_limit(w, 0, &o), paused = add_with_limit(w, 0, &o);
+    int64_t at_ms = test_server_ms(w) + 3600000;
+
+    assert_int_equal(move(w, 0, &later, DQ_JOB_RESCHEDULE, at_ms), 0);
+    assert_int_equal(move(w, 0, &paused, DQ_JOB_PAUSE, 0), 0);
+    end_limit(w, 0, &later);
+    end_limit(w, 0, &paused);
+    assert_int_equal(keep(w, 0).n_dead, 0);
+    assert_int_equal(test_job_state(w, 0, &later), DUREQ_JOB_SCHEDULED);
+    assert_int_equal(test_job_state(w, 0, &paused), DUREQ_JOB_PAUSED);
+    assert_int_equal(limit_of(w, 0, &later), at_ms + 60000);
+    assert_true(limit_of(w, 0, &paused) > at_ms - 3600000);
+}
+
+static void many_late_jobs_take_several_steps(void **state)
+{
+    test_world *w = *state;
+    dureq_job_options o = dureq_job_options_init();
+    int64_t dead = 0;
+    dq_kept k;
+
+    for (int i = 0; i < 130; i++) {
+        test_id id = add_with_limit(w, 0, &o);
+
+        end_limit(w, 0, &id);
+    }
+    k = keep(w, 0);
+    assert_true(k.more);
+    assert_int_equal(k.n_dead, 100);
+    for (dead = k.n_dead; k.more; dead += k.n_dead)
+        k = keep(w, 0);
+    assert_int_equal(dead, 130);
+}
+
+/* ---- the dead ---- */
+
+static void dead_jobs_go_when_their_time_is_over(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    dureq_job_options o = dureq_job_options_init();
+    test_id old = add_with_limit(w, shard, &o), young = add_with_limit(w, shard, &o);
+
+    end_limit(w, shard, &old);
+    end_limit(w, shard, &young);
+    assert_int_equal(keep(w, shard).n_dead, 2);
+    (void)test_plant(w, shard, &old,
+                     "call('ZADD', K .. 'dead', now - 2592000001, id) call('SET', K .. 'lg:' .. id, 'x') call('SET', K .. 'b:' .. id, 'x')");
+    (void)keep_as(w, shard, w->ticker[shard], 0, false, NULL); /* for ever */
+    assert_int_equal(test_job_state(w, shard, &old), DUREQ_JOB_DEAD);
+    (void)keep(w, shard);
+    assert_int_equal(test_job_state(w, shard, &old), -1);
+    assert_int_equal(test_job_state(w, shard, &young), DUREQ_JOB_DEAD);
+    assert_false(test_id_key_exists(w, shard, "lg:", &old));
+    assert_false(test_id_key_exists(w, shard, "b:", &old));
+    assert_int_equal(dq_reply_int(test_key(w, "HLEN", shard, "dead:h", (dureq_str){0})), 1);
+}
+
+/* ---- history ---- */
+
+/* Ended jobs in a bucket of ten seconds' retention, some with a payload of their own. */
+static void fill_history(test_world *w, unsigned shard, int64_t retention_ms, int n, test_id *ret)
+{
+    dureq_job_options o = dureq_job_options_init();
+    char *payload = calloc(1, DQ_PAYLOAD_INLINE_MAX + 2);
+
+    memset(payload, 'x', DQ_PAYLOAD_INLINE_MAX + 1);
+    o.retention_ms = retention_ms;
+    for (int i = 0; i < n; i++) {
+        ret[i] = test_job_add(w, shard, &o, "mail", i % 3 ? "small" : payload);
+        cancel(w, shard, &ret[i]);
+        assert_int_equal(test_job_state(w, shard, &ret[i]), DUREQ_JOB_CANCELLED);
+    }
+    free(payload);
+}
+
+static size_t keys_like(test_world *w, const char *pattern)
+{
+    return dq_reply_len(test_command(w, "KEYS", pattern, NULL));
+}
+
+static void a_bucket_whose_time_is_over_goes_whole(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id gone[7], stays[2];
+
+    fill_history(w, shard, 10000, 7, gone);
+    fill_history(w, shard, DAY_MS, 2, stays);
+    assert_int_equal(dq_reply_int(test_key(w, "ZCARD", shard, "hx", (dureq_str){0})), 2);
+    (void)keep_all(w, shard);
+    assert_int_equal(test_job_state(w, shard, &gone[0]), DUREQ_JOB_CANCELLED); /* not yet */
+    (void)test_plant(w, shard, NULL, "call('ZADD', K .. 'hx', now - 1, call('ZRANGE', K .. 'hx', 0, 0)[1])");
+    (void)keep(w, shard);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(test_job_state(w, shard, &gone[i]), -1); /* out of sight from the first step on */
+    (void)keep_all(w, shard);
+    for (int i = 0; i < 7; i++)
+        assert_false(test_id_key_exists(w, shard, "b:", &gone[i]));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(test_job_state(w, shard, &stays[i]), DUREQ_JOB_CANCELLED);
+    assert_true(test_id_key_exists(w, shard, "b:", &stays[0]));
+    assert_int_equal(keys_like(w, "*:ho:*"), 1);
+    assert_int_equal(keys_like(w, "*:hp:*"), 1);
+    assert_int_equal(keys_like(w, "*:hk:*"), 1);
+    assert_int_equal(keys_like(w, "*:hc:*"), 1);
+}
+
+static void a_dropped_bucket_is_followed_by_a_new_one(void **state)
+{
+    test_world *w = *state;
+    test_id before[1], after[1];
+
+    fill_history(w, 0, 10000, 1, before);
+    (void)test_plant(w, 0, NULL, "call('ZADD', K .. 'hx', now - 1, call('ZRANGE', K .. 'hx', 0, 0)[1])");
+    (void)keep_all(w, 0);
+    fill_history(w, 0, 10000, 1, after);
+    assert_int_equal(test_job_state(w, 0, &before[0]), -1);
+    assert_int_equal(test_job_state(w, 0, &after[0]), DUREQ_JOB_CANCELLED);
+}
+
+static void beyond_its_bytes_the_oldest_history_goes(void **state)
+{
+    test_world *w = *state;
+    test_id old[3], young[1];
+
+    fill_history(w, 0, DAY_MS, 3, old);
+    fill_history(w, 0, 2 * DAY_MS, 1, young);
+    (void)keep_all(w, 0);
+    assert_int_equal(test_job_state(w, 0, &old[0]), DUREQ_JOB_CANCELLED);
+    /* The cap is what the younger bucket alone takes. */
+    (void)test_plant(w, 0, NULL, "call('HSET', K .. 'sh', 'hm', call('HGET', K .. 'hz', '2'))");
+    (void)keep_all(w, 0);
+    assert_int_equal(test_job_state(w, 0, &old[0]), -1);
+    assert_int_equal(test_job_state(w, 0, &young[0]), DUREQ_JOB_CANCELLED);
+}
+
+static void when_memory_is_short_the_oldest_history_goes(void **state)
+{
+    test_world *w = *state;
+    test_id old[1], young[1];
+
+    fill_history(w, 0, 2 * DAY_MS, 1, old);
+    fill_history(w, 0, DAY_MS, 1, young); /* made later, though it would go sooner */
+    (void)keep_as(w, 0, w->ticker[0], 0, true, NULL);
+    (void)keep_all(w, 0);
+    assert_int_equal(test_job_state(w, 0, &old[0]), -1);
+    assert_int_equal(test_job_state(w, 0, &young[0]), DUREQ_JOB_CANCELLED);
+    (void)keep_as(w, 0, w->ticker[0], 0, true, NULL);
+    (void)keep_all(w, 0);
+    assert_int_equal(test_job_state(w, 0, &young[0]), -1);
+    assert_false(keep_as(w, 0, w->ticker[0], 0, true, NULL).more); /* nothing left to drop */
+}
+
+static void a_large_bucket_takes_several_bounded_steps(void **state)
+{
+    test_world *w = *state;
+    test_id id[1];
+
+    fill_history(w, 0, 10000, 1, id);
+    /* 250 parts and 250 side keys, as hours of work leave them. */
+    (void)test_plant(w, 0, &id[0],
+                     "for i = 1, 250 do call('HSET', K .. 'h:1:' .. i, 'x', 'y') call('SADD', K .. 'hp:1', i) "
+                     "local side = pack('>I6', i) .. string.rep('s', 7) call('RPUSH', K .. 'hk:1', side) "
+                     "call('SET', K .. 'b:' .. side, 'x') end "
+                     "call('ZADD', K .. 'hx', now - 1, call('ZRANGE', K .. 'hx', 0, 0)[1])");
+    assert_in_range(keep_all(w, 0), 7, 9); /* 3 of parts, 3 of side keys, the end, and nothing more to do */
+    assert_int_equal(keys_like(w, "{dureq:0}:h:*"), 0);
+    assert_int_equal(keys_like(w, "{dureq:0}:b:*"), 0);
+    assert_int_equal(keys_like(w, "{dureq:0}:h[opk]:*"), 0);
+}
+
+/* ---- statistics, events, audit ---- */
+
+/* A number of the hash of counters that `kind` and the time now make, `back` units ago. */
+static int64_t counter(test_world *w, unsigned shard, const char *kind, int64_t unit_ms, int64_t at_ms)
+{
+    char key[48];
+
+    snprintf(key, sizeof(key), "%s:%lld", kind, (long long)(at_ms / unit_ms));
+    return dq_reply_int(test_key(w, "HGET", shard, key, DQ_STR_LIT("1:e")));
+}
+
+static void minutes_are_summed_into_hours_and_days_once(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    int64_t now, hour_ms = 3600000;
+
+    (void)keep_all(w, shard); /* remembers where it is */
+    now = test_server_ms(w);
+    /* As if nobody had looked for five hours, in each minute of which one job was enqueued. */
+    (void)test_plant(w, shard, NULL,
+                     "local m = math.floor(now / 60000) for i = m - 300, m - 1 do "
+                     "call('HSET', K .. 'st:' .. i, '1:e', 1) call('PEXPIRE', K .. 'st:' .. i, 172800000) end "
+                     "call('HSET', K .. 'sh', 'rm', m - 301, 'rh', math.floor((m - 301) / 60) - 1)");
+    (void)keep_all(w, shard);
+    (void)keep_all(w, shard); /* nothing is summed twice */
+    assert_int_equal(counter(w, shard, "sth", hour_ms, now - 2 * hour_ms), 60);
+    assert_int_equal(counter(w, shard, "sth", hour_ms, now - 3 * hour_ms), 60);
+    assert_true(dq_reply_int(test_plant(w, shard, NULL, "return call('PTTL', K .. 'sth:' .. math.floor(now / 3600000) - 2)")) > 29 * DAY_MS);
+    /* Of the day or the two days they fall into, all finished hours. */
+    assert_in_range(counter(w, shard, "std", DAY_MS, now - 2 * hour_ms) + counter(w, shard, "std", DAY_MS, now - 26 * hour_ms), 60, 300);
+}
+
+static void a_long_absence_is_summed_in_bounded_steps(void **state)
+{
+    test_world *w = *state;
+    int64_t now = test_server_ms(w);
+
+    (void)keep_all(w, 0);
+    (void)test_plant(w, 0, NULL,
+                     "local m = math.floor(now / 60000) for i = m - 2000, m - 1 do "
+                     "call('HSET', K .. 'st:' .. i, '1:e', 1) call('PEXPIRE', K .. 'st:' .. i, 172800000) end "
+                     "call('HSET', K .. 'sh', 'rm', m - 2001, 'rh', math.floor((m - 2001) / 60) - 1)");
+    assert_in_range(keep_all(w, 0), 3, 6);
+    assert_int_equal(counter(w, 0, "sth", 3600000, now - 20 * 3600000), 60);
+}
+
+static void events_are_capped_by_bytes(void **state)
+{
+    test_world *w = *state;
+    int64_t before, after, minute;
+
+    (void)test_plant(w, 0, NULL, "for i = 1, 300 do call('XADD', K .. 'ev', '*', 'e', string.rep('x', 20000)) end");
+    (void)keep(w, 0);
+    before = dq_reply_int(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("en")));
+    assert_in_range(before, 1000, 67108864 / 15000); /* 64 MiB over the shards, by what an entry takes */
+    minute = dq_reply_int(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("em")));
+    (void)test_plant(w, 0, NULL, "for i = 1, 3000 do call('XADD', K .. 'ev', '*', 'e', 'small') end");
+    (void)keep(w, 0);
+    after = dq_reply_int(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("en")));
+    if (dq_reply_int(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("em"))) == minute)
+        assert_int_equal(after, before); /* looked at once a minute */
+    (void)test_plant(w, 0, NULL, "call('HSET', K .. 'sh', 'em', 1)");
+    (void)keep(w, 0);
+    after = dq_reply_int(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("en")));
+    assert_true(after > before);
+}
+
+static void audit_entries_go_after_thirty_days(void **state)
+{
+    test_world *w = *state;
+    test_id id;
+
+    (void)test_plant(w, 0, NULL,
+                     "for i = 1, 500 do call('XADD', K .. 'au', (now - 2600000000 + i) .. '-0', 'at', 1, 'actor', 'a', 'action', 'b', "
+                     "'target', 'c', 'detail', '') end");
+    id = test_job_add(w, 0, NULL, "mail", "x");
+    cancel(w, 0, &id);
+    (void)keep(w, 0);
+    assert_in_range(dq_reply_int(test_key(w, "XLEN", 0, "au", (dureq_str){0})), 1, 101); /* whole nodes of the stream go */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_WORLDS(a_young_shard_needs_nothing),
+        TEST_WORLDS(only_the_ticker_of_this_epoch_may),
+        TEST_WORLDS(a_job_that_waited_too_long_is_dead),
+        TEST_WORLDS(a_job_that_runs_or_ran_has_started),
+        TEST_WORLDS(a_start_put_off_by_hand_puts_the_limit_off),
+        TEST_WORLDS(many_late_jobs_take_several_steps),
+        TEST_WORLDS(dead_jobs_go_when_their_time_is_over),
+        TEST_WORLDS(a_bucket_whose_time_is_over_goes_whole),
+        TEST_WORLDS(a_dropped_bucket_is_followed_by_a_new_one),
+        TEST_WORLDS(beyond_its_bytes_the_oldest_history_goes),
+        TEST_WORLDS(when_memory_is_short_the_oldest_history_goes),
+        TEST_WORLDS(a_large_bucket_takes_several_bounded_steps),
+        TEST_WORLDS(minutes_are_summed_into_hours_and_days_once),
+        TEST_WORLDS(a_long_absence_is_summed_in_bounded_steps),
+        TEST_WORLDS(events_are_capped_by_bytes),
+        TEST_WORLDS(audit_entries_go_after_thirty_days),
+    };
+
+    return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
+}
