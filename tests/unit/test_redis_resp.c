@@ -235,6 +235,54 @@ static void damaged_replies_are_refused_with_a_reason(void **state)
     }
 }
 
+/* Redis 7.0 does that when a script in a MULTI publishes to its own caller. */
+static void pushes_in_the_middle_of_a_reply_are_set_aside(void **state)
+{
+    static const char wire[] = "*2\r\n:1\r\n>2\r\n+a\r\n*1\r\n:5\r\n%1\r\n>1\r\n+b\r\n+k\r\n+v\r\n+next\r\n";
+    size_t reply_len = sizeof(wire) - 1 - strlen("+next\r\n");
+    dureq_str pushes[DQ_RESP_PUSHES_MAX];
+    dq_resp_parser *p;
+    size_t used = 0;
+    dq_reply r;
+
+    (void)state;
+    assert_int_equal(dq_resp_parser_create(&p), 0);
+    for (size_t len = 0; len < reply_len; len++) /* offsets survive being taken up again */
+        assert_int_equal(dq_resp_parse(p, wire, len, &used, &r, NULL), 0);
+    assert_int_equal(dq_resp_parse(p, wire, sizeof(wire) - 1, &used, &r, NULL), 1);
+    assert_int_equal(used, reply_len);
+    assert_int_equal(dq_reply_len(r), 2);
+    assert_int_equal(dq_reply_int(dq_reply_at(r, 0)), 1);
+    assert_true(dq_str_eq_text(dq_reply_str(dq_reply_lookup(dq_reply_at(r, 1), "k")), "v"));
+    assert_int_equal(dq_resp_parser_pushes(p, wire, pushes), 2);
+    assert_true(dq_str_eq_text(pushes[0], ">2\r\n+a\r\n*1\r\n:5\r\n"));
+    assert_true(dq_str_eq_text(pushes[1], ">1\r\n+b\r\n"));
+    assert_int_equal(dq_resp_parse(p, wire + used, sizeof(wire) - 1 - used, &used, &r, NULL), 1);
+    assert_int_equal(dq_resp_parser_pushes(p, wire, pushes), 0); /* those of one reply only */
+    dq_resp_parser_destroy(p);
+}
+
+static void more_pushes_than_fit_are_lost_and_the_reply_is_whole(void **state)
+{
+    DQ_BUF_AUTO wire = {0};
+    dureq_str pushes[DQ_RESP_PUSHES_MAX];
+    dq_resp_parser *p;
+    size_t used = 0;
+    dq_reply r;
+
+    (void)state;
+    dq_buf_append_text(&wire, "*1\r\n");
+    for (int i = 0; i < 1000; i++)
+        dq_buf_append_text(&wire, ">1\r\n+a\r\n");
+    dq_buf_append_text(&wire, ":7\r\n");
+    assert_int_equal(dq_resp_parser_create(&p), 0);
+    assert_int_equal(dq_resp_parse(p, wire.ptr, wire.len, &used, &r, NULL), 1);
+    assert_int_equal(used, wire.len);
+    assert_int_equal(dq_reply_int(dq_reply_at(r, 0)), 7);
+    assert_int_equal(dq_resp_parser_pushes(p, wire.ptr, pushes), DQ_RESP_PUSHES_MAX);
+    dq_resp_parser_destroy(p);
+}
+
 static void announced_sizes_alone_cost_no_memory(void **state)
 {
     static const char *const greedy[] = {"*8000000\r\n", "%4000000\r\n", "$536870912\r\n", "*8000000\r\n*8000000\r\n*8000000\r\n"};
@@ -480,6 +528,8 @@ int main(void)
         cmocka_unit_test(many_replies_in_random_pieces_come_out_whole),
         cmocka_unit_test(a_line_fed_byte_by_byte_is_not_searched_anew_each_time),
         cmocka_unit_test(damaged_replies_are_refused_with_a_reason),
+        cmocka_unit_test(pushes_in_the_middle_of_a_reply_are_set_aside),
+        cmocka_unit_test(more_pushes_than_fit_are_lost_and_the_reply_is_whole),
         cmocka_unit_test(announced_sizes_alone_cost_no_memory),
         cmocka_unit_test(nesting_is_limited_to_32_levels),
         cmocka_unit_test(a_line_without_end_is_refused_at_a_mebibyte),
