@@ -18,7 +18,8 @@ void dq_list_remove(dq_list *node);               /* fine when in no list; node 
 dq_list *dq_list_pop_front(dq_list *head);        /* NULL when empty */
 void dq_list_splice_back(dq_list *head, dq_list *other); /* moves all of other; other is empty */
 
-/* The link of an item by its offset alone: at the end of a walk `var` stands where an item around the head would begin, and must not be looked into. */
+/* The link of an item by its offset alone: at the end of a walk `var` stands where an item around the head would begin, and
+   must not be looked into. */
 #define DQ_LIST_LINK(var, member) ((dq_list *)((char *)(var) + offsetof(__typeof__(*(var)), member)))
 
 #define DQ_LIST_FOREACH(type, var, head, member)                                           \
