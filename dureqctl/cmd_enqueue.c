@@ -369,7 +369,7 @@ static int feed(batch *b, FILE *in)
     int64_t line_no = 0;
     int rc = 0;
 
-    while (rc == 0 && (len = getline(&line, &cap, in)) >= 0) {
+    for (len = getline(&line, &cap, in); rc == 0 && len >= 0; len = rc == 0 ? getline(&line, &cap, in) : -1) {
         line_no++;
         b->seen_bytes += len;
         while (len && (line[len - 1] == '\n' || (len > 1 && line[len - 1] == '\r')))

@@ -11,6 +11,8 @@ void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, co
     dureq_log_record record = {.level = level, .event = event, .text = text, .file = file, .line = line};
     va_list args;
 
+    if (!log || !log->fn)
+        return;
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);

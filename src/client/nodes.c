@@ -281,7 +281,8 @@ int dureq_client_count(dureq_client *c, dureq_counts *ret, dureq_error *err)
         }
     }
     dq_client_leave(c);
-    sum.nodes = (sum.nodes + n - 1) / n; /* a session in each shard */
+    if (n > 1)
+        sum.nodes = (sum.nodes + n - 1) / n; /* a session in each shard */
     if (rc == 0)
         *ret = sum;
     return rc;

@@ -50,7 +50,7 @@ void dq_producer_destroy(dq_producer *p)
     for (unsigned i = 0; i < p->n_shards; i++)
         while (!dq_list_empty(&p->shards[i].flying))
             dq_enq_call_free(dq_container_of(dq_list_pop_front(&p->shards[i].flying), enq_call, link));
-    while ((lane = dq_map_next(&p->lanes, &at)) != NULL)
+    for (lane = dq_map_next(&p->lanes, &at); lane; lane = dq_map_next(&p->lanes, &at))
         dq_free(lane);
     dq_map_deinit(&p->lanes);
     dq_buf_deinit(&p->scratch);
@@ -73,7 +73,7 @@ void dq_producer_queues(dq_producer *p)
     size_t at = 0;
     enq_lane *lane;
 
-    while ((lane = dq_map_next(&p->lanes, &at)) != NULL)
+    for (lane = dq_map_next(&p->lanes, &at); lane; lane = dq_map_next(&p->lanes, &at))
         lane_judge(p, lane);
 }
 

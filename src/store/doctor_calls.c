@@ -121,7 +121,7 @@ static const char *shape_of(dq_doctor_more_kind kind)
 
 int dq_doctor_more_decode(dq_reply r, dq_doctor_more *ret)
 {
-    dq_reply at = r;
+    dq_reply at;
     dureq_str letter;
     const char *shape;
     size_t n_texts = 0, n_numbers = 0;

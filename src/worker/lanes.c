@@ -166,7 +166,7 @@ void dq_credits_deinit(dq_worker *w)
     size_t at = 0;
     credit *c;
 
-    while ((c = dq_map_next(&w->queue_credit, &at)) != NULL) {
+    for (c = dq_map_next(&w->queue_credit, &at); c; c = dq_map_next(&w->queue_credit, &at)) {
         dq_free(c->name);
         dq_free(c);
     }

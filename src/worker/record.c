@@ -411,7 +411,7 @@ void dq_stats_put(const dq_stat_rows *rows, dq_buf *out)
         char field[32];
 
         if (r->field < 100)
-            (void)snprintf(field, sizeof field, "%u:%c", (unsigned)r->lane, plain[r->field]);
+            (void)snprintf(field, sizeof field, "%u:%c", (unsigned)r->lane, plain[r->field % 3]);
         else
             (void)snprintf(field, sizeof field, "%u:%c%d", (unsigned)r->lane, r->field < 200 ? 'w' : 'r', (int)(r->field % 100));
         dq_resp_arg_text(out, field);

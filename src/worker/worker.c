@@ -471,9 +471,9 @@ static void look_at_deadline(dureq_task *t)
 static void deadline_fired(dq_timer *timer)
 {
     dq_worker *w = dq_container_of(timer, dq_worker, deadline_timer);
-    dq_heap_node *top;
+    dq_heap_node *top = dq_heap_top(&w->deadlines);
 
-    while ((top = dq_heap_top(&w->deadlines)) != NULL && top->key <= dq_loop_now_us(w->loop)) {
+    for (; top && top->key <= dq_loop_now_us(w->loop); top = dq_heap_top(&w->deadlines)) {
         dq_heap_remove(&w->deadlines, top);
         look_at_deadline(dq_container_of(top, dureq_task, deadline));
     }

@@ -236,7 +236,10 @@ static char *read_reply(const test_redis *s, int fd)
             return text;
         if (len == cap) {
             cap *= 2;
-            text = realloc(text, cap + 1);
+            char *more = realloc(text, cap + 1);
+            if (!more)
+                die(s, "out of memory");
+            text = more;
         }
     }
     die(s, "out of memory");

@@ -28,7 +28,7 @@ static void read_document(dq_buf *text)
     f = fopen(path, "r");
     if (!f)
         fail_msg("cannot open %s", path);
-    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+    for (n = fread(chunk, 1, sizeof chunk, f); n > 0; n = fread(chunk, 1, sizeof chunk, f))
         dq_buf_append(text, chunk, n);
     (void)fclose(f);
     assert_false(text->failed);

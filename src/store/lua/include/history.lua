@@ -32,10 +32,6 @@ local function bucket_of(class)
   call('INCR', K .. 'hv')
   return bucket, width
 end
-local function part_key(bucket, width, id)
-  local ms = unpk('>I6', id)
-  return K .. 'h:' .. bucket .. ':' .. string.format('%d', math.floor(ms / width))
-end
 -- Rows outside the node's usual path, one by one.
 local function history_add(class, id, row, cancelled, side)
   if class <= 0 then
