@@ -79,7 +79,7 @@ int role_start(role_proc *p, const char *role, const char *const *options, dureq
     return rc;
 }
 
-static int tell(role_proc *p, dureq_error *err, const char *fmt, va_list args)
+DUREQ_PRINTF(3, 0) static int tell(role_proc *p, dureq_error *err, const char *fmt, va_list args)
 {
     char line[1024];
     int len = vsnprintf(line, sizeof(line) - 1, fmt, args);

@@ -6,7 +6,7 @@
 #include "ctl.h"
 #include "node/state_dir.h"
 
-static void say(const char *fmt, va_list args)
+DUREQ_PRINTF(1, 0) static void say(const char *fmt, va_list args)
 {
     fputs("dureqctl: ", stderr);
     vfprintf(stderr, fmt, args);

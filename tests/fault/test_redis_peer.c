@@ -204,8 +204,8 @@ static void a_reply_too_deep_costs_the_connection(void **state)
 
 static void announced_sizes_take_no_memory(void **state)
 {
-    static const char *const rows[] = {"$536870912\r\nabc", "*8388608\r\n:1\r\n:2\r\n", "%4194304\r\n+a\r\n", "~8388608\r\n", "="
-                                       "536870912\r\ntxt:"};
+    static const char *const rows[] = {"$536870912\r\nabc", "*8388608\r\n:1\r\n:2\r\n", "%4194304\r\n+a\r\n", "~8388608\r\n",
+                                       "=536870912\r\ntxt:"};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
