@@ -206,6 +206,41 @@ static void an_idle_session_is_woken(void **state)
     test_until_message(w, message);
 }
 
+/* ---- side keys outlive the bucket that named them ---- */
+
+static void drop_history(test_world *w, unsigned shard)
+{
+    dq_kept k;
+
+    (void)test_plant(w, shard, NULL, "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
+    do {
+        dq_buf call = {0};
+        dq_reply reply;
+
+        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 0, false);
+        reply = test_store_call(&w->s, shard, &call, NULL);
+        assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
+    } while (k.more);
+}
+
+static void its_payload_outlives_the_history_it_was_in(void **state)
+{
+    test_world *w = *state;
+    char *payload = calloc(1, DQ_PAYLOAD_INLINE_MAX + 2);
+    test_id id, ended;
+
+    memset(payload, 'x', DQ_PAYLOAD_INLINE_MAX + 1);
+    id = test_job_at_with(w, 0, TEST_PLACE_CANCELLED, NULL, 0, payload);
+    ended = test_job_at_with(w, 0, TEST_PLACE_CANCELLED, NULL, 0, payload);
+    assert_int_equal(retry(w, 0, false, &id), 0);
+    drop_history(w, 0);
+    assert_int_equal(test_job_state(w, 0, &ended), -1);
+    assert_false(test_id_key_exists(w, 0, "b:", &ended));
+    assert_int_equal(test_job_state(w, 0, &id), DUREQ_JOB_PENDING);
+    assert_true(test_id_key_exists(w, 0, "b:", &id));
+    free(payload);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +254,7 @@ int main(void)
         TEST_WORLDS(a_key_held_for_a_time_is_held_anew),
         TEST_WORLDS(its_payload_is_still_there),
         TEST_WORLDS(an_idle_session_is_woken),
+        TEST_WORLDS(its_payload_outlives_the_history_it_was_in),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
