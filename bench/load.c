@@ -36,7 +36,7 @@ static int usage(load_rig *l, double *ret_node, double *ret_redis, dureq_error *
 int load_measure(load_rig *l, int64_t n, load_run *ret, dureq_error *err)
 {
     role_words produced = {.n = 0}, completed = {.n = 0};
-    double node[2], redis[2];
+    double node[2] = {0}, redis[2] = {0};
     int64_t begun;
     int rc = usage(l, &node[0], &redis[0], err);
 

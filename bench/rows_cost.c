@@ -75,7 +75,7 @@ static int floor_turn(cost_rig *c, const cost_case *k, int n, dureq_error *err)
 
 static int measure(cost_rig *c, const cost_case *k, cost_turn *ret, dureq_error *err)
 {
-    double calls[2], cpu[3];
+    double calls[2] = {0}, cpu[3] = {0};
     int rc = rig_script_calls(&c->rig, &calls[0], err);
 
     if (rc == 0)
