@@ -119,7 +119,7 @@ static void say_line(dq_embedded *e, dureq_str line)
     line = dq_str_trim(line);
     if (line.len == 0)
         return;
-    DQ_LOG(e->log, DUREQ_LOG_DEBUG, "redis.says", DQ_STR_FMT, DQ_STR_ARG(line));
+    DQ_LOG(e->log, DUREQ_LOG_DEBUG, "embedded.says", DQ_STR_FMT, DQ_STR_ARG(line));
     line.len = DQ_MIN(line.len, sizeof e->last_line - 1);
     memcpy(e->last_line, line.ptr, line.len);
     e->last_line[line.len] = '\0';
@@ -183,7 +183,7 @@ static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
     forget_child(e);
     if (dq_loop_now_us(e->loop) - e->begun_us > STEADY_US)
         e->backoff_us = BACKOFF_FIRST_US;
-    DQ_LOG(e->log, DUREQ_LOG_ERROR, "redis.died", "%s last_line=\"%s\" restart_in_ms=%lld", was_ready ? "it was up" : "it did not come up",
+    DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.died", "%s last_line=\"%s\" restart_in_ms=%lld", was_ready ? "it was up" : "it did not come up",
            e->last_line, (long long)e->backoff_us / 1000);
     dq_timer_set(&e->timer, e->backoff_us);
     e->backoff_us = DQ_MIN(e->backoff_us * 2, BACKOFF_MOST_US);
@@ -243,11 +243,11 @@ static void ping(dq_embedded *e)
 
     if (answer > 0) {
         e->is_ready = true;
-        DQ_LOG(e->log, DUREQ_LOG_INFO, "redis.ready", "pid=%d dir=%s", (int)e->pid, e->dir);
+        DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.ready", "pid=%d dir=%s", (int)e->pid, e->dir);
         return;
     }
     if (++e->n_pings % LOADING_SAY_EVERY == 0)
-        DQ_LOG(e->log, DUREQ_LOG_INFO, "redis.loading", "%s", answer == 0 ? "it loads its data" : "it does not answer yet");
+        DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.loading", "%s", answer == 0 ? "it loads its data" : "it does not answer yet");
     dq_timer_set(&e->timer, PING_EVERY_US);
 }
 
@@ -259,7 +259,7 @@ static void on_timer(dq_timer *t)
     if (e->pid) {
         ping(e);
     } else if (start_child(e, &err) < 0) {
-        DQ_LOG(e->log, DUREQ_LOG_ERROR, "redis.no_start", "%s", err.msg);
+        DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.no_start", "%s", err.msg);
         dq_timer_set(&e->timer, BACKOFF_MOST_US);
     }
 }
@@ -365,11 +365,11 @@ static void end_child(dq_embedded *e)
 
     (void)kill(e->pid, SIGTERM);
     if (poll(&p, 1, STOP_TIMEOUT_MS) <= 0) {
-        DQ_LOG(e->log, DUREQ_LOG_WARN, "redis.killed", "pid=%d did not end on SIGTERM within %d ms", (int)e->pid, STOP_TIMEOUT_MS);
+        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM within %d ms", (int)e->pid, STOP_TIMEOUT_MS);
         (void)kill(e->pid, SIGKILL);
     }
     forget_child(e);
-    DQ_LOG(e->log, DUREQ_LOG_INFO, "redis.stopped", "dir=%s", e->dir);
+    DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.stopped", "dir=%s", e->dir);
 }
 
 void dq_embedded_stop(dq_embedded *e)

@@ -70,12 +70,12 @@ static bool has_event(const fixture *f, const char *text)
     return f->events.ptr && strstr(f->events.ptr, text);
 }
 
-/* The number behind "pid=" of the last "redis.ready". */
+/* The number behind "pid=" of the last "embedded.ready". */
 static pid_t server_pid(const fixture *f)
 {
     const char *at = NULL;
 
-    for (const char *p = f->events.ptr; p; p = strstr(p + 1, "redis.ready pid="))
+    for (const char *p = f->events.ptr; p; p = strstr(p + 1, "embedded.ready pid="))
         at = p;
     assert_non_null(at);
     return atoi(strstr(at, "pid=") + 4);
@@ -114,7 +114,7 @@ static void it_starts_private_and_stops(void **state)
     dq_embedded_stop(e);
     assert_int_equal(kill(pid, 0), -1);
     assert_int_equal(dq_embedded_ping(socket_path.ptr), -1);
-    assert_true(has_event(f, "redis.stopped"));
+    assert_true(has_event(f, "embedded.stopped"));
 }
 
 static void it_is_started_again_when_it_dies(void **state)
@@ -127,8 +127,8 @@ static void it_is_started_again_when_it_dies(void **state)
     pid = server_pid(f);
     dq_buf_clear(&f->events);
     assert_int_equal(kill(pid, SIGKILL), 0);
-    turn_until_event(f, "redis.died");
-    turn_until_event(f, "redis.ready");
+    turn_until_event(f, "embedded.died");
+    turn_until_event(f, "embedded.ready");
     assert_true(server_pid(f) != pid);
     dq_embedded_stop(e);
 }

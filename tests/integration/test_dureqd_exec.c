@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec.h"
+
+#include "base/clock.h"
+#include "handler_spec.h"
+#include "orphans.h"
+#include "redis_server.h"
+
+#include <dureq/dureq.h>
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_MS 30000
+
+/* One server for all; a node with its handlers for each test, under a prefix of its own. */
+static test_redis *redis;
+static int n_nodes;
+
+typedef struct rig {
+    dq_arena arena;
+    dureq_node *node;
+    dq_exec_host *host;
+    dureq_client *client;
+    dq_handler_spec specs[8];
+    size_t n_specs;
+    dureq_retry_policy once;
+    char prefix[32];
+} rig;
+
+static pid_t redis_pid(void *arg)
+{
+    (void)arg;
+    return test_redis_pid(redis);
+}
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = test_redis_start(NULL);
+    (void)dq_orphans_make_kept(redis_pid, NULL); /* a child of this process, too, and nobody's orphan */
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    test_redis_stop(redis);
+    return 0;
+}
+
+/* Not yet started: add handlers first. */
+static void rig_init(rig *r, int64_t shutdown_ms)
+{
+    dureq_node_options o = dureq_node_options_init();
+    dureq_error err = {0};
+
+    *r = (rig){.once = dureq_retry_policy_init()};
+    r->once.max_attempts = 1;
+    (void)snprintf(r->prefix, sizeof r->prefix, "exec%d", ++n_nodes);
+    o.redis_url = test_redis_url(redis);
+    o.prefix = r->prefix;
+    o.lease_ms = 1000;
+    o.shutdown_timeout_ms = shutdown_ms;
+    assert_int_equal(dureq_node_create(&o, &r->node, &err), 0);
+    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), NULL, &r->host, &err), 0);
+}
+
+static dq_handler_spec *rig_add(rig *r, const char *text)
+{
+    dq_handler_spec *spec = &r->specs[r->n_specs++];
+    dureq_error err = {0};
+
+    spec->origin = DQ_STR_LIT("test");
+    if (dq_handler_spec_parse(&r->arena, dureq_str_from(text), spec, &err) < 0)
+        fail_msg("%s", err.msg);
+    spec->retry_policy = &r->once;
+    spec->concurrency = 64;
+    return spec;
+}
+
+static void rig_start(rig *r)
+{
+    dureq_error err = {0};
+
+    for (size_t i = 0; i < r->n_specs; i++)
+        if (dq_exec_host_add(r->host, r->node, &r->specs[i], &err) < 0)
+            fail_msg("%s", err.msg);
+    if (dureq_node_start(r->node, &err) < 0)
+        fail_msg("%s", err.msg);
+    r->client = dureq_node_client(r->node);
+}
+
+static void rig_stop(rig *r)
+{
+    dureq_error err = {0};
+
+    assert_int_equal(dureq_node_stop(r->node, &err), 0);
+    dq_exec_host_destroy(r->host);
+    dureq_node_destroy(r->node);
+    dq_arena_deinit(&r->arena);
+}
+
+static dureq_job_id enqueue(rig *r, const char *type, dureq_str payload, const char *content_type)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = type, .payload = payload, .options = &o};
+    dureq_error err = {0};
+    dureq_job_id id;
+
+    o.content_type = content_type;
+    if (dureq_client_enqueue(r->client, &spec, &id, &err) < 0)
+        fail_msg("%s", err.msg);
+    return id;
+}
+
+static dureq_job_list *wait_for(rig *r, const dureq_job_id *id)
+{
+    dureq_job_list *list = NULL;
+    dureq_error err = {0};
+
+    if (dureq_client_wait(r->client, id->text, WAIT_MS, &list, &err) < 0)
+        fail_msg("%s", err.msg);
+    return list;
+}
+
+static dureq_job_list *run_job(rig *r, const char *type, const char *payload, const char *content_type)
+{
+    dureq_job_id id = enqueue(r, type, dureq_str_from(payload), content_type);
+
+    return wait_for(r, &id);
+}
+
+static void assert_str(dureq_str got, const char *want)
+{
+    if (!dq_str_eq_text(got, want))
+        fail_msg("got '" DQ_STR_FMT "', want '%s'", DQ_STR_ARG(got), want);
+}
+
+/* ---- outcomes ---- */
+
+static const struct outcome_case {
+    const char *command, *payload, *content_type;
+    dureq_job_state state;
+    const char *result, *result_type; /* NULL: not looked at */
+    const char *error;
+} outcome_cases[] = {
+    {"echo {payload}", "\"a b\"", NULL, DUREQ_JOB_COMPLETED, "a b", "text/plain", NULL},
+    {"echo {payload}", "{\"a\": 1}", NULL, DUREQ_JOB_COMPLETED, "{\"a\": 1}", "application/json", NULL},
+    {"cat", "some bytes", "text/plain", DUREQ_JOB_COMPLETED, "some bytes", "text/plain", NULL},
+    {"true", "1", NULL, DUREQ_JOB_COMPLETED, "", NULL, NULL},
+    {"sh -c 'echo why >&2; exit 1'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL, "exit code 1: why"},
+    {"sh -c 'exit 64'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL, "exit code 64"},
+    {"sh -c 'exit 79'", "1", NULL, DUREQ_JOB_COMPLETED, NULL, NULL, NULL},
+    {"sh -c 'kill -SEGV $$'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL, "died by signal 11 (SIGSEGV)"},
+    {"sh -c 'echo \"{\\\"outcome\\\":\\\"fail\\\",\\\"error\\\":\\\"bad customer\\\"}\" >&3'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL,
+     "bad customer"},
+    {"sh -c 'echo \"{\\\"outcome\\\":\\\"done\\\"}\" >&3; echo yes; exit 9'", "1", NULL, DUREQ_JOB_COMPLETED, "yes", NULL, NULL},
+    {"echo {payload}", "\"a\\u0000b\"", NULL, DUREQ_JOB_DEAD, NULL, NULL,
+     "the payload holds a NUL byte, which no argument can: read it from standard input"},
+};
+
+static void run_outcome_case(const struct outcome_case *c)
+{
+    dureq_job_list *list;
+    char text[256];
+    rig r;
+
+    rig_init(&r, 0);
+    (void)snprintf(text, sizeof text, "t=exec:%s", c->command);
+    (void)rig_add(&r, text);
+    rig_start(&r);
+    list = run_job(&r, "t", c->payload, c->content_type);
+    if (list->items[0].state != c->state)
+        print_error("%s: " DQ_STR_FMT "\n", c->command, DQ_STR_ARG(list->items[0].last_error));
+    assert_int_equal(list->items[0].state, c->state);
+    if (c->result)
+        assert_str(list->items[0].result, c->result);
+    if (c->result_type)
+        assert_str(list->items[0].result_content_type, c->result_type);
+    if (c->error)
+        assert_str(list->items[0].last_error, c->error);
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+static void programs_end_as_their_exit_says(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(outcome_cases); i++)
+        run_outcome_case(&outcome_cases[i]);
+}
+
+static void a_failure_is_retried(void **state)
+{
+    dureq_retry_policy p = dureq_retry_policy_init();
+    dureq_job_list *list;
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    p.max_attempts = 3;
+    p.initial_delay_ms = 1;
+    rig_add(&r, "t=exec:sh -c 'test $DUREQ_ATTEMPT = 3 && echo third'")->retry_policy = &p;
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+    assert_str(list->items[0].result, "third");
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+/* ---- what programs get ---- */
+
+static void the_environment_is_clean_and_holds_the_context(void **state)
+{
+    dureq_job_list *list;
+    dureq_str out;
+    rig r;
+
+    (void)state;
+    assert_int_equal(setenv("SECRET_OF_DAEMON", "hunter2", 1), 0);
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'env; cat $DUREQ_CONTEXT; echo; ls /proc/self/fd | tr \"\\n\" \" \"; test ! -t 0'");
+    rig_start(&r);
+    list = run_job(&r, "t", "{}", NULL);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+    out = list->items[0].result;
+    assert_null(memmem(out.ptr, out.len, "hunter2", 7));
+    assert_non_null(memmem(out.ptr, out.len, "DUREQ_TASK_TYPE=t\n", 18));
+    assert_non_null(memmem(out.ptr, out.len, "DUREQ_ATTEMPT=1\n", 16));
+    assert_non_null(memmem(out.ptr, out.len, "\"task_type\":\"t\"", 15));
+    assert_true(dq_str_ends_with(dq_str_trim(out), DQ_STR_LIT("\n0 1 2 3 4"))); /* 4 is of ls */
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+    (void)unsetenv("SECRET_OF_DAEMON");
+}
+
+static void a_large_payload_and_result_pass_whole(void **state)
+{
+    DQ_BUF_AUTO payload = {0};
+    dureq_job_list *list;
+    dureq_job_id id;
+    rig r;
+
+    (void)state;
+    while (payload.len < DUREQ_RESULT_MAX)
+        dq_buf_append_fmt(&payload, "%zu,", payload.len);
+    payload.len = DUREQ_RESULT_MAX;
+    payload.ptr[payload.len - 1] = '.';
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:cat");
+    rig_start(&r);
+    id = enqueue(&r, "t", dq_buf_str(&payload), "text/plain");
+    list = wait_for(&r, &id);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+    assert_int_equal(list->items[0].result.len, payload.len);
+    assert_memory_equal(list->items[0].result.ptr, payload.ptr, payload.len);
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+static void too_much_output_is_cut_and_hangs_nobody(void **state)
+{
+    dureq_job_list *list;
+    dureq_str out;
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'head -c 20000000 /dev/zero | tr \"\\0\" x; head -c 20000000 /dev/zero | tr \"\\0\" y >&2'");
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+    out = list->items[0].result;
+    assert_int_equal(out.len, DUREQ_RESULT_MAX);
+    assert_true(dq_str_ends_with(out, DQ_STR_LIT("x\n[cut at 1 MiB]")));
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+static void the_log_and_descriptor_3_are_kept(void **state)
+{
+    dureq_job_list *list;
+    char id[DUREQ_JOB_ID_LEN + 4], *text = NULL;
+    size_t len = 0;
+    dureq_error err = {0};
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'echo from stderr >&2; echo \"{\\\"log\\\":\\\"from 3\\\",\\\"heartbeat\\\":true}\" >&3; echo junk >&3'");
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    (void)snprintf(id, sizeof id, "%s", list->items[0].id.text);
+    dureq_job_list_destroy(list);
+    if (dureq_client_get_logs(r.client, id, &text, &len, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_non_null(strstr(text, "from stderr\n"));
+    assert_non_null(strstr(text, "from 3\n"));
+    assert_non_null(strstr(text, "descriptor 3: ignored a line"));
+    dureq_free(text);
+    rig_stop(&r);
+}
+
+/* ---- ending ---- */
+
+/* A file into which a program writes process numbers. */
+typedef struct pid_file {
+    char path[40];
+} pid_file;
+
+static void pid_file_init(pid_file *f)
+{
+    int fd;
+
+    (void)snprintf(f->path, sizeof f->path, "/tmp/dureqd-pids-XXXXXX");
+    fd = mkstemp(f->path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+static int pid_file_read(const pid_file *f, pid_t *pids, int most)
+{
+    FILE *file = fopen(f->path, "r");
+    int n = 0, pid;
+
+    assert_non_null(file);
+    while (n < most && fscanf(file, "%d", &pid) == 1)
+        pids[n++] = pid;
+    (void)fclose(file);
+    return n;
+}
+
+/* A zombie counts as gone: it does nothing any more. */
+static bool is_gone(pid_t pid)
+{
+    char path[40], state = 'X';
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "r");
+    if (!file)
+        return true;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'X';
+    (void)fclose(file);
+    return state == 'Z' || state == 'X';
+}
+
+static void short_pause(void)
+{
+    (void)usleep(5000);
+}
+
+static int wait_for_pids(const pid_file *f, pid_t *pids, int n)
+{
+    int64_t until_us = dq_mono_us() + WAIT_MS * 1000;
+
+    while (pid_file_read(f, pids, n) < n) {
+        assert_true(dq_mono_us() < until_us);
+        short_pause();
+    }
+    return n;
+}
+
+static void assert_gone_soon(const pid_t *pids, int n)
+{
+    int64_t until_us = dq_mono_us() + WAIT_MS * 1000;
+
+    for (int i = 0; i < n; i++) {
+        while (!is_gone(pids[i])) {
+            assert_true(dq_mono_us() < until_us);
+            short_pause();
+        }
+    }
+}
+
+/* With every FILE replaced by its path. */
+static void add_with_file(rig *r, const char *fmt, const pid_file *f)
+{
+    DQ_BUF_AUTO text = {0};
+
+    for (const char *at = strstr(fmt, "FILE"); at; at = strstr(fmt, "FILE")) {
+        dq_buf_append(&text, fmt, (size_t)(at - fmt));
+        dq_buf_append_text(&text, f->path);
+        fmt = at + 4;
+    }
+    dq_buf_append_text(&text, fmt);
+    (void)rig_add(r, text.ptr);
+}
+
+/* The program ends when both children told their numbers. */
+#define UNTIL_TWO "while test $(wc -l <FILE) -lt 2; do sleep 0.01; done'"
+
+static void children_left_behind_are_killed(void **state)
+{
+    /* In the group; of another session; of another session and without its environment. */
+    static const char *const commands[] = {
+        "t=exec:sh -c 'exec >FILE; sleep 1000 & echo $!; sleep 1000 & echo $!'",
+        "t=exec:sh -c 'exec >FILE; for i in 1 2; do setsid -f sh -c \"echo \\$\\$; exec sleep 1000\"; done; " UNTIL_TWO,
+        "t=exec:sh -c 'exec >FILE; for i in 1 2; do env -i setsid -f /bin/sh -c \"echo \\$\\$; exec /bin/sleep 1000\"; done; " UNTIL_TWO,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(commands); i++) {
+        dureq_job_list *list;
+        pid_t pids[2];
+        pid_file f;
+        rig r;
+
+        pid_file_init(&f);
+        rig_init(&r, 0);
+        add_with_file(&r, commands[i], &f);
+        rig_start(&r);
+        list = run_job(&r, "t", "1", NULL);
+        assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+        dureq_job_list_destroy(list);
+        assert_int_equal(wait_for_pids(&f, pids, 2), 2);
+        assert_gone_soon(pids, 2);
+        rig_stop(&r);
+        (void)unlink(f.path);
+    }
+}
+
+static void a_job_s_daemon_lives_as_long_as_its_job(void **state)
+{
+    dureq_job_list *list;
+    dureq_job_id id;
+    pid_t pids[1];
+    pid_file f;
+    rig r;
+
+    (void)state;
+    pid_file_init(&f);
+    rig_init(&r, 0);
+    add_with_file(&r, "long=exec:sh -c 'setsid -f sh -c \"echo \\$\\$ >FILE; exec sleep 1000\"; cat >/dev/null; sleep 1000'", &f);
+    (void)rig_add(&r, "short=exec:true");
+    rig_start(&r);
+    id = enqueue(&r, "long", dureq_str_from("1"), NULL);
+    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
+    for (int i = 0; i < 20; i++) /* each end of these sweeps */
+        dureq_job_list_destroy(run_job(&r, "short", "1", NULL));
+    assert_false(is_gone(pids[0]));
+    assert_int_equal(dureq_client_cancel(r.client, id.text, "test", NULL), 0);
+    list = wait_for(&r, &id);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_CANCELLED);
+    dureq_job_list_destroy(list);
+    assert_gone_soon(pids, 1);
+    rig_stop(&r);
+    (void)unlink(f.path);
+}
+
+static void a_program_that_ignores_the_time_out_is_killed(void **state)
+{
+    dureq_job_list *list;
+    pid_t pids[1];
+    pid_file f;
+    rig r;
+
+    (void)state;
+    pid_file_init(&f);
+    rig_init(&r, 0);
+    add_with_file(&r, "t=exec:sh -c 'trap \"\" TERM; echo $$ >FILE; while :; do sleep 0.1; done'", &f);
+    r.specs[0].timeout_ms = 200;
+    r.specs[0].grace_ms = 100;
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_DEAD);
+    assert_int_equal(list->items[0].n_attempts, 1);
+    assert_int_equal(list->items[0].attempts[0].outcome, DUREQ_OUTCOME_TIMED_OUT);
+    dureq_job_list_destroy(list);
+    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
+    assert_gone_soon(pids, 1);
+    rig_stop(&r);
+    (void)unlink(f.path);
+}
+
+static void a_stop_gives_jobs_back_and_leaves_no_process(void **state)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *client = NULL;
+    dureq_job_list *list = NULL;
+    dureq_job_id id;
+    pid_t pids[1];
+    pid_file f;
+    rig r;
+
+    (void)state;
+    pid_file_init(&f);
+    rig_init(&r, 50);
+    add_with_file(&r, "t=exec:sh -c 'trap \"\" TERM; echo $$ >FILE; while :; do sleep 0.1; done'", &f);
+    r.specs[0].grace_ms = 100;
+    rig_start(&r);
+    id = enqueue(&r, "t", dureq_str_from("1"), NULL);
+    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
+    rig_stop(&r);
+    assert_gone_soon(pids, 1);
+
+    o.redis_url = test_redis_url(redis);
+    o.prefix = r.prefix;
+    assert_int_equal(dureq_client_create(&o, &client, NULL), 0);
+    assert_int_equal(dureq_client_get_job(client, id.text, &list, NULL), 0);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_PENDING);
+    assert_int_equal(list->items[0].attempt, 0);
+    dureq_job_list_destroy(list);
+    dureq_client_destroy(client);
+    (void)unlink(f.path);
+}
+
+/* ---- limits ---- */
+
+static void limits_hold(void **state)
+{
+    static const struct limit_case {
+        const char *command;
+        dq_exec_limits limits;
+        const char *error; /* its beginning; NULL: done */
+        const char *result;
+    } cases[] = {
+        {"t=exec:sh -c 'while :; do :; done'", {.cpu_seconds = 1}, "killed: more than 1 s of CPU time", NULL},
+        {"t=exec:yes", {.output_bytes = 100000}, "killed: more than 100000 bytes of output", NULL},
+        {"t=exec:sh -c 'ulimit -n; ulimit -v'", {.open_files = 17, .memory_bytes = 1 << 30}, NULL, "17\n1048576"},
+        {"t=exec:head -c 99999 /dev/zero", {.output_bytes = 100000}, NULL, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(cases); i++) {
+        dureq_job_list *list;
+        rig r;
+
+        rig_init(&r, 0);
+        rig_add(&r, cases[i].command)->limits = cases[i].limits;
+        rig_start(&r);
+        list = run_job(&r, "t", "1", NULL);
+        assert_int_equal(list->items[0].state, cases[i].error ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED);
+        if (cases[i].error)
+            assert_str(list->items[0].last_error, cases[i].error);
+        if (cases[i].result)
+            assert_str(list->items[0].result, cases[i].result);
+        dureq_job_list_destroy(list);
+        rig_stop(&r);
+    }
+}
+
+static void another_user_runs_it(void **state)
+{
+    dureq_job_list *list;
+    rig r;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    rig_init(&r, 0);
+    rig_add(&r, "t=exec:sh -c 'id -un; cat /dev/stdin; cat $DUREQ_CONTEXT >/dev/null && echo; echo $USER; echo >/dev/stderr'")->limits.user = "nobody";
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_str(list->items[0].result, "nobody\n1\nnobody");
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+static void what_cannot_run_is_refused_at_start(void **state)
+{
+    static const struct refused_case {
+        const char *command, *user;
+        int code;
+    } cases[] = {
+        {"t=exec:/no/such/program", NULL, DUREQ_ENOTFOUND},
+        {"t=exec:/etc/passwd", NULL, DUREQ_EPERM},
+        {"t=exec:true", "no-such-user", DUREQ_ENOTFOUND},
+    };
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(cases); i++) {
+        dq_handler_spec *spec = rig_add(&r, cases[i].command);
+        dureq_error err = {0};
+
+        spec->limits.user = cases[i].user;
+        assert_int_equal(dq_exec_host_add(r.host, r.node, spec, &err), cases[i].code);
+        assert_non_null(strstr(err.msg, "test: handler 't': "));
+    }
+    dq_exec_host_destroy(r.host);
+    dureq_node_destroy(r.node);
+    dq_arena_deinit(&r.arena);
+}
+
+/* ---- many ---- */
+
+enum { MANY = 400 };
+
+static void many_programs_run_at_a_time(void **state)
+{
+    dureq_job_id ids[MANY];
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'echo $DUREQ_JOB_ID'");
+    rig_start(&r);
+    for (int i = 0; i < MANY; i++)
+        ids[i] = enqueue(&r, "t", dureq_str_from("1"), NULL);
+    for (int i = 0; i < MANY; i++) {
+        dureq_job_list *list = wait_for(&r, &ids[i]);
+
+        assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+        assert_str(list->items[0].result, ids[i].text);
+        dureq_job_list_destroy(list);
+    }
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(programs_end_as_their_exit_says),
+        cmocka_unit_test(a_failure_is_retried),
+        cmocka_unit_test(the_environment_is_clean_and_holds_the_context),
+        cmocka_unit_test(a_large_payload_and_result_pass_whole),
+        cmocka_unit_test(too_much_output_is_cut_and_hangs_nobody),
+        cmocka_unit_test(the_log_and_descriptor_3_are_kept),
+        cmocka_unit_test(children_left_behind_are_killed),
+        cmocka_unit_test(a_job_s_daemon_lives_as_long_as_its_job),
+        cmocka_unit_test(a_program_that_ignores_the_time_out_is_killed),
+        cmocka_unit_test(a_stop_gives_jobs_back_and_leaves_no_process),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(another_user_runs_it),
+        cmocka_unit_test(what_cannot_run_is_refused_at_start),
+        cmocka_unit_test(many_programs_run_at_a_time),
+    };
+
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
