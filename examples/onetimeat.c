@@ -50,8 +50,8 @@ static int wait_for(dureq_client *client, const dureq_job_id *id, dureq_error *e
     if (rc != 0)
         return rc;
     job = &list->items[0];
-    printf("%.*s: %s, started %lld ms after its time\n", (int)job->payload.len, job->payload.ptr,
-           dureq_job_state_to_str(job->state), (long long)(job->started_at_ms - job->run_at_ms));
+    printf("%.*s: %s, started %lld ms after it was enqueued\n", (int)job->payload.len, job->payload.ptr,
+           dureq_job_state_to_str(job->state), (long long)(job->started_at_ms - job->created_at_ms));
     dureq_job_list_destroy(list);
     return 0;
 }

@@ -2,20 +2,22 @@
 
 /* How long jobs are kept after their end.
 
-   Completed and cancelled jobs stay readable for the queue's retention, 7 days unless set, or for what the job itself asks; dead
-   ones wait 30 days for somebody to look. What is kept goes whole buckets at a time, so a job may stay a little longer than asked, by
-   a fraction of the retention, and never goes sooner, unless the history reached its cap of bytes.
+   Completed and cancelled jobs stay readable for their queue's retention, 7 days unless set, or for what the job itself asks; dead
+   ones wait 30 days for somebody to look. What is kept goes whole buckets at a time, looked for once a minute: a job may stay a
+   little longer than asked, never shorter, unless the history reached its cap of bytes, where the oldest goes first.
 
-       retention [redis://host:port]           DUREQ_REDIS_URL and DUREQ_PREFIX are read too */
+       retention [redis://host:port] [--watch] DUREQ_REDIS_URL and DUREQ_PREFIX are read too
+                                               --watch: wait until what was kept briefly is gone, a minute or two */
 
 #include <dureq/dureq.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define KEPT_MS 2000
-#define LIMIT_S 30
+#define LIMIT_S 150
 
 static int noop(dureq_task *task, void *userdata)
 {
@@ -36,7 +38,7 @@ static int run_one(dureq_client *client, int64_t retention_ms, dureq_job_id *ret
     if (rc == 0)
         rc = dureq_client_wait(client, ret->text, 15000, &list, err);
     dureq_job_list_destroy(list);
-    return rc;
+    return rc == DUREQ_ENOTFOUND ? 0 : rc; /* ended, and gone before anybody could look */
 }
 
 /* 1: still there; 0: gone; negative: an error. */
@@ -50,62 +52,72 @@ static int is_kept(dureq_client *client, const dureq_job_id *id, dureq_error *er
     return rc == 0 ? 1 : rc == DUREQ_ENOTFOUND ? 0 : rc;
 }
 
-static int wait_gone(dureq_client *client, const dureq_job_id *gone, const dureq_job_id *pace, dureq_error *err)
+static int tell_kept(dureq_client *client, const char *what, const dureq_job_id *id, dureq_error *err)
 {
-    time_t start = time(NULL);
-    int rc;
+    int rc = is_kept(client, id, err);
 
+    if (rc < 0)
+        return rc;
+    printf("%s: %s\n", what, rc == 1 ? "readable after its end" : "gone");
+    return 0;
+}
+
+/* Look every second until the job is gone. A job for tomorrow never ends while we look, so waiting for it is a sleep. */
+static int watch(dureq_client *client, const dureq_job_id *id, dureq_error *err)
+{
+    dureq_job_options options = dureq_job_options_init();
+    dureq_job_spec spec = {"retention.noop", dureq_str_from("{}"), &options};
+    time_t start = time(NULL);
+    dureq_job_id tomorrow;
+    int rc, kept;
+
+    options.delay_ms = 24 * 3600 * 1000;
+    rc = dureq_client_enqueue(client, &spec, &tomorrow, err);
+    if (rc != 0)
+        return rc;
     do {
         dureq_job_list *list = NULL;
 
-        /* `pace` does not end, so this is a sleep of half a second. */
-        rc = dureq_client_wait(client, pace->text, 500, &list, err);
+        rc = dureq_client_wait(client, tomorrow.text, 1000, &list, err);
         dureq_job_list_destroy(list);
-        if (rc != DUREQ_ETIMEOUT)
-            return rc;
-        rc = is_kept(client, gone, err);
-    } while (rc == 1 && time(NULL) - start < LIMIT_S);
-    if (rc == 0)
-        printf("kept for 2 s: gone\n");
-    return rc == 1 ? DUREQ_ETIMEOUT : rc;
+        kept = is_kept(client, id, err);
+    } while (rc == DUREQ_ETIMEOUT && kept == 1 && time(NULL) - start < LIMIT_S);
+    if (kept == 0)
+        printf("kept for 2 s: gone after %d s\n", (int)(time(NULL) - start));
+    rc = dureq_client_cancel(client, tomorrow.text, "the example ends", err);
+    return kept < 0 ? kept : kept == 1 ? DUREQ_ETIMEOUT : rc;
 }
 
-static int produce(dureq_client *client, dureq_error *err)
+static int produce(dureq_client *client, bool watching, dureq_error *err)
 {
-    dureq_job_options far = dureq_job_options_init();
-    dureq_job_spec spec = {"retention.noop", dureq_str_from("{}"), &far};
-    dureq_job_id by_queue, briefly, later;
+    dureq_job_id by_queue, briefly, never;
     int rc;
 
     rc = run_one(client, 0, &by_queue, err); /* 0: as the queue says */
     if (rc == 0)
-        rc = run_one(client, KEPT_MS, &briefly, err); /* -1 would keep nothing at all */
-    if (rc != 0)
-        return rc;
-
-    rc = is_kept(client, &briefly, err);
-    if (rc < 0)
-        return rc;
-    printf("kept for 2 s: %s\n", rc == 1 ? "readable after its end" : "already gone");
-
-    far.delay_ms = 3600 * 1000;
-    rc = dureq_client_enqueue(client, &spec, &later, err);
+        rc = run_one(client, KEPT_MS, &briefly, err);
     if (rc == 0)
-        rc = wait_gone(client, &briefly, &later, err);
+        rc = run_one(client, -1, &never, err); /* not even its result is kept */
     if (rc == 0)
-        rc = dureq_client_cancel(client, later.text, "example ends", err);
+        rc = tell_kept(client, "kept as the queue says", &by_queue, err);
     if (rc == 0)
-        rc = is_kept(client, &by_queue, err);
-    if (rc < 0)
-        return rc;
-    printf("kept as the queue says: %s\n", rc == 1 ? "still readable" : "gone");
-    return dureq_client_delete(client, by_queue.text, err); /* an ended job can also be deleted by hand */
+        rc = tell_kept(client, "kept for 2 s", &briefly, err);
+    if (rc == 0)
+        rc = tell_kept(client, "not kept", &never, err);
+    if (rc == 0 && watching)
+        rc = watch(client, &briefly, err);
+    if (rc == 0)
+        rc = dureq_client_delete(client, by_queue.text, err); /* an ended job can also be deleted by hand */
+    if (rc == 0)
+        rc = tell_kept(client, "deleted by hand", &by_queue, err);
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
     dureq_node_options opts = dureq_node_options_init();
-    const char *url = argc > 1 ? argv[1] : getenv("DUREQ_REDIS_URL");
+    bool watching = argc > 1 && strcmp(argv[argc - 1], "--watch") == 0;
+    const char *url = argc > 1 + watching ? argv[1] : getenv("DUREQ_REDIS_URL");
     dureq_node *node = NULL;
     dureq_error err;
     int rc;
@@ -119,7 +131,7 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = dureq_node_start(node, &err);
     if (rc == 0)
-        rc = produce(dureq_node_client(node), &err);
+        rc = produce(dureq_node_client(node), watching, &err);
     if (rc != 0)
         fprintf(stderr, "retention: %s: %s\n", dureq_errcode_name(rc), err.msg);
     dureq_node_destroy(node);

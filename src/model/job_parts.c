@@ -264,6 +264,8 @@ int dq_job_from_parts(const dq_job_parts *p, dureq_str (*node_of_fn)(uint64_t se
     if (rc < 0)
         return rc;
     set_times(&b);
+    if (ret->state == DUREQ_JOB_PAUSED)
+        ret->reason = ret->last_error;
     ret->node_id = p->node_id;
     ret->progress = p->progress;
     if (p->row) {

@@ -39,7 +39,7 @@ typedef struct dq_kept {
     int64_t now_ms;
     bool more; /* call again soon */
     int64_t n_dead;       /* by schedule-to-start */
-    int64_t next_late_ms; /* next schedule-to-start limit; -1: none */
+    int64_t next_late_ms; /* next schedule-to-start limit or end of a history bucket; -1: none */
 } dq_kept;
 /* dead_retention_ms 0: dead jobs are kept for ever. memory_short: drops the oldest history, whatever its time. */
 void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short);

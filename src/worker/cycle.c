@@ -70,8 +70,12 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
     dq_worker *w = s->worker;
 
     (void)err;
-    if (code < 0) /* the connection: dq_cycle_lost does the rest */
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) /* dq_cycle_lost does the rest */
         return;
+    if (code < 0) { /* busy, or loading: the next heartbeat's hint looks again */
+        w->exchanging = false;
+        return;
+    }
     dureq_str x = dq_reply_str(dq_reply_at(*reply, 0)), hv = dq_reply_str(dq_reply_at(*reply, 1));
     if (s->state == WSHARD_LIVE && x.len == 0) {
         dq_session_lost(s, "its session is gone");
@@ -645,10 +649,12 @@ void dq_cycle_look(dq_worker *w)
         put_watch(w, s, /*unwatch=*/w->watching != NULL);
     else if (s->n_slow > 0 || (plain_off && s->n_fast > 0))
         send_general(w, s, plain_off);
-    else if (w->watching != s || !s->verified)
+    else if (w->watching != s || !s->verified) {
+        w->turn = s->no; /* still its turn once it is watched: or shards would be watched in a ring and none read */
         put_watch(w, s, /*unwatch=*/w->watching != NULL);
-    else
+    } else {
         send_plain(w, s);
+    }
 }
 
 void dq_cycle_lost(dq_worker *w)

@@ -3,7 +3,8 @@
 -- for their start, statistics, events, audit.
 -- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
 -- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
--- returns: { now_ms, more to do(1|0), n dead by schedule-to-start, ms of the next schedule-to-start limit (-1 none) }, or DQFENCED
+-- returns: { now_ms, more to do(1|0), n dead by schedule-to-start, ms of the next schedule-to-start limit or end of a history
+--   bucket (-1 none) }, or DQFENCED
 --#include "base.lua"
 --#include "ids.lua"
 --#include "varint.lua"
@@ -92,5 +93,8 @@ if tonumber(call('HGET', sh, 'em') or 0) ~= minute then
   call('XTRIM', K .. 'au', 'MINID', '~', string.format('%d-0', now - 2592000000))
   call('HSET', sh, 'em', minute)
 end
-local next_late = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')[2]
-return { now, more and 1 or 0, #dead, tonumber(next_late or -1) }
+local function first(set)
+  return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]) or math.huge
+end
+local next_ms = math.min(first(KEYS[4]), first(K .. 'hx'))
+return { now, more and 1 or 0, #dead, next_ms < math.huge and next_ms or -1 }
