@@ -69,7 +69,7 @@ static int watch(dureq_client *client, const dureq_job_id *id, dureq_error *err)
     dureq_job_spec spec = {"retention.noop", dureq_str_from("{}"), &options};
     time_t start = time(NULL);
     dureq_job_id tomorrow;
-    int rc, kept;
+    int rc, kept = 1;
 
     options.delay_ms = 24 * 3600 * 1000;
     rc = dureq_client_enqueue(client, &spec, &tomorrow, err);

@@ -431,7 +431,7 @@ static size_t group_end(dureq_task **list, size_t from, size_t n, int64_t (*key)
 /* The jobs of one retention class from the front of done_fast, as plain commands. */
 static void put_jobs(plain_batch *b, dq_wshard *s)
 {
-    dureq_task *list[DQ_BATCH_MAX];
+    dureq_task *list[DQ_BATCH_MAX] = {NULL};
     unsigned char id[DQ_ID_BYTES];
     size_t n = 0, bytes = 0;
 
