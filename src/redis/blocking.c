@@ -171,7 +171,8 @@ static int collect(call *c, int64_t timeout_ms, dq_buf *ret_bytes, dureq_error *
 int dq_redis_call(dq_loop *loop, dq_redis *r, dureq_str command, int n_replies, int64_t timeout_ms, dq_buf *ret_bytes,
                   dureq_error *err)
 {
-    int64_t deadline_us = timeout_ms < 0 ? -1 : dq_add_sat(dq_mono_us(), timeout_ms > INT64_MAX / 1000 ? INT64_MAX : timeout_ms * 1000);
+    int64_t deadline_us =
+        timeout_ms < 0 ? -1 : dq_add_sat(dq_mono_us(), timeout_ms > INT64_MAX / 1000 ? INT64_MAX : timeout_ms * 1000);
     bool in_time = true;
     call *c;
     int rc;

@@ -5,11 +5,11 @@
 #include "redis/pubsub.h"
 #include "test_conn.h"
 
+#include <malloc.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <malloc.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -176,7 +176,7 @@ static void what_is_not_resp_costs_the_connection(void **state)
         {"#y\r\n", 4},
         {"_x\r\n", 4},
         {"$3\r\nabcde\r\n", 11}, /* longer than it said */
-        {"*1\r\n>0\r\n", 8}, /* an empty push within a reply */
+        {"*1\r\n>0\r\n", 8},     /* an empty push within a reply */
         {">0\r\n", 4},
         {"\0\0\0\0", 4},
         {"\r\n", 2},
@@ -302,7 +302,8 @@ static void a_push_needs_nobody_to_ask(void **state)
 }
 
 /* Redis does that when a script in a transaction publishes to its own caller. */
-static const char with_pushes[] = "*2\r\n>2\r\n+a\r\n:1\r\n*1\r\n>1\r\n$3\r\nb\r\n\r\n:7\r\n>3\r\n+c\r\n*1\r\n:1\r\n+d\r\n+end\r\n";
+static const char with_pushes[] =
+    "*2\r\n>2\r\n+a\r\n:1\r\n*1\r\n>1\r\n$3\r\nb\r\n\r\n:7\r\n>3\r\n+c\r\n*1\r\n:1\r\n+d\r\n+end\r\n";
 
 static void pushes_within_a_reply_are_told_before_it_and_are_no_part_of_it(void **state)
 {

@@ -4,10 +4,10 @@
 
 #include "redis/blocking.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@
 
 /* Connecting, greeting, and commands on a connection that holds. How it is lost: test_redis_lost.c. */
 
-#define PASSWORD "p@ss:w/rd"
+#define PASSWORD        "p@ss:w/rd"
 #define PASSWORD_IN_URL "p%40ss%3Aw%2Frd"
 
 static test_redis *server;
@@ -70,8 +70,8 @@ static const char *tls_url(const char *host, const char *ca, bool with_client, c
     snprintf(file[1], sizeof(file[1]), "%s", test_redis_file(server, "client.crt"));
     snprintf(file[2], sizeof(file[2]), "%s", test_redis_file(server, "client.key"));
     snprintf(where, sizeof(where), "%s:%d?ca=%s%s%s%s%s%s", host, test_redis_tls_port(server), file[0],
-             with_client ? "&cert=" : "", with_client ? file[1] : "", with_client ? "&key=" : "",
-             with_client ? file[2] : "", more);
+             with_client ? "&cert=" : "", with_client ? file[1] : "", with_client ? "&key=" : "", with_client ? file[2] : "",
+             more);
     return url_of("rediss://:" PASSWORD_IN_URL, where);
 }
 
@@ -384,8 +384,10 @@ static void a_reply_of_many_values_is_walked_whole(void **state)
 
     (void)state;
     test_conn_open(&c, loop, unix_url());
-    free(test_redis_command(server, "EVAL", "for i=1,200000,100 do local t={} for j=i,i+99 do t[#t+1]=j end "
-                            "redis.call('RPUSH','many',unpack(t)) end", "0", NULL));
+    free(test_redis_command(server, "EVAL",
+                            "for i=1,200000,100 do local t={} for j=i,i+99 do t[#t+1]=j end "
+                            "redis.call('RPUSH','many',unpack(t)) end",
+                            "0", NULL));
     raw = test_conn_ask(&c, "LRANGE many 0 -1", NULL);
     dq_buf_append_text(&bytes, raw);
     assert_int_equal(dq_owned_reply_parse(&bytes, &o, NULL), 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -258,16 +258,11 @@ static void a_member_without_a_record_is_passed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_WORLDS(nothing_due_is_nothing_done),
-        TEST_WORLDS(what_is_due_goes_to_the_front_of_its_lane),
-        TEST_WORLDS(jobs_come_in_the_order_they_are_due),
-        TEST_WORLDS(the_set_and_its_records_go_together),
-        TEST_WORLDS(a_pause_whose_time_is_over_ends),
-        TEST_WORLDS(a_step_is_bounded_by_jobs),
-        TEST_WORLDS(a_step_is_bounded_by_bytes),
-        TEST_WORLDS(idle_sessions_of_the_lane_are_woken),
-        TEST_WORLDS(no_more_are_woken_than_have_work),
-        TEST_WORLDS(only_the_ticker_of_this_epoch_may),
+        TEST_WORLDS(nothing_due_is_nothing_done),         TEST_WORLDS(what_is_due_goes_to_the_front_of_its_lane),
+        TEST_WORLDS(jobs_come_in_the_order_they_are_due), TEST_WORLDS(the_set_and_its_records_go_together),
+        TEST_WORLDS(a_pause_whose_time_is_over_ends),     TEST_WORLDS(a_step_is_bounded_by_jobs),
+        TEST_WORLDS(a_step_is_bounded_by_bytes),          TEST_WORLDS(idle_sessions_of_the_lane_are_woken),
+        TEST_WORLDS(no_more_are_woken_than_have_work),    TEST_WORLDS(only_the_ticker_of_this_epoch_may),
         TEST_WORLDS(a_member_without_a_record_is_passed),
     };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -210,8 +210,9 @@ static void dead_jobs_go_when_their_time_is_over(void **state)
     end_limit(w, shard, &old);
     end_limit(w, shard, &young);
     assert_int_equal(keep(w, shard).n_dead, 2);
-    (void)test_plant(w, shard, &old,
-                     "call('ZADD', K .. 'dead', now - 2592000001, id) call('SET', K .. 'lg:' .. id, 'x') call('SET', K .. 'b:' .. id, 'x')");
+    (void)test_plant(
+        w, shard, &old,
+        "call('ZADD', K .. 'dead', now - 2592000001, id) call('SET', K .. 'lg:' .. id, 'x') call('SET', K .. 'b:' .. id, 'x')");
     (void)keep_as(w, shard, w->ticker[shard], 0, false, NULL); /* for ever */
     assert_int_equal(test_job_state(w, shard, &old), DUREQ_JOB_DEAD);
     (void)keep(w, shard);
@@ -364,9 +365,11 @@ static void minutes_are_summed_into_hours_and_days_once(void **state)
     (void)keep_all(w, shard); /* nothing is summed twice */
     assert_int_equal(counter(w, shard, "sth", hour_ms, now - 2 * hour_ms), 60);
     assert_int_equal(counter(w, shard, "sth", hour_ms, now - 3 * hour_ms), 60);
-    assert_true(dq_reply_int(test_plant(w, shard, NULL, "return call('PTTL', K .. 'sth:' .. math.floor(now / 3600000) - 2)")) > 29 * DAY_MS);
+    assert_true(dq_reply_int(test_plant(w, shard, NULL, "return call('PTTL', K .. 'sth:' .. math.floor(now / 3600000) - 2)")) >
+                29 * DAY_MS);
     /* Of the day or the two days they fall into, all finished hours. */
-    assert_in_range(counter(w, shard, "std", DAY_MS, now - 2 * hour_ms) + counter(w, shard, "std", DAY_MS, now - 26 * hour_ms), 60, 300);
+    assert_in_range(counter(w, shard, "std", DAY_MS, now - 2 * hour_ms) + counter(w, shard, "std", DAY_MS, now - 26 * hour_ms),
+                    60, 300);
 }
 
 static void a_long_absence_is_summed_in_bounded_steps(void **state)
@@ -409,9 +412,10 @@ static void audit_entries_go_after_thirty_days(void **state)
     test_world *w = *state;
     test_id id;
 
-    (void)test_plant(w, 0, NULL,
-                     "for i = 1, 500 do call('XADD', K .. 'au', (now - 2600000000 + i) .. '-0', 'at', 1, 'actor', 'a', 'action', 'b', "
-                     "'target', 'c', 'detail', '') end");
+    (void)test_plant(
+        w, 0, NULL,
+        "for i = 1, 500 do call('XADD', K .. 'au', (now - 2600000000 + i) .. '-0', 'at', 1, 'actor', 'a', 'action', 'b', "
+        "'target', 'c', 'detail', '') end");
     id = test_job_add(w, 0, NULL, "mail", "x");
     cancel(w, 0, &id);
     (void)keep(w, 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -166,10 +166,13 @@ static void each_of_many_is_answered_by_itself(void **state)
 {
     test_world *w = *state;
     uint64_t session = test_session_open(w, 0, "n1", 60000);
-    test_id ids[] = {test_job_at(w, 0, TEST_PLACE_LANE, NULL, session), test_job_at(w, 0, TEST_PLACE_COMPLETED, NULL, session),
-                     {{0}}, test_job_at(w, 0, TEST_PLACE_DUE, NULL, session)};
+    test_id ids[] = {test_job_at(w, 0, TEST_PLACE_LANE, NULL, session),
+                     test_job_at(w, 0, TEST_PLACE_COMPLETED, NULL, session),
+                     {{0}},
+                     test_job_at(w, 0, TEST_PLACE_DUE, NULL, session)};
     static const int expected[] = {0, -4, -3, 0, -4};
-    dureq_str views[] = {test_id_str(&ids[0]), test_id_str(&ids[1]), test_id_str(&ids[2]), test_id_str(&ids[3]), test_id_str(&ids[0])};
+    dureq_str views[] = {test_id_str(&ids[0]), test_id_str(&ids[1]), test_id_str(&ids[2]), test_id_str(&ids[3]),
+                         test_id_str(&ids[0])};
     dq_buf call = {0};
     dq_reply reply;
 

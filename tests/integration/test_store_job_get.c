@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -145,7 +145,9 @@ static void of_many_each_is_answered_in_its_place(void **state)
 static void ids_that_were_never_given_are_nobodys(void **state)
 {
     test_world *w = *state;
-    const dq_id ids[] = {{.ms = 1, .seq = 0, .lane = 1}, {.ms = 1, .seq = DQ_ID_SEQ_DUE, .lane = 1}, {.ms = 1, .seq = 0, .lane = DQ_LANE_MAX},
+    const dq_id ids[] = {{.ms = 1, .seq = 0, .lane = 1},
+                         {.ms = 1, .seq = DQ_ID_SEQ_DUE, .lane = 1},
+                         {.ms = 1, .seq = 0, .lane = DQ_LANE_MAX},
                          {.ms = ((uint64_t)1 << 44) - 1, .seq = DQ_ID_SEQ_MAX, .lane = 77, .shard = DQ_SHARD_MAX}};
 
     (void)test_job_at(w, 0, TEST_PLACE_LANE, NULL, 0);

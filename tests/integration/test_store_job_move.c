@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -22,7 +22,8 @@ enum { NO = -4 };
 /* The state behind each move, or NO. */
 static const int moves[4][TEST_PLACES] = {
     [DQ_JOB_RUN_NOW] = {DUREQ_JOB_PENDING, DUREQ_JOB_PENDING, DUREQ_JOB_PENDING, NO, NO, DUREQ_JOB_PENDING, NO, NO, NO, NO},
-    [DQ_JOB_RESCHEDULE] = {DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, NO, NO, DUREQ_JOB_RETRYING, NO, NO, NO, NO},
+    [DQ_JOB_RESCHEDULE] = {DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, NO, NO, DUREQ_JOB_RETRYING, NO, NO, NO,
+                           NO},
     [DQ_JOB_PAUSE] = {DUREQ_JOB_PAUSED, DUREQ_JOB_PAUSED, DUREQ_JOB_PAUSED, NO, NO, DUREQ_JOB_PAUSED, NO, NO, NO, NO},
     [DQ_JOB_RESUME] = {NO, NO, NO, NO, NO, NO, DUREQ_JOB_PENDING, NO, NO, NO},
 };
@@ -80,8 +81,8 @@ static void moved_to_and_fro_it_is_delivered_once(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     uint64_t session = test_session_open(w, shard, "n1", 60000);
-    static const dq_job_verb path[] = {DQ_JOB_RUN_NOW, DQ_JOB_PAUSE, DQ_JOB_RESUME, DQ_JOB_RESCHEDULE, DQ_JOB_RESCHEDULE, DQ_JOB_PAUSE,
-                                       DQ_JOB_RESUME, DQ_JOB_RUN_NOW, DQ_JOB_RUN_NOW};
+    static const dq_job_verb path[] = {DQ_JOB_RUN_NOW, DQ_JOB_PAUSE,  DQ_JOB_RESUME,  DQ_JOB_RESCHEDULE, DQ_JOB_RESCHEDULE,
+                                       DQ_JOB_PAUSE,   DQ_JOB_RESUME, DQ_JOB_RUN_NOW, DQ_JOB_RUN_NOW};
     test_id id = test_job_at(w, shard, TEST_PLACE_LANE, NULL, 0);
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(path); i++)
@@ -171,7 +172,9 @@ static void an_idle_session_is_woken(void **state)
 static void each_of_many_is_answered_by_itself(void **state)
 {
     test_world *w = *state;
-    test_id ids[] = {test_job_at(w, 0, TEST_PLACE_PAUSED, NULL, 0), {{9}}, test_job_at(w, 0, TEST_PLACE_CANCELLED, NULL, 0),
+    test_id ids[] = {test_job_at(w, 0, TEST_PLACE_PAUSED, NULL, 0),
+                     {{9}},
+                     test_job_at(w, 0, TEST_PLACE_CANCELLED, NULL, 0),
                      test_job_at(w, 0, TEST_PLACE_DUE, NULL, 0)};
     static const int expected[] = {-4, -3, -4, 0};
     dureq_str views[4];

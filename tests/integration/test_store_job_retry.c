@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -212,7 +212,8 @@ static void drop_history(test_world *w, unsigned shard)
 {
     dq_kept k;
 
-    (void)test_plant(w, shard, NULL, "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
+    (void)test_plant(w, shard, NULL,
+                     "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
     do {
         dq_buf call = {0};
         dq_reply reply;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -128,7 +128,8 @@ static void in_a_lane_it_is_delivered_once_with_the_new_payload(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     uint64_t session = test_session_open(w, shard, "n1", 60000);
-    test_id first = test_job_at(w, shard, TEST_PLACE_LANE, NULL, session), id = test_job_at(w, shard, TEST_PLACE_LANE, NULL, session);
+    test_id first = test_job_at(w, shard, TEST_PLACE_LANE, NULL, session),
+            id = test_job_at(w, shard, TEST_PLACE_LANE, NULL, session);
     dq_id packed;
 
     assert_int_equal(update(w, shard, &id, "new"), 0);
@@ -174,7 +175,8 @@ static void a_payload_moves_into_a_key_of_its_own_and_back(void **state)
     unsigned shard = last_shard(w);
     uint64_t session = test_session_open(w, shard, "n1", 60000);
     char *large = calloc(1, DQ_PAYLOAD_INLINE_MAX + 2);
-    static const test_place places[] = {TEST_PLACE_RETRYING, TEST_PLACE_LANE, TEST_PLACE_FRONT, TEST_PLACE_DUE, TEST_PLACE_PAUSED};
+    static const test_place places[] = {TEST_PLACE_RETRYING, TEST_PLACE_LANE, TEST_PLACE_FRONT, TEST_PLACE_DUE,
+                                        TEST_PLACE_PAUSED};
 
     memset(large, 'x', DQ_PAYLOAD_INLINE_MAX + 1);
     for (size_t i = 0; i < DQ_ARRAY_LEN(places); i++) {
@@ -195,12 +197,9 @@ static void a_payload_moves_into_a_key_of_its_own_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_WORLDS(jobs_that_wait_get_a_new_payload_and_no_others),
-        TEST_WORLDS(a_job_that_nobody_knows_is_told),
-        TEST_WORLDS(what_changed_meanwhile_is_to_be_read_again),
-        TEST_WORLDS(its_place_and_turn_stay_in_a_set),
-        TEST_WORLDS(in_a_lane_it_is_delivered_once_with_the_new_payload),
-        TEST_WORLDS(all_but_the_payload_stays),
+        TEST_WORLDS(jobs_that_wait_get_a_new_payload_and_no_others),      TEST_WORLDS(a_job_that_nobody_knows_is_told),
+        TEST_WORLDS(what_changed_meanwhile_is_to_be_read_again),          TEST_WORLDS(its_place_and_turn_stay_in_a_set),
+        TEST_WORLDS(in_a_lane_it_is_delivered_once_with_the_new_payload), TEST_WORLDS(all_but_the_payload_stays),
         TEST_WORLDS(a_payload_moves_into_a_key_of_its_own_and_back),
     };
 

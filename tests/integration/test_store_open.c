@@ -4,10 +4,10 @@
 #include "redis_server.h"
 #include "test_store.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -293,8 +293,9 @@ static void a_newer_schema_is_refused_and_left_as_it_is(void **state)
 
 static void a_foreign_key_of_another_type_is_refused_by_name(void **state)
 {
-    static const char *const strings[] = {"taken:meta", "taken:config:queues", "{taken:0}:sh", "{taken:1}:q",
-                                          "{taken:1}:paused_queues", "{taken:1}:due", "{taken:0}:lane"};
+    static const char *const strings[] = {"taken:meta",    "taken:config:queues",     "{taken:0}:sh",
+                                          "{taken:1}:q",   "{taken:1}:paused_queues", "{taken:1}:due",
+                                          "{taken:0}:lane"};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(strings); i++) {
@@ -359,14 +360,22 @@ static void a_user_without_a_permission_is_refused(void **state)
 {
     static const struct {
         const char *rule, *says;
-    } rows[] = {{"-eval", "eval"},     {"-evalsha", "evalsha"}, {"-script", "script"},   {"-info", "info"},
-                {"-hgetall", "can't run this command"}, {"-xrevrange", "xrevrange"}, {"-xreadgroup", "xreadgroup"}, {"-spublish", "spublish"}, {"-xack", "xack"}};
+    } rows[] = {{"-eval", "eval"},
+                {"-evalsha", "evalsha"},
+                {"-script", "script"},
+                {"-info", "info"},
+                {"-hgetall", "can't run this command"},
+                {"-xrevrange", "xrevrange"},
+                {"-xreadgroup", "xreadgroup"},
+                {"-spublish", "spublish"},
+                {"-xack", "xack"}};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
         test_store s;
 
-        free(test_redis_command(server, "ACL", "SETUSER", "less", "reset", "on", ">secret", "~*", "&*", "+@all", rows[i].rule, NULL));
+        free(test_redis_command(server, "ACL", "SETUSER", "less", "reset", "on", ">secret", "~*", "&*", "+@all", rows[i].rule,
+                                NULL));
         test_store_open(&s, loop, url_as("less:secret"), "less", 1);
         TEST_UNTIL(loop, s.n_refused == 1);
         assert_int_equal(s.refused.code, DUREQ_EPERM);
@@ -381,7 +390,8 @@ static void a_user_of_other_keys_is_refused(void **state)
     test_store s;
 
     (void)state;
-    free(test_redis_command(server, "ACL", "SETUSER", "other", "reset", "on", ">secret", "~mine:*", "~{mine:*", "&*", "+@all", NULL));
+    free(test_redis_command(server, "ACL", "SETUSER", "other", "reset", "on", ">secret", "~mine:*", "~{mine:*", "&*", "+@all",
+                            NULL));
     test_store_open(&s, loop, url_as("other:secret"), "theirs", 1);
     TEST_UNTIL(loop, s.n_refused == 1);
     assert_int_equal(s.refused.code, DUREQ_EPERM);

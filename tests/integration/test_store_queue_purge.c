@@ -2,10 +2,10 @@
 #include "store/queue_calls.h"
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdlib.h>
 
 #include <cmocka.h>

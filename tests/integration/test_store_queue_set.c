@@ -2,10 +2,10 @@
 #include "store/queue_calls.h"
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -145,7 +145,8 @@ static outcome change(test_world *w, dq_queue_verb verb, const char *name, const
 {
     outcome o = {0};
 
-    assert_int_equal(dq_store_change_queue(w->s.store, verb, dureq_str_from(name), wanted, DQ_STR_LIT("me"), on_changed, &o, NULL), 0);
+    assert_int_equal(
+        dq_store_change_queue(w->s.store, verb, dureq_str_from(name), wanted, DQ_STR_LIT("me"), on_changed, &o, NULL), 0);
     assert_int_equal(o.calls, 0);
     TEST_UNTIL(w->s.loop, o.calls == 1);
     return o;
@@ -225,7 +226,8 @@ static void changes_that_race_converge(void **state)
         dq_queue_verb verb = i % 5 == 3 ? DQ_QUEUE_PAUSE : i % 5 == 4 ? DQ_QUEUE_RESUME : DQ_QUEUE_SET;
 
         assert_int_equal(dq_store_change_queue(s, verb, DQ_STR_LIT("normal"), verb == DQ_QUEUE_SET ? &q : NULL, DQ_STR_LIT("me"),
-                                               on_changed, &o[i], NULL), 0);
+                                               on_changed, &o[i], NULL),
+                         0);
     }
     for (int i = 0; i < 40; i++) {
         TEST_UNTIL(w->s.loop, o[i].calls == 1);

@@ -2,10 +2,10 @@
 #include "store/queue_calls.h"
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -162,12 +162,9 @@ static void an_answer_of_another_shape_is_not_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_WORLDS(an_empty_prefix_has_empty_queues),
-        TEST_WORLDS(jobs_are_counted_over_lanes_and_shards),
-        TEST_WORLDS(delivered_jobs_run_and_no_longer_wait),
-        TEST_WORLDS(a_job_that_was_taken_out_of_the_middle_does_not_count),
-        TEST_WORLDS(the_oldest_waiting_job_is_told),
-        TEST_WORLDS(an_answer_of_another_shape_is_not_read),
+        TEST_WORLDS(an_empty_prefix_has_empty_queues),      TEST_WORLDS(jobs_are_counted_over_lanes_and_shards),
+        TEST_WORLDS(delivered_jobs_run_and_no_longer_wait), TEST_WORLDS(a_job_that_was_taken_out_of_the_middle_does_not_count),
+        TEST_WORLDS(the_oldest_waiting_job_is_told),        TEST_WORLDS(an_answer_of_another_shape_is_not_read),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

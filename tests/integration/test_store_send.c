@@ -3,10 +3,10 @@
 #include "store/queue_calls.h"
 #include "test_store.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 

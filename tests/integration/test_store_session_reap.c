@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_jobs.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -337,7 +337,8 @@ static void nothing_of_a_session_is_left(void **state)
     char lua[200];
     dq_reply keys;
 
-    snprintf(lua, sizeof(lua), "call('SADD', K .. 'idle:1', '%llu') call('SADD', K .. 'cx:%llu', 'some id') call('HSET', K .. 'pg', id, '1')",
+    snprintf(lua, sizeof(lua),
+             "call('SADD', K .. 'idle:1', '%llu') call('SADD', K .. 'cx:%llu', 'some id') call('HSET', K .. 'pg', id, '1')",
              (unsigned long long)session, (unsigned long long)session);
     (void)test_plant(w, 0, &id, lua);
     test_session_expire(w, 0, session);

@@ -11,8 +11,8 @@ typedef struct test_conn {
     dq_loop *loop; /* borrowed */
     dq_redis *redis;
     int n_ready, n_lost;
-    bool same_server;  /* of the last on_ready */
-    dureq_error why;   /* of the last on_lost */
+    bool same_server; /* of the last on_ready */
+    dureq_error why;  /* of the last on_lost */
     int n_push;
     dq_buf pushes; /* "message:channel:payload;" each */
 } test_conn;

@@ -31,7 +31,8 @@ void test_world_open(test_world *w, dq_loop *loop, test_redis *server, unsigned 
     test_store_until_up(&w->s);
     for (unsigned i = 0; i < n_shards; i++) {
         w->ticker[i].session = test_session_open(w, i, "ticker", TICKER_LEASE_MS);
-        w->ticker[i].epoch = dq_reply_int(dq_reply_at(test_session_beat(w, i, w->ticker[i].session, TICKER_LEASE_MS, true, NULL), 1));
+        w->ticker[i].epoch =
+            dq_reply_int(dq_reply_at(test_session_beat(w, i, w->ticker[i].session, TICKER_LEASE_MS, true, NULL), 1));
         assert_int_equal(w->ticker[i].epoch, 1);
     }
 }
@@ -165,7 +166,8 @@ static int read_item(dureq_str answer, unsigned shard, test_id *ret)
     return kind;
 }
 
-int test_job_add_code(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload, test_id *ret)
+int test_job_add_code(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload,
+                      test_id *ret)
 {
     dureq_job_options none = dureq_job_options_init();
     dureq_job_spec spec = {.task_type = type, .payload = dureq_str_from(payload), .options = o ? o : &none};

@@ -17,7 +17,7 @@ typedef struct test_world {
     test_store s;
     unsigned n_shards;
     int64_t call_no;
-    bool is_damaged; /* by the test: the doctor is not asked at the end */
+    bool is_damaged;     /* by the test: the doctor is not asked at the end */
     dq_ticker ticker[4]; /* a session of each shard that is its ticker */
 } test_world;
 
@@ -33,11 +33,10 @@ int test_world_setup_one(void **state); /* *state is the test_world */
 int test_world_setup_four(void **state);
 int test_world_teardown(void **state);
 
-#define TEST_WORLDS(fn)                                                           \
-    {#fn " [1 shard]", fn, test_world_setup_one, test_world_teardown, NULL},      \
-    {                                                                             \
-        #fn " [4 shards]", fn, test_world_setup_four, test_world_teardown, NULL   \
-    }
+/* clang-format off */
+#define TEST_WORLD(fn, text, setup) {#fn text, fn, setup, test_world_teardown, NULL}
+/* clang-format on */
+#define TEST_WORLDS(fn) TEST_WORLD(fn, " [1 shard]", test_world_setup_one), TEST_WORLD(fn, " [4 shards]", test_world_setup_four)
 
 typedef struct test_id {
     char bytes[DQ_ID_BYTES];
@@ -72,8 +71,8 @@ void test_session_expire(test_world *w, unsigned shard, uint64_t session);
 
 /* By job_get; valid until the next call. DUREQ_ENOTFOUND in *ret_code (may be NULL: then a failure). */
 dq_job_view test_job_view(test_world *w, unsigned shard, const test_id *id, int *ret_code);
-int test_job_state(test_world *w, unsigned shard, const test_id *id); /* dureq_job_state; of rows too; -1: no such job */
-dq_row test_job_row(test_world *w, unsigned shard, const test_id *id); /* of an ended job; views as above */
+int test_job_state(test_world *w, unsigned shard, const test_id *id);      /* dureq_job_state; of rows too; -1: no such job */
+dq_row test_job_row(test_world *w, unsigned shard, const test_id *id);     /* of an ended job; views as above */
 dq_moved test_job_moved(test_world *w, unsigned shard, const test_id *id); /* zero when it has none */
 
 /* A plain command over the store's connection, words NUL-ended and ended by NULL. Valid until the next one. */

@@ -127,9 +127,14 @@ int test_job_end_after(test_world *w, unsigned shard, uint64_t session, const te
 {
     parts p = parts_of(w, shard, id);
     dq_envelope e;
-    dq_row row = {.state = state, .started_at_ms = (int64_t)p.id.ms + 1, .finished_at_ms = (int64_t)p.id.ms + 3, .ran_ms = 2,
-                  .session = session, .reason = state == DUREQ_JOB_DEAD ? DQ_STR_LIT("failed") : (dureq_str){0},
-                  .m = dq_buf_str(&p.m), .j = dq_buf_str(&p.j)};
+    dq_row row = {.state = state,
+                  .started_at_ms = (int64_t)p.id.ms + 1,
+                  .finished_at_ms = (int64_t)p.id.ms + 3,
+                  .ran_ms = 2,
+                  .session = session,
+                  .reason = state == DUREQ_JOB_DEAD ? DQ_STR_LIT("failed") : (dureq_str){0},
+                  .m = dq_buf_str(&p.m),
+                  .j = dq_buf_str(&p.j)};
     bool dead = state == DUREQ_JOB_DEAD, lets_key_go;
     dq_buf call = {0}, bytes = {0};
 
@@ -215,7 +220,6 @@ static void bring(test_world *w, unsigned shard, test_place place, uint64_t sess
         assert_int_equal(test_job_end(w, shard, session, id, test_place_states[place]), 0);
         break;
     case TEST_PLACE_CANCELLED: assert_int_equal(test_job_cancel(w, shard, id), 0); break;
-    case TEST_PLACES: break;
     }
 }
 

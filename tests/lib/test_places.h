@@ -5,24 +5,25 @@
 
 #include "test_jobs.h"
 
-#define TEST_PLACE_MAP(X)                    \
-    X(LANE, "lane", PENDING)                 \
-    X(FRONT, "front", PENDING)               \
-    X(DUE, "due", SCHEDULED)                 \
-    X(RUNNING, "running", RUNNING)           \
+#define TEST_PLACE_MAP(X)                      \
+    X(LANE, "lane", PENDING)                   \
+    X(FRONT, "front", PENDING)                 \
+    X(DUE, "due", SCHEDULED)                   \
+    X(RUNNING, "running", RUNNING)             \
     X(FRONT_RUNNING, "front_running", RUNNING) \
-    X(RETRYING, "retrying", RETRYING)        \
-    X(PAUSED, "paused", PAUSED)              \
-    X(COMPLETED, "completed", COMPLETED)     \
-    X(DEAD, "dead", DEAD)                    \
+    X(RETRYING, "retrying", RETRYING)          \
+    X(PAUSED, "paused", PAUSED)                \
+    X(COMPLETED, "completed", COMPLETED)       \
+    X(DEAD, "dead", DEAD)                      \
     X(CANCELLED, "cancelled", CANCELLED)
 
 typedef enum test_place {
 #define X(name, text, state) TEST_PLACE_##name,
     TEST_PLACE_MAP(X)
 #undef X
-    TEST_PLACES
 } test_place;
+
+#define TEST_PLACES (TEST_PLACE_CANCELLED + 1)
 
 extern const char *const test_place_names[TEST_PLACES];
 extern const int test_place_states[TEST_PLACES]; /* dureq_job_state */
