@@ -188,7 +188,9 @@ static void admit(dureq_task *t)
     t->lane->handler->running++;
     t->handler = t->lane->handler;
     t->phase = TASK_WAITING;
-    if (t->suspect) {
+    if (t->suspect && t->handler->fn) { /* an external handler's end is not this process's */
+        if (dq_list_empty(&w->suspects))
+            w->suspect_since_us = dq_loop_now_us(w->loop);
         dq_list_push_back(&w->suspects, &t->link);
         dq_worker_next_suspect(w);
     } else if (t->env.flags & DQ_J_BLOB) {

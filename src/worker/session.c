@@ -16,6 +16,8 @@
 #define BEAT_LANES_MAX    64
 #define RESYNC_LANES      50
 #define PROGRESS_BEAT_US  200000
+#define REPORT_BEAT_US    100000 /* a run that lasts is on record this soon: a crash then finds few jobs whose start nobody knows */
+#define REPORT_AGE_US     50000  /* shorter runs are not worth a row */
 
 static dureq_str none(void)
 {
@@ -129,9 +131,25 @@ void dq_session_lost(dq_wshard *s, const char *why)
 
 /* ---- heartbeat ---- */
 
-static bool wants_start_report(const dureq_task *t)
+static bool wants_start_report(dureq_task *t)
 {
-    return t->phase == TASK_RUNNING && !t->reported && !t->lost;
+    if (t->phase != TASK_RUNNING || t->reported || t->lost)
+        return false;
+    if (dq_loop_now_us(t->worker->loop) - t->started_loop_us >= REPORT_AGE_US)
+        return true;
+    t->shard->has_young = true;
+    return false;
+}
+
+/* A job was started: unless it is short, its start is to be reported soon. */
+void dq_session_started(dq_wshard *s)
+{
+    if (s->has_young || s->state != WSHARD_LIVE)
+        return;
+    s->has_young = true;
+    int64_t due_us = s->last_beat_us + beat_every_us(s->worker) - dq_loop_now_us(s->worker->loop);
+    if (due_us > REPORT_BEAT_US)
+        dq_timer_set(&s->beat, REPORT_BEAT_US);
 }
 
 /* Starts, as many as fit; charged: a crash from now on counts against the job, unless a suspect runs alone and takes the blame. */
@@ -320,6 +338,7 @@ void dq_session_beat_now(dq_wshard *s)
         s->beat_again = true;
         return;
     }
+    s->has_young = false;
     put_starts(s, &starts, &n_starts);
     put_progress(s, &progress, &n_progress);
     put_lanes(s, &lanes, &n_lanes);
@@ -345,7 +364,7 @@ void dq_session_beat_now(dq_wshard *s)
         release_named(s);
     }
     s->last_beat_us = dq_loop_now_us(w->loop);
-    dq_timer_set(&s->beat, beat_every_us(w));
+    dq_timer_set(&s->beat, s->has_young ? DQ_MIN(REPORT_BEAT_US, beat_every_us(w)) : beat_every_us(w));
 }
 
 void dq_session_beat_fired(dq_timer *t)

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "worker/worker_internal.h"
 
+#define SUSPECT_WAIT_US 500000
+
 /* ---- create ---- */
 
 static void run_task(dq_list *link, void *userdata)
@@ -65,6 +67,11 @@ void dq_worker_note_progress(dq_worker *w)
 
 static void deadline_fired(dq_timer *t);
 
+static void suspect_fired(dq_timer *t)
+{
+    dq_worker_next_suspect(dq_container_of(t, dq_worker, suspect_timer));
+}
+
 static void hold_off_fired(dq_timer *t)
 {
     dq_cycle_look(dq_container_of(t, dq_worker, hold_off));
@@ -111,6 +118,8 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     }
     if (rc == 0)
         rc = dq_timer_init(&w->hold_off, w->loop, hold_off_fired);
+    if (rc == 0)
+        rc = dq_timer_init(&w->suspect_timer, w->loop, suspect_fired);
     if (rc == 0)
         rc = dq_pool_create(w->loop, o->threads, &pool_cb, &w->pool, err);
     if (rc < 0) {
@@ -178,6 +187,7 @@ void dq_worker_destroy(dq_worker *w)
     }
     dq_timer_deinit(&w->deadline_timer);
     dq_timer_deinit(&w->hold_off);
+    dq_timer_deinit(&w->suspect_timer);
     dq_heap_deinit(&w->deadlines);
     dq_credits_deinit(w);
     dq_buf_deinit(&w->scratch);
@@ -496,6 +506,7 @@ void dq_worker_start_task(dureq_task *t)
     at_us = next_deadline_us(t, t->started_loop_us);
     if (at_us != INT64_MAX)
         set_deadline(t, at_us);
+    dq_session_started(t->shard);
     dq_worker_tell(t, DUREQ_NODE_JOB_STARTED, "");
     if (t->handler->fn) {
         dq_list_push_back(&w->to_pool, &t->pool_link);
@@ -609,7 +620,8 @@ void dq_worker_lose_task(dureq_task *t, dq_stop_reason why)
     dq_worker_drop_task(t);
 }
 
-/* Suspects run alone: nothing else is fetched meanwhile, and each is told to Redis before its handler starts. */
+/* Suspects run alone, or beside what does not end within half a second; nothing else is fetched meanwhile, and each is told to Redis before
+   its handler starts. */
 void dq_worker_next_suspect(dq_worker *w)
 {
     if (w->alone || dq_list_empty(&w->suspects))
@@ -617,8 +629,11 @@ void dq_worker_next_suspect(dq_worker *w)
     size_t waiting = 0;
     DQ_LIST_FOREACH (dureq_task, t, &w->suspects, link)
         waiting++;
-    if (w->n_held > waiting)
-        return; /* others still run */
+    int64_t left_us = w->suspect_since_us + SUSPECT_WAIT_US - dq_loop_now_us(w->loop);
+    if (w->n_held > waiting && left_us > 0) { /* others still run; a long one must not hold up the node */
+        dq_timer_set(&w->suspect_timer, left_us);
+        return;
+    }
     dureq_task *t = dq_container_of(dq_list_pop_front(&w->suspects), dureq_task, link);
     w->alone = t;
     dq_session_beat_now(t->shard);

@@ -90,6 +90,7 @@ struct dq_wshard {
     dq_timer beat;
     bool beating, beat_again;
     int64_t last_beat_us;
+    bool has_young; /* runs that were too young to report at the last beat, or started since */
     size_t turn_hint;
     char ticking; /* epoch > 0 at the last beat */
 };
@@ -114,6 +115,8 @@ struct dq_worker {
     uint32_t n_held;    /* tasks that take a slot: fetched, not finished */
     dq_list suspects;   /* wait until nothing else runs; by link */
     dureq_task *alone;  /* the suspect that runs or is about to */
+    int64_t suspect_since_us; /* since when suspects wait */
+    dq_timer suspect_timer;
     dq_heap deadlines;
     dq_timer deadline_timer;
     dq_list to_pool; /* collected while a reply is taken apart: */
@@ -203,6 +206,7 @@ void dq_session_open(dq_wshard *s);
 void dq_session_beat_now(dq_wshard *s);
 void dq_session_beat_fired(dq_timer *t);
 void dq_session_progress(dq_worker *w);
+void dq_session_started(dq_wshard *s);
 void dq_session_cancelled(dq_wshard *s, dureq_str id);
 void dq_session_resync(dq_wshard *s);
 void dq_session_return(dq_wshard *s); /* sends what is in `returns` */
