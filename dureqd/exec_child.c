@@ -13,28 +13,30 @@
 /* The child shares our memory (CLONE_VM) on a stack of its own while our thread is suspended (CLONE_VFORK): nothing is copied
    however large the daemon is, and a failure is told by writing it into the dq_child.
 
-   Therefore the child only makes system calls. Users and groups are set by bare system calls: libc's functions would make every
-   thread of the daemon do the same. Signals are all blocked and, as the daemon has no handlers that matter, only the ignored
-   ones need to be reset before they are let in. */
+   Therefore the child makes nothing but bare system calls. What libc puts around them is for a process of its own: setting a user
+   would make every thread of the daemon do the same, and a sanitizer's wrappers would book the child's doings as ours. Signals are
+   all blocked; the daemon has no handlers, so that resetting them before they are let in is enough. */
 
 /* Time between SIGXCPU, which names the reason, and SIGKILL. */
 #define CPU_HARD_EXTRA_SECONDS 2
 
-static bool set_limit(int which, rlim_t soft, rlim_t hard)
-{
-    const struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+#define KERNEL_SIGNALS 64
 
-    return setrlimit((__rlimit_resource_t)which, &limit) == 0;
+static bool set_limit(int which, uint64_t soft, uint64_t hard)
+{
+    const uint64_t limit[2] = {soft, hard};
+
+    return syscall(SYS_prlimit64, 0, which, limit, NULL) == 0;
 }
 
 static bool set_limits(const dq_child *c)
 {
     const dq_spawn_profile *p = c->profile;
-    rlim_t files = (rlim_t)p->open_files;
+    uint64_t cpu = (uint64_t)p->cpu_seconds, memory = (uint64_t)p->memory_bytes, files = (uint64_t)p->open_files;
 
-    if (p->cpu_seconds && !set_limit(RLIMIT_CPU, (rlim_t)p->cpu_seconds, (rlim_t)p->cpu_seconds + CPU_HARD_EXTRA_SECONDS))
+    if (cpu && !set_limit(RLIMIT_CPU, cpu, cpu + CPU_HARD_EXTRA_SECONDS))
         return false;
-    if (p->memory_bytes && !set_limit(RLIMIT_AS, (rlim_t)p->memory_bytes, (rlim_t)p->memory_bytes))
+    if (memory && !set_limit(RLIMIT_AS, memory, memory))
         return false;
     if (files)
         return set_limit(RLIMIT_NOFILE, files, files);
@@ -49,40 +51,42 @@ static bool set_user(const dq_spawn_profile *p)
            syscall(SYS_setresuid, p->uid, p->uid, p->uid) == 0;
 }
 
+static bool move_fd(int from, int to)
+{
+    return syscall(SYS_dup3, from, to, 0) >= 0;
+}
+
 /* The sources are above 2, so none of 0 to 2 overwrites one; when 3 is overwritten the first three are done. */
 static bool set_fds(const dq_child *c)
 {
-    if (dup2(c->in_fd, 0) < 0 || dup2(c->out_fd, 1) < 0 || dup2(c->err_fd, 2) < 0)
+    if (!move_fd(c->in_fd, 0) || !move_fd(c->out_fd, 1) || !move_fd(c->err_fd, 2))
         return false;
-    if (c->ctl_fd != 3 && dup2(c->ctl_fd, 3) < 0)
+    if (c->ctl_fd == 3 ? syscall(SYS_fcntl, 3, F_SETFD, 0) < 0 : !move_fd(c->ctl_fd, 3))
         return false;
-    return fcntl(3, F_SETFD, 0) == 0 && syscall(SYS_close_range, 4u, ~0u, 0u) == 0;
+    return syscall(SYS_close_range, 4u, ~0u, 0u) == 0;
 }
 
 static bool set_signals(void)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    sigset_t none;
+    /* The kernel's struct sigaction, of which zeros mean SIG_DFL with nothing else; no architecture has a larger one. */
+    const uint64_t dfl[4] = {0}, none = 0;
 
-    for (int sig = 1; sig < NSIG; sig++)
-        (void)sigaction(sig, &dfl, NULL); /* fails for SIGKILL, SIGSTOP and libc's own */
-    sigemptyset(&none);
-    return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+    for (int sig = 1; sig <= KERNEL_SIGNALS; sig++)
+        (void)syscall(SYS_rt_sigaction, sig, dfl, NULL, sizeof none); /* fails for SIGKILL and SIGSTOP */
+    return syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none) == 0;
 }
 
 /* Killed with the daemon, unless that is already gone. After the user is set, which would forget it. */
 static bool set_fate(const dq_child *c)
 {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return false;
-    return syscall(SYS_getppid) == c->parent;
+    return syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && syscall(SYS_getppid) == c->parent;
 }
 
-__attribute__((no_sanitize("address", "thread", "undefined"))) static int child_main(void *arg)
+static int child_main(void *arg)
 {
     dq_child *c = arg;
 
-    if (setpgid(0, 0) < 0)
+    if (syscall(SYS_setpgid, 0, 0) < 0)
         c->failed_step = "setpgid";
     else if (!set_fds(c))
         c->failed_step = "setting up descriptors";
@@ -93,11 +97,12 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static int child_
     else if (!set_fate(c) || !set_signals())
         c->failed_step = "setting up signals";
     else {
-        (void)execve(c->program, c->argv, c->envp);
+        (void)syscall(SYS_execve, c->program, c->argv, c->envp);
         c->failed_step = "starting the program";
     }
     c->sys_errno = errno ? errno : EIO;
-    _exit(127);
+    (void)syscall(SYS_exit_group, 127);
+    return 127;
 }
 
 static void reap(dq_child *c)
@@ -110,6 +115,12 @@ static void reap(dq_child *c)
     c->pid_fd = -1;
     c->pid = -1;
 }
+
+/* ThreadSanitizer takes clone for a fork and would stop looking at this process. */
+#ifdef __SANITIZE_THREAD__
+extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
 
 void dq_child_start(dq_child *c)
 {
