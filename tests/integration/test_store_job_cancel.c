@@ -195,6 +195,45 @@ static void who_waits_for_it_is_told(void **state)
     assert_false(test_key_exists(w, 0, "wt"));
 }
 
+static void drop_history(test_world *w, unsigned shard)
+{
+    dq_kept k;
+
+    (void)test_plant(w, shard, NULL, "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
+    do {
+        dq_buf call = {0};
+        dq_reply reply;
+
+        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 0, false);
+        reply = test_store_call(&w->s, shard, &call, NULL);
+        assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
+    } while (k.more);
+}
+
+static void logs_of_a_cancelled_job_go_with_its_row(void **state)
+{
+    test_world *w = *state;
+    dureq_job_options o = dureq_job_options_init();
+    uint64_t session = test_session_open(w, 0, "n1", 60000);
+
+    for (int kept = 0; kept < 2; kept++) {
+        test_id id;
+
+        o.retention_ms = kept ? 10000 : -1;
+        id = test_job_at(w, 0, TEST_PLACE_RETRYING, &o, session);
+        /* As `complete` leaves it: a log, and the flag that says so. */
+        (void)test_plant(w, 0, &id,
+                         "call('SET', K .. 'lg:' .. id, 'a line') local r = call('HGET', K .. 'due:h', id) "
+                         "call('HSET', K .. 'due:h', id, string.sub(r, 1, 23) .. '\\2' .. string.sub(r, 25))");
+        assert_int_equal(test_job_moved(w, 0, &id).flags, DQ_M_LOGS);
+        assert_int_equal(test_job_cancel(w, 0, &id), 0);
+        assert_int_equal(test_id_key_exists(w, 0, "lg:", &id), kept);
+        drop_history(w, 0);
+        assert_int_equal(test_job_state(w, 0, &id), -1);
+        assert_false(test_id_key_exists(w, 0, "lg:", &id));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +246,7 @@ int main(void)
         TEST_WORLDS(without_retention_nothing_of_it_is_kept),
         TEST_WORLDS(each_of_many_is_answered_by_itself),
         TEST_WORLDS(who_waits_for_it_is_told),
+        TEST_WORLDS(logs_of_a_cancelled_job_go_with_its_row),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

@@ -39,10 +39,11 @@ for i = 3, #ARGV do
     ukey_release(e, id)
     call('ZREM', K .. 's2s', id)
     local class = class_of(e, lane)
+    local logged = m and math.floor(string.byte(m, 20) / 2) % 2 == 1
     if class > 0 then
-      history_add(class, id, row_make(7, id, started, tonumber(session or 0), reason, m, j), true, e.blob)
-    elseif e.blob then
-      call('UNLINK', K .. 'b:' .. id)
+      history_add(class, id, row_make(7, id, started, tonumber(session or 0), reason, m, j), true, e.blob or logged)
+    elseif e.blob or logged then
+      call('UNLINK', K .. 'b:' .. id, K .. 'lg:' .. id)
     end
     tell(id)
     count(lane .. ':x', 1)
