@@ -81,7 +81,8 @@ int dq_config_add_queue(dq_config *cfg, const dq_queue_spec *spec, dureq_error *
     void *items = cfg->queues;
 
     if (!is_queue_name(spec->name))
-        return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no name of a queue: 1 to %d of [A-Za-z0-9_.:-]", spec->name, DUREQ_NAME_MAX);
+        return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no name of a queue: 1 to %d of [A-Za-z0-9_.:-]", spec->name,
+                       DUREQ_NAME_MAX);
     if (cfg->n_queues == DQ_CONFIG_QUEUES_MAX)
         return dq_fail(err, DUREQ_ETOOLARGE, "more than %d queues", DQ_CONFIG_QUEUES_MAX);
     if (grow(&items, cfg->n_queues, &cfg->queues_cap, sizeof *spec) < 0)
@@ -179,8 +180,8 @@ int dq_config_redis_url(const dq_config *cfg, char **ret, dureq_error *err)
     if (rc < 0)
         return rc;
 
-    append_url(&out, &u, cfg->redis_username ? cfg->redis_username : u.user, cfg->redis_password ? cfg->redis_password : u.password,
-               cfg->redis_db >= 0 ? cfg->redis_db : u.db);
+    append_url(&out, &u, cfg->redis_username ? cfg->redis_username : u.user,
+               cfg->redis_password ? cfg->redis_password : u.password, cfg->redis_db >= 0 ? cfg->redis_db : u.db);
     dq_redis_url_deinit(&u);
     if (out.failed)
         return dq_fail_nomem(err);

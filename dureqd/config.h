@@ -21,11 +21,11 @@ typedef enum dq_handler_kind {
 } dq_handler_kind;
 
 typedef struct dq_exec_limits {
-    const char *user;      /* NULL: the daemon's own */
-    int64_t cpu_seconds;   /* of each process; 0 = none */
-    int64_t memory_bytes;  /* address space of each process; 0 = none */
-    int64_t open_files;    /* of each process; 0 = what the daemon was started with */
-    int64_t output_bytes;  /* standard output, error and descriptor 3 together; 0 = none */
+    const char *user;     /* NULL: the daemon's own */
+    int64_t cpu_seconds;  /* of each process; 0 = none */
+    int64_t memory_bytes; /* address space of each process; 0 = none */
+    int64_t open_files;   /* of each process; 0 = what the daemon was started with */
+    int64_t output_bytes; /* standard output, error and descriptor 3 together; 0 = none */
 } dq_exec_limits;
 
 typedef struct dq_handler_spec {
@@ -77,10 +77,10 @@ typedef struct dq_config {
     int64_t shards;
     char *state_dir; /* NULL: dq_state_dir_default */
     int64_t threads;
-    int64_t log_format; /* dq_log_format */
-    int64_t log_level;  /* dureq_log_level */
+    int64_t log_format;        /* dq_log_format */
+    int64_t log_level;         /* dureq_log_level */
     int64_t redis_appendfsync; /* of dq_config_fsyncs */
-    int64_t redis_db; /* -1: the URL's */
+    int64_t redis_db;          /* -1: the URL's */
     char *redis_password;
     char *redis_server;
     char *redis_url; /* NULL: the embedded server */
@@ -106,15 +106,15 @@ typedef enum dq_config_source {
 
 typedef enum dq_config_type {
     DQ_CONFIG_TEXT,
-    DQ_CONFIG_NAME,     /* [A-Za-z0-9_.:-], 1 to max */
+    DQ_CONFIG_NAME, /* [A-Za-z0-9_.:-], 1 to max */
     DQ_CONFIG_INT,
-    DQ_CONFIG_MS,       /* a number of milliseconds, or a duration such as "30s" */
-    DQ_CONFIG_BYTES,    /* a number, or a size such as "64KiB" */
+    DQ_CONFIG_MS,    /* a number of milliseconds, or a duration such as "30s" */
+    DQ_CONFIG_BYTES, /* a number, or a size such as "64KiB" */
     DQ_CONFIG_BOOL,
     DQ_CONFIG_CHOICE,
-    DQ_CONFIG_LIST,     /* comma list; a sequence in the file */
-    DQ_CONFIG_IGNORED,  /* the ancestor's, without meaning here: taken with a warning */
-    DQ_CONFIG_REFUSED,  /* not in this version */
+    DQ_CONFIG_LIST,    /* comma list; a sequence in the file */
+    DQ_CONFIG_IGNORED, /* the ancestor's, without meaning here: taken with a warning */
+    DQ_CONFIG_REFUSED, /* not in this version */
 } dq_config_type;
 
 typedef struct dq_config_choice {
@@ -125,7 +125,7 @@ typedef struct dq_config_choice {
 typedef struct dq_config_row {
     const char *name;
     dq_config_type type;
-    size_t offset; /* in dq_config */
+    size_t offset;   /* in dq_config */
     const char *def; /* as text, as a user would write it; NULL: unset */
     int64_t min, max;
     const dq_config_choice *choices; /* CHOICE: ends with a NULL text */

@@ -85,8 +85,8 @@ static const field limit_fields[] = {
 /* "what" takes one text from the file, cut so that the message keeps its end. */
 static int fail_key(const reading *r, const dq_yaml_node *n, const char *section, const char *what)
 {
-    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s%s%.80s: %s", r->name, n->key_line, n->key_column, section, *section ? "." : "",
-                   n->key.ptr, what);
+    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s%s%.80s: %s", r->name, n->key_line, n->key_column, section,
+                   *section ? "." : "", n->key.ptr, what);
 }
 
 /* Put the place in front of what a value's own check said. */
@@ -155,7 +155,9 @@ static int fail_field(const reading *r, const dq_yaml_node *n, const field *f)
         (void)snprintf(what, sizeof what, "a duration such as 30s, from %s to %s%s", lo, hi,
                        f->type == FIELD_MS ? "" : ", or none");
         break;
-    case FIELD_BYTES: (void)snprintf(what, sizeof what, "bytes, or a size such as 64KiB, at least %lld", (long long)f->min); break;
+    case FIELD_BYTES:
+        (void)snprintf(what, sizeof what, "bytes, or a size such as 64KiB, at least %lld", (long long)f->min);
+        break;
     case FIELD_NAME: (void)snprintf(what, sizeof what, "a name"); break;
     case FIELD_I32:
     case FIELD_I64:
@@ -307,7 +309,8 @@ static int read_queues(const reading *r, const dq_yaml_node *map)
     int rc = want(r, map, DQ_YAML_MAPPING, "a mapping of queue names");
 
     for (const dq_yaml_node *c = rc == 0 ? map->first : NULL; c && rc == 0; c = c->next) {
-        dq_queue_spec q = {.name = c->key.ptr, .origin = origin_of(r, c->key_line, c->key_column), .options = dureq_queue_options_init()};
+        dq_queue_spec q = {
+            .name = c->key.ptr, .origin = origin_of(r, c->key_line, c->key_column), .options = dureq_queue_options_init()};
         dureq_error inner = {0};
 
         if (!(c->kind == DQ_YAML_SCALAR && c->is_null)) /* a name alone: all defaults */
@@ -521,8 +524,8 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
     int sys_errno;
 
     if (fd < 0)
-        return dq_fail_errno(err, errno == ENOENT ? DUREQ_ENOTFOUND : DUREQ_EIO, errno, "cannot open the configuration '%.120s': %s",
-                             path, strerror(errno));
+        return dq_fail_errno(err, errno == ENOENT ? DUREQ_ENOTFOUND : DUREQ_EIO, errno,
+                             "cannot open the configuration '%.120s': %s", path, strerror(errno));
     sys_errno = read_all(fd, &text);
     (void)close(fd); /* read only */
     if (sys_errno)

@@ -163,9 +163,10 @@ void dq_config_print_help(const char *program, dq_buf *out)
         dq_config_describe(row, out);
         dq_buf_append_fmt(out, ".%s%s%s\n", row->def ? " Default: " : "", row->def ? row->def : "", row->def ? "." : "");
     }
-    dq_buf_append_text(out, "\n--redis is short for --redis-url. Each setting is also a key of the file (dureqd.leaseMs) and a variable\n"
-                            "of the environment (DUREQ_LEASE_MS): a flag beats the environment, which beats the file.\n"
-                            "Exit codes: 0 stopped cleanly, 1 failed, 2 wrong usage or settings, 6 server away.\n");
+    dq_buf_append_text(
+        out, "\n--redis is short for --redis-url. Each setting is also a key of the file (dureqd.leaseMs) and a variable\n"
+             "of the environment (DUREQ_LEASE_MS): a flag beats the environment, which beats the file.\n"
+             "Exit codes: 0 stopped cleanly, 1 failed, 2 wrong usage or settings, 6 server away.\n");
 }
 
 void dq_config_print_markdown(dq_buf *out)
@@ -184,6 +185,7 @@ void dq_config_print_markdown(dq_buf *out)
         dq_config_env_name(row, env);
         dq_buf_append_fmt(out, "| `%s` | `%s` | `%s` | ", row->name, env, flag);
         dq_config_describe(row, out);
-        dq_buf_append_fmt(out, " | %s%s%s | %s |\n", row->def ? "`" : "", row->def ? row->def : "", row->def ? "`" : "", row->help);
+        dq_buf_append_fmt(out, " | %s%s%s | %s |\n", row->def ? "`" : "", row->def ? row->def : "", row->def ? "`" : "",
+                          row->help);
     }
 }

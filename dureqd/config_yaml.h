@@ -16,9 +16,9 @@ typedef enum dq_yaml_kind {
 
 typedef struct dq_yaml_node {
     dq_yaml_kind kind;
-    bool is_null;    /* an empty plain scalar, "~" or "null" */
-    dureq_str key;   /* in a mapping; key_line and key_column are its place */
-    dureq_str text;  /* of a scalar */
+    bool is_null;     /* an empty plain scalar, "~" or "null" */
+    dureq_str key;    /* in a mapping; key_line and key_column are its place */
+    dureq_str text;   /* of a scalar */
     int line, column; /* count from 1 */
     int key_line, key_column;
     struct dq_yaml_node *first, *last, *next; /* children, and the next one of the parent's */

@@ -101,7 +101,8 @@ static void begin_stop(dq_daemon *d)
 static void on_stop_signal(dq_daemon *d, const char *name)
 {
     if (!d->stop_wanted) {
-        DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.stopping", "signal=%s running jobs have %lld ms", name, (long long)d->cfg->drain_timeout_ms);
+        DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.stopping", "signal=%s running jobs have %lld ms", name,
+               (long long)d->cfg->drain_timeout_ms);
         d->stop_wanted = true;
         if (d->is_running)
             begin_stop(d);
@@ -266,13 +267,16 @@ static int set_queues(dq_daemon *d, dureq_error *err)
         const dq_queue_spec *q = &d->cfg->queues[i];
         dureq_error inner = {0};
         bool differs = false;
-        int rc = dureq_client_set_queue(dureq_node_client(d->node), q->name, &q->options, /*only_if_missing=*/true, &differs, &inner);
+        int rc =
+            dureq_client_set_queue(dureq_node_client(d->node), q->name, &q->options, /*only_if_missing=*/true, &differs, &inner);
 
         if (rc < 0)
             return dq_fail(err, rc, DQ_STR_FMT ": queue '%.60s': %.120s", DQ_STR_ARG(q->origin), q->name, inner.msg);
         if (differs)
-            DQ_LOG(&d->log, DUREQ_LOG_WARN, "queue.differs", "queue=%s said at " DQ_STR_FMT " differs from what is in Redis, which is kept; "
-                   "change it with: dureqctl queue set", q->name, DQ_STR_ARG(q->origin));
+            DQ_LOG(&d->log, DUREQ_LOG_WARN, "queue.differs",
+                   "queue=%s said at " DQ_STR_FMT " differs from what is in Redis, which is kept; "
+                   "change it with: dureqctl queue set",
+                   q->name, DQ_STR_ARG(q->origin));
     }
     return 0;
 }
@@ -292,8 +296,8 @@ static int start_node(dq_daemon *d, const char *url, dureq_error *err)
         rc = set_queues(d, err);
     if (rc < 0)
         return rc;
-    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(), dureq_node_id(d->node),
-           d->cfg->prefix, n_handlers, d->cfg->mode);
+    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(),
+           dureq_node_id(d->node), d->cfg->prefix, n_handlers, d->cfg->mode);
     return 0;
 }
 

@@ -27,12 +27,12 @@
 
    What it prints is logged; its last line is the reason when it does not come up. */
 
-#define PING_EVERY_US      10000
-#define BACKOFF_FIRST_US   100000
-#define BACKOFF_MOST_US    5000000
-#define STEADY_US          60000000 /* one that lived so long starts anew at the first back-off */
-#define STOP_TIMEOUT_MS    60000
-#define LOADING_SAY_EVERY  500 /* pings */
+#define PING_EVERY_US     10000
+#define BACKOFF_FIRST_US  100000
+#define BACKOFF_MOST_US   5000000
+#define STEADY_US         60000000 /* one that lived so long starts anew at the first back-off */
+#define STOP_TIMEOUT_MS   60000
+#define LOADING_SAY_EVERY 500 /* pings */
 
 struct dq_embedded {
     dq_loop *loop;
@@ -58,13 +58,13 @@ struct dq_embedded {
 
 static void set_args(const dq_embedded *e, const char **argv)
 {
-    const char *const args[] = {
-        e->program, "--port", "0", "--unixsocket", e->socket_path, "--unixsocketperm", "600", "--dir", e->dir, "--daemonize", "no",
-        "--appendonly", "yes", "--appendfsync", e->appendfsync, "--save", "", "--maxmemory-policy", "noeviction",
-        /* The default of 64 MB forks many times a minute under load. */
-        "--auto-aof-rewrite-min-size", "512mb", "--auto-aof-rewrite-percentage", "100",
-        "--lazyfree-lazy-user-del", "yes", "--lazyfree-lazy-server-del", "yes", "--lazyfree-lazy-expire", "yes",
-        "--lazyfree-lazy-eviction", "yes", "--lazyfree-lazy-user-flush", "yes", NULL};
+    const char *const args[] = {e->program, "--port", "0", "--unixsocket", e->socket_path, "--unixsocketperm", "600", "--dir",
+                                e->dir, "--daemonize", "no", "--appendonly", "yes", "--appendfsync", e->appendfsync, "--save", "",
+                                "--maxmemory-policy", "noeviction",
+                                /* The default of 64 MB forks many times a minute under load. */
+                                "--auto-aof-rewrite-min-size", "512mb", "--auto-aof-rewrite-percentage", "100",
+                                "--lazyfree-lazy-user-del", "yes", "--lazyfree-lazy-server-del", "yes", "--lazyfree-lazy-expire",
+                                "yes", "--lazyfree-lazy-eviction", "yes", "--lazyfree-lazy-user-flush", "yes", NULL};
 
     _Static_assert(sizeof args <= 64 * sizeof *args, "set_args and its callers agree on 64");
     memcpy(argv, args, sizeof args);
@@ -183,8 +183,8 @@ static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
     forget_child(e);
     if (dq_loop_now_us(e->loop) - e->begun_us > STEADY_US)
         e->backoff_us = BACKOFF_FIRST_US;
-    DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.died", "%s last_line=\"%s\" restart_in_ms=%lld", was_ready ? "it was up" : "it did not come up",
-           e->last_line, (long long)e->backoff_us / 1000);
+    DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.died", "%s last_line=\"%s\" restart_in_ms=%lld",
+           was_ready ? "it was up" : "it did not come up", e->last_line, (long long)e->backoff_us / 1000);
     dq_timer_set(&e->timer, e->backoff_us);
     e->backoff_us = DQ_MIN(e->backoff_us * 2, BACKOFF_MOST_US);
 }
@@ -272,7 +272,8 @@ static int find_program(dq_embedded *e, const char *word, dureq_error *err)
     int rc = dq_program_find(&e->arena, word, getenv("PATH"), &e->program, &inner);
 
     if (rc < 0)
-        return dq_fail(err, rc, "no redis.url is given and no server can be started: %.120s; install redis-server 7.0 or newer", inner.msg);
+        return dq_fail(err, rc, "no redis.url is given and no server can be started: %.120s; install redis-server 7.0 or newer",
+                       inner.msg);
     return dq_embedded_check_program(e->program, err);
 }
 
@@ -298,8 +299,8 @@ static int set_paths(dq_embedded *e, const dq_embedded_options *o, dureq_error *
     if (e->dir[0] != '/')
         return dq_fail(err, DUREQ_EINVAL, "the state directory '%.120s' is not an absolute path", e->dir);
     if (path.len > DQ_SOCKET_PATH_MAX)
-        return dq_fail(err, DUREQ_EINVAL, "the state directory's path is too long for a socket in it (%zu bytes, Linux takes %d)", path.len,
-                       DQ_SOCKET_PATH_MAX);
+        return dq_fail(err, DUREQ_EINVAL, "the state directory's path is too long for a socket in it (%zu bytes, Linux takes %d)",
+                       path.len, DQ_SOCKET_PATH_MAX);
     return 0;
 }
 
@@ -324,7 +325,8 @@ static int wait_ready(dq_embedded *e, dureq_error *err)
         return 0;
     if (e->pid)
         return dq_fail(err, DUREQ_ECANCELLED, "stopped while the embedded server was starting");
-    return dq_fail(err, DUREQ_EUNAVAILABLE, "the embedded server did not come up: %s", *e->last_line ? e->last_line : "it said nothing");
+    return dq_fail(err, DUREQ_EUNAVAILABLE, "the embedded server did not come up: %s",
+                   *e->last_line ? e->last_line : "it said nothing");
 }
 
 int dq_embedded_start(dq_loop *loop, const dq_embedded_options *opts, dq_embedded **ret, dureq_error *err)
@@ -365,7 +367,8 @@ static void end_child(dq_embedded *e)
 
     (void)kill(e->pid, SIGTERM);
     if (poll(&p, 1, STOP_TIMEOUT_MS) <= 0) {
-        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM within %d ms", (int)e->pid, STOP_TIMEOUT_MS);
+        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM within %d ms", (int)e->pid,
+               STOP_TIMEOUT_MS);
         (void)kill(e->pid, SIGKILL);
     }
     forget_child(e);

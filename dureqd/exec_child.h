@@ -14,8 +14,8 @@ typedef struct dq_child {
     const char *program;
     char **argv, **envp;
     int in_fd, out_fd, err_fd, ctl_fd; /* all above 2 */
-    struct rlimit open_files; /* when the profile says none; zeroed: leave it */
-    void *stack; /* DQ_CHILD_STACK_BYTES */
+    struct rlimit open_files;          /* when the profile says none; zeroed: leave it */
+    void *stack;                       /* DQ_CHILD_STACK_BYTES */
 
     /* Out. Without failure pid and pid_fd hold. */
     pid_t pid;

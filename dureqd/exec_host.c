@@ -20,7 +20,7 @@ static dq_exec_host *host_of(dq_orphans *o)
 
 static bool is_live_run(dq_orphans *o, dureq_str run_id)
 {
-    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+    DQ_LIST_FOREACH (dq_exec_run, run, &host_of(o)->runs, link)
         if (dq_str_eq_text(run_id, dureq_task_run_id(run->task)))
             return true;
     return false;
@@ -28,7 +28,7 @@ static bool is_live_run(dq_orphans *o, dureq_str run_id)
 
 static bool is_live_group(dq_orphans *o, pid_t pgid)
 {
-    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+    DQ_LIST_FOREACH (dq_exec_run, run, &host_of(o)->runs, link)
         if (run->is_running && run->spawn.pid == pgid)
             return true;
     return false;
@@ -36,7 +36,7 @@ static bool is_live_group(dq_orphans *o, pid_t pgid)
 
 static bool has_run_since(dq_orphans *o, int64_t ticks)
 {
-    DQ_LIST_FOREACH(dq_exec_run, run, &host_of(o)->runs, link)
+    DQ_LIST_FOREACH (dq_exec_run, run, &host_of(o)->runs, link)
         if (run->started_ticks <= ticks)
             return true;
     return false;
@@ -109,7 +109,7 @@ void dq_exec_host_destroy(dq_exec_host *host)
         return;
     host->is_closing = true;
     dq_spawner_destroy(host->spawner);
-    DQ_LIST_FOREACH(dq_exec_run, run, &host->runs, link)
+    DQ_LIST_FOREACH (dq_exec_run, run, &host->runs, link)
         if (run->is_running)
             dq_exec_run_abandon(run);
     while (!dq_list_empty(&host->runs)) /* the spawner's answers are in the mailbox */
@@ -117,7 +117,7 @@ void dq_exec_host_destroy(dq_exec_host *host)
     if (host->spawner)
         (void)dq_orphans_sweep(&host->orphans);
     dq_orphans_deinit(&host->orphans);
-    DQ_LIST_FOREACH(dq_exec_handler, h, &host->handlers, link)
+    DQ_LIST_FOREACH (dq_exec_handler, h, &host->handlers, link)
         handler_destroy(h);
     if (host->context_dir)
         (void)rmdir(host->context_dir);
@@ -171,7 +171,8 @@ static int set_profile(dq_exec_handler *h, dureq_error *err)
     h->profile.cpu_seconds = l->cpu_seconds;
     h->profile.memory_bytes = l->memory_bytes;
     h->profile.open_files = l->open_files;
-    (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output", (long long)l->output_bytes);
+    (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
+                   (long long)l->output_bytes);
     if (rc == 0)
         rc = make_base_env(h, name, home, err);
     dq_free(name);
@@ -204,7 +205,8 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
         rc = set_profile(h, &inner);
     if (rc < 0) {
         handler_destroy(h);
-        return dq_fail_errno(err, rc, inner.sys_errno, DQ_STR_FMT ": handler '%.60s': %s", DQ_STR_ARG(spec->origin), spec->type, inner.msg);
+        return dq_fail_errno(err, rc, inner.sys_errno, DQ_STR_FMT ": handler '%.60s': %s", DQ_STR_ARG(spec->origin), spec->type,
+                             inner.msg);
     }
     *ret = h;
     return 0;

@@ -33,7 +33,8 @@ static void read_word(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
         said->outcome <= DUREQ_OUTCOME_REPEAT)
         return;
     said->outcome = DUREQ_OUTCOME_RETRY;
-    dq_buf_append_fmt(&said->fault, "unknown outcome %.60s on descriptor 3; known are done, retry, fail, rate_limited, skip, pause, repeat",
+    dq_buf_append_fmt(&said->fault,
+                      "unknown outcome %.60s on descriptor 3; known are done, retry, fail, rate_limited, skip, pause, repeat",
                       word.len ? word.ptr : "(not a text)");
 }
 
@@ -41,7 +42,8 @@ static void read_after(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
 {
     DQ_BUF_AUTO text = {0};
 
-    if (dq_json_string(doc, v, &text) == 0 && dq_parse_duration_ms(dq_buf_str(&text), &said->after_ms) == 0 && said->after_ms >= 0)
+    if (dq_json_string(doc, v, &text) == 0 && dq_parse_duration_ms(dq_buf_str(&text), &said->after_ms) == 0 &&
+        said->after_ms >= 0)
         return;
     said->after_ms = 0;
     said->outcome = DUREQ_OUTCOME_RETRY;

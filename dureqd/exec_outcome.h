@@ -34,8 +34,8 @@ int dq_exec_line_read(dureq_str line, dq_exec_said *said, dq_exec_line *ret, dur
 
 typedef struct dq_exec_end {
     bool by_signal;
-    int status;             /* exit code, or the signal */
-    const char *limit;      /* the daemon killed it for this ("more than 1024 bytes of output"); NULL: not */
+    int status;        /* exit code, or the signal */
+    const char *limit; /* the daemon killed it for this ("more than 1024 bytes of output"); NULL: not */
     const dq_exec_said *said;
     dureq_str stderr_tail;
     int64_t cpu_limit_seconds; /* 0: none; for the message of SIGXCPU */

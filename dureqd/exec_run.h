@@ -8,12 +8,12 @@
 
 #include "exec.h"
 #include "exec_outcome.h"
-#include "orphans.h"
 #include "exec_spawn.h"
+#include "orphans.h"
 
-#define DQ_EXEC_READ_BYTES    (64 * 1024)
-#define DQ_EXEC_TAIL_BYTES    (8 * 1024)        /* of standard error, kept with a failed attempt */
-#define DQ_EXEC_LINE_MAX      (2 * 1024 * 1024) /* of descriptor 3 */
+#define DQ_EXEC_READ_BYTES (64 * 1024)
+#define DQ_EXEC_TAIL_BYTES (8 * 1024)        /* of standard error, kept with a failed attempt */
+#define DQ_EXEC_LINE_MAX   (2 * 1024 * 1024) /* of descriptor 3 */
 
 typedef struct dq_exec_handler {
     dq_list link; /* in the host */
@@ -34,7 +34,7 @@ struct dq_exec_host {
     dq_list handlers, runs;
     char *context_dir;
     uint64_t n_contexts;
-    char *scratch; /* DQ_EXEC_READ_BYTES */
+    char *scratch;   /* DQ_EXEC_READ_BYTES */
     bool is_closing; /* tasks are not to be touched any more */
 };
 
@@ -56,7 +56,7 @@ struct dq_exec_run {
     dq_buf context;
     int64_t started_ticks; /* dq_orphans_now_ticks before the child was made */
 
-    bool is_running; /* there is a child; pid and exit_event hold */
+    bool is_running;               /* there is a child; pid and exit_event hold */
     bool stop_wanted, kill_wanted; /* told before there was a child */
     struct event exit_event;
     dq_exec_stream out, err, ctl;
@@ -76,7 +76,7 @@ struct dq_exec_run {
 int dq_exec_io_start(dq_exec_run *run, event_callback_fn on_exit);
 /* Takes what the child left in its pipes. */
 void dq_exec_io_drain(dq_exec_run *run);
-void dq_exec_io_close(dq_exec_run *run); /* closes all descriptors; fine when never started */
+void dq_exec_io_close(dq_exec_run *run);                  /* closes all descriptors; fine when never started */
 void dq_exec_run_signal(const dq_exec_run *run, int sig); /* to its process group */
 
 /* ---- exec.c ---- */

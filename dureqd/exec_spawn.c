@@ -93,8 +93,8 @@ static bool give_to_user(const child_fds *f, const dq_spawn_profile *p)
 {
     if (!p->has_user)
         return true;
-    return fchown(f->in, p->uid, p->gid) == 0 && fchown(f->out[1], p->uid, p->gid) == 0 && fchown(f->err[1], p->uid, p->gid) == 0 &&
-           fchown(f->ctl[1], p->uid, p->gid) == 0;
+    return fchown(f->in, p->uid, p->gid) == 0 && fchown(f->out[1], p->uid, p->gid) == 0 &&
+           fchown(f->err[1], p->uid, p->gid) == 0 && fchown(f->ctl[1], p->uid, p->gid) == 0;
 }
 
 static bool make_fds(child_fds *f, const dq_spawn *s)
@@ -134,9 +134,16 @@ static void fail(dq_spawn *s, const char *step, int sys_errno)
 
 static void start_child(dq_spawner *sp, dq_spawn *s, const child_fds *f)
 {
-    dq_child c = {.profile = s->profile, .program = s->program, .argv = s->argv, .envp = s->envp,
-                  .in_fd = f->in, .out_fd = f->out[1], .err_fd = f->err[1], .ctl_fd = f->ctl[1],
-                  .open_files = started_with, .stack = sp->stack};
+    dq_child c = {.profile = s->profile,
+                  .program = s->program,
+                  .argv = s->argv,
+                  .envp = s->envp,
+                  .in_fd = f->in,
+                  .out_fd = f->out[1],
+                  .err_fd = f->err[1],
+                  .ctl_fd = f->ctl[1],
+                  .open_files = started_with,
+                  .stack = sp->stack};
 
     dq_child_start(&c);
     s->pid = c.pid;

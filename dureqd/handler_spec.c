@@ -226,20 +226,23 @@ static int builtin_check(const dq_handler_spec *spec, dureq_error *err)
     const dq_exec_limits *l = &spec->limits;
 
     if (strcmp(spec->builtin, "http_webhook") == 0)
-        return dq_fail(err, DUREQ_EUNSUPPORTED, "handler '%s': the built-in http_webhook is not supported by this version", spec->type);
+        return dq_fail(err, DUREQ_EUNSUPPORTED, "handler '%s': the built-in http_webhook is not supported by this version",
+                       spec->type);
     if (!dq_builtin_is_known(dureq_str_from(spec->builtin)))
-        return dq_fail(err, DUREQ_EINVAL, "handler '%s': there is no built-in '%.40s'; known are echo, fail-always, noop and sleep",
-                       spec->type, spec->builtin);
+        return dq_fail(err, DUREQ_EINVAL,
+                       "handler '%s': there is no built-in '%.40s'; known are echo, fail-always, noop and sleep", spec->type,
+                       spec->builtin);
     if (l->user || l->cpu_seconds || l->memory_bytes || l->open_files || l->output_bytes)
-        return dq_fail(err, DUREQ_EINVAL, "handler '%s': limits are for programs, built-ins run in the daemon itself", spec->type);
+        return dq_fail(err, DUREQ_EINVAL, "handler '%s': limits are for programs, built-ins run in the daemon itself",
+                       spec->type);
     return 0;
 }
 
 int dq_handler_spec_check(const dq_handler_spec *spec, dureq_error *err)
 {
     if (!is_type_ok(spec->type))
-        return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no task type: 1 to %d of [A-Za-z0-9_.:-], a pattern ends in '*'", spec->type,
-                       DUREQ_NAME_MAX);
+        return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no task type: 1 to %d of [A-Za-z0-9_.:-], a pattern ends in '*'",
+                       spec->type, DUREQ_NAME_MAX);
     return spec->kind == DQ_HANDLER_EXEC ? words_check(spec, err) : builtin_check(spec, err);
 }
 
@@ -250,7 +253,8 @@ static int program_check(const char *path, dureq_error *err)
     struct stat st;
 
     if (stat(path, &st) < 0)
-        return dq_fail_errno(err, errno == EACCES ? DUREQ_EPERM : DUREQ_ENOTFOUND, errno, "'%.150s' does not exist or cannot be reached", path);
+        return dq_fail_errno(err, errno == EACCES ? DUREQ_EPERM : DUREQ_ENOTFOUND, errno,
+                             "'%.150s' does not exist or cannot be reached", path);
     if (!S_ISREG(st.st_mode))
         return dq_fail(err, DUREQ_EPERM, "'%.150s' is not a regular file", path);
     if (access(path, X_OK) < 0)

@@ -38,7 +38,8 @@ static size_t key_len(dureq_str s)
 {
     size_t n = 0;
 
-    while (n < s.len && ((s.ptr[n] >= 'a' && s.ptr[n] <= 'z') || s.ptr[n] == '_' || (n > 0 && s.ptr[n] >= '0' && s.ptr[n] <= '9')))
+    while (n < s.len &&
+           ((s.ptr[n] >= 'a' && s.ptr[n] <= 'z') || s.ptr[n] == '_' || (n > 0 && s.ptr[n] >= '0' && s.ptr[n] <= '9')))
         n++;
     return n < s.len && s.ptr[n] == '=' ? n : 0;
 }
@@ -73,7 +74,8 @@ static void put_member(dq_json_writer *w, dureq_str key, dureq_str value)
 
 static bool is_reserved(dureq_str key)
 {
-    return dq_str_eq_text(key, "time") || dq_str_eq_text(key, "level") || dq_str_eq_text(key, "event") || dq_str_eq_text(key, "msg");
+    return dq_str_eq_text(key, "time") || dq_str_eq_text(key, "level") || dq_str_eq_text(key, "event") ||
+           dq_str_eq_text(key, "msg");
 }
 
 static void put_text_members(dq_json_writer *w, dureq_str rest)

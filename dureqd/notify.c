@@ -34,7 +34,8 @@ int64_t dq_notify_watchdog_every_us(void)
 
     if (dq_parse_i64(dureq_str_from(getenv("WATCHDOG_USEC")), 1, INT64_MAX, &usec) < 0)
         return 0;
-    if (getenv("WATCHDOG_PID") && (dq_parse_i64(dureq_str_from(getenv("WATCHDOG_PID")), 1, INT32_MAX, &pid) < 0 || pid != getpid()))
+    if (getenv("WATCHDOG_PID") &&
+        (dq_parse_i64(dureq_str_from(getenv("WATCHDOG_PID")), 1, INT32_MAX, &pid) < 0 || pid != getpid()))
         return 0;
     return usec / 2;
 }

@@ -22,7 +22,7 @@
    One that was killed hands its own children over: the sweep repeats until none is left. */
 
 #define SWEEP_SOON_US  10000
-#define CHILDREN_BYTES 65536 /* of the list read at a time */
+#define CHILDREN_BYTES 65536   /* of the list read at a time */
 #define SWEEP_LATER_US 1000000 /* while orphans of running jobs exist */
 
 /* ---- children of our own ---- */
@@ -191,7 +191,8 @@ static int sweep(dq_orphans *o, bool *killed)
     dq_mutex_lock(&kept_mu);
     o->is_off = !read_proc(o->self, name, CHILDREN_BYTES, &list);
     if (list.len == CHILDREN_BYTES)
-        list.len = (size_t)((char *)memrchr(list.ptr, ' ', list.len) - list.ptr); /* not all of a number: the next sweep sees it */
+        list.len =
+            (size_t)((char *)memrchr(list.ptr, ' ', list.len) - list.ptr); /* not all of a number: the next sweep sees it */
     rest = dq_buf_str(&list);
     while (!o->is_off && rest.ptr) {
         int64_t pid;

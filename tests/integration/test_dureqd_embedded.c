@@ -178,8 +178,8 @@ static const struct program_case {
     {"echo 'Redis server v=6.2.14 sha=0 malloc=libc bits=64 build=1'", DUREQ_ETOOOLD, "is Redis 6.2, too old"},
     {"echo 'Valkey server v=7.1.0 sha=0'", DUREQ_ETOOOLD, "is Valkey 7.1, too old"},
     {"echo hello", DUREQ_EINVAL, "is no redis-server"},
-    {"case $1 in --version) echo 'Redis server v=7.2.4 sha=0';; *) echo 'Fatal error, no mood'; exit 1;; esac", DUREQ_EUNAVAILABLE,
-     "did not come up: Fatal error, no mood"},
+    {"case $1 in --version) echo 'Redis server v=7.2.4 sha=0';; *) echo 'Fatal error, no mood'; exit 1;; esac",
+     DUREQ_EUNAVAILABLE, "did not come up: Fatal error, no mood"},
 };
 
 static void a_program_that_will_not_do_is_told(void **state)

@@ -160,8 +160,8 @@ static const struct outcome_case {
     {"sh -c 'exit 64'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL, "exit code 64"},
     {"sh -c 'exit 79'", "1", NULL, DUREQ_JOB_COMPLETED, NULL, NULL, NULL},
     {"sh -c 'kill -SEGV $$'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL, "died by signal 11 (SIGSEGV)"},
-    {"sh -c 'echo \"{\\\"outcome\\\":\\\"fail\\\",\\\"error\\\":\\\"bad customer\\\"}\" >&3'", "1", NULL, DUREQ_JOB_DEAD, NULL, NULL,
-     "bad customer"},
+    {"sh -c 'echo \"{\\\"outcome\\\":\\\"fail\\\",\\\"error\\\":\\\"bad customer\\\"}\" >&3'", "1", NULL, DUREQ_JOB_DEAD, NULL,
+     NULL, "bad customer"},
     {"sh -c 'echo \"{\\\"outcome\\\":\\\"done\\\"}\" >&3; echo yes; exit 9'", "1", NULL, DUREQ_JOB_COMPLETED, "yes", NULL, NULL},
     {"echo {payload}", "\"a\\u0000b\"", NULL, DUREQ_JOB_DEAD, NULL, NULL,
      "the payload holds a NUL byte, which no argument can: read it from standard input"},
@@ -296,7 +296,9 @@ static void the_log_and_descriptor_3_are_kept(void **state)
 
     (void)state;
     rig_init(&r, 0);
-    (void)rig_add(&r, "t=exec:sh -c 'echo from stderr >&2; echo \"{\\\"log\\\":\\\"from 3\\\",\\\"heartbeat\\\":true}\" >&3; echo junk >&3'");
+    (void)rig_add(
+        &r,
+        "t=exec:sh -c 'echo from stderr >&2; echo \"{\\\"log\\\":\\\"from 3\\\",\\\"heartbeat\\\":true}\" >&3; echo junk >&3'");
     rig_start(&r);
     list = run_job(&r, "t", "1", NULL);
     (void)snprintf(id, sizeof id, "%s", list->items[0].id.text);
@@ -559,7 +561,8 @@ static void another_user_runs_it(void **state)
     if (geteuid() != 0)
         skip();
     rig_init(&r, 0);
-    rig_add(&r, "t=exec:sh -c 'id -un; cat /dev/stdin; cat $DUREQ_CONTEXT >/dev/null && echo; echo $USER; echo >/dev/stderr'")->limits.user = "nobody";
+    rig_add(&r, "t=exec:sh -c 'id -un; cat /dev/stdin; cat $DUREQ_CONTEXT >/dev/null && echo; echo $USER; echo >/dev/stderr'")
+        ->limits.user = "nobody";
     rig_start(&r);
     list = run_job(&r, "t", "1", NULL);
     assert_str(list->items[0].result, "nobody\n1\nnobody");

@@ -239,7 +239,8 @@ static void assert_result(daemon_run *d, const dureq_job_id *id, const char *res
     if (dureq_client_wait(d->client, id->text, WAIT_MS, &list, &err) < 0)
         fail_msg("%s", err.msg);
     if (!dq_str_eq_text(list->items[0].result, result))
-        fail_msg("result " DQ_STR_FMT ", error " DQ_STR_FMT, DQ_STR_ARG(list->items[0].result), DQ_STR_ARG(list->items[0].last_error));
+        fail_msg("result " DQ_STR_FMT ", error " DQ_STR_FMT, DQ_STR_ARG(list->items[0].result),
+                 DQ_STR_ARG(list->items[0].last_error));
     dureq_job_list_destroy(list);
 }
 
@@ -321,8 +322,8 @@ static void a_second_signal_gives_jobs_back_and_a_new_start_runs_them(void **sta
 
     (void)state;
     path_in_dir("flag", &flag);
-    dq_buf_append_fmt(&handler, "t=exec:sh -c 'trap \"\" TERM; if test -e %s; then echo again; else touch %s; sleep 1000; fi'", flag.ptr,
-                      flag.ptr);
+    dq_buf_append_fmt(&handler, "t=exec:sh -c 'trap \"\" TERM; if test -e %s; then echo again; else touch %s; sleep 1000; fi'",
+                      flag.ptr, flag.ptr);
     daemon_start(&d, "second", handler.ptr);
     daemon_connect(&d);
     id = enqueue(&d, "t", "1");
@@ -372,7 +373,8 @@ static void a_killed_daemon_takes_its_programs_along_and_loses_nothing(void **st
 
     (void)state;
     path_in_dir("pid", &file);
-    dq_buf_append_fmt(&handler, "t=exec:sh -c 'if test -s %s; then echo again; else echo $$ >%s; sleep 1000; fi'", file.ptr, file.ptr);
+    dq_buf_append_fmt(&handler, "t=exec:sh -c 'if test -s %s; then echo again; else echo $$ >%s; sleep 1000; fi'", file.ptr,
+                      file.ptr);
     daemon_start(&d, "killed", handler.ptr);
     daemon_connect(&d);
     id = enqueue(&d, "t", "1");

@@ -7,28 +7,29 @@
 
 #include <cmocka.h>
 
-static const char full[] = "# all there is\n"
-                           "dureqd:\n"
-                           "  mode: [queue, scheduler]\n"
-                           "  nodeId: box-1\n"
-                           "  drainTimeoutMs: 10s\n"
-                           "log: {level: debug, format: json}\n"
-                           "redis:\n"
-                           "  url: redis://h\n"
-                           "  poolSize: 10\n"
-                           "queues:\n"
-                           "  high: {weight: 6, priorities: [8, 10]}\n"
-                           "  low:\n"
-                           "handlers:\n"
-                           "  - type: file.sha256\n"
-                           "    exec: /usr/bin/sha256sum {payload}\n"
-                           "    concurrency: 2\n"
-                           "    timeout: 1m\n"
-                           "    grace: 2s\n"
-                           "    retryPolicy: {maxAttempts: 5, initialDelay: none, jitter: 0, nonRetryableErrors: [gone, 'bad input']}\n"
-                           "    limits: {user: nobody, cpuSeconds: 10, memory: 256MiB, openFiles: 64, outputBytes: 10MiB}\n"
-                           "  - {type: 'x.*', exec: [/bin/echo, 'a b', '{payload}']}\n"
-                           "  - {type: y, builtin: echo}\n";
+static const char full[] =
+    "# all there is\n"
+    "dureqd:\n"
+    "  mode: [queue, scheduler]\n"
+    "  nodeId: box-1\n"
+    "  drainTimeoutMs: 10s\n"
+    "log: {level: debug, format: json}\n"
+    "redis:\n"
+    "  url: redis://h\n"
+    "  poolSize: 10\n"
+    "queues:\n"
+    "  high: {weight: 6, priorities: [8, 10]}\n"
+    "  low:\n"
+    "handlers:\n"
+    "  - type: file.sha256\n"
+    "    exec: /usr/bin/sha256sum {payload}\n"
+    "    concurrency: 2\n"
+    "    timeout: 1m\n"
+    "    grace: 2s\n"
+    "    retryPolicy: {maxAttempts: 5, initialDelay: none, jitter: 0, nonRetryableErrors: [gone, 'bad input']}\n"
+    "    limits: {user: nobody, cpuSeconds: 10, memory: 256MiB, openFiles: 64, outputBytes: 10MiB}\n"
+    "  - {type: 'x.*', exec: [/bin/echo, 'a b', '{payload}']}\n"
+    "  - {type: y, builtin: echo}\n";
 
 static void a_full_file_is_read(void **state)
 {

@@ -81,9 +81,20 @@ static const dureq_header headers[] = {
     {"trace-id", {"t1", 2}}, {"Trace.Id", {"t2", 2}}, {"nul", {"a\0b", 3}}, {"empty", {"", 0}}};
 
 static const dq_exec_facts facts = {
-    .job_id = "j1", .run_id = "j1.2", .task_type = "a.b", .queue = "high", .node_id = "n:1", .content_type = JSON,
-    .priority = 7, .attempt = 2, .max_attempts = 3, .deadline_at_ms = 1700000000123, .enqueued_at_ms = 1700000000000,
-    .headers = headers, .n_headers = 4, .traceparent = {"00-ab", 5},
+    .job_id = "j1",
+    .run_id = "j1.2",
+    .task_type = "a.b",
+    .queue = "high",
+    .node_id = "n:1",
+    .content_type = JSON,
+    .priority = 7,
+    .attempt = 2,
+    .max_attempts = 3,
+    .deadline_at_ms = 1700000000123,
+    .enqueued_at_ms = 1700000000000,
+    .headers = headers,
+    .n_headers = 4,
+    .traceparent = {"00-ab", 5},
 };
 
 static void the_environment_is_the_base_and_the_context(void **state)
@@ -108,10 +119,11 @@ static void the_environment_is_the_base_and_the_context(void **state)
 static void the_context_is_the_same_as_json(void **state)
 {
     DQ_BUF_AUTO got = {0};
-    const char *want = "{\"job_id\":\"j1\",\"run_id\":\"j1.2\",\"task_type\":\"a.b\",\"queue\":\"high\",\"priority\":7,\"attempt\":2,"
-                       "\"max_attempts\":3,\"node_id\":\"n:1\",\"deadline\":\"2023-11-14T22:13:20.123Z\","
-                       "\"enqueued_at\":\"2023-11-14T22:13:20.000Z\",\"traceparent\":\"00-ab\",\"content_type\":\"application/json\","
-                       "\"headers\":{\"trace-id\":\"t1\",\"Trace.Id\":\"t2\",\"nul\":\"a\\u0000b\",\"empty\":\"\"}}";
+    const char *want =
+        "{\"job_id\":\"j1\",\"run_id\":\"j1.2\",\"task_type\":\"a.b\",\"queue\":\"high\",\"priority\":7,\"attempt\":2,"
+        "\"max_attempts\":3,\"node_id\":\"n:1\",\"deadline\":\"2023-11-14T22:13:20.123Z\","
+        "\"enqueued_at\":\"2023-11-14T22:13:20.000Z\",\"traceparent\":\"00-ab\",\"content_type\":\"application/json\","
+        "\"headers\":{\"trace-id\":\"t1\",\"Trace.Id\":\"t2\",\"nul\":\"a\\u0000b\",\"empty\":\"\"}}";
 
     (void)state;
     dq_exec_build_context(&facts, &got);

@@ -11,7 +11,7 @@
 static const struct judge_case {
     bool by_signal;
     int status;
-    const char *line;   /* on descriptor 3 */
+    const char *line; /* on descriptor 3 */
     const char *stderr_tail;
     dureq_outcome outcome;
     int code;
@@ -32,7 +32,8 @@ static const struct judge_case {
     {true, SIGSEGV, NULL, "", DUREQ_OUTCOME_RETRY, 139, 0, "died by signal 11 (SIGSEGV)"},
     {true, SIGKILL, "{\"outcome\":\"done\"}", "", DUREQ_OUTCOME_RETRY, 137, 0, "died by signal 9 (SIGKILL)"},
     {false, 1, "{\"outcome\":\"done\"}", "x", DUREQ_OUTCOME_DONE, 1, 0, ""},
-    {false, 0, "{\"outcome\":\"rate_limited\",\"after\":\"30s\"}", "", DUREQ_OUTCOME_RATE_LIMITED, 0, 30000, "outcome rate_limited"},
+    {false, 0, "{\"outcome\":\"rate_limited\",\"after\":\"30s\"}", "", DUREQ_OUTCOME_RATE_LIMITED, 0, 30000,
+     "outcome rate_limited"},
     {false, 0, "{\"outcome\":\"fail\",\"error\":\"no such\\ncustomer\"}", "", DUREQ_OUTCOME_FAIL, 0, 0, "no such customer"},
     {false, 0, "{\"outcome\":\"fail\",\"error\":{\"a\":1}}", "", DUREQ_OUTCOME_FAIL, 0, 0, "{\"a\":1}"},
     {false, 0, "{\"outcome\":\"pause\",\"after\":\"1m\",\"error\":\"wait\"}", "", DUREQ_OUTCOME_PAUSE, 0, 60000, "wait"},
@@ -51,8 +52,8 @@ static void exit_codes_signals_and_words_become_outcomes(void **state)
         const struct judge_case *c = &judge_cases[i];
         dq_exec_said said = {0};
         dq_exec_line line = {0};
-        dq_exec_end end = {.by_signal = c->by_signal, .status = c->status, .said = &said,
-                           .stderr_tail = dureq_str_from(c->stderr_tail)};
+        dq_exec_end end = {
+            .by_signal = c->by_signal, .status = c->status, .said = &said, .stderr_tail = dureq_str_from(c->stderr_tail)};
         dq_exec_verdict v;
 
         if (c->line)
@@ -105,7 +106,8 @@ static void the_last_outcome_counts_and_lines_may_say_more(void **state)
     dq_exec_said said = {0};
     dq_exec_line line = {0};
     const char *first = "{\"outcome\":\"fail\",\"error\":\"x\",\"after\":\"1s\"}";
-    const char *second = "{\"progress\":{\"n\": 1},\"log\":\"a\\nb\",\"heartbeat\":true,\"outcome\":\"repeat\",\"payload\":{\"at\": 7}}";
+    const char *second =
+        "{\"progress\":{\"n\": 1},\"log\":\"a\\nb\",\"heartbeat\":true,\"outcome\":\"repeat\",\"payload\":{\"at\": 7}}";
 
     (void)state;
     assert_int_equal(dq_exec_line_read(dureq_str_from(first), &said, &line, NULL), 0);

@@ -182,10 +182,8 @@ static void what_is_no_program_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands_are_split_like_a_shell_does),
-        cmocka_unit_test(a_nul_byte_in_a_command_is_refused),
-        cmocka_unit_test(too_many_words_are_refused),
-        cmocka_unit_test(programs_are_found_through_path),
+        cmocka_unit_test(commands_are_split_like_a_shell_does), cmocka_unit_test(a_nul_byte_in_a_command_is_refused),
+        cmocka_unit_test(too_many_words_are_refused),           cmocka_unit_test(programs_are_found_through_path),
         cmocka_unit_test(what_is_no_program_is_told),
     };
 

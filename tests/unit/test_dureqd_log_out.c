@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log_out.h"
 
-#include "json/json.h"
 #include "notify.h"
+#include "json/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,8 @@ static const struct format_case {
 } format_cases[] = {
     {DUREQ_LOG_INFO, "job=j1 late_ms=12", "info  e.x job=j1 late_ms=12",
      "\"level\":\"info\",\"event\":\"e.x\",\"job\":\"j1\",\"late_ms\":12}"},
-    {DUREQ_LOG_WARN, "no pairs here", "warn  e.x no pairs here", "\"level\":\"warn\",\"event\":\"e.x\",\"msg\":\"no pairs here\"}"},
+    {DUREQ_LOG_WARN, "no pairs here", "warn  e.x no pairs here",
+     "\"level\":\"warn\",\"event\":\"e.x\",\"msg\":\"no pairs here\"}"},
     {DUREQ_LOG_ERROR, "it died last=\"a b\" rc=-3 now", "error e.x it died last=\"a b\" rc=-3 now",
      "\"level\":\"error\",\"event\":\"e.x\",\"last\":\"a b\",\"rc\":-3,\"msg\":\"it died now\"}"},
     {DUREQ_LOG_DEBUG, "level=9 k= open=\"x y", "debug e.x level=9 k= open=\"x y",
