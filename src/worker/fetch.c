@@ -163,9 +163,10 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
     dq_worker_pump(t->worker);
 }
 
+/* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. */
 static void fetch_blob(dureq_task *t)
 {
-    dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_MAIN);
+    dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_CYCLE);
     unsigned char id[DQ_ID_BYTES];
     dq_buf *out = dq_redis_out(r);
 
