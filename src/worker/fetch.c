@@ -116,8 +116,8 @@ static void refuse(dureq_task *t, int rc)
 
     if (rc == DUREQ_ESCHEMA) {
         if (!w->schema_refused)
-            DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema", "job=%s error=\"a job of a newer schema was read: this node takes no more work\"",
-                   t->job_id_text);
+            DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema",
+                   "job=%s error=\"a job of a newer schema was read: this node takes no more work\"", t->job_id_text);
         w->schema_refused = true;
         dq_fetch_give_back(t);
         return;
@@ -189,19 +189,14 @@ static void admit(dureq_task *t)
     t->lane->handler->running++;
     t->handler = t->lane->handler;
     t->phase = TASK_WAITING;
-    if (t->suspect && t->handler->fn) { /* an external handler's end is not this process's */
-        if (dq_list_empty(&w->suspects))
-            w->suspect_since_us = dq_loop_now_us(w->loop);
-        dq_list_push_back(&w->suspects, &t->link);
-        dq_worker_next_suspect(w);
-    } else if (t->env.flags & DQ_J_BLOB) {
-        fetch_blob(t);
-    } else {
-        dq_worker_start_task(t);
-    }
+    t->suspect = t->suspect && t->handler->fn; /* an external handler's end is not this process's */
+    if (t->suspect)
+        dq_suspect_admit(t);
+    else
+        dq_fetch_start(t);
 }
 
-void dq_fetch_admit_alone(dureq_task *t)
+void dq_fetch_start(dureq_task *t)
 {
     if (t->env.flags & DQ_J_BLOB)
         fetch_blob(t);

@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "json/json.h"
 #include "redis/resp.h"
 #include "worker/worker_internal.h"
+#include "json/json.h"
 
 #define BEAT_STARTS_MAX   256
 #define BEAT_PROGRESS_MAX 64
@@ -17,7 +17,7 @@
 #define RESYNC_LANES      50
 #define PROGRESS_BEAT_US  200000
 #define REPORT_BEAT_US    100000 /* a run that lasts is on record this soon: a crash then finds few jobs whose start nobody knows */
-#define REPORT_AGE_US     50000  /* shorter runs are not worth a row */
+#define REPORT_AGE_US     50000 /* shorter runs are not worth a row */
 
 static dureq_str none(void)
 {
@@ -77,6 +77,7 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     (void)dq_store_subscribe(w->store, s->no, "ctl", none());
     DQ_LOG(w->log, DUREQ_LOG_DEBUG, "session.live", "shard=%u session=%s", s->no, s->session_text);
     dq_lanes_load(s);
+    s->blame_told = 0;
     dq_session_beat_now(s);
     look_if_live(w);
     dq_worker_pump(w);
@@ -152,21 +153,21 @@ void dq_session_started(dq_wshard *s)
         dq_timer_set(&s->beat, REPORT_BEAT_US);
 }
 
-/* Starts, as many as fit; charged: a crash from now on counts against the job, unless a suspect runs alone and takes the blame. */
+/* Starts, as many as fit. */
 static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
 {
     DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
         unsigned char id[DQ_ID_BYTES];
-        bool alone = t == s->worker->alone && t->phase == TASK_WAITING;
 
-        if (*n == BEAT_STARTS_MAX)
-            return;
-        if (!wants_start_report(t) && !(alone && !t->reported))
+        if (!wants_start_report(t) && !dq_suspect_wants_report(t))
             continue;
+        if (*n == BEAT_STARTS_MAX) {
+            s->beat_again = true;
+            return;
+        }
         dq_id_pack(&t->id, id);
         dq_resp_arg(args, dureq_str_of(id, sizeof id));
         dq_resp_arg_i64(args, t->started_at_ms ? t->started_at_ms : dq_store_now_ms(s->worker->store));
-        dq_resp_arg(args, DQ_STR_LIT("1"));
         t->reported = t->report_flying = true;
         ++*n;
     }
@@ -270,11 +271,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
     take_lists(s, dq_reply_at(r, 6), dq_reply_at(r, 7));
     if (w->cb.on_beat)
         w->cb.on_beat(w, &beat, w->cb.userdata);
-    if (w->alone && w->alone->shard == s && w->alone->reported && w->alone->phase == TASK_WAITING && !w->alone->admitted) {
-        w->alone->admitted = true;
-        dq_fetch_admit_alone(w->alone);
-        dq_pool_push(w->pool, &w->to_pool);
-    }
+    dq_suspects_told(s);
     dq_worker_pump(w);
 }
 
@@ -321,6 +318,26 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
     }
 }
 
+void dq_session_beat_soon(dq_wshard *s)
+{
+    if (s->beating)
+        s->beat_again = true;
+    else if (s->state == WSHARD_LIVE)
+        dq_timer_set(&s->beat, 0);
+}
+
+/* Who is to be blamed for a crash from here on; empty: everybody whose start was reported. */
+static void put_blame(dq_wshard *s, dq_buf *call)
+{
+    const dureq_task *alone = s->worker->alone;
+    unsigned char id[DQ_ID_BYTES];
+
+    s->blame_flying = s->worker->alone_no;
+    if (alone)
+        dq_id_pack(&alone->id, id);
+    dq_resp_arg(call, alone ? dureq_str_of(id, sizeof id) : none());
+}
+
 void dq_session_beat_now(dq_wshard *s)
 {
     dq_worker *w = s->worker;
@@ -343,7 +360,7 @@ void dq_session_beat_now(dq_wshard *s)
     put_progress(s, &progress, &n_progress);
     put_lanes(s, &lanes, &n_lanes);
     (void)snprintf(dyn, sizeof dyn, "{\"running\":%u}", (unsigned)w->n_held);
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 7 + 3 * n_starts + 2 * n_progress + n_lanes);
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 8 + 2 * n_starts + 2 * n_progress + n_lanes);
     dq_keys_arg(&call, k, s->no, "sh", none());
     dq_keys_arg(&call, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(&call, k, s->no, "lease", none());
@@ -352,6 +369,7 @@ void dq_session_beat_now(dq_wshard *s)
     dq_resp_arg_i64(&call, w->lease_ms);
     dq_resp_arg_text(&call, dyn);
     dq_resp_arg_text(&call, w->stands_for_ticker && !w->stopping ? "1" : "");
+    put_blame(s, &call);
     dq_resp_arg_i64(&call, (int64_t)n_starts);
     dq_buf_append_str(&call, dq_buf_str(&starts));
     dq_resp_arg_i64(&call, (int64_t)n_progress);

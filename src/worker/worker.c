@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "worker/worker_internal.h"
 
-#define SUSPECT_WAIT_US 500000
-
 /* ---- create ---- */
 
 static void run_task(dq_list *link, void *userdata)
@@ -69,7 +67,7 @@ static void deadline_fired(dq_timer *t);
 
 static void suspect_fired(dq_timer *t)
 {
-    dq_worker_next_suspect(dq_container_of(t, dq_worker, suspect_timer));
+    dq_suspects_look(dq_container_of(t, dq_worker, suspect_timer));
 }
 
 static void hold_off_fired(dq_timer *t)
@@ -525,16 +523,12 @@ void dq_worker_task_over(dureq_task *t)
 
     w->n_held--;
     ((dq_handler *)t->handler)->running--;
-    if (w->alone == t) {
-        w->alone = NULL;
-        dq_worker_next_suspect(w);
-    }
+    dq_suspect_over(t);
 }
 
 static void task_ended(dureq_task *t, int rc)
 {
     dq_worker *w = t->worker;
-    bool was_alone = w->alone == t;
 
     if (t->deadline.pos)
         dq_heap_remove(&w->deadlines, &t->deadline);
@@ -546,8 +540,6 @@ static void task_ended(dureq_task *t, int rc)
         dq_pool_lost_thread(w->pool, -1);
     }
     dq_worker_task_over(t);
-    if (was_alone || !dq_list_empty(&w->suspects))
-        dq_worker_next_suspect(w);
     if (t->lost) {
         dq_worker_drop_task(t);
     } else if (t->why_stop == DQ_STOP_SHUTDOWN && (rc < 0 || (t->said.any && t->said.outcome != DUREQ_OUTCOME_SKIP))) {
@@ -620,25 +612,6 @@ void dq_worker_lose_task(dureq_task *t, dq_stop_reason why)
     dq_worker_drop_task(t);
 }
 
-/* Suspects run alone, or beside what does not end within half a second; nothing else is fetched meanwhile, and each is told to Redis before
-   its handler starts. */
-void dq_worker_next_suspect(dq_worker *w)
-{
-    if (w->alone || dq_list_empty(&w->suspects))
-        return;
-    size_t waiting = 0;
-    DQ_LIST_FOREACH (dureq_task, t, &w->suspects, link)
-        waiting++;
-    int64_t left_us = w->suspect_since_us + SUSPECT_WAIT_US - dq_loop_now_us(w->loop);
-    if (w->n_held > waiting && left_us > 0) { /* others still run; a long one must not hold up the node */
-        dq_timer_set(&w->suspect_timer, left_us);
-        return;
-    }
-    dureq_task *t = dq_container_of(dq_list_pop_front(&w->suspects), dureq_task, link);
-    w->alone = t;
-    dq_session_beat_now(t->shard);
-}
-
 /* ---- drain and stop ---- */
 
 void dq_worker_drain(dq_worker *w, bool drain)
@@ -688,13 +661,7 @@ void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us)
 {
     w->stopping = true;
     w->stop_at_us = deadline_mono_us;
-    while (!dq_list_empty(&w->suspects)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(&w->suspects), dureq_task, link);
-
-        dq_worker_task_over(t);
-        dq_fetch_give_back(t);
-        dq_session_return(t->shard);
-    }
+    dq_suspects_give_back(w);
     dq_worker_pump(w);
     dq_worker_look_for_end(w);
 }

@@ -9,7 +9,8 @@
    fetch.c     from a reply to running tasks
    outcome.c   what a run's end means
    record.c    tasks whose outcome is known, as arguments of calls
-   session.c   open, heartbeat, resync, give back, close */
+   session.c   open, heartbeat, resync, give back, close
+   suspect.c   jobs whose process went down before they were on record */
 
 #include "base/heap.h"
 #include "base/map.h"
@@ -91,6 +92,7 @@ struct dq_wshard {
     bool beating, beat_again;
     int64_t last_beat_us;
     bool has_young; /* runs that were too young to report at the last beat, or started since */
+    uint64_t blame_flying, blame_told; /* w->alone_no of the heartbeat in flight, and of the last that came through */
     size_t turn_hint;
     char ticking; /* epoch > 0 at the last beat */
 };
@@ -113,8 +115,9 @@ struct dq_worker {
     dq_list spare; /* task memory */
     size_t n_spare;
     uint32_t n_held;    /* tasks that take a slot: fetched, not finished */
-    dq_list suspects;   /* wait until nothing else runs; by link */
-    dureq_task *alone;  /* the suspect that runs or is about to */
+    dq_list suspects;   /* wait until nothing else runs; by link (suspect.c) */
+    dureq_task *alone;  /* the suspect that runs alone or is about to */
+    uint64_t alone_no;  /* counts changes of `alone` */
     int64_t suspect_since_us; /* since when suspects wait */
     dq_timer suspect_timer;
     dq_heap deadlines;
@@ -162,7 +165,6 @@ void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error
 void dq_worker_drop_task(dureq_task *t);         /* out of its shard's hands; freed when no handler uses it */
 void dq_worker_stop_task(dureq_task *t, dq_stop_reason why);
 void dq_worker_lose_task(dureq_task *t, dq_stop_reason why); /* taken from us */
-void dq_worker_next_suspect(dq_worker *w);
 /* lanes.c */
 void dq_lanes_load(dq_wshard *s);
 void dq_lanes_deinit(dq_wshard *s);
@@ -181,7 +183,15 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 /* fetch.c */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_give_back(dureq_task *t); /* into its shard's `returns` */
-void dq_fetch_admit_alone(dureq_task *t); /* a suspect whose turn has come and whose start is on record */
+void dq_fetch_start(dureq_task *t); /* with its payload */
+/* suspect.c */
+void dq_suspect_admit(dureq_task *t);         /* fetched */
+void dq_suspects_look(dq_worker *w);          /* something ended, or time passed */
+void dq_suspects_told(dq_wshard *s);          /* a heartbeat came through */
+void dq_suspect_over(dureq_task *t);          /* its slot is free */
+void dq_suspects_give_back(dq_worker *w);     /* those that have not started: at a stop */
+bool dq_suspects_hold(const dq_worker *w);    /* nothing is to be fetched */
+bool dq_suspect_wants_report(const dureq_task *t);
 /* outcome.c */
 void dq_outcome_judge(dureq_task *t, int rc);
 /* record.c */
@@ -204,6 +214,7 @@ void dq_stats_put(const dq_stat_rows *rows, dq_buf *out);
 /* session.c */
 void dq_session_open(dq_wshard *s);
 void dq_session_beat_now(dq_wshard *s);
+void dq_session_beat_soon(dq_wshard *s); /* with what else comes up in this turn of the loop */
 void dq_session_beat_fired(dq_timer *t);
 void dq_session_progress(dq_worker *w);
 void dq_session_started(dq_wshard *s);

@@ -47,7 +47,7 @@ static void what_was_said_of_it_is_in_its_row(void **state)
     int64_t started_ms = test_server_ms(w);
     dq_row row;
 
-    test_session_started(w, 0, session, &running, started_ms, true);
+    test_session_started(w, 0, session, &running, started_ms, NULL);
     assert_int_equal(test_job_cancel(w, 0, &waiting), 0);
     assert_int_equal(test_job_cancel(w, 0, &running), 0);
     row = test_job_row(w, 0, &waiting);
@@ -71,7 +71,7 @@ static void the_session_that_runs_it_is_told_and_its_word_no_longer_counts(void 
 
     snprintf(number, sizeof(number), "%llu", (unsigned long long)session);
     assert_int_equal(dq_store_subscribe(w->s.store, shard, "w:", dureq_str_from(number)), 0);
-    test_session_started(w, shard, session, &id, test_server_ms(w), true);
+    test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
     snprintf(key, sizeof(key), "x:%s", number);
     int64_t watched = dq_reply_int(test_key(w, "GET", shard, key, (dureq_str){0}));
     assert_int_equal(test_job_cancel(w, shard, &id), 0);

@@ -72,7 +72,7 @@ static void a_running_job_tells_where_since_when_and_how_far(void **state)
         assert_int_equal(view.session, session);
         assert_int_equal(view.started_at_ms, 0); /* not reported yet */
         assert_int_equal(view.progress.len, 0);
-        test_session_started(w, shard, session, &id, now, true);
+        test_session_started(w, shard, session, &id, now, NULL);
         (void)test_plant(w, shard, &id, "call('HSET', K .. 'pg', id, '{\"done\":7}')");
         view = test_job_view(w, shard, &id, NULL);
         assert_int_equal(view.started_at_ms, now);

@@ -66,7 +66,7 @@ static test_id dead_after_much(test_world *w, unsigned shard)
 
         session = test_session_open(w, shard, "n1", 60000);
         assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
-        test_session_started(w, shard, session, &id, test_server_ms(w), true);
+        test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
         dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 60000, DQ_MAX_CRASHES);
         (void)test_store_call(&w->s, shard, &call, NULL);

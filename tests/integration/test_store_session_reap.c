@@ -36,14 +36,14 @@ static unsigned last_shard(const test_world *w)
 }
 
 /* A session that took one job of "normal|mail|" and reported its start, or not. */
-static uint64_t open_with_job(test_world *w, unsigned shard, test_id *ret, bool started, bool charged)
+static uint64_t open_with_job(test_world *w, unsigned shard, test_id *ret, bool started)
 {
     uint64_t session = test_session_open(w, shard, "n1", LEASE_MS);
 
     *ret = test_job_add(w, shard, NULL, "mail", "x");
     assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
     if (started)
-        test_session_started(w, shard, session, ret, test_server_ms(w), charged);
+        test_session_started(w, shard, session, ret, test_server_ms(w), NULL);
     assert_int_equal(test_job_state(w, shard, ret), DUREQ_JOB_RUNNING);
     return session;
 }
@@ -61,7 +61,7 @@ static void living_sessions_keep_what_they_have(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, true, true);
+    uint64_t session = open_with_job(w, shard, &id, true);
     dq_reaped r = reap(w, shard);
 
     assert_int_equal(r.session, 0);
@@ -75,7 +75,7 @@ static void jobs_of_a_lost_session_are_handed_over(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, true, true), next;
+    uint64_t session = open_with_job(w, shard, &id, true), next;
     dq_moved m;
     dq_attempt a;
     dq_reaped r;
@@ -107,7 +107,7 @@ static void a_job_whose_start_was_not_reported_is_only_suspected(void **state)
 {
     test_world *w = *state;
     test_id id;
-    uint64_t session = open_with_job(w, 0, &id, false, false);
+    uint64_t session = open_with_job(w, 0, &id, false);
     dq_moved m;
 
     test_session_expire(w, 0, session);
@@ -119,18 +119,36 @@ static void a_job_whose_start_was_not_reported_is_only_suspected(void **state)
     assert_int_equal(m.flags & DQ_M_SUSPECT, DQ_M_SUSPECT);
 }
 
-static void an_uncharged_start_is_a_run_but_no_crash(void **state)
+/* While a suspect runs alone, the crash is its own. */
+static void a_crash_is_charged_to_the_blamed_job_alone(void **state)
 {
     test_world *w = *state;
-    test_id id;
-    uint64_t session = open_with_job(w, 0, &id, true, false);
-    dq_moved m;
+    test_id beside, blamed;
+    uint64_t session = open_with_job(w, 0, &beside, true);
 
+    blamed = test_job_add(w, 0, NULL, "mail", "x");
+    assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
+    test_session_started(w, 0, session, &blamed, test_server_ms(w), &blamed);
+    test_session_expire(w, 0, session);
+    assert_int_equal(reap(w, 0).n_handed_over, 2);
+    assert_int_equal(test_job_moved(w, 0, &beside).runs, 1);
+    assert_int_equal(test_job_moved(w, 0, &beside).crashes, 0);
+    assert_int_equal(test_job_moved(w, 0, &blamed).runs, 1);
+    assert_int_equal(test_job_moved(w, 0, &blamed).crashes, 1);
+}
+
+static void blame_ends_with_the_next_heartbeat(void **state)
+{
+    test_world *w = *state;
+    test_id id, other;
+    uint64_t session = open_with_job(w, 0, &id, true);
+
+    other = test_job_add(w, 0, NULL, "other", "x");
+    test_session_started(w, 0, session, &id, test_server_ms(w), &other);
+    (void)test_session_beat(w, 0, session, LEASE_MS, false, NULL);
     test_session_expire(w, 0, session);
     assert_int_equal(reap(w, 0).n_handed_over, 1);
-    m = test_job_moved(w, 0, &id);
-    assert_int_equal(m.runs, 1);
-    assert_int_equal(m.crashes, 0);
+    assert_int_equal(test_job_moved(w, 0, &id).crashes, 1);
 }
 
 static void a_job_that_crashed_too_often_is_dead(void **state)
@@ -151,7 +169,7 @@ static void a_job_that_crashed_too_often_is_dead(void **state)
         dq_reaped r;
 
         assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
-        test_session_started(w, shard, session, &id, test_server_ms(w), true);
+        test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
         r = reap(w, shard);
         assert_int_equal(r.n_dead, crash == DQ_MAX_CRASHES);
@@ -174,7 +192,7 @@ static void a_reaped_session_is_fenced(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, true, true);
+    uint64_t session = open_with_job(w, shard, &id, true);
     int code;
 
     test_session_expire(w, shard, session);
@@ -213,7 +231,7 @@ static void only_the_ticker_of_this_epoch_may(void **state)
     unsigned shard = last_shard(w);
     dq_ticker t = w->ticker[shard];
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, true, true);
+    uint64_t session = open_with_job(w, shard, &id, true);
     int code;
 
     test_session_expire(w, shard, session);
@@ -298,7 +316,7 @@ static void several_lost_sessions_are_reaped_one_after_the_other(void **state)
     test_id ids[5];
 
     for (int i = 0; i < 5; i++)
-        test_session_expire(w, 0, open_with_job(w, 0, &ids[i], i % 2, true));
+        test_session_expire(w, 0, open_with_job(w, 0, &ids[i], i % 2));
     for (int i = 0; i < 5; i++) {
         dq_reaped r = reap(w, 0);
 
@@ -316,7 +334,7 @@ static void idle_sessions_are_woken_for_what_is_handed_over(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, false, false);
+    uint64_t session = open_with_job(w, shard, &id, false);
     uint32_t lane = test_lane(w, shard, "normal|mail|");
     char key[32], message[32];
 
@@ -333,7 +351,7 @@ static void nothing_of_a_session_is_left(void **state)
 {
     test_world *w = *state;
     test_id id;
-    uint64_t session = open_with_job(w, 0, &id, true, true);
+    uint64_t session = open_with_job(w, 0, &id, true);
     char lua[200];
     dq_reply keys;
 
@@ -355,7 +373,7 @@ static void nothing_of_a_session_is_left(void **state)
 static void attempts_are_thinned_as_the_model_does_it(void **state)
 {
     test_world *w = *state;
-    test_id id = test_job_add(w, 0, NULL, "mail", "x");
+    test_id id = test_job_add(w, 0, NULL, "mail", "x"), blamed = test_job_add(w, 0, NULL, "other", "x");
     dq_moved m;
     dq_attempt a;
 
@@ -363,7 +381,7 @@ static void attempts_are_thinned_as_the_model_does_it(void **state)
         uint64_t session = test_session_open(w, 0, "n1", LEASE_MS);
 
         assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
-        test_session_started(w, 0, session, &id, test_server_ms(w), false);
+        test_session_started(w, 0, session, &id, test_server_ms(w), &blamed);
         test_session_expire(w, 0, session);
         assert_int_equal(reap(w, 0).n_handed_over, 1);
     }
@@ -383,7 +401,7 @@ static void a_stall_of_the_server_expires_nobody(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, true, true);
+    uint64_t session = open_with_job(w, shard, &id, true);
 
     (void)test_plant(w, shard, NULL, "call('HSET', K .. 'sh', 'cw', now - 3600000)"); /* it last looked an hour ago */
     assert_int_equal(reap(w, shard).session, 0);
@@ -403,7 +421,8 @@ int main(void)
         TEST_WORLDS(living_sessions_keep_what_they_have),
         TEST_WORLDS(jobs_of_a_lost_session_are_handed_over),
         TEST_WORLDS(a_job_whose_start_was_not_reported_is_only_suspected),
-        TEST_WORLDS(an_uncharged_start_is_a_run_but_no_crash),
+        TEST_WORLDS(a_crash_is_charged_to_the_blamed_job_alone),
+        TEST_WORLDS(blame_ends_with_the_next_heartbeat),
         TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
         TEST_WORLDS(a_reaped_session_is_fenced),
         TEST_WORLDS(its_watched_key_is_touched_by_the_first_step),

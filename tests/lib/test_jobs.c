@@ -221,13 +221,13 @@ uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, i
     return (uint64_t)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
 }
 
-/* A heartbeat with at most one start. */
+/* A heartbeat with at most one start; blamed: NULL for everybody. */
 static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, const test_id *started,
-                     int64_t at_ms, bool charged, int *ret_code)
+                     int64_t at_ms, const test_id *blamed, int *ret_code)
 {
     dq_buf call = {0};
 
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 7 + (started ? 3 : 0));
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 8 + (started ? 2 : 0));
     dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
     dq_keys_arg_u64(&call, keys(w), shard, "s:", session);
     dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
@@ -236,11 +236,11 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
     dq_resp_arg_i64(&call, lease_ms);
     dq_resp_arg_text(&call, "{}");
     dq_resp_arg_text(&call, ticker ? "1" : "");
+    dq_resp_arg(&call, blamed ? test_id_str(blamed) : (dureq_str){0});
     dq_resp_arg_i64(&call, started ? 1 : 0);
     if (started) {
         dq_resp_arg(&call, test_id_str(started));
         dq_resp_arg_i64(&call, at_ms);
-        dq_resp_arg_i64(&call, charged);
     }
     dq_resp_arg_i64(&call, 0);
     dq_resp_arg_i64(&call, 0);
@@ -249,12 +249,13 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
 
 dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, int *ret_code)
 {
-    return beat(w, shard, session, lease_ms, ticker, NULL, 0, false, ret_code);
+    return beat(w, shard, session, lease_ms, ticker, NULL, 0, NULL, ret_code);
 }
 
-void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms, bool charged)
+void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms,
+                          const test_id *blamed)
 {
-    (void)beat(w, shard, session, TICKER_LEASE_MS, false, id, at_ms, charged, NULL);
+    (void)beat(w, shard, session, TICKER_LEASE_MS, false, id, at_ms, blamed, NULL);
 }
 
 static int take_from(test_world *w, unsigned shard, uint64_t session, const char *kind, uint32_t lane, int n)

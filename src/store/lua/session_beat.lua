@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for ticker.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
--- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) n_starts n x (id started_ms charged) n_progress n x (id json) n_lanes lane...
+-- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) blamed n_starts n x (id started_ms) n_progress n x (id json) n_lanes lane...
+-- blamed: id of the only job that a crash is charged to from now on; '': each whose start was reported
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
 --   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows }, or DQFENCED
 --#include "base.lua"
@@ -14,7 +15,7 @@ local err = fenced(s[1])
 if err then
   return err
 end
-call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3])
+call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3], 'bl', ARGV[5])
 local clock = served(lease)
 call('ZADD', KEYS[3], clock + lease, session)
 
@@ -35,14 +36,14 @@ if ARGV[4] == '1' then
   end
 end
 
-local p = 6
-local n = tonumber(ARGV[5])
+local p = 7
+local n = tonumber(ARGV[6])
 if n > 0 then
   local log = {}
   for i = 1, n do
-    call('HSET', K .. 'run:' .. session, ARGV[p], pack('>I6B', tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2])))
+    call('HSET', K .. 'run:' .. session, ARGV[p], pack('>I6', tonumber(ARGV[p + 1])))
     log[i] = ARGV[p]
-    p = p + 3
+    p = p + 2
   end
   event('S' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log))
 end

@@ -37,7 +37,8 @@ if not victim then
   return { now, 0, 0, 0, 0 }
 end
 local ss = K .. 's:' .. victim
-local state = call('HMGET', ss, 'st', 'lane', 'node')
+local state = call('HMGET', ss, 'st', 'lane', 'node', 'bl')
+local blamed = state[4] or ''
 if state[1] ~= 'reaping' then
   call('HSET', ss, 'st', 'reaping', 'lane', 1)
   call('INCR', K .. 'x:' .. victim)
@@ -74,9 +75,10 @@ local function hand_over(key, lane, entry, fields)
   local runs, crashes, flags = unpk('>I2BB', m, 17)
   local is_dead = false
   if run then
-    local started, charged = unpk('>I6B', run)
+    local started = unpk('>I6', run)
+    local charged = blamed == '' or blamed == id
     runs = math.min(runs + 1, 65535)
-    if charged == 1 then
+    if charged then
       crashes = math.min(crashes + 1, 255)
     end
     m = string.sub(m, 1, 16) .. pack('>I2BB', runs, crashes, flags) .. string.sub(m, 21)
@@ -84,7 +86,7 @@ local function hand_over(key, lane, entry, fields)
     m = moved_at(m, now, unpk('>I6', m, 29))
     call('HDEL', K .. 'run:' .. victim, id)
     call('HDEL', K .. 'pg', id)
-    if charged == 1 and crashes >= max_crashes then
+    if charged and crashes >= max_crashes then
       die(id, lane, started, m, j, crashes)
       is_dead = true
     end

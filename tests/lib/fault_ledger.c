@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault_ledger.h"
+
+#include "base/mutex.h"
+#include "fault_wait.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH_MAX   64
+#define N_UNIQUE    7
+#define RETRIES_MAX 4
+
+struct fault_ledger {
+    atomic_long next;
+    long n_max;
+    fault_entry *entries;
+};
+
+fault_ledger *fault_ledger_create(long n_max)
+{
+    fault_ledger *l = dq_calloc(1, sizeof *l);
+
+    l->n_max = n_max;
+    l->entries = dq_calloc((size_t)n_max, sizeof *l->entries);
+    return l;
+}
+
+void fault_ledger_destroy(fault_ledger *l)
+{
+    dq_free(l->entries);
+    dq_free(l);
+}
+
+long fault_ledger_len(fault_ledger *l)
+{
+    long n = atomic_load(&l->next);
+
+    return n < l->n_max ? n : l->n_max;
+}
+
+fault_entry *fault_ledger_entry(fault_ledger *l, long seq)
+{
+    return &l->entries[seq];
+}
+
+long fault_ledger_count(fault_ledger *l, fault_answer answer)
+{
+    long n = 0;
+
+    for (long i = 0; i < fault_ledger_len(l); i++)
+        n += l->entries[i].answer == answer;
+    return n;
+}
+
+/* ---- making jobs ---- */
+
+/* All that a spec points to. */
+typedef struct made_job {
+    long seq;
+    char payload[48], key[32], request[32];
+    dureq_retry_policy policy;
+    dureq_job_options options;
+    dureq_job_spec spec;
+} made_job;
+
+static void choose_kind(fault_entry *e, long seq)
+{
+    e->kind = 'w';
+    e->n = 0;
+    switch (seq % 16) {
+    case 1: e->n = 30; break;
+    case 3: e->n = 150; break;
+    case 5: e->n = seq % 64 == 5 ? FAULT_LEASE_MS + 200 : 60; break;
+    case 7: e->kind = 'd'; break;
+    case 9: e->kind = 'f', e->n = 1; break;
+    case 11: e->kind = 'f', e->n = 2; break;
+    default: break;
+    }
+}
+
+/* With kind and n as they are in its entry. */
+static void make_plain(fault_ledger *l, long seq, made_job *m)
+{
+    static const char *const types[] = {['w'] = "wait", ['f'] = "flaky", ['d'] = "doomed", ['p'] = "poison"};
+    fault_entry *e = &l->entries[seq];
+
+    m->seq = seq;
+    (void)snprintf(m->payload, sizeof m->payload, "%c %ld %d", e->kind, seq, e->n);
+    m->policy = dureq_retry_policy_init();
+    m->policy.max_attempts = RETRIES_MAX;
+    m->policy.initial_delay_ms = 20;
+    m->policy.max_delay_ms = 100;
+    m->options = dureq_job_options_init();
+    m->options.retry_policy = &m->policy;
+    m->spec = (dureq_job_spec){.task_type = types[(int)e->kind], .payload = dureq_str_from(m->payload), .options = &m->options};
+}
+
+static void make(fault_ledger *l, long seq, made_job *m)
+{
+    choose_kind(&l->entries[seq], seq);
+    make_plain(l, seq, m);
+    (void)snprintf(m->key, sizeof m->key, "key-%ld", seq / 16 % N_UNIQUE);
+    (void)snprintf(m->request, sizeof m->request, "request-%ld", seq);
+    if (seq % 16 == 2 || seq % 16 == 9)
+        m->options.delay_ms = 20 + seq % 300;
+    if (seq % 16 == 4 || seq % 16 == 5 || seq % 16 == 11)
+        m->options.unique_key = dureq_str_from(m->key);
+    if (seq % 16 == 6 || seq % 16 == 8)
+        m->options.request_id = dureq_str_from(m->request);
+    if (seq % 16 == 10)
+        m->options.schedule_to_start_timeout_ms = 3600000;
+}
+
+static void note(fault_entry *e, int code, const dureq_job_id *id)
+{
+    e->code = code;
+    if (code == 0 || code == DUREQ_EDUPLICATE)
+        e->id = *id;
+    e->answer = code == 0                  ? FAULT_ACKNOWLEDGED
+                : code == DUREQ_EDUPLICATE ? FAULT_DUPLICATE
+                : code == DUREQ_EUNKNOWN   ? FAULT_UNKNOWN
+                                           : FAULT_REFUSED;
+}
+
+int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full)
+{
+    long seq = atomic_fetch_add(&l->next, 1);
+    dureq_job_id id = {{0}};
+    made_job m;
+    int rc;
+
+    *full = seq >= l->n_max;
+    if (*full)
+        return 0;
+    make(l, seq, &m);
+    rc = dureq_client_enqueue(c, &m.spec, &id, NULL);
+    note(&l->entries[seq], rc, &id);
+    return rc;
+}
+
+int fault_ledger_enqueue_kind(fault_ledger *l, dureq_client *c, char kind, int n)
+{
+    long seq = atomic_fetch_add(&l->next, 1);
+    dureq_job_id id = {{0}};
+    made_job m;
+    int rc;
+
+    if (seq >= l->n_max)
+        fault_die("more jobs than the ledger has lines");
+    l->entries[seq].kind = kind;
+    l->entries[seq].n = n;
+    make_plain(l, seq, &m);
+    rc = dureq_client_enqueue(c, &m.spec, &id, NULL);
+    note(&l->entries[seq], rc, &id);
+    return rc;
+}
+
+int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *full)
+{
+    long first = atomic_fetch_add(&l->next, n);
+    dureq_enqueue_result results[BATCH_MAX];
+    dureq_job_spec specs[BATCH_MAX];
+    made_job made[BATCH_MAX];
+    int missing = 0;
+
+    *full = first + n > l->n_max;
+    if (*full || n > BATCH_MAX)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        make(l, first + i, &made[i]);
+        specs[i] = made[i].spec;
+    }
+    if (dureq_client_enqueue_many(c, specs, (size_t)n, results, NULL) < 0)
+        missing = n;
+    for (int i = 0; i < n; i++) {
+        note(&l->entries[first + i], results[i].code, &results[i].id);
+        missing += missing < n && results[i].code < 0;
+    }
+    return missing;
+}
+
+/* ---- at the end ---- */
+
+static void count_job(fault_ledger *l, const dureq_job *job)
+{
+    char text[64] = {0}, kind;
+    long seq;
+    int n;
+
+    memcpy(text, job->payload.ptr, DQ_MIN(job->payload.len, sizeof text - 1));
+    if (sscanf(text, "%c %ld %d", &kind, &seq, &n) != 3 || seq < 0 || seq >= fault_ledger_len(l))
+        fault_die("job %s has a payload nobody gave it: '%s'", job->id.text, text);
+    fault_entry *e = &l->entries[seq];
+    e->found++;
+    if (e->found > 1)
+        fault_die("job %ld is there twice: %s and %s (%s, answer %d)", seq, e->id.text, job->id.text,
+                  dureq_job_state_to_str(job->state), e->answer);
+    if (e->answer == FAULT_ACKNOWLEDGED && strcmp(e->id.text, job->id.text) != 0)
+        fault_die("job %ld was acknowledged as %s and is %s", seq, e->id.text, job->id.text);
+    e->id = job->id;
+    e->state = job->state;
+    e->runs = job->runs;
+}
+
+static void read_jobs(fault_ledger *l, dureq_client *c)
+{
+    dureq_job_filter filter = dureq_job_filter_init();
+    char cursor[512] = "";
+    dureq_error err = {0};
+
+    filter.limit = 1000;
+    for (;;) {
+        dureq_job_list *list = NULL;
+
+        filter.cursor = cursor[0] ? cursor : NULL;
+        if (dureq_client_list_jobs(c, &filter, &list, &err) < 0)
+            fault_die("listing jobs: %s", err.msg);
+        for (size_t i = 0; i < list->n; i++)
+            count_job(l, &list->items[i]);
+        if (list->next_cursor.len >= sizeof cursor)
+            fault_die("a cursor of %zu bytes", list->next_cursor.len);
+        (void)snprintf(cursor, sizeof cursor, "%.*s", (int)list->next_cursor.len, list->next_cursor.ptr);
+        dureq_job_list_destroy(list);
+        if (!cursor[0])
+            return;
+    }
+}
+
+static void check_entry(const fault_entry *e, long seq, fault_sums *s)
+{
+    dureq_job_state wanted = e->kind == 'd' || e->kind == 'p' ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED;
+    bool may_be = e->answer == FAULT_ACKNOWLEDGED || e->answer == FAULT_UNKNOWN;
+
+    s->acknowledged += e->answer == FAULT_ACKNOWLEDGED;
+    s->unknown += e->answer == FAULT_UNKNOWN;
+    s->unknown_found += e->answer == FAULT_UNKNOWN && e->found;
+    s->duplicate += e->answer == FAULT_DUPLICATE;
+    s->refused += e->answer == FAULT_REFUSED;
+    if (e->answer == FAULT_ACKNOWLEDGED && !e->found)
+        fault_die("job %ld (%c %d) was acknowledged as %s and is lost", seq, e->kind, e->n, e->id.text);
+    if (!may_be && e->found)
+        fault_die("job %ld (%c %d) was refused (%s) and is there as %s", seq, e->kind, e->n, dureq_errcode_name(e->code),
+                  e->id.text);
+    if (!e->found)
+        return;
+    s->completed += e->state == DUREQ_JOB_COMPLETED;
+    s->dead += e->state == DUREQ_JOB_DEAD;
+    s->starts_expected += e->kind == 'f' ? e->n + 1 : 1;
+    if (e->state != wanted)
+        fault_die("job %ld (%c %d) is %s after %d runs: %s", seq, e->kind, e->n, dureq_job_state_to_str(e->state), e->runs,
+                  e->id.text);
+}
+
+static int by_job(const void *a, const void *b)
+{
+    const fault_line *x = a, *y = b;
+    int order = strcmp(x->job_id, y->job_id);
+
+    return order ? order : (x->at_us > y->at_us) - (x->at_us < y->at_us);
+}
+
+fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us)
+{
+    fault_lines lines = fault_lines_read(log_path);
+    fault_recovery r = {.longest_ms = -1};
+    bool ran = false;
+
+    qsort(lines.items, lines.n, sizeof *lines.items, by_job);
+    for (size_t i = 0; i < lines.n; i++) {
+        const fault_line *x = &lines.items[i];
+        bool of_same = i > 0 && strcmp(lines.items[i - 1].job_id, x->job_id) == 0;
+        int64_t ms = (x->at_us - ended_us) / 1000;
+
+        if (ran && of_same && x->at_us > ended_us && x->mark == FAULT_MARK_START) {
+            r.n_jobs++;
+            if (ms > r.longest_ms) {
+                r.longest_ms = ms;
+                (void)snprintf(r.job_id, sizeof r.job_id, "%s", x->job_id);
+            }
+        }
+        ran = x->mark == FAULT_MARK_START && x->at_us <= ended_us && strcmp(x->node_id, node_id) == 0;
+    }
+    fault_lines_deinit(&lines);
+    return r;
+}
+
+void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us)
+{
+    fault_lines lines = fault_lines_read(log_path);
+
+    for (size_t i = 0; i < lines.n; i++) {
+        const fault_line *x = &lines.items[i];
+
+        if (strcmp(x->job_id, job_id) == 0)
+            fprintf(stderr, "  %+lld ms  %s  %c  run %ld\n", (long long)(x->at_us - ended_us) / 1000, x->node_id, (char)x->mark,
+                    x->run);
+    }
+    fault_lines_deinit(&lines);
+}
+
+/* A node tells an end behind its acceptance by Redis; so two of one job would be two accepted ends. */
+static void check_lines(const char *log_path, fault_sums *s)
+{
+    fault_lines lines = fault_lines_read(log_path);
+    const fault_line *end = NULL;
+
+    qsort(lines.items, lines.n, sizeof *lines.items, by_job);
+    for (size_t i = 0; i < lines.n; i++) {
+        const fault_line *x = &lines.items[i];
+
+        s->starts += x->mark == FAULT_MARK_START;
+        s->lost += x->mark == FAULT_MARK_LOST ? x->run : 0;
+        if (x->mark != FAULT_MARK_COMPLETED && x->mark != FAULT_MARK_DEAD)
+            continue;
+        if (end && strcmp(end->job_id, x->job_id) == 0)
+            fault_die("job %s ended twice: run %ld on %s, run %ld on %s", x->job_id, end->run, end->node_id, x->run, x->node_id);
+        end = x;
+    }
+    fault_lines_deinit(&lines);
+}
+
+fault_sums fault_ledger_check(fault_ledger *l, dureq_client *c, const char *log_path)
+{
+    fault_sums s = {0};
+
+    read_jobs(l, c);
+    for (long i = 0; i < fault_ledger_len(l); i++)
+        check_entry(&l->entries[i], i, &s);
+    check_lines(log_path, &s);
+    return s;
+}
+
+void fault_sums_print(const char *what, const fault_sums *s)
+{
+    long more = s->starts - s->starts_expected;
+
+    printf(
+        "%s: %ld acknowledged (%ld completed, %ld dead), %ld unknown (%ld there), %ld duplicate, %ld refused; %ld starts, %ld of them "
+        "again (%.2f %%), %ld lost\n",
+        what, s->acknowledged, s->completed, s->dead, s->unknown, s->unknown_found, s->duplicate, s->refused, s->starts, more,
+        s->starts ? 100.0 * (double)more / (double)s->starts : 0.0, s->lost);
+    (void)fflush(stdout);
+}

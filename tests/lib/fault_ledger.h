@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What producers were told, job by job, and whether Redis agrees in the end. Every job has a number of its own (seq) in its payload, so a
+   job that was enqueued twice, or that was enqueued although its producer was told that it was not, shows.
+
+   Kinds of jobs, by the first letter of the payload; n follows its number:
+     w  waits n ms and completes (0: at once)
+     f  fails n times and completes
+     d  is dead at its first run
+     p  takes its process down each time, after n ms */
+
+#include <dureq/client.h>
+
+#include "fault_node.h"
+
+typedef enum fault_answer {
+    FAULT_NOT_SENT = 0,
+    FAULT_ACKNOWLEDGED, /* 0, with an id */
+    FAULT_UNKNOWN,      /* DUREQ_EUNKNOWN: may be there or not */
+    FAULT_DUPLICATE,    /* DUREQ_EDUPLICATE */
+    FAULT_REFUSED       /* any other code: it must not be there */
+} fault_answer;
+
+typedef struct fault_entry {
+    fault_answer answer;
+    int code;
+    char kind;
+    int n;
+    dureq_job_id id; /* acknowledged: its own; duplicate: of the living one */
+    int found;       /* how many jobs with this number Redis has at the end */
+    dureq_job_state state;
+    int32_t runs;
+} fault_entry;
+
+typedef struct fault_ledger fault_ledger;
+
+fault_ledger *fault_ledger_create(long n_max);
+void fault_ledger_destroy(fault_ledger *l);
+/* Makes the next job and enqueues it with this client; records the answer and returns its code. `*full` when n_max is reached. Any thread. */
+int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full);
+/* The same with a job of this kind and nothing special. */
+int fault_ledger_enqueue_kind(fault_ledger *l, dureq_client *c, char kind, int n);
+/* The same with a batch of n jobs in one call. How many were not acknowledged. */
+int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *full);
+long fault_ledger_count(fault_ledger *l, fault_answer answer);
+long fault_ledger_len(fault_ledger *l);
+fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
+
+/* ---- at the end ---- */
+
+typedef struct fault_sums {
+    long acknowledged, unknown, unknown_found, duplicate, refused;
+    long completed, dead, other;
+    long starts, starts_expected; /* of handlers; expected: had nothing gone wrong */
+    long lost;                    /* jobs that nodes noticed to have lost */
+} fault_sums;
+
+/* The longest time between the end of a node and the next start of a job that it had running then. */
+typedef struct fault_recovery {
+    int n_jobs;
+    int64_t longest_ms; /* -1: it had none */
+    char job_id[24];    /* of the longest */
+} fault_recovery;
+
+fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us);
+/* What nodes wrote of a job, for whoever reads the failure. */
+void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us);
+
+/* Reads all jobs and the nodes' lines, and ends the test with a message when anything does not agree: every acknowledged job there
+   once, with the outcome of its kind; refused ones not there; unknown ones at most once; none completed twice. */
+fault_sums fault_ledger_check(fault_ledger *l, dureq_client *c, const char *log_path);
+void fault_sums_print(const char *what, const fault_sums *s);

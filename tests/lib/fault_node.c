@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault_node.h"
+
+#include "base/clock.h"
+#include "fault_wait.h"
+
+#include <dureq/node.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ROLE     "--fault-node"
+#define READY_FD 3
+#define LIMIT_MS 20000
+
+static int log_fd = -1;
+
+/* ---- in the node's process ---- */
+
+static void mark(fault_mark m, const char *node_id, const char *job_id, long run)
+{
+    char line[128];
+    int len = snprintf(line, sizeof line, "%c %lld %s %s %ld\n", (char)m, (long long)dq_mono_us(), node_id, job_id, run);
+
+    if (write(log_fd, line, (size_t)len) != len)
+        abort();
+}
+
+static long run_of(const char *run_id)
+{
+    const char *dot = strrchr(run_id, '.');
+
+    return dot ? strtol(dot + 1, NULL, 10) : 0;
+}
+
+static int run_job(dureq_task *task, void *userdata)
+{
+    dureq_str payload = dureq_task_payload(task);
+    char text[64] = {0}, kind = 0;
+    long seq = 0, n = 0;
+
+    (void)userdata;
+    memcpy(text, payload.ptr, payload.len < sizeof text ? payload.len : sizeof text - 1);
+    mark(FAULT_MARK_START, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+    if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
+        return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
+    switch (kind) {
+    case 'w': return dureq_task_wait_cancelled(task, n) ? dureq_task_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
+    case 'f': return dureq_task_attempt(task) <= n ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case 'p': fault_pass(n); abort();
+    case 'd': return dureq_task_fail(task, 4, "doomed", (dureq_str){0});
+    default: return 0;
+    }
+}
+
+static void on_event(const dureq_node_event *e, void *userdata)
+{
+    const char *node_id = userdata;
+
+    switch (e->kind) {
+    case DUREQ_NODE_JOB_COMPLETED: mark(FAULT_MARK_COMPLETED, node_id, e->job_id, run_of(e->run_id)); break;
+    case DUREQ_NODE_JOB_FAILED: mark(FAULT_MARK_FAILED, node_id, e->job_id, run_of(e->run_id)); break;
+    case DUREQ_NODE_JOB_DEAD: mark(FAULT_MARK_DEAD, node_id, e->job_id, run_of(e->run_id)); break;
+    case DUREQ_NODE_JOB_CANCELLED: mark(FAULT_MARK_CANCELLED, node_id, e->job_id, run_of(e->run_id)); break;
+    default: break;
+    }
+}
+
+static void on_log(const dureq_log_record *r, void *userdata)
+{
+    fprintf(stderr, "%lld %s %s %s\n", (long long)dq_mono_us() / 1000, (const char *)userdata, r->event, r->text);
+}
+
+static int end_role(const char *what, const dureq_error *err)
+{
+    fprintf(stderr, "node: %s: %s: %s\n", what, dureq_errcode_name(err->code), err->msg);
+    return 1;
+}
+
+/* argv: role url prefix node_id log_path shards concurrency no_ticker max_crashes */
+static int role(char **argv)
+{
+    dureq_node_options o = dureq_node_options_init();
+    dureq_node_stats stats;
+    dureq_error err = {0};
+    dureq_node *node = NULL;
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    log_fd = open(argv[4], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    o.redis_url = argv[1];
+    o.prefix = argv[2];
+    o.node_id = argv[3];
+    o.shards = (int32_t)strtol(argv[5], NULL, 10);
+    o.concurrency = (int32_t)strtol(argv[6], NULL, 10);
+    o.no_ticker = argv[7][0] == '1';
+    o.lease_ms = FAULT_LEASE_MS;
+    o.max_crashes = (int32_t)strtol(argv[8], NULL, 10);
+    o.shutdown_timeout_ms = 5000;
+    o.on_event = on_event;
+    o.on_event_userdata = argv[3];
+    o.log_fn = getenv("DUREQ_FAULT_LOG") ? on_log : NULL;
+    o.log_userdata = argv[3];
+    o.log_level = DUREQ_LOG_DEBUG;
+    if (dureq_node_create(&o, &node, &err) < 0 || dureq_node_handle(node, "*", run_job, NULL, NULL, &err) < 0 ||
+        dureq_node_start(node, &err) < 0)
+        return end_role("start", &err);
+    if (write(READY_FD, "r", 1) != 1 || close(READY_FD) != 0)
+        return end_role("ready", &err);
+    (void)sigwait(&set, &sig);
+    if (dureq_node_stop(node, &err) < 0)
+        return end_role("stop", &err);
+    dureq_node_get_stats(node, &stats);
+    mark(FAULT_MARK_LOST, argv[3], "-", (long)stats.lost);
+    dureq_node_destroy(node);
+    return 0;
+}
+
+void fault_node_main(int argc, char **argv)
+{
+    if (argc == 10 && strcmp(argv[1], ROLE) == 0)
+        exit(role(argv + 1));
+}
+
+/* ---- in the test's process ---- */
+
+static void exec_role(const fault_node_options *o, int ready_fd, pid_t parent)
+{
+    char shards[16], concurrency[16], max_crashes[16];
+    const char *argv[] = {
+        "fault-node", ROLE, o->url, o->prefix, o->node_id, o->log_path, shards, concurrency, o->no_ticker ? "1" : "0",
+        max_crashes,  NULL};
+
+    (void)snprintf(shards, sizeof shards, "%d", o->shards);
+    (void)snprintf(concurrency, sizeof concurrency, "%d", o->concurrency);
+    (void)snprintf(max_crashes, sizeof max_crashes, "%d", o->max_crashes ? o->max_crashes : 200);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent || dup2(ready_fd, READY_FD) < 0)
+        _exit(126);
+    execv("/proc/self/exe", (char *const *)argv);
+    _exit(127);
+}
+
+static void wait_ready(fault_node *n, int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char c;
+
+    if (poll(&p, 1, LIMIT_MS) != 1 || read(fd, &c, 1) != 1)
+        fault_die("node %s did not start", n->node_id);
+    close(fd);
+}
+
+void fault_node_spawn(fault_node *n, const fault_node_options *o)
+{
+    pid_t parent = getpid();
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        fault_die("pipe2: %s", strerror(errno));
+    /* dup2 onto itself would leave close-on-exec set */
+    if (fds[1] == READY_FD)
+        fault_die("descriptor %d is taken by the pipe itself", READY_FD);
+    (void)snprintf(n->node_id, sizeof n->node_id, "%s", o->node_id);
+    n->pid = fork();
+    if (n->pid == 0)
+        exec_role(o, fds[1], parent);
+    if (n->pid < 0)
+        fault_die("fork: %s", strerror(errno));
+    close(fds[1]);
+    wait_ready(n, fds[0]);
+}
+
+static int reap(fault_node *n)
+{
+    int status = 0;
+
+    while (waitpid(n->pid, &status, 0) < 0)
+        if (errno != EINTR)
+            fault_die("waitpid: %s", strerror(errno));
+    n->pid = 0;
+    return status;
+}
+
+void fault_node_kill(fault_node *n)
+{
+    if (!n->pid)
+        return;
+    (void)kill(n->pid, SIGKILL);
+    (void)reap(n);
+}
+
+void fault_node_freeze(fault_node *n)
+{
+    int status = 0;
+
+    (void)kill(n->pid, SIGSTOP);
+    if (waitpid(n->pid, &status, WUNTRACED) != n->pid || !WIFSTOPPED(status))
+        fault_die("node %s did not stand still", n->node_id);
+}
+
+void fault_node_thaw(fault_node *n)
+{
+    (void)kill(n->pid, SIGCONT);
+}
+
+bool fault_node_is_alive(fault_node *n)
+{
+    siginfo_t info = {0};
+
+    return n->pid && waitid(P_PID, (id_t)n->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}
+
+static bool has_ended(void *userdata)
+{
+    return !fault_node_is_alive(userdata);
+}
+
+void fault_node_stop(fault_node *n)
+{
+    int status;
+
+    if (!n->pid)
+        return;
+    if (!fault_node_is_alive(n))
+        fault_die("node %s ended by itself, status %d", n->node_id, reap(n));
+    (void)kill(n->pid, SIGTERM);
+    if (!fault_wait(LIMIT_MS, has_ended, n))
+        fault_die("node %s did not stop", n->node_id);
+    status = reap(n);
+    if (status != 0)
+        fault_die("node %s ended with status %d", n->node_id, status);
+}
+
+/* ---- its lines ---- */
+
+fault_lines fault_lines_read(const char *log_path)
+{
+    fault_lines l = {0};
+    size_t cap = 0;
+    char text[160], c;
+    FILE *f = fopen(log_path, "re");
+
+    if (!f)
+        fault_die("cannot read %s", log_path);
+    while (fgets(text, sizeof text, f)) {
+        fault_line line;
+        long long at;
+
+        if (sscanf(text, "%c %lld %31s %23s %ld", &c, &at, line.node_id, line.job_id, &line.run) != 5)
+            fault_die("damaged line of a node: %s", text);
+        if (l.n == cap) {
+            cap = cap ? cap * 2 : 1024;
+            l.items = dq_realloc(l.items, cap * sizeof *l.items);
+        }
+        line.mark = (fault_mark)c;
+        line.at_us = at;
+        l.items[l.n++] = line;
+    }
+    (void)fclose(f);
+    return l;
+}
+
+void fault_lines_deinit(fault_lines *l)
+{
+    dq_free(l->items);
+    *l = (fault_lines){0};
+}

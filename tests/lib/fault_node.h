@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Nodes as processes of their own for the fault tests: the test binary runs itself again in the role of a node. What its handlers start and
+   what is recorded of them goes as lines to a file that all nodes of a world append to; so it outlives a SIGKILL.
+
+   The text of a job's payload says what its handler does: "<kind> <seq> <n>", see fault_ledger.h. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FAULT_LEASE_MS 500
+
+typedef struct fault_node_options {
+    const char *url, *prefix, *node_id;
+    const char *log_path; /* lines are appended to it */
+    int shards, concurrency;
+    int max_crashes; /* 0 = 200: what is killed here is the process's doing, not the job's */
+    bool no_ticker;
+} fault_node_options;
+
+typedef struct fault_node {
+    pid_t pid; /* 0: none */
+    char node_id[32];
+} fault_node;
+
+/* To be called first in main(): does not return when the process was started in the role of a node. */
+void fault_node_main(int argc, char **argv);
+
+void fault_node_spawn(fault_node *n, const fault_node_options *o); /* waits until it has started */
+void fault_node_kill(fault_node *n);                               /* SIGKILL, reaped; nothing when there is none */
+void fault_node_freeze(fault_node *n);                             /* SIGSTOP, and waits until it stands */
+void fault_node_thaw(fault_node *n);
+void fault_node_stop(fault_node *n); /* SIGTERM; it must end by itself, cleanly */
+bool fault_node_is_alive(fault_node *n);
+
+/* ---- what the nodes wrote ---- */
+
+typedef enum fault_mark {
+    FAULT_MARK_START = 'S', /* a handler was called */
+    FAULT_MARK_COMPLETED = 'C',
+    FAULT_MARK_FAILED = 'F',
+    FAULT_MARK_DEAD = 'D',
+    FAULT_MARK_CANCELLED = 'X',
+    FAULT_MARK_LOST = 'L' /* at a clean end: how many of its jobs it lost, in `run` */
+} fault_mark;
+
+typedef struct fault_line {
+    fault_mark mark;
+    int64_t at_us; /* monotonic, the same clock in all processes */
+    char node_id[32];
+    char job_id[24];
+    long run;
+} fault_line;
+
+typedef struct fault_lines {
+    fault_line *items;
+    size_t n;
+} fault_lines;
+
+fault_lines fault_lines_read(const char *log_path);
+void fault_lines_deinit(fault_lines *l);

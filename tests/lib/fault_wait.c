@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault_wait.h"
+
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define LOOK_MS 2
+
+void fault_pass(int64_t ms)
+{
+    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    while (nanosleep(&ts, &ts) < 0)
+        ;
+}
+
+bool fault_wait(int64_t limit_ms, bool (*is_so)(void *userdata), void *userdata)
+{
+    int64_t until_us = dq_mono_us() + limit_ms * 1000;
+
+    while (!is_so(userdata)) {
+        if (dq_mono_us() > until_us)
+            return false;
+        fault_pass(LOOK_MS);
+    }
+    return true;
+}
+
+void fault_die(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    exit(1);
+}
+
+bool fault_is_short(void)
+{
+    const char *text = getenv("DUREQ_TEST_SHORT");
+
+    return text && text[0] == '1';
+}
+
+int fault_rounds(int usual, int brief)
+{
+    const char *text = getenv("DUREQ_FAULT_ROUNDS");
+
+    if (text && text[0])
+        return (int)strtol(text, NULL, 10);
+    return fault_is_short() ? brief : usual;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Small things of the fault tests: a condition with a limit, the end of the test with a message, and how long it shall run. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+/* Looks every 2 ms; false when the limit passed first. */
+bool fault_wait(int64_t limit_ms, bool (*is_so)(void *userdata), void *userdata);
+/* Lets time pass that is a part of the scenario, such as that of load between two faults. Never for waiting for something. */
+void fault_pass(int64_t ms);
+_Noreturn void fault_die(const char *fmt, ...) DUREQ_PRINTF(1, 2);
+
+bool fault_is_short(void); /* DUREQ_TEST_SHORT=1 */
+/* How many rounds: DUREQ_FAULT_ROUNDS when set, else by DUREQ_TEST_SHORT. */
+int fault_rounds(int usual, int brief);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fault_world.h"
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "client/doctor.h"
+#include "fault_wait.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PREFIX        "fault"
+#define DONE_LIMIT_MS 30000
+#define BATCH         16
+
+struct fault_producer {
+    fault_world *world;
+    dureq_client *client;
+    pthread_t thread;
+    int no;
+    int64_t pause_ms;
+    atomic_bool stop;
+};
+
+/* ---- life ---- */
+
+static void on_log(const dureq_log_record *r, void *userdata)
+{
+    fprintf(stderr, "%lld %s %s %s\n", (long long)dq_mono_us() / 1000, (const char *)userdata, r->event, r->text);
+}
+
+static dureq_client *open_client(fault_world *w, const char *url, int64_t timeout_ms)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *c = NULL;
+    dureq_error err = {0};
+
+    o.redis_url = url;
+    o.prefix = PREFIX;
+    o.shards = w->o.shards;
+    o.timeout_ms = timeout_ms;
+    o.log_fn = getenv("DUREQ_FAULT_LOG") ? on_log : NULL;
+    o.log_userdata = (void *)"client";
+    if (dureq_client_create(&o, &c, &err) < 0)
+        fault_die("client: %s", err.msg);
+    return c;
+}
+
+fault_world *fault_world_open(const fault_world_options *o)
+{
+    fault_world *w = dq_calloc(1, sizeof *w);
+    test_redis_options ro = {.append_only = o->append_only, .extra_args = o->redis_args};
+
+    w->o = *o;
+    if (!w->o.shards)
+        w->o.shards = 1;
+    if (!w->o.n_jobs)
+        w->o.n_jobs = 200000;
+    if (!w->o.concurrency)
+        w->o.concurrency = 8;
+    w->server = test_redis_start(&ro);
+    (void)snprintf(w->url, sizeof w->url, "%s", o->url ? o->url : test_redis_url(w->server));
+    (void)snprintf(w->log_path, sizeof w->log_path, "%s/nodes.log", test_redis_dir(w->server));
+    w->ledger = fault_ledger_create(w->o.n_jobs);
+    w->client = open_client(w, test_redis_url(w->server), 0);
+    return w;
+}
+
+void fault_world_close(fault_world *w)
+{
+    fault_world_stop_producers(w);
+    for (int i = 0; i < FAULT_NODES_MAX; i++)
+        fault_node_kill(&w->nodes[i]);
+    dureq_client_destroy(w->client);
+    fault_ledger_destroy(w->ledger);
+    test_redis_stop(w->server);
+    dq_free(w);
+}
+
+void fault_world_spawn(fault_world *w, int slot)
+{
+    char node_id[32];
+    fault_node_options o = {
+        .url = w->url,
+        .prefix = PREFIX,
+        .node_id = node_id,
+        .log_path = w->log_path,
+        .shards = w->o.shards,
+        .concurrency = w->o.concurrency,
+        .max_crashes = w->o.max_crashes,
+    };
+
+    (void)snprintf(node_id, sizeof node_id, "node-%d", ++w->n_spawned);
+    fault_node_spawn(&w->nodes[slot], &o);
+}
+
+void fault_world_respawn_dead(fault_world *w)
+{
+    for (int i = 0; i < FAULT_NODES_MAX; i++)
+        if (w->nodes[i].pid && !fault_node_is_alive(&w->nodes[i])) {
+            fault_node_kill(&w->nodes[i]); /* buries it */
+            fault_world_spawn(w, i);
+        }
+}
+
+/* ---- producers ---- */
+
+static void *produce(void *userdata)
+{
+    fault_producer *p = userdata;
+    bool full = false;
+
+    while (!atomic_load(&p->stop) && !full) {
+        if (p->no % 2)
+            (void)fault_ledger_enqueue_many(p->world->ledger, p->client, BATCH, &full);
+        else
+            (void)fault_ledger_enqueue(p->world->ledger, p->client, &full);
+        if (p->pause_ms)
+            fault_pass(p->pause_ms);
+    }
+    return NULL;
+}
+
+void fault_world_produce(fault_world *w, int n, int64_t pause_ms)
+{
+    for (int i = 0; i < n; i++) {
+        fault_producer *p = dq_calloc(1, sizeof *p);
+
+        p->world = w;
+        p->no = i;
+        p->pause_ms = pause_ms * (i % 2 ? BATCH / 2 : 1);
+        p->client = open_client(w, w->url, w->o.timeout_ms);
+        if (dq_thread_start(&p->thread, "producer", 0, produce, p, NULL) < 0)
+            fault_die("a producer's thread did not start");
+        w->producers[i] = p;
+    }
+}
+
+void fault_world_stop_producers(fault_world *w)
+{
+    for (int i = 0; i < FAULT_PRODUCERS_MAX; i++)
+        if (w->producers[i])
+            atomic_store(&w->producers[i]->stop, true);
+    for (int i = 0; i < FAULT_PRODUCERS_MAX; i++) {
+        fault_producer *p = DQ_TAKE(w->producers[i]);
+
+        if (!p)
+            continue;
+        (void)pthread_join(p->thread, NULL);
+        dureq_client_destroy(p->client);
+        dq_free(p);
+    }
+}
+
+long fault_world_acknowledged(fault_world *w)
+{
+    return fault_ledger_count(w->ledger, FAULT_ACKNOWLEDGED);
+}
+
+typedef struct load {
+    fault_world *world;
+    long until;
+} load;
+
+static bool has_load(void *userdata)
+{
+    load *l = userdata;
+
+    return fault_world_acknowledged(l->world) >= l->until;
+}
+
+void fault_world_wait_load(fault_world *w, long n, int64_t limit_ms)
+{
+    load l = {.world = w, .until = fault_world_acknowledged(w) + n};
+
+    if (!fault_wait(limit_ms, has_load, &l))
+        fault_die("no %ld more jobs were acknowledged within %lld ms", n, (long long)limit_ms);
+}
+
+/* ---- the end ---- */
+
+static void count(fault_world *w, dureq_counts *ret)
+{
+    dureq_error err = {0};
+
+    if (dureq_client_count(w->client, ret, &err) < 0)
+        fault_die("count: %s", err.msg);
+}
+
+static bool is_done(void *userdata)
+{
+    dureq_counts n = {0};
+
+    count(userdata, &n);
+    return n.pending + n.scheduled + n.running + n.retrying + n.paused == 0;
+}
+
+bool fault_world_is_done(fault_world *w)
+{
+    return is_done(w);
+}
+
+void fault_world_wait_done(fault_world *w, int64_t limit_ms)
+{
+    dureq_counts n = {0};
+
+    if (fault_wait(limit_ms, is_done, w))
+        return;
+    count(w, &n);
+    fault_world_assert_clean(w);
+    fault_die("not done within %lld ms: %lld pending, %lld scheduled, %lld running, %lld retrying, %lld paused",
+              (long long)limit_ms, (long long)n.pending, (long long)n.scheduled, (long long)n.running, (long long)n.retrying,
+              (long long)n.paused);
+}
+
+void fault_world_assert_clean(fault_world *w)
+{
+    dq_doctor_options o = {.settle_ms = 3000};
+    dq_doctor_report r;
+    dureq_error err = {0};
+
+    if (dq_client_doctor(w->client, &o, &r, &err) < 0)
+        fault_die("doctor: %s", err.msg);
+    for (size_t i = 0; i < r.n_faults && i < 20; i++)
+        fprintf(stderr, "  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,
+                r.faults[i].text);
+    if (r.n_found)
+        fault_die("the doctor found %lld faults", (long long)r.n_found);
+    dq_doctor_report_deinit(&r);
+}
+
+bool fault_world_has_node(fault_world *w, const char *node_id)
+{
+    dureq_node_list *list = NULL;
+    dureq_error err = {0};
+    bool found = false;
+
+    if (dureq_client_list_nodes(w->client, &list, &err) < 0)
+        fault_die("nodes: %s", err.msg);
+    for (size_t i = 0; i < list->n; i++)
+        found = found || dq_str_eq_text(list->items[i].node_id, node_id);
+    dureq_node_list_destroy(list);
+    return found;
+}
+
+fault_sums fault_world_finish(fault_world *w, const char *what)
+{
+    fault_sums s;
+
+    fault_world_stop_producers(w);
+    fault_world_wait_done(w, DONE_LIMIT_MS);
+    fault_world_assert_clean(w);
+    for (int i = 0; i < FAULT_NODES_MAX; i++)
+        fault_node_stop(&w->nodes[i]);
+    fault_world_assert_clean(w);
+    s = fault_ledger_check(w->ledger, w->client, w->log_path);
+    fault_sums_print(what, &s);
+    return s;
+}
