@@ -15,11 +15,15 @@ static const char *const append_args[] = {
 
 int rig_open(rig *r, const rig_options *opts, dureq_error *err)
 {
-    test_redis_options server = {.extra_args = opts->append_only ? append_args : NULL};
+    const char *const memory_args[] = {"--maxmemory", opts->max_memory, NULL};
+    test_redis_options server = {.extra_args = opts->append_only ? append_args : opts->max_memory ? memory_args : NULL};
     int rc;
 
     *r = (rig){.w = {.fd = -1}};
+    if (opts->max_memory) /* jemalloc gives nothing back: pages that come and go cost more than what is measured here */
+        (void)setenv("MALLOC_CONF", "dirty_decay_ms:-1,muzzy_decay_ms:-1", 1);
     r->redis = test_redis_start(&server);
+    (void)unsetenv("MALLOC_CONF");
     rc = wire_open(&r->w, test_redis_socket(r->redis), err);
     if (rc == 0 && opts->has_board)
         rc = board_create(test_redis_dir(r->redis), opts->board_jobs, &r->board, r->board_path, sizeof(r->board_path), err);

@@ -35,6 +35,8 @@ static void set_place(const dureq_client *c, enq_item *item, const dureq_job_spe
     if (o->unique_key.len > 0 || o->request_id.len > 0 || o->schedule_to_start_timeout_ms > 0 ||
         spec->payload.len > DQ_PAYLOAD_INLINE_MAX)
         item->kind = ENQ_KEYED;
+    item->large = spec->payload.len > DQ_PAYLOAD_INLINE_MAX && !item->scheduled && o->unique_key.len == 0 &&
+                  o->request_id.len == 0 && o->schedule_to_start_timeout_ms <= 0;
 }
 
 static void put_when(dq_buf *out, const dureq_job_options *o)
@@ -66,7 +68,9 @@ static void put_keyed(dq_buf *out, enq_item *item, const dureq_job_spec *spec, c
     dq_resp_arg_i64(out, o->request_window_ms ? o->request_window_ms : 3600000);
     item->token_at = (uint32_t)(out->len - item->off);
     dq_resp_arg_i64(out, o->schedule_to_start_timeout_ms);
+    item->payload_at = (uint32_t)(out->len - item->off);
     dq_resp_arg(out, spec->payload.len > DQ_PAYLOAD_INLINE_MAX ? spec->payload : (dureq_str){0});
+    item->payload_end = (uint32_t)(out->len - item->off);
     put_moved_tail(out);
 }
 
@@ -97,6 +101,7 @@ static int pack_item(dureq_client *c, enq_request *r, const dureq_job_spec *spec
         put_when(&r->args, &o);
         put_moved_tail(&r->args);
     }
+    item->j_at = (uint32_t)(r->args.len - item->off);
     dq_resp_arg(&r->args, dq_buf_str(j));
     if (dq_buf_failed(j) || dq_buf_failed(&r->args))
         return dq_fail_nomem(err);

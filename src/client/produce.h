@@ -6,7 +6,8 @@
 #include "client/client_internal.h"
 
 #define DQ_CALL_JOBS_MAX  256
-#define DQ_CALL_BYTES_MAX (256 * 1024)
+#define DQ_CALL_BYTES_MAX (256 * 1024)  /* of a script */
+#define DQ_FAST_BYTES_MAX (1024 * 1024) /* of plain commands */
 #define DQ_CALLS_FLYING   4 /* per shard; the server's window of answers is 64 */
 #define DQ_TOKEN_BYTES    16
 
@@ -40,7 +41,10 @@ typedef struct enq_item {
     int16_t ukey_home; /* -1: no unique key */
     dureq_str queue, task_type, ukey; /* the caller's, valid until the request is done */
     uint32_t off, len;        /* its arguments in the request's buffer, but for the token: */
-    uint32_t token_at;        /* ENQ_KEYED: bytes before the token argument */
+    uint32_t token_at;        /* ENQ_KEYED: bytes before the token argument; */
+    uint32_t payload_at, payload_end; /* where its payload argument is, */
+    uint32_t j_at;            /* and its last one */
+    bool large;               /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
     uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
     unsigned char token[DQ_TOKEN_BYTES];
     struct enq_call *call;    /* while it flies */
@@ -72,11 +76,12 @@ typedef struct enq_call {
     bool fast;
     bool lost; /* its reply was: to be sent again when the server is back */
     int64_t first_sent_us;
-    size_t n_replies;
+    size_t n_executed; /* replies of EXEC */
     dq_buf bytes;
     size_t n;
     enq_item *items[DQ_CALL_JOBS_MAX]; /* NULL: its caller gave up */
     enq_lane *lanes[DQ_CALL_JOBS_MAX]; /* of items, which may be gone */
+    bool large[DQ_CALL_JOBS_MAX];      /* fast: which have a payload key */
 } enq_call;
 
 typedef struct enq_shard {

@@ -2,9 +2,12 @@
 /* Numbered calls of a producer to one shard: built from what waits, kept until answered, sent again byte for byte, oldest first, after a
    lost connection. The server keeps the highest number it saw and its last 64 answers, so a repeat is answered and not executed twice.
 
-   Two forms. Fast: MULTI, one XADD a job, enqueue_seal, EXEC; for jobs that start at once and hold no keys, of lanes that are known.
+   Two forms. Fast: MULTI, one XADD a job (and a SET of a large payload), enqueue_seal, EXEC; for jobs that start at once and hold no keys, of lanes
+   that are known.
    The seal is sent as text: were its hash unknown to the server, EXEC would add the jobs unsealed. General: enqueue.lua, for everything else, and for a
    fast call that was refused as a whole (nothing of it was executed). Loop thread. */
+
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "client/produce.h"
@@ -58,45 +61,102 @@ static dureq_str args_of(const enq_item *item, size_t from, size_t to)
     return dureq_str_of(item->request->args.ptr + item->off + from, to - from);
 }
 
+/* Name of a payload until the seal knows the id of its job: nobody else's, and within one MULTI. */
+static void put_payload_key(dq_buf *out, const dq_keys *k, const enq_call *call, size_t i)
+{
+    char name[80];
+
+    (void)snprintf(name, sizeof name, "%s.%llu.%zu", call->producer->id, (unsigned long long)call->number, i);
+    dq_keys_arg(out, k, call->shard, "b:", dureq_str_from(name));
+}
+
+static void put_entry(enq_call *call, const dq_keys *k, size_t i)
+{
+    const enq_item *item = call->items[i];
+    dq_buf *out = &call->bytes;
+
+    if (item->large) {
+        dq_resp_begin(out, 3);
+        dq_resp_arg(out, DQ_STR_LIT("SET"));
+        put_payload_key(out, k, call, i);
+        dq_buf_append_str(out, args_of(item, item->payload_at, item->payload_end));
+    }
+    dq_resp_begin(out, 6);
+    dq_resp_arg(out, DQ_STR_LIT("XADD"));
+    dq_keys_arg_u64(out, k, call->shard, "l:", item->lane->no[call->shard]);
+    dq_buf_append(out, "$10\r\nNOMKSTREAM\r\n$1\r\n*\r\n$1\r\nj\r\n", 17 + 7 + 7);
+    dq_buf_append_str(out, args_of(item, item->j_at, item->len));
+}
+
+/* Which lanes a call adds to, how many to each, and where in its lane a large job is. */
+typedef struct fast_lanes {
+    uint32_t no[DQ_CALL_JOBS_MAX];
+    size_t n_of[DQ_CALL_JOBS_MAX];
+    size_t n;
+    size_t large[DQ_CALL_JOBS_MAX], large_lane[DQ_CALL_JOBS_MAX], large_place[DQ_CALL_JOBS_MAX];
+    size_t n_large;
+} fast_lanes;
+
+static void count_lane(fast_lanes *l, const enq_call *call, size_t i)
+{
+    uint32_t no = call->items[i]->lane->no[call->shard];
+    size_t at = 0;
+
+    while (at < l->n && l->no[at] != no)
+        at++;
+    if (at == l->n) {
+        l->no[at] = no;
+        l->n_of[at] = 0;
+        l->n++;
+    }
+    if (call->items[i]->large) {
+        l->large[l->n_large] = i;
+        l->large_lane[l->n_large] = no;
+        l->large_place[l->n_large++] = l->n_of[at];
+    }
+    l->n_of[at]++;
+}
+
+static void put_seal(enq_call *call, const dq_keys *k, const char *token, const fast_lanes *l)
+{
+    dq_buf *out = &call->bytes;
+
+    dq_call_begin_text(out, DQ_SCRIPT_ENQUEUE_SEAL, 2 + l->n_large, 4 + 2 * l->n + 2 * l->n_large);
+    dq_keys_arg(out, k, call->shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
+    for (size_t i = 0; i < l->n_large; i++)
+        put_payload_key(out, k, call, l->large[i]);
+    dq_resp_arg_i64(out, (int64_t)call->number);
+    dq_resp_arg_text(out, token);
+    dq_resp_arg_i64(out, call->shard);
+    dq_resp_arg_i64(out, (int64_t)l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        dq_resp_arg_i64(out, l->no[i]);
+        dq_resp_arg_i64(out, (int64_t)l->n_of[i]);
+    }
+    for (size_t i = 0; i < l->n_large; i++) {
+        dq_resp_arg_i64(out, l->large_lane[i]);
+        dq_resp_arg_i64(out, (int64_t)l->large_place[i]);
+    }
+}
+
 static void put_fast(enq_call *call, const dq_keys *k, const char *token)
 {
     dq_buf *out = &call->bytes;
-    uint32_t lanes[DQ_CALL_JOBS_MAX];
-    size_t n_of[DQ_CALL_JOBS_MAX], n_lanes = 0;
-    dureq_str none = {0};
+    fast_lanes l;
 
+    l.n = l.n_large = 0;
     dq_resp_begin(out, 1);
     dq_resp_arg(out, DQ_STR_LIT("MULTI"));
     for (size_t i = 0; i < call->n; i++) {
-        const enq_item *item = call->items[i];
-        uint32_t no = item->lane->no[call->shard];
-        size_t at = 0;
-
-        dq_resp_begin(out, 6);
-        dq_resp_arg(out, DQ_STR_LIT("XADD"));
-        dq_keys_arg_u64(out, k, call->shard, "l:", no);
-        dq_buf_append(out, "$10\r\nNOMKSTREAM\r\n$1\r\n*\r\n$1\r\nj\r\n", 17 + 7 + 7);
-        dq_buf_append_str(out, args_of(item, 0, item->len));
-        while (at < n_lanes && lanes[at] != no)
-            at++;
-        if (at == n_lanes) {
-            lanes[n_lanes] = no;
-            n_of[n_lanes++] = 0;
-        }
-        n_of[at]++;
+        put_entry(call, k, i);
+        call->large[i] = call->items[i]->large;
+        count_lane(&l, call, i);
     }
-    dq_call_begin_text(out, DQ_SCRIPT_ENQUEUE_SEAL, 2, 2 + 2 * n_lanes);
-    dq_keys_arg(out, k, call->shard, "sh", none);
-    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
-    dq_resp_arg_i64(out, (int64_t)call->number);
-    dq_resp_arg_text(out, token);
-    for (size_t i = 0; i < n_lanes; i++) {
-        dq_resp_arg_i64(out, lanes[i]);
-        dq_resp_arg_i64(out, (int64_t)n_of[i]);
-    }
+    put_seal(call, k, token, &l);
     dq_resp_begin(out, 1);
     dq_resp_arg(out, DQ_STR_LIT("EXEC"));
-    call->n_replies = call->n + 3;
+    call->n_executed = call->n + l.n_large + 1;
 }
 
 /* Segments of the general call: runs of one kind and lane. */
@@ -293,6 +353,8 @@ static void take_entries(enq_shard *s, enq_call *call, dq_reply exec)
 
     for (size_t i = 0; i < call->n; i++) {
         dq_id id;
+        if (call->large[i]) /* the SET of its payload */
+            at = dq_reply_next(at);
         bool ok = dq_id_from_entry(dq_reply_str(at), call->lanes[i]->no[s->no], (uint16_t)s->no, &id);
 
         enq_item *item = item_out(call, i);
@@ -348,12 +410,12 @@ static void on_fast(void *userdata, int code, const dq_reply *reply, const dureq
         call->lost = true;
         return;
     }
-    if (code < 0 || dq_reply_len(*reply) != call->n + 1) {
+    if (code < 0 || dq_reply_len(*reply) != call->n_executed) {
         (void)err;
         go_general(s, call); /* EXECABORT: not executed; the general call says why in its own words */
         return;
     }
-    seal = dq_reply_at(*reply, call->n);
+    seal = dq_reply_at(*reply, call->n_executed - 1);
     dureq_str answer = dq_reply_str(seal);
     code = dq_reply_error(seal, &why);
     if (code < 0) {
@@ -384,7 +446,7 @@ static void fly(enq_shard *s, enq_call *call)
         dq_redis *r = dq_store_redis(store, s->no, DQ_CONN_MAIN);
 
         dq_buf_append_str(dq_redis_out(r), dq_buf_str(&call->bytes));
-        rc = dq_redis_commit_many(r, 0, call->n_replies, on_fast, call);
+        rc = dq_redis_commit_many(r, 0, call->n_executed + 2, on_fast, call);
     } else {
         rc = dq_store_send(store, s->no, 0, dq_buf_str(&call->bytes), on_general, call);
     }
@@ -397,6 +459,11 @@ static void fly(enq_shard *s, enq_call *call)
 static bool token_holds(const enq_shard *s)
 {
     return s->token[0] && dq_store_queue_reads(s->producer->client->store) >= s->token_reads;
+}
+
+static bool may_be_fast(const enq_shard *s, const enq_item *item)
+{
+    return (item->kind == ENQ_READY || item->large) && item->lane->plain && item->lane->no[s->no] > 0;
 }
 
 /* Takes what fits into one call from the front of the queue. */
@@ -413,11 +480,13 @@ static enq_call *collect(enq_shard *s)
     while (call->n < DQ_CALL_JOBS_MAX && !dq_list_empty(&s->waiting)) {
         enq_item *item = dq_container_of(s->waiting.next, enq_item, link);
 
-        if (call->n > 0 && bytes + item->len > DQ_CALL_BYTES_MAX)
+        bool still_fast = fast && may_be_fast(s, item);
+
+        if (call->n > 0 && bytes + item->len > (still_fast ? DQ_FAST_BYTES_MAX : DQ_CALL_BYTES_MAX))
             break;
         dq_list_remove(&item->link);
         bytes += item->len;
-        fast = fast && item->kind == ENQ_READY && item->lane->plain && item->lane->no[s->no] > 0;
+        fast = still_fast;
         item->call = call;
         item->call_slot = call->n;
         call->lanes[call->n] = item->lane;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See ticker.h. One call a shard in flight for each of the four duties; each is bounded, and repeated at once while it says that there is more.
    Nothing polls: promotion sleeps until the next due time by the server's clock; reaping and the outbox start when a heartbeat says so;
-   housekeeping runs each minute, sooner when a schedule-to-start limit is near. A call that is lost is made again by the next
+   housekeeping runs each minute, sooner when a schedule-to-start limit is near or a bucket of history was opened. A call that is lost is made again by the next
    heartbeat. */
 
 #include "leader/ticker.h"
@@ -21,6 +21,7 @@ typedef struct ticker {
     dq_timer due, house;
     int64_t due_ms; /* what `due` is set for; INT64_MAX: nothing */
     bool promoting, reaping, keeping, settling;
+    bool keep_again;
     bool again; /* promote: something became due while a call was in flight */
     bool reap_more, settle_more;
     bool memory_short;
@@ -154,7 +155,7 @@ static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq
     t->keeping = false;
     if (!answered(t, code, err, "housekeep") || dq_housekeep_decode(reply, &k) < 0)
         return;
-    if (k.more) {
+    if (k.more || t->keep_again) {
         keep(t);
         return;
     }
@@ -170,6 +171,7 @@ static void keep(ticker *t)
 
     if (t->keeping || t->me.epoch == 0)
         return;
+    t->keep_again = false;
     dq_call_housekeep(&call, dq_store_keys(t->all->store), t->shard, t->me,
                       dead_ms < 0 ? 0 : dead_ms ? dead_ms : DQ_RETENTION_DEAD_DEFAULT_MS, t->memory_short);
     t->keeping = send_call(t, &call, on_kept);
@@ -400,6 +402,18 @@ void dq_tickers_due(dq_tickers *all, unsigned shard, int64_t at_ms)
         t->again = true;
     else if (at_ms < t->due_ms)
         set_due(t, at_ms);
+}
+
+void dq_tickers_history(dq_tickers *all, unsigned shard)
+{
+    ticker *t = shard < all->n ? &all->items[shard] : NULL;
+
+    if (!t || t->me.epoch == 0)
+        return;
+    if (t->keeping)
+        t->keep_again = true;
+    else
+        keep(t);
 }
 
 void dq_tickers_down(dq_tickers *all)

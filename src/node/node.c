@@ -153,6 +153,14 @@ static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
     dq_tickers_due(n->tickers, shard, at_ms);
 }
 
+static void on_history(dq_worker *w, unsigned shard, void *userdata)
+{
+    dureq_node *n = userdata;
+
+    (void)w;
+    dq_tickers_history(n->tickers, shard);
+}
+
 static void on_stopped(dq_worker *w, void *userdata)
 {
     dureq_node *n = userdata;
@@ -395,7 +403,7 @@ static int make_store(dureq_node *n, dureq_error *err)
 static int make_worker(dureq_node *n, dureq_error *err)
 {
     DQ_BUF_AUTO info = {0};
-    dq_worker_callbacks cb = {.on_live = on_live, .on_beat = on_beat, .on_due = on_due, .on_stopped = on_stopped, .userdata = n};
+    dq_worker_callbacks cb = {.on_live = on_live, .on_beat = on_beat, .on_due = on_due, .on_history = on_history, .on_stopped = on_stopped, .userdata = n};
     dq_worker_options wo = {
         .node_id = n->o.node_id,
         .concurrency = (uint32_t)n->o.concurrency,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's turns. They have a connection to themselves, on which at most one exchange is in flight: one of
 
-     transaction   MULTI, XACK XDEL HSET of jobs that ended well, worker_cycle, XREADGROUPs, EXEC
+     transaction   MULTI, XACK XDEL HSET (UNLINK of payloads) of jobs that ended well, worker_cycle, XREADGROUPs, EXEC
      general call  complete.lua: everything else, and whatever a transaction could not do
 
    each followed, in the same write, by WATCH of x:<session> and hv and an MGET of them for the shard of the next turn. The next
@@ -340,6 +340,7 @@ typedef struct plain_batch {
     int64_t class_ms;
     int64_t bytes;
     dq_buf ids, parts;
+    dq_buf large; /* of ids: whose payload is a key of its own */
     size_t n_parts;
     dq_stat_rows stats;
 } plain_batch;
@@ -396,6 +397,28 @@ static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t fro
     b->n_commands++;
 }
 
+/* Large payloads: they stay with the rows, or go with the jobs. */
+static void put_large(plain_batch *b, dq_wshard *s, dureq_task **list, size_t n)
+{
+    const dq_keys *k = dq_store_keys(s->worker->store);
+    unsigned char id[DQ_ID_BYTES];
+
+    for (size_t i = 0; i < n; i++) {
+        if (!(list[i]->env.flags & DQ_J_BLOB))
+            continue;
+        dq_id_pack(&list[i]->id, id);
+        if (b->class_ms > 0) {
+            dq_buf_append(&b->large, id, sizeof id);
+            b->bytes += (int64_t)list[i]->env.blob_len;
+            continue;
+        }
+        dq_resp_begin(b->out, 2);
+        dq_resp_arg(b->out, DQ_STR_LIT("UNLINK"));
+        dq_keys_arg(b->out, k, s->no, "b:", dureq_str_of(id, sizeof id));
+        b->n_commands++;
+    }
+}
+
 /* Stable order by a key, for small n: groups come together. */
 static void group_by(dureq_task **list, size_t n, int64_t (*key)(const dq_wshard *, const dureq_task *), const dq_wshard *s)
 {
@@ -435,7 +458,7 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
     unsigned char id[DQ_ID_BYTES];
     size_t n = 0, bytes = 0;
 
-    while (n < DQ_BATCH_MAX && bytes < DQ_BATCH_BYTES && !dq_list_empty(&s->done_fast)) {
+    while (n < DQ_BATCH_MAX && bytes < DQ_PLAIN_BYTES && !dq_list_empty(&s->done_fast)) {
         dureq_task *t = dq_container_of(s->done_fast.next, dureq_task, link);
 
         if (dq_record_class(t) != b->class_ms)
@@ -458,6 +481,7 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
         from = to;
     }
     b->n_jobs = n;
+    put_large(b, s, list, n);
     if (b->class_ms <= 0)
         return;
     group_by(list, n, part_of, s);
@@ -475,7 +499,7 @@ static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq
     const dq_keys *k = dq_store_keys(s->worker->store);
     bool keeps = b->n_jobs > 0 && b->class_ms > 0;
 
-    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 9 + b->n_parts + n_listing + 2 * b->stats.n);
+    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 10 + b->n_parts + n_listing + 2 * b->stats.n);
     dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
     dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(b->out, k, s->no, names[0], (dureq_str){0});
@@ -488,6 +512,7 @@ static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq
     dq_resp_arg_i64(b->out, wanted_class);
     dq_resp_arg_text(b->out, keeps ? s->bucket : "");
     dq_resp_arg_i64(b->out, b->bytes);
+    dq_resp_arg(b->out, dq_buf_str(&b->large));
     dq_resp_arg_i64(b->out, (int64_t)b->n_parts);
     dq_buf_append_str(b->out, dq_buf_str(&b->parts));
     dq_resp_arg_i64(b->out, (int64_t)n_listing);
@@ -571,7 +596,7 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
         dq_rbuf_unref(rbuf);
     w->taking = false;
     dq_lanes_read_done(s);
-    if (!dq_list_empty(&w->to_pool))
+    if (!dq_list_empty(&w->to_pool) || w->n_fetching > 0)
         w->last_fetch_us = dq_loop_now_us(w->loop);
     dq_pool_push(w->pool, &w->to_pool);
     if (s->n_returns > 0)
@@ -608,10 +633,12 @@ static void send_plain(dq_worker *w, dq_wshard *s)
     dq_buf_append_str(b.out, dq_buf_str(&reads));
     dq_resp_begin(b.out, 1);
     dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
-    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&listing) || dq_buf_failed(&reads))
+    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&b.large) || dq_buf_failed(&listing) ||
+        dq_buf_failed(&reads))
         b.out->failed = true;
     dq_buf_deinit(&b.ids);
     dq_buf_deinit(&b.parts);
+    dq_buf_deinit(&b.large);
     if (dq_redis_commit_many(r, 0, 2 + b.n_commands + n_reads, on_exec, s) < 0) {
         sent_again(s);
         dq_lanes_read_off(s);
@@ -622,13 +649,13 @@ static void send_plain(dq_worker *w, dq_wshard *s)
 
 /* ---- the turn ---- */
 
-/* Short handlers are being run off one after the other right now: what they bring goes in one turn with what is there. Never for long: a handler
+/* Short handlers are being run off one after the other right now, or will be when their payloads are here: what they bring goes in one turn with what is there. Never for long: a handler
    that blocks its thread must not hold up the others' outcomes. */
 static bool better_later(dq_worker *w)
 {
     int64_t now_us = dq_loop_now_us(w->loop);
 
-    if (dq_pool_waiting(w->pool) == 0 || now_us - w->last_fetch_us > HOLD_OFF_US)
+    if ((dq_pool_waiting(w->pool) == 0 && w->n_fetching == 0) || now_us - w->last_fetch_us > HOLD_OFF_US)
         return false;
     if (!dq_timer_is_set(&w->hold_off))
         dq_timer_set(&w->hold_off, HOLD_OFF_US);

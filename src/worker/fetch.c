@@ -144,6 +144,7 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
 
     (void)err;
     t->fetching_blob = false;
+    t->worker->n_fetching--;
     if (t->lost) {
         dq_worker_drop_task(t);
         return;
@@ -175,6 +176,7 @@ static void fetch_blob(dureq_task *t)
     dq_resp_arg(out, DQ_STR_LIT("GET"));
     dq_keys_arg(out, dq_store_keys(t->worker->store), t->shard->no, "b:", dureq_str_of(id, sizeof id));
     t->fetching_blob = dq_redis_commit(r, 0, on_blob, t) == 0;
+    t->worker->n_fetching += t->fetching_blob;
     if (!t->fetching_blob) {
         dq_worker_task_over(t);
         dq_fetch_give_back(t);

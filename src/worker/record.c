@@ -12,13 +12,11 @@ int64_t dq_record_class(const dureq_task *t)
     return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->class_ms;
 }
 
-/* What plain commands can end: a job that ran well, straight from its lane, and holds nothing. */
+/* What plain commands can end: a job that ran well, straight from its lane, and holds no key that others may want. */
 bool dq_record_is_plain(const dureq_task *t)
 {
-    const uint32_t holds = DQ_J_UNIQUE | DQ_J_BLOB;
-
-    return t->next == NEXT_COMPLETED && !t->front && t->m.len == 0 && !(t->env.flags & holds) && !t->reported && t->log.len == 0 &&
-           !t->progress_sent;
+    return t->next == NEXT_COMPLETED && !t->front && t->m.len == 0 && !(t->env.flags & DQ_J_UNIQUE) && !t->reported &&
+           t->log.len == 0 && !t->progress_sent;
 }
 
 /* ---- packed forms ---- */

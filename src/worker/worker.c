@@ -240,7 +240,7 @@ void dq_worker_on_cycle(dq_worker *w, bool ready)
     dq_worker_look_for_end(w);
 }
 
-/* w:<session>: L<lane> D<ms> C<id> P R; ctl: N<lane> P R. */
+/* w:<session>: L<lane> D<ms> H C<id> P R; ctl: N<lane> P R. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
@@ -261,6 +261,10 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'D':
         if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)
             w->cb.on_due(w, shard, n, w->cb.userdata);
+        break;
+    case 'H':
+        if (w->cb.on_history)
+            w->cb.on_history(w, shard, w->cb.userdata);
         break;
     case 'C':
         dq_session_cancelled(s, rest);

@@ -36,6 +36,7 @@ typedef struct dq_worker_callbacks {
     void (*on_live)(dq_worker *w, void *userdata); /* all sessions are open, for the first time */
     void (*on_beat)(dq_worker *w, const dq_worker_beat *beat, void *userdata);
     void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* something due sooner than known */
+    void (*on_history)(dq_worker *w, unsigned shard, void *userdata); /* may be more than is to be kept */
     void (*on_stopped)(dq_worker *w, void *userdata); /* dq_worker_stop is through */
     void *userdata;
 } dq_worker_callbacks;

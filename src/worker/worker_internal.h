@@ -20,7 +20,8 @@
 #include "worker/worker.h"
 
 #define DQ_BATCH_MAX   256
-#define DQ_BATCH_BYTES (256 * 1024)
+#define DQ_BATCH_BYTES (256 * 1024)  /* of a script */
+#define DQ_PLAIN_BYTES (1024 * 1024) /* of plain commands */
 
 struct dq_wlane {
     dq_wshard *shard;
@@ -115,6 +116,7 @@ struct dq_worker {
     dq_list spare; /* task memory */
     size_t n_spare;
     uint32_t n_held;    /* tasks that take a slot: fetched, not finished */
+    uint32_t n_fetching; /* of them: their payload is on its way */
     dq_list suspects;   /* wait until nothing else runs; by link (suspect.c) */
     dureq_task *alone;  /* the suspect that runs alone or is about to */
     uint64_t alone_no;  /* counts changes of `alone` */

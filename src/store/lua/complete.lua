@@ -23,6 +23,7 @@
 --#include "wake.lua"
 --#include "history.lua"
 --#include "session.lua"
+--#include "side.lua"
 --#include "stats.lua"
 --#include "tell.lua"
 local session, call_no = ARGV[1], tonumber(ARGV[2])
@@ -50,6 +51,7 @@ local function let_go(stream, at, n)
 end
 
 local soonest
+local beside = {} -- bucket, ids of rows that keep something beside them
 local woken, log = {}, {}
 
 local function keep_rows(class, side, rows)
@@ -75,6 +77,7 @@ local function keep_rows(class, side, rows)
   call('HINCRBY', K .. 'hr', bucket, #ids)
   if side == '1' then
     call('RPUSH', K .. 'hk:' .. bucket, table.concat(ids))
+    beside[#beside + 1] = { bucket, ids }
   end
 end
 
@@ -209,6 +212,15 @@ local p = 5 + 2 * n_stats
 while p <= #ARGV do
   local kind = ARGV[p]
   p = width[kind] and segment(kind, p) or side_segment(kind, p)
+end
+
+-- Log lines were added behind the rows.
+for _, b in ipairs(beside) do
+  local bytes = 0
+  for _, id in ipairs(b[2]) do
+    bytes = bytes + side_bytes(id, { blob = true }, true)
+  end
+  call('HINCRBY', K .. 'hz', b[1], bytes)
 end
 
 local answer = pack('>I6I2', call_no, #refused_list) .. table.concat(refused_list)

@@ -17,6 +17,7 @@
 --#include "row_read.lua"
 --#include "history_read.lua"
 --#include "locate.lua"
+--#include "side.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 local op, bucket = ARGV[3], ARGV[4]
@@ -87,16 +88,17 @@ function run.bucket()
   more[1] = { 'n', rows, tonumber(call('HGET', K .. 'hz', bucket) or 0) or 0, tonumber(call('HGET', K .. 'hn', bucket) or 0) or 0 }
 end
 
+-- Whether it is cancelled, and the bytes beside it.
 local function look_row(key, width, id, row)
   local wrong = #id ~= 13 and 'is not an id' or id_wrong(id)
   if wrong or row_key(id, width) ~= key then
     fault('misplaced', key, not wrong and id or '', 'a row ' .. (wrong or 'in a part where nobody looks for it'))
-    return false
+    return false, 0
   end
-  local state, m, j = row_of(row)
+  local state, m, j, logged = row_of(row)
   if not state then
     fault('unreadable', key, id, 'its row cannot be read')
-    return false
+    return false, 0
   end
   local e, why = envelope_of(j)
   if why or m ~= '' and moved_wrong(id, m) then
@@ -109,7 +111,7 @@ local function look_row(key, width, id, row)
     fault('blob_missing', key, id, 'its payload is gone')
   end
   tally(state == 7 and 'cancelled' or 'completed')
-  return state == 7
+  return state == 7, side_bytes(id, e or {}, logged)
 end
 function run.part()
   local key, width = K .. 'h:' .. bucket .. ':' .. ARGV[5], width_of(bucket)
@@ -120,10 +122,9 @@ function run.part()
   local ids, bytes, cancelled = {}, 0, 0
   for i = 1, #step[2], 2 do
     local id, row = step[2][i], step[2][i + 1]
-    if look_row(key, width, id, row) then
-      cancelled = cancelled + 1
-    end
-    bytes = bytes + #row + 110
+    local is_cancelled, beside = look_row(key, width, id, row)
+    cancelled = cancelled + (is_cancelled and 1 or 0)
+    bytes = bytes + #row + 110 + beside
     ids[#ids + 1] = #id == 13 and id or string.rep('\0', 13)
   end
   more[1] = { 'r', table.concat(ids), bytes, cancelled, call('HLEN', key) }

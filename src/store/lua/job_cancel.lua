@@ -13,6 +13,7 @@
 --#include "locate.lua"
 --#include "take.lua"
 --#include "rows.lua"
+--#include "side.lua"
 --#include "tell.lua"
 --#include "stats.lua"
 --#include "audit.lua"
@@ -41,7 +42,7 @@ for i = 3, #ARGV do
     local class = class_of(e, lane)
     local logged = m and math.floor(string.byte(m, 20) / 2) % 2 == 1
     if class > 0 then
-      history_add(class, id, row_make(7, id, started, tonumber(session or 0), reason, m, j), true, e.blob or logged)
+      history_add(class, id, row_make(7, id, started, tonumber(session or 0), reason, m, j), true, (e.blob or logged) and side_bytes(id, e, logged))
     elseif e.blob or logged then
       call('UNLINK', K .. 'b:' .. id, K .. 'lg:' .. id)
     end

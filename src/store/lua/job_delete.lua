@@ -10,6 +10,7 @@
 --#include "records.lua"
 --#include "locate.lua"
 --#include "row_read.lua"
+--#include "side.lua"
 --#include "stats.lua"
 --#include "audit.lua"
 local out = {}
@@ -24,9 +25,10 @@ for i = 2, #ARGV do
       call('HDEL', K .. 'dead:h', id)
     else
       call('HDEL', hkey, id)
-      call('HINCRBY', K .. 'hz', bucket, -#row - 110)
+      local state, _, j, logged = row_split(row)
+      call('HINCRBY', K .. 'hz', bucket, -#row - 110 - side_bytes(id, envelope_read(j), logged))
       call('HINCRBY', K .. 'hr', bucket, -1)
-      if row_split(row) == 7 then
+      if state == 7 then
         call('HINCRBY', K .. 'hn', bucket, -1)
       end
     end

@@ -6,12 +6,14 @@
 --   dureq_job_state
 --#include "base.lua"
 --#include "ids.lua"
+--#include "envelope.lua"
 --#include "history_read.lua"
 --#include "records.lua"
 --#include "locate.lua"
+--#include "row_read.lua"
 --#include "job_view.lua"
 local out = {}
 for i = 1, #ARGV do
-  out[i] = job_view(ARGV[i], true)
+  out[i] = job_view(ARGV[i], math.huge)
 end
 return out

@@ -12,6 +12,7 @@
 --#include "row_read.lua"
 --#include "front.lua"
 --#include "wake.lua"
+--#include "side.lua"
 --#include "stats.lua"
 --#include "audit.lua"
 local actor, force = ARGV[1], ARGV[2] == '1'
@@ -24,7 +25,7 @@ for i = 3, #ARGV do
   elseif place ~= 'dead' and place ~= 'history' then
     out[i - 2] = -4
   else
-    local state, m, j = row_split(row)
+    local state, m, j, logged = row_split(row)
     local e = envelope_read(j)
     local holder = e.ukey and not ukey_away(e, id) and call('GET', K .. 'u:' .. e.ukey)
     if state == 5 and not force then
@@ -37,10 +38,13 @@ for i = 3, #ARGV do
         call('HDEL', K .. 'dead:h', id)
       else
         call('HDEL', hkey, id)
-        call('HINCRBY', K .. 'hz', bucket, -#row - 110)
+        call('HINCRBY', K .. 'hz', bucket, -#row - 110 - side_bytes(id, e, logged))
         call('HINCRBY', K .. 'hr', bucket, -1)
         if state == 7 then
           call('HINCRBY', K .. 'hn', bucket, -1)
+        end
+        if e.blob or logged then
+          call('HINCRBY', K .. 'ks', id, 1)
         end
       end
       if e.ukey and not ukey_away(e, id) then

@@ -3,8 +3,8 @@
 -- keys: {p:0}:sh
 -- argv: structure cursor limit order('new'|'old') bytes_max shard
 --   structure: 'q:<lane>' 'r:<lane>' (waiting, running in l:), 'Q:<lane>' 'R:<lane>' (the same in f:), 'due' 'paused' 'dead' 'history'
--- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it; a job over payload_max comes with its j cut to 'j' of
---   payload_max bytes and a trailing element 1
+-- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it, but without a payload key over bytes_max; a job whose j is over
+--   bytes_max comes with that cut and a trailing element 1
 --#include "base.lua"
 --#include "ids.lua"
 --#include "records.lua"
@@ -15,7 +15,7 @@
 --#include "job_view.lua"
 local what, cursor, limit, newest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'new'
 local out = { '', 0 }
-local looked = 0
+local looked, max = 0, tonumber(ARGV[5])
 local function put(v)
   out[#out + 1] = v
 end
@@ -66,7 +66,7 @@ if kind == 'q:' or kind == 'r:' or kind == 'Q:' or kind == 'R:' then
     local m, j = fields_of(e[2])
     local ms, seq = string.match(e[1], '(%d+)-(%d+)')
     local id = m and string.sub(m, 2, 14) or id_pack(tonumber(ms), tonumber(seq), lane, tonumber(ARGV[6]))
-    put(view_of(id, front and 'front' or 'lane', m, j, running and (owners[e[1]] or '0') or nil))
+    put(view_of(id, front and 'front' or 'lane', m, j, running and (owners[e[1]] or '0') or nil, max))
   end
   if looked == limit then
     out[1] = entries[#entries][1]
@@ -80,10 +80,10 @@ elseif what == 'due' or what == 'paused' or what == 'dead' then
     for i, id in ipairs(ids) do
       if recs[i] then
         if what == 'dead' then
-          put(view_of(id, 'dead', nil, recs[i]))
+          put(view_of(id, 'dead', nil, recs[i], nil, max))
         else
           local m, j = record_split(recs[i])
-          put(view_of(id, what, m, j))
+          put(view_of(id, what, m, j, nil, max))
         end
       end
     end
@@ -131,7 +131,7 @@ else
           looked = looked + 1
           offset = offset + 1
           if row then
-            put(view_of(id, 'history', nil, row))
+            put(view_of(id, 'history', nil, row, nil, max))
           end
           steps = steps + 1
           if steps >= limit then
@@ -146,7 +146,6 @@ else
   end
 end
 
-local max = tonumber(ARGV[5])
 for i = 3, #out do
   local v = out[i]
   if #v[5] > max then

@@ -7,7 +7,7 @@
 --#include "base.lua"
 local types = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
-  paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', hv = 'string',
+  paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
   ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream',
   au = 'stream',
 }
@@ -30,7 +30,7 @@ local used = {
   { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'hvals', K .. 'x' },
   { 'incr', K .. 'x' },
   { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
-  { 'pttl', K .. 'x' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
+  { 'pttl', K .. 'x' }, { 'rename', K .. 'x', K .. 'y' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
   { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
   { 'srem', K .. 'x', 'v' }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
   { 'watch', K .. 'x' }, { 'xack', K .. 'x', 'g', '1-1' }, { 'xadd', K .. 'x', '*', 'f', 'v' }, { 'xdel', K .. 'x', '1-1' },

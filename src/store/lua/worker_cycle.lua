@@ -3,15 +3,16 @@
 -- connection watches x:<session> and hv, so all of it happens only if nobody took anything from this session and no bucket was opened
 -- or dropped since the worker looked.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:paused_queues
--- argv: session call_no('' no jobs ended) ids(13 bytes each) class(0: not kept) bucket bytes n_parts part... n_idle idle_lane...
+-- argv: session call_no('' no jobs ended) ids(13 bytes each) class(0: not kept) bucket bytes side_ids n_parts part... n_idle idle_lane...
 --   n_stats (field n)...
+-- side_ids: those of ids whose payload is a key of its own
 -- returns: { now_ms, live(1|0), n of lanes, queue version, bucket, width, value of hv, paused queue... }; bucket: the one for rows of `class` from now on
 --#include "base.lua"
 --#include "history.lua"
 --#include "stats.lua"
 --#include "tell.lua"
 local session, call_no, ids, class = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local p = 8 + tonumber(ARGV[7])
+local p = 9 + tonumber(ARGV[8])
 local live = call('HGET', KEYS[2], 'st') == 'live'
 if call_no ~= '' then
   call('HSET', KEYS[2], 'n', call_no, 'a', '')
@@ -19,7 +20,10 @@ if call_no ~= '' then
     call('RPUSH', K .. 'ho:' .. ARGV[5], ids)
     call('HINCRBY', K .. 'hz', ARGV[5], ARGV[6])
     call('HINCRBY', K .. 'hr', ARGV[5], #ids / 13)
-    call('SADD', K .. 'hp:' .. ARGV[5], unpack(ARGV, 8, p - 1))
+    call('SADD', K .. 'hp:' .. ARGV[5], unpack(ARGV, 9, p - 1))
+    if ARGV[7] ~= '' then
+      call('RPUSH', K .. 'hk:' .. ARGV[5], ARGV[7])
+    end
   end
   if waited then
     for i = 1, #ids, 13 do

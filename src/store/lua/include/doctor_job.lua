@@ -44,15 +44,15 @@ local function envelope_of(j)
   end
   return e
 end
--- state (nil: cannot be read), m, j
+-- state (nil: cannot be read), m, j, whether it has log lines
 local function row_of(row)
   local whole, n, at = pcall(varint_read, row, 1)
   if not whole or at + n > #row or string.byte(row, at) ~= 1 then
     return nil
   end
-  local ok, state, m, j = pcall(row_split, row)
+  local ok, state, m, j, logged = pcall(row_split, row)
   if ok then
-    return state, m, j
+    return state, m, j, logged
   end
 end
 

@@ -13,6 +13,24 @@ local function drop_begin(member)
   call('HSET', sh, 'hd', bucket)
   return bucket
 end
+-- What rows kept beside them; but a job that was taken out of a bucket to run again has it still.
+local function drop_side(list)
+  local ids, keys = {}, {}
+  for at = 1, #list, 13 do
+    ids[#ids + 1] = string.sub(list, at, at + 12)
+  end
+  local taken = call('HMGET', K .. 'ks', unpack(ids))
+  for i, id in ipairs(ids) do
+    if not taken[i] then
+      keys[#keys + 1], keys[#keys + 2] = K .. 'lg:' .. id, K .. 'b:' .. id
+    elseif call('HINCRBY', K .. 'ks', id, -1) < 1 then
+      call('HDEL', K .. 'ks', id)
+    end
+  end
+  if #keys > 0 then
+    call('UNLINK', unpack(keys))
+  end
+end
 local function drop_step(bucket)
   local parts = call('SPOP', K .. 'hp:' .. bucket, 100)
   if #parts > 0 then
@@ -22,17 +40,14 @@ local function drop_step(bucket)
     call('UNLINK', unpack(parts))
     return
   end
-  local side = call('LPOP', K .. 'hk:' .. bucket, 100)
-  if side then
-    for _, ids in ipairs(side) do
-      for at = 1, #ids, 13 do
-        local id = string.sub(ids, at, at + 12)
-        if not locate(id) then -- else it was retried since, and needs them
-          call('UNLINK', K .. 'lg:' .. id, K .. 'b:' .. id)
-        end
-      end
+  local side, left = call('LPOP', K .. 'hk:' .. bucket), 100
+  while side do
+    drop_side(side)
+    left = left - #side / 13
+    if left <= 0 then
+      return
     end
-    return
+    side = call('LPOP', K .. 'hk:' .. bucket)
   end
   call('UNLINK', K .. 'ho:' .. bucket)
   call('HDEL', sh, 'hd')

@@ -13,7 +13,8 @@ local function bucket_of(class)
     local fit = width
     if age > 60000 or roll then
       fit = 16
-      while fit < 1073741824 and fit * used / age < 1500000 do
+      local rows = tonumber(call('HGET', K .. 'hr', bucket) or 0)
+      while fit < 1073741824 and fit * rows / age < 5000 do
         fit = fit * 2
       end
       roll = roll or fit >= width * 16 or fit * 16 <= width
@@ -30,9 +31,14 @@ local function bucket_of(class)
   call('HSET', hc, 'b', bucket, 's', now, 'w', width)
   call('ZADD', K .. 'hx', now + class + math.floor(class / 4), bucket .. ':' .. class .. ':' .. width)
   call('INCR', K .. 'hv')
+  local ticker = call('HGET', sh, 'tk')
+  if ticker then -- there may be more now than is to be kept
+    call('SPUBLISH', K .. 'w:' .. ticker, 'H')
+  end
   return bucket, width
 end
 -- Rows outside the node's usual path, one by one.
+-- side: bytes kept beside it, nil when there are no such keys.
 local function history_add(class, id, row, cancelled, side)
   if class <= 0 then
     return
@@ -42,7 +48,7 @@ local function history_add(class, id, row, cancelled, side)
   call('HSET', K .. 'h:' .. bucket .. ':' .. string.format('%d', part), id, row)
   call('SADD', K .. 'hp:' .. bucket, string.format('%d', part))
   call('RPUSH', K .. 'ho:' .. bucket, id)
-  call('HINCRBY', K .. 'hz', bucket, #row + 110)
+  call('HINCRBY', K .. 'hz', bucket, #row + 110 + (side or 0))
   call('HINCRBY', K .. 'hr', bucket, 1)
   if cancelled then
     call('HINCRBY', K .. 'hn', bucket, 1)

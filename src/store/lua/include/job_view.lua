@@ -6,7 +6,16 @@ local function lane_name(lane)
   end
   return lane_names[lane]
 end
-local function view_of(id, place, m, j, session, with_blob)
+-- A payload that is a key of its own, up to so many bytes.
+local function blob_of(id, place, j, max)
+  if place == 'dead' or place == 'history' then
+    local _
+    _, _, j = row_split(j)
+  end
+  local key = envelope_read(j).blob and K .. 'b:' .. id
+  return key and call('STRLEN', key) <= max and call('GET', key) or ''
+end
+local function view_of(id, place, m, j, session, blob_max)
   local _, _, lane = id_unpack(id)
   local state, due, started = 0, 0, 0
   local progress = ''
@@ -27,13 +36,12 @@ local function view_of(id, place, m, j, session, with_blob)
     started = run and unpk('>I6', run) or 0
     progress = call('HGET', K .. 'pg', id) or ''
   end
-  local blob = with_blob and call('GET', K .. 'b:' .. id) or ''
-  return { id, state, lane_name(lane), m or '', j, blob, tostring(due), session or '', started, progress }
+  return { id, state, lane_name(lane), m or '', j, blob_of(id, place, j, blob_max), tostring(due), session or '', started, progress }
 end
-local function job_view(id, with_blob)
+local function job_view(id, blob_max)
   local place, m, j, _, _, session = locate(id)
   if place then
-    return view_of(id, place, m, j, session, with_blob)
+    return view_of(id, place, m, j, session, blob_max)
   end
   return false
 end

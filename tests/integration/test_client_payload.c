@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Payloads of all sizes: those over 32 KiB are keys of their own, which must come and go with their jobs. */
+#include "test_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE 40000
+
+static int echo(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    return dureq_task_set_result(task, dureq_task_payload(task), "application/octet-stream");
+}
+
+/* Bytes that tell their place and which payload they are of. */
+static char *make_payload(size_t len, unsigned no)
+{
+    char *p = malloc(len ? len : 1);
+
+    if (!p)
+        abort();
+    for (size_t i = 0; i < len; i++)
+        p[i] = (char)(i * 7 + no * 13 + i / 251);
+    return p;
+}
+
+/* How many payload keys there are, all shards together. */
+static long long n_payload_keys(void)
+{
+    char pattern[80];
+    const char *lua = "local n, at = 0, '0' repeat local s = redis.call('SCAN', at, 'MATCH', ARGV[1], 'COUNT', 1000) at = s[1] "
+                      "n = n + #s[2] until at == '0' return n";
+
+    (void)snprintf(pattern, sizeof pattern, "{%s:*}:b:*", rig.prefix);
+    return test_redis_command_int(rig.server, "EVAL", lua, "0", pattern, NULL);
+}
+
+static dureq_job_id enqueue_large(const char *type, unsigned no)
+{
+    char *payload = make_payload(LARGE, no);
+    dureq_job_spec spec = {type, dureq_str_of(payload, LARGE), NULL};
+    dureq_job_id id = {{0}};
+
+    RIG_OK(dureq_client_enqueue(rig.client, &spec, &id, &err));
+    free(payload);
+    return id;
+}
+
+/* Of several lanes and calls, so that places in a lane and places in a call differ. */
+SCENARIO(every_job_of_many_gets_its_own_payload)
+{
+    enum { N = 300 };
+    static const size_t sizes[] = {10, LARGE, 0, 32768, 32769, 100000, 200, 300000};
+    static const char *const types[] = {"echo.a", "echo.b", "echo.c"};
+    dureq_job_spec specs[N];
+    dureq_enqueue_result results[N];
+    long long n_large = 0;
+
+    for (unsigned i = 0; i < N; i++) {
+        size_t len = sizes[(i * 5 + i / 8) % DQ_ARRAY_LEN(sizes)];
+
+        n_large += len > 32768;
+        specs[i] = (dureq_job_spec){.task_type = types[(i / 2) % 3], .payload = dureq_str_of(make_payload(len, i), len)};
+    }
+    (void)rig_enqueue("echo.a", "lanes are known", NULL);
+    (void)rig_enqueue("echo.b", "from the first call on", NULL);
+    RIG_OK(dureq_client_enqueue_many(rig.client, specs, N, results, &err));
+    EXPECT_I64(n_large, n_payload_keys());
+    (void)rig_node("n", "echo.*", echo, NULL);
+    RIG_UNTIL(rig_counts().completed == N + 2);
+    for (unsigned i = 0; i < N; i++) {
+        EXPECT_NOTE("job %u", i);
+        EXPECT_STR(specs[i].payload, rig_job(results[i].id.text)->payload);
+        EXPECT_STR(specs[i].payload, rig_job(results[i].id.text)->result);
+        free((char *)specs[i].payload.ptr);
+    }
+    EXPECT_I64(n_large, n_payload_keys());
+}
+
+/* The call that was refused leaves nothing; the one in its place has the payload. */
+SCENARIO(a_call_that_knew_old_queues_is_made_again)
+{
+    dureq_client *other = rig_client(NULL, rig.shards);
+
+    for (unsigned i = 0; i < 12; i++) {
+        dureq_job_id id = enqueue_large("echo", i);
+        char *want = make_payload(LARGE, i);
+
+        EXPECT_NOTE("job %u", i);
+        EXPECT_STR(dureq_str_of(want, LARGE), rig_job(id.text)->payload);
+        free(want);
+        EXPECT_I64(i + 1, n_payload_keys());
+        RIG_OK(i % 2 ? dureq_client_resume_queue(other, "low", &err) : dureq_client_pause_queue(other, "low", &err));
+    }
+    dureq_client_destroy(other);
+}
+
+SCENARIO(a_payload_goes_with_its_job)
+{
+    dureq_job_options unkept = dureq_job_options_init();
+    char *payload = make_payload(LARGE, 1);
+    dureq_job_spec spec = {"echo", dureq_str_of(payload, LARGE), &unkept};
+    dureq_job_id id, cancelled = enqueue_large("echo", 2);
+    int64_t n = 0;
+
+    unkept.retention_ms = -1;
+    RIG_OK(dureq_client_enqueue(rig.client, &spec, &id, &err));
+    RIG_OK(dureq_client_cancel(rig.client, cancelled.text, "", &err));
+    EXPECT_I64(2, n_payload_keys()); /* a cancelled job is kept for a while */
+    RIG_OK(dureq_client_delete(rig.client, cancelled.text, &err));
+    EXPECT_I64(1, n_payload_keys());
+    (void)enqueue_large("nobody", 3);
+    RIG_OK(dureq_client_pause_queue(rig.client, "normal", &err));
+    RIG_OK(dureq_client_resume_queue(rig.client, "normal", &err));
+    (void)rig_node("n", "echo", echo, NULL);
+    RIG_UNTIL(n_payload_keys() == 1);
+    RIG_OK(dureq_client_purge_queue(rig.client, "normal", &n, &err));
+    EXPECT_I64(1, n);
+    EXPECT_I64(0, n_payload_keys());
+    free(payload);
+}
+
+/* A quarter of it is what a bucket takes, and what is too much goes without waiting for a minute to be over. */
+SCENARIO(history_is_capped_by_all_that_it_keeps)
+{
+    enum { CAP = 1000000, JOBS = 120 };
+    dureq_counts counts;
+    char key[80];
+
+    for (int i = 0; i < rig.shards; i++) {
+        (void)snprintf(key, sizeof key, "{%s:%d}:sh", rig.prefix, i);
+        EXPECT_I64(0, test_redis_command_int(rig.server, "HSET", key, "hm", "1000000", NULL));
+    }
+    (void)rig_node("n", "echo", echo, NULL);
+    for (unsigned i = 0; i < JOBS; i++)
+        (void)enqueue_large("echo", i);
+    RIG_UNTIL(rig_counts().pending + rig_counts().running == 0);
+    /* payload and result of 80 KB a job: 12 make the cap of one shard, and a bucket more may be there */
+    RIG_UNTIL(n_payload_keys() <= rig.shards * 17);
+    counts = rig_counts();
+    RIG_UNTIL(rig_counts().completed == n_payload_keys());
+    EXPECT_TRUE(counts.completed > 0);
+}
+
+RIG_MAIN()
