@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embed Lua scripts in C: embed_lua.py OUT.c OUT.h FILE.lua...
 
-Puts in include/ parts (--#include "x.lua" on a line of its own), drops comments and indentation, and writes byte arrays with the
-SHA1 that EVALSHA needs. A `#!lua` line stays first. `-- keys:` names the known keys; their number goes into the table.
+Puts in include/ parts (--#include "x.lua" on a line of its own), shortens them, and writes byte arrays with the SHA1 that EVALSHA
+needs. A `#!lua` line stays first. `-- keys:` names the known keys; their number goes into the table.
+
+Shortening matters because two scripts go out as text with each call, and the server takes the SHA1 of it each time: comments, blanks
+and long names of locals go. A name that is also a field or a table key anywhere in the script stays as it is.
 """
 import hashlib
 import pathlib
@@ -23,6 +26,71 @@ def text_of(path):
     return '\n'.join(line for line in kept if line and not line.startswith('--')) + '\n'
 
 
+TOKEN = re.compile(r"""--[^\n]*|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|\n|[^\s\w]""")
+NAME = re.compile(r'[A-Za-z_]\w*$')
+KEYWORDS = set('and break do else elseif end false for function if in local nil not or repeat return then true until while'.split())
+
+
+def short_names():
+    letters = 'abcdefghijklmnopqrstuvwxyz'
+    yield from letters
+    for first in letters:
+        for second in letters:
+            yield first + second
+
+
+def locals_of(tokens):
+    """Names that are declared: after `local` and `for`, and the parameters of functions."""
+    found, i = set(), 0
+    while i < len(tokens):
+        if tokens[i] in ('local', 'for') and tokens[i + 1] != 'function':
+            i += 1
+            while NAME.match(tokens[i]) and tokens[i] not in KEYWORDS:
+                found.add(tokens[i])
+                i += 2 if tokens[i + 1] == ',' else 1
+        elif tokens[i] == 'function':
+            if tokens[i - 1] == 'local':
+                found.add(tokens[i + 1])
+            i = tokens.index('(', i) + 1
+            while tokens[i] != ')':
+                found.add(tokens[i])
+                i += 1
+        else:
+            i += 1
+    return {name for name in found if NAME.match(name)}
+
+
+def fixed_of(tokens):
+    """Names that are fields, methods or table keys."""
+    found, depth = set(), 0
+    for i, token in enumerate(tokens):
+        depth += (token == '{') - (token == '}')
+        if token in ('.', ':') and i + 1 < len(tokens):
+            found.add(tokens[i + 1])
+        elif depth and NAME.match(token) and tokens[i + 1] == '=' and tokens[i - 1] in ('{', ','):
+            found.add(token)
+    return found
+
+
+def shorten(text):
+    head, text = text.split('\n', 1)
+    lines = [[t for t in TOKEN.findall(line) if not t.startswith('--')] for line in text.split('\n')]
+    tokens = [token for line in lines for token in line] + ['']
+    taken = set(tokens)
+    names = (name for name in short_names() if name not in taken and name not in KEYWORDS)
+    often = sorted(locals_of(tokens) - fixed_of(tokens), key=lambda name: (-tokens.count(name), name))
+    new = {name: next(names) for name in often if len(name) > 1}
+    out = [head]
+    for line in lines:
+        made = ''
+        for i, token in enumerate(line):
+            token = new.get(token, token) if i == 0 or line[i - 1] not in ('.', ':') else token
+            made += ' ' * bool(made and re.match(r'\w', token) and re.search(r'\w$', made)) + token
+        if made:
+            out.append(made)
+    return '\n'.join(out) + '\n'
+
+
 def key_count(path):
     head = re.search(r'^-- keys:(.*)$', path.read_text(), re.M)
     if not head:
@@ -39,7 +107,7 @@ def main():
     out_c, out_h, *files = map(pathlib.Path, sys.argv[1:])
     arrays, rows, ids = [], [], []
     for path in sorted(files):
-        data, name = text_of(path).encode('ascii'), path.stem
+        data, name = shorten(text_of(path)).encode('ascii'), path.stem
         ids.append(f'    DQ_SCRIPT_{name.upper()},\n')
         arrays.append(byte_array(name, data))
         rows.append(f'    {{"{name}", "{hashlib.sha1(data).hexdigest()}", {key_count(path)}, {name}, sizeof {name} - 1}},\n')
