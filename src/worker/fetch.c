@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the reply of a read to running tasks. A task sees its job as views into the receive buffer, which it holds. */
+/* From the reply of a read, or a wake-up that brings its job along, to running tasks. A task sees its job as views into the receive buffer, which it holds. */
 
 #include <stdio.h>
 
@@ -206,40 +206,94 @@ void dq_fetch_start(dureq_task *t)
         dq_worker_start_task(t);
 }
 
-static bool take_entry(dq_wshard *s, dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
+/* NULL: stays pending; the next resync gives it back. */
+static dureq_task *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
 {
-    dq_worker *w = s->worker;
-    dureq_task *t = dq_task_create(w);
-    dq_reply id = dq_reply_first(entry);
-    int rc;
+    dureq_task *t = dq_task_create(lane->shard->worker);
 
     if (!t)
-        return false; /* stays pending; the next resync gives it back */
-    t->shard = s;
+        return NULL;
+    t->shard = lane->shard;
     t->lane = lane;
     t->handler = lane->handler;
     t->front = front;
     t->type_text = lane->type;
     t->queue_text = lane->queue;
-    if (!parse_entry(dq_reply_str(id), &t->entry_ms, &t->entry_seq)) {
-        dq_task_free(t);
-        return false;
-    }
-    if (rbuf) {
-        dq_rbuf_ref(rbuf);
-        t->rbuf = rbuf;
-    }
-    read_fields(t, dq_reply_next(id));
-    dq_list_push_back(&s->held, &t->in_shard);
+    dq_rbuf_ref(rbuf);
+    t->rbuf = rbuf;
+    return t;
+}
+
+static void take_task(dureq_task *t, bool may_start)
+{
+    int rc;
+
+    dq_list_push_back(&t->shard->held, &t->in_shard);
     rc = decode(t);
     set_texts(t);
     if (rc < 0)
         refuse(t, rc);
-    else if (lane->paused || w->stopping || w->schema_refused || !lane->handler)
-        dq_fetch_give_back(t);
-    else
+    else if (may_start && t->lane->handler)
         admit(t);
+    else
+        dq_fetch_give_back(t);
+}
+
+static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
+{
+    const dq_worker *w = lane->shard->worker;
+    dureq_task *t = make_task(lane, front, rbuf);
+    dq_reply id = dq_reply_first(entry);
+
+    if (!t)
+        return false;
+    if (!parse_entry(dq_reply_str(id), &t->entry_ms, &t->entry_seq)) {
+        dq_task_free(t);
+        return false;
+    }
+    read_fields(t, dq_reply_next(id));
+    take_task(t, !lane->paused && !w->stopping && !w->schema_refused);
     return true;
+}
+
+static uint64_t read_be(dq_reader *r, int n)
+{
+    uint64_t v = 0;
+
+    while (n-- > 0)
+        v = v << 8 | dq_read_u8(r);
+    return v;
+}
+
+/* lane I3, ms I6, sequence I4, j. A process that stood still may find it when its lease is long over: then others run the job. */
+void dq_fetch_pushed(dq_wshard *s, dureq_str job)
+{
+    dq_worker *w = s->worker;
+    dq_reader r = dq_reader_of(job);
+    uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
+    dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
+    bool is_alive = dq_mono_us() - s->alive_us < w->lease_ms * 1000;
+    dq_rbuf *rbuf;
+    dureq_task *t;
+
+    if (s->state != WSHARD_LIVE)
+        return;
+    rbuf = dq_redis_reply_ref(dq_store_redis(w->store, s->no, DQ_CONN_MAIN));
+    t = lane && !r.bad ? make_task(lane, /*front=*/false, rbuf) : NULL;
+    dq_rbuf_unref(rbuf);
+    if (!t) {
+        s->needs_resync = true;
+        dq_worker_pump(w);
+        return;
+    }
+    t->entry_ms = ms;
+    t->entry_seq = seq;
+    t->j = dureq_str_of(job.ptr + 13, job.len - 13);
+    t->seen = true; /* a resync under way may have looked already */
+    take_task(t, is_alive && dq_lane_has_slot(lane));
+    w->last_fetch_us = dq_loop_now_us(w->loop);
+    dq_session_return(s);
+    dq_lane_wake(s, (uint32_t)no); /* to be registered again */
 }
 
 static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *rbuf)
@@ -256,7 +310,7 @@ static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *
     else
         lane->got_main += (int32_t)n;
     for (size_t i = 0; i < n; i++) {
-        if (!take_entry(s, lane, front, at, rbuf))
+        if (!take_entry(lane, front, at, rbuf))
             s->needs_resync = true;
         if (i + 1 < n)
             at = dq_reply_next(at);

@@ -210,6 +210,11 @@ static int32_t free_slots(const dq_worker *w)
     return w->n_held < w->concurrency ? (int32_t)(w->concurrency - w->n_held) : 0;
 }
 
+bool dq_lane_has_slot(const dq_wlane *lane)
+{
+    return free_slots(lane->shard->worker) > 0 && !lane->paused && handler_free(lane) > 0;
+}
+
 bool dq_lanes_worth(const dq_wshard *s)
 {
     if (free_slots(s->worker) <= 0)

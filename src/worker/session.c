@@ -260,6 +260,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
     };
     bool drain = dq_reply_int(dq_reply_at(r, 5)) != 0;
 
+    s->alive_us = s->last_beat_us;
     dq_store_saw_time(w->store, beat.now_ms);
     if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes)
         dq_lanes_load(s);

@@ -240,7 +240,7 @@ void dq_worker_on_cycle(dq_worker *w, bool ready)
     dq_worker_look_for_end(w);
 }
 
-/* w:<session>: L<lane> D<ms> H C<id> P R; ctl: N<lane> P R. */
+/* w:<session>: L<lane> J<job> D<ms> H C<id> P R; ctl: N<lane> P R. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
@@ -257,6 +257,9 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'N':
         if (dq_parse_i64(rest, 1, UINT32_MAX, &n) == 0)
             dq_lane_wake(s, (uint32_t)n);
+        break;
+    case 'J':
+        dq_fetch_pushed(s, rest);
         break;
     case 'D':
         if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)

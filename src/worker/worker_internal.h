@@ -57,6 +57,7 @@ struct dq_wshard {
     char x[24], hv[24]; /* values of the watched keys as far as we know */
     bool verified;      /* watched, and they were these */
     bool needs_resync, resyncing;
+    int64_t rest_until_us;  /* its turns fail for a reason that will not be over at once */
     int64_t plain_again_us; /* plain writes were refused (memory): general calls until then */
 
     dq_wlane **lanes; /* lane no - 1 */
@@ -92,6 +93,7 @@ struct dq_wshard {
     dq_timer beat;
     bool beating, beat_again;
     int64_t last_beat_us;
+    int64_t alive_us; /* when the last heartbeat that came through was sent */
     bool has_young; /* runs that were too young to report at the last beat, or started since */
     uint64_t blame_flying, blame_told; /* w->alone_no of the heartbeat in flight, and of the last that came through */
     size_t turn_hint;
@@ -174,6 +176,7 @@ void dq_lanes_judge(dq_wshard *s); /* queues changed */
 void dq_lane_wake(dq_wshard *s, uint32_t no);
 size_t dq_lanes_plan(dq_wshard *s, dq_buf *out); /* appends XREADGROUPs, returns how many; sets want_ */
 size_t dq_lanes_listing(dq_wshard *s, dq_buf *lanes_out); /* appends lane numbers to be listed as idle as arguments */
+bool dq_lane_has_slot(const dq_wlane *lane);
 bool dq_lanes_worth(const dq_wshard *s);  /* a read now may give something, or a registration is due */
 void dq_lanes_read_done(dq_wshard *s);    /* all replies of a plan are in */
 void dq_lanes_read_off(dq_wshard *s);     /* a plan that was not carried out */
@@ -184,6 +187,7 @@ void dq_cycle_look(dq_worker *w); /* sends what there is, if nothing is in fligh
 void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 /* fetch.c */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
+void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
 void dq_fetch_give_back(dureq_task *t); /* into its shard's `returns` */
 void dq_fetch_start(dureq_task *t); /* with its payload */
 /* suspect.c */

@@ -15,7 +15,7 @@
 --#include "due_ids.lua"
 --#include "undelivered.lua"
 --#include "stats.lua"
---#include "wake.lua"
+--#include "deliver.lua"
 local pk = KEYS[2]
 local call_no, shard, n_lanes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
@@ -226,6 +226,6 @@ for lane, n in pairs(stats) do
   count(lane .. ':e', n)
 end
 for lane, n in pairs(ready) do
-  wake(lane, n)
+  deliver(lane, n)
 end
 return answer

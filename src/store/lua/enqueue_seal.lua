@@ -9,7 +9,7 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "stats.lua"
---#include "wake.lua"
+--#include "deliver.lua"
 local call_no, shard = tonumber(ARGV[1]), tonumber(ARGV[3])
 local lanes_end = 4 + 2 * ARGV[4]
 local slot = call_no % 64
@@ -68,6 +68,6 @@ call('HSET', KEYS[2], 'n', call_no, slot, answer)
 call('PEXPIRE', KEYS[2], 3600000)
 event('E' .. pack('>I6', now) .. string.sub(answer, 8))
 for i = 5, lanes_end, 2 do
-  wake(ARGV[i], ARGV[i + 1])
+  deliver(ARGV[i], ARGV[i + 1])
 end
 return 'N'
