@@ -20,6 +20,7 @@
 
 #define PLAIN_AGAIN_US 1000000
 #define HOLD_OFF_US    500
+#define REST_US        250000
 
 static dq_redis *conn(dq_worker *w)
 {
@@ -30,7 +31,7 @@ static dq_redis *conn(dq_worker *w)
 
 static bool has_work(const dq_wshard *s)
 {
-    if (s->state != WSHARD_LIVE || s->resyncing)
+    if (s->state != WSHARD_LIVE || s->resyncing || s->rest_until_us > dq_loop_now_us(s->worker->loop))
         return false;
     return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 || dq_lanes_worth(s);
 }
@@ -53,6 +54,12 @@ static dq_wshard *next_shard(dq_worker *w)
 
 /* ---- watching ---- */
 
+static void rest(dq_wshard *s, const dureq_error *err)
+{
+    DQ_LOG(s->worker->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
+    s->rest_until_us = dq_loop_now_us(s->worker->loop) + REST_US;
+}
+
 static void exchange_over(dq_worker *w)
 {
     w->exchanging = false;
@@ -69,11 +76,11 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
     dq_wshard *s = userdata;
     dq_worker *w = s->worker;
 
-    (void)err;
     if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) /* dq_cycle_lost does the rest */
         return;
-    if (code < 0) { /* busy, or loading: the next heartbeat's hint looks again */
+    if (code < 0) { /* busy, or forbidden meanwhile: the next heartbeat looks again */
         w->exchanging = false;
+        rest(s, err);
         return;
     }
     dureq_str x = dq_reply_str(dq_reply_at(*reply, 0)), hv = dq_reply_str(dq_reply_at(*reply, 1));
@@ -231,6 +238,7 @@ static void on_general(void *userdata, int code, const dq_reply *reply, const du
     } else if (code < 0) {
         DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "complete.refused", "shard=%u error=\"%s\"", s->no, err->msg);
         s->call_lost = true; /* not executed, or only a retry tells */
+        rest(s, err);
         s->plain_again_us = dq_loop_now_us(s->worker->loop) + PLAIN_AGAIN_US;
     } else {
         s->call_lost = false;
@@ -564,7 +572,8 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
     }
     if (code < 0 || dq_reply_is_nil(*reply)) { /* memory is short, or somebody took something: nothing of it was done */
         if (code < 0) {
-            DQ_LOG(w->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
+            if (dq_list_empty(&s->sent)) /* else the general call may do */
+                rest(s, err);
             s->plain_again_us = dq_loop_now_us(w->loop) + PLAIN_AGAIN_US;
         }
         sent_again(s);

@@ -8,12 +8,12 @@
 #include "base/random.h"
 #include "worker/worker_internal.h"
 
-/* The text of a failure nobody explained. */
+/* The text of a failure nobody explained; what was said on being told to stop explains nothing. */
 static void explain(dureq_task *t)
 {
     char text[96];
 
-    if (t->said.msg)
+    if (t->said.msg && t->outcome != DUREQ_OUTCOME_TIMED_OUT)
         return;
     if (t->heartbeat_missed)
         (void)snprintf(text, sizeof text, "no heartbeat for %lld ms", (long long)t->env.heartbeat_ms);
@@ -21,6 +21,7 @@ static void explain(dureq_task *t)
         (void)snprintf(text, sizeof text, "timed out after %lld ms", (long long)t->ran_ms);
     else
         (void)snprintf(text, sizeof text, "%s (%s)", dureq_errcode_text(t->rc), dureq_errcode_name(t->rc));
+    dq_free(t->said.msg);
     t->said.msg = dq_strdup(text);
 }
 
@@ -36,13 +37,17 @@ static void judge_failure(dureq_task *t, bool final)
 
     explain(t);
     t->spent = true;
-    if (final || attempts >= t->retry.max_attempts || dq_retry_is_final(&t->retry, dureq_str_from(t->said.msg ? t->said.msg : ""))) {
+    if (final || dq_retry_is_final(&t->retry, dureq_str_from(t->said.msg ? t->said.msg : ""))) {
         t->next = NEXT_DEAD;
         return;
     }
-    if (t->retry.pause_after > 0 && in_row >= t->retry.pause_after) {
+    if (t->retry.pause_after > 0 && in_row >= t->retry.pause_after) { /* also behind the last attempt: who resumes it gives it another */
         t->next = NEXT_PAUSED;
         t->delay_ms = t->retry.pause_delay_ms > 0 ? t->retry.pause_delay_ms : -1;
+        return;
+    }
+    if (attempts >= t->retry.max_attempts) {
+        t->next = NEXT_DEAD;
         return;
     }
     t->delay_ms = policy_delay_ms(t, attempts);

@@ -3,6 +3,11 @@
 -- keys: p:meta
 -- argv: schema shards scripts envelope
 -- returns: { now_ms, schema, shards, scripts, envelope }, numbers; or WRONGTYPE with the key's name
+--#include "may.lua"
+local err = forbidden(KEYS[1], 'type', KEYS[1]) or forbidden(KEYS[1], 'hsetnx', KEYS[1], 'f', 'v') or forbidden(KEYS[1], 'hget', KEYS[1], 'f')
+if err then
+  return err
+end
 local time = redis.call('TIME')
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'hash' then

@@ -3,6 +3,11 @@
 -- keys: p:config:queues
 -- argv: (name json)...
 -- returns: { name, json, name, json, ... }, or WRONGTYPE with the key's name
+--#include "may.lua"
+local err = forbidden(KEYS[1], 'type', KEYS[1]) or forbidden(KEYS[1], 'hset', KEYS[1], 'f', 'v') or forbidden(KEYS[1], 'hgetall', KEYS[1])
+if err then
+  return err
+end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   redis.call('HSET', KEYS[1], unpack(ARGV))

@@ -5,6 +5,7 @@
 -- argv: token history_cap(bytes) keep('k': a cap that is set already stays), then (queue row paused('1' or ''))...
 -- returns: { now_ms, queue version, history cap }, or WRONGTYPE with the key's name, or NOPERM with the command
 --#include "base.lua"
+--#include "may.lua"
 local types = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
   paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
@@ -18,19 +19,14 @@ for name, want in pairs(types) do
   end
 end
 
-local function may(command, ...)
-  if redis.acl_check_cmd(command, ...) then
-    return true
-  end
-  return false, redis.error_reply("NOPERM this user has no permissions to run the '" .. command .. "' command on " .. K .. '*')
-end
 local used = {
+  { 'multi' }, { 'exec' }, { 'discard' }, { 'unwatch' }, { 'mget', K .. 'x' }, { 'script', 'load', '' },
   { 'del', K .. 'x' }, { 'exists', K .. 'x' }, { 'expire', K .. 'x', 1 }, { 'get', K .. 'x' }, { 'hdel', K .. 'x', 'f' },
   { 'hexists', K .. 'x', 'f' }, { 'hget', K .. 'x', 'f' }, { 'hgetall', K .. 'x' }, { 'hincrby', K .. 'x', 'f', 1 },
   { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'hvals', K .. 'x' },
   { 'incr', K .. 'x' },
   { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
-  { 'pttl', K .. 'x' }, { 'rename', K .. 'x', K .. 'y' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
+  { 'pttl', K .. 'x' }, { 'pubsub', 'shardnumsub', K .. 'ctl' }, { 'rename', K .. 'x', K .. 'y' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
   { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
   { 'srem', K .. 'x', 'v' }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
   { 'watch', K .. 'x' }, { 'xack', K .. 'x', 'g', '1-1' }, { 'xadd', K .. 'x', '*', 'f', 'v' }, { 'xdel', K .. 'x', '1-1' },
@@ -40,8 +36,8 @@ local used = {
   { 'zrange', K .. 'x', 0, 0 }, { 'zrem', K .. 'x', 'v' }, { 'zrevrange', K .. 'x', 0, 0 }, { 'zscore', K .. 'x', 'v' },
 }
 for _, command in ipairs(used) do
-  local ok, err = may(unpack(command))
-  if not ok then
+  local err = forbidden(K .. '*', unpack(command))
+  if err then
     return err
   end
 end
