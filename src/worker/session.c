@@ -153,9 +153,13 @@ void dq_session_started(dq_wshard *s)
         dq_timer_set(&s->beat, REPORT_BEAT_US);
 }
 
-/* Starts, as many as fit. */
+/* Starts, as many as fit. None before a resync has shown whose they are: the row of a job that is not ours any more would stay. */
 static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
 {
+    if (s->needs_resync || s->resyncing) {
+        s->has_young = true;
+        return;
+    }
     DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
         unsigned char id[DQ_ID_BYTES];
 

@@ -64,6 +64,9 @@ end
 local cancelled = call('SMEMBERS', K .. 'cx:' .. session)
 if #cancelled > 0 then
   call('DEL', K .. 'cx:' .. session)
+  -- the start of one of them may have been reported just now
+  call('HDEL', K .. 'run:' .. session, unpack(cancelled))
+  call('HDEL', K .. 'pg', unpack(cancelled))
 end
 local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local q = call('HGET', sh, 'qv')
