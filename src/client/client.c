@@ -13,7 +13,7 @@
 
 /* ---- what the store tells ---- */
 
-void dq_client_on_up(dureq_client *c)
+void dq_client_on_up(dureq_client *c, bool same_server)
 {
     dq_mutex_lock(&c->mu);
     c->was_up = true;
@@ -22,7 +22,7 @@ void dq_client_on_up(dureq_client *c)
     c->why = (dureq_error){0};
     dq_cond_broadcast(&c->cond);
     dq_mutex_unlock(&c->mu);
-    dq_producer_up(c->producer);
+    dq_producer_up(c->producer, same_server);
     dq_waiters_up(c->waiters);
 }
 
@@ -58,8 +58,7 @@ void dq_client_on_queues(dureq_client *c)
 static void on_up(dq_store *s, bool same_server, void *userdata)
 {
     (void)s;
-    (void)same_server;
-    dq_client_on_up(userdata);
+    dq_client_on_up(userdata, same_server);
 }
 
 static void on_down(dq_store *s, const dureq_error *why, void *userdata)

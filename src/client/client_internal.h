@@ -62,7 +62,7 @@ int dq_client_why_down(dureq_client *c, dureq_error *err);
 int dq_client_create_shared(dq_loop *loop, dq_store *store, const dq_log *log, const char *actor, const char *server_name,
                             int64_t max_payload_bytes, dureq_client **ret, dureq_error *err);
 /* What the node's store tells; loop thread. */
-void dq_client_on_up(dureq_client *c);
+void dq_client_on_up(dureq_client *c, bool same_server);
 void dq_client_on_down(dureq_client *c, const dureq_error *why);
 void dq_client_on_refused(dureq_client *c, const dureq_error *why);
 void dq_client_on_message(dureq_client *c, unsigned shard, dureq_str name, dureq_str text);
@@ -71,7 +71,7 @@ void dq_client_on_queues(dureq_client *c);
 /* ---- producer (produce.c) ---- */
 int dq_producer_create(dureq_client *c, dq_producer **ret, dureq_error *err);
 void dq_producer_destroy(dq_producer *p);
-void dq_producer_up(dq_producer *p);
+void dq_producer_up(dq_producer *p, bool same_server);
 void dq_producer_down(dq_producer *p);
 void dq_producer_queues(dq_producer *p);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop's side of enqueueing. Jobs of all callers wait here per shard, in order; a few numbered calls fly at a time, and what arrives
-   meanwhile goes with the next one. The lane cache lives for the client's life: a lane's number never changes; whether its queue takes plain
-   jobs follows the queue definitions. Loop thread. */
+   meanwhile goes with the next one. The lane cache lives until another server answers, which may have forgotten lanes; whether a lane's queue
+   takes plain jobs follows the queue definitions. Loop thread. */
 
 #include "client/produce.h"
 
@@ -122,14 +122,27 @@ static bool make_shards(dq_producer *p)
     return true;
 }
 
-void dq_producer_up(dq_producer *p)
+/* Another server may have forgotten lanes, and given their numbers to others. */
+static void forget_lanes(dq_producer *p)
+{
+    size_t at = 0;
+    enq_lane *lane;
+
+    for (lane = dq_map_next(&p->lanes, &at); lane; lane = dq_map_next(&p->lanes, &at))
+        for (unsigned i = 0; i < p->n_shards; i++)
+            lane->no[i] = 0;
+}
+
+void dq_producer_up(dq_producer *p, bool same_server)
 {
     if (!p->shards && !make_shards(p))
         return; /* enqueueing answers out of memory */
     dq_producer_queues(p);
+    if (!same_server)
+        forget_lanes(p);
     for (unsigned i = 0; i < p->n_shards; i++) {
         dq_enq_ask_token(&p->shards[i]);
-        dq_enq_resend(&p->shards[i]);
+        dq_enq_resend(&p->shards[i], same_server);
     }
     dq_loop_defer(p->client->loop, &p->send);
 }

@@ -82,6 +82,7 @@ typedef struct enq_call {
     enq_item *items[DQ_CALL_JOBS_MAX]; /* NULL: its caller gave up */
     enq_lane *lanes[DQ_CALL_JOBS_MAX]; /* of items, which may be gone */
     bool large[DQ_CALL_JOBS_MAX];      /* fast: which have a payload key */
+    uint32_t lane_nos[DQ_CALL_JOBS_MAX]; /* as a fast call named them */
 } enq_call;
 
 typedef struct enq_shard {
@@ -114,6 +115,6 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
 
 /* produce_call.c; loop thread */
 void dq_enq_send(enq_shard *s); /* as many calls as may fly */
-void dq_enq_resend(enq_shard *s);
+void dq_enq_resend(enq_shard *s, bool same_server);
 void dq_enq_ask_token(enq_shard *s); /* produce.c */
 void dq_enq_call_free(enq_call *call);

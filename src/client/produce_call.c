@@ -150,6 +150,7 @@ static void put_fast(enq_call *call, const dq_keys *k, const char *token)
     dq_resp_arg(out, DQ_STR_LIT("MULTI"));
     for (size_t i = 0; i < call->n; i++) {
         put_entry(call, k, i);
+        call->lane_nos[i] = call->items[i]->lane->no[call->shard];
         call->large[i] = call->items[i]->large;
         count_lane(&l, call, i);
     }
@@ -329,7 +330,7 @@ static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
             return;
         }
         if (a.sealed)
-            for (i = 0; i < call->n && (taken[i] || call->lanes[i]->no[s->no] != id.lane); i++)
+            for (i = 0; i < call->n && (taken[i] || call->lane_nos[i] != id.lane); i++)
                 ;
         if (i >= call->n)
             continue;
@@ -355,7 +356,7 @@ static void take_entries(enq_shard *s, enq_call *call, dq_reply exec)
         dq_id id;
         if (call->large[i]) /* the SET of its payload */
             at = dq_reply_next(at);
-        bool ok = dq_id_from_entry(dq_reply_str(at), call->lanes[i]->no[s->no], (uint16_t)s->no, &id);
+        bool ok = dq_id_from_entry(dq_reply_str(at), call->lane_nos[i], (uint16_t)s->no, &id);
 
         enq_item *item = item_out(call, i);
         if (item)
@@ -518,8 +519,22 @@ void dq_enq_send(enq_shard *s)
     }
 }
 
+/* A fast call names lanes by numbers, which another server may have given to others: its general form, under the same number. */
+static bool by_name(enq_shard *s, enq_call *call)
+{
+    for (size_t i = 0; i < call->n; i++)
+        if (!call->items[i]) {
+            call_failed(s, call, DUREQ_EUNKNOWN, "its answer was lost and the call cannot be built again");
+            return false;
+        }
+    call->fast = false;
+    dq_buf_clear(&call->bytes);
+    put_general(call, dq_client_keys(call->producer->client));
+    return true;
+}
+
 /* Oldest first: a number that comes behind a higher one would be taken for a repeat. */
-void dq_enq_resend(enq_shard *s)
+void dq_enq_resend(enq_shard *s, bool same_server)
 {
     dq_list again;
 
@@ -530,6 +545,8 @@ void dq_enq_resend(enq_shard *s)
 
         dq_list_push_back(&s->flying, &call->link);
         if (!call->lost)
+            continue;
+        if (call->fast && !same_server && !by_name(s, call))
             continue;
         if (dq_mono_us() - call->first_sent_us > REPEAT_LIMIT_US)
             call_failed(s, call, DUREQ_EUNKNOWN, "the connection was lost for too long to know what became of the call");

@@ -56,9 +56,8 @@ static void on_up(dq_store *s, bool same_server, void *userdata)
     dureq_node *n = userdata;
 
     (void)s;
-    (void)same_server;
-    dq_client_on_up(n->client);
-    dq_worker_on_up(n->worker);
+    dq_client_on_up(n->client, same_server);
+    dq_worker_on_up(n->worker, same_server);
 }
 
 static void on_down(dq_store *s, const dureq_error *why, void *userdata)

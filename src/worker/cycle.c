@@ -31,7 +31,7 @@ static dq_redis *conn(dq_worker *w)
 
 static bool has_work(const dq_wshard *s)
 {
-    if (s->state != WSHARD_LIVE || s->resyncing || s->rest_until_us > dq_loop_now_us(s->worker->loop))
+    if (s->state != WSHARD_LIVE || s->resyncing || dq_shard_is_unsure(s) || s->rest_until_us > dq_loop_now_us(s->worker->loop))
         return false;
     return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 || dq_lanes_worth(s);
 }
@@ -699,6 +699,7 @@ void dq_cycle_lost(dq_worker *w)
     w->watching = NULL;
     for (unsigned i = 0; i < w->n_shards; i++) {
         w->shards[i].verified = false;
+        w->shards[i].class_ms = 0; /* a server that forgot its bucket may have another one of that number */
         dq_lanes_read_off(&w->shards[i]);
     }
 }

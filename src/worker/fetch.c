@@ -279,7 +279,7 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     if (s->state != WSHARD_LIVE)
         return;
     rbuf = dq_redis_reply_ref(dq_store_redis(w->store, s->no, DQ_CONN_MAIN));
-    t = lane && !r.bad ? make_task(lane, /*front=*/false, rbuf) : NULL;
+    t = lane && !r.bad && !dq_shard_is_unsure(s) ? make_task(lane, /*front=*/false, rbuf) : NULL;
     dq_rbuf_unref(rbuf);
     if (!t) {
         s->needs_resync = true;

@@ -41,7 +41,7 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
 
     if (!dq_lane_name_split(name, &queue, &type, &version))
         return NULL;
-    dq_wlane *lane = dq_calloc(1, sizeof *lane + queue.len + type.len + 2);
+    dq_wlane *lane = dq_calloc(1, sizeof *lane + queue.len + type.len + name.len + 3);
     if (!lane)
         return NULL;
     lane->shard = s;
@@ -49,7 +49,9 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
     lane->queue = (char *)(lane + 1);
     lane->type = lane->queue + queue.len + 1;
     memcpy(lane->queue, queue.ptr, queue.len);
+    lane->name = lane->type + type.len + 1;
     memcpy(lane->type, type.ptr, type.len);
+    memcpy(lane->name, name.ptr, name.len);
     lane->handler = version.len == 0 ? dq_handlers_find(s->worker->handlers, type) : NULL;
     lane->main_busy = lane->front_busy = true;
     lane_judge(lane);
@@ -69,6 +71,72 @@ static bool lanes_grow(dq_wshard *s, uint32_t n)
     return true;
 }
 
+static void lane_free(dq_wlane *lane)
+{
+    if (lane)
+        dq_buf_deinit(&lane->retry_packed);
+    dq_free(lane);
+}
+
+void dq_lanes_free_old(dq_worker *w)
+{
+    while (w->old_lanes) {
+        dq_wlane *lane = w->old_lanes;
+
+        w->old_lanes = lane->next_old;
+        lane_free(lane);
+    }
+}
+
+/* Whether the server's list begins with the lanes that are known here. */
+static bool lanes_are_same(const dq_wshard *s, dq_reply list)
+{
+    size_t n = dq_reply_len(list);
+    dq_reply at = n > 0 ? dq_reply_first(list) : list;
+
+    if (n < s->n_lanes)
+        return false;
+    for (uint32_t i = 0; i < s->n_lanes; i++) {
+        if (!s->lanes[i] || !dq_str_eq_text(dq_reply_str(at), s->lanes[i]->name))
+            return false;
+        if (i + 1 < n)
+            at = dq_reply_next(at);
+    }
+    return true;
+}
+
+/* The server lost what it knew of lanes, and with it what we hold of them. */
+static void lanes_forget(dq_wshard *s)
+{
+    dq_session_lost(s, "the server has other lanes now");
+    for (uint32_t i = 0; i < s->n_lanes; i++) {
+        if (!s->lanes[i])
+            continue;
+        s->lanes[i]->next_old = s->worker->old_lanes;
+        s->worker->old_lanes = s->lanes[i];
+    }
+    s->n_lanes = 0;
+}
+
+/* From the first lane that is not known here. */
+static bool lanes_add(dq_wshard *s, dq_reply list, size_t known)
+{
+    size_t n = dq_reply_len(list);
+    dq_reply at = n > 0 ? dq_reply_first(list) : list;
+
+    if (!lanes_grow(s, (uint32_t)n + s->n_lanes))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (i >= known) {
+            s->lanes[s->n_lanes] = lane_create(s, s->n_lanes + 1, dq_reply_str(at));
+            s->n_lanes++;
+        }
+        if (i + 1 < n)
+            at = dq_reply_next(at);
+    }
+    return true;
+}
+
 static void on_lanes(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_wshard *s = userdata;
@@ -77,16 +145,13 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
     s->loading_lanes = false;
     if (code < 0)
         return; /* the connection: loaded again with the next session step */
-    uint32_t n = (uint32_t)dq_reply_len(*reply);
-    dq_reply at = n > 0 ? dq_reply_first(*reply) : *reply;
-    if (!lanes_grow(s, s->n_lanes + n))
+    bool was_unsure = s->unsure_lanes;
+    if (was_unsure && !lanes_are_same(s, *reply))
+        lanes_forget(s);
+    if (!lanes_add(s, *reply, was_unsure ? s->n_lanes : 0))
         return;
-    for (uint32_t i = 0; i < n; i++) {
-        s->lanes[s->n_lanes] = lane_create(s, s->n_lanes + 1, dq_reply_str(at));
-        s->n_lanes++;
-        if (i + 1 < n)
-            at = dq_reply_next(at);
-    }
+    s->unsure_lanes = false;
+    dq_session_look_if_sure(s);
     if (s->load_again) {
         s->load_again = false;
         dq_lanes_load(s);
@@ -94,7 +159,7 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
     dq_worker_pump(s->worker);
 }
 
-/* Lanes are only ever added: what is not known yet is read. */
+/* Lanes are only ever added: what is not known yet is read. All are when the server may have forgotten some. */
 void dq_lanes_load(dq_wshard *s)
 {
     dq_redis *r = dq_store_redis(s->worker->store, s->no, DQ_CONN_MAIN);
@@ -107,7 +172,7 @@ void dq_lanes_load(dq_wshard *s)
     dq_resp_begin(out, 4);
     dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
     dq_keys_arg(out, dq_store_keys(s->worker->store), s->no, "lane", (dureq_str){0});
-    dq_resp_arg_i64(out, s->n_lanes);
+    dq_resp_arg_i64(out, s->unsure_lanes ? 0 : s->n_lanes);
     dq_resp_arg(out, DQ_STR_LIT("-1"));
     s->loading_lanes = dq_redis_commit(r, 0, on_lanes, s) == 0;
 }
@@ -115,10 +180,7 @@ void dq_lanes_load(dq_wshard *s)
 void dq_lanes_deinit(dq_wshard *s)
 {
     for (uint32_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i]) {
-            dq_buf_deinit(&s->lanes[i]->retry_packed);
-            dq_free(s->lanes[i]);
-        }
+        lane_free(s->lanes[i]);
     dq_free(s->lanes);
     s->lanes = NULL;
     s->n_lanes = s->cap_lanes = 0;

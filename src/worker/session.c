@@ -66,7 +66,8 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     }
     s->session = (uint64_t)dq_reply_int(dq_reply_at(*reply, 0));
     (void)snprintf(s->session_text, sizeof s->session_text, "%llu", (unsigned long long)s->session);
-    dq_store_saw_time(w->store, dq_reply_int(dq_reply_at(*reply, 1)));
+    s->opened_ms = dq_reply_int(dq_reply_at(*reply, 1));
+    dq_store_saw_time(w->store, s->opened_ms);
     (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 2))));
     (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 3))));
     s->state = WSHARD_LIVE;
@@ -116,7 +117,7 @@ void dq_session_lost(dq_wshard *s, const char *why)
     DQ_LOG(w->log, DUREQ_LOG_WARN, "session.lost", "shard=%u session=%s error=\"%s\"", s->no, s->session_text, why);
     (void)dq_store_unsubscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
     s->state = WSHARD_CLOSED;
-    s->verified = s->call_lost = s->resyncing = s->needs_resync = false;
+    s->verified = s->call_lost = s->resyncing = s->needs_resync = s->unsure_session = false;
     while (!dq_list_empty(&s->held))
         dq_worker_lose_task(dq_container_of(s->held.next, dureq_task, in_shard), DQ_STOP_LOST);
     s->n_fast = s->n_slow = s->n_returns = 0;
@@ -179,6 +180,8 @@ static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
 
 static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
 {
+    if (s->needs_resync || s->resyncing)
+        return;
     DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
         unsigned char id[DQ_ID_BYTES];
 
@@ -316,6 +319,8 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
             DQ_LOG(w->log, DUREQ_LOG_WARN, "session.beat", "shard=%u error=\"%s\"", s->no, err->msg);
     } else {
         take_beat(s, *reply);
+        s->unsure_session = false;
+        dq_session_look_if_sure(s);
     }
     if (s->beat_again) {
         s->beat_again = false;
@@ -365,7 +370,7 @@ void dq_session_beat_now(dq_wshard *s)
     put_progress(s, &progress, &n_progress);
     put_lanes(s, &lanes, &n_lanes);
     (void)snprintf(dyn, sizeof dyn, "{\"running\":%u}", (unsigned)w->n_held);
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 8 + 2 * n_starts + 2 * n_progress + n_lanes);
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 9 + 2 * n_starts + 2 * n_progress + n_lanes);
     dq_keys_arg(&call, k, s->no, "sh", none());
     dq_keys_arg(&call, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(&call, k, s->no, "lease", none());
@@ -375,6 +380,7 @@ void dq_session_beat_now(dq_wshard *s)
     dq_resp_arg_text(&call, dyn);
     dq_resp_arg_text(&call, w->stands_for_ticker && !w->stopping ? "1" : "");
     put_blame(s, &call);
+    dq_resp_arg_i64(&call, s->opened_ms);
     dq_resp_arg_i64(&call, (int64_t)n_starts);
     dq_buf_append_str(&call, dq_buf_str(&starts));
     dq_resp_arg_i64(&call, (int64_t)n_progress);
@@ -413,6 +419,14 @@ void dq_session_progress(dq_worker *w)
         if (s->state == WSHARD_LIVE)
             dq_timer_set(&s->beat, DQ_MAX(s->last_beat_us + PROGRESS_BEAT_US - now_us, 0));
     }
+}
+
+void dq_session_look_if_sure(dq_wshard *s)
+{
+    if (dq_shard_is_unsure(s))
+        return;
+    dq_session_return(s);
+    dq_worker_pump(s->worker);
 }
 
 /* ---- resync ---- */
@@ -637,7 +651,7 @@ void dq_session_return(dq_wshard *s)
     DQ_BUF_AUTO args = {0};
     size_t n = 0;
 
-    if (s->returning || s->n_returns == 0 || s->state != WSHARD_LIVE)
+    if (s->returning || s->n_returns == 0 || s->state != WSHARD_LIVE || dq_shard_is_unsure(s))
         return;
     while (n < DQ_BATCH_MAX && !dq_list_empty(&s->returns)) {
         dureq_task *t = dq_container_of(dq_list_pop_front(&s->returns), dureq_task, link);
@@ -686,7 +700,7 @@ void dq_session_close(dq_wshard *s)
     bool sent;
 
     dq_timer_clear(&s->beat);
-    if (s->state != WSHARD_LIVE || !w->up) {
+    if (s->state != WSHARD_LIVE || !w->up || s->unsure_session) {
         s->state = WSHARD_GONE;
         return;
     }

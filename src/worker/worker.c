@@ -189,6 +189,7 @@ void dq_worker_destroy(dq_worker *w)
     dq_heap_deinit(&w->deadlines);
     dq_credits_deinit(w);
     dq_buf_deinit(&w->scratch);
+    dq_lanes_free_old(w);
     dq_free(w->shards);
     dq_free(w->node_id);
     dq_free(w->info);
@@ -198,7 +199,7 @@ void dq_worker_destroy(dq_worker *w)
 
 /* ---- what the store tells ---- */
 
-void dq_worker_on_up(dq_worker *w)
+void dq_worker_on_up(dq_worker *w, bool same_server)
 {
     if (!w->shards && make_shards(w) < 0) {
         DQ_LOG(w->log, DUREQ_LOG_ERROR, "worker.memory", "error=\"out of memory\"");
@@ -211,6 +212,8 @@ void dq_worker_on_up(dq_worker *w)
         dq_wshard *s = &w->shards[i];
 
         s->beating = s->loading_lanes = s->load_again = false;
+        s->unsure_session = s->unsure_session || (!same_server && s->state == WSHARD_LIVE);
+        s->unsure_lanes = s->unsure_lanes || (!same_server && s->n_lanes > 0);
         if (s->state == WSHARD_LIVE) {
             s->needs_resync = true;
             dq_lanes_load(s);

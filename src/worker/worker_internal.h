@@ -26,7 +26,8 @@
 struct dq_wlane {
     dq_wshard *shard;
     uint32_t no;
-    char *queue, *type; /* NUL-ended, in the lane's own block */
+    char *name, *queue, *type; /* NUL-ended, in the lane's own block */
+    struct dq_wlane *next_old; /* of w->old_lanes */
     dq_handler *handler; /* NULL: none here, or pinned to a version */
     int32_t weight;
     bool paused;
@@ -54,10 +55,12 @@ struct dq_wshard {
     wshard_state state;
     uint64_t session;
     char session_text[24];
+    int64_t opened_ms;
     char x[24], hv[24]; /* values of the watched keys as far as we know */
     bool verified;      /* watched, and they were these */
     bool needs_resync, resyncing;
     int64_t rest_until_us;  /* its turns fail for a reason that will not be over at once */
+    bool unsure_session, unsure_lanes; /* another server answers: it may have forgotten them, and given their numbers away again */
     int64_t plain_again_us; /* plain writes were refused (memory): general calls until then */
 
     dq_wlane **lanes; /* lane no - 1 */
@@ -129,6 +132,8 @@ struct dq_worker {
     dq_list to_pool; /* collected while a reply is taken apart: */
     bool taking;
 
+    struct dq_wlane *old_lanes; /* that the server does not have any more; handlers may still hold their names */
+
     dq_wshard *shards;
     unsigned n_shards;
     bool up, cycle_up, was_live;
@@ -157,6 +162,9 @@ struct dq_worker {
 
 static inline void dq_stat_add(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
 
+/* Nothing is sent but what finds out. */
+static inline bool dq_shard_is_unsure(const dq_wshard *s) { return s->unsure_session || s->unsure_lanes; }
+
 /* worker.c */
 int64_t dq_task_timeout_ms(const dureq_task *t); /* 0: none */
 void dq_worker_pump(dq_worker *w);               /* look for something to send, soon */
@@ -171,6 +179,7 @@ void dq_worker_stop_task(dureq_task *t, dq_stop_reason why);
 void dq_worker_lose_task(dureq_task *t, dq_stop_reason why); /* taken from us */
 /* lanes.c */
 void dq_lanes_load(dq_wshard *s);
+void dq_lanes_free_old(dq_worker *w);
 void dq_lanes_deinit(dq_wshard *s);
 void dq_lanes_judge(dq_wshard *s); /* queues changed */
 void dq_lane_wake(dq_wshard *s, uint32_t no);
@@ -226,6 +235,7 @@ void dq_session_progress(dq_worker *w);
 void dq_session_started(dq_wshard *s);
 void dq_session_cancelled(dq_wshard *s, dureq_str id);
 void dq_session_resync(dq_wshard *s);
+void dq_session_look_if_sure(dq_wshard *s); /* goes on once session and lanes are known to be ours */
 void dq_session_return(dq_wshard *s); /* sends what is in `returns` */
 void dq_session_close(dq_wshard *s);
 void dq_session_lost(dq_wshard *s, const char *why); /* fenced: drops all it holds, opens a new one */

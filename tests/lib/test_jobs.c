@@ -227,7 +227,7 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
 {
     dq_buf call = {0};
 
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 8 + (started ? 2 : 0));
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 9 + (started ? 2 : 0));
     dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
     dq_keys_arg_u64(&call, keys(w), shard, "s:", session);
     dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
@@ -237,6 +237,7 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
     dq_resp_arg_text(&call, "{}");
     dq_resp_arg_text(&call, ticker ? "1" : "");
     dq_resp_arg(&call, blamed ? test_id_str(blamed) : (dureq_str){0});
+    dq_resp_arg(&call, (dureq_str){0});
     dq_resp_arg_i64(&call, started ? 1 : 0);
     if (started) {
         dq_resp_arg(&call, test_id_str(started));

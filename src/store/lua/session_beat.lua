@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
 -- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for ticker.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
--- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) blamed n_starts n x (id started_ms) n_progress n x (id json) n_lanes lane...
+-- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) blamed opened_ms n_starts n x (id started_ms) n_progress n x (id json)
+--   n_lanes lane...
 -- blamed: id of the only job that a crash is charged to from now on; '': each whose start was reported
+-- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
 --   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows }, or DQFENCED
 --#include "base.lua"
@@ -10,8 +12,8 @@
 --#include "session.lua"
 --#include "stats.lua"
 local session, lease = ARGV[1], tonumber(ARGV[2])
-local s = call('HMGET', KEYS[2], 'st', 'node')
-local err = fenced(s[1])
+local s = call('HMGET', KEYS[2], 'st', 'node', 'at')
+local err = fenced((ARGV[6] == '' or ARGV[6] == s[3]) and s[1])
 if err then
   return err
 end
@@ -36,8 +38,8 @@ if ARGV[4] == '1' then
   end
 end
 
-local p = 7
-local n = tonumber(ARGV[6])
+local p = 8
+local n = tonumber(ARGV[7])
 if n > 0 then
   local log = {}
   for i = 1, n do
