@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fault_ledger.h"
 
+#include "base/clock.h"
 #include "base/mutex.h"
+#include "base/str.h"
 #include "fault_wait.h"
 
 #include <stdatomic.h>
@@ -11,11 +13,18 @@
 #define BATCH_MAX   64
 #define N_UNIQUE    7
 #define RETRIES_MAX 4
+#define LOSSES_MAX  256
+
+typedef struct loss {
+    int64_t since_us, ended_us;
+} loss;
 
 struct fault_ledger {
     atomic_long next;
     long n_max;
     fault_entry *entries;
+    loss losses[LOSSES_MAX];
+    int n_losses;
 };
 
 fault_ledger *fault_ledger_create(long n_max)
@@ -54,6 +63,22 @@ long fault_ledger_count(fault_ledger *l, fault_answer answer)
     return n;
 }
 
+void fault_ledger_note_loss(fault_ledger *l, int64_t since_us, int64_t ended_us)
+{
+    if (l->n_losses == LOSSES_MAX)
+        fault_die("more losses than the ledger can note");
+    l->losses[l->n_losses++] = (loss){since_us, ended_us};
+}
+
+/* Whether something answered at `answered_us`, and asked for at `began_us`, may have been forgotten. */
+static bool may_be_forgotten(const fault_ledger *l, int64_t began_us, int64_t answered_us)
+{
+    for (int i = 0; i < l->n_losses; i++)
+        if (answered_us >= l->losses[i].since_us && began_us <= l->losses[i].ended_us)
+            return true;
+    return false;
+}
+
 /* ---- making jobs ---- */
 
 /* All that a spec points to. */
@@ -83,9 +108,9 @@ static void choose_kind(fault_entry *e, long seq)
 /* With kind and n as they are in its entry. */
 static void make_plain(fault_ledger *l, long seq, made_job *m)
 {
-    static const char *const types[] = {['w'] = "wait", ['f'] = "flaky", ['d'] = "doomed", ['p'] = "poison"};
     fault_entry *e = &l->entries[seq];
 
+    e->began_us = dq_mono_us();
     m->seq = seq;
     (void)snprintf(m->payload, sizeof m->payload, "%c %ld %d", e->kind, seq, e->n);
     m->policy = dureq_retry_policy_init();
@@ -94,7 +119,8 @@ static void make_plain(fault_ledger *l, long seq, made_job *m)
     m->policy.max_delay_ms = 100;
     m->options = dureq_job_options_init();
     m->options.retry_policy = &m->policy;
-    m->spec = (dureq_job_spec){.task_type = types[(int)e->kind], .payload = dureq_str_from(m->payload), .options = &m->options};
+    m->spec =
+        (dureq_job_spec){.task_type = fault_type_of(e->kind), .payload = dureq_str_from(m->payload), .options = &m->options};
 }
 
 static void make(fault_ledger *l, long seq, made_job *m)
@@ -116,6 +142,7 @@ static void make(fault_ledger *l, long seq, made_job *m)
 static void note(fault_entry *e, int code, const dureq_job_id *id)
 {
     e->code = code;
+    e->answered_us = dq_mono_us();
     if (code == 0 || code == DUREQ_EDUPLICATE)
         e->id = *id;
     e->answer = code == 0                  ? FAULT_ACKNOWLEDGED
@@ -193,6 +220,8 @@ static void count_job(fault_ledger *l, const dureq_job *job)
     if (sscanf(text, "%c %ld %d", &kind, &seq, &n) != 3 || seq < 0 || seq >= fault_ledger_len(l))
         fault_die("job %s has a payload nobody gave it: '%s'", job->id.text, text);
     fault_entry *e = &l->entries[seq];
+    if (!dq_str_eq_text(job->task_type, fault_type_of(e->kind)))
+        fault_die("job %ld (%c %d) is of type " DQ_STR_FMT ": %s", seq, e->kind, e->n, DQ_STR_ARG(job->task_type), job->id.text);
     e->found++;
     if (e->found > 1)
         fault_die("job %ld is there twice: %s and %s (%s, answer %d)", seq, e->id.text, job->id.text,
@@ -228,8 +257,14 @@ static void read_jobs(fault_ledger *l, dureq_client *c)
     }
 }
 
-static void check_entry(const fault_entry *e, long seq, fault_sums *s)
+static bool is_forgotten(const fault_ledger *l, const fault_entry *e)
 {
+    return e->answer == FAULT_ACKNOWLEDGED && !e->found && may_be_forgotten(l, e->began_us, e->answered_us);
+}
+
+static void check_entry(const fault_ledger *l, long seq, fault_sums *s)
+{
+    const fault_entry *e = &l->entries[seq];
     dureq_job_state wanted = e->kind == 'd' || e->kind == 'p' ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED;
     bool may_be = e->answer == FAULT_ACKNOWLEDGED || e->answer == FAULT_UNKNOWN;
 
@@ -238,7 +273,8 @@ static void check_entry(const fault_entry *e, long seq, fault_sums *s)
     s->unknown_found += e->answer == FAULT_UNKNOWN && e->found;
     s->duplicate += e->answer == FAULT_DUPLICATE;
     s->refused += e->answer == FAULT_REFUSED;
-    if (e->answer == FAULT_ACKNOWLEDGED && !e->found)
+    s->forgotten += is_forgotten(l, e);
+    if (e->answer == FAULT_ACKNOWLEDGED && !e->found && !is_forgotten(l, e))
         fault_die("job %ld (%c %d) was acknowledged as %s and is lost", seq, e->kind, e->n, e->id.text);
     if (!may_be && e->found)
         fault_die("job %ld (%c %d) was refused (%s) and is there as %s", seq, e->kind, e->n, dureq_errcode_name(e->code),
@@ -301,7 +337,7 @@ void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us)
 }
 
 /* A node tells an end behind its acceptance by Redis; so two of one job would be two accepted ends. */
-static void check_lines(const char *log_path, fault_sums *s)
+static void check_lines(const fault_ledger *l, const char *log_path, fault_sums *s)
 {
     fault_lines lines = fault_lines_read(log_path);
     const fault_line *end = NULL;
@@ -312,9 +348,13 @@ static void check_lines(const char *log_path, fault_sums *s)
 
         s->starts += x->mark == FAULT_MARK_START;
         s->lost += x->mark == FAULT_MARK_LOST ? x->run : 0;
+        if (x->mark == FAULT_MARK_MIXED_UP)
+            fault_die("job %s was given to the handler of another type on %s", x->job_id, x->node_id);
         if (x->mark != FAULT_MARK_COMPLETED && x->mark != FAULT_MARK_DEAD)
             continue;
-        if (end && strcmp(end->job_id, x->job_id) == 0)
+        bool again = end && strcmp(end->job_id, x->job_id) == 0;
+        s->ended_again += again;
+        if (again && !may_be_forgotten(l, end->at_us, end->at_us))
             fault_die("job %s ended twice: run %ld on %s, run %ld on %s", x->job_id, end->run, end->node_id, x->run, x->node_id);
         end = x;
     }
@@ -327,8 +367,8 @@ fault_sums fault_ledger_check(fault_ledger *l, dureq_client *c, const char *log_
 
     read_jobs(l, c);
     for (long i = 0; i < fault_ledger_len(l); i++)
-        check_entry(&l->entries[i], i, &s);
-    check_lines(log_path, &s);
+        check_entry(l, i, &s);
+    check_lines(l, log_path, &s);
     return s;
 }
 
@@ -337,9 +377,9 @@ void fault_sums_print(const char *what, const fault_sums *s)
     long more = s->starts - s->starts_expected;
 
     printf(
-        "%s: %ld acknowledged (%ld completed, %ld dead), %ld unknown (%ld there), %ld duplicate, %ld refused; %ld starts, %ld of them "
+        "%s: %ld acknowledged (%ld completed, %ld dead, %ld forgotten), %ld ended again, %ld unknown (%ld there), %ld duplicate, %ld refused; %ld starts, %ld of them "
         "again (%.2f %%), %ld lost\n",
-        what, s->acknowledged, s->completed, s->dead, s->unknown, s->unknown_found, s->duplicate, s->refused, s->starts, more,
-        s->starts ? 100.0 * (double)more / (double)s->starts : 0.0, s->lost);
+        what, s->acknowledged, s->completed, s->dead, s->forgotten, s->ended_again, s->unknown, s->unknown_found, s->duplicate,
+        s->refused, s->starts, more, s->starts ? 100.0 * (double)more / (double)s->starts : 0.0, s->lost);
     (void)fflush(stdout);
 }

@@ -28,6 +28,7 @@ typedef struct fault_entry {
     char kind;
     int n;
     dureq_job_id id; /* acknowledged: its own; duplicate: of the living one */
+    int64_t began_us, answered_us;
     int found;       /* how many jobs with this number Redis has at the end */
     dureq_job_state state;
     int32_t runs;
@@ -43,6 +44,9 @@ int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full);
 int fault_ledger_enqueue_kind(fault_ledger *l, dureq_client *c, char kind, int n);
 /* The same with a batch of n jobs in one call. How many were not acknowledged. */
 int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *full);
+/* The server ended at `ended_us` and forgot some of what it did since `since_us` (both monotonic): jobs acknowledged then may be lost,
+   and ends recorded then may come again. What was before must still be there. */
+void fault_ledger_note_loss(fault_ledger *l, int64_t since_us, int64_t ended_us);
 long fault_ledger_count(fault_ledger *l, fault_answer answer);
 long fault_ledger_len(fault_ledger *l);
 fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
@@ -52,6 +56,8 @@ fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
 typedef struct fault_sums {
     long acknowledged, unknown, unknown_found, duplicate, refused;
     long completed, dead, other;
+    long forgotten;               /* acknowledged, and lost with a server that forgot them */
+    long ended_again;             /* jobs whose first end a server forgot */
     long starts, starts_expected; /* of handlers; expected: had nothing gone wrong */
     long lost;                    /* jobs that nodes noticed to have lost */
 } fault_sums;

@@ -23,6 +23,17 @@
 
 static int log_fd = -1;
 
+const char *fault_type_of(char kind)
+{
+    switch (kind) {
+    case 'w': return "wait";
+    case 'f': return "flaky";
+    case 'd': return "doomed";
+    case 'p': return "poison";
+    default: return "?";
+    }
+}
+
 /* ---- in the node's process ---- */
 
 static void mark(fault_mark m, const char *node_id, const char *job_id, long run)
@@ -52,6 +63,8 @@ static int run_job(dureq_task *task, void *userdata)
     mark(FAULT_MARK_START, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
     if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
         return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
+    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0)
+        mark(FAULT_MARK_MIXED_UP, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
     switch (kind) {
     case 'w': return dureq_task_wait_cancelled(task, n) ? dureq_task_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
     case 'f': return dureq_task_attempt(task) <= n ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;

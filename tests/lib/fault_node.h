@@ -25,6 +25,9 @@ typedef struct fault_node {
     char node_id[32];
 } fault_node;
 
+/* The task type of jobs of this kind. */
+const char *fault_type_of(char kind);
+
 /* To be called first in main(): does not return when the process was started in the role of a node. */
 void fault_node_main(int argc, char **argv);
 
@@ -43,7 +46,8 @@ typedef enum fault_mark {
     FAULT_MARK_FAILED = 'F',
     FAULT_MARK_DEAD = 'D',
     FAULT_MARK_CANCELLED = 'X',
-    FAULT_MARK_LOST = 'L' /* at a clean end: how many of its jobs it lost, in `run` */
+    FAULT_MARK_MIXED_UP = 'M', /* a handler was called for a job of another type */
+    FAULT_MARK_LOST = 'L'      /* at a clean end: how many of its jobs it lost, in `run` */
 } fault_mark;
 
 typedef struct fault_line {

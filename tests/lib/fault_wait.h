@@ -12,7 +12,7 @@
 bool fault_wait(int64_t limit_ms, bool (*is_so)(void *userdata), void *userdata);
 /* Lets time pass that is a part of the scenario, such as that of load between two faults. Never for waiting for something. */
 void fault_pass(int64_t ms);
-_Noreturn void fault_die(const char *fmt, ...) DUREQ_PRINTF(1, 2);
+__attribute__((noreturn)) void fault_die(const char *fmt, ...) DUREQ_PRINTF(1, 2);
 
 bool fault_is_short(void); /* DUREQ_TEST_SHORT=1 */
 /* How many rounds: DUREQ_FAULT_ROUNDS when set, else by DUREQ_TEST_SHORT. */
