@@ -187,10 +187,10 @@ static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
 
         if (t->phase != TASK_RUNNING || t->lost)
             continue;
-        if (*n == BEAT_PROGRESS_MAX)
-            return;
         dq_mutex_lock(&t->mu);
-        if (t->progress_new) {
+        if (t->progress_new && *n == BEAT_PROGRESS_MAX) {
+            s->beat_again = true;
+        } else if (t->progress_new) {
             dq_id_pack(&t->id, id);
             dq_resp_arg(args, dureq_str_of(id, sizeof id));
             dq_resp_arg(args, dq_buf_str(&t->progress));
@@ -402,8 +402,8 @@ void dq_session_beat_fired(dq_timer *t)
 
     if (s->state == WSHARD_CLOSED)
         dq_session_open(s);
-    else if (s->state == WSHARD_LIVE && s->worker->up && !s->beating)
-        dq_session_beat_now(s);
+    else if (s->state == WSHARD_LIVE && s->worker->up)
+        dq_session_beat_now(s); /* behind the one in flight, if any */
     else if (s->state == WSHARD_LIVE)
         dq_timer_set(&s->beat, beat_every_us(s->worker));
 }
