@@ -394,6 +394,12 @@ static dureq_task *make_twin(dureq_task *t)
     twin->queue_text = t->queue_text;
     memcpy(twin->job_id_text, t->job_id_text, sizeof twin->job_id_text);
     memcpy(twin->run_id_text, t->run_id_text, sizeof twin->run_id_text);
+    dq_mutex_lock(&t->mu); /* what was logged until now; the handler may go on */
+    dq_buf_append_str(&twin->log, dq_buf_str(&t->log));
+    bool failed = dq_buf_failed(&twin->log);
+    dq_mutex_unlock(&t->mu);
+    if (failed)
+        dq_buf_clear(&twin->log);
     return twin;
 }
 

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time-outs of attempts: told, a grace, then abandoned; what a stuck handler holds, and that nothing else waits for it. */
+#include "test_rig.h"
+
+#include <stdatomic.h>
+
+typedef struct hold {
+    atomic_bool let_go;
+    atomic_int entered, told, left;
+} hold;
+
+static void deaf_wait(hold *h)
+{
+    for (int i = 0; i < 5000 && !atomic_load(&h->let_go); i++)
+        rig_pause();
+}
+
+/* Sees that it is told and returns at once. */
+static int polite(dureq_task *task, void *userdata)
+{
+    hold *h = userdata;
+
+    atomic_fetch_add(&h->entered, 1);
+    if (dureq_task_wait_cancelled(task, 8000))
+        atomic_fetch_add(&h->told, 1);
+    atomic_fetch_add(&h->left, 1);
+    return 0;
+}
+
+/* Hears nothing until it is let go. */
+static int deaf(dureq_task *task, void *userdata)
+{
+    hold *h = userdata;
+
+    dureq_task_log(task, "began");
+    atomic_fetch_add(&h->entered, 1);
+    deaf_wait(h);
+    atomic_fetch_add(&h->told, dureq_task_is_cancelled(task));
+    (void)dureq_task_set_result(task, DQ_STR_LIT("late"), NULL);
+    atomic_fetch_add(&h->left, 1);
+    return 0;
+}
+
+static int fine(dureq_task *task, void *userdata)
+{
+    (void)task;
+    (void)userdata;
+    return 0;
+}
+
+typedef struct limits {
+    int64_t timeout_ms, grace_ms, shutdown_ms;
+    int32_t concurrency;
+} limits;
+
+static dureq_node *node_with(dureq_handler_fn fn, hold *h, const limits *l)
+{
+    dureq_node_options o = rig_node_options("n");
+    dureq_handler_options ho = dureq_handler_options_init();
+    dureq_node *n;
+
+    o.concurrency = l->concurrency ? l->concurrency : o.concurrency;
+    o.shutdown_timeout_ms = l->shutdown_ms ? l->shutdown_ms : o.shutdown_timeout_ms;
+    n = rig_node_create(&o);
+    ho.timeout_ms = l->timeout_ms;
+    ho.grace_ms = l->grace_ms;
+    rig_handle(n, "work", fn, h, &ho);
+    rig_handle(n, "fine", fine, NULL, NULL);
+    rig_start(n);
+    return n;
+}
+
+static dureq_job_id enqueue(int32_t max_attempts, int64_t timeout_ms)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_retry_policy p = {.struct_size = sizeof p, .max_attempts = max_attempts, .initial_delay_ms = -1};
+
+    o.retry_policy = &p;
+    o.timeout_ms = timeout_ms;
+    return rig_enqueue("work", "1", &o);
+}
+
+/* ---- told ---- */
+
+SCENARIO(a_handler_is_told_at_its_time_and_the_attempt_is_spent)
+{
+    hold h = {0};
+    dureq_node *n = node_with(polite, &h, &(limits){.timeout_ms = 100});
+    dureq_job_id id = enqueue(2, 0);
+    const dureq_job *j = rig_wait(id.text);
+
+    EXPECT_I64(DUREQ_JOB_DEAD, j->state);
+    EXPECT_I64(2, j->attempt);
+    EXPECT_I64(2, atomic_load(&h.told));
+    for (int i = 0; i < 2; i++) {
+        int64_t ran_ms = j->attempts[i].finished_at_ms - j->attempts[i].started_at_ms;
+
+        EXPECT_I64(DUREQ_OUTCOME_TIMED_OUT, j->attempts[i].outcome);
+        EXPECT_RC(DUREQ_ETIMEOUT, j->attempts[i].code);
+        EXPECT_NOTE("ran %lld ms", (long long)ran_ms);
+        EXPECT_TRUE(ran_ms >= 95 && ran_ms < 1000);
+    }
+    EXPECT_HAS("timed out after", j->reason.ptr);
+    EXPECT_I64(0, rig_stats(n).stuck);
+    EXPECT_U64(1, rig_stats(n).dead);
+    EXPECT_U64(1, rig_stats(n).failed);
+}
+
+SCENARIO(a_jobs_own_limit_goes_before_its_handlers)
+{
+    hold h = {0};
+    dureq_job_id id;
+    int64_t since = rig_mono_ms();
+
+    (void)node_with(polite, &h, &(limits){.timeout_ms = 30000});
+    id = enqueue(1, 80);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    EXPECT_TRUE(rig_mono_ms() - since < 5000);
+    EXPECT_I64(80, rig_job(id.text)->timeout_ms);
+}
+
+SCENARIO(many_deadlines_are_each_kept)
+{
+    enum { N = 24 };
+    hold h = {0};
+    dureq_job_id ids[N];
+
+    (void)node_with(polite, &h, &(limits){.concurrency = N});
+    for (int i = 0; i < N; i++)
+        ids[i] = enqueue(1, 60 + (i * 37) % N * 15);
+    for (int i = 0; i < N; i++) {
+        const dureq_job *j = rig_wait(ids[i].text);
+        int64_t ran_ms = j->finished_at_ms - j->started_at_ms, wanted_ms = 60 + (i * 37) % N * 15;
+
+        EXPECT_NOTE("job %d: %lld ms", i, (long long)ran_ms);
+        EXPECT_I64(DUREQ_OUTCOME_TIMED_OUT, j->attempts[0].outcome);
+        EXPECT_TRUE(ran_ms >= wanted_ms - 5 && ran_ms < wanted_ms + 800);
+    }
+    EXPECT_I64(N, atomic_load(&h.told));
+}
+
+/* ---- abandoned ---- */
+
+SCENARIO(a_deaf_handler_is_abandoned_behind_its_grace)
+{
+    hold h = {0};
+    dureq_node *n = node_with(deaf, &h, &(limits){.timeout_ms = 80, .grace_ms = 120});
+    dureq_job_id id = enqueue(1, 0);
+    const dureq_job *j = rig_wait(id.text);
+    size_t len = 0;
+    char *log = NULL;
+
+    EXPECT_I64(DUREQ_JOB_DEAD, j->state);
+    EXPECT_I64(1, j->attempt);
+    EXPECT_I64(DUREQ_OUTCOME_TIMED_OUT, j->attempts[0].outcome);
+    EXPECT_TRUE(j->finished_at_ms - j->started_at_ms >= 195);
+    EXPECT_I64(1, rig_stats(n).stuck);
+    EXPECT_I64(0, atomic_load(&h.left));
+    RIG_OK(dureq_client_get_logs(rig.client, id.text, &log, &len, &err));
+    EXPECT_TEXT("began\n", log);
+    dureq_free(log);
+    atomic_store(&h.let_go, true);
+    RIG_UNTIL(rig_stats(n).stuck == 0);
+    EXPECT_I64(1, atomic_load(&h.told));
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_job(id.text)->state);
+    EXPECT_U64(0, rig_job(id.text)->result.len);
+}
+
+SCENARIO(an_abandoned_attempt_is_tried_again_elsewhere_in_the_pool)
+{
+    hold h = {0};
+    dureq_node *n = node_with(deaf, &h, &(limits){.timeout_ms = 60, .grace_ms = 60});
+    dureq_job_id id = enqueue(3, 0);
+
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    EXPECT_I64(3, rig_job(id.text)->attempt);
+    EXPECT_I64(3, rig_stats(n).stuck);
+    EXPECT_I64(3, atomic_load(&h.entered));
+    atomic_store(&h.let_go, true);
+    RIG_UNTIL(rig_stats(n).stuck == 0 && rig_stats(n).running == 0);
+}
+
+SCENARIO(a_stuck_slot_is_taken_until_the_handler_returns)
+{
+    hold h = {0};
+    dureq_node *n = node_with(deaf, &h, &(limits){.timeout_ms = 60, .grace_ms = 60, .concurrency = 2});
+    dureq_job_id one = enqueue(1, 0), two, other;
+
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(one.text)->state);
+    other = rig_enqueue("fine", "1", NULL); /* the other slot works */
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(other.text)->state);
+    two = enqueue(1, 0);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(two.text)->state);
+    EXPECT_I64(2, rig_stats(n).stuck);
+    other = rig_enqueue("fine", "1", NULL);
+    int64_t since = rig_mono_ms();
+    RIG_UNTIL(rig_mono_ms() - since > 300);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(other.text));
+    atomic_store(&h.let_go, true);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(other.text)->state);
+    RIG_UNTIL(rig_stats(n).stuck == 0);
+}
+
+SCENARIO(a_cancelled_handler_that_is_deaf_is_abandoned_too)
+{
+    hold h = {0};
+    dureq_node *n = node_with(deaf, &h, &(limits){.grace_ms = 80});
+    dureq_job_id id = enqueue(1, 0);
+
+    RIG_UNTIL(atomic_load(&h.entered) == 1);
+    RIG_OK(dureq_client_cancel(rig.client, id.text, NULL, &err));
+    RIG_UNTIL(rig_stats(n).stuck == 1);
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(id.text));
+    atomic_store(&h.let_go, true);
+    RIG_UNTIL(rig_stats(n).stuck == 0);
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(id.text));
+}
+
+/* ---- and the node's end ---- */
+
+SCENARIO(a_node_stops_although_a_handler_is_stuck)
+{
+    static hold h; /* the handler outlives the node */
+    dureq_node *n;
+    dureq_job_id id;
+    int left_before = atomic_load(&h.left);
+    int64_t since;
+
+    atomic_store(&h.let_go, false);
+    n = node_with(deaf, &h, &(limits){.timeout_ms = 60, .grace_ms = 60});
+    id = enqueue(1, 0);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    since = rig_mono_ms();
+    RIG_OK(dureq_node_stop(n, &err));
+    EXPECT_TRUE(rig_mono_ms() - since < 2000);
+    atomic_store(&h.let_go, true);
+    RIG_UNTIL(atomic_load(&h.left) == left_before + 1);
+}
+
+SCENARIO(a_node_stops_although_a_cancelled_handler_is_deaf)
+{
+    static hold h;
+    dureq_node *n;
+    dureq_job_id id;
+    int entered_before = atomic_load(&h.entered), left_before = atomic_load(&h.left);
+    int64_t since;
+
+    atomic_store(&h.let_go, false);
+    n = node_with(deaf, &h, &(limits){.grace_ms = 600, .shutdown_ms = 50});
+    id = enqueue(1, 0);
+    RIG_UNTIL(atomic_load(&h.entered) == entered_before + 1);
+    RIG_OK(dureq_client_cancel(rig.client, id.text, NULL, &err));
+    RIG_UNTIL(rig_stats(n).cancelled == 1);
+    since = rig_mono_ms();
+    RIG_OK(dureq_node_stop(n, &err));
+    EXPECT_TRUE(rig_mono_ms() - since < 3000);
+    atomic_store(&h.let_go, true);
+    RIG_UNTIL(atomic_load(&h.left) == left_before + 1);
+}
+
+RIG_MAIN()
