@@ -160,7 +160,7 @@ DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
 DUREQ_API void dureq_node_stop_now(dureq_node *node);
 /* Stops when needed. NULL is fine. */
 DUREQ_API void dureq_node_destroy(dureq_node *node);
-/* A client that shares the node's connections; borrowed, valid until destroy. NULL before start. For pool and caller threads. */
+/* A client that shares the node's connections; borrowed, valid until stop. NULL before start. For pool and caller threads. */
 DUREQ_API dureq_client *dureq_node_client(dureq_node *node);
 DUREQ_API const char *dureq_node_id(const dureq_node *node);
 

@@ -37,7 +37,7 @@ struct dureq_node {
     dq_worker *worker;
     dq_tickers *tickers;
     dureq_client *client;
-    bool started;
+    bool started, ended;
     dq_timer stop_timer;
     int stop_pipe[2]; /* written by dureq_node_stop_now, which may be in a signal handler */
     struct event *stop_event;
@@ -45,7 +45,7 @@ struct dureq_node {
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
-    bool live, stopped, refused, want_drain;
+    bool live, stopped, refused, want_drain, drain_posted;
     dureq_error why;
 };
 
@@ -481,16 +481,26 @@ static void drop_parts(dureq_node *n)
     n->client = NULL;
 }
 
+/* One that was refused may be made again, when what was in the way is out of it. */
+static void forget_last_start(dureq_node *n)
+{
+    dq_mutex_lock(&n->mu);
+    n->live = n->refused = false;
+    n->why = (dureq_error){0};
+    dq_mutex_unlock(&n->mu);
+}
+
 int dureq_node_start(dureq_node *n, dureq_error *err)
 {
     int rc;
 
     if (!n)
         return dq_fail(err, DUREQ_EINVAL, "node must be given");
-    if (n->started || n->worker)
+    if (n->started || n->ended)
         return dq_fail(err, DUREQ_ECONFLICT, "the node was started already");
     if (n->handlers.n == 0)
         return dq_fail(err, DUREQ_EINVAL, "no handler is registered");
+    forget_last_start(n);
     rc = make_parts(n, err);
     if (rc == 0)
         rc = dq_loop_start_thread(n->loop, "dq-loop", err);
@@ -515,6 +525,7 @@ static void run_drain(dq_message *m)
 
     dq_mutex_lock(&n->mu);
     bool drain = n->want_drain;
+    n->drain_posted = false;
     dq_mutex_unlock(&n->mu);
     dq_worker_drain(n->worker, drain);
 }
@@ -524,10 +535,11 @@ int dureq_node_drain(dureq_node *n, bool drain)
     if (!n || !n->started)
         return DUREQ_ECONFLICT;
     dq_mutex_lock(&n->mu);
-    bool same = n->want_drain == drain;
+    bool post = n->want_drain != drain && !n->drain_posted; /* one under way takes what is wanted by then */
     n->want_drain = drain;
+    n->drain_posted = n->drain_posted || post;
     dq_mutex_unlock(&n->mu);
-    if (!same) {
+    if (post) {
         n->drain.fn = run_drain;
         dq_loop_post(n->loop, &n->drain);
     }
@@ -554,6 +566,7 @@ int dureq_node_stop(dureq_node *n, dureq_error *err)
         dq_cond_wait(&n->cond, &n->mu);
     dq_mutex_unlock(&n->mu);
     stop_loop(n);
+    n->ended = true;
     drop_parts(n);
     return 0;
 }

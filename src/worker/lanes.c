@@ -267,7 +267,7 @@ static bool lane_may_read(const dq_wlane *lane)
 
 static int32_t free_slots(const dq_worker *w)
 {
-    if (w->draining || w->drain_asked || w->stopping || w->schema_refused || dq_suspects_hold(w))
+    if (w->draining || w->drain_asked || w->stopping || w->give_up || w->schema_refused || dq_suspects_hold(w))
         return 0;
     return w->n_held < w->concurrency ? (int32_t)(w->concurrency - w->n_held) : 0;
 }

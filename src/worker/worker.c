@@ -46,7 +46,10 @@ static void batch_back(void *userdata)
 
 static void pump_fired(dq_deferred *d)
 {
-    dq_cycle_look(dq_container_of(d, dq_worker, pump));
+    dq_worker *w = dq_container_of(d, dq_worker, pump);
+
+    dq_cycle_look(w);
+    dq_worker_look_for_end(w); /* the last outcome may just have been recorded */
 }
 
 static void run_progress(dq_message *m)
@@ -433,6 +436,7 @@ static void abandon(dureq_task *t)
     atomic_fetch_add_explicit(&w->s_stuck, 1, memory_order_relaxed);
     t->abandoned = true;
     dq_pool_lost_thread(w->pool, 1);
+    dq_worker_pump(w); /* a stop may have waited for it */
     if (t->lost)
         return;
     dureq_task *twin = make_twin(t);
@@ -449,8 +453,6 @@ static void abandon(dureq_task *t)
     } else {
         put_finished(twin, DUREQ_ETIMEOUT);
     }
-    dq_worker_pump(w);
-    dq_worker_look_for_end(w);
 }
 
 static void grace_over(dureq_task *t)
@@ -679,12 +681,15 @@ void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us)
     w->stop_at_us = deadline_mono_us;
     dq_suspects_give_back(w);
     dq_worker_pump(w);
-    dq_worker_look_for_end(w);
+    if (w->give_up)
+        dq_worker_stop_now(w);
+    else
+        dq_worker_look_for_end(w);
 }
 
 void dq_worker_stop_now(dq_worker *w)
 {
-    w->give_up = true;
+    w->give_up = true; /* nothing is read any more either */
     for (unsigned i = 0; i < w->n_shards; i++)
         DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard) {
             if (t->phase != TASK_RUNNING)
