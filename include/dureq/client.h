@@ -88,7 +88,7 @@ typedef struct dureq_job_filter {
     const char *text;        /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */
     dureq_str unique_key;    /* empty: any */
     int64_t since_ms, until_ms; /* created within [since, until); 0: open */
-    bool oldest_first;       /* newest first unless set */
+    bool oldest_first;       /* newest first unless set; within each shard, state and lane (queue and type), which come one after the other */
     int32_t limit;           /* 1 to 1000; 0 = 10 */
     const char *cursor;      /* next_cursor of the page before; NULL: first page */
     bool with_payload;       /* else payloads over 4 KiB are left out */

@@ -3,6 +3,7 @@
    the structure and the place in it, so pages stay stable while jobs come and go; filters are applied before the page is full.
    A call looks at a bounded number of rows: a page may come short, with a cursor to go on from. */
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
@@ -36,22 +37,60 @@ typedef struct lister {
     dureq_error *err;
 } lister;
 
+static bool is_stream(int kind)
+{
+    return kind <= DQ_PAGE_FRONT_RUNNING;
+}
+
 /* ---- the cursor ---- */
+
+static bool cut_number(dureq_str *rest, char end, int64_t min, int64_t max, int64_t *ret)
+{
+    return dq_parse_i64(dq_str_cut(rest, end), min, max, ret) == 0;
+}
+
+static bool is_score_and_id(dureq_str rest)
+{
+    dureq_str score = dq_str_cut(&rest, ':');
+    double ignored;
+
+    for (size_t i = 0; i < rest.len; i++)
+        if (!isxdigit((unsigned char)rest.ptr[i]))
+            return false;
+    return rest.len == 2 * DQ_ID_BYTES && (dq_str_eq_text(score, "inf") || dq_parse_f64(score, &ignored) == 0);
+}
+
+/* What jobs_page.lua gave for a structure of this kind; empty: its beginning. */
+static bool inner_fits(int kind, dureq_str rest)
+{
+    int64_t n;
+
+    if (rest.len == 0)
+        return true;
+    if (rest.len >= sizeof ((place *)NULL)->inner)
+        return false;
+    if (is_stream(kind))
+        return cut_number(&rest, '-', 0, INT64_MAX, &n) && cut_number(&rest, '-', 0, INT64_MAX, &n) && rest.len == 0;
+    if (kind != DQ_PAGE_HISTORY)
+        return is_score_and_id(rest);
+    return cut_number(&rest, ':', 0, INT64_MAX, &n) && cut_number(&rest, ':', 0, INT64_MAX, &n) &&
+           cut_number(&rest, ':', 0, INT64_MAX, &n) && rest.len == 0;
+}
 
 static int cursor_parse(const char *text, place *ret, unsigned n_shards, dureq_error *err)
 {
-    unsigned shard, lane;
-    int kind, used = 0;
+    dureq_str rest = dureq_str_from(text);
+    int64_t shard, kind, lane;
 
-    if (!text || !*text)
+    if (rest.len == 0)
         return 0;
-    if (sscanf(text, "%u.%d.%u.%n", &shard, &kind, &lane, &used) != 3 || used == 0 || shard >= n_shards || kind < 0 ||
-        kind > DQ_PAGE_HISTORY || strlen(text + used) >= sizeof ret->inner)
+    if (!cut_number(&rest, '.', 0, n_shards - 1, &shard) || !cut_number(&rest, '.', 0, DQ_PAGE_HISTORY, &kind) ||
+        !cut_number(&rest, '.', 1, UINT32_MAX, &lane) || !inner_fits((int)kind, rest))
         return dq_fail(err, DUREQ_EINVAL, "cursor is not one that a page gave");
-    ret->shard = shard;
-    ret->kind = kind;
-    ret->lane = lane;
-    (void)snprintf(ret->inner, sizeof ret->inner, "%s", text + used);
+    ret->shard = (unsigned)shard;
+    ret->kind = (int)kind;
+    ret->lane = (uint32_t)lane;
+    (void)snprintf(ret->inner, sizeof ret->inner, DQ_STR_FMT, DQ_STR_ARG(rest));
     return 0;
 }
 
@@ -178,11 +217,6 @@ static bool lane_fits(const lister *l, uint32_t lane)
     return name_fits(l->f.task_type, type) && (!l->f.queue || dq_str_eq_text(queue, l->f.queue));
 }
 
-static bool is_stream(int kind)
-{
-    return kind <= DQ_PAGE_FRONT_RUNNING;
-}
-
 /* The order of a shard: streams kind by kind, lane by lane, then the sets. */
 static void step(lister *l)
 {
@@ -237,15 +271,32 @@ static int decode_row(lister *l, dq_reply r, dureq_job *ret)
     rc = dq_job_view_decode(r, &view);
     if (rc < 0)
         return rc == DUREQ_ENOTFOUND ? rc : dq_fail(l->err, rc, "a row of the list cannot be read");
-    if (view.cut) { /* large: whole when asked for, else without what makes it large */
+    if (view.cut)
+        return read_whole(l, &view, ret);
+    rc = dq_job_view_to_job(&view, dq_node_names_get, l->names, dq_job_list_arena(l->list), ret, l->err);
+    if (rc == 0 && ret->payload_omitted && (l->f.with_payload || l->f.text)) /* it has a key of its own */
         rc = read_whole(l, &view, ret);
-        if (rc == 0 && !l->f.with_payload && ret->payload.len > 4096) {
-            ret->payload = (dureq_str){0};
-            ret->payload_omitted = true;
-        }
-        return rc;
-    }
-    return dq_job_view_to_job(&view, dq_node_names_get, l->names, dq_job_list_arena(l->list), ret, l->err);
+    return rc;
+}
+
+/* Ended, retried by hand and ended again, it is in the order of completion twice. */
+static bool is_listed(const lister *l, const dureq_job *job)
+{
+    if (l->at.kind != DQ_PAGE_HISTORY || job->runs < 2)
+        return false;
+    for (size_t i = 0; i < l->list->n; i++)
+        if (strcmp(l->list->items[i].id.text, job->id.text) == 0)
+            return true;
+    return false;
+}
+
+/* Only now: the text filter looks at payloads. */
+static void leave_out(const lister *l, dureq_job *job)
+{
+    if (l->f.with_payload || job->payload.len <= 4096)
+        return;
+    job->payload = (dureq_str){0};
+    job->payload_omitted = true;
 }
 
 static int take_rows(lister *l, dq_reply page)
@@ -266,8 +317,10 @@ static int take_rows(lister *l, dq_reply page)
             continue;
         if (rc < 0)
             return rc;
-        if (fits(l, job))
+        if (fits(l, job) && !is_listed(l, job)) {
+            leave_out(l, job);
             l->list->n++;
+        }
     }
     return 0;
 }

@@ -20,6 +20,38 @@ local function put(v)
   out[#out + 1] = v
 end
 
+-- How many members of a set come before score:id, and whether that one is itself there still. The score alone would do but for equal ones;
+-- Lua's < on strings follows the server's locale, the set's order does not.
+local function bytes_before(a, b)
+  for i = 1, #a do
+    local x, y = string.byte(a, i), string.byte(b, i) or 0
+    if x ~= y then
+      return x < y
+    end
+  end
+  return false
+end
+local function rank_of(key, score, id)
+  local low, high = 0, call('ZCARD', key)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local e = call('ZRANGE', key, middle, middle, 'WITHSCORES')
+    local s = tonumber(e[2])
+    if s < score or (s == score and bytes_before(e[1], id)) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low, call('ZRANGE', key, low, low)[1] == id
+end
+local function unhex(two)
+  return string.char(tonumber(two, 16))
+end
+local function hex(byte)
+  return string.format('%02x', string.byte(byte))
+end
+
 local kind = string.sub(what, 1, 2)
 if kind == 'q:' or kind == 'r:' or kind == 'Q:' or kind == 'R:' then
   local lane = tonumber(string.sub(what, 3))
@@ -72,8 +104,19 @@ if kind == 'q:' or kind == 'r:' or kind == 'Q:' or kind == 'R:' then
     out[1] = entries[#entries][1]
   end
 elseif what == 'due' or what == 'paused' or what == 'dead' then
-  local at = tonumber(cursor ~= '' and cursor or 0)
-  local ids = call(newest and 'ZREVRANGE' or 'ZRANGE', K .. what, at, at + limit - 1)
+  -- cursor: score:id of the last one, id in hexadecimal
+  local at = 0
+  if cursor ~= '' then
+    local score, id = string.match(cursor, '^([^:]+):(%x+)$')
+    local before, there = rank_of(K .. what, tonumber(score) or 0, (string.gsub(id or '', '%x%x', unhex)))
+    at = newest and call('ZCARD', K .. what) - before or before + (there and 1 or 0)
+  end
+  local ids, last = {}, ''
+  local found = call(newest and 'ZREVRANGE' or 'ZRANGE', K .. what, at, at + limit - 1, 'WITHSCORES')
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+    last = found[i + 1] .. ':' .. string.gsub(found[i], '.', hex)
+  end
   looked = #ids
   if looked > 0 then
     local recs = call('HMGET', K .. what .. ':h', unpack(ids))
@@ -89,10 +132,11 @@ elseif what == 'due' or what == 'paused' or what == 'dead' then
     end
   end
   if looked == limit then
-    out[1] = tostring(at + looked)
+    out[1] = last
   end
 else
-  -- Buckets by number (they are opened in order of time), in each the order list; cursor: bucket:element:offset. An element holds many ids.
+  -- Buckets by number (they are opened in order of time), in each the order list; cursor: bucket:element:offset. An element holds many ids and
+  -- does not change; elements are added behind the last, so they are counted from the first, whatever the order.
   local buckets = {}
   for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do
     local no, width = string.match(b, '^(%d+):%d+:(%d+)$')
@@ -105,21 +149,20 @@ else
     return a[1] < b[1]
   end)
   local from, element, offset = string.match(cursor, '^(%d+):(%d+):(%d+)$')
-  from, element, offset = tonumber(from), tonumber(element or 0), tonumber(offset or 0)
+  from, element, offset = tonumber(from), tonumber(element), tonumber(offset or 0)
   local steps = 0
   for _, b in ipairs(buckets) do
     if out[1] ~= '' then
       break
     end
     if not from or (newest and b[1] <= from) or (not newest and b[1] >= from) then
-      if from and b[1] ~= from then
-        element, offset = 0, 0
+      if not element or b[1] ~= from then
+        element, offset = newest and call('LLEN', K .. 'ho:' .. b[1]) - 1 or 0, 0
       end
       from = b[1]
       while out[1] == '' do
-        local list = call('LINDEX', K .. 'ho:' .. b[1], newest and -1 - element or element)
+        local list = element >= 0 and call('LINDEX', K .. 'ho:' .. b[1], element)
         if not list then
-          element, offset = 0, 0
           break
         end
         local n = #list / 13
@@ -139,7 +182,7 @@ else
           end
         end
         if out[1] == '' then
-          element, offset = element + 1, 0
+          element, offset = element + (newest and -1 or 1), 0
         end
       end
     end
