@@ -10,11 +10,29 @@
 --#include "records.lua"
 --#include "locate.lua"
 --#include "row_read.lua"
+--#include "varint.lua"
+--#include "attempts.lua"
 --#include "front.lua"
 --#include "wake.lua"
 --#include "side.lua"
 --#include "stats.lua"
 --#include "audit.lua"
+-- The run that a row of the history tells of is in no list of attempts: it becomes one, and counts, so that run ids stay unique.
+local function with_last_run(m, id, state, row)
+  local _, at = varint_read(row, 1)
+  local skipped = string.byte(row, at + 2) % 2 == 1
+  local started, ran, session
+  started, at = varint_read(row, at + 3)
+  if started == 0 then
+    return m
+  end
+  ran, at = varint_read(row, at)
+  _, at = varint_read(row, at)
+  session = varint_read(row, at)
+  local run = math.min(unpk('>I2', m, 17) + 1, 65535)
+  m = string.sub(m, 1, 16) .. pack('>I2', run) .. string.sub(m, 19)
+  return attempt_add(m, run, state == 7 and 8 or skipped and 4 or 0, unpk('>I6', id) + started, ran, session, '')
+end
 local actor, force = ARGV[1], ARGV[2] == '1'
 local out, done = {}, {}
 for i = 3, #ARGV do
@@ -57,6 +75,9 @@ for i = 3, #ARGV do
       local _, _, lane = id_unpack(id)
       if m == '' then
         m = moved_fresh(id, now)
+      end
+      if place == 'history' then
+        m = with_last_run(m, id, state, row)
       end
       -- attempts, crashes and errors in a row from 0; the number of runs goes on, so run ids stay unique
       m = string.sub(m, 1, 14) .. pack('>I2', 0) .. string.sub(m, 17, 18) .. '\0' .. '\0' .. pack('>I2I6I6', 0, now, 0)
