@@ -19,6 +19,7 @@ typedef struct dq_handler {
     dureq_middleware *middleware;
     size_t n_middleware;
     int32_t running; /* loop's */
+    int32_t planned; /* loop's; asked for by the read under construction, over all its lanes */
 } dq_handler;
 
 typedef struct dq_handlers {

@@ -257,7 +257,7 @@ static int32_t handler_free(const dq_wlane *lane)
 {
     const dq_handler *h = lane->handler;
 
-    return h->concurrency ? h->concurrency - h->running : INT32_MAX;
+    return h->concurrency ? h->concurrency - h->running - h->planned : INT32_MAX;
 }
 
 static bool lane_may_read(const dq_wlane *lane)
@@ -402,9 +402,12 @@ size_t dq_lanes_plan(dq_wshard *s, dq_buf *out)
         if (!c || c->n_lanes == 0)
             continue;
         int32_t share = lane_share(lane, c);
+        lane->handler->planned += share;
         if (share > 0)
             n += plan_lane(lane, share, out);
     }
+    for (size_t i = 0; i < s->worker->handlers->n; i++)
+        s->worker->handlers->items[i]->planned = 0;
     return n;
 }
 
