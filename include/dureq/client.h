@@ -105,7 +105,8 @@ static inline dureq_job_filter dureq_job_filter_init(void)
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, const dureq_job_filter *filter,
                                                       dureq_job_list **ret, dureq_error *err);
 
-/* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT. */
+/* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT;
+   DUREQ_ENOTFOUND also when it is purged meanwhile. Of a job that is not kept only id and state are known. timeout_ms -1: for ever. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms,
                                                  dureq_job_list **ret, dureq_error *err);
 

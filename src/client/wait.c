@@ -20,9 +20,10 @@ typedef struct waiter {
     unsigned shard;
     atomic_int refs; /* caller, list, call in flight */
 
-    dq_mutex mu; /* guards the next three */
+    dq_mutex mu; /* guards the next four */
     dq_cond cond;
     bool done;
+    bool cancelled; /* and not kept */
     dureq_error err;
 } waiter;
 
@@ -145,13 +146,26 @@ void dq_waiters_up(dq_waiters *ws)
     }
 }
 
+/* state: of a job of which nothing is left (see tell.lua); -1: it can be looked at. */
+static void waiter_told(waiter *w, int state)
+{
+    if (state == DUREQ_JOB_PENDING) {
+        waiter_done(w, DUREQ_ENOTFOUND, "the job was purged with its queue");
+        return;
+    }
+    dq_mutex_lock(&w->mu);
+    w->cancelled = state == DUREQ_JOB_CANCELLED;
+    dq_mutex_unlock(&w->mu);
+    waiter_done(w, 0, NULL);
+}
+
 void dq_waiters_message(dq_waiters *ws, dureq_str name, dureq_str id)
 {
-    if (!dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), ws->channel) || id.len != DQ_ID_BYTES)
+    if (!dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), ws->channel) || id.len < DQ_ID_BYTES)
         return;
     DQ_LIST_FOREACH (waiter, w, &ws->all, link)
         if (memcmp(w->id, id.ptr, DQ_ID_BYTES) == 0)
-            waiter_done(w, 0, NULL);
+            waiter_told(w, id.len > DQ_ID_BYTES ? id.ptr[DQ_ID_BYTES] : -1);
 }
 
 static void run_start(dq_message *m)
@@ -187,7 +201,7 @@ static waiter *waiter_create(dureq_client *c, const unsigned char id[DQ_ID_BYTES
     return w;
 }
 
-static int wait_ended(dureq_client *c, waiter *w, int64_t deadline_us, dureq_error *err)
+static int wait_ended(dureq_client *c, waiter *w, int64_t deadline_us, bool *ret_cancelled, dureq_error *err)
 {
     bool in_time = true;
 
@@ -196,6 +210,7 @@ static int wait_ended(dureq_client *c, waiter *w, int64_t deadline_us, dureq_err
     while (!w->done && in_time)
         in_time = dq_cond_wait_until(&w->cond, &w->mu, deadline_us);
     bool done = w->done;
+    *ret_cancelled = w->cancelled;
     dureq_error why = w->err;
     dq_mutex_unlock(&w->mu);
     if (!done) {
@@ -209,7 +224,7 @@ static int wait_ended(dureq_client *c, waiter *w, int64_t deadline_us, dureq_err
 }
 
 /* A job that is not kept is gone when its end is told. */
-static int ended_without_trace(const dq_id *id, dureq_job_list **ret, dureq_error *err)
+static int ended_without_trace(const dq_id *id, bool cancelled, dureq_job_list **ret, dureq_error *err)
 {
     dureq_job_list *list = dq_job_list_create();
 
@@ -221,16 +236,22 @@ static int ended_without_trace(const dq_id *id, dureq_job_list **ret, dureq_erro
         return dq_fail_nomem(err);
     }
     dq_id_to_text(id, &list->items[0].id);
-    list->items[0].state = DUREQ_JOB_COMPLETED;
+    list->items[0].state = cancelled ? DUREQ_JOB_CANCELLED : DUREQ_JOB_COMPLETED;
     list->items[0].created_at_ms = (int64_t)id->ms;
     list->n = 1;
     *ret = list;
     return 0;
 }
 
+static int64_t wait_deadline_us(int64_t timeout_ms)
+{
+    return timeout_ms < 0 || timeout_ms > INT64_MAX / 1000 ? -1 : dq_add_sat(dq_mono_us(), timeout_ms * 1000);
+}
+
 int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, dureq_job_list **ret, dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
+    bool cancelled = false;
     dq_id id;
     int rc;
 
@@ -246,13 +267,13 @@ int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, 
     if (!w) {
         rc = dq_fail_nomem(err);
     } else {
-        rc = wait_ended(c, w, timeout_ms < 0 ? -1 : dq_mono_us() + timeout_ms * 1000, err);
+        rc = wait_ended(c, w, wait_deadline_us(timeout_ms), &cancelled, err);
         waiter_unref(w);
     }
     if (rc == 0) {
         rc = dureq_client_get_job(c, id_text, ret, err);
         if (rc == DUREQ_ENOTFOUND)
-            rc = ended_without_trace(&id, ret, err);
+            rc = ended_without_trace(&id, cancelled, ret, err);
     }
     dq_client_leave(c);
     return rc;

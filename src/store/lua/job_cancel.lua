@@ -46,7 +46,7 @@ for i = 3, #ARGV do
     elseif e.blob or logged then
       call('UNLINK', K .. 'b:' .. id, K .. 'lg:' .. id)
     end
-    tell(id)
+    tell(id, class <= 0 and '\7' or nil)
     count(lane .. ':x', 1)
     audit(actor, 'job.cancel', id, reason)
     done[#done + 1] = id

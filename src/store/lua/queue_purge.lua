@@ -37,7 +37,7 @@ local function delete(key, lane, entry, fields)
   if e.blob then
     call('UNLINK', K .. 'b:' .. id)
   end
-  tell(id)
+  tell(id, '\0')
   gone[#gone + 1] = id
 end
 

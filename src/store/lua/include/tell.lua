@@ -1,11 +1,11 @@
--- Tell those who wait for the end of this job.
+-- Tell those who wait for the end of this job. `state` is said when nothing of it is left to look at: '\7' cancelled, '\0' purged.
 local waited = call('EXISTS', K .. 'wt') == 1
-local function tell(id)
+local function tell(id, state)
   local who = waited and call('HGET', K .. 'wt', id)
   if who then
     call('HDEL', K .. 'wt', id)
     for channel in string.gmatch(who, '[^ ]+') do
-      call('SPUBLISH', K .. 'd:' .. channel, id)
+      call('SPUBLISH', K .. 'd:' .. channel, id .. (state or ''))
     end
   end
 end
