@@ -13,6 +13,8 @@ static const ctl_option *find(const ctl_option *options, size_t n, dureq_str nam
 
 static int take(const ctl_option *o, const char *value)
 {
+    if (!*value) /* a script's empty variable must not pass for "no such option" */
+        return ctl_usage("option '--%s' needs a value that is not empty", o->name);
     if (o->each)
         return o->each(o->data, value);
     *o->value = value;
@@ -44,6 +46,8 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
         o = find(options, n, name);
         if (!o)
             return ctl_usage("unknown option '--" DQ_STR_FMT "'", DQ_STR_ARG(name));
+        if (o->flag && value.ptr)
+            return ctl_usage("option '--%s' takes no value", o->name);
         if (o->flag) {
             *o->flag = true;
             continue;

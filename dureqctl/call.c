@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "ctl.h"
-#include "node/state_dir.h"
 
 DUREQ_PRINTF(1, 0) static void say(const char *fmt, va_list args)
 {
@@ -42,32 +41,22 @@ int ctl_exit_of(int code)
     case DUREQ_EPARSE:
     case DUREQ_EUNSUPPORTED: return CTL_USAGE;
     case DUREQ_ENOTFOUND: return CTL_NOT_FOUND;
-    case DUREQ_ECONFLICT: return CTL_WRONG_STATE;
+    case DUREQ_ECONFLICT:
+    case DUREQ_EPAUSED: return CTL_WRONG_STATE;
     case DUREQ_EDUPLICATE:
     case DUREQ_ELIMIT:
     case DUREQ_ETOOLARGE:
     case DUREQ_EREDISOOM: return CTL_REFUSED;
     case DUREQ_EUNAVAILABLE:
     case DUREQ_ETIMEOUT:
+    case DUREQ_EBUSY:
+    case DUREQ_EREADONLY:
+    case DUREQ_EUNKNOWN:
     case DUREQ_ELOADING: return CTL_SERVER_AWAY;
     case DUREQ_EAUTH:
     case DUREQ_EPERM: return CTL_NOT_ALLOWED;
     default: return CTL_FAILED;
     }
-}
-
-/* The server to use: --server, DUREQ_SERVER, else the socket of this machine's private server. */
-static const char *server_of(ctl *c, dq_buf *url)
-{
-    const char *from_env = getenv("DUREQ_SERVER");
-
-    if (c->server)
-        return c->server;
-    if (from_env && *from_env)
-        return from_env;
-    dq_buf_append_text(url, "unix://");
-    dq_state_socket_path(url);
-    return url->ptr;
 }
 
 int ctl_connect(ctl *c)
@@ -79,23 +68,22 @@ int ctl_connect(ctl *c)
 
     if (c->client)
         return 0;
-    o.redis_url = server_of(c, &url);
+    rc = ctl_server(c, &url);
+    if (rc != 0)
+        return rc;
+    o.redis_url = url.ptr;
     o.prefix = c->prefix;
     o.timeout_ms = c->timeout_ms;
     o.allow_eviction = c->allow_eviction;
     o.client_name = "dureqctl";
     o.actor = "dureqctl";
-    if (!o.redis_url)
-        return ctl_fail(CTL_FAILED, "out of memory");
-    if (strncmp(o.redis_url, "http://", 7) == 0 || strncmp(o.redis_url, "https://", 8) == 0)
+    if (strncmp(url.ptr, "http://", 7) == 0 || strncmp(url.ptr, "https://", 8) == 0)
         return ctl_fail(CTL_USAGE, "http servers come with a later version: give a redis://, rediss:// or unix:// server");
     rc = dureq_client_create(&o, &c->client, &err);
-    if (rc < 0 && !c->server && url.len)
-        return ctl_fail(ctl_exit_of(rc), "no server given, and none answers at %s: start dureqd, or give --server URL or DUREQ_SERVER",
-                        url.ptr);
-    if (rc < 0)
-        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
-    return 0;
+    if (rc == DUREQ_EUNAVAILABLE && c->server_found)
+        return ctl_fail(ctl_exit_of(rc),
+                        "no server given, and none answers at %s: start dureqd, or give --server URL or DUREQ_SERVER", url.ptr);
+    return rc < 0 ? ctl_fail(ctl_exit_of(rc), "%s", err.msg) : 0;
 }
 
 void ctl_answer_deinit(ctl_answer *a)
@@ -123,9 +111,12 @@ int ctl_call(ctl *c, const char *method, const char *path, const char *query, du
         return rc;
     *ret = (ctl_answer){0};
     dq_api_handle(c->client, &req, &ret->res);
-    if (dq_json_parse(dq_buf_str(&ret->res.body), &ret->doc, NULL) < 0)
+    rc = dq_json_parse(dq_buf_str(&ret->res.body), &ret->doc, NULL);
+    if (rc < 0) {
         ret->doc = (dq_json){0};
-    if (ret->res.status >= 400 || ret->doc.n_nodes == 0) {
+        ret->res.code = ret->res.code ? ret->res.code : rc;
+    }
+    if (rc < 0 || ret->res.status >= 400) {
         rc = refused(ret);
         ctl_answer_deinit(ret);
         return rc;

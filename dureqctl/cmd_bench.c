@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <dureq/node.h>
 
@@ -12,7 +11,6 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "ctl.h"
-#include "node/state_dir.h"
 
 #define TASK_TYPE "bench.noop"
 #define JOBS      100000
@@ -82,21 +80,18 @@ static int read_options(bench *b, int argc, char **argv)
 }
 
 /* As ctl_connect finds it, for the node needs it as text. */
-static int find_server(const ctl *c, bench *b)
+static int find_server(ctl *c, bench *b)
 {
-    const char *server = c->server ? c->server : getenv("DUREQ_SERVER");
-    const char *prefix = c->prefix && *c->prefix ? c->prefix : "dureq";
     DQ_BUF_AUTO url = {0};
+    const char *prefix;
+    int rc = ctl_server(c, &url);
 
-    if (server && *server) {
-        dq_buf_append_text(&url, server);
-    } else {
-        dq_buf_append_text(&url, "unix://");
-        (void)dq_state_socket_path(&url); /* an empty path is refused by the client */
-    }
-    if (dq_buf_failed(&url) || url.len >= sizeof(b->url))
+    if (rc != 0)
+        return rc;
+    if (url.len >= sizeof(b->url))
         return ctl_usage("the server's URL is too long");
     memcpy(b->url, url.ptr, url.len + 1);
+    prefix = c->prefix && *c->prefix ? c->prefix : "dureq";
     if ((size_t)snprintf(b->prefix, sizeof(b->prefix), "%s-bench", prefix) >= sizeof(b->prefix))
         return ctl_usage("the prefix is too long to add '-bench' to it");
     return 0;

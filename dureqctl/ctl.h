@@ -31,6 +31,8 @@ typedef enum ctl_format {
 typedef struct ctl {
     const char *server; /* as given; NULL: found by itself */
     const char *prefix; /* NULL: dureq */
+    char *prefix_room;  /* what owns it when it came from the configuration file */
+    bool server_found;  /* nobody named one: the socket of the private server */
     ctl_format format;
     int64_t timeout_ms; /* of a call; 0: the client's default */
     bool allow_eviction;
@@ -47,13 +49,16 @@ typedef struct ctl_command {
 } ctl_command;
 
 /* One table a file, ended by a row without name. */
-extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[], ctl_tool_commands[];
+extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[], ctl_tool_commands[],
+    ctl_bench_commands[];
 
 /* What went wrong, on standard error; returns the exit code for it. */
 int ctl_fail(int code, const char *fmt, ...) DUREQ_PRINTF(2, 3);
 int ctl_usage(const char *fmt, ...) DUREQ_PRINTF(1, 2); /* returns CTL_USAGE */
 int ctl_exit_of(int dureq_code);
 
+/* Appends the URL of the server to use. 0, or an exit code after saying why. */
+int ctl_server(ctl *c, dq_buf *url);
 /* Connects when needed. 0, or an exit code after saying why. */
 int ctl_connect(ctl *c);
 

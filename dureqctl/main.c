@@ -7,19 +7,19 @@
 
 #include "ctl.h"
 
-static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands, ctl_queue_commands, ctl_node_commands,
-                                            ctl_tool_commands};
+static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,  ctl_queue_commands,
+                                            ctl_node_commands,    ctl_tool_commands, ctl_bench_commands};
 
-static const char intro[] =
-    "dureqctl: everything about jobs on a dureq server.\n"
-    "\n"
-    "Usage: dureqctl [--server URL] [--prefix P] [--output table|json|ndjson|csv] COMMAND ...\n"
-    "\n";
+static const char intro[] = "dureqctl: everything about jobs on a dureq server.\n"
+                            "\n"
+                            "Usage: dureqctl [--server URL] [--prefix P] [--output table|json|ndjson|csv] COMMAND ...\n"
+                            "\n";
 
 static const char outro[] =
     "\n"
     "Options, anywhere before or behind the command:\n"
-    "  -s, --server URL     redis://, rediss:// or unix:// (else $DUREQ_SERVER, else the private server of dureqd)\n"
+    "  -s, --server URL     redis://, rediss:// or unix:// (else $DUREQ_SERVER, else what $DUREQ_CONFIG_PATH\n"
+    "                       says, else the private server of dureqd)\n"
     "  -p, --prefix P       key prefix (else $DUREQ_PREFIX, else dureq)\n"
     "  -o, --output FORM    table (default), json, ndjson or csv\n"
     "      --call-timeout D how long to wait for the server, such as 10s\n"
@@ -35,14 +35,13 @@ static const char outro[] =
     "  dureqctl job list --status dead -o csv\n"
     "  dureqctl help enqueue\n";
 
-static int print_overview(void)
+static void print_overview(FILE *to)
 {
-    fputs(intro, stdout);
+    fputs(intro, to);
     for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
         for (const ctl_command *cmd = tables[t]; cmd->name; cmd++)
-            printf("  %-18s %s\n", cmd->name, cmd->summary);
-    fputs(outro, stdout);
-    return CTL_DONE;
+            fprintf(to, "  %-18s %s\n", cmd->name, cmd->summary);
+    fputs(outro, to);
 }
 
 static int print_help(const ctl_command *cmd)
@@ -80,24 +79,31 @@ static const ctl_command *find(int argc, char **argv, int *ret_words)
     return NULL;
 }
 
-/* "job" alone, or "job gte": the commands of that group. */
-static int unknown(int argc, char **argv)
+/* The commands that begin with this word; how many. */
+static int print_group(const char *word, FILE *to)
 {
-    bool any = false;
+    int n = 0;
 
     for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
         for (const ctl_command *cmd = tables[t]; cmd->name; cmd++) {
             dureq_str rest = dureq_str_from(cmd->name), first = dq_str_cut(&rest, ' ');
 
-            if (!rest.ptr || !dq_str_eq_text(first, argv[0]))
+            if (!rest.ptr || !dq_str_eq_text(first, word))
                 continue;
-            if (!any)
-                fprintf(stderr, "dureqctl: '%s%s%s' is not a command. There are:\n", argv[0], argc > 1 ? " " : "",
-                        argc > 1 ? argv[1] : "");
-            any = true;
-            fprintf(stderr, "  %-18s %s\n", cmd->name, cmd->summary);
+            fprintf(to, "%s  %-18s %s\n", n++ ? "" : "Commands:\n", cmd->name, cmd->summary);
         }
-    return any ? CTL_USAGE : ctl_usage("unknown command '%s'", argv[0]);
+    return n;
+}
+
+/* "job" alone, or "job gte": the commands of that group. */
+static int unknown(int argc, char **argv, bool help)
+{
+    if (help && argc == 1 && print_group(argv[0], stdout))
+        return CTL_DONE;
+    fprintf(stderr, "dureqctl: unknown command '%s%s%s'\n", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    if (!print_group(argv[0], stderr))
+        fputs("Try 'dureqctl help' or 'dureqctl help COMMAND'.\n", stderr);
+    return CTL_USAGE;
 }
 
 static int set_format(ctl *c, const char *text)
@@ -112,35 +118,62 @@ static int set_format(ctl *c, const char *text)
     return ctl_usage("--output takes table, json, ndjson or csv, not '%s'", text);
 }
 
-/* The value of a global option at argv[*i], when it is `name`; else NULL. */
-static const char *value_of(int argc, char **argv, int *i, const char *brief, const char *name)
+/* Whether argv[*i] is this option; its value then goes to *ret, NULL when nothing follows. */
+static bool is_option(int argc, char **argv, int *i, const char *brief, const char *name, const char **ret)
 {
     size_t len = strlen(name);
 
-    if (strncmp(argv[*i], name, len) == 0 && argv[*i][len] == '=')
-        return argv[*i] + len + 1;
+    if (strncmp(argv[*i], name, len) == 0 && argv[*i][len] == '=') {
+        *ret = argv[*i] + len + 1;
+        return true;
+    }
     if (strcmp(argv[*i], name) != 0 && !(brief && strcmp(argv[*i], brief) == 0))
-        return NULL;
-    return *i + 1 < argc ? argv[++*i] : "";
+        return false;
+    *ret = *i + 1 < argc ? argv[++*i] : NULL;
+    return true;
+}
+
+static int set_server(ctl *c, const char *text)
+{
+    c->server = text;
+    return 0;
+}
+
+static int set_prefix(ctl *c, const char *text)
+{
+    c->prefix = text;
+    return 0;
+}
+
+static int set_timeout(ctl *c, const char *text)
+{
+    int rc = ctl_duration("call-timeout", text, &c->timeout_ms);
+
+    return rc == 0 && c->timeout_ms == 0 ? ctl_usage("--call-timeout takes a duration such as 10s, not '%s'", text) : rc;
 }
 
 /* A global option with a value at argv[*i]: true when it was one, *ret_rc then says whether its value is good. */
 static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
 {
-    const char *server = value_of(argc, argv, i, "-s", "--server");
-    const char *prefix = server ? NULL : value_of(argc, argv, i, "-p", "--prefix");
-    const char *output = server || prefix ? NULL : value_of(argc, argv, i, "-o", "--output");
-    const char *timeout = server || prefix || output ? NULL : value_of(argc, argv, i, NULL, "--call-timeout");
+    static const struct {
+        const char *brief, *name;
+        int (*set)(ctl *c, const char *text);
+    } options[] = {
+        {"-s", "--server", set_server},
+        {"-p", "--prefix", set_prefix},
+        {"-o", "--output", set_format},
+        {NULL, "--call-timeout", set_timeout},
+    };
 
-    if (server)
-        c->server = server;
-    if (prefix)
-        c->prefix = prefix;
-    if (output)
-        *ret_rc = set_format(c, output);
-    if (timeout)
-        *ret_rc = ctl_duration("call-timeout", timeout, &c->timeout_ms);
-    return server || prefix || output || timeout;
+    for (size_t o = 0; o < DQ_ARRAY_LEN(options); o++) {
+        const char *value;
+
+        if (!is_option(argc, argv, i, options[o].brief, options[o].name, &value))
+            continue;
+        *ret_rc = value && *value ? options[o].set(c, value) : ctl_usage("option '%s' needs a value", options[o].name);
+        return true;
+    }
+    return false;
 }
 
 /* Takes the global options out of argv; *ret_argc words are left. */
@@ -183,11 +216,13 @@ static int run(ctl *c, int argc, char **argv, bool help)
         argc--;
         argv++;
     }
-    if (argc == 0)
-        return help ? print_overview() : (print_overview(), CTL_USAGE);
+    if (argc == 0) {
+        print_overview(help ? stdout : stderr);
+        return help ? CTL_DONE : CTL_USAGE;
+    }
     cmd = find(argc, argv, &words);
     if (!cmd)
-        return unknown(argc, argv);
+        return unknown(argc, argv, help);
     if (help)
         return print_help(cmd);
     return cmd->fn(c, argc - words + 1, argv + words - 1);
@@ -195,7 +230,8 @@ static int run(ctl *c, int argc, char **argv, bool help)
 
 int main(int argc, char **argv)
 {
-    ctl c = {.prefix = getenv("DUREQ_PREFIX")};
+    const char *prefix = getenv("DUREQ_PREFIX");
+    ctl c = {.prefix = prefix && *prefix ? prefix : NULL};
     bool help = false;
     int rc;
 
@@ -204,7 +240,9 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = run(&c, argc, argv, help);
     dureq_client_destroy(c.client);
-    if (fflush(stdout) != 0 && rc == 0)
+    dq_free(c.prefix_room);
+    (void)fflush(stdout);
+    if (ferror(stdout) && rc == 0)
         rc = ctl_fail(CTL_FAILED, "cannot write the output");
     return rc;
 }

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which server to use: --server, DUREQ_SERVER, what dureqd's configuration file says, else the socket of the private server in the
+   state directory. The file's prefix counts when no other is given, so that both programs mean the same. */
+#include <stdlib.h>
+
+#include "config.h"
+#include "ctl.h"
+#include "node/state_dir.h"
+
+static int from_file(ctl *c, const char *path, dq_buf *url, dureq_error *err)
+{
+    dq_config cfg;
+    char *text = NULL;
+    int rc = dq_config_init(&cfg, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_config_load_file(&cfg, path, err);
+    if (rc == 0)
+        rc = dq_config_redis_url(&cfg, &text, err);
+    if (rc == 0 && text) {
+        dq_buf_append_text(url, text);
+    } else if (rc == 0 && cfg.state_dir) {
+        dq_buf_append_text(url, "unix://");
+        dq_state_dir_socket(cfg.state_dir, url);
+        c->server_found = true;
+    }
+    if (rc == 0 && !c->prefix) {
+        c->prefix_room = dq_memdup(cfg.prefix, strlen(cfg.prefix));
+        c->prefix = c->prefix_room;
+        rc = c->prefix ? 0 : dq_fail_nomem(err);
+    }
+    dq_free(text);
+    dq_config_deinit(&cfg);
+    return rc;
+}
+
+int ctl_server(ctl *c, dq_buf *url)
+{
+    const char *from_env = getenv("DUREQ_SERVER"), *config = getenv("DUREQ_CONFIG_PATH");
+    dureq_error err = {0};
+    int rc = 0;
+
+    if (c->server)
+        dq_buf_append_text(url, c->server);
+    else if (from_env && *from_env)
+        dq_buf_append_text(url, from_env);
+    else if (config && *config)
+        rc = from_file(c, config, url, &err);
+    if (rc < 0)
+        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    if (url->len == 0) {
+        dq_buf_append_text(url, "unix://");
+        if (dq_state_socket_path(url) < 0)
+            return ctl_usage("no server given, and no home directory to look for one: give --server URL or DUREQ_SERVER");
+        c->server_found = true;
+    }
+    return dq_buf_failed(url) ? ctl_fail(CTL_FAILED, "out of memory") : 0;
+}
