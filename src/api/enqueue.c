@@ -145,7 +145,7 @@ static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
             if (line.len == 0)
                 continue;
             docs[n_docs] = (dq_json){0};
-            if (dq_json_parse(line, &docs[n_docs], &bad) < 0) {
+            if (dq_json_parse_frame(line, &docs[n_docs], &bad) < 0) {
                 bad.code = DUREQ_EINVAL;
                 k->errors[k->n++] = bad;
             } else {
@@ -163,7 +163,7 @@ static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
 static int enqueue_json(dq_api_ctx *c, chunk *k, dureq_error *err)
 {
     dq_json doc = {0};
-    int rc = dq_json_parse(c->req->body, &doc, err);
+    int rc = dq_json_parse_frame(c->req->body, &doc, err);
 
     if (rc == DUREQ_EPARSE)
         return DUREQ_EINVAL;

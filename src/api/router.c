@@ -257,7 +257,7 @@ int dq_api_query_done(dq_api_ctx *c, dureq_error *err)
 int dq_api_body_object(dq_api_ctx *c, dq_json *doc, dureq_error *err)
 {
     dureq_str body = c->req->body.len ? c->req->body : DQ_STR_LIT("{}");
-    int rc = dq_json_parse(body, doc, err);
+    int rc = dq_json_parse_frame(body, doc, err);
 
     if (rc == DUREQ_EPARSE)
         return DUREQ_EINVAL;

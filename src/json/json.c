@@ -5,6 +5,7 @@
 #include "json/scan.h"
 
 #define DEPTH_MAX 128
+#define FRAME_MAX 8 /* levels around a value of full depth */
 #define TEXT_MAX  (64u * 1024 * 1024)
 #define NODES_MAX (16u * 1024 * 1024)
 
@@ -12,10 +13,10 @@ typedef struct parser {
     const char *text, *p, *end;
     dq_json *doc; /* NULL: only checking */
     uint32_t n;   /* nodes so far, also when only checking */
-    uint32_t stack[DEPTH_MAX];
-    bool is_object[DEPTH_MAX];
-    uint32_t counts[DEPTH_MAX];
-    int depth;
+    uint32_t stack[DEPTH_MAX + FRAME_MAX];
+    bool is_object[DEPTH_MAX + FRAME_MAX];
+    uint32_t counts[DEPTH_MAX + FRAME_MAX];
+    int depth, depth_max;
     const char *what; /* what is wrong, at p */
     int rc;
 } parser;
@@ -53,8 +54,8 @@ static bool add_node(parser *s, uint32_t type, const char *start)
         doc->nodes = nodes;
         doc->cap = cap;
     }
-    doc->nodes[at] = (dq_json_node){
-        .type = type, .start = (uint32_t)(start - s->text), .len = (uint32_t)(s->p - start), .end = at + 1};
+    doc->nodes[at] =
+        (dq_json_node){.type = type, .start = (uint32_t)(start - s->text), .len = (uint32_t)(s->p - start), .end = at + 1};
     return true;
 }
 
@@ -96,7 +97,7 @@ static bool open_container(parser *s, bool object)
 {
     const char *start = s->p++;
 
-    if (s->depth == DEPTH_MAX)
+    if (s->depth == s->depth_max)
         return fail(s, DUREQ_ETOOLARGE, "nested too deep");
     if (!add_node(s, object ? DQ_JSON_OBJECT : DQ_JSON_ARRAY, start))
         return false;
@@ -217,10 +218,10 @@ static int report(const parser *s, dureq_error *err)
     return dq_fail(err, s->rc, "line %u, column %u: %s", line, (unsigned)(s->p - start) + 1, s->what);
 }
 
-int dq_json_parse(dureq_str text, dq_json *doc, dureq_error *err)
+static int parse(dureq_str text, int depth_max, dq_json *doc, dureq_error *err)
 {
     const char *ptr = text.len ? text.ptr : "";
-    parser s = {.text = ptr, .p = ptr, .end = ptr + text.len, .doc = doc};
+    parser s = {.text = ptr, .p = ptr, .end = ptr + text.len, .doc = doc, .depth_max = depth_max};
 
     *doc = (dq_json){.text = dureq_str_of(ptr, text.len)};
     if (text.len > TEXT_MAX)
@@ -233,10 +234,20 @@ int dq_json_parse(dureq_str text, dq_json *doc, dureq_error *err)
     return 0;
 }
 
+int dq_json_parse(dureq_str text, dq_json *doc, dureq_error *err)
+{
+    return parse(text, DEPTH_MAX, doc, err);
+}
+
+int dq_json_parse_frame(dureq_str text, dq_json *doc, dureq_error *err)
+{
+    return parse(text, DEPTH_MAX + FRAME_MAX, doc, err);
+}
+
 bool dq_json_valid(dureq_str text)
 {
     const char *ptr = text.len ? text.ptr : "";
-    parser s = {.text = ptr, .p = ptr, .end = ptr + text.len};
+    parser s = {.text = ptr, .p = ptr, .end = ptr + text.len, .depth_max = DEPTH_MAX};
 
     return text.len <= TEXT_MAX && parse_all(&s);
 }

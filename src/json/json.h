@@ -40,11 +40,13 @@ typedef uint32_t dq_json_ref;
 /* Whole text must be one value. DUREQ_EPARSE with "line L, column C: what" in err; DUREQ_ETOOLARGE beyond a
    limit; DUREQ_ENOMEM. On success *doc is the caller's to deinit. */
 int dq_json_parse(dureq_str text, dq_json *doc, dureq_error *err);
+/* The same, with room for eight levels more: for a document that has users' values in it, each of which may have full depth. */
+int dq_json_parse_frame(dureq_str text, dq_json *doc, dureq_error *err);
 bool dq_json_valid(dureq_str text); /* without building a tape */
 void dq_json_deinit(dq_json *doc);
 
 dq_json_type dq_json_type_of(const dq_json *doc, dq_json_ref v);
-const char *dq_json_type_name(dq_json_type t); /* "an object", "a string" ... for messages */
+const char *dq_json_type_name(dq_json_type t);            /* "an object", "a string" ... for messages */
 dureq_str dq_json_raw(const dq_json *doc, dq_json_ref v); /* exactly the bytes of the value */
 /* Unescaped text appended to out. Only for strings (DUREQ_EINVAL otherwise). */
 int dq_json_string(const dq_json *doc, dq_json_ref v, dq_buf *out);

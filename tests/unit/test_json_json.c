@@ -219,6 +219,21 @@ TEST(nesting_is_limited_to_128_levels)
     EXPECT_RC(DUREQ_ETOOLARGE, parse_nested(1000000, "[", "]"));
 }
 
+TEST(a_frame_has_room_for_eight_levels_around_a_value)
+{
+    dq_json doc = {0};
+    char text[2 * 137] = "";
+
+    memset(text, '[', 136);
+    memset(text + 136, ']', 136);
+    EXPECT_RC(0, dq_json_parse_frame(dureq_str_of(text, 272), &doc, NULL));
+    dq_json_deinit(&doc);
+    memset(text, '[', 137);
+    memset(text + 137, ']', 137);
+    EXPECT_RC(DUREQ_ETOOLARGE, dq_json_parse_frame(dureq_str_of(text, 274), &doc, NULL));
+    EXPECT_FALSE(dq_json_valid(dureq_str_of(text, 272)));
+}
+
 TEST(values_are_limited_to_16_million_in_both_ways_of_reading)
 {
     size_t n = 16 * 1024 * 1024;
