@@ -92,36 +92,36 @@ void ctl_answer_deinit(ctl_answer *a)
     dq_api_response_deinit(&a->res);
 }
 
-static int refused(const ctl_answer *a)
+static int refused(const ctl_answer *a, const dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
     dq_json_ref v = a->doc.n_nodes ? dq_json_member(&a->doc, 0, "error") : DQ_JSON_NONE;
 
     if (v != DQ_JSON_NONE)
         (void)dq_json_string(&a->doc, v, &text); /* not a string: the status says enough */
-    return ctl_fail(ctl_exit_of(a->res.code), "%s", text.len ? text.ptr : "the request failed");
+    if (err->code == DUREQ_ETOOLARGE)
+        return ctl_fail(CTL_FAILED, "the answer is too large: ask for fewer with --limit (%s)", err->msg);
+    return ctl_fail(a->res.code ? ctl_exit_of(a->res.code) : CTL_FAILED, "%s", text.len ? text.ptr : err->msg);
 }
 
 int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret)
 {
     dq_api_request req = {.method = method, .path = path, .query = query, .body = body};
+    dureq_error err = {0};
     int rc = ctl_connect(c);
 
     if (rc != 0)
         return rc;
     *ret = (ctl_answer){0};
     dq_api_handle(c->client, &req, &ret->res);
-    rc = dq_json_parse(dq_buf_str(&ret->res.body), &ret->doc, NULL);
-    if (rc < 0) {
+    rc = dq_json_parse_frame(dq_buf_str(&ret->res.body), &ret->doc, &err);
+    if (rc < 0)
         ret->doc = (dq_json){0};
-        ret->res.code = ret->res.code ? ret->res.code : rc;
-    }
-    if (rc < 0 || ret->res.status >= 400) {
-        rc = refused(ret);
-        ctl_answer_deinit(ret);
-        return rc;
-    }
-    return 0;
+    if (rc == 0 && ret->res.status < 400)
+        return 0;
+    rc = refused(ret, &err);
+    ctl_answer_deinit(ret);
+    return rc;
 }
 
 static void encode(dq_buf *out, const char *text)

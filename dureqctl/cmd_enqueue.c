@@ -216,7 +216,7 @@ static int enqueue_one(ctl *c, options *o, const char *payload)
     if (!payload)
         spec.payload = DQ_STR_LIT("null");
     if (!o->job.content_type)
-        o->job.content_type = dq_json_valid(spec.payload) ? "application/json"
+        o->job.content_type = dq_json_valid(spec.payload)   ? "application/json"
                               : dq_utf8_valid(spec.payload) ? "text/plain"
                                                             : "application/octet-stream";
     rc = ctl_connect(c);
@@ -267,7 +267,8 @@ static void show_progress(batch *b, bool last)
         memset(bar, '.', 30);
         memset(bar, '#', (size_t)DQ_MIN(filled, 30));
         bar[30] = '\0';
-        fprintf(stderr, "\r[%s] %3d %%  %" PRId64 " accepted  %" PRId64 " refused", bar, (int)(share * 100), b->accepted, b->refused);
+        fprintf(stderr, "\r[%s] %3d %%  %" PRId64 " accepted  %" PRId64 " refused", bar, (int)(share * 100), b->accepted,
+                b->refused);
     } else {
         fprintf(stderr, "\r%" PRId64 " accepted  %" PRId64 " refused", b->accepted, b->refused);
     }
@@ -341,7 +342,7 @@ static int add_line(batch *b, const char *line, size_t len, int64_t line_no)
     b->docs[i] = (dq_json){0};
     b->line_no[i] = line_no;
     if (b->ndjson) {
-        int rc = dq_json_parse(dureq_str_of(copy, len), &b->docs[i], &err);
+        int rc = dq_json_parse_frame(dureq_str_of(copy, len), &b->docs[i], &err);
 
         b->job_options[i] = dureq_job_options_init();
         if (rc == 0)

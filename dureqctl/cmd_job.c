@@ -9,13 +9,20 @@
 static const dureq_str no_body = {NULL, 0};
 
 static const ctl_column job_columns[] = {
-    {"ID", "id", CTL_TEXT},           {"TYPE", "task_type", CTL_TEXT},   {"QUEUE", "queue", CTL_TEXT},
-    {"STATUS", "status", CTL_TEXT},   {"ATTEMPT", "attempt", CTL_NUMBER}, {"CREATED", "created_at", CTL_TIME},
-    {"UPDATED", "updated_at", CTL_TIME}, {"LAST ERROR", "last_error", CTL_TEXT}, {NULL, NULL, CTL_TEXT},
+    {"ID", "id", CTL_TEXT},
+    {"TYPE", "task_type", CTL_TEXT},
+    {"QUEUE", "queue", CTL_TEXT},
+    {"STATUS", "status", CTL_TEXT},
+    {"ATTEMPT", "attempt", CTL_NUMBER},
+    {"CREATED", "created_at", CTL_TIME},
+    {"UPDATED", "updated_at", CTL_TIME},
+    {"LAST ERROR", "last_error", CTL_TEXT},
+    {NULL, NULL, CTL_TEXT},
 };
 
 /* METHOD path-with-id for one id; prints a sentence made of verb and id. */
-static int act(ctl *c, const char *method, const char *path_fmt, const char *id, const char *query, dureq_str body, const char *verb)
+static int act(ctl *c, const char *method, const char *path_fmt, const char *id, const char *query, dureq_str body,
+               const char *verb)
 {
     DQ_BUF_AUTO path = {0};
     ctl_answer a;
@@ -87,12 +94,18 @@ typedef struct list_options {
 static int read_list(list_options *o, int argc, char **argv, dq_buf *query)
 {
     const ctl_option options[] = {
-        {.name = "cursor", .value = &o->cursor}, {.name = "limit", .value = &o->limit},
-        {.name = "oldest", .flag = &o->oldest},  {.name = "payload", .flag = &o->payload},
-        {.name = "queue", .value = &o->queue},   {.name = "since", .value = &o->since},
-        {.name = "status", .value = &o->status}, {.name = "tag", .value = &o->tag},
-        {.name = "text", .value = &o->text},     {.name = "type", .value = &o->type},
-        {.name = "unique-key", .value = &o->unique_key}, {.name = "until", .value = &o->until},
+        {.name = "cursor", .value = &o->cursor},
+        {.name = "limit", .value = &o->limit},
+        {.name = "oldest", .flag = &o->oldest},
+        {.name = "payload", .flag = &o->payload},
+        {.name = "queue", .value = &o->queue},
+        {.name = "since", .value = &o->since},
+        {.name = "status", .value = &o->status},
+        {.name = "tag", .value = &o->tag},
+        {.name = "text", .value = &o->text},
+        {.name = "type", .value = &o->type},
+        {.name = "unique-key", .value = &o->unique_key},
+        {.name = "until", .value = &o->until},
     };
     int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
@@ -312,10 +325,12 @@ static int job_logs(ctl *c, int argc, char **argv)
     rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
     if (rc != 0)
         return rc;
-    if (c->format == CTL_TABLE && dq_json_string(&a.doc, dq_json_member(&a.doc, 0, "logs"), &text) == 0)
+    if (c->format == CTL_TABLE && dq_json_string(&a.doc, dq_json_member(&a.doc, 0, "logs"), &text) == 0) {
+        ctl_clean(&text, /*keep_lines=*/true);
         fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
-    else
+    } else {
         ctl_print_object(c, &a, 0);
+    }
     ctl_answer_deinit(&a);
     return CTL_DONE;
 }
@@ -356,9 +371,12 @@ static int job_audit(ctl *c, int argc, char **argv)
 
 static int run_list(ctl *c, int argc, char **argv)
 {
-    static const ctl_column columns[] = {{"RUN", "id", CTL_TEXT},          {"NODE", "node_id", CTL_TEXT},
-                                         {"ATTEMPT", "attempt", CTL_NUMBER}, {"STARTED", "started_at", CTL_TIME},
-                                         {"PROGRESS", "progress", CTL_VALUE}, {NULL, NULL, CTL_TEXT}};
+    static const ctl_column columns[] = {{"RUN", "id", CTL_TEXT},
+                                         {"NODE", "node_id", CTL_TEXT},
+                                         {"ATTEMPT", "attempt", CTL_NUMBER},
+                                         {"STARTED", "started_at", CTL_TIME},
+                                         {"PROGRESS", "progress", CTL_VALUE},
+                                         {NULL, NULL, CTL_TEXT}};
     ctl_answer a;
     int n, rc = ctl_options(argc, argv, NULL, 0, &n);
 
@@ -449,8 +467,8 @@ static int job_watch(ctl *c, int argc, char **argv)
     return rc;
 }
 
-#define FILTERS                                                                                                            \
-    "  --status S[,S]  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n"                          \
+#define FILTERS                                                                                    \
+    "  --status S[,S]  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
     "  --since TIME --until TIME (created)  --limit 1..1000  --oldest  --cursor C  --payload\n"
 
 const ctl_command ctl_job_commands[] = {
@@ -459,8 +477,8 @@ const ctl_command ctl_job_commands[] = {
     {"job delete", "ID...", "Forget ended jobs", "", job_delete},
     {"job events", "ID", "Recent events that name the job", "", job_events},
     {"job get", "ID", "Show a job", "Example: dureqctl job get 0d6kq2v0m5t0g0000g00 -o json\n", job_get},
-    {"job list", "[FILTERS]", "List jobs, newest first", FILTERS "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n",
-     job_list},
+    {"job list", "[FILTERS]", "List jobs, newest first",
+     FILTERS "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n", job_list},
     {"job logs", "ID", "Log lines of its runs", "", job_logs},
     {"job pause", "ID...", "Hold back jobs that do not run yet", "", job_pause},
     {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
@@ -473,7 +491,8 @@ const ctl_command ctl_job_commands[] = {
     {"job watch", "ID", "A line at each change until the end", "", job_watch},
     {"dlq list", "[FILTERS]", "Dead jobs", FILTERS, dlq_list},
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
-    {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},
+    {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n",
+     dlq_redrive},
     {"run get", "RUN", "A running run", "", run_get},
     {"run list", "", "What runs now", "", run_list},
     {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},

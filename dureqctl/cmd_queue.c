@@ -25,8 +25,9 @@ static int list(ctl *c, int argc, char **argv, const char *path, const ctl_colum
 static int queue_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {
-        {"NAME", "name", CTL_TEXT},        {"WEIGHT", "weight", CTL_NUMBER},   {"PENDING", "pending", CTL_NUMBER},
-        {"RUNNING", "running", CTL_NUMBER}, {"OLDEST", "oldest_age", CTL_TEXT}, {"PAUSED", "paused", CTL_TEXT},
+        {"NAME", "name", CTL_TEXT},         {"WEIGHT", "weight", CTL_NUMBER},
+        {"PENDING", "pending", CTL_NUMBER}, {"RUNNING", "running", CTL_NUMBER},
+        {"OLDEST", "oldest_age", CTL_TEXT}, {"PAUSED", "paused", CTL_TEXT},
         {"MAX LEN", "max_len", CTL_NUMBER}, {NULL, NULL, CTL_TEXT},
     };
 
@@ -36,8 +37,12 @@ static int queue_list(ctl *c, int argc, char **argv)
 static int node_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {
-        {"NODE", "node_id", CTL_TEXT},        {"STARTED", "started_at", CTL_TIME}, {"HEARTBEAT", "last_heartbeat", CTL_TIME},
-        {"DRAINING", "draining", CTL_TEXT},   {"POOL", "pool_stats", CTL_VALUE},   {"TYPES", "task_types", CTL_VALUE},
+        {"NODE", "node_id", CTL_TEXT},
+        {"STARTED", "started_at", CTL_TIME},
+        {"HEARTBEAT", "last_heartbeat", CTL_TIME},
+        {"DRAINING", "draining", CTL_TEXT},
+        {"POOL", "pool_stats", CTL_VALUE},
+        {"TYPES", "task_types", CTL_VALUE},
         {NULL, NULL, CTL_TEXT},
     };
 

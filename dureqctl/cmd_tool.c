@@ -18,7 +18,7 @@ static int no_arguments(const char *name, int n, char **argv)
 static int print_days(ctl *c, const char *days)
 {
     static const ctl_column columns[] = {
-        {"DATE", "date", CTL_TEXT},     {"ENQUEUED", "enqueued", CTL_NUMBER}, {"COMPLETED", "processed", CTL_NUMBER},
+        {"DATE", "date", CTL_TEXT},       {"ENQUEUED", "enqueued", CTL_NUMBER}, {"COMPLETED", "processed", CTL_NUMBER},
         {"FAILED", "failed", CTL_NUMBER}, {"DEAD", "dead", CTL_NUMBER},         {"CANCELLED", "cancelled", CTL_NUMBER},
         {NULL, NULL, CTL_TEXT},
     };
@@ -38,13 +38,15 @@ static int print_days(ctl *c, const char *days)
 }
 
 /* Members that are numbers, one a line; the others are objects, shown by their own members. */
-static void print_numbers(const dq_json *doc, dq_json_ref object)
+static void print_numbers(const ctl *c, const dq_json *doc, dq_json_ref object)
 {
     for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k)) {
         dureq_str name = dq_json_raw(doc, k), value = dq_json_raw(doc, k + 1);
 
         if (dq_json_type_of(doc, k + 1) == DQ_JSON_OBJECT)
-            print_numbers(doc, k + 1);
+            print_numbers(c, doc, k + 1);
+        else if (c->format == CTL_CSV)
+            printf("%.*s,%.*s\r\n", (int)name.len - 2, name.ptr + 1, DQ_STR_ARG(value));
         else
             printf("%-16.*s  %14.*s\n", (int)name.len - 2, name.ptr + 1, DQ_STR_ARG(value));
     }
@@ -65,8 +67,10 @@ static int stats(ctl *c, int argc, char **argv)
         rc = ctl_call(c, "GET", "/api/stats", NULL, no_body, &a);
     if (rc != 0)
         return rc;
-    if (c->format == CTL_TABLE)
-        print_numbers(&a.doc, 0);
+    if (c->format == CTL_CSV)
+        fputs("name,value\r\n", stdout);
+    if (c->format == CTL_TABLE || c->format == CTL_CSV)
+        print_numbers(c, &a.doc, 0);
     else
         ctl_print_object(c, &a, 0);
     ctl_answer_deinit(&a);
@@ -74,6 +78,22 @@ static int stats(ctl *c, int argc, char **argv)
 }
 
 /* ---- redis ---- */
+
+static void print_section_rows(const dq_json *doc, dq_json_ref section)
+{
+    DQ_BUF_AUTO title = {0};
+    DQ_BUF_AUTO name = {0};
+    DQ_BUF_AUTO value = {0};
+
+    (void)dq_json_string(doc, section, &title); /* keys and INFO's values are strings */
+    for (dq_json_ref k = dq_json_first(doc, section + 1); k != DQ_JSON_NONE; k = dq_json_next(doc, section + 1, k)) {
+        dq_buf_clear(&name);
+        dq_buf_clear(&value);
+        (void)dq_json_string(doc, k, &name);
+        (void)dq_json_string(doc, k + 1, &value);
+        ctl_print_csv_row((const char *const[]){title.ptr, name.ptr, value.ptr ? value.ptr : ""}, 3);
+    }
+}
 
 /* {"nodes": [{"addr", "sections": {"server": {"redis_version": ...}}}]}: a heading and its lines for each section. */
 static void print_server(const ctl *c, const ctl_answer *a, dq_json_ref node)
@@ -84,10 +104,17 @@ static void print_server(const ctl *c, const ctl_answer *a, dq_json_ref node)
     if (sections == DQ_JSON_NONE || addr == DQ_JSON_NONE)
         return;
     (void)dq_json_string(&a->doc, addr, &name); /* not a string: nothing to show */
-    printf("%s\n", name.ptr ? name.ptr : "");
+    if (c->format == CTL_CSV)
+        fputs("section,name,value\r\n", stdout);
+    else
+        printf("%s\n", name.ptr ? name.ptr : "");
     for (dq_json_ref k = dq_json_first(&a->doc, sections); k != DQ_JSON_NONE; k = dq_json_next(&a->doc, sections, k)) {
         dureq_str title = dq_json_raw(&a->doc, k);
 
+        if (c->format == CTL_CSV) {
+            print_section_rows(&a->doc, k);
+            continue;
+        }
         printf("\n# %.*s\n", (int)title.len - 2, title.ptr + 1);
         ctl_print_object(c, a, k + 1);
     }
@@ -110,7 +137,7 @@ static int redis(ctl *c, int argc, char **argv)
     if (rc != 0)
         return rc;
     nodes = dq_json_member(&a.doc, 0, "nodes");
-    if (c->format != CTL_TABLE)
+    if (c->format != CTL_TABLE && c->format != CTL_CSV)
         ctl_print_object(c, &a, 0);
     else if (nodes != DQ_JSON_NONE)
         for (dq_json_ref v = dq_json_first(&a.doc, nodes); v != DQ_JSON_NONE; v = dq_json_next(&a.doc, nodes, v))

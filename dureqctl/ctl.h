@@ -41,16 +41,16 @@ typedef struct ctl {
 } ctl;
 
 typedef struct ctl_command {
-    const char *name;     /* "job get" */
-    const char *args;     /* "ID [--payload]" */
-    const char *summary;  /* one line */
-    const char *help;     /* options and examples; lines ended by \n */
+    const char *name;                         /* "job get" */
+    const char *args;                         /* "ID [--payload]" */
+    const char *summary;                      /* one line */
+    const char *help;                         /* options and examples; lines ended by \n */
     int (*fn)(ctl *c, int argc, char **argv); /* argv[0] is the command's last word; returns an exit code */
 } ctl_command;
 
 /* One table a file, ended by a row without name. */
-extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[], ctl_tool_commands[],
-    ctl_bench_commands[];
+extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
+    ctl_tool_commands[], ctl_bench_commands[];
 
 /* What went wrong, on standard error; returns the exit code for it. */
 int ctl_fail(int code, const char *fmt, ...) DUREQ_PRINTF(2, 3);
@@ -89,19 +89,22 @@ typedef struct ctl_column {
     ctl_kind kind;
 } ctl_column;
 
-/* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. `next` may be
-   DQ_JSON_NONE: the member that holds the next cursor, told on standard error in table form. */
+/* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. The cursor to
+   the next page is told on standard error, except as JSON, which holds it. */
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns);
-/* One object: "name  value" lines, or as JSON. */
+/* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
-/* A short sentence in table form, the JSON in the others. */
+void ctl_print_csv_row(const char *const *fields, size_t n);
+/* Control characters would drive the terminal: they become blanks. With keep_lines, line breaks and tabs stay. */
+void ctl_clean(dq_buf *b, bool keep_lines);
+/* A short sentence in table form, the object in the others. */
 void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUREQ_PRINTF(3, 4);
 
 /* ---- arguments ---- */
 
 /* Options of a command: --name VALUE, --name=VALUE, or --flag. Everything else is positional; "--" ends options. */
 typedef struct ctl_option {
-    const char *name;  /* without dashes */
+    const char *name;   /* without dashes */
     const char **value; /* NULL: a flag */
     bool *flag;
     int (*each)(void *data, const char *value); /* instead of value: called for each occurrence; non-zero is an exit code */

@@ -7,11 +7,28 @@
 #include "base/clock.h"
 #include "ctl.h"
 
-#define CELL_MAX 60 /* bytes of a value shown in a table */
+#define CELL_MAX 60 /* characters of a value shown in a table */
 
+static void put(dureq_str s)
+{
+    if (s.len)
+        fwrite(s.ptr, 1, s.len, stdout);
+}
+
+/* JSON on a line of its own. Payloads are shown byte for byte, line breaks between their values, too: these become blanks. */
 static void put_line(dureq_str s)
 {
-    fwrite(s.ptr, 1, s.len, stdout);
+    while (s.len) {
+        size_t n = 0;
+
+        while (n < s.len && s.ptr[n] != '\n' && s.ptr[n] != '\r')
+            n++;
+        put(dureq_str_of(s.ptr, n));
+        if (n == s.len)
+            break;
+        fputc(' ', stdout);
+        s = dureq_str_of(s.ptr + n + 1, s.len - n - 1);
+    }
     fputc('\n', stdout);
 }
 
@@ -54,31 +71,49 @@ static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kin
     (void)dq_json_string(doc, v, out);
 }
 
+void ctl_clean(dq_buf *b, bool keep_lines)
+{
+    for (size_t i = 0; i < b->len; i++) {
+        unsigned char c = (unsigned char)b->ptr[i], next = i + 1 < b->len ? (unsigned char)b->ptr[i + 1] : 0;
+
+        if (keep_lines && (c == '\n' || c == '\t'))
+            continue;
+        if (c < ' ' || c == 127)
+            b->ptr[i] = ' ';
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F: controls, too */
+            b->ptr[i] = b->ptr[i + 1] = ' ';
+    }
+}
+
 static dq_json_ref cell(const dq_json *doc, dq_json_ref row, const ctl_column *col)
 {
     return dq_json_type_of(doc, row) == DQ_JSON_OBJECT ? dq_json_member(doc, row, col->name) : DQ_JSON_NONE;
 }
 
-/* Control characters would break lines or drive the terminal: they become blanks. */
-static void clean(dq_buf *b)
+/* Characters, not bytes: what continues one does not count. */
+static size_t width_of(dureq_str s)
 {
-    for (size_t i = 0; i < b->len; i++)
-        if ((unsigned char)b->ptr[i] < ' ' || b->ptr[i] == 127)
-            b->ptr[i] = ' ';
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return n;
 }
 
 static void table_cell(dq_buf *out, const dq_json *doc, dq_json_ref row, const ctl_column *col)
 {
+    size_t n = 0, at = 0;
+
     dq_buf_clear(out);
     append_value(out, doc, cell(doc, row, col), col->kind);
-    clean(out);
-    if (out->len > CELL_MAX) {
-        out->len = CELL_MAX - 3;
-        while (out->len && ((unsigned char)out->ptr[out->len] & 0xc0) == 0x80) /* not inside a character */
-            out->len--;
-        out->ptr[out->len] = '\0';
-        dq_buf_append_text(out, "...");
-    }
+    ctl_clean(out, /*keep_lines=*/false);
+    if (width_of(dq_buf_str(out)) <= CELL_MAX)
+        return;
+    for (; n < CELL_MAX - 3; n++) /* never inside a character */
+        for (at++; at < out->len && ((unsigned char)out->ptr[at] & 0xc0) == 0x80; at++)
+            ;
+    out->len = at;
+    dq_buf_append_text(out, "...");
 }
 
 static void pad(size_t n)
@@ -97,7 +132,7 @@ static void print_table(const dq_json *doc, dq_json_ref list, const ctl_column *
     for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
         for (size_t i = 0; i < n; i++) {
             table_cell(&text, doc, row, &columns[i]);
-            width[i] = DQ_MAX(width[i], text.len);
+            width[i] = DQ_MAX(width[i], width_of(dq_buf_str(&text)));
         }
     for (size_t i = 0; i < n; i++) {
         if (columns[i].kind == CTL_NUMBER)
@@ -111,10 +146,10 @@ static void print_table(const dq_json *doc, dq_json_ref list, const ctl_column *
         for (size_t i = 0; i < n; i++) {
             table_cell(&text, doc, row, &columns[i]);
             if (columns[i].kind == CTL_NUMBER)
-                pad(width[i] - text.len);
-            fwrite(text.ptr ? text.ptr : "", 1, text.len, stdout);
+                pad(width[i] - width_of(dq_buf_str(&text)));
+            put(dq_buf_str(&text));
             if (columns[i].kind != CTL_NUMBER && i + 1 < n)
-                pad(width[i] - text.len);
+                pad(width[i] - width_of(dq_buf_str(&text)));
             fputs(i + 1 < n ? "  " : "\n", stdout);
         }
 }
@@ -124,8 +159,10 @@ static void csv_field(const dq_buf *text)
 {
     dureq_str s = dq_buf_str(text);
 
+    if (s.len == 0)
+        return;
     if (!memchr(s.ptr, ',', s.len) && !memchr(s.ptr, '"', s.len) && !memchr(s.ptr, '\n', s.len) && !memchr(s.ptr, '\r', s.len)) {
-        fwrite(s.ptr, 1, s.len, stdout);
+        put(s);
         return;
     }
     fputc('"', stdout);
@@ -156,30 +193,70 @@ static void print_csv(const dq_json *doc, dq_json_ref list, const ctl_column *co
     }
 }
 
+/* One object a row. A command that prints several of the same kind has one header. */
+static void print_csv_object(const dq_json *doc, dq_json_ref object)
+{
+    static bool has_header;
+
+    for (int turn = has_header ? 1 : 0; turn < 2; turn++) {
+        DQ_BUF_AUTO text = {0};
+
+        for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k)) {
+            if (k != dq_json_first(doc, object))
+                fputc(',', stdout);
+            dq_buf_clear(&text);
+            append_value(&text, doc, turn ? k + 1 : k, CTL_VALUE);
+            csv_field(&text);
+        }
+        fputs("\r\n", stdout);
+    }
+    has_header = true;
+}
+
+void ctl_print_csv_row(const char *const *fields, size_t n)
+{
+    DQ_BUF_AUTO text = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            fputc(',', stdout);
+        dq_buf_clear(&text);
+        dq_buf_append_text(&text, fields[i]);
+        csv_field(&text);
+    }
+    fputs("\r\n", stdout);
+}
+
+static void tell_cursor(const ctl *c, const dq_json *doc, dq_json_ref list)
+{
+    dq_json_ref cursor = list ? dq_json_member(doc, 0, "next_cursor") : DQ_JSON_NONE;
+    DQ_BUF_AUTO text = {0};
+
+    if (cursor == DQ_JSON_NONE || c->quiet || c->format == CTL_JSON)
+        return;
+    (void)dq_json_string(doc, cursor, &text); /* our own answer */
+    fprintf(stderr, "There is more: --cursor %s\n", text.ptr ? text.ptr : "");
+}
+
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns)
 {
     const dq_json *doc = &a->doc;
-    dq_json_ref cursor;
 
     if (list == DQ_JSON_NONE)
         list = 0;
     switch (c->format) {
-    case CTL_JSON: put_line(dq_json_raw(doc, 0)); return;
+    case CTL_JSON: put_line(dq_json_raw(doc, 0)); break;
     case CTL_NDJSON:
         for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
             put_line(dq_json_raw(doc, row));
-        return;
-    case CTL_CSV: print_csv(doc, list, columns); return;
+        break;
+    case CTL_CSV: print_csv(doc, list, columns); break;
     case CTL_TABLE: print_table(doc, list, columns); break;
     }
-    cursor = list ? dq_json_member(doc, 0, "next_cursor") : DQ_JSON_NONE;
-    if (cursor != DQ_JSON_NONE) {
-        dureq_str raw = dq_json_raw(doc, cursor);
-
-        fprintf(stderr, "There is more: --cursor %.*s\n", (int)raw.len - 2, raw.ptr + 1);
-    }
+    tell_cursor(c, doc, list);
 }
 
+/* Names in one column, values in another; a value of several lines stays in its column, so that it cannot pass for a name. */
 static void print_pairs(const dq_json *doc, dq_json_ref object)
 {
     size_t width = 0;
@@ -188,10 +265,21 @@ static void print_pairs(const dq_json *doc, dq_json_ref object)
         width = DQ_MAX(width, dq_json_raw(doc, k).len - 2);
     for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k)) {
         DQ_BUF_AUTO text = {0};
-        dureq_str name = dq_json_raw(doc, k);
+        dureq_str name = dq_json_raw(doc, k), rest;
 
         append_value(&text, doc, k + 1, CTL_TEXT);
-        printf("%-*.*s  %s\n", (int)width, (int)name.len - 2, name.ptr + 1, text.ptr ? text.ptr : "");
+        while (text.len && text.ptr[text.len - 1] == '\n')
+            text.len--;
+        ctl_clean(&text, /*keep_lines=*/true);
+        printf("%-*.*s  ", (int)width, (int)name.len - 2, name.ptr + 1);
+        rest = dq_buf_str(&text);
+        put(dq_str_cut(&rest, '\n'));
+        while (rest.ptr) {
+            fputc('\n', stdout);
+            pad(width + 2);
+            put(dq_str_cut(&rest, '\n'));
+        }
+        fputc('\n', stdout);
     }
 }
 
@@ -199,6 +287,8 @@ void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object)
 {
     if (c->format == CTL_TABLE)
         print_pairs(&a->doc, object);
+    else if (c->format == CTL_CSV)
+        print_csv_object(&a->doc, object);
     else
         put_line(dq_json_raw(&a->doc, object));
 }
@@ -208,7 +298,7 @@ void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...)
     va_list args;
 
     if (c->format != CTL_TABLE) {
-        put_line(dq_json_raw(&a->doc, 0));
+        ctl_print_object(c, a, 0);
         return;
     }
     if (c->quiet)

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How answers look: tables for people, JSON and CSV for programs, and nothing in them that drives a terminal. */
+#include "test_ctl.h"
+
+#include "base/buf.h"
+#include "json/json.h"
+
+/* Cursor addresses, colours, an 8-bit CSI (U+009B), a bell, DEL. */
+#define NASTY              \
+    "a\x1b[2J\x1b]0;t\x07" \
+    "b\xc2\x9b"            \
+    "31m\x7f"              \
+    "c"
+
+static dureq_job_id enqueue_text(const char *type, const char *text)
+{
+    dureq_job_options o = dureq_job_options_init();
+
+    o.content_type = "text/plain";
+    return rig_enqueue(type, text, &o);
+}
+
+static bool has_controls(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if ((*p < ' ' && *p != '\n') || *p == 127 || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+            return true;
+    return false;
+}
+
+static int fail_nastily(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    dureq_task_log(task, "%s", "log " NASTY "\nsecond");
+    return dureq_task_fail(task, 0, "broken\nstatus  completed " NASTY, (dureq_str){0});
+}
+
+/* ---- tables ---- */
+
+SCENARIO(control_characters_of_jobs_never_reach_the_terminal)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id;
+
+    (void)rig_node("n", "nasty", fail_nastily, NULL);
+    o.content_type = "text/plain";
+    o.unique_key = DQ_STR_LIT(NASTY);
+    id = rig_enqueue("nasty", NASTY, &o);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    CTL(0, "job", "list");
+    EXPECT_HAS("broken status  completed a [2J", ctl_out());
+    EXPECT_FALSE(has_controls(ctl_out()));
+    CTL(0, "job", "get", id.text);
+    EXPECT_HAS("[2J", ctl_out());
+    EXPECT_FALSE(has_controls(ctl_out()));
+    CTL(0, "job", "logs", id.text);
+    EXPECT_HAS("second", ctl_out());
+    EXPECT_FALSE(has_controls(ctl_out()));
+    CTL(0, "job", "result", id.text);
+    EXPECT_FALSE(has_controls(ctl_out()));
+    CTL(0, "job", "events", id.text);
+    EXPECT_FALSE(has_controls(ctl_out()));
+    CTL(0, "job", "get", id.text, "-o", "json");
+    EXPECT_HAS("\\u001b[2J", ctl_out());
+}
+
+SCENARIO(a_value_of_several_lines_cannot_pass_for_another_field)
+{
+    dureq_job_id id = enqueue_text("lines", "first\nstatus        completed\n");
+
+    CTL(0, "job", "get", id.text);
+    EXPECT_HAS("\npayload       first\n              status        completed\n", ctl_out());
+    EXPECT_HAS("\nstatus        pending\n", ctl_out());
+    EXPECT_TRUE(!strstr(ctl_out(), "\nstatus        completed"));
+}
+
+static int fail_at_length(dureq_task *task, void *userdata)
+{
+    char text[512] = "";
+
+    (void)userdata;
+    for (int i = 0; i < 100; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "\xc3\xa4");
+    return dureq_task_fail(task, 0, text, (dureq_str){0});
+}
+
+/* Where a column begins in a line, in characters. */
+static long column_of(const char *line, const char *word)
+{
+    const char *at = strstr(line, word);
+    long n = 0;
+
+    EXPECT_TRUE(at != NULL);
+    for (const char *p = line; p < at; p++)
+        n += ((unsigned char)*p & 0xc0) != 0x80;
+    return n;
+}
+
+SCENARIO(columns_stand_below_their_titles)
+{
+    const char *row;
+
+    (void)rig_node("n", "umlaut", fail_at_length, NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(rig_enqueue("umlaut", "1", NULL).text)->state);
+    CTL(0, "job", "list");
+    row = strchr(ctl_out(), '\n') + 1;
+    EXPECT_I64(column_of(ctl_out(), "TYPE"), column_of(row, "umlaut"));
+    EXPECT_I64(column_of(ctl_out(), "STATUS"), column_of(row, "dead"));
+    EXPECT_I64(column_of(ctl_out(), "LAST ERROR"), column_of(row, "\xc3\xa4"));
+}
+
+SCENARIO(a_long_value_is_cut_between_characters)
+{
+    DQ_BUF_AUTO want = {0};
+    dureq_job_id id;
+
+    (void)rig_node("n", "long", fail_at_length, NULL);
+    id = rig_enqueue("long", "1", NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    for (int i = 0; i < 57; i++)
+        dq_buf_append_text(&want, "\xc3\xa4");
+    dq_buf_append_text(&want, "...\n");
+    CTL(0, "dlq", "list");
+    EXPECT_HAS(want.ptr, ctl_out());
+}
+
+/* ---- JSON and NDJSON ---- */
+
+SCENARIO(json_is_one_document_and_ndjson_one_object_a_line)
+{
+    dq_json doc = {0};
+
+    (void)rig_enqueue("t", "{\n  \"a\": [\r\n1]\n}\n", NULL); /* blanks around values are the payload's own */
+    (void)rig_enqueue("t", "2", NULL);
+    CTL(0, "job", "list", "-o", "json");
+    EXPECT_U64(1, ctl_out_lines());
+    EXPECT_RC(0, dq_json_parse(ctl_out_str(), &doc, NULL));
+    EXPECT_U64(2, doc.nodes[dq_json_member(&doc, 0, "data")].n);
+    dq_json_deinit(&doc);
+    CTL(0, "job", "list", "-o", "ndjson");
+    EXPECT_U64(2, ctl_out_lines());
+    for (dureq_str rest = ctl_out_str(), line = dq_str_cut(&rest, '\n'); line.len; line = dq_str_cut(&rest, '\n'))
+        EXPECT_TRUE(dq_json_valid(line));
+    CTL(0, "queue", "list", "-o", "ndjson");
+    EXPECT_U64(3, ctl_out_lines());
+}
+
+SCENARIO(a_payload_of_full_depth_can_be_read_again)
+{
+    char payload[257] = "", id[64];
+
+    memset(payload, '[', 128);
+    memset(payload + 128, ']', 128);
+    CTL(0, "enqueue", "deep", payload);
+    (void)snprintf(id, sizeof id, "%s", ctl_line());
+    CTL(0, "job", "get", id);
+    CTL(0, "job", "list");
+    CTL(0, "job", "list", "-o", "json");
+    EXPECT_HAS(payload, ctl_out());
+}
+
+/* ---- CSV ---- */
+
+SCENARIO(csv_quotes_what_must_be_quoted)
+{
+    (void)enqueue_text("t", "x");
+    CTL(0, "job", "list", "-o", "csv");
+    EXPECT_HAS("id,task_type,queue,status,attempt,created_at,updated_at,last_error\r\n", ctl_out());
+    EXPECT_HAS(",t,normal,pending,0,", ctl_out());
+    EXPECT_HAS("Z,\r\n", ctl_out());
+    CTL(0, "job", "get", enqueue_text("t", "say \"a, b\"\nand c").text, "-o", "csv");
+    EXPECT_HAS("id,task_type,payload,", ctl_out());
+    EXPECT_HAS(",t,\"say \"\"a, b\"\"\nand c\",text/plain,normal,", ctl_out());
+}
+
+SCENARIO(csv_of_single_answers_is_a_header_and_rows)
+{
+    dureq_job_id a = rig_enqueue("t", "1", NULL), b = rig_enqueue("t", "2", NULL);
+    char want[128];
+
+    (void)snprintf(want, sizeof want, "status,job_id\r\ncancelled,%s\r\ncancelled,%s\r\n", a.text, b.text);
+    CTL(0, "job", "cancel", a.text, b.text, "-o", "csv");
+    EXPECT_TEXT(want, ctl_out());
+    CTL(0, "stats", "-o", "csv");
+    EXPECT_HAS("name,value\r\ncancelled,2\r\n", ctl_out());
+    CTL(0, "redis", "--section", "server", "-o", "csv");
+    EXPECT_HAS("section,name,value\r\nserver,redis_version,", ctl_out());
+    CTL(0, "stats", "--days", "2", "-o", "csv");
+    EXPECT_HAS("date,enqueued,processed,failed,dead,cancelled\r\n", ctl_out());
+    EXPECT_U64(3, ctl_out_lines());
+}
+
+/* ---- pages and quiet ---- */
+
+SCENARIO(a_page_tells_how_to_get_the_next_outside_of_the_data)
+{
+    const char *at;
+    char cursor[128];
+
+    for (int i = 0; i < 3; i++)
+        (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "job", "list", "--limit", "2", "-o", "ndjson");
+    EXPECT_U64(2, ctl_out_lines());
+    at = strstr(ctl_err(), "There is more: --cursor ");
+    EXPECT_TRUE(at != NULL);
+    (void)snprintf(cursor, sizeof cursor, "%.*s", (int)strcspn(at + 24, "\n"), at + 24);
+    CTL(0, "job", "list", "--limit", "2", "-q");
+    EXPECT_TEXT("", ctl_err());
+    CTL(0, "job", "list", "--limit", "2", "-o", "json");
+    EXPECT_TEXT("", ctl_err());
+    CTL(0, "job", "list", "--limit", "2", "-o", "ndjson", "--cursor", cursor);
+    EXPECT_U64(1, ctl_out_lines());
+    EXPECT_TEXT("", ctl_err());
+}
+
+SCENARIO(quiet_says_nothing_of_what_was_done)
+{
+    dureq_job_id id = rig_enqueue("t", "1", NULL);
+
+    CTL(0, "job", "cancel", id.text, "-q");
+    EXPECT_TEXT("", ctl_out());
+    CTL_FAILS(4, "has ended already", "job", "cancel", id.text, "-q");
+    CTL(0, "job", "list", "-q");
+    EXPECT_HAS("cancelled", ctl_out());
+}
+
+SCENARIO(an_empty_list_is_a_heading_an_empty_document_or_nothing)
+{
+    CTL(0, "run", "list");
+    EXPECT_U64(1, ctl_out_lines());
+    CTL(0, "run", "list", "-o", "json");
+    EXPECT_TEXT("[]\n", ctl_out());
+    CTL(0, "run", "list", "-o", "ndjson");
+    EXPECT_TEXT("", ctl_out());
+    CTL(0, "run", "list", "-o", "csv");
+    EXPECT_U64(1, ctl_out_lines());
+}
+
+RIG_MAIN()
