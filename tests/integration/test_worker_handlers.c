@@ -282,7 +282,7 @@ SCENARIO(a_saturated_handler_never_holds_up_the_others)
     RIG_UNTIL(atomic_load(&quick.done) == 50);
     EXPECT_TRUE(rig_mono_ms() - since < 3000);
     EXPECT_I64(2, atomic_load(&slow.now));
-    EXPECT_I64(98, rig_counts().pending);
+    RIG_UNTIL(rig_counts().pending == 98); /* what was sent to it beyond its limit is given back */
     atomic_store(&slow.let_go, true);
     RIG_UNTIL(rig_counts().completed == 150);
     EXPECT_I64(2, atomic_load(&slow.most));
