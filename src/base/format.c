@@ -18,9 +18,11 @@ size_t dq_format_duration_ms(int64_t ms, char out[DQ_DURATION_TEXT_MAX])
     if (u < 1000)
         return (size_t)snprintf(out, DQ_DURATION_TEXT_MAX, "%s%" PRIu64 "ms", sign, u);
     if (rest) {
-        n = snprintf(fraction, sizeof fraction, ".%03u", (unsigned)rest);
-        while (fraction[n - 1] == '0')
-            fraction[--n] = '\0';
+        int digits = 3;
+
+        for (; rest % 10 == 0; digits--)
+            rest /= 10;
+        (void)snprintf(fraction, sizeof fraction, ".%0*u", digits, (unsigned)rest);
     }
     if (h)
         n = snprintf(out, DQ_DURATION_TEXT_MAX, "%s%" PRIu64 "h%um%u%ss", sign, h, (unsigned)m, (unsigned)s, fraction);

@@ -224,7 +224,7 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg)
     result->scheduled = code == 0 && item->scheduled;
     if (id)
         dq_id_to_text(id, &result->id);
-    (void)snprintf(result->msg, sizeof result->msg, "%s", code < 0 && msg ? msg : "");
+    (void)snprintf(result->msg, sizeof result->msg, "%.95s", code < 0 && msg ? msg : "");
     request_step(r);
 }
 

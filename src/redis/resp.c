@@ -167,7 +167,7 @@ static int parse_line(dq_resp_parser *p, const char *in, size_t len, dureq_str *
 
 static int take_line_value(dq_resp_parser *p, const char *in, size_t len, dq_resp_type type, dureq_error *err)
 {
-    dureq_str text;
+    dureq_str text = {0};
     dq_resp_node *node;
     int rc = parse_line(p, in, len, &text, err);
 
@@ -183,7 +183,7 @@ static int take_line_value(dq_resp_parser *p, const char *in, size_t len, dq_res
 static int take_nil_or_bool(dq_resp_parser *p, const char *in, size_t len, dureq_error *err)
 {
     char kind = in[p->pos];
-    dureq_str text;
+    dureq_str text = {0};
     int rc = parse_line(p, in, len, &text, err);
 
     if (rc != STEP_OK)
