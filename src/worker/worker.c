@@ -246,46 +246,6 @@ void dq_worker_on_cycle(dq_worker *w, bool ready)
     dq_worker_look_for_end(w);
 }
 
-/* w:<session>: L<lane> J<job> D<ms> H C<id> P R; ctl: N<lane> P R. */
-void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
-{
-    dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
-    dureq_str rest = dureq_str_of(text.ptr + 1, text.len ? text.len - 1 : 0);
-    int64_t n;
-
-    if (!s || text.len == 0)
-        return;
-    if (!dq_str_eq_text(name, "ctl") &&
-        !(dq_str_starts_with(name, DQ_STR_LIT("w:")) && dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session_text)))
-        return;
-    switch (text.ptr[0]) {
-    case 'L':
-    case 'N':
-        if (dq_parse_i64(rest, 1, UINT32_MAX, &n) == 0)
-            dq_lane_wake(s, (uint32_t)n);
-        break;
-    case 'J':
-        dq_fetch_pushed(s, rest);
-        break;
-    case 'D':
-        if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)
-            w->cb.on_due(w, shard, n, w->cb.userdata);
-        break;
-    case 'H':
-        if (w->cb.on_history)
-            w->cb.on_history(w, shard, w->cb.userdata);
-        break;
-    case 'C':
-        dq_session_cancelled(s, rest);
-        break;
-    case 'R':
-        dq_session_beat_now(s);
-        break;
-    default: /* P: the store looks at queues by itself */
-        break;
-    }
-}
-
 void dq_worker_on_queues(dq_worker *w)
 {
     for (unsigned i = 0; i < w->n_shards; i++)

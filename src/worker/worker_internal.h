@@ -10,6 +10,7 @@
    outcome.c   what a run's end means
    record.c    tasks whose outcome is known, as arguments of calls
    session.c   open, heartbeat, resync, give back, close
+   message.c   wake-ups and news from others
    suspect.c   jobs whose process went down before they were on record */
 
 #include "base/heap.h"

@@ -35,6 +35,10 @@ for i = 5, #ARGV do
     if verb == 'run' or verb == 'resume' then
       if verb == 'resume' then
         m = string.sub(m, 1, 20) .. '\0\0' .. string.sub(m, 23)
+        local ticker = call('HGET', sh, 'tk')
+        if ticker then
+          call('SPUBLISH', K .. 'w:' .. ticker, 'U' .. id)
+        end
       end
       front_add(lane, moved_at(m, now, 0), j)
       wake(lane, 1)

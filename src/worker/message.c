@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What others tell this node's sessions by SPUBLISH (docs/redis-keys.md "Channels"). Nothing depends on a message to arrive: heartbeats and
+   the resync behind a lost connection find all of it too, only later. Loop thread. */
+
+#include "worker/worker_internal.h"
+
+/* What happened without a run: whoever is ticker tells it. */
+static void tell_resumed(dq_wshard *s, dureq_str packed)
+{
+    dq_worker *w = s->worker;
+    dureq_job_id text;
+    dq_id id;
+
+    if (!w->on_event || !dq_id_unpack(packed, &id))
+        return;
+    dq_id_to_text(&id, &text);
+    const dq_wlane *lane = id.lane > 0 && id.lane <= s->n_lanes ? s->lanes[id.lane - 1] : NULL;
+    dureq_node_event e = {
+        .kind = DUREQ_NODE_JOB_RESUMED,
+        .job_id = text.text,
+        .run_id = "",
+        .task_type = lane ? lane->type : "",
+        .queue = lane ? lane->queue : "",
+        .error = "",
+    };
+    w->on_event(&e, w->on_event_userdata);
+}
+
+/* w:<session>: L<lane> J<job> D<ms> H U<id> C<id> P R; ctl: N<lane> P R. */
+void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
+{
+    dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
+    dureq_str rest = dureq_str_of(text.ptr + 1, text.len ? text.len - 1 : 0);
+    int64_t n;
+
+    if (!s || text.len == 0)
+        return;
+    if (!dq_str_eq_text(name, "ctl") &&
+        !(dq_str_starts_with(name, DQ_STR_LIT("w:")) && dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session_text)))
+        return;
+    switch (text.ptr[0]) {
+    case 'L':
+    case 'N':
+        if (dq_parse_i64(rest, 1, UINT32_MAX, &n) == 0)
+            dq_lane_wake(s, (uint32_t)n);
+        break;
+    case 'J':
+        dq_fetch_pushed(s, rest);
+        break;
+    case 'D':
+        if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)
+            w->cb.on_due(w, shard, n, w->cb.userdata);
+        break;
+    case 'H':
+        if (w->cb.on_history)
+            w->cb.on_history(w, shard, w->cb.userdata);
+        break;
+    case 'U':
+        tell_resumed(s, rest);
+        break;
+    case 'C':
+        dq_session_cancelled(s, rest);
+        break;
+    case 'R':
+        dq_session_beat_now(s);
+        break;
+    default: /* P: the store looks at queues by itself */
+        break;
+    }
+}
