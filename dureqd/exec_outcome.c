@@ -51,17 +51,33 @@ static void read_after(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
         dq_buf_append_text(&said->fault, "'after' on descriptor 3 is no duration such as \"30s\"");
 }
 
+static void read_limit(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
+{
+    int64_t n;
+
+    if (dq_parse_i64(dq_json_raw(doc, v), 1, UINT8_MAX, &n) == 0) {
+        said->limit = (int32_t)n;
+        return;
+    }
+    said->outcome = DUREQ_OUTCOME_RETRY;
+    if (said->fault.len == 0)
+        dq_buf_append_text(&said->fault, "'limit' on descriptor 3 takes 1 to 255");
+}
+
 static void read_outcome(const dq_json *doc, dq_json_ref word, dq_exec_said *said)
 {
     dq_json_ref after = dq_json_member(doc, 0, "after");
     dq_json_ref error = dq_json_member(doc, 0, "error");
     dq_json_ref payload = dq_json_member(doc, 0, "payload");
+    dq_json_ref limit = dq_json_member(doc, 0, "limit");
 
     dq_exec_said_deinit(said);
     said->has_outcome = true;
     read_word(doc, word, said);
     if (after != DQ_JSON_NONE)
         read_after(doc, after, said);
+    if (limit != DQ_JSON_NONE)
+        read_limit(doc, limit, said);
     if (error != DQ_JSON_NONE && dq_json_string(doc, error, &said->error) < 0)
         dq_buf_append_str(&said->error, dq_json_raw(doc, error)); /* no text: its JSON tells as much */
     if (payload != DQ_JSON_NONE) {

@@ -59,6 +59,8 @@ DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason);            
 DUREQ_API int dureq_task_pause(dureq_task *task, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
 /* Run again, attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
 DUREQ_API int dureq_task_repeat(dureq_task *task, int64_t after_ms, dureq_str new_payload);
+/* The same, but at most `limit` times in a row (1 to 255; 0 = no limit): beyond, the attempt fails for good. */
+DUREQ_API int dureq_task_repeat_limited(dureq_task *task, int64_t after_ms, dureq_str new_payload, int32_t limit);
 
 /* ---- registering ---- */
 

@@ -108,6 +108,7 @@ typedef struct dq_moved {
     uint16_t errors_in_row;
     int64_t ready_at_ms, due_at_ms;
     uint8_t n_attempts;
+    uint8_t repeats; /* in a row, at most 255 */
     dureq_str tail; /* packed attempts */
 } dq_moved;
 

@@ -92,7 +92,7 @@ int dq_moved_unpack(dureq_str m, dq_moved *ret)
     ret->ready_at_ms = (int64_t)read_be(&r, 6);
     ret->due_at_ms = (int64_t)read_be(&r, 6);
     ret->n_attempts = dq_read_u8(&r);
-    (void)dq_read_u8(&r);
+    ret->repeats = dq_read_u8(&r);
     ret->tail = dq_read_rest(&r);
     dureq_str rest = ret->tail;
     while (dq_attempt_next(&rest, &a))
@@ -110,7 +110,7 @@ static void append_counts(dq_buf *out, const dq_moved *m)
     append_be(out, (uint64_t)m->ready_at_ms, 6);
     append_be(out, (uint64_t)m->due_at_ms, 6);
     append_be(out, m->n_attempts, 1);
-    append_be(out, 0, 1);
+    append_be(out, m->repeats, 1);
 }
 
 void dq_moved_pack(dq_buf *out, const dq_moved *m)

@@ -54,6 +54,18 @@ static void judge_failure(dureq_task *t, bool final)
     t->next = t->delay_ms > 0 ? NEXT_DUE : NEXT_FRONT;
 }
 
+static void too_many_repeats(dureq_task *t)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "repeated %u times, which is its limit", (unsigned)t->moved.repeats);
+    dq_free(t->said.msg);
+    t->said.msg = dq_strdup(text);
+    t->said.code = DUREQ_ELIMIT;
+    t->outcome = DUREQ_OUTCOME_FAIL;
+    judge_failure(t, true);
+}
+
 static dureq_outcome outcome_of(const dureq_task *t)
 {
     if (t->why_stop == DQ_STOP_TIMED_OUT)
@@ -86,6 +98,10 @@ void dq_outcome_judge(dureq_task *t, int rc)
         t->delay_ms = t->said.after_ms > 0 ? t->said.after_ms : -1;
         break;
     case DUREQ_OUTCOME_REPEAT:
+        if (t->said.repeat_limit > 0 && t->moved.repeats >= t->said.repeat_limit) {
+            too_many_repeats(t);
+            break;
+        }
         t->next = t->said.after_ms > 0 ? NEXT_DUE : NEXT_FRONT;
         t->delay_ms = t->said.after_ms;
         break;

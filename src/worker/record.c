@@ -89,6 +89,7 @@ void dq_record_moved(const dureq_task *t, dq_buf *out)
     m.id = t->id;
     m.runs += m.runs < UINT16_MAX;
     m.attempts = anew ? 0 : (uint16_t)DQ_MIN(m.attempts + t->spent, UINT16_MAX);
+    m.repeats = anew ? (uint8_t)DQ_MIN(m.repeats + 1, UINT8_MAX) : m.repeats;
     m.errors_in_row = t->spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : anew ? 0 : m.errors_in_row;
     m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (anew ? DQ_M_REPEATED : 0) | (t->log.len > 0 ? DQ_M_LOGS : 0));
     m.ready_at_ms = t->finished_at_ms + DQ_MAX(t->delay_ms, 0);

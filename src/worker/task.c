@@ -377,11 +377,17 @@ int dureq_task_pause(dureq_task *t, int64_t resume_after_ms, const char *reason)
 
 int dureq_task_repeat(dureq_task *t, int64_t after_ms, dureq_str new_payload)
 {
+    return dureq_task_repeat_limited(t, after_ms, new_payload, 0);
+}
+
+int dureq_task_repeat_limited(dureq_task *t, int64_t after_ms, dureq_str new_payload, int32_t limit)
+{
     say(t, DUREQ_OUTCOME_REPEAT, 0, NULL);
     t->said.after_ms = DQ_MAX(after_ms, 0);
     t->said.has_payload = new_payload.ptr != NULL;
     dq_buf_clear(&t->said.payload);
     dq_buf_append_str(&t->said.payload, new_payload);
+    t->said.repeat_limit = (uint8_t)DQ_MIN(DQ_MAX(limit, 0), UINT8_MAX);
     return 0;
 }
 

@@ -46,6 +46,7 @@ typedef struct task_said {
     dq_buf detail;
     int64_t after_ms;    /* 0: not given */
     bool has_payload;    /* of a repeat */
+    uint8_t repeat_limit; /* 0: none */
     dq_buf payload;
 } task_said;
 

@@ -20,6 +20,7 @@ static int act(dureq_task *task, void *userdata)
     case 'p': return dureq_task_pause(task, 0, "ask a human");
     case 'P': return dureq_task_pause(task, 150, "for a while");
     case 'a': return dureq_task_repeat(task, 0, none);
+    case 'b': return dureq_task_repeat_limited(task, 0, none, 2);
     case 'A': return dureq_task_repeat(task, 100, none);
     case 'c': return dureq_task_repeat(task, 0, dureq_str_from("??d"));
     default: return dureq_task_fail(task, 99, "ran too often", none);
@@ -214,6 +215,22 @@ SCENARIO(repeat_counts_attempts_anew)
     j = run("rarr", 2);
     EXPECT_I64(DUREQ_JOB_DEAD, j->state);
     EXPECT_I64(2, j->attempt);
+}
+
+SCENARIO(repeat_ends_at_its_limit)
+{
+    dureq_job_id id;
+    const dureq_job *j;
+
+    node();
+    EXPECT_I64(DUREQ_JOB_COMPLETED, run("bbd", 1)->state);
+    id = start("bbbbb", NULL);
+    j = rig_wait(id.text);
+    EXPECT_I64(DUREQ_JOB_DEAD, j->state);
+    EXPECT_I64(3, j->runs);
+    EXPECT_STR_TEXT("repeated 2 times, which is its limit", j->attempts[2].error);
+    RIG_OK(dureq_client_retry(rig.client, id.text, false, &err)); /* from 0 */
+    RIG_UNTIL(rig_state(id.text) == DUREQ_JOB_DEAD && rig_job(id.text)->runs == 6);
 }
 
 SCENARIO(repeat_after_a_delay_waits_for_it)

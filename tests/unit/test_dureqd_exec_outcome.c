@@ -43,6 +43,8 @@ static const struct judge_case {
      "unknown outcome (not a text) on descriptor 3; known are done, retry, fail, rate_limited, skip, pause, repeat"},
     {false, 0, "{\"outcome\":\"repeat\",\"after\":30}", "", DUREQ_OUTCOME_RETRY, 0, 0,
      "'after' on descriptor 3 is no duration such as \"30s\""},
+    {false, 0, "{\"outcome\":\"repeat\",\"limit\":3}", "", DUREQ_OUTCOME_REPEAT, 0, 0, "outcome repeat"},
+    {false, 0, "{\"outcome\":\"repeat\",\"limit\":0}", "", DUREQ_OUTCOME_RETRY, 0, 0, "'limit' on descriptor 3 takes 1 to 255"},
 };
 
 static void exit_codes_signals_and_words_become_outcomes(void **state)

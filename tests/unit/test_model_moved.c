@@ -50,6 +50,7 @@ static void pack_full(dq_buf *out)
                   .crashes = 255,
                   .flags = DQ_M_SUSPECT | DQ_M_LOGS | DQ_M_REPEATED,
                   .errors_in_row = 300,
+                  .repeats = 200,
                   .ready_at_ms = (1LL << 48) - 1,
                   .due_at_ms = 1700000000001};
 
@@ -78,6 +79,7 @@ static void all_that_is_packed_is_read_back(void **state)
     assert_int_equal(m.ready_at_ms, (1LL << 48) - 1);
     assert_int_equal(m.due_at_ms, 1700000000001);
     assert_int_equal(m.n_attempts, 3);
+    assert_int_equal(m.repeats, 200);
     for (uint32_t run = 1; run <= 3; run++) {
         dq_attempt want = attempt_of(run);
 

@@ -79,9 +79,9 @@ for i = 3, #ARGV do
       if place == 'history' then
         m = with_last_run(m, id, state, row)
       end
-      -- attempts, crashes and errors in a row from 0; the number of runs goes on, so run ids stay unique
+      -- attempts, crashes, errors and repeats in a row from 0; the number of runs goes on, so run ids stay unique
       m = string.sub(m, 1, 14) .. pack('>I2', 0) .. string.sub(m, 17, 18) .. '\0' .. '\0' .. pack('>I2I6I6', 0, now, 0)
-        .. string.sub(m, 35)
+        .. string.sub(m, 35, 35) .. '\0' .. string.sub(m, 37)
       front_add(lane, m, j)
       wake(lane, 1)
       audit(actor, 'job.retry', id)
