@@ -116,7 +116,12 @@ static void reap(dq_child *c)
     c->pid = -1;
 }
 
-/* ThreadSanitizer takes clone for a fork and would stop looking at this process. */
+/* ThreadSanitizer takes clone for a fork and would stop looking at this process. gcc says that it is there by a macro, clang by a feature. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #ifdef __SANITIZE_THREAD__
 extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 #define clone __clone

@@ -56,13 +56,13 @@ static void run_progress(dq_message *m)
 {
     dq_worker *w = dq_container_of(m, dq_worker, progress_message);
 
-    atomic_store_explicit(&w->progress_noted, false, memory_order_relaxed);
+    atomic_store_explicit(&w->progress_noted, false, memory_order_release);
     dq_session_progress(w);
 }
 
 void dq_worker_note_progress(dq_worker *w)
 {
-    if (!atomic_exchange_explicit(&w->progress_noted, true, memory_order_relaxed))
+    if (!atomic_exchange_explicit(&w->progress_noted, true, memory_order_acquire))
         dq_loop_post(w->loop, &w->progress_message);
 }
 

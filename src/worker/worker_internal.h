@@ -152,7 +152,7 @@ struct dq_worker {
     int64_t stop_at_us;
     dq_buf scratch; /* one row */
     dq_message progress_message;
-    atomic_bool progress_noted; /* relaxed: a wake-up is under way */
+    atomic_bool progress_noted; /* progress_message is under way: acquired by who sends it, released when it came */
 
     /* statistics; relaxed atomics: written on the loop, read anywhere */
     _Atomic uint64_t s_started, s_completed, s_failed, s_dead, s_cancelled, s_returned, s_lost;
