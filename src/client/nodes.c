@@ -120,6 +120,7 @@ static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_inf
     }
     if (dq_json_parse(dyn, &doc, NULL) == 0) {
         out->running = (int32_t)member_i64(&doc, "running");
+        out->stuck = (int32_t)member_i64(&doc, "stuck");
         dq_json_deinit(&doc);
     }
 }

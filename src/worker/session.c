@@ -369,7 +369,8 @@ void dq_session_beat_now(dq_wshard *s)
     put_starts(s, &starts, &n_starts);
     put_progress(s, &progress, &n_progress);
     put_lanes(s, &lanes, &n_lanes);
-    (void)snprintf(dyn, sizeof dyn, "{\"running\":%u}", (unsigned)w->n_held);
+    (void)snprintf(dyn, sizeof dyn, "{\"running\":%u,\"stuck\":%d}", (unsigned)w->n_held,
+                   (int)atomic_load_explicit(&w->s_stuck, memory_order_relaxed));
     dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 9 + 2 * n_starts + 2 * n_progress + n_lanes);
     dq_keys_arg(&call, k, s->no, "sh", none());
     dq_keys_arg(&call, k, s->no, "s:", dureq_str_from(s->session_text));

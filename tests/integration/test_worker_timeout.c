@@ -180,6 +180,19 @@ SCENARIO(an_abandoned_attempt_is_tried_again_elsewhere_in_the_pool)
     RIG_UNTIL(rig_stats(n).stuck == 0 && rig_stats(n).running == 0);
 }
 
+/* As everybody sees it. */
+static int n_stuck_shown(void)
+{
+    dureq_node_list *list = NULL;
+    int n = 0;
+
+    RIG_OK(dureq_client_list_nodes(rig.client, &list, &err));
+    for (size_t i = 0; i < list->n; i++)
+        n += list->items[i].stuck;
+    dureq_node_list_destroy(list);
+    return n;
+}
+
 SCENARIO(a_stuck_slot_is_taken_until_the_handler_returns)
 {
     hold h = {0};
@@ -192,6 +205,7 @@ SCENARIO(a_stuck_slot_is_taken_until_the_handler_returns)
     two = enqueue(1, 0);
     EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(two.text)->state);
     EXPECT_I64(2, rig_stats(n).stuck);
+    RIG_UNTIL(n_stuck_shown() == 2);
     other = rig_enqueue("fine", "1", NULL);
     int64_t since = rig_mono_ms();
     RIG_UNTIL(rig_mono_ms() - since > 300);
