@@ -41,7 +41,8 @@ struct dq_store {
     int64_t history_max_bytes;
 
     dq_redis *main, *cycle;
-    bool up, same_server;
+    bool up;
+    bool other_server; /* than the last one that it was up with */
     dq_keys keys; /* made at the first meta; the same from then on */
     bool has_keys;
     dureq_error last;

@@ -369,7 +369,8 @@ static void go_up(dq_store *s, bool queues_changed)
     if (queues_changed && s->cb.on_queues)
         s->cb.on_queues(s, s->cb.userdata);
     if (s->up && s->cb.on_up)
-        s->cb.on_up(s, s->same_server, s->cb.userdata);
+        s->cb.on_up(s, !s->other_server, s->cb.userdata);
+    s->other_server = false;
     if (s->up)
         dq_send_up(s);
 }

@@ -16,7 +16,7 @@ static void on_main_ready(dq_redis *r, bool same_server, void *userdata)
     dq_store *s = userdata;
 
     (void)r;
-    s->same_server = same_server;
+    s->other_server = s->other_server || !same_server;
     dq_open_start(s);
 }
 

@@ -163,12 +163,15 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
 void dq_lanes_load(dq_wshard *s)
 {
     dq_redis *r = dq_store_redis(s->worker->store, s->no, DQ_CONN_MAIN);
-    dq_buf *out = dq_redis_out(r);
+    dq_buf *out;
 
+    if (!s->worker->up)
+        return; /* subscribed already and told of a lane, but not up yet: then all are read, and twice would be once too often */
     if (s->loading_lanes) {
         s->load_again = true;
         return;
     }
+    out = dq_redis_out(r);
     dq_resp_begin(out, 4);
     dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
     dq_keys_arg(out, dq_store_keys(s->worker->store), s->no, "lane", (dureq_str){0});
