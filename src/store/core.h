@@ -25,7 +25,7 @@ typedef struct dq_store_call {
     dq_store_fn fn;
     void *userdata;
     bool wait;     /* DQ_SEND_WAIT */
-    bool repeated; /* sent again after NOSCRIPT already */
+    uint8_t repeats; /* how often it was sent again after NOSCRIPT */
     size_t len;
     char bytes[];
 } dq_store_call;

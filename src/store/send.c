@@ -10,6 +10,8 @@
 #include "redis/resp.h"
 #include "store/core.h"
 
+#define REPEATS_MAX 16 /* somebody may flush them again and again; a script that cannot be loaded must show in the end */
+
 static void call_answer(dq_store_call *c, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_store_fn fn = c->fn;
@@ -62,8 +64,8 @@ static void on_call_reply(void *userdata, int code, const dq_reply *reply, const
     dq_store *s = c->store;
 
     s->flying--;
-    if (code == DUREQ_ENOSCRIPT && !c->repeated && s->up) {
-        c->repeated = true;
+    if (code == DUREQ_ENOSCRIPT && c->repeats < REPEATS_MAX && s->up) {
+        c->repeats++;
         s->reloading = true;
         dq_list_push_back(&s->again, &c->link);
         c = NULL;
