@@ -33,7 +33,8 @@ static bool has_work(const dq_wshard *s)
 {
     if (s->state != WSHARD_LIVE || s->resyncing || dq_shard_is_unsure(s) || s->rest_until_us > dq_loop_now_us(s->worker->loop))
         return false;
-    return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 || dq_lanes_worth(s);
+    return s->call_lost || (s->needs_resync && !s->returning) || s->n_slow > 0 || s->n_fast > 0 ||
+           (dq_lanes_worth(s) && s->reads_again_us <= dq_loop_now_us(s->worker->loop));
 }
 
 /* Whose keys are watched goes first: it was chosen when its turn was prepared, and choosing again would only watch others in turn. */
@@ -501,13 +502,14 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
     }
 }
 
-static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq_str listing, size_t n_listing)
+/* n_words: of reads by script, which follow. */
+static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq_str listing, size_t n_listing, size_t n_words)
 {
     static const char *const names[] = {"paused_queues"};
     const dq_keys *k = dq_store_keys(s->worker->store);
     bool keeps = b->n_jobs > 0 && b->class_ms > 0;
 
-    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 10 + b->n_parts + n_listing + 2 * b->stats.n);
+    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 10 + b->n_parts + n_listing + 2 * b->stats.n + n_words);
     dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
     dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(b->out, k, s->no, names[0], (dureq_str){0});
@@ -572,9 +574,10 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
     }
     if (code < 0 || dq_reply_is_nil(*reply)) { /* memory is short, or somebody took something: nothing of it was done */
         if (code < 0) {
-            if (dq_list_empty(&s->sent)) /* else the general call may do */
-                rest(s, err);
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
             s->plain_again_us = dq_loop_now_us(w->loop) + PLAIN_AGAIN_US;
+            if (s->reads_in_script)
+                s->reads_again_us = s->plain_again_us; /* a heartbeat's pump looks again */
         }
         sent_again(s);
         dq_lanes_read_off(s);
@@ -634,11 +637,12 @@ static void send_plain(dq_worker *w, dq_wshard *s)
         s->sent_plain = true;
         put_jobs(&b, s);
     }
+    s->reads_in_script = false;
     n_reads = dq_lanes_plan(s, &reads);
     n_listing = dq_lanes_listing(s, &listing);
     s->cycle_gate = b.n_commands;
     s->cycle_class = b.class_ms;
-    put_script(&b, s, b.class_ms, dq_buf_str(&listing), n_listing);
+    put_script(&b, s, b.class_ms, dq_buf_str(&listing), n_listing, 0);
     dq_buf_append_str(b.out, dq_buf_str(&reads));
     dq_resp_begin(b.out, 1);
     dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
@@ -656,10 +660,36 @@ static void send_plain(dq_worker *w, dq_wshard *s)
     put_watch(w, next_watch(w, s), /*unwatch=*/false);
 }
 
+/* A turn without a transaction, for memory that is short: Redis queues nothing then. */
+static void send_reads(dq_worker *w, dq_wshard *s)
+{
+    plain_batch b = {.out = dq_redis_out(conn(w))};
+    DQ_BUF_AUTO listing = {0};
+    DQ_BUF_AUTO reads = {0};
+    size_t n_reads, n_listing;
+
+    s->reads_in_script = true;
+    n_reads = dq_lanes_plan(s, &reads);
+    if (n_reads == 0)
+        return;
+    n_listing = dq_lanes_listing(s, &listing);
+    s->cycle_gate = 0;
+    s->cycle_class = 0;
+    put_script(&b, s, 0, dq_buf_str(&listing), n_listing, 2 * n_reads);
+    dq_buf_append_str(b.out, dq_buf_str(&reads));
+    if (dq_buf_failed(&listing) || dq_buf_failed(&reads))
+        b.out->failed = true;
+    if (dq_redis_commit(conn(w), 0, on_exec, s) < 0) {
+        dq_lanes_read_off(s);
+        return;
+    }
+    put_watch(w, s, /*unwatch=*/true);
+}
+
 /* ---- the turn ---- */
 
-/* Short handlers are being run off one after the other right now, or will be when their payloads are here: what they bring goes in one turn with what is there. Never for long: a handler
-   that blocks its thread must not hold up the others' outcomes. */
+/* Short handlers are being run off one after the other right now, or will be when their payloads are here: what they bring goes in one turn
+   with what is there. Never for long: a handler that blocks its thread must not hold up the others' outcomes. */
 static bool better_later(dq_worker *w)
 {
     int64_t now_us = dq_loop_now_us(w->loop);
@@ -685,6 +715,8 @@ void dq_cycle_look(dq_worker *w)
         put_watch(w, s, /*unwatch=*/w->watching != NULL);
     else if (s->n_slow > 0 || (plain_off && s->n_fast > 0))
         send_general(w, s, plain_off);
+    else if (plain_off)
+        send_reads(w, s);
     else if (w->watching != s || !s->verified) {
         w->turn = s->no; /* still its turn once it is watched: or shards would be watched in a ring and none read */
         put_watch(w, s, /*unwatch=*/w->watching != NULL);

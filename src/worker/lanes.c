@@ -341,7 +341,17 @@ static void share_out(credit **list, size_t n, double weights, int32_t slots)
 
 /* ---- the read ---- */
 
-static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
+/* As worker_cycle takes it: stream, count. */
+static void put_read_words(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
+{
+    char stream[24];
+    int len = snprintf(stream, sizeof stream, "%c:%u", front ? 'f' : 'l', (unsigned)lane->no);
+
+    dq_resp_arg(out, dureq_str_of(stream, (size_t)len));
+    dq_resp_arg_i64(out, count);
+}
+
+static void put_read_command(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
 {
     dq_wshard *s = lane->shard;
 
@@ -353,6 +363,14 @@ static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
     dq_buf_append_text(out, "$7\r\nSTREAMS\r\n");
     dq_keys_arg_u64(out, dq_store_keys(s->worker->store), s->no, front ? "f:" : "l:", lane->no);
     dq_buf_append_text(out, "$1\r\n>\r\n");
+}
+
+static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
+{
+    if (lane->shard->reads_in_script)
+        put_read_words(lane, front, count, out);
+    else
+        put_read_command(lane, front, count, out);
     if (front)
         lane->want_front = count;
     else

@@ -62,7 +62,9 @@ struct dq_wshard {
     bool needs_resync, resyncing;
     int64_t rest_until_us;  /* its turns fail for a reason that will not be over at once */
     bool unsure_session, unsure_lanes; /* another server answers: it may have forgotten them, and given their numbers away again */
-    int64_t plain_again_us; /* plain writes were refused (memory): general calls until then */
+    int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
+    int64_t reads_again_us; /* reads by script were refused as well */
+    bool reads_in_script;   /* those of the turn that is planned, or in flight */
 
     dq_wlane **lanes; /* lane no - 1 */
     uint32_t n_lanes, cap_lanes;
@@ -184,7 +186,7 @@ void dq_lanes_free_old(dq_worker *w);
 void dq_lanes_deinit(dq_wshard *s);
 void dq_lanes_judge(dq_wshard *s); /* queues changed */
 void dq_lane_wake(dq_wshard *s, uint32_t no);
-size_t dq_lanes_plan(dq_wshard *s, dq_buf *out); /* appends XREADGROUPs, returns how many; sets want_ */
+size_t dq_lanes_plan(dq_wshard *s, dq_buf *out); /* appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_ */
 size_t dq_lanes_listing(dq_wshard *s, dq_buf *lanes_out); /* appends lane numbers to be listed as idle as arguments */
 bool dq_lane_has_slot(const dq_wlane *lane);
 bool dq_lanes_worth(const dq_wshard *s);  /* a read now may give something, or a registration is due */

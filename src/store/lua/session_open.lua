@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Open a session for a node: its lease runs from now.
 -- keys: {p:0}:sh {p:0}:lease
 -- argv: node_id info(JSON) lease_ms

@@ -4,9 +4,12 @@
 -- or dropped since the worker looked.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:paused_queues
 -- argv: session call_no('' no jobs ended) ids(13 bytes each) class(0: not kept) bucket bytes side_ids n_parts part... n_idle idle_lane...
---   n_stats (field n)...
+--   n_stats (field n)... [stream count]...
 -- side_ids: those of ids whose payload is a key of its own
--- returns: { now_ms, live(1|0), n of lanes, queue version, bucket, width, value of hv, paused queue... }; bucket: the one for rows of `class` from now on
+-- stream count: what to read, 'l:LANE' or 'f:LANE', when memory is short: then Redis queues no command of a MULTI, and this script is called by
+--   itself, for no jobs that ended
+-- returns (as the first of a list, before what XREADGROUP said of each, when there are streams to read): { now_ms, live(1|0), n of lanes,
+--   queue version, bucket, width, value of hv, paused queue... }; bucket: the one for rows of `class` from now on
 --#include "base.lua"
 --#include "history.lua"
 --#include "stats.lua"
@@ -45,4 +48,13 @@ for i = p + 1, p + 2 * tonumber(ARGV[p]), 2 do
 end
 local reply = call('SMEMBERS', KEYS[3])
 local version = call('HGET', sh, 'qv')
-return { now, live and 1 or 0, call('LLEN', K .. 'lane'), tonumber(version or 0), bucket, width, call('GET', K .. 'hv') or '', unpack(reply) }
+local gate = { now, live and 1 or 0, call('LLEN', K .. 'lane'), tonumber(version or 0), bucket, width, call('GET', K .. 'hv') or '', unpack(reply) }
+p = p + 1 + 2 * tonumber(ARGV[p])
+if not ARGV[p] then
+  return gate
+end
+local out = { gate }
+for i = p, live and #ARGV or 0, 2 do
+  out[#out + 1] = redis.pcall('XREADGROUP', 'GROUP', 'g', session, 'COUNT', ARGV[i + 1], 'STREAMS', K .. ARGV[i], '>')
+end
+return out
