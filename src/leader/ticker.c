@@ -20,6 +20,7 @@ typedef struct ticker {
     dq_ticker me; /* epoch 0: not ticker */
     dq_timer due, house;
     int64_t due_ms; /* what `due` is set for; INT64_MAX: nothing */
+    int64_t house_ms; /* the same for `house` */
     bool promoting, reaping, keeping, settling;
     bool keep_again;
     bool again; /* promote: something became due while a call was in flight */
@@ -146,6 +147,12 @@ static void reap(ticker *t)
 
 /* ---- housekeeping ---- */
 
+static void set_house(ticker *t, int64_t at_ms)
+{
+    t->house_ms = at_ms;
+    dq_timer_set(&t->house, DQ_MAX(at_ms - dq_store_now_ms(t->all->store), 5) * 1000);
+}
+
 static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     ticker *t = userdata;
@@ -160,8 +167,8 @@ static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq
         return;
     }
     if (k.next_late_ms >= 0)
-        wait_ms = DQ_MIN(wait_ms, DQ_MAX(k.next_late_ms - k.now_ms, 5));
-    dq_timer_set(&t->house, wait_ms * 1000);
+        wait_ms = DQ_MIN(wait_ms, k.next_late_ms - k.now_ms);
+    set_house(t, k.now_ms + wait_ms);
 }
 
 static void keep(ticker *t)
@@ -414,6 +421,14 @@ void dq_tickers_history(dq_tickers *all, unsigned shard)
         t->keep_again = true;
     else
         keep(t);
+}
+
+void dq_tickers_late(dq_tickers *all, unsigned shard, int64_t at_ms)
+{
+    ticker *t = shard < all->n ? &all->items[shard] : NULL;
+
+    if (t && t->me.epoch != 0 && !t->keeping && at_ms >= 0 && at_ms < t->house_ms)
+        set_house(t, at_ms);
 }
 
 void dq_tickers_down(dq_tickers *all)

@@ -30,6 +30,7 @@ typedef struct dq_worker_beat {
     int64_t next_due_ms; /* -1: none */
     int64_t n_expired;   /* sessions to reap */
     int64_t n_outbox;
+    int64_t next_late_ms; /* -1: no job has a schedule-to-start limit */
 } dq_worker_beat;
 
 typedef struct dq_worker_callbacks {

@@ -6,7 +6,8 @@
 -- blamed: id of the only job that a crash is charged to from now on; '': each whose start was reported
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
---   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows }, or DQFENCED
+--   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows,
+--   ms of the next schedule-to-start limit (-1 none) }, or DQFENCED; the last three for the ticker
 --#include "base.lua"
 --#include "clock.lua"
 --#include "session.lua"
@@ -71,9 +72,11 @@ if #cancelled > 0 then
   call('HDEL', K .. 'pg', unpack(cancelled))
 end
 local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+local late = epoch > 0 and call('ZRANGE', K .. 's2s', 0, 0, 'WITHSCORES') or {}
 local q = call('HGET', sh, 'qv')
 return {
   now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(q or 0),
   call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
+  tonumber(late[2] or -1),
 }
