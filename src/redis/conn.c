@@ -384,6 +384,11 @@ bool dq_redis_is_ready(const dq_redis *r)
     return r->state == DQ_CONN_READY;
 }
 
+bool dq_redis_has_failed(const dq_redis *r)
+{
+    return r->failures > 0;
+}
+
 void dq_redis_last_error(const dq_redis *r, dureq_error *ret)
 {
     *ret = r->last_error;

@@ -43,6 +43,7 @@ int dq_redis_create(dq_loop *loop, const dq_redis_options *opts, const dq_redis_
                     dureq_error *err); /* starts connecting */
 void dq_redis_destroy(dq_redis *r);    /* commands in flight are answered DUREQ_ECLOSED first */
 bool dq_redis_is_ready(const dq_redis *r);
+bool dq_redis_has_failed(const dq_redis *r); /* an attempt to connect, or a connection; not while the first is under way */
 void dq_redis_last_error(const dq_redis *r, dureq_error *ret); /* why it is not ready; code 0 when it is */
 dureq_str dq_redis_server_version(const dq_redis *r);          /* "7.0.15" once greeted */
 void dq_redis_reconnect(dq_redis *r, const char *why);         /* drop the socket and start over now */

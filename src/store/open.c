@@ -93,7 +93,7 @@ static void look_at_connecting(dq_store *s)
     dq_open_watch(s);
     if (dq_error_is_refusal(why.code))
         tell_refused(s, &why);
-    else if (why.code < 0) {
+    else if (why.code < 0 && dq_redis_has_failed(s->main)) {
         s->last = why;
         if (s->cb.on_waiting)
             s->cb.on_waiting(s, &why, s->cb.userdata);
