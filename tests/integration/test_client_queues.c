@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Queues: defining, pausing, lengths and ages, limits, purging; also from several threads of one client. */
+#include "test_rig.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static int fine(dureq_task *task, void *userdata)
+{
+    (void)task;
+    if (userdata)
+        atomic_fetch_add((atomic_int *)userdata, 1);
+    return 0;
+}
+
+static atomic_bool let_go;
+
+static int stay(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_task_is_cancelled(task); i++)
+        rig_pause();
+    return 0;
+}
+
+/* A copy of what is told of one queue; its texts are not kept. found: false when there is none. */
+typedef struct told {
+    bool found;
+    dureq_queue_info q;
+    int32_t max_attempts; /* of its policy; 0: none */
+} told;
+
+static told queue(const char *name)
+{
+    dureq_queue_list *list = NULL;
+    told t = {0};
+
+    RIG_OK(dureq_client_list_queues(rig.client, &list, &err));
+    for (size_t i = 0; i < list->n; i++) {
+        EXPECT_TRUE(i == 0 || list->items[i - 1].weight >= list->items[i].weight);
+        if (!dq_str_eq_text(list->items[i].name, name))
+            continue;
+        t = (told){.found = true, .q = list->items[i]};
+        t.max_attempts = t.q.retry_policy ? t.q.retry_policy->max_attempts : 0;
+    }
+    dureq_queue_list_destroy(list);
+    return t;
+}
+
+static int enqueue_to(const char *name, dureq_job_id *ret)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &o};
+
+    o.queue = name;
+    return dureq_client_enqueue(rig.client, &spec, ret, NULL);
+}
+
+/* ---- defining ---- */
+
+SCENARIO(a_new_prefix_has_the_three_default_queues)
+{
+    EXPECT_I64(6, queue("high").q.weight);
+    EXPECT_I64(3, queue("normal").q.weight);
+    EXPECT_I64(1, queue("low").q.weight);
+    EXPECT_FALSE(queue("high").q.paused);
+    EXPECT_FALSE(queue("other").found);
+    EXPECT_RC(DUREQ_ENOTFOUND, enqueue_to("other", NULL));
+}
+
+SCENARIO(a_queue_is_defined_changed_and_kept_as_it_is_when_asked)
+{
+    dureq_retry_policy p = {.struct_size = sizeof p, .max_attempts = 9};
+    dureq_queue_options q = dureq_queue_options_init();
+    dureq_client *other = rig_client(NULL, rig.shards);
+    dureq_job_id id;
+    bool differs = true;
+
+    q.weight = 40;
+    q.max_len = 1000;
+    q.retention_ms = 60000;
+    q.retry_policy = &p;
+    RIG_OK(dureq_client_set_queue(rig.client, "bulk", &q, true, &differs, &err));
+    EXPECT_FALSE(differs);
+    EXPECT_I64(40, queue("bulk").q.weight);
+    EXPECT_I64(1000, queue("bulk").q.max_len);
+    EXPECT_I64(60000, queue("bulk").q.retention_ms);
+    EXPECT_I64(9, queue("bulk").max_attempts);
+    RIG_OK(dureq_client_set_queue(rig.client, "bulk", &q, true, &differs, &err));
+    EXPECT_FALSE(differs);
+    q.weight = 5;
+    RIG_OK(dureq_client_set_queue(rig.client, "bulk", &q, true, &differs, &err));
+    EXPECT_TRUE(differs);
+    EXPECT_I64(40, queue("bulk").q.weight);
+    RIG_OK(dureq_client_set_queue(rig.client, "bulk", &q, false, NULL, &err));
+    EXPECT_I64(5, queue("bulk").q.weight);
+    rig.client = (dureq_client_destroy(rig.client), other); /* a client that was there before knows it too */
+    RIG_UNTIL(enqueue_to("bulk", &id) == 0);
+}
+
+SCENARIO(bad_queues_are_refused_by_name)
+{
+    static const struct {
+        const char *name, *field;
+        dureq_queue_options o;
+    } rows[] = {
+        {"a b", "queue", {0}},
+        {"", "queue", {0}},
+        {"q", "weight", {.weight = 1001}},
+        {"q", "weight", {.weight = -1}},
+        {"q", "max_len", {.max_len = -1}},
+        {"q", "retention_ms", {.retention_ms = -2}},
+        {"q", "priorit", {.priority_min = 5, .priority_max = 4}},
+        {"q", "priorit", {.priority_min = 1, .priority_max = 11}},
+    };
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
+        dureq_queue_options o = rows[i].o;
+
+        EXPECT_NOTE("row %zu", i);
+        o.struct_size = sizeof o;
+        RIG_FAILS(DUREQ_EINVAL, rows[i].field, dureq_client_set_queue(rig.client, rows[i].name, &o, false, NULL, &err));
+    }
+    EXPECT_FALSE(queue("q").found);
+    RIG_FAILS(DUREQ_ENOTFOUND, "queue", dureq_client_pause_queue(rig.client, "q", &err));
+    RIG_FAILS(DUREQ_ENOTFOUND, "queue", dureq_client_resume_queue(rig.client, "q", &err));
+    RIG_FAILS(DUREQ_ENOTFOUND, "queue", dureq_client_purge_queue(rig.client, "q", NULL, &err));
+}
+
+/* ---- pausing ---- */
+
+SCENARIO(nothing_of_a_paused_queue_starts_until_it_is_resumed)
+{
+    static atomic_int ran;
+    dureq_job_id other;
+
+    atomic_store(&ran, 0);
+    (void)rig_node("n", "t", fine, &ran);
+    RIG_OK(dureq_client_pause_queue(rig.client, "low", &err));
+    EXPECT_TRUE(queue("low").q.paused);
+    for (int i = 0; i < 20; i++)
+        EXPECT_RC(0, enqueue_to("low", NULL));
+    EXPECT_RC(0, enqueue_to("high", &other));
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(other.text)->state);
+    EXPECT_I64(1, atomic_load(&ran));
+    RIG_UNTIL(queue("low").q.pending == 20);
+    RIG_OK(dureq_client_resume_queue(rig.client, "low", &err));
+    EXPECT_FALSE(queue("low").q.paused);
+    RIG_UNTIL(rig_counts().completed == 21);
+}
+
+SCENARIO(behind_an_acknowledged_pause_nothing_more_starts)
+{
+    static atomic_int ran;
+    int64_t since;
+    int at_pause;
+
+    atomic_store(&ran, 0);
+    (void)rig_node("n", "t", fine, &ran);
+    for (int i = 0; i < 400; i++)
+        EXPECT_RC(0, enqueue_to("low", NULL));
+    RIG_OK(dureq_client_pause_queue(rig.client, "low", &err));
+    since = rig_mono_ms();
+    RIG_UNTIL(rig_mono_ms() - since > 100); /* what had started ends */
+    at_pause = atomic_load(&ran);
+    for (int i = 0; i < 50; i++)
+        EXPECT_RC(0, enqueue_to("low", NULL));
+    since = rig_mono_ms();
+    RIG_UNTIL(rig_mono_ms() - since > 200);
+    EXPECT_I64(at_pause, atomic_load(&ran));
+    RIG_OK(dureq_client_resume_queue(rig.client, "low", &err));
+    RIG_UNTIL(atomic_load(&ran) == 450);
+}
+
+/* ---- what waits and runs ---- */
+
+SCENARIO(lengths_and_ages_are_told_by_queue)
+{
+    int64_t since = rig_mono_ms();
+
+    atomic_store(&let_go, false);
+    EXPECT_I64(0, queue("high").q.oldest_age_ms);
+    for (int i = 0; i < 12; i++)
+        EXPECT_RC(0, enqueue_to("high", NULL));
+    RIG_UNTIL(rig_mono_ms() - since > 120);
+    EXPECT_RC(0, enqueue_to("high", NULL));
+    EXPECT_I64(13, queue("high").q.pending);
+    EXPECT_TRUE(queue("high").q.oldest_age_ms >= 60 && queue("high").q.oldest_age_ms < 5000);
+    EXPECT_I64(0, queue("low").q.pending);
+    (void)rig_node("n", "t", stay, NULL);
+    RIG_UNTIL(queue("high").q.running == 8);
+    EXPECT_I64(5, queue("high").q.pending);
+    atomic_store(&let_go, true);
+    RIG_UNTIL(queue("high").q.running == 0 && queue("high").q.pending == 0);
+    EXPECT_I64(0, queue("high").q.oldest_age_ms);
+}
+
+SCENARIO(a_full_queue_refuses_more_and_takes_them_when_there_is_room)
+{
+    dureq_queue_options q = dureq_queue_options_init();
+    int accepted = 0;
+
+    q.max_len = 10;
+    RIG_OK(dureq_client_set_queue(rig.client, "small", &q, false, NULL, &err));
+    for (int i = 0; i < 100; i++) {
+        int rc = enqueue_to("small", NULL);
+
+        EXPECT_TRUE(rc == 0 || rc == DUREQ_ELIMIT);
+        accepted += rc == 0;
+    }
+    EXPECT_I64(10, accepted);
+    (void)rig_node("n", "t", fine, NULL);
+    RIG_UNTIL(rig_counts().completed == 10);
+    EXPECT_RC(0, enqueue_to("small", NULL));
+}
+
+SCENARIO(purge_takes_what_waits_and_leaves_the_rest)
+{
+    dureq_job_options later = {.struct_size = sizeof later, .queue = "high", .delay_ms = 3600000};
+    dureq_job_id running, scheduled, elsewhere;
+    int64_t n = -1;
+
+    atomic_store(&let_go, false);
+    (void)rig_node("n", "stay", stay, NULL);
+    running = rig_enqueue("stay", "1", &(dureq_job_options){.struct_size = sizeof later, .queue = "high"});
+    RIG_UNTIL(rig_state(running.text) == DUREQ_JOB_RUNNING);
+    for (int i = 0; i < 700; i++)
+        EXPECT_RC(0, enqueue_to("high", NULL));
+    scheduled = rig_enqueue("t", "1", &later);
+    EXPECT_RC(0, enqueue_to("low", &elsewhere));
+    RIG_OK(dureq_client_purge_queue(rig.client, "high", &n, &err));
+    EXPECT_I64(700, n);
+    EXPECT_I64(0, queue("high").q.pending);
+    EXPECT_I64(DUREQ_JOB_RUNNING, rig_state(running.text));
+    EXPECT_I64(DUREQ_JOB_SCHEDULED, rig_state(scheduled.text));
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(elsewhere.text));
+    atomic_store(&let_go, true);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(running.text)->state);
+    RIG_OK(dureq_client_purge_queue(rig.client, "high", &n, &err));
+    EXPECT_I64(0, n);
+}
+
+/* ---- one client, many threads ---- */
+
+enum { THREADS = 8, EACH = 60 };
+
+typedef struct user {
+    pthread_t thread;
+    int no, failures;
+} user;
+
+static void use_once(user *u, int i)
+{
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1")};
+    dureq_job_list *list = NULL;
+    dureq_queue_list *queues = NULL;
+    dureq_counts counts;
+    dureq_job_id id;
+
+    u->failures += dureq_client_enqueue(rig.client, &spec, &id, NULL) != 0;
+    u->failures += dureq_client_get_job(rig.client, id.text, &list, NULL) != 0 || strcmp(list->items[0].id.text, id.text) != 0;
+    dureq_job_list_destroy(list);
+    list = NULL;
+    switch ((u->no + i) % 4) {
+    case 0: u->failures += dureq_client_wait(rig.client, id.text, 9000, &list, NULL) != 0; break;
+    case 1: u->failures += dureq_client_list_jobs(rig.client, NULL, &list, NULL) != 0; break;
+    case 2: u->failures += dureq_client_list_queues(rig.client, &queues, NULL) != 0; break;
+    default: u->failures += dureq_client_count(rig.client, &counts, NULL) != 0; break;
+    }
+    dureq_job_list_destroy(list);
+    dureq_queue_list_destroy(queues);
+}
+
+static void *use(void *arg)
+{
+    for (int i = 0; i < EACH; i++)
+        use_once(arg, i);
+    return NULL;
+}
+
+SCENARIO(one_client_serves_eight_threads_at_once)
+{
+    user users[THREADS];
+
+    (void)rig_node("n", "t", fine, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        users[i] = (user){.no = i};
+        EXPECT_I64(0, pthread_create(&users[i].thread, NULL, use, &users[i]));
+    }
+    for (int i = 0; i < THREADS; i++) {
+        (void)pthread_join(users[i].thread, NULL);
+        EXPECT_NOTE("thread %d", i);
+        EXPECT_I64(0, users[i].failures);
+    }
+    RIG_UNTIL(rig_counts().completed == (int64_t)THREADS * EACH);
+}
+
+RIG_MAIN()
