@@ -77,7 +77,7 @@ bool dq_error_is_refusal(int code); /* waiting does not mend it */
 /* queues.c */
 bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
 int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err); /* appends (name json) as arguments */
-int dq_queues_read(dq_store *s, dq_redis_reply_fn fn); /* HGETALL; fn gets the store */
+int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata); /* HGETALL */
 #define DQ_QUEUE_ROW_BYTES 13
 void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* docs/redis-keys.md, `K q` */
 /* send.c */

@@ -320,7 +320,7 @@ static int step_send(dq_store *s, dq_open_step step)
         }
         return r;
     case DQ_OPEN_VERIFY:
-        return dq_queues_read(s, step_reply);
+        return dq_queues_read(s, step_reply, s);
     case DQ_OPEN_IDLE:
         break;
     }

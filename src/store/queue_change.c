@@ -53,17 +53,34 @@ static void change_free(change *c)
     dq_free(c);
 }
 
-static void finish(change *c, int code, const dureq_error *err)
+static void tell(change *c, int code, const dureq_error *err)
 {
     dq_queue_change_fn fn = c->fn;
     void *userdata = c->userdata;
     bool differs = c->differs;
     dureq_error why = err ? *err : (dureq_error){0};
 
-    if (code == 0)
-        dq_store_refresh_queues(c->store);
     change_free(c);
     fn(userdata, code, differs, &why);
+}
+
+static void on_reread(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    change *c = userdata;
+    dq_store *s = c->store;
+    dq_queue_set fresh;
+
+    (void)err; /* the connection: the queues are read again with the next one */
+    if (code == 0 && dq_queue_set_from_reply(reply, &fresh, NULL) == 0 && dq_queues_take(s, &fresh) && s->cb.on_queues)
+        s->cb.on_queues(s, s->cb.userdata);
+    tell(c, 0, NULL);
+}
+
+/* Who made the change finds it in what this program knows of the queues: they are read before it is told. */
+static void finish(change *c, int code, const dureq_error *err)
+{
+    if (code < 0 || dq_queues_read(c->store, on_reread, c) < 0)
+        tell(c, code, err);
 }
 
 static void on_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err);

@@ -132,7 +132,7 @@ static void refresh_read(void *userdata, int code, const dq_reply *reply, const 
         s->cb.on_queues(s, s->cb.userdata);
 }
 
-int dq_queues_read(dq_store *s, dq_redis_reply_fn fn)
+int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata)
 {
     DQ_BUF_AUTO key = {0};
 
@@ -140,7 +140,7 @@ int dq_queues_read(dq_store *s, dq_redis_reply_fn fn)
     if (dq_buf_failed(&key))
         return DUREQ_ENOMEM;
     dureq_str words[] = {DQ_STR_LIT("HGETALL"), dq_buf_str(&key)};
-    return dq_redis_command(s->main, 0, fn, s, 2, words);
+    return dq_redis_command(s->main, 0, fn, userdata, 2, words);
 }
 
 void dq_store_refresh_queues(dq_store *s)
@@ -151,7 +151,7 @@ void dq_store_refresh_queues(dq_store *s)
         s->refresh_again = true; /* the answer on its way may be from before the change */
         return;
     }
-    s->refreshing = dq_queues_read(s, refresh_read) == 0;
+    s->refreshing = dq_queues_read(s, refresh_read, s) == 0;
 }
 
 uint64_t dq_store_fresh_queues(dq_store *s)

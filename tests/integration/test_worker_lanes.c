@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In which order waiting jobs start: queues share by weight, none starves, a lane is first in first out, its front goes first. */
+#include "test_rig.h"
+
+#include "base/mutex.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define STARTS_MAX 4096
+
+/* The starts so far: the first byte of the queue, and the payload as a number. */
+static struct {
+    dq_mutex mu;
+    char queue[STARTS_MAX];
+    int number[STARTS_MAX];
+    int n;
+} starts;
+
+static atomic_int running, most;
+
+static int note(dureq_task *task, void *userdata)
+{
+    int now = atomic_fetch_add(&running, 1) + 1, seen = atomic_load(&most);
+
+    (void)userdata;
+    while (now > seen && !atomic_compare_exchange_weak(&most, &seen, now))
+        ;
+    dq_mutex_lock(&starts.mu);
+    if (starts.n < STARTS_MAX) {
+        starts.queue[starts.n] = dureq_task_queue(task)[0];
+        starts.number[starts.n++] = (int)strtol(dureq_task_header(task, "no").ptr, NULL, 10);
+    }
+    dq_mutex_unlock(&starts.mu);
+    (void)dureq_task_wait_cancelled(task, 1);
+    atomic_fetch_sub(&running, 1);
+    return 0;
+}
+
+static int n_starts(void)
+{
+    dq_mutex_lock(&starts.mu);
+    int n = starts.n;
+    dq_mutex_unlock(&starts.mu);
+    return n;
+}
+
+static void begin(void)
+{
+    dq_mutex_init(&starts.mu);
+    starts.n = 0;
+    atomic_store(&most, 0);
+}
+
+static int count_of(char queue, int among)
+{
+    int n = 0;
+
+    for (int i = 0; i < among; i++)
+        n += starts.queue[i] == queue;
+    return n;
+}
+
+static dureq_job_id add(const char *type, const char *queue, int no)
+{
+    char text[16];
+    dureq_header header = {"no", {0}};
+    dureq_job_options o = dureq_job_options_init();
+
+    (void)snprintf(text, sizeof text, "%d ", no);
+    header.value = dureq_str_from(text);
+    o.queue = queue;
+    o.headers = &header;
+    o.n_headers = 1;
+    return rig_enqueue(type, "1", &o);
+}
+
+static void add_many(const char *type, const char *queue, int n)
+{
+    dureq_header header = {"no", DQ_STR_LIT("0")};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec *specs = calloc((size_t)n, sizeof *specs);
+    dureq_enqueue_result *r = calloc((size_t)n, sizeof *r);
+
+    o.queue = queue;
+    o.headers = &header;
+    o.n_headers = 1;
+    for (int i = 0; i < n; i++)
+        specs[i] = (dureq_job_spec){.task_type = type, .payload = DQ_STR_LIT("1"), .options = &o};
+    RIG_OK(dureq_client_enqueue_many(rig.client, specs, (size_t)n, r, &err));
+    free(specs);
+    free(r);
+}
+
+static void start(int32_t concurrency)
+{
+    dureq_node_options o = rig_node_options("n");
+    dureq_node *n;
+
+    o.concurrency = concurrency;
+    n = rig_node_create(&o);
+    rig_handle(n, "t*", note, NULL, NULL);
+    rig_start(n);
+}
+
+/* ---- between queues ---- */
+
+SCENARIO(queues_share_by_weight_while_all_have_work)
+{
+    enum { FIRST = 300 };
+
+    begin();
+    for (int part = 0; part < 4; part++) { /* calls are spread over the shards */
+        add_many("t", "high", 150);
+        add_many("t", "normal", 150);
+        add_many("t", "low", 150);
+    }
+    start(10);
+    RIG_UNTIL(n_starts() >= FIRST);
+    EXPECT_NOTE("high %d, normal %d, low %d", count_of('h', FIRST), count_of('n', FIRST), count_of('l', FIRST));
+    EXPECT_TRUE(count_of('h', FIRST) > 135 && count_of('h', FIRST) < 225); /* 180 by weight */
+    EXPECT_TRUE(count_of('n', FIRST) > 55 && count_of('n', FIRST) < 125);  /* 90 */
+    EXPECT_TRUE(count_of('l', FIRST) > 12 && count_of('l', FIRST) < 60);   /* 30 */
+    RIG_UNTIL(rig_counts().completed == 1800);
+}
+
+SCENARIO(a_light_queue_does_not_starve_beside_a_heavy_one)
+{
+    dureq_queue_options q = {.struct_size = sizeof q, .weight = 100};
+    dureq_job_id light;
+
+    begin();
+    RIG_OK(dureq_client_set_queue(rig.client, "xxl", &q, false, NULL, &err));
+    for (int part = 0; part < 4; part++)
+        add_many("t", "xxl", 700);
+    light = add("t", "low", 1);
+    start(2);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(light.text)->state);
+    EXPECT_TRUE(n_starts() < 1500); /* it did not wait for the others to be done */
+    RIG_OK(dureq_client_purge_queue(rig.client, "xxl", NULL, &err));
+}
+
+SCENARIO(a_queue_that_is_alone_gets_all_slots)
+{
+    begin();
+    add_many("t", "low", 400);
+    start(12);
+    RIG_UNTIL(rig_counts().completed == 400);
+    EXPECT_I64(12, atomic_load(&most));
+}
+
+SCENARIO(a_queue_may_name_its_priorities)
+{
+    dureq_queue_options q = {.struct_size = sizeof q, .weight = 50, .priority_min = 10, .priority_max = 10};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id;
+
+    RIG_OK(dureq_client_set_queue(rig.client, "vip", &q, false, NULL, &err));
+    o.priority = 10;
+    id = rig_enqueue("t", "1", &o);
+    EXPECT_STR_TEXT("vip", rig_job(id.text)->queue);
+    o.priority = 9;
+    id = rig_enqueue("t", "1", &o);
+    EXPECT_STR_TEXT("high", rig_job(id.text)->queue);
+}
+
+/* ---- within one ---- */
+
+SCENARIO(types_of_a_queue_take_turns)
+{
+    begin();
+    for (int part = 0; part < 4; part++)
+        add_many("t.many", "normal", 250);
+    for (int i = 0; i < 5; i++)
+        (void)add("t.few", "normal", 7);
+    start(4);
+    RIG_UNTIL(rig_counts().completed == 1005);
+    int last = 0;
+    for (int i = 0; i < starts.n; i++)
+        last = starts.number[i] == 7 ? i : last;
+    EXPECT_NOTE("the last of the few was start %d", last);
+    EXPECT_TRUE(last < 500);
+}
+
+SCENARIO(jobs_of_a_lane_start_in_the_order_they_came)
+{
+    enum { N = 60 };
+
+    begin();
+    for (int i = 0; i < N; i++)
+        (void)add("t", "normal", i);
+    start(1);
+    RIG_UNTIL(rig_counts().completed == N);
+    for (int i = 1; rig.shards == 1 && i < N; i++)
+        EXPECT_I64(starts.number[i - 1] + 1, starts.number[i]);
+}
+
+SCENARIO(a_job_run_now_by_hand_goes_before_the_backlog)
+{
+    dureq_job_id id;
+
+    begin();
+    add_many("t", "normal", 200);
+    id = add("t", "normal", 77);
+    RIG_OK(dureq_client_run_now(rig.client, id.text, &err));
+    start(1);
+    RIG_UNTIL(rig_counts().completed == 201);
+    for (int i = 0; rig.shards == 1 && i < starts.n; i++)
+        if (starts.number[i] == 77)
+            EXPECT_TRUE(i < 5);
+}
+
+RIG_MAIN()
