@@ -158,6 +158,13 @@ SCENARIO(paused_and_ended_jobs_are_listed_once_in_both_orders)
     rig_start(n);
     check_state(DUREQ_JOB_DEAD);
     check_state(DUREQ_JOB_COMPLETED);
+    f = filter_of(NULL);
+    f.limit = 1000;
+    dureq_job_list *list = page_of(&f);
+    for (size_t i = 0; i < list->n; i++) /* of all shards, whose tables of names are gone by now */
+        for (size_t k = 0; k < list->items[i].n_attempts; k++)
+            EXPECT_STR_TEXT("n", list->items[i].attempts[k].node_id);
+    dureq_job_list_destroy(list);
 }
 
 /* ---- filters ---- */
