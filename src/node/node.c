@@ -469,15 +469,15 @@ static void stop_loop(dureq_node *n)
     n->started = false;
 }
 
-/* Everything that start made; the loop's thread is over. */
+/* Everything that start made; the loop's thread is over. The store first: it answers what is in flight to the others. */
 static void drop_parts(dureq_node *n)
 {
+    dq_store_destroy(n->store);
+    n->store = NULL;
     dq_worker_destroy(n->worker);
     n->worker = NULL;
     dq_tickers_destroy(n->tickers);
     n->tickers = NULL;
-    dq_store_destroy(n->store);
-    n->store = NULL;
     dureq_client_destroy(n->client);
     n->client = NULL;
 }
