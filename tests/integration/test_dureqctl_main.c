@@ -5,8 +5,10 @@
 #include "base/buf.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- help and usage ---- */
@@ -258,6 +260,25 @@ SCENARIO(a_server_that_stands_still_is_given_up_in_time)
     EXPECT_TRUE(rig_mono_ms() - began < 5000);
     test_redis_thaw(rig.server);
     CTL(0, "stats");
+}
+
+static void *thaw_later(void *arg)
+{
+    struct timespec half = {.tv_nsec = 500 * 1000 * 1000};
+
+    (void)nanosleep(&half, NULL); /* what is tested is a server that is late */
+    test_redis_thaw(arg);
+    return NULL;
+}
+
+SCENARIO(a_server_that_is_late_is_waited_for)
+{
+    pthread_t thread;
+
+    test_redis_freeze(rig.server);
+    EXPECT_I64(0, pthread_create(&thread, NULL, thaw_later, rig.server));
+    CTL(0, "stats");
+    EXPECT_I64(0, pthread_join(thread, NULL));
 }
 
 /* ---- writing ---- */
