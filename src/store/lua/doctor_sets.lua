@@ -197,11 +197,12 @@ end
 function look.ob(field, value)
   local kind, ukey = string.sub(field, 1, 1), string.sub(field, 2)
   tally('outbox')
-  if not (kind == 'c' and #value == 29 or kind == 'r' and #value == 13) then
+  local held_ms = kind == 'c' and tonumber(string.sub(value, 30))
+  if not (held_ms or kind == 'r' and #value == 13) then
     fault('unreadable', key, '', 'an outbox row cannot be read')
     return
   end
-  local id = string.sub(value, -13)
+  local id = kind == 'c' and string.sub(value, 17, 29) or value
   local since = kind == 'c' and unpk('>I6', id) or ended_ms(id)
   if not ticker_lives() then
     return
