@@ -292,14 +292,24 @@ static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
     return 0;
 }
 
+/* "queue 'low' is full" */
+static void refuse_by_queue(enq_item *item, int code, const char *what)
+{
+    dureq_str rest = item->lane->name, queue = dq_str_cut(&rest, '|');
+    char msg[sizeof(((dureq_enqueue_result *)0)->msg)];
+
+    (void)snprintf(msg, sizeof msg, "queue '%.*s' %s", (int)DQ_MIN(queue.len, (size_t)64), queue.ptr, what);
+    dq_enq_answer(item, code, NULL, msg);
+}
+
 static void answer_item(enq_item *item, int kind, const dq_id *id)
 {
     switch (kind) {
     case 1:
-        dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "queue is not defined");
+        refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined");
         break;
     case 2:
-        dq_enq_answer(item, DUREQ_ELIMIT, NULL, "the queue is full");
+        refuse_by_queue(item, DUREQ_ELIMIT, "is full");
         break;
     case 3:
         dq_enq_answer(item, DUREQ_EDUPLICATE, id->ms ? id : NULL, "unique_key is held by a living job");
