@@ -16,6 +16,8 @@ typedef struct chunk {
     dureq_enqueue_result results[CHUNK];
     dureq_error errors[CHUNK]; /* code < 0: refused before it was sent */
     size_t n;
+    bool any_sent;      /* a chunk has its answers: what fails now fails item by item */
+    dureq_error broken; /* code < 0: since then nothing is sent */
 } chunk;
 
 static void write_result(dq_api_ctx *c, const dureq_enqueue_result *r)
@@ -51,6 +53,19 @@ static void refuse(chunk *k, size_t i)
     memcpy(k->results[i].msg, k->errors[i].msg, len);
 }
 
+/* The server went away after some were accepted: their ids must reach the caller, so the rest is refused one by one. The chunk in
+   which it happened has answers where they are known. */
+static int answer_broken(const chunk *k, bool is_first, dureq_enqueue_result *answers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (is_first && (answers[i].code == 0 || answers[i].msg[0]))
+            continue;
+        answers[i] = (dureq_enqueue_result){.code = k->broken.code};
+        (void)snprintf(answers[i].msg, sizeof answers[i].msg, "%.*s", (int)sizeof answers[i].msg - 1, k->broken.msg);
+    }
+    return 0;
+}
+
 /* Sends the good ones of a chunk and puts all answers in their places. */
 static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
 {
@@ -68,8 +83,15 @@ static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
         good[n] = k->specs[i];
         good[n++].options = &k->options[i];
     }
-    if (n)
+    if (n && k->broken.code == 0)
         rc = dureq_client_enqueue_many(c->client, good, n, answers, err);
+    for (size_t i = 0; rc < 0 && i < n; i++)
+        k->any_sent = k->any_sent || answers[i].code == 0;
+    if (rc < 0 && k->any_sent)
+        k->broken = *err;
+    if (n && k->broken.code < 0)
+        rc = answer_broken(k, rc < 0, answers, n);
+    k->any_sent = k->any_sent || rc == 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
         k->results[at[i]] = answers[i];
     return rc;
@@ -183,10 +205,8 @@ int dq_api_enqueue(dq_api_ctx *c, dureq_error *err)
 {
     bool lines = c->req->content_type && strstr(c->req->content_type, "ndjson");
     chunk *k;
-    int rc = dq_api_query_done(c, err);
+    int rc;
 
-    if (rc < 0)
-        return rc;
     k = dq_calloc(1, sizeof *k);
     if (!k)
         return dq_fail_nomem(err);

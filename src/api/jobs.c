@@ -6,11 +6,8 @@
 static int get_job(dq_api_ctx *c, dureq_error *err)
 {
     dureq_job_list *list;
-    int rc = dq_api_query_done(c, err);
+    int rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
 
-    if (rc < 0)
-        return rc;
-    rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
     if (rc < 0)
         return rc;
     dq_job_to_json(&list->items[0], &c->w);
@@ -46,7 +43,7 @@ static int read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
                        dureq_error *err)
 {
     int64_t limit = 10;
-    const char *sort = dq_api_query(c, "sort"), *payload = dq_api_query(c, "payload");
+    const char *sort = dq_api_query(c, "sort");
     const char *type = dq_api_query(c, "type"), *task_type = dq_api_query(c, "task_type");
     const char *text = dq_api_query(c, "text"), *search = dq_api_query(c, "search");
     int rc = read_states(c, states, &f->n_states, err);
@@ -60,7 +57,6 @@ static int read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
     f->text = either(text, search);
     f->unique_key = dureq_str_from(dq_api_query(c, "unique_key"));
     f->cursor = dq_api_query(c, "cursor");
-    f->with_payload = payload && strcmp(payload, "1") == 0;
     if (sort && strcmp(sort, "oldest") != 0 && strcmp(sort, "newest") != 0)
         return dq_fail(err, DUREQ_EINVAL, "parameter 'sort' takes newest or oldest");
     f->oldest_first = sort && strcmp(sort, "oldest") == 0;
@@ -73,7 +69,7 @@ static int read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
     if (rc == 0)
         rc = dq_api_query_time(c, "until", &f->until_ms, err);
     if (rc == 0)
-        rc = dq_api_query_done(c, err);
+        rc = dq_api_query_bool(c, "payload", &f->with_payload, err);
     f->limit = (int32_t)limit;
     return rc;
 }
@@ -185,9 +181,11 @@ static int cancel_job(dq_api_ctx *c, dureq_error *err)
 
 static int retry_job(dq_api_ctx *c, dureq_error *err)
 {
-    const char *force = dq_api_query(c, "force");
-    int rc = dureq_client_retry(c->client, c->vars[0], force && strcmp(force, "1") == 0, err);
+    bool force = false;
+    int rc = dq_api_query_bool(c, "force", &force, err);
 
+    if (rc == 0)
+        rc = dureq_client_retry(c->client, c->vars[0], force, err);
     return rc < 0 ? rc : dq_api_reply_status(c, "retried", "job_id", c->vars[0]);
 }
 
@@ -223,27 +221,40 @@ static int reschedule_job(dq_api_ctx *c, dureq_error *err)
     if (rc < 0)
         return rc;
     v = dq_json_member(&doc, 0, "run_at");
-    if (v == DQ_JSON_NONE || dq_json_string(&doc, v, &text) < 0 || dq_parse_rfc3339_ms(dq_buf_str(&text), &at_ms) < 0)
+    rc = dq_api_body_names(&doc, "run_at", err);
+    if (rc == 0 &&
+        (v == DQ_JSON_NONE || dq_json_string(&doc, v, &text) < 0 || dq_parse_rfc3339_ms(dq_buf_str(&text), &at_ms) < 0))
         rc = dq_fail(err, DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time such as 2026-11-23T20:00:00Z");
-    else
+    if (rc == 0)
         rc = dureq_client_reschedule(c->client, c->vars[0], at_ms, err);
     dq_json_deinit(&doc);
     return rc < 0 ? rc : dq_api_reply_status(c, "scheduled", "job_id", c->vars[0]);
 }
 
+/* The payload as a job spec has it: a value, a text or bytes, as its content type says. */
+static int read_payload(dq_api_ctx *c, const dq_json *doc, dureq_job_spec *spec, dureq_job_options *o, dureq_error *err)
+{
+    int rc = dq_api_body_names(doc, "payload payload_base64 content_type", err);
+
+    if (rc < 0)
+        return rc;
+    if (dq_json_member(doc, 0, "payload") == DQ_JSON_NONE && dq_json_member(doc, 0, "payload_base64") == DQ_JSON_NONE)
+        return dq_fail(err, DUREQ_EINVAL, "field 'payload' is missing");
+    return dq_payload_from_json(doc, 0, &c->arena, spec, o, err);
+}
+
 static int put_payload(dq_api_ctx *c, dureq_error *err)
 {
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {0};
     dq_json doc = {0};
-    dq_json_ref v;
     int rc = dq_api_body_object(c, &doc, err);
 
     if (rc < 0)
         return rc;
-    v = dq_json_member(&doc, 0, "payload");
-    if (v == DQ_JSON_NONE)
-        rc = dq_fail(err, DUREQ_EINVAL, "field 'payload' is missing");
-    else
-        rc = dureq_client_update_payload(c->client, c->vars[0], dq_json_raw(&doc, v), "application/json", err);
+    rc = read_payload(c, &doc, &spec, &o, err);
+    if (rc == 0)
+        rc = dureq_client_update_payload(c->client, c->vars[0], spec.payload, o.content_type, err);
     dq_json_deinit(&doc);
     return rc < 0 ? rc : dq_api_reply_status(c, "updated", "job_id", c->vars[0]);
 }
@@ -307,7 +318,7 @@ static int get_logs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
-static void write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a)
+void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a)
 {
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "id");
@@ -323,9 +334,9 @@ static void write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attem
     dq_json_put_str(&c->w, a->node_id);
     dq_json_key(&c->w, "status");
     dq_json_put_text(&c->w, a->outcome == DUREQ_OUTCOME_DONE || a->outcome == DUREQ_OUTCOME_SKIP ? "succeeded"
-                            : a->outcome == DUREQ_OUTCOME_TIMED_OUT                           ? "timed_out"
-                            : a->outcome == DUREQ_OUTCOME_CANCELLED                           ? "cancelled"
-                                                                                              : "failed");
+                            : a->outcome == DUREQ_OUTCOME_TIMED_OUT                              ? "timed_out"
+                            : a->outcome == DUREQ_OUTCOME_CANCELLED                              ? "cancelled"
+                                                                                                 : "failed");
     dq_json_key(&c->w, "attempt");
     dq_json_put_i64(&c->w, a->attempt);
     dq_json_key(&c->w, "started_at");
@@ -351,7 +362,7 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
         return rc;
     dq_json_begin_array(&c->w);
     for (size_t i = list->items[0].n_attempts; i-- > 0;)
-        write_attempt(c, &list->items[0], &list->items[0].attempts[i]);
+        dq_api_write_attempt(c, &list->items[0], &list->items[0].attempts[i]);
     dq_json_end_array(&c->w);
     dureq_job_list_destroy(list);
     return 0;
@@ -394,53 +405,73 @@ static int bulk_ids(dq_api_ctx *c, const dq_json *doc, dq_json_ref ids, one_fn f
     return 0;
 }
 
-/* All jobs of a state, page by page from the oldest, until a page changes nothing. */
+/* All jobs that fit, from the newest to the oldest, each once: what ends up in the list again (a retried job that died) is newer
+   than the place where the cursor stands. Jobs in the wrong state are passed over. */
+static int each_that_fits(dq_api_ctx *c, dureq_job_filter *f, one_fn fn, int64_t *ret_n, dureq_error *err)
+{
+    DQ_BUF_AUTO cursor = {0};
+    bool more = true;
+
+    f->limit = 1000;
+    while (more) {
+        dureq_job_list *list;
+        int rc;
+
+        f->cursor = cursor.ptr;
+        rc = dureq_client_list_jobs(c->client, f, &list, err);
+        for (size_t i = 0; rc == 0 && i < list->n; i++) {
+            int one = fn(c->client, list->items[i].id.text, err);
+
+            *ret_n += one == 0;
+            rc = one == DUREQ_EUNAVAILABLE || one == DUREQ_ETIMEOUT ? one : 0;
+        }
+        if (rc < 0)
+            return *ret_n ? dq_fail(err, rc, "the server went away after %lld jobs", (long long)*ret_n) : rc;
+        more = list->next_cursor.len > 0;
+        dq_buf_clear(&cursor);
+        dq_buf_append_str(&cursor, list->next_cursor);
+        dureq_job_list_destroy(list);
+        rc = dq_buf_finish(&cursor, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static int bulk_state(dq_api_ctx *c, dureq_job_state state, one_fn fn, int64_t *ret_n, dureq_error *err)
 {
     dureq_job_filter f = dureq_job_filter_init();
-    bool progress = true;
 
     f.states = &state;
     f.n_states = 1;
-    f.limit = 1000;
-    f.oldest_first = true;
-    while (progress) {
-        dureq_job_list *list;
-        int rc = dureq_client_list_jobs(c->client, &f, &list, err);
+    return each_that_fits(c, &f, fn, ret_n, err);
+}
 
-        if (rc < 0)
-            return rc;
-        progress = false;
-        for (size_t i = 0; i < list->n; i++)
-            if (fn(c->client, list->items[i].id.text, NULL) == 0) {
-                (*ret_n)++;
-                progress = true;
-            }
-        dureq_job_list_destroy(list);
-    }
-    return 0;
+static int bulk_body(dq_api_ctx *c, const dq_json *doc, one_fn fn, int64_t *ret_n, dureq_error *err)
+{
+    DQ_BUF_AUTO word = {0};
+    dq_json_ref ids = dq_json_member(doc, 0, "ids"), status = dq_json_member(doc, 0, "status");
+    dureq_job_state state;
+    int rc = dq_api_body_names(doc, "ids status", err);
+
+    if (rc < 0)
+        return rc;
+    if (ids != DQ_JSON_NONE && (doc->nodes[ids].n > 0 || status == DQ_JSON_NONE))
+        return bulk_ids(c, doc, ids, fn, ret_n, err);
+    if (status == DQ_JSON_NONE || dq_json_string(doc, status, &word) < 0 || dureq_job_state_parse(dq_buf_str(&word), &state) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "give 'ids' (an array of job ids) or 'status' (a job status)");
+    return bulk_state(c, state, fn, ret_n, err);
 }
 
 static int bulk(dq_api_ctx *c, one_fn fn, dureq_error *err)
 {
     dq_json doc = {0};
-    DQ_BUF_AUTO word = {0};
-    dq_json_ref ids, status;
-    dureq_job_state state;
     int64_t n = 0;
     int rc = dq_api_body_object(c, &doc, err);
 
     if (rc < 0)
         return rc;
-    ids = dq_json_member(&doc, 0, "ids");
-    status = dq_json_member(&doc, 0, "status");
-    if (ids != DQ_JSON_NONE && doc.nodes[ids].n > 0)
-        rc = bulk_ids(c, &doc, ids, fn, &n, err);
-    else if (status == DQ_JSON_NONE || dq_json_string(&doc, status, &word) < 0 ||
-             dureq_job_state_parse(dq_buf_str(&word), &state) < 0)
-        rc = dq_fail(err, DUREQ_EINVAL, "give 'ids' (an array of job ids) or 'status' (a job status)");
-    else
-        rc = bulk_state(c, state, fn, &n, err);
+    rc = bulk_body(c, &doc, fn, &n, err);
     dq_json_deinit(&doc);
     if (rc < 0)
         return rc;
@@ -466,37 +497,26 @@ static int bulk_delete(dq_api_ctx *c, dureq_error *err)
     return bulk(c, dureq_client_delete, err);
 }
 
-/* Dead jobs that fit the filter: retried (redrive) or deleted (purge). Pages shrink as jobs leave, so each starts at the beginning,
-   behind those that could not be moved. */
+/* Dead jobs that fit the filter: retried (redrive) or deleted (purge). */
 static int for_dead(dq_api_ctx *c, one_fn fn, dureq_error *err)
 {
     static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_state states[STATES_MAX];
     int64_t offset, n = 0;
-    bool progress = true;
-    int rc = read_filter(c, &f, states, &offset, err);
+    int rc;
 
+    for (size_t i = 0; i < c->n_query; i++)
+        if (!*c->query[i].value) /* it would mean all of them */
+            return dq_fail(err, DUREQ_EINVAL, "parameter '%s' is empty", c->query[i].name);
+    rc = read_filter(c, &f, states, &offset, err);
     if (rc < 0)
         return rc;
     f.states = dead;
     f.n_states = 1;
-    f.limit = 1000;
-    f.oldest_first = true;
-    while (progress) {
-        dureq_job_list *list;
-
-        rc = dureq_client_list_jobs(c->client, &f, &list, err);
-        if (rc < 0)
-            return rc;
-        progress = false;
-        for (size_t i = 0; i < list->n; i++)
-            if (fn(c->client, list->items[i].id.text, NULL) == 0) {
-                n++;
-                progress = true;
-            }
-        dureq_job_list_destroy(list);
-    }
+    rc = each_that_fits(c, &f, fn, &n, err);
+    if (rc < 0)
+        return rc;
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "affected");
     dq_json_put_i64(&c->w, n);
@@ -516,26 +536,29 @@ static int purge_dead(dq_api_ctx *c, dureq_error *err)
 
 int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c */
 
+#define FILTERS "type task_type queue tag text search unique_key since until"
+#define PAGE    " limit sort cursor offset payload"
+
 const dq_api_route dq_api_job_routes[] = {
-    {"GET", "/api/jobs", list_jobs},
-    {"POST", "/api/jobs", dq_api_enqueue},
-    {"POST", "/api/jobs/bulk/cancel", bulk_cancel},
-    {"POST", "/api/jobs/bulk/delete", bulk_delete},
-    {"POST", "/api/jobs/bulk/retry", bulk_retry},
-    {"GET", "/api/jobs/{id}", get_job},
-    {"DELETE", "/api/jobs/{id}", delete_job},
-    {"POST", "/api/jobs/{id}/cancel", cancel_job},
-    {"GET", "/api/jobs/{id}/logs", get_logs},
-    {"POST", "/api/jobs/{id}/pause", pause_job},
-    {"PUT", "/api/jobs/{id}/payload", put_payload},
-    {"POST", "/api/jobs/{id}/reschedule", reschedule_job},
-    {"GET", "/api/jobs/{id}/result", get_result},
-    {"POST", "/api/jobs/{id}/resume", resume_job},
-    {"POST", "/api/jobs/{id}/retry", retry_job},
-    {"POST", "/api/jobs/{id}/run", run_job},
-    {"GET", "/api/jobs/{id}/runs", get_runs},
-    {"GET", "/api/dlq", list_dead},
-    {"POST", "/api/dlq/redrive", redrive_dead},
-    {"DELETE", "/api/dlq", purge_dead},
-    {NULL, NULL, NULL},
+    {"GET", "/api/jobs", list_jobs, FILTERS PAGE " status"},
+    {"POST", "/api/jobs", dq_api_enqueue, NULL},
+    {"POST", "/api/jobs/bulk/cancel", bulk_cancel, NULL},
+    {"POST", "/api/jobs/bulk/delete", bulk_delete, NULL},
+    {"POST", "/api/jobs/bulk/retry", bulk_retry, NULL},
+    {"GET", "/api/jobs/{id}", get_job, NULL},
+    {"DELETE", "/api/jobs/{id}", delete_job, NULL},
+    {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason"},
+    {"GET", "/api/jobs/{id}/logs", get_logs, NULL},
+    {"POST", "/api/jobs/{id}/pause", pause_job, NULL},
+    {"PUT", "/api/jobs/{id}/payload", put_payload, NULL},
+    {"POST", "/api/jobs/{id}/reschedule", reschedule_job, NULL},
+    {"GET", "/api/jobs/{id}/result", get_result, "wait"},
+    {"POST", "/api/jobs/{id}/resume", resume_job, NULL},
+    {"POST", "/api/jobs/{id}/retry", retry_job, "force"},
+    {"POST", "/api/jobs/{id}/run", run_job, NULL},
+    {"GET", "/api/jobs/{id}/runs", get_runs, NULL},
+    {"GET", "/api/dlq", list_dead, FILTERS PAGE},
+    {"POST", "/api/dlq/redrive", redrive_dead, FILTERS},
+    {"DELETE", "/api/dlq", purge_dead, FILTERS},
+    {NULL, NULL, NULL, NULL},
 };

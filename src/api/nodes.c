@@ -126,45 +126,86 @@ static int list_runs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
+static int split_run(dq_api_ctx *c, const char **ret_job, int64_t *ret_n, dureq_error *err)
+{
+    dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
+
+    if (!id.ptr || dq_parse_i64(id, 1, INT32_MAX, ret_n) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<n>, not '%.64s'", c->vars[0]);
+    *ret_job = dq_arena_dup(&c->arena, job_id);
+    return *ret_job ? 0 : dq_fail_nomem(err);
+}
+
+static const dureq_attempt *find_attempt(const dureq_job *job, int64_t n)
+{
+    for (size_t i = 0; i < job->n_attempts; i++)
+        if (job->attempts[i].attempt == n)
+            return &job->attempts[i];
+    return NULL;
+}
+
+static bool is_running(const dureq_job *job, int64_t n)
+{
+    return job->state == DUREQ_JOB_RUNNING && job->runs + 1 == n;
+}
+
 /* "<job>.<n>": the running one, or a finished attempt of the job. */
 static int get_run(dq_api_ctx *c, dureq_error *err)
 {
-    dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
+    const dureq_attempt *attempt;
     dureq_job_list *list;
     const dureq_job *job;
+    const char *job_id;
     int64_t n;
-    int rc;
+    int rc = split_run(c, &job_id, &n, err);
 
-    if (!id.ptr || dq_parse_i64(id, 1, INT32_MAX, &n) < 0)
-        return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<n>");
-    rc = dureq_client_get_job(c->client, dq_arena_dup(&c->arena, job_id), &list, err);
+    if (rc < 0)
+        return rc;
+    rc = dureq_client_get_job(c->client, job_id, &list, err);
     if (rc < 0)
         return rc;
     job = &list->items[0];
-    if (job->state == DUREQ_JOB_RUNNING && job->runs + 1 == n)
+    attempt = find_attempt(job, n);
+    if (is_running(job, n))
         write_run(c, job);
+    else if (attempt)
+        dq_api_write_attempt(c, job, attempt);
     else
-        rc = dq_fail(err, DUREQ_ENOTFOUND, "run '%s' is not running", c->vars[0]);
+        rc = dq_fail(err, DUREQ_ENOTFOUND, "no run '%s' is known", c->vars[0]);
     dureq_job_list_destroy(list);
     return rc;
 }
 
 static int requeue_run(dq_api_ctx *c, dureq_error *err)
 {
-    dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
-    int rc = dureq_client_retry(c->client, dq_arena_dup(&c->arena, job_id), /*force=*/true, err);
+    dureq_job_list *list;
+    const char *job_id;
+    int64_t n;
+    int rc = split_run(c, &job_id, &n, err);
 
+    if (rc < 0)
+        return rc;
+    rc = dureq_client_get_job(c->client, job_id, &list, err);
+    if (rc < 0)
+        return rc;
+    if (is_running(&list->items[0], n))
+        rc = dq_fail(err, DUREQ_ECONFLICT, "run '%s' has not ended", c->vars[0]);
+    else if (n > list->items[0].runs)
+        rc = dq_fail(err, DUREQ_ENOTFOUND, "no run '%s' is known", c->vars[0]);
+    dureq_job_list_destroy(list);
+    if (rc == 0)
+        rc = dureq_client_retry(c->client, job_id, /*force=*/true, err);
     return rc < 0 ? rc : dq_api_reply_status(c, "requeued", "run_id", c->vars[0]);
 }
 
 const dq_api_route dq_api_node_routes[] = {
-    {"GET", "/api/nodes", list_nodes},
-    {"GET", "/api/nodes/{id}", get_node},
-    {"DELETE", "/api/nodes/{id}/drain", undrain},
-    {"GET", "/api/nodes/{id}/drain", get_drain},
-    {"POST", "/api/nodes/{id}/drain", drain},
-    {"GET", "/api/runs", list_runs},
-    {"GET", "/api/runs/{id}", get_run},
-    {"POST", "/api/runs/{id}/requeue", requeue_run},
-    {NULL, NULL, NULL},
+    {"GET", "/api/nodes", list_nodes, NULL},
+    {"GET", "/api/nodes/{id}", get_node, NULL},
+    {"DELETE", "/api/nodes/{id}/drain", undrain, NULL},
+    {"GET", "/api/nodes/{id}/drain", get_drain, NULL},
+    {"POST", "/api/nodes/{id}/drain", drain, NULL},
+    {"GET", "/api/runs", list_runs, NULL},
+    {"GET", "/api/runs/{id}", get_run, NULL},
+    {"POST", "/api/runs/{id}/requeue", requeue_run, NULL},
+    {NULL, NULL, NULL, NULL},
 };

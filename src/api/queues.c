@@ -6,10 +6,8 @@
 static int list_queues(dq_api_ctx *c, dureq_error *err)
 {
     dureq_queue_list *list;
-    int rc = dq_api_query_done(c, err);
+    int rc = dureq_client_list_queues(c->client, &list, err);
 
-    if (rc == 0)
-        rc = dureq_client_list_queues(c->client, &list, err);
     if (rc < 0)
         return rc;
     dq_json_begin_array(&c->w);
@@ -59,27 +57,11 @@ static int read_priorities(const dq_json *doc, dureq_queue_options *o, dureq_err
         return 0;
     low = dq_json_type_of(doc, v) == DQ_JSON_ARRAY && doc->nodes[v].n == 2 ? dq_json_first(doc, v) : DQ_JSON_NONE;
     high = low == DQ_JSON_NONE ? DQ_JSON_NONE : dq_json_next(doc, v, low);
-    if (high == DQ_JSON_NONE || dq_json_i64(doc, low, &min) < 0 || dq_json_i64(doc, high, &max) < 0 || min < 1 ||
-        max > 10 || min > max)
+    if (high == DQ_JSON_NONE || dq_json_i64(doc, low, &min) < 0 || dq_json_i64(doc, high, &max) < 0 || min < 1 || max > 10 ||
+        min > max)
         return dq_fail(err, DUREQ_EINVAL, "field 'priorities' takes [lowest, highest], each from 1 to 10");
     o->priority_min = (int32_t)min;
     o->priority_max = (int32_t)max;
-    return 0;
-}
-
-static int check_names(const dq_json *doc, dureq_error *err)
-{
-    static const char *const known[] = {"weight", "priorities", "max_len", "retention", "retry_policy"};
-
-    for (dq_json_ref k = dq_json_first(doc, 0); k != DQ_JSON_NONE; k = dq_json_next(doc, 0, k)) {
-        bool ok = false;
-
-        for (size_t i = 0; i < DQ_ARRAY_LEN(known); i++)
-            ok = ok || dq_json_string_eq(doc, k, known[i]);
-        if (!ok)
-            return dq_fail(err, DUREQ_EINVAL, "unknown field " DQ_STR_FMT " (takes weight, priorities, max_len, retention, retry_policy)",
-                           DQ_STR_ARG(dq_json_raw(doc, k)));
-    }
     return 0;
 }
 
@@ -88,7 +70,7 @@ static int read_queue(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o,
     DQ_BUF_AUTO text = {0};
     dq_json_ref v;
     int64_t weight = 0;
-    int rc = check_names(doc, err);
+    int rc = dq_api_body_names(doc, "weight priorities max_len retention retry_policy", err);
 
     if (rc == 0)
         rc = read_i64(doc, "weight", 1, 1000, &weight, err);
@@ -100,7 +82,8 @@ static int read_queue(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o,
         return rc;
     o->weight = (int32_t)weight;
     v = dq_json_member(doc, 0, "retention");
-    if (v != DQ_JSON_NONE && (dq_json_string(doc, v, &text) < 0 || dq_parse_duration_ms(dq_buf_str(&text), &o->retention_ms) < 0))
+    if (v != DQ_JSON_NONE && (dq_json_string(doc, v, &text) < 0 ||
+                              dq_parse_duration_ms(dq_buf_str(&text), &o->retention_ms) < 0 || o->retention_ms < 0))
         return dq_fail(err, DUREQ_EINVAL, "field 'retention' takes a duration such as \"72h\"; \"0s\" keeps nothing");
     if (v != DQ_JSON_NONE && o->retention_ms == 0)
         o->retention_ms = -1;
@@ -185,17 +168,27 @@ static int delete_key(dq_api_ctx *c, dureq_error *err)
 {
     int rc = dureq_client_delete_unique_key(c->client, dureq_str_from(c->vars[0]), err);
 
-    return rc < 0 && rc != DUREQ_ENOTFOUND ? rc : dq_api_reply_status(c, "deleted", "unique_key", c->vars[0]);
+    if (rc < 0 && rc != DUREQ_ENOTFOUND)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, "deleted");
+    dq_json_key(&c->w, "unique_key");
+    dq_json_put_text(&c->w, c->vars[0]);
+    dq_json_key(&c->w, "existed");
+    dq_json_put_bool(&c->w, rc == 0);
+    dq_json_end_object(&c->w);
+    return 0;
 }
 
 const dq_api_route dq_api_queue_routes[] = {
-    {"GET", "/api/queues", list_queues},
-    {"GET", "/api/queues/{name}", get_queue},
-    {"PUT", "/api/queues/{name}", put_queue},
-    {"POST", "/api/queues/{name}/pause", pause_queue},
-    {"POST", "/api/queues/{name}/purge", purge_queue},
-    {"POST", "/api/queues/{name}/resume", resume_queue},
-    {"GET", "/api/unique-keys/{key}", get_key},
-    {"DELETE", "/api/unique-keys/{key}", delete_key},
-    {NULL, NULL, NULL},
+    {"GET", "/api/queues", list_queues, NULL},
+    {"GET", "/api/queues/{name}", get_queue, NULL},
+    {"PUT", "/api/queues/{name}", put_queue, NULL},
+    {"POST", "/api/queues/{name}/pause", pause_queue, NULL},
+    {"POST", "/api/queues/{name}/purge", purge_queue, NULL},
+    {"POST", "/api/queues/{name}/resume", resume_queue, NULL},
+    {"GET", "/api/unique-keys/{key}", get_key, NULL},
+    {"DELETE", "/api/unique-keys/{key}", delete_key, NULL},
+    {NULL, NULL, NULL, NULL},
 };

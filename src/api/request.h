@@ -18,7 +18,6 @@ typedef struct dq_api_ctx {
     const char *vars[DQ_API_VARS_MAX]; /* decoded path variables, in order */
     struct {
         const char *name, *value; /* decoded */
-        bool used;
     } query[DQ_API_QUERY_MAX];
     size_t n_query;
     dq_arena arena;
@@ -32,17 +31,20 @@ typedef int (*dq_api_fn)(dq_api_ctx *c, dureq_error *err);
 typedef struct dq_api_route {
     const char *method, *pattern; /* "/api/jobs/{id}/cancel" */
     dq_api_fn fn;
+    const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
 } dq_api_route;
 
 extern const dq_api_route dq_api_job_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
 
-const char *dq_api_query(dq_api_ctx *c, const char *name); /* NULL when absent; marks it as known */
+const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */
 /* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */
-int dq_api_query_i64(dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err);
-int dq_api_query_time(dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err);
-/* After all known parameters were read: DUREQ_EINVAL for one that nothing reads. */
-int dq_api_query_done(dq_api_ctx *c, dureq_error *err);
+int dq_api_query_i64(const dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err);
+int dq_api_query_time(const dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err);
+int dq_api_query_bool(const dq_api_ctx *c, const char *name, bool *ret, dureq_error *err);
 /* The body as one JSON object; DUREQ_EINVAL. *doc is the caller's to deinit. An empty body gives {}. */
 int dq_api_body_object(dq_api_ctx *c, dq_json *doc, dureq_error *err);
+/* DUREQ_EINVAL for a member that is none of these names, with blanks between. */
+int dq_api_body_names(const dq_json *doc, const char *names, dureq_error *err);
+void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
 /* {"status": word, name: value} */
 int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value);

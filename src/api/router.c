@@ -164,6 +164,32 @@ static void write_error(dq_api_ctx *c, int status, int code, const char *word, c
     dq_json_end_object(&c->w);
 }
 
+/* Whether the name is one of those in the text, with blanks between. */
+static bool is_among(dureq_str name, const char *names)
+{
+    dureq_str rest = dureq_str_from(names);
+
+    while (rest.len)
+        if (dq_str_eq(name, dq_str_cut(&rest, ' ')))
+            return true;
+    return false;
+}
+
+static int check_query(const dq_api_ctx *c, const dq_api_route *route, dureq_error *err)
+{
+    for (size_t i = 0; i < c->n_query; i++) {
+        const char *name = c->query[i].name;
+
+        if (!is_among(dureq_str_from(name), route->params))
+            return dq_fail(err, DUREQ_EINVAL, "unknown parameter '%.64s' (takes %s)", name,
+                           route->params ? route->params : "none");
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(name, c->query[k].name) == 0)
+                return dq_fail(err, DUREQ_EINVAL, "parameter '%s' is given twice", name);
+    }
+    return 0;
+}
+
 static void run(dq_api_ctx *c)
 {
     dureq_error err = {0};
@@ -180,6 +206,8 @@ static void run(dq_api_ctx *c)
         return;
     }
     rc = parse_query(c, &err);
+    if (rc == 0)
+        rc = check_query(c, route, &err);
     if (rc == 0)
         rc = route->fn(c, &err);
     if (rc < 0)
@@ -217,17 +245,15 @@ const char *const *dq_api_routes(void)
     return list;
 }
 
-const char *dq_api_query(dq_api_ctx *c, const char *name)
+const char *dq_api_query(const dq_api_ctx *c, const char *name)
 {
     for (size_t i = 0; i < c->n_query; i++)
-        if (strcmp(c->query[i].name, name) == 0) {
-            c->query[i].used = true;
+        if (strcmp(c->query[i].name, name) == 0)
             return c->query[i].value;
-        }
     return NULL;
 }
 
-int dq_api_query_i64(dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err)
+int dq_api_query_i64(const dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err)
 {
     const char *text = dq_api_query(c, name);
 
@@ -237,7 +263,7 @@ int dq_api_query_i64(dq_api_ctx *c, const char *name, int64_t min, int64_t max, 
     return 0;
 }
 
-int dq_api_query_time(dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err)
+int dq_api_query_time(const dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_error *err)
 {
     const char *text = dq_api_query(c, name);
 
@@ -246,11 +272,26 @@ int dq_api_query_time(dq_api_ctx *c, const char *name, int64_t *ret_ms, dureq_er
     return 0;
 }
 
-int dq_api_query_done(dq_api_ctx *c, dureq_error *err)
+int dq_api_query_bool(const dq_api_ctx *c, const char *name, bool *ret, dureq_error *err)
 {
-    for (size_t i = 0; i < c->n_query; i++)
-        if (!c->query[i].used)
-            return dq_fail(err, DUREQ_EINVAL, "unknown parameter '%s'", c->query[i].name);
+    const char *text = dq_api_query(c, name);
+    bool yes = text && (strcmp(text, "1") == 0 || strcmp(text, "true") == 0);
+
+    if (text && !yes && strcmp(text, "0") != 0 && strcmp(text, "false") != 0)
+        return dq_fail(err, DUREQ_EINVAL, "parameter '%s' takes 1 or 0", name);
+    *ret = yes;
+    return 0;
+}
+
+int dq_api_body_names(const dq_json *doc, const char *names, dureq_error *err)
+{
+    for (dq_json_ref k = dq_json_first(doc, 0); k != DQ_JSON_NONE; k = dq_json_next(doc, 0, k)) {
+        dureq_str name = dq_json_raw(doc, k);
+
+        if (!is_among(dureq_str_of(name.ptr + 1, name.len - 2), names))
+            return dq_fail(err, DUREQ_EINVAL, "unknown field '%.*s' (takes %s)", (int)DQ_MIN(name.len - 2, (size_t)60),
+                           name.ptr + 1, names);
+    }
     return 0;
 }
 

@@ -49,8 +49,6 @@ static int get_daily(dq_api_ctx *c, dureq_error *err)
     int rc = dq_api_query_i64(c, "days", 1, 90, &n, err);
 
     if (rc == 0)
-        rc = dq_api_query_done(c, err);
-    if (rc == 0)
         rc = dq_client_days(c->client, (int)n, days, err);
     if (rc < 0)
         return rc;
@@ -110,12 +108,12 @@ static int get_redis(dq_api_ctx *c, dureq_error *err)
 {
     const char *section = dq_api_query(c, "section");
     DQ_BUF_AUTO text = {0};
-    int rc = dq_api_query_done(c, err);
+    int rc = dq_client_redis_info(c->client, section, &text, err);
 
-    if (rc == 0)
-        rc = dq_client_redis_info(c->client, section, &text, err);
     if (rc < 0)
         return rc;
+    if (section && text.len == 0)
+        return dq_fail(err, DUREQ_EINVAL, "parameter 'section' takes a section of INFO such as memory, not '%.64s'", section);
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "mode");
     dq_json_put_text(&c->w, "standalone");
@@ -148,8 +146,6 @@ static int get_audit(dq_api_ctx *c, dureq_error *err)
     int64_t limit = 50;
     int rc = dq_api_query_i64(c, "limit", 1, 1000, &limit, err);
 
-    if (rc == 0)
-        rc = dq_api_query_done(c, err);
     return rc < 0 ? rc : dq_client_audit(c->client, dureq_str_from(target), (int)limit, &c->res->body, err);
 }
 
@@ -164,12 +160,8 @@ static int get_job_events(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_stat_routes[] = {
-    {"GET", "/api/audit", get_audit},
-    {"GET", "/api/health", get_health},
-    {"GET", "/api/jobs/{id}/audit", get_job_audit},
-    {"GET", "/api/jobs/{id}/events", get_job_events},
-    {"GET", "/api/redis/info", get_redis},
-    {"GET", "/api/stats", get_stats},
-    {"GET", "/api/stats/daily", get_daily},
-    {NULL, NULL, NULL},
+    {"GET", "/api/audit", get_audit, "limit target"},     {"GET", "/api/health", get_health, NULL},
+    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL}, {"GET", "/api/jobs/{id}/events", get_job_events, NULL},
+    {"GET", "/api/redis/info", get_redis, "section"},     {"GET", "/api/stats", get_stats, NULL},
+    {"GET", "/api/stats/daily", get_daily, "days"},       {NULL, NULL, NULL, NULL},
 };

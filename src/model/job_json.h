@@ -20,6 +20,9 @@ int dq_retry_policy_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, du
    `concurrency_keys`, `schedule`: DUREQ_EUNSUPPORTED by name. Everything allocated in the arena or a view into the document. */
 int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                           dureq_error *err);
+/* Only its payload, payload_base64 and content_type, from an object that has no other names. */
+int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
+                         dureq_error *err);
 /* Payload or result as its content type wants it shown: under `name` JSON as it is, text as a string, else base64 under
    "<name>_base64". */
 void dq_json_put_content(dq_json_writer *w, const char *name, dureq_str bytes, dureq_str content_type);

@@ -422,6 +422,23 @@ static int take_payload(const reading *r, spec_fields *s, dureq_str *ret)
     return string_of(r, s->payload, ret);
 }
 
+int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
+                         dureq_error *err)
+{
+    spec_fields s = {.options = dureq_job_options_init(), .payload = DQ_JSON_NONE, .payload_base64 = DQ_JSON_NONE};
+    reading r = {doc, a, "", err};
+    dureq_str payload;
+    int rc = read_object(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
+
+    if (rc == 0)
+        rc = take_payload(&r, &s, &payload);
+    if (rc < 0)
+        return rc;
+    *ret_options = s.options;
+    *ret = (dureq_job_spec){.payload = payload};
+    return 0;
+}
+
 /* What no field shows by itself. */
 static int check_together(const reading *r, const spec_fields *s)
 {
