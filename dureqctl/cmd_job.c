@@ -47,7 +47,8 @@ static int act_all(ctl *c, int argc, char **argv, const char *method, const char
     if (n == 0)
         return ctl_usage("'%s' needs at least one id", argv[0]);
     for (int i = 1; i <= n; i++) {
-        int one = act(c, method, path_fmt, argv[i], query, no_body, verb);
+        int one =
+            *argv[i] ? act(c, method, path_fmt, argv[i], query, no_body, verb) : ctl_usage("'%s' takes ids, not ''", argv[0]);
 
         if (rc == 0)
             rc = one;
@@ -76,7 +77,7 @@ static int one_id(int argc, char **argv, const ctl_option *options, size_t n_opt
 
     if (rc != 0)
         return rc;
-    return n == 1 ? 0 : ctl_usage("'%s' takes one id", argv[0]);
+    return n == 1 && *argv[1] ? 0 : ctl_usage("'%s' takes one id", argv[0]);
 }
 
 static int job_get(ctl *c, int argc, char **argv)
@@ -86,28 +87,30 @@ static int job_get(ctl *c, int argc, char **argv)
     return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], NULL);
 }
 
+/* Which of the options a list command takes. */
+enum {
+    FILTER = 0,
+    PAGE = 1,   /* those of pages */
+    STATUS = 2, /* --status; behind the others in the table */
+};
+
 typedef struct list_options {
     const char *status, *type, *queue, *tag, *text, *unique_key, *since, *until, *limit, *cursor;
     bool oldest, payload;
 } list_options;
 
-static int read_list(list_options *o, int argc, char **argv, dq_buf *query)
+static int read_list(list_options *o, int argc, char **argv, int takes, dq_buf *query)
 {
     const ctl_option options[] = {
-        {.name = "cursor", .value = &o->cursor},
-        {.name = "limit", .value = &o->limit},
-        {.name = "oldest", .flag = &o->oldest},
-        {.name = "payload", .flag = &o->payload},
-        {.name = "queue", .value = &o->queue},
-        {.name = "since", .value = &o->since},
-        {.name = "status", .value = &o->status},
-        {.name = "tag", .value = &o->tag},
-        {.name = "text", .value = &o->text},
-        {.name = "type", .value = &o->type},
-        {.name = "unique-key", .value = &o->unique_key},
-        {.name = "until", .value = &o->until},
+        {.name = "queue", .value = &o->queue},    {.name = "since", .value = &o->since},
+        {.name = "tag", .value = &o->tag},        {.name = "text", .value = &o->text},
+        {.name = "type", .value = &o->type},      {.name = "unique-key", .value = &o->unique_key},
+        {.name = "until", .value = &o->until},    {.name = "cursor", .value = &o->cursor},
+        {.name = "limit", .value = &o->limit},    {.name = "oldest", .flag = &o->oldest},
+        {.name = "payload", .flag = &o->payload}, {.name = "status", .value = &o->status},
     };
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    static const size_t n_options[] = {[FILTER] = 7, [PAGE] = 11, [STATUS] = 12};
+    int n, rc = ctl_options(argc, argv, options, n_options[takes], &n);
 
     if (rc != 0)
         return rc;
@@ -130,12 +133,12 @@ static int read_list(list_options *o, int argc, char **argv, dq_buf *query)
     return 0;
 }
 
-static int list_from(ctl *c, int argc, char **argv, const char *path)
+static int list_from(ctl *c, int argc, char **argv, int takes, const char *path)
 {
     list_options o = {0};
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
-    int rc = read_list(&o, argc, argv, &query);
+    int rc = read_list(&o, argc, argv, takes, &query);
 
     if (rc == 0)
         rc = ctl_call(c, "GET", path, query.ptr, no_body, &a);
@@ -148,12 +151,12 @@ static int list_from(ctl *c, int argc, char **argv, const char *path)
 
 static int job_list(ctl *c, int argc, char **argv)
 {
-    return list_from(c, argc, argv, "/api/jobs");
+    return list_from(c, argc, argv, STATUS, "/api/jobs");
 }
 
 static int dlq_list(ctl *c, int argc, char **argv)
 {
-    return list_from(c, argc, argv, "/api/dlq");
+    return list_from(c, argc, argv, PAGE, "/api/dlq");
 }
 
 static int affected(ctl *c, int argc, char **argv, const char *method, const char *path, const char *verb)
@@ -162,14 +165,14 @@ static int affected(ctl *c, int argc, char **argv, const char *method, const cha
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
     int64_t n = 0;
-    int rc = read_list(&o, argc, argv, &query);
+    int rc = read_list(&o, argc, argv, FILTER, &query);
 
     if (rc == 0)
         rc = ctl_call(c, method, path, query.ptr, no_body, &a);
     if (rc != 0)
         return rc;
     (void)dq_json_i64(&a.doc, dq_json_member(&a.doc, 0, "affected"), &n); /* our own answer */
-    ctl_print_done(c, &a, "%s %lld jobs", verb, (long long)n);
+    ctl_print_done(c, &a, "%s %lld job%s", verb, (long long)n, n == 1 ? "" : "s");
     ctl_answer_deinit(&a);
     return CTL_DONE;
 }
@@ -272,18 +275,24 @@ static int job_update(ctl *c, int argc, char **argv)
         dq_json_put_raw(&w, dureq_str_from(argv[2]));
     else
         dq_json_put_text(&w, argv[2]);
+    if (!dq_json_valid(dureq_str_from(argv[2]))) {
+        dq_json_key(&w, "content_type");
+        dq_json_put_text(&w, "text/plain");
+    }
     dq_json_end_object(&w);
     return act(c, "PUT", "/api/jobs/%s/payload", argv[1], NULL, dq_buf_str(&body), "updated");
 }
 
-/* Exit 0 only for a completed job. */
 static int job_result(ctl *c, int argc, char **argv)
 {
     const char *wait = NULL;
     const ctl_option options[] = {{.name = "wait", .value = &wait}};
     DQ_BUF_AUTO query = {0};
+    int64_t checked;
     int rc = one_id(argc, argv, options, 1);
 
+    if (rc == 0)
+        rc = ctl_duration("wait", wait, &checked);
     if (rc != 0)
         return rc;
     ctl_query(&query, "wait", wait);
@@ -297,8 +306,11 @@ static int job_wait(ctl *c, int argc, char **argv)
     DQ_BUF_AUTO path = {0};
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
+    int64_t checked;
     int rc = one_id(argc, argv, options, 1);
 
+    if (rc == 0)
+        rc = ctl_duration("timeout", timeout, &checked);
     if (rc != 0)
         return rc;
     ctl_path(&path, "/api/jobs/%s/result", argv[1]);
@@ -380,6 +392,8 @@ static int run_list(ctl *c, int argc, char **argv)
     ctl_answer a;
     int n, rc = ctl_options(argc, argv, NULL, 0, &n);
 
+    if (rc == 0 && n)
+        rc = ctl_usage("'list' takes no '%s'", argv[1]);
     if (rc == 0)
         rc = ctl_call(c, "GET", "/api/runs", NULL, no_body, &a);
     if (rc != 0)
@@ -421,9 +435,36 @@ static int key_get(ctl *c, int argc, char **argv)
     return exists ? CTL_DONE : ctl_fail(CTL_NOT_FOUND, "no job holds the key '%s'", argv[1]);
 }
 
+static int delete_key(ctl *c, const char *key)
+{
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    bool existed;
+    int rc;
+
+    ctl_path(&path, "/api/unique-keys/%s", key);
+    rc = *key ? ctl_call(c, "DELETE", path.ptr, NULL, no_body, &a) : ctl_usage("'delete' takes keys, not ''");
+    if (rc != 0)
+        return rc;
+    existed = dq_json_type_of(&a.doc, dq_json_member(&a.doc, 0, "existed")) == DQ_JSON_TRUE;
+    if (existed)
+        ctl_print_done(c, &a, "let go of %s", key);
+    ctl_answer_deinit(&a);
+    return existed ? CTL_DONE : ctl_fail(CTL_NOT_FOUND, "no job holds the key '%s'", key);
+}
+
 static int key_delete(ctl *c, int argc, char **argv)
 {
-    return act_all(c, argc, argv, "DELETE", "/api/unique-keys/%s", NULL, "let go of");
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc == 0 && n == 0)
+        rc = ctl_usage("'delete' needs at least one key");
+    for (int i = 1; i <= n; i++) {
+        int one = delete_key(c, argv[i]);
+
+        rc = rc == 0 ? one : rc;
+    }
+    return rc;
 }
 
 /* A line at each change of state until the job ends. */
@@ -467,9 +508,10 @@ static int job_watch(ctl *c, int argc, char **argv)
     return rc;
 }
 
-#define FILTERS                                                                                    \
-    "  --status S[,S]  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
-    "  --since TIME --until TIME (created)  --limit 1..1000  --oldest  --cursor C  --payload\n"
+#define FILTERS                                                                    \
+    "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
+    "  --since TIME --until TIME (created)\n"
+#define PAGES "  --limit 1..1000 (10)  --oldest (first)  --cursor C (of the page before)  --payload (large ones too)\n"
 
 const ctl_command ctl_job_commands[] = {
     {"job audit", "ID", "What happened to a job: transitions and operators' actions", "", job_audit},
@@ -478,7 +520,9 @@ const ctl_command ctl_job_commands[] = {
     {"job events", "ID", "Recent events that name the job", "", job_events},
     {"job get", "ID", "Show a job", "Example: dureqctl job get 0d6kq2v0m5t0g0000g00 -o json\n", job_get},
     {"job list", "[FILTERS]", "List jobs, newest first",
-     FILTERS "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n", job_list},
+     "  --status S[,S]: pending scheduled running retrying paused completed dead cancelled\n" FILTERS PAGES
+     "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n",
+     job_list},
     {"job logs", "ID", "Log lines of its runs", "", job_logs},
     {"job pause", "ID...", "Hold back jobs that do not run yet", "", job_pause},
     {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
@@ -489,11 +533,11 @@ const ctl_command ctl_job_commands[] = {
     {"job update", "ID PAYLOAD", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", job_watch},
-    {"dlq list", "[FILTERS]", "Dead jobs", FILTERS, dlq_list},
+    {"dlq list", "[FILTERS]", "Dead jobs", FILTERS PAGES, dlq_list},
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
     {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n",
      dlq_redrive},
-    {"run get", "RUN", "A running run", "", run_get},
+    {"run get", "RUN", "A run: one start of a job", "RUN is <job id>.<n>, as `run list` and `job get` show it.\n", run_get},
     {"run list", "", "What runs now", "", run_list},
     {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},
     {"key delete", "KEY...", "Let go of unique keys by hand", "", key_delete},

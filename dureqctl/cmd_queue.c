@@ -49,49 +49,67 @@ static int node_list(ctl *c, int argc, char **argv)
     return list(c, argc, argv, "/api/nodes", columns);
 }
 
-static int act(ctl *c, int argc, char **argv, const char *method, const char *path_fmt, const char *verb)
+static int act(ctl *c, const char *method, const char *path_fmt, const char *verb, const char *name)
+{
+    DQ_BUF_AUTO path = {0};
+    dq_json_ref affected;
+    ctl_answer a;
+    int64_t n = 0;
+    int rc;
+
+    ctl_path(&path, path_fmt, name);
+    rc = *name ? ctl_call(c, method, path.ptr, NULL, no_body, &a) : ctl_usage("a name is not ''");
+    if (rc != 0)
+        return rc;
+    affected = dq_json_member(&a.doc, 0, "affected");
+    if (affected != DQ_JSON_NONE && dq_json_i64(&a.doc, affected, &n) == 0)
+        ctl_print_done(c, &a, "%s %s: %lld job%s", verb, name, (long long)n, n == 1 ? "" : "s");
+    else
+        ctl_print_done(c, &a, "%s %s", verb, name);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* For each name; the first failure's code is kept, the others still done. */
+static int act_all(ctl *c, int argc, char **argv, const char *method, const char *path_fmt, const char *verb)
 {
     int n, rc = ctl_options(argc, argv, NULL, 0, &n);
 
-    if (rc == 0 && n == 0)
-        rc = ctl_usage("'%s' needs a name", argv[0]);
-    for (int i = 1; i <= n && rc == 0; i++) {
-        DQ_BUF_AUTO path = {0};
-        ctl_answer a;
+    if (rc != 0)
+        return rc;
+    if (n == 0)
+        return ctl_usage("'%s' needs a name", argv[0]);
+    for (int i = 1; i <= n; i++) {
+        int one = act(c, method, path_fmt, verb, argv[i]);
 
-        ctl_path(&path, path_fmt, argv[i]);
-        rc = ctl_call(c, method, path.ptr, NULL, no_body, &a);
-        if (rc != 0)
-            return rc;
-        ctl_print_done(c, &a, "%s %s", verb, argv[i]);
-        ctl_answer_deinit(&a);
+        rc = rc == 0 ? one : rc;
     }
     return rc;
 }
 
 static int queue_pause(ctl *c, int argc, char **argv)
 {
-    return act(c, argc, argv, "POST", "/api/queues/%s/pause", "paused");
+    return act_all(c, argc, argv, "POST", "/api/queues/%s/pause", "paused");
 }
 
 static int queue_resume(ctl *c, int argc, char **argv)
 {
-    return act(c, argc, argv, "POST", "/api/queues/%s/resume", "resumed");
+    return act_all(c, argc, argv, "POST", "/api/queues/%s/resume", "resumed");
 }
 
 static int queue_purge(ctl *c, int argc, char **argv)
 {
-    return act(c, argc, argv, "POST", "/api/queues/%s/purge", "purged");
+    return act_all(c, argc, argv, "POST", "/api/queues/%s/purge", "purged");
 }
 
 static int node_drain(ctl *c, int argc, char **argv)
 {
-    return act(c, argc, argv, "POST", "/api/nodes/%s/drain", "draining");
+    return act_all(c, argc, argv, "POST", "/api/nodes/%s/drain", "draining");
 }
 
 static int node_undrain(ctl *c, int argc, char **argv)
 {
-    return act(c, argc, argv, "DELETE", "/api/nodes/%s/drain", "takes work again:");
+    return act_all(c, argc, argv, "DELETE", "/api/nodes/%s/drain", "takes work again:");
 }
 
 static int queue_set(ctl *c, int argc, char **argv)
@@ -110,8 +128,12 @@ static int queue_set(ctl *c, int argc, char **argv)
     ctl_answer a;
     int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
-    if (rc == 0 && n != 1)
+    int64_t keep_ms;
+
+    if (rc == 0 && (n != 1 || !*argv[1]))
         rc = ctl_usage("queue set takes one name");
+    if (rc == 0)
+        rc = ctl_duration("retention", retention, &keep_ms);
     dq_json_begin_object(&w);
     if (rc == 0 && weight) {
         rc = ctl_i64("weight", weight, 1, 1000, &v);
