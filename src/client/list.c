@@ -33,8 +33,7 @@ typedef struct lister {
     bool over;
     dq_owned_reply lanes; /* of shard lanes_of */
     int64_t lanes_of;     /* -1: none read */
-    dq_node_names *names; /* of the shard that is read */
-    size_t n_named;       /* jobs whose node id is the list's own; others' are views into `names` */
+    dq_node_names *names;
     dureq_error *err;
 } lister;
 
@@ -345,17 +344,6 @@ static int read_page(lister *l)
     return rc;
 }
 
-static void drop_names(lister *l)
-{
-    for (; l->n_named < l->list->n; l->n_named++) {
-        dureq_job *job = &l->list->items[l->n_named];
-
-        job->node_id = dq_arena_dup_str(dq_job_list_arena(l->list), job->node_id);
-    }
-    dq_node_names_destroy(l->names);
-    l->names = NULL;
-}
-
 static int names_for(lister *l)
 {
     if (!l->names)
@@ -384,7 +372,8 @@ static int walk(lister *l)
                 step(l);
         }
         if (l->at.shard != shard) {
-            drop_names(l);
+            dq_node_names_destroy(l->names);
+            l->names = NULL;
         }
     }
     return l->over ? 0 : cursor_put(l);
@@ -445,12 +434,11 @@ int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dure
         set_total(&l);
     if (l.lanes_of >= 0)
         dq_owned_reply_deinit(&l.lanes);
-    if (l.list)
-        drop_names(&l);
     if (rc == 0)
         *ret = l.list;
     else
         dureq_job_list_destroy(l.list);
+    dq_node_names_destroy(l.names);
     dq_client_leave(c);
     return rc;
 }

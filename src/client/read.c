@@ -57,13 +57,6 @@ static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_re
         return dq_fail_nomem(err);
     dq_node_names *names = dq_node_names_create(c, shard);
     rc = dq_job_view_to_job(&view, dq_node_names_get, names, dq_job_list_arena(list), &list->items[0], err);
-    if (rc == 0) /* the names go with their table */
-        list->items[0].node_id = dq_arena_dup_str(dq_job_list_arena(list), list->items[0].node_id);
-    for (size_t i = 0; rc == 0 && i < list->items[0].n_attempts; i++) {
-        dureq_attempt *a = (dureq_attempt *)&list->items[0].attempts[i];
-
-        a->node_id = dq_arena_dup_str(dq_job_list_arena(list), a->node_id);
-    }
     dq_node_names_destroy(names);
     list->n = rc == 0;
     return rc;

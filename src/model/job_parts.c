@@ -151,9 +151,10 @@ static int set_envelope(builder *b)
     return set_retry(b, &e);
 }
 
+/* A copy: the table of names may go before the job does. */
 static dureq_str node_of(const builder *b, uint64_t session)
 {
-    return session && b->node_of ? b->node_of(session, b->node_of_data) : (dureq_str){0};
+    return session && b->node_of ? dq_arena_dup_str(b->arena, b->node_of(session, b->node_of_data)) : (dureq_str){0};
 }
 
 static void attempt_set(const builder *b, dureq_attempt *out, const dq_attempt *a)
