@@ -81,7 +81,7 @@ static void write_run(dq_api_ctx *c, const dureq_job *job)
 {
     DQ_BUF_AUTO id = {0};
 
-    dq_buf_append_fmt(&id, "%s.%d", job->id.text, (int)job->runs + 1);
+    dq_buf_append_fmt(&id, "%s.%d", job->id.text, (int)job->runs);
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "id");
     dq_json_put_str(&c->w, dq_buf_str(&id));
@@ -146,7 +146,7 @@ static const dureq_attempt *find_attempt(const dureq_job *job, int64_t n)
 
 static bool is_running(const dureq_job *job, int64_t n)
 {
-    return job->state == DUREQ_JOB_RUNNING && job->runs + 1 == n;
+    return job->state == DUREQ_JOB_RUNNING && job->runs == n;
 }
 
 /* "<job>.<n>": the running one, or a finished attempt of the job. */
