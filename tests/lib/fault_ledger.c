@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BATCH_MAX   64
 #define N_UNIQUE    7
@@ -22,24 +25,57 @@ typedef struct loss {
 struct fault_ledger {
     atomic_long next;
     long n_max;
-    fault_entry *entries;
+    int fd;
     loss losses[LOSSES_MAX];
     int n_losses;
+    fault_entry entries[];
 };
+
+static size_t bytes_of(long n_max)
+{
+    return sizeof(fault_ledger) + (size_t)n_max * sizeof(fault_entry);
+}
+
+static fault_ledger *map(int fd, size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (at == MAP_FAILED)
+        fault_die("the ledger cannot be mapped");
+    return at;
+}
 
 fault_ledger *fault_ledger_create(long n_max)
 {
-    fault_ledger *l = dq_calloc(1, sizeof *l);
+    size_t bytes = bytes_of(n_max);
+    int fd = memfd_create("ledger", MFD_CLOEXEC);
 
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+        fault_die("no memory for a ledger of %ld", n_max);
+    fault_ledger *l = map(fd, bytes);
     l->n_max = n_max;
-    l->entries = dq_calloc((size_t)n_max, sizeof *l->entries);
+    l->fd = fd;
     return l;
 }
 
 void fault_ledger_destroy(fault_ledger *l)
 {
-    dq_free(l->entries);
-    dq_free(l);
+    close(l->fd);
+    (void)munmap(l, bytes_of(l->n_max));
+}
+
+int fault_ledger_fd(const fault_ledger *l)
+{
+    return l->fd;
+}
+
+fault_ledger *fault_ledger_attach(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        fault_die("no ledger at descriptor %d", fd);
+    return map(fd, (size_t)st.st_size);
 }
 
 long fault_ledger_len(fault_ledger *l)
@@ -266,13 +302,16 @@ static void check_entry(const fault_ledger *l, long seq, fault_sums *s)
 {
     const fault_entry *e = &l->entries[seq];
     dureq_job_state wanted = e->kind == 'd' || e->kind == 'p' ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED;
-    bool may_be = e->answer == FAULT_ACKNOWLEDGED || e->answer == FAULT_UNKNOWN;
+    bool orphaned = e->answer == FAULT_NOT_SENT && e->began_us;
+    bool may_be = e->answer == FAULT_ACKNOWLEDGED || e->answer == FAULT_UNKNOWN || orphaned;
 
     s->acknowledged += e->answer == FAULT_ACKNOWLEDGED;
     s->unknown += e->answer == FAULT_UNKNOWN;
     s->unknown_found += e->answer == FAULT_UNKNOWN && e->found;
     s->duplicate += e->answer == FAULT_DUPLICATE;
     s->refused += e->answer == FAULT_REFUSED;
+    s->orphaned += orphaned;
+    s->orphaned_found += orphaned && e->found;
     s->forgotten += is_forgotten(l, e);
     if (e->answer == FAULT_ACKNOWLEDGED && !e->found && !is_forgotten(l, e))
         fault_die("job %ld (%c %d) was acknowledged as %s and is lost", seq, e->kind, e->n, e->id.text);

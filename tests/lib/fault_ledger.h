@@ -15,7 +15,7 @@
 #include "fault_node.h"
 
 typedef enum fault_answer {
-    FAULT_NOT_SENT = 0,
+    FAULT_NOT_SENT = 0, /* or, when it began: its producer died before it knew */
     FAULT_ACKNOWLEDGED, /* 0, with an id */
     FAULT_UNKNOWN,      /* DUREQ_EUNKNOWN: may be there or not */
     FAULT_DUPLICATE,    /* DUREQ_EDUPLICATE */
@@ -38,6 +38,10 @@ typedef struct fault_ledger fault_ledger;
 
 fault_ledger *fault_ledger_create(long n_max);
 void fault_ledger_destroy(fault_ledger *l);
+/* It lies in shared memory, so that what a producer's process has booked is there when it was killed: the descriptor to be passed on, and
+   the ledger of a process that got it. */
+int fault_ledger_fd(const fault_ledger *l);
+fault_ledger *fault_ledger_attach(int fd);
 /* Makes the next job and enqueues it with this client; records the answer and returns its code. `*full` when n_max is reached. Any thread. */
 int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full);
 /* The same with a job of this kind and nothing special. */
@@ -55,6 +59,7 @@ fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
 
 typedef struct fault_sums {
     long acknowledged, unknown, unknown_found, duplicate, refused;
+    long orphaned, orphaned_found; /* whose producer died before it knew */
     long completed, dead, other;
     long forgotten;               /* acknowledged, and lost with a server that forgot them */
     long ended_again;             /* jobs whose first end a server forgot */

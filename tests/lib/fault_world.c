@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PREFIX        "fault"
 #define DONE_LIMIT_MS 30000
 #define BATCH         16
 
@@ -38,7 +37,7 @@ static dureq_client *open_client(fault_world *w, const char *url, int64_t timeou
     dureq_error err = {0};
 
     o.redis_url = url;
-    o.prefix = PREFIX;
+    o.prefix = FAULT_PREFIX;
     o.shards = w->o.shards;
     o.timeout_ms = timeout_ms;
     o.log_fn = getenv("DUREQ_FAULT_LOG") ? on_log : NULL;
@@ -61,7 +60,9 @@ fault_world *fault_world_open(const fault_world_options *o)
     if (!w->o.concurrency)
         w->o.concurrency = 8;
     w->server = test_redis_start(&ro);
-    (void)snprintf(w->url, sizeof w->url, "%s", o->url ? o->url : test_redis_url(w->server));
+    if (o->proxied)
+        w->proxy = fault_proxy_start(test_redis_socket(w->server), test_redis_file(w->server, "proxy.sock"));
+    (void)snprintf(w->url, sizeof w->url, "%s", w->proxy ? fault_proxy_url(w->proxy) : test_redis_url(w->server));
     (void)snprintf(w->log_path, sizeof w->log_path, "%s/nodes.log", test_redis_dir(w->server));
     w->ledger = fault_ledger_create(w->o.n_jobs);
     w->client = open_client(w, test_redis_url(w->server), 0);
@@ -75,6 +76,8 @@ void fault_world_close(fault_world *w)
         fault_node_kill(&w->nodes[i]);
     dureq_client_destroy(w->client);
     fault_ledger_destroy(w->ledger);
+    if (w->proxy)
+        fault_proxy_stop(w->proxy);
     test_redis_stop(w->server);
     dq_free(w);
 }
@@ -84,7 +87,7 @@ void fault_world_spawn(fault_world *w, int slot)
     char node_id[32];
     fault_node_options o = {
         .url = w->url,
-        .prefix = PREFIX,
+        .prefix = FAULT_PREFIX,
         .node_id = node_id,
         .log_path = w->log_path,
         .shards = w->o.shards,

@@ -4,8 +4,10 @@
 /* A scene for the fault tests: a private Redis, nodes as processes, producer threads that keep enqueueing and book every answer. */
 
 #include "fault_ledger.h"
+#include "fault_proxy.h"
 #include "redis_server.h"
 
+#define FAULT_PREFIX        "fault"
 #define FAULT_NODES_MAX     4
 #define FAULT_PRODUCERS_MAX 4
 
@@ -14,7 +16,7 @@ typedef struct fault_world_options {
     long n_jobs;      /* at most; 0 = 200,000 */
     bool append_only; /* of the server */
     const char *const *redis_args;
-    const char *url;    /* where programs connect; NULL: to the server itself */
+    bool proxied;       /* nodes and producers connect through w->proxy */
     int concurrency;    /* of a node; 0 = 8 */
     int max_crashes;    /* of a node; 0 = 200 */
     int64_t timeout_ms; /* of a producer's call; 0 = 10 s */
@@ -25,6 +27,7 @@ typedef struct fault_producer fault_producer;
 typedef struct fault_world {
     fault_world_options o;
     test_redis *server;
+    fault_proxy *proxy; /* NULL unless proxied */
     char url[256]; /* for nodes and producers */
     char log_path[256];
     fault_ledger *ledger;

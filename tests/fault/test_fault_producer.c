@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Producers that die at any instant, and connections that break at any byte, of producers and of nodes: no job is there twice, none that was
+   acknowledged is missing, no key is held by nobody. A call ends with DUREQ_EUNKNOWN only when its time was over before its answer could be had. */
+#include "base/clock.h"
+#include "base/random.h"
+#include "fault_maker.h"
+#include "fault_wait.h"
+#include "fault_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define LOAD_LIMIT    20000
+#define MAKERS        3
+#define MAKER_KILLS   40
+#define MAKER_LESS    6
+#define LIFE_MS_MAX   60
+#define CUTS          24
+#define CUTS_LESS     8
+#define CUT_NEAR      3000
+#define CUT_FAR       250000 /* beyond the greeting, which brings the scripts */
+#define CUT_FAR_BACK  12000
+#define HOLDS         4
+#define HOLDS_LESS    1
+#define SHORT_TIMEOUT 300
+#define HOLD_MS       700
+
+/* ---- killed ---- */
+
+static void spawn_maker(fault_world *w, fault_maker *m, int round)
+{
+    fault_maker_options o = {.url = w->url, .prefix = FAULT_PREFIX, .shards = w->o.shards, .in_a_call = round % 2 ? 1 : 5};
+
+    fault_maker_spawn(m, w->ledger, &o);
+}
+
+static void kill_makers(int shards, const char *what)
+{
+    fault_world_options o = {.shards = shards, .concurrency = 24};
+    fault_world *w = fault_world_open(&o);
+    fault_maker makers[MAKERS] = {{0}};
+    int rounds = fault_rounds(MAKER_KILLS, MAKER_LESS);
+    fault_sums s;
+    dq_rng rng;
+
+    dq_rng_seed(&rng, (uint64_t)shards);
+    fault_world_spawn(w, 0);
+    fault_world_spawn(w, 1);
+    for (int i = 0; i < MAKERS; i++)
+        spawn_maker(w, &makers[i], i);
+    for (int i = 0; i < rounds; i++) {
+        fault_world_wait_load(w, 1, LOAD_LIMIT);
+        fault_pass((int64_t)dq_rng_below(&rng, LIFE_MS_MAX));
+        fault_maker_kill(&makers[i % MAKERS]);
+        spawn_maker(w, &makers[i % MAKERS], i);
+    }
+    for (int i = 0; i < MAKERS; i++)
+        fault_maker_kill(&makers[i]);
+    s = fault_world_finish(w, what);
+    printf("%s: %d kills, %ld jobs of whom their producer did not know, %ld of them there\n", what, rounds + MAKERS, s.orphaned,
+           s.orphaned_found);
+    (void)fflush(stdout);
+    assert_int_equal(s.unknown + s.refused, 0);
+    fault_world_close(w);
+}
+
+static void test_producers_are_killed_at_any_instant(void **state)
+{
+    (void)state;
+    kill_makers(1, "producers killed, 1 shard");
+    kill_makers(4, "producers killed, 4 shards");
+}
+
+/* ---- cut ---- */
+
+static fault_world *open_proxied(int shards, int64_t timeout_ms, int nodes)
+{
+    fault_world_options o = {.shards = shards, .proxied = true, .timeout_ms = timeout_ms};
+    fault_world *w = fault_world_open(&o);
+
+    for (int i = 0; i < nodes; i++)
+        fault_world_spawn(w, i);
+    fault_world_produce(w, 2, /*pause_ms=*/1);
+    return w;
+}
+
+static bool has_cut(void *userdata)
+{
+    fault_world *w = userdata;
+
+    return fault_proxy_has_cut(w->proxy);
+}
+
+/* All connections that are cut come back within two seconds, and are used again. */
+static void cut_rounds(int shards, fault_way way, const char *what)
+{
+    fault_world *w = open_proxied(shards, /*timeout_ms=*/30000, /*nodes=*/2);
+    int rounds = fault_rounds(CUTS, CUTS_LESS);
+    fault_sums s;
+    dq_rng rng;
+
+    dq_rng_seed(&rng, (uint64_t)shards * 2 + way);
+    for (int i = 0; i < rounds; i++) {
+        uint64_t far = way == FAULT_TO_SERVER ? CUT_FAR : CUT_FAR_BACK;
+
+        fault_proxy_cut_at(w->proxy, way, 1 + (long)dq_rng_below(&rng, i % 3 ? far : CUT_NEAR));
+        if (!fault_wait(LOAD_LIMIT, has_cut, w))
+            fault_die("nothing goes through any more");
+    }
+    fault_world_wait_load(w, 20, LOAD_LIMIT);
+    s = fault_world_finish(w, what);
+    printf("%s: %ld cuts\n", what, fault_proxy_get_stats(w->proxy).cuts);
+    (void)fflush(stdout);
+    assert_int_equal(s.unknown + s.refused, 0);
+    fault_world_close(w);
+}
+
+static void test_what_is_sent_is_cut_at_any_byte(void **state)
+{
+    (void)state;
+    cut_rounds(1, FAULT_TO_SERVER, "requests cut, 1 shard");
+    cut_rounds(4, FAULT_TO_SERVER, "requests cut, 4 shards");
+}
+
+static void test_what_is_answered_is_cut_at_any_byte(void **state)
+{
+    (void)state;
+    cut_rounds(1, FAULT_TO_CLIENT, "replies cut, 1 shard");
+    cut_rounds(4, FAULT_TO_CLIENT, "replies cut, 4 shards");
+}
+
+/* ---- half-open, refused, slow ---- */
+
+/* Behind a time-out the answer of a call that was sent is not known; it must not have been executed twice all the same. */
+static void hold_rounds(int shards, const char *what)
+{
+    fault_world *w = open_proxied(shards, SHORT_TIMEOUT, /*nodes=*/2);
+    int rounds = fault_rounds(HOLDS, HOLDS_LESS);
+    fault_sums s;
+
+    for (int i = 0; i < rounds; i++) {
+        fault_world_wait_load(w, 40, LOAD_LIMIT);
+        fault_proxy_hold(w->proxy, true);
+        fault_pass(HOLD_MS);
+        if (i % 2)
+            fault_proxy_cut_all(w->proxy); /* what was held is lost */
+        fault_proxy_hold(w->proxy, false);
+    }
+    fault_world_wait_load(w, 40, LOAD_LIMIT);
+    s = fault_world_finish(w, what);
+    assert_true(s.unknown > 0);
+    fault_world_close(w);
+}
+
+static void test_connections_that_are_open_and_dead(void **state)
+{
+    (void)state;
+    hold_rounds(1, "half-open, 1 shard");
+    hold_rounds(4, "half-open, 4 shards");
+}
+
+static void test_a_server_that_refuses_connections_for_a_while(void **state)
+{
+    fault_world *w = open_proxied(4, /*timeout_ms=*/30000, /*nodes=*/2);
+    fault_sums s;
+
+    (void)state;
+    fault_world_wait_load(w, 40, LOAD_LIMIT);
+    fault_proxy_refuse(w->proxy, true);
+    fault_proxy_cut_all(w->proxy);
+    fault_pass(2 * FAULT_LEASE_MS);
+    fault_proxy_refuse(w->proxy, false);
+    fault_world_wait_load(w, 40, LOAD_LIMIT);
+    s = fault_world_finish(w, "refused for a while");
+    assert_int_equal(s.unknown + s.refused, 0);
+    fault_world_close(w);
+}
+
+/* A round trip of nearly half a lease takes nobody's jobs. */
+static void test_a_slow_way_to_the_server(void **state)
+{
+    fault_world *w = open_proxied(1, /*timeout_ms=*/30000, /*nodes=*/2);
+    fault_sums s;
+
+    (void)state;
+    fault_proxy_delay(w->proxy, 200);
+    fault_world_wait_load(w, fault_rounds(60, 20), LOAD_LIMIT);
+    fault_proxy_delay(w->proxy, 10);
+    fault_world_wait_load(w, fault_rounds(100, 20), LOAD_LIMIT);
+    fault_proxy_delay(w->proxy, 0);
+    s = fault_world_finish(w, "slow");
+    assert_int_equal(s.unknown + s.refused + s.lost, 0);
+    assert_int_equal(s.starts, s.starts_expected);
+    fault_world_close(w);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_producers_are_killed_at_any_instant),
+        cmocka_unit_test(test_what_is_sent_is_cut_at_any_byte),
+        cmocka_unit_test(test_what_is_answered_is_cut_at_any_byte),
+        cmocka_unit_test(test_connections_that_are_open_and_dead),
+        cmocka_unit_test(test_a_server_that_refuses_connections_for_a_while),
+        cmocka_unit_test(test_a_slow_way_to_the_server),
+    };
+
+    fault_node_main(argc, argv);
+    fault_maker_main(argc, argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
