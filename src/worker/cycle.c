@@ -561,9 +561,8 @@ static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
         dq_lanes_load(s);
 }
 
-static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq_error *err)
 {
-    dq_wshard *s = userdata;
     dq_worker *w = s->worker;
     dq_rbuf *rbuf = NULL;
 
@@ -615,6 +614,15 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
         dq_session_return(s);
 }
 
+static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+
+    take_exec(s, code, reply, err);
+    s->worker->reading = false;
+    dq_fetch_decide(s->worker);
+}
+
 static int64_t wanted_class(const dq_wshard *s)
 {
     if (s->n_fast > 0)
@@ -657,6 +665,7 @@ static void send_plain(dq_worker *w, dq_wshard *s)
         dq_lanes_read_off(s);
         return;
     }
+    w->reading = n_reads > 0;
     put_watch(w, next_watch(w, s), /*unwatch=*/false);
 }
 
@@ -683,6 +692,7 @@ static void send_reads(dq_worker *w, dq_wshard *s)
         dq_lanes_read_off(s);
         return;
     }
+    w->reading = true;
     put_watch(w, s, /*unwatch=*/true);
 }
 
@@ -727,8 +737,9 @@ void dq_cycle_look(dq_worker *w)
 
 void dq_cycle_lost(dq_worker *w)
 {
-    w->exchanging = false;
+    w->exchanging = w->reading = false;
     w->watching = NULL;
+    dq_fetch_decide(w);
     for (unsigned i = 0; i < w->n_shards; i++) {
         w->shards[i].verified = false;
         w->shards[i].class_ms = 0; /* a server that forgot its bucket may have another one of that number */

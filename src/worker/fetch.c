@@ -224,7 +224,8 @@ static dureq_task *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
     return t;
 }
 
-static void take_task(dureq_task *t, bool may_start)
+/* Among what its shard holds; false when it cannot be read. */
+static bool take_task(dureq_task *t)
 {
     int rc;
 
@@ -233,10 +234,7 @@ static void take_task(dureq_task *t, bool may_start)
     set_texts(t);
     if (rc < 0)
         refuse(t, rc);
-    else if (may_start && t->lane->handler)
-        admit(t);
-    else
-        dq_fetch_give_back(t);
+    return rc == 0;
 }
 
 static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
@@ -252,7 +250,12 @@ static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf
         return false;
     }
     read_fields(t, dq_reply_next(id));
-    take_task(t, !lane->paused && !w->stopping && !w->schema_refused);
+    if (!take_task(t))
+        return true;
+    if (!lane->paused && !w->stopping && !w->schema_refused && lane->handler)
+        admit(t);
+    else
+        dq_fetch_give_back(t);
     return true;
 }
 
@@ -265,14 +268,33 @@ static uint64_t read_be(dq_reader *r, int n)
     return v;
 }
 
-/* lane I3, ms I6, sequence I4, j. A process that stood still may find it when its lease is long over: then others run the job. */
+/* A process that stood still may find a job when its lease is long over: then others run it. */
+static void decide(dureq_task *t)
+{
+    dq_wshard *s = t->shard;
+
+    t->undecided = false;
+    if (dq_mono_us() - s->alive_us < s->worker->lease_ms * 1000 && t->lane->handler && dq_lane_has_slot(t->lane)) {
+        admit(t);
+    } else {
+        dq_fetch_give_back(t);
+        dq_session_return(s);
+    }
+}
+
+void dq_fetch_decide(dq_worker *w)
+{
+    while (!dq_list_empty(&w->undecided))
+        decide(dq_container_of(dq_list_pop_front(&w->undecided), dureq_task, link));
+}
+
+/* lane I3, ms I6, sequence I4, j. While a read is in flight, the slots that are free now may be taken when it is answered. */
 void dq_fetch_pushed(dq_wshard *s, dureq_str job)
 {
     dq_worker *w = s->worker;
     dq_reader r = dq_reader_of(job);
     uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
     dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
-    bool is_alive = dq_mono_us() - s->alive_us < w->lease_ms * 1000;
     dq_rbuf *rbuf;
     dureq_task *t;
 
@@ -290,9 +312,13 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     t->entry_seq = seq;
     t->j = dureq_str_of(job.ptr + 13, job.len - 13);
     t->seen = true; /* a resync under way may have looked already */
-    take_task(t, is_alive && dq_lane_has_slot(lane));
+    if (take_task(t)) {
+        t->undecided = true;
+        dq_list_push_back(&w->undecided, &t->link);
+    }
+    if (!w->reading)
+        dq_fetch_decide(w);
     w->last_fetch_us = dq_loop_now_us(w->loop);
-    dq_session_return(s);
     dq_lane_wake(s, (uint32_t)no); /* to be registered again */
 }
 

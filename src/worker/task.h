@@ -74,6 +74,7 @@ struct dureq_task {
     bool report_flying;      /* a heartbeat that names it is not answered yet: until then its end is not recorded. Loop's */
     bool abandoned;          /* recorded or lost while its handler still runs. Loop's */
     bool suspect;            /* waits until its start is on record (suspect.c) */
+    bool undecided;           /* whether it is started (fetch.c). Loop's */
     bool in_fast, in_returns; /* which list of its shard it is in, when FINISHED or WAITING. Loop's */
     bool seen, admitted;      /* loop's: resync; a suspect whose start is on record */
     bool heartbeat_missed;

@@ -83,6 +83,7 @@ static void init_lists(dq_worker *w)
     dq_list_init(&w->spare);
     dq_list_init(&w->suspects);
     dq_list_init(&w->to_pool);
+    dq_list_init(&w->undecided);
     w->pump.fn = pump_fired;
     w->progress_message.fn = run_progress;
 }
@@ -570,7 +571,7 @@ static void unlist(dureq_task *t)
 void dq_worker_lose_task(dureq_task *t, dq_stop_reason why)
 {
     dq_worker *w = t->worker;
-    bool held = t->phase == TASK_WAITING && !t->in_returns; /* takes a slot, without a handler yet */
+    bool held = t->phase == TASK_WAITING && !t->in_returns && !t->undecided; /* takes a slot, without a handler yet */
 
     if (why == DQ_STOP_LOST)
         dq_stat_add(&w->s_lost, 1);

@@ -132,6 +132,8 @@ struct dq_worker {
     dq_timer suspect_timer;
     dq_heap deadlines;
     dq_timer deadline_timer;
+    dq_list undecided;   /* came with a wake-up while a read was in flight; by link */
+    bool reading;        /* it is */
     dq_list to_pool; /* collected while a reply is taken apart: */
     bool taking;
 
@@ -200,6 +202,7 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 /* fetch.c */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
+void dq_fetch_decide(dq_worker *w); /* no read is in flight: which of those that came that way are started */
 void dq_fetch_give_back(dureq_task *t); /* into its shard's `returns` */
 void dq_fetch_start(dureq_task *t); /* with its payload */
 /* suspect.c */

@@ -138,7 +138,7 @@ static const planted faults[] = {
     {DQ_FAULT_NO_EXPIRY, "c('HSET', K .. 'st:1', '1:e', 1)", true},
     {DQ_FAULT_NO_GROUP, "c('XGROUP', 'DESTROY', K .. 'f:2', 'g')", true},
     {DQ_FAULT_NO_GROUP, "c('DEL', K .. 'l:2')", true},
-    {DQ_FAULT_OUTBOX_STALE, "c('HSET', K .. 'ob', 'ckey', string.rep('t', 16) .. id(1, 1, T - hour))", false},
+    {DQ_FAULT_OUTBOX_STALE, "c('HSET', K .. 'ob', 'ckey', string.rep('t', 16) .. id(1, 1, T - hour) .. '0')", false},
     {DQ_FAULT_OUTBOX_STALE, "c('HSET', K .. 'ob', 'rkey', id(1, 1, T - hour))", false},
     {DQ_FAULT_PART_UNLISTED, "c('SREM', K .. 'hp:3', part)", true},
     {DQ_FAULT_PENDING_GONE, "c('XADD', K .. 'l:2', '5-0', 'j', plain) deliver('l:2', '1') c('XDEL', K .. 'l:2', '5-0')", true},

@@ -164,9 +164,12 @@ static void an_idle_session_is_woken(void **state)
     for (int i = 0; i < 2; i++) {
         (void)test_key(w, "SADD", 0, "idle:1", DQ_STR_LIT("1"));
         assert_int_equal(test_job_move(w, 0, waking[i], 0, &ids[i]), 0);
-        TEST_UNTIL(w->s.loop, w->s.n_messages == i + 1);
+        TEST_UNTIL(w->s.loop, w->s.n_messages == 1 + 2 * i);
     }
-    assert_string_equal(w->s.messages.ptr, "0 w:1=L1;0 w:1=L1;");
+    /* session 1 is ticker too, and as such is told that a job was resumed: U and its id */
+    const dq_buf *told = &w->s.messages;
+    assert_memory_equal(told->ptr, "0 w:1=L1;0 w:1=U", 16);
+    assert_string_equal(told->ptr + told->len - 10, ";0 w:1=L1;");
 }
 
 static void each_of_many_is_answered_by_itself(void **state)
