@@ -35,12 +35,19 @@ static int get_queue(dq_api_ctx *c, dureq_error *err)
     return rc;
 }
 
-/* A member that is a whole number in bounds; absent leaves *ret. */
+static bool is_null(const dq_json *doc, dq_json_ref v)
+{
+    return v != DQ_JSON_NONE && dq_json_type_of(doc, v) == DQ_JSON_NULL;
+}
+
+/* A member that is a whole number in bounds; absent leaves *ret, null gives 0. */
 static int read_i64(const dq_json *doc, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err)
 {
     dq_json_ref v = dq_json_member(doc, 0, name);
 
-    if (v == DQ_JSON_NONE)
+    if (is_null(doc, v))
+        *ret = 0;
+    if (v == DQ_JSON_NONE || is_null(doc, v))
         return 0;
     if (dq_json_i64(doc, v, ret) < 0 || *ret < min || *ret > max)
         return dq_fail(err, DUREQ_EINVAL, "field '%s' takes a whole number from %lld to %lld", name, (long long)min,
@@ -53,7 +60,9 @@ static int read_priorities(const dq_json *doc, dureq_queue_options *o, dureq_err
     dq_json_ref v = dq_json_member(doc, 0, "priorities"), low, high;
     int64_t min, max;
 
-    if (v == DQ_JSON_NONE)
+    if (is_null(doc, v))
+        o->priority_min = o->priority_max = 0;
+    if (v == DQ_JSON_NONE || is_null(doc, v))
         return 0;
     low = dq_json_type_of(doc, v) == DQ_JSON_ARRAY && doc->nodes[v].n == 2 ? dq_json_first(doc, v) : DQ_JSON_NONE;
     high = low == DQ_JSON_NONE ? DQ_JSON_NONE : dq_json_next(doc, v, low);
@@ -65,11 +74,34 @@ static int read_priorities(const dq_json *doc, dureq_queue_options *o, dureq_err
     return 0;
 }
 
+static int read_retention(const dq_json *doc, int64_t *ret, dureq_error *err)
+{
+    dq_json_ref v = dq_json_member(doc, 0, "retention");
+    DQ_BUF_AUTO text = {0};
+    int64_t ms = 0;
+
+    if (v == DQ_JSON_NONE)
+        return 0;
+    if (!is_null(doc, v) && (dq_json_string(doc, v, &text) < 0 || dq_parse_duration_ms(dq_buf_str(&text), &ms) < 0 || ms < 0))
+        return dq_fail(err, DUREQ_EINVAL, "field 'retention' takes a duration such as \"72h\"; \"0s\" keeps nothing");
+    *ret = is_null(doc, v) ? 0 : ms == 0 ? -1 : ms;
+    return 0;
+}
+
+static int read_policy(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o, dureq_retry_policy *policy, dureq_error *err)
+{
+    dq_json_ref v = dq_json_member(doc, 0, "retry_policy");
+
+    if (v == DQ_JSON_NONE)
+        return 0;
+    *policy = dureq_retry_policy_init();
+    o->retry_policy = is_null(doc, v) ? NULL : policy;
+    return is_null(doc, v) ? 0 : dq_retry_policy_from_json(doc, v, &c->arena, policy, err);
+}
+
 static int read_queue(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o, dureq_retry_policy *policy, dureq_error *err)
 {
-    DQ_BUF_AUTO text = {0};
-    dq_json_ref v;
-    int64_t weight = 0;
+    int64_t weight = o->weight;
     int rc = dq_api_body_names(doc, "weight priorities max_len retention retry_policy", err);
 
     if (rc == 0)
@@ -78,35 +110,54 @@ static int read_queue(dq_api_ctx *c, const dq_json *doc, dureq_queue_options *o,
         rc = read_i64(doc, "max_len", 0, INT64_C(1) << 40, &o->max_len, err);
     if (rc == 0)
         rc = read_priorities(doc, o, err);
+    if (rc == 0)
+        rc = read_retention(doc, &o->retention_ms, err);
+    o->weight = (int32_t)weight;
+    return rc < 0 ? rc : read_policy(c, doc, o, policy, err);
+}
+
+/* What the queue is now: what the body does not name stays. */
+static void take_present(const dureq_queue_list *list, const char *name, dureq_queue_options *o)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const dureq_queue_info *q = &list->items[i];
+
+        if (!dq_str_eq_text(q->name, name))
+            continue;
+        o->weight = q->weight;
+        o->priority_min = q->priority_min;
+        o->priority_max = q->priority_max;
+        o->max_len = q->max_len;
+        o->retention_ms = q->retention_ms;
+        o->retry_policy = q->retry_policy;
+    }
+}
+
+static int change_queue(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+    dureq_retry_policy policy;
+    dureq_queue_list *list;
+    int rc = dureq_client_list_queues(c->client, &list, err);
+
     if (rc < 0)
         return rc;
-    o->weight = (int32_t)weight;
-    v = dq_json_member(doc, 0, "retention");
-    if (v != DQ_JSON_NONE && (dq_json_string(doc, v, &text) < 0 ||
-                              dq_parse_duration_ms(dq_buf_str(&text), &o->retention_ms) < 0 || o->retention_ms < 0))
-        return dq_fail(err, DUREQ_EINVAL, "field 'retention' takes a duration such as \"72h\"; \"0s\" keeps nothing");
-    if (v != DQ_JSON_NONE && o->retention_ms == 0)
-        o->retention_ms = -1;
-    v = dq_json_member(doc, 0, "retry_policy");
-    if (v == DQ_JSON_NONE)
-        return 0;
-    *policy = dureq_retry_policy_init();
-    o->retry_policy = policy;
-    return dq_retry_policy_from_json(doc, v, &c->arena, policy, err);
+    take_present(list, c->vars[0], &o);
+    rc = read_queue(c, doc, &o, &policy, err);
+    if (rc == 0)
+        rc = dureq_client_set_queue(c->client, c->vars[0], &o, /*only_if_missing=*/false, NULL, err);
+    dureq_queue_list_destroy(list);
+    return rc;
 }
 
 static int put_queue(dq_api_ctx *c, dureq_error *err)
 {
-    dureq_queue_options o = dureq_queue_options_init();
-    dureq_retry_policy policy;
     dq_json doc = {0};
     int rc = dq_api_body_object(c, &doc, err);
 
     if (rc < 0)
         return rc;
-    rc = read_queue(c, &doc, &o, &policy, err);
-    if (rc == 0)
-        rc = dureq_client_set_queue(c->client, c->vars[0], &o, /*only_if_missing=*/false, NULL, err);
+    rc = change_queue(c, &doc, err);
     dq_json_deinit(&doc);
     return rc < 0 ? rc : get_queue(c, err);
 }
