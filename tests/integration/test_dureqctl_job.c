@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands job, dlq, run and key. */
+#include "test_ctl.h"
+
+static int end_as_told(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    dureq_task_log(task, "a line");
+    if (dq_str_eq_text(dureq_task_payload(task), "fail"))
+        return dureq_task_fail(task, 0, "told to fail", (dureq_str){0});
+    (void)dureq_task_progress(task, DQ_STR_LIT("{\"percent\":50}"));
+    return dureq_task_set_result(task, DQ_STR_LIT("{\"sum\":3}"), NULL);
+}
+
+static int until_cancelled(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    while (!dureq_task_wait_cancelled(task, 100))
+        ;
+    return 0;
+}
+
+static dureq_job_id ended_job(const char *type, const char *payload)
+{
+    dureq_job_id id = rig_enqueue(type, payload, NULL);
+
+    (void)rig_wait(id.text);
+    return id;
+}
+
+/* ---- reading ---- */
+
+SCENARIO(a_job_and_its_list_are_shown)
+{
+    dureq_job_id id = rig_enqueue("order.new", "{\"a\":1}", NULL);
+
+    (void)rig_enqueue("mail", "1", NULL);
+    CTL(0, "job", "get", id.text);
+    EXPECT_HAS("payload       {\"a\":1}\n", ctl_out());
+    EXPECT_HAS("status        pending\n", ctl_out());
+    CTL(0, "job", "list");
+    EXPECT_U64(3, ctl_out_lines());
+    EXPECT_HAS("LAST ERROR", ctl_out());
+    CTL(0, "job", "list", "--type", "order.*", "-o", "ndjson");
+    EXPECT_U64(1, ctl_out_lines());
+    EXPECT_HAS(id.text, ctl_out());
+    CTL(0, "job", "list", "--status", "dead,cancelled", "-o", "ndjson");
+    EXPECT_TEXT("", ctl_out());
+    CTL(0, "job", "list", "--text", "{\"A\":1}", "--queue", "normal", "--since", "2026-01-01T00:00:00Z", "-o", "ndjson");
+    EXPECT_U64(1, ctl_out_lines());
+    CTL(0, "job", "list", "--oldest", "--payload", "--limit", "1", "-q", "-o", "ndjson");
+    EXPECT_U64(1, ctl_out_lines());
+}
+
+SCENARIO(what_is_asked_wrongly_is_named)
+{
+    dureq_job_id id = rig_enqueue("t", "1", NULL);
+
+    CTL_FAILS(2, "id 'nope' is not a job id: it takes 20 characters 0-9a-v", "job", "get", "nope");
+    CTL_FAILS(3, "00000000000000000000", "job", "get", "00000000000000000000");
+    CTL_FAILS(2, "'get' takes one id", "job", "get");
+    CTL_FAILS(2, "'get' takes one id", "job", "get", "");
+    CTL_FAILS(2, "'get' takes one id", "job", "get", id.text, id.text);
+    CTL_FAILS(2, "'cancel' needs at least one id", "job", "cancel");
+    CTL_FAILS(2, "'delete' takes ids, not ''", "job", "delete", "");
+    CTL_FAILS(2, "parameter 'limit' takes a whole number from 1 to 1000", "job", "list", "--limit", "0");
+    CTL_FAILS(2, "parameter 'status' takes pending, scheduled", "job", "list", "--status", "done");
+    CTL_FAILS(2, "parameter 'since' takes an RFC 3339 time", "job", "list", "--since", "-5m");
+    CTL_FAILS(2, "'list' takes options only, not 'mail'", "job", "list", "mail");
+    CTL_FAILS(2, "option '--type' needs a value", "dlq", "purge", "--type", "");
+    CTL_FAILS(2, "unknown option '--limit'", "dlq", "purge", "--limit", "5");
+    CTL_FAILS(2, "unknown option '--status'", "dlq", "list", "--status", "dead");
+    CTL_FAILS(2, "--timeout takes a duration", "job", "wait", id.text, "--timeout", "-1s");
+    CTL_FAILS(2, "--wait takes a duration", "job", "result", id.text, "--wait", "soon");
+    CTL_FAILS(2, "reschedule needs --at TIME or --delay D", "job", "reschedule", id.text);
+    CTL_FAILS(2, "--delay takes a duration", "job", "reschedule", id.text, "--delay", "-1s");
+    CTL_FAILS(2, "takes an RFC 3339 time", "job", "reschedule", id.text, "--at", "tomorrow");
+    CTL_FAILS(2, "update takes an id and the new payload", "job", "update", id.text);
+    CTL_FAILS(2, "a run id is <job id>.<n>, not 'x'", "run", "get", "x");
+    CTL_FAILS(2, "'list' takes no 'x'", "run", "list", "x");
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+}
+
+/* ---- doing ---- */
+
+SCENARIO(waiting_jobs_are_held_back_moved_and_changed)
+{
+    dureq_job_id id = rig_enqueue("t", "1", NULL);
+    char said[80];
+
+    (void)snprintf(said, sizeof said, "paused %s\n", id.text);
+    CTL(0, "job", "pause", id.text);
+    EXPECT_TEXT(said, ctl_out());
+    EXPECT_I64(DUREQ_JOB_PAUSED, rig_state(id.text));
+    CTL(0, "job", "resume", id.text);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+    CTL(0, "job", "reschedule", id.text, "--delay", "2h");
+    EXPECT_TRUE(rig_job(id.text)->run_at_ms > rig_server_ms() + 7100000);
+    CTL(0, "job", "reschedule", id.text, "--at", "2036-01-02T03:04:05Z");
+    EXPECT_I64(2082855845000, rig_job(id.text)->run_at_ms);
+    CTL(0, "job", "run", id.text);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+    CTL(0, "job", "update", id.text, "{\"b\": 2}");
+    EXPECT_STR_TEXT("{\"b\": 2}", rig_job(id.text)->payload);
+    CTL(0, "job", "update", id.text, "plain words");
+    EXPECT_STR_TEXT("plain words", rig_job(id.text)->payload);
+    EXPECT_STR_TEXT("text/plain", rig_job(id.text)->content_type);
+}
+
+SCENARIO(all_ids_are_tried_and_the_first_failure_is_the_code)
+{
+    dureq_job_id a = rig_enqueue("t", "1", NULL), b = rig_enqueue("t", "2", NULL);
+
+    CTL(3, "job", "cancel", a.text, "00000000000000000000", "nope", b.text, "--reason", "not needed");
+    EXPECT_U64(2, ctl_out_lines());
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(a.text));
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(b.text));
+    EXPECT_STR_TEXT("not needed", rig_job(b.text)->reason);
+    CTL_FAILS(4, "has ended already", "job", "cancel", a.text);
+    CTL(0, "job", "retry", a.text, b.text);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(b.text));
+    CTL(4, "job", "delete", a.text);
+    CTL(0, "job", "cancel", a.text);
+    CTL(0, "job", "delete", a.text);
+    CTL(3, "job", "get", a.text);
+}
+
+/* ---- its end ---- */
+
+SCENARIO(the_end_can_be_waited_for_and_watched)
+{
+    dureq_job_id id, bad;
+
+    id = rig_enqueue("sum", "1", NULL);
+    CTL_FAILS(4, "the job is pending: it has no result yet", "job", "result", id.text);
+    CTL_FAILS(6, "the job has not ended in time", "job", "wait", id.text, "--timeout", "20ms");
+    (void)rig_node("n", "sum", end_as_told, NULL);
+    CTL(0, "job", "wait", id.text);
+    EXPECT_HAS("result  {\"sum\":3}\n", ctl_out());
+    CTL(0, "job", "result", id.text, "--wait", "10s", "-o", "json");
+    EXPECT_HAS("\"result\":{\"sum\":3}", ctl_out());
+    CTL(0, "job", "watch", id.text);
+    EXPECT_HAS("completed", ctl_out());
+    bad = ended_job("sum", "fail");
+    CTL(1, "job", "wait", bad.text);
+    EXPECT_HAS("told to fail\n", ctl_out());
+    CTL(1, "job", "watch", bad.text);
+    EXPECT_HAS("dead", ctl_out());
+    CTL(4, "job", "retry", id.text);
+    CTL(0, "job", "retry", id.text, "--force");
+}
+
+SCENARIO(logs_events_and_audit_tell_its_story)
+{
+    dureq_job_id id;
+
+    (void)rig_node("n", "sum", end_as_told, NULL);
+    id = ended_job("sum", "fail");
+    CTL(0, "job", "logs", id.text);
+    EXPECT_HAS("a line\n", ctl_out());
+    CTL(0, "job", "logs", id.text, "-o", "json");
+    EXPECT_HAS("{\"logs\":\"", ctl_out());
+    CTL(0, "job", "events", id.text);
+    EXPECT_HAS("WHEN", ctl_out());
+    EXPECT_HAS("job.dead", ctl_out());
+    CTL(0, "job", "retry", id.text);
+    (void)rig_wait(id.text);
+    CTL(0, "job", "audit", id.text, "-o", "csv");
+    EXPECT_HAS("timestamp,status,actor,action,detail\r\n", ctl_out());
+    EXPECT_HAS("dureqctl", ctl_out());
+    CTL(3, "job", "logs", "00000000000000000000");
+}
+
+/* ---- dlq, run, key ---- */
+
+SCENARIO(dead_jobs_are_listed_retried_and_purged)
+{
+    (void)rig_node("n", "*", end_as_told, NULL);
+    (void)ended_job("a", "fail");
+    (void)ended_job("b", "fail");
+    CTL(0, "dlq", "list");
+    EXPECT_HAS("told to fail", ctl_out());
+    EXPECT_U64(3, ctl_out_lines());
+    CTL(0, "dlq", "redrive", "--type", "a");
+    EXPECT_TEXT("retried 1 job\n", ctl_out());
+    RIG_UNTIL(rig_counts().dead == 2);
+    CTL(0, "dlq", "purge");
+    EXPECT_TEXT("deleted 2 jobs\n", ctl_out());
+    CTL(0, "dlq", "purge", "-o", "json");
+    EXPECT_TEXT("{\"affected\":0}\n", ctl_out());
+}
+
+SCENARIO(runs_are_listed_shown_and_started_anew)
+{
+    dureq_job_id id, ended;
+    char run[64], old[64];
+
+    (void)rig_node("n", "long", until_cancelled, NULL);
+    (void)rig_node("m", "sum", end_as_told, NULL);
+    id = rig_enqueue("long", "1", NULL);
+    (void)snprintf(run, sizeof run, "%s.1", id.text);
+    RIG_UNTIL(rig_state(id.text) == DUREQ_JOB_RUNNING);
+    CTL(0, "run", "list");
+    EXPECT_HAS(run, ctl_out());
+    CTL(0, "run", "get", run);
+    EXPECT_HAS("status   running\n", ctl_out());
+    CTL_FAILS(4, "has not ended", "run", "requeue", run);
+    CTL(0, "job", "cancel", id.text);
+    ended = ended_job("sum", "1");
+    (void)snprintf(old, sizeof old, "%s.1", ended.text);
+    CTL(0, "run", "get", old);
+    EXPECT_HAS("succeeded\n", ctl_out());
+    CTL(0, "run", "requeue", old);
+    EXPECT_I64(2, rig_wait(ended.text)->runs);
+    old[strlen(old) - 1] = '9';
+    CTL_FAILS(3, "no run '", "run", "get", old);
+}
+
+SCENARIO(keys_are_looked_up_and_let_go)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id;
+
+    o.unique_key = DQ_STR_LIT("a/b \xff?");
+    id = rig_enqueue("t", "1", &o);
+    CTL(0, "key", "get", "a/b \xff?");
+    EXPECT_HAS(id.text, ctl_out());
+    CTL_FAILS(3, "no job holds the key 'other'", "key", "get", "other");
+    CTL(3, "key", "delete", "other", "a/b \xff?");
+    EXPECT_U64(1, ctl_out_lines());
+    CTL(3, "key", "get", "a/b \xff?");
+    CTL_FAILS(2, "'delete' needs at least one key", "key", "delete");
+}
+
+RIG_MAIN()

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands queue and node. */
+#include "test_ctl.h"
+
+static int nothing(dureq_task *task, void *userdata)
+{
+    (void)task;
+    (void)userdata;
+    return 0;
+}
+
+SCENARIO(queues_are_listed_heaviest_first)
+{
+    const char *high, *low;
+
+    (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "queue", "list");
+    EXPECT_U64(4, ctl_out_lines());
+    high = strstr(ctl_out(), "\nhigh ");
+    low = strstr(ctl_out(), "\nlow ");
+    EXPECT_TRUE(high && low && high < low);
+    CTL(0, "queue", "list", "-o", "csv");
+    EXPECT_HAS("name,weight,pending,running,oldest_age,paused,max_len\r\n", ctl_out());
+    EXPECT_HAS("\r\nnormal,3,1,0,", ctl_out());
+}
+
+SCENARIO(a_queue_is_made_and_changed_option_by_option)
+{
+    CTL(0, "queue", "set", "bulk", "--weight", "2", "--max-len", "100", "--retention", "1h");
+    EXPECT_HAS("weight", ctl_out());
+    CTL(0, "queue", "set", "bulk", "--weight", "4", "-o", "json");
+    EXPECT_HAS("\"name\":\"bulk\"", ctl_out());
+    EXPECT_HAS("\"weight\":4", ctl_out());
+    EXPECT_HAS("\"max_len\":100", ctl_out());
+    CTL(0, "enqueue", "t", "1", "--queue", "bulk");
+}
+
+SCENARIO(bad_values_of_a_queue_are_named)
+{
+    CTL_FAILS(2, "queue set takes one name", "queue", "set");
+    CTL_FAILS(2, "queue set takes one name", "queue", "set", "");
+    CTL_FAILS(2, "--weight takes a whole number from 1 to 1000, not '0'", "queue", "set", "q", "--weight", "0");
+    CTL_FAILS(2, "--max-len takes a whole number from 0", "queue", "set", "q", "--max-len", "-1");
+    CTL_FAILS(2, "--retention takes a duration such as 30s, 5m or 1h30m, not '-5s'", "queue", "set", "q", "--retention", "-5s");
+    CTL_FAILS(2, "--priorities takes a range such as 4-7, not '4-11'", "queue", "set", "q", "--priorities", "4-11");
+    CTL_FAILS(2, "'priorities' takes [lowest, highest]", "queue", "set", "q", "--priorities", "7-4");
+    CTL_FAILS(2, "queue", "queue", "set", "a b");
+    CTL_FAILS(2, "'pause' needs a name", "queue", "pause");
+    CTL_FAILS(2, "'list' takes no 'x'", "queue", "list", "x");
+    CTL(0, "queue", "list", "-o", "ndjson");
+    EXPECT_U64(3, ctl_out_lines());
+}
+
+SCENARIO(a_paused_queue_starts_nothing_until_it_is_resumed)
+{
+    dureq_job_id id;
+
+    CTL(0, "queue", "pause", "normal", "low");
+    EXPECT_TEXT("paused normal\npaused low\n", ctl_out());
+    (void)rig_node("n", "t", nothing, NULL);
+    id = rig_enqueue("t", "1", NULL);
+    CTL(0, "queue", "list", "-o", "csv");
+    EXPECT_HAS("true", ctl_out());
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+    CTL(0, "queue", "resume", "normal");
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+}
+
+SCENARIO(all_names_are_tried_and_the_first_failure_is_the_code)
+{
+    (void)rig_enqueue("t", "1", NULL);
+    (void)rig_enqueue("t", "2", NULL);
+    CTL(3, "queue", "purge", "nowhere", "normal", "low");
+    EXPECT_TEXT("purged normal: 2 jobs\npurged low: 0 jobs\n", ctl_out());
+    EXPECT_HAS("queue 'nowhere' is not defined", ctl_err());
+    EXPECT_I64(0, rig_counts().pending);
+    CTL(3, "node", "drain", "nobody");
+    EXPECT_HAS("nobody", ctl_err());
+}
+
+static bool is_draining(const char *word)
+{
+    return ctl_run((const char *const[]){"node", "list", "-o", "csv", NULL}) == 0 && strstr(ctl_out(), word);
+}
+
+SCENARIO(a_node_is_listed_drained_and_takes_work_again)
+{
+    dureq_job_id id;
+
+    (void)rig_node("node-1", "t", nothing, NULL);
+    RIG_UNTIL(is_draining("node-1,"));
+    CTL(0, "node", "list");
+    EXPECT_HAS("node-1", ctl_out());
+    EXPECT_HAS("HEARTBEAT", ctl_out());
+    CTL(0, "node", "drain", "node-1");
+    EXPECT_TEXT("draining node-1\n", ctl_out());
+    RIG_UNTIL(is_draining(",true,"));
+    id = rig_enqueue("t", "1", NULL);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+    CTL(0, "node", "undrain", "node-1");
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+}
+
+RIG_MAIN()

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands stats, redis, doctor and bench. */
+#include "test_ctl.h"
+
+#include "json/json.h"
+
+SCENARIO(stats_count_by_state_and_by_day)
+{
+    CTL(0, "stats");
+    EXPECT_HAS("history_bytes", ctl_out());
+    (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "job", "cancel", rig_enqueue("t", "1", NULL).text);
+    CTL(0, "stats", "-o", "json");
+    EXPECT_HAS("{\"job_counts\":{\"pending\":1,\"cancelled\":1},", ctl_out());
+    CTL(0, "stats", "--days", "3");
+    EXPECT_U64(4, ctl_out_lines());
+    EXPECT_HAS("ENQUEUED", ctl_out());
+    CTL(0, "stats", "--days", "1", "-o", "ndjson");
+    EXPECT_HAS("\"enqueued\":2,", ctl_out());
+    EXPECT_HAS("\"cancelled\":1", ctl_out());
+}
+
+SCENARIO(redis_shows_sections_of_the_server)
+{
+    CTL(0, "redis");
+    EXPECT_HAS("\n# memory\n", ctl_out());
+    EXPECT_HAS("redis_version", ctl_out());
+    CTL(0, "redis", "--section", "memory");
+    EXPECT_HAS("used_memory", ctl_out());
+    EXPECT_TRUE(!strstr(ctl_out(), "redis_version"));
+    CTL(0, "redis", "--section", "memory", "-o", "json");
+    EXPECT_TRUE(dq_json_valid(ctl_out_str()));
+    CTL_FAILS(2, "not 'nonsense'", "redis", "--section", "nonsense");
+    CTL_FAILS(2, "'redis' takes no 'memory'", "redis", "memory");
+}
+
+SCENARIO(doctor_counts_what_is_there_and_finds_nothing)
+{
+    (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "doctor");
+    EXPECT_HAS("No fault.\n", ctl_out());
+    CTL(0, "doctor", "-q");
+    EXPECT_TEXT("No fault.\n", ctl_out());
+    CTL(0, "doctor", "-o", "json");
+    EXPECT_TRUE(dq_json_valid(ctl_out_str()));
+    EXPECT_HAS("\"found\":0,", ctl_out());
+    CTL(0, "doctor", "-o", "ndjson");
+    EXPECT_TEXT("", ctl_out());
+    CTL_FAILS(2, "'doctor' takes no 'now'", "doctor", "now");
+}
+
+/* A key of the prefix that has no business there. */
+static void plant(const char *name)
+{
+    char key[128];
+
+    (void)snprintf(key, sizeof key, "{%s:0}:%s", rig.prefix, name);
+    free(test_redis_command(rig.server, "SET", key, "x", NULL));
+    rig.is_damaged = true;
+}
+
+SCENARIO(doctor_ends_with_1_when_it_finds_a_fault)
+{
+    (void)rig_enqueue("t", "1", NULL);
+    plant("h:not-a-bucket:0");
+    CTL(1, "doctor");
+    EXPECT_HAS("FAULT", ctl_out());
+    EXPECT_HAS("not-a-bucket", ctl_out());
+    CTL(1, "doctor", "-o", "csv");
+    EXPECT_HAS("fault,job,key,text,repair\r\n", ctl_out());
+    EXPECT_TRUE(ctl_out_lines() >= 2);
+    CTL(1, "doctor", "-o", "json");
+    EXPECT_TRUE(dq_json_valid(ctl_out_str()));
+    EXPECT_TRUE(!strstr(ctl_out(), "\"found\":0,"));
+}
+
+SCENARIO(bench_measures_beside_the_prefix_and_leaves_it_alone)
+{
+    (void)rig_enqueue("bench.noop", "1", NULL);
+    CTL(0, "bench", "--jobs", "500", "--payload", "64", "--concurrency", "8", "--batch", "100");
+    EXPECT_HAS("jobs_per_second", ctl_out());
+    CTL(0, "bench", "--jobs", "100", "-o", "json");
+    EXPECT_HAS("{\"jobs\":100,\"payload_bytes\":200,\"seconds\":", ctl_out());
+    EXPECT_I64(1, rig_counts().pending);
+    EXPECT_I64(0, rig_counts().completed);
+}
+
+SCENARIO(bad_values_of_a_bench_are_named)
+{
+    CTL_FAILS(2, "--jobs takes a whole number from 1 to 100000000, not '0'", "bench", "--jobs", "0");
+    CTL_FAILS(2, "--payload takes a whole number from 16 to 1048576", "bench", "--payload", "1");
+    CTL_FAILS(2, "--concurrency takes a whole number from 1", "bench", "--concurrency", "-1");
+    CTL_FAILS(2, "--batch takes a whole number from 1", "bench", "--batch", "x");
+    CTL_FAILS(2, "'bench' takes no 'fast'", "bench", "fast");
+    CTL_FAILS(6, "cannot connect", "bench", "-s", "redis://127.0.0.1:1");
+}
+
+RIG_MAIN()
