@@ -267,7 +267,7 @@ int dq_job_from_parts(const dq_job_parts *p, dureq_str (*node_of_fn)(uint64_t se
     set_times(&b);
     if (ret->state == DUREQ_JOB_PAUSED)
         ret->reason = ret->last_error;
-    ret->node_id = dq_arena_dup_str(a, p->node_id); /* a copy, as above */
+    ret->node_id = dq_arena_dup_str(a, p->node_id); /* a copy, as in node_of */
     ret->progress = p->progress;
     if (p->row) {
         ret->result = p->row->result;

@@ -84,7 +84,8 @@ SCENARIO(a_line_that_is_too_long_is_refused_and_the_next_taken)
     DQ_BUF_AUTO text = {0};
     char *big = malloc(len);
 
-    EXPECT_TRUE(big != NULL);
+    if (!big)
+        fail_msg("out of memory");
     memset(big, 'x', len);
     dq_buf_append_text(&text, "a\n");
     dq_buf_append(&text, big, len);
