@@ -44,7 +44,7 @@ static int get_stats(dq_api_ctx *c, dureq_error *err)
 
 static int get_daily(dq_api_ctx *c, dureq_error *err)
 {
-    dq_day_stats days[90];
+    dq_day_stats days[90] = {0};
     int64_t n = 7;
     int rc = dq_api_query_i64(c, "days", 1, 90, &n, err);
 

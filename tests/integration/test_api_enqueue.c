@@ -86,7 +86,8 @@ SCENARIO(a_payload_that_is_too_large_is_413)
     DQ_BUF_AUTO body = {0};
     char *text = malloc(n);
 
-    EXPECT_TRUE(text != NULL);
+    if (!text)
+        fail_msg("out of memory");
     memset(text, 'x', n);
     dq_buf_append_text(&body, "{\"task_type\":\"t\",\"payload\":\"");
     dq_buf_append(&body, text, n);
