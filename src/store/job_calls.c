@@ -177,9 +177,9 @@ int dq_job_view_to_job(const dq_job_view *v, dureq_str (*node_of)(uint64_t sessi
         p.m = row.m;
         p.j = row.j;
         if (node_of && row.session)
-            p.node_id = node_of(row.session, node_of_data);
+            p.node_id = dq_arena_dup_str(a, node_of(row.session, node_of_data));
     } else if (node_of && v->session) {
-        p.node_id = node_of(v->session, node_of_data);
+        p.node_id = dq_arena_dup_str(a, node_of(v->session, node_of_data));
     }
     return dq_job_from_parts(&p, node_of, node_of_data, a, ret, err);
 }

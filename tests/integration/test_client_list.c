@@ -2,6 +2,7 @@
 /* Listing jobs: filters before paging, orders, cursors that stay good while jobs come and go, totals. */
 #include "test_rig.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 static int fine(dureq_task *task, void *userdata)
@@ -381,6 +382,30 @@ SCENARIO(a_job_that_ended_twice_is_listed_once)
     EXPECT_U64(1, count_of(&f));
     f.oldest_first = true;
     EXPECT_U64(1, count_of(&f));
+}
+
+/* Names are asked for shard by shard; what a page holds must outlive that. */
+SCENARIO(a_page_tells_the_node_of_jobs_and_of_their_attempts)
+{
+    dureq_job_state dead = DUREQ_JOB_DEAD;
+    dureq_job_filter f = filter_of(&dead);
+    dureq_job_id ids[EACH];
+    dureq_job_list *list;
+
+    (void)mallopt(M_PERTURB, 0xa5); /* what is freed is overwritten at once */
+    (void)rig_node("the-node", "fine", fine, NULL);
+    fill(dead, ids, EACH);
+    f.limit = EACH;
+    list = page_of(&f);
+    EXPECT_U64(EACH, list->n);
+    for (size_t i = 0; i < list->n; i++) {
+        EXPECT_NOTE("job %zu", i);
+        EXPECT_STR_TEXT("the-node", list->items[i].node_id);
+        EXPECT_U64(1, list->items[i].n_attempts);
+        EXPECT_STR_TEXT("the-node", list->items[i].attempts[0].node_id);
+    }
+    (void)mallopt(M_PERTURB, 0);
+    dureq_job_list_destroy(list);
 }
 
 /* ---- payloads ---- */
