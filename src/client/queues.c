@@ -93,12 +93,13 @@ static int change(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf 
         in_time = dq_cond_wait_until(&p->cond, &p->mu, deadline_us);
     bool done = p->done;
     dureq_error why = p->err;
-    if (ret_differs)
-        *ret_differs = p->differs;
+    bool differs = p->differs;
     dq_mutex_unlock(&p->mu);
     rc = done ? why.code : dq_client_why_down(c, err);
     if (done && rc < 0 && err)
         *err = why;
+    if (rc == 0 && ret_differs)
+        *ret_differs = differs;
     change_unref(p);
     return rc;
 }
@@ -218,7 +219,7 @@ int dureq_client_purge_queue(dureq_client *c, const char *name, int64_t *ret_n, 
     for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
         rc = purge_shard(c, s, dureq_str_from(name), &n, err);
     dq_client_leave(c);
-    if (ret_n)
+    if (rc == 0 && ret_n)
         *ret_n = n;
     return rc;
 }

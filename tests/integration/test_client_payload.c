@@ -118,6 +118,8 @@ SCENARIO(a_payload_goes_with_its_job)
     RIG_UNTIL(n_payload_keys() == 1);
     RIG_OK(dureq_client_purge_queue(rig.client, "normal", &n, &err));
     EXPECT_I64(1, n);
+    RIG_FAILS(DUREQ_ENOTFOUND, "nowhere", dureq_client_purge_queue(rig.client, "nowhere", &n, &err));
+    EXPECT_I64(1, n); /* not touched on failure */
     EXPECT_I64(0, n_payload_keys());
     free(payload);
 }
