@@ -366,17 +366,18 @@ static int sub_list(ctl *c, int argc, char **argv, const char *path_fmt, const c
 
 static int job_events(ctl *c, int argc, char **argv)
 {
-    static const ctl_column columns[] = {
-        {"WHEN", "timestamp", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {"NODE", "node_id", CTL_TEXT}, {NULL, NULL, CTL_TEXT}};
+    static const ctl_column columns[] = {{"WHEN", "at", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {NULL, NULL, CTL_TEXT}};
 
     return sub_list(c, argc, argv, "/api/jobs/%s/events", columns);
 }
 
 static int job_audit(ctl *c, int argc, char **argv)
 {
-    static const ctl_column columns[] = {{"WHEN", "timestamp", CTL_TEXT}, {"STATUS", "status", CTL_TEXT},
-                                         {"ACTOR", "actor", CTL_TEXT},    {"ACTION", "action", CTL_TEXT},
-                                         {"DETAIL", "detail", CTL_TEXT},  {NULL, NULL, CTL_TEXT}};
+    static const ctl_column columns[] = {{"WHEN", "at", CTL_TEXT},
+                                         {"ACTOR", "actor", CTL_TEXT},
+                                         {"ACTION", "action", CTL_TEXT},
+                                         {"DETAIL", "detail", CTL_TEXT},
+                                         {NULL, NULL, CTL_TEXT}};
 
     return sub_list(c, argc, argv, "/api/jobs/%s/audit", columns);
 }
@@ -514,7 +515,7 @@ static int job_watch(ctl *c, int argc, char **argv)
 #define PAGES "  --limit 1..1000 (10)  --oldest (first)  --cursor C (of the page before)  --payload (large ones too)\n"
 
 const ctl_command ctl_job_commands[] = {
-    {"job audit", "ID", "What happened to a job: transitions and operators' actions", "", job_audit},
+    {"job audit", "ID", "What operators did to a job, and who", "", job_audit},
     {"job cancel", "ID... [--reason TEXT]", "Cancel jobs in any state", "", job_cancel},
     {"job delete", "ID...", "Forget ended jobs", "", job_delete},
     {"job events", "ID", "Recent events that name the job", "", job_events},

@@ -161,6 +161,28 @@ SCENARIO(a_payload_of_full_depth_can_be_read_again)
 
 /* ---- CSV ---- */
 
+/* The first cell of the first row: nothing when the column asks for what the answer has not. */
+static void expect_row_begins_with_a_year(void)
+{
+    const char *row = strchr(ctl_out(), '\n');
+
+    EXPECT_TRUE(row && strncmp(row + 1, "20", 2) == 0);
+}
+
+SCENARIO(events_and_audit_tell_when_who_and_what)
+{
+    dureq_job_id id = enqueue_text("t", "x");
+
+    CTL(0, "job", "cancel", id.text, "--reason", "not wanted");
+    CTL(0, "job", "events", id.text);
+    expect_row_begins_with_a_year();
+    EXPECT_HAS("job.cancelled", ctl_out());
+    CTL(0, "job", "audit", id.text);
+    expect_row_begins_with_a_year();
+    EXPECT_HAS("job.cancel", ctl_out());
+    EXPECT_HAS("not wanted", ctl_out());
+}
+
 SCENARIO(csv_quotes_what_must_be_quoted)
 {
     (void)enqueue_text("t", "x");
