@@ -4,13 +4,43 @@
 
 /* A producer's and operator's connection to one dureq deployment (a Redis server and a key prefix).
 
-   Every call may be made from any thread, several at once: calls made at the same time share round trips. Calls block
-   until their answer or time-out, but are not to be made from within a dureq callback that says so. Times are
-   milliseconds; `..._at_ms` is Unix time. Every fallible call returns 0 or a negative DUREQ_E code and fills `err` (may be
-   NULL).
+   Threads: every call but destroy may be made from any thread, several at once: calls made at the same time share round
+   trips. They block until their answer or time-out; handlers may make them, dureq_log_fn and dureq_node_event_fn must not.
+   Lists that come through `ret` are the caller's, and outlive the client.
 
-   A call whose reply was lost is repeated by the client after it reconnected, and never enqueues twice; when one round trip
-   cannot find out what became of it, it answers DUREQ_EUNKNOWN. */
+   Errors: beside what stands at each, every call that asks the server may answer DUREQ_EUNAVAILABLE, ETIMEOUT, ELOADING,
+   EBUSY, EREADONLY, EAUTH, EPERM, EPROTO (what is stored or answered cannot be read), EREDIS, and one that stores something
+   EREDISOOM.
+
+   A client reconnects by itself. When a reply is lost, what reads and what enqueues is sent again, and nothing is enqueued
+   twice. Changes of jobs and keys are not: DUREQ_EUNKNOWN says that one may or may not have happened, DUREQ_ETIMEOUT and
+   EUNAVAILABLE that it was not seen to happen in time, and may still. For enqueueing these two say that the job neither was
+   nor will be accepted.
+
+   Example: connect, enqueue, wait for the end.
+
+       static int produce(dureq_error *err)
+       {
+           dureq_client_options opts = dureq_client_options_init();
+           dureq_job_spec spec = {"mail.send", dureq_str_from("{\"to\": \"a@example.com\"}"), NULL};
+           dureq_client *client = NULL;
+           dureq_job_list *ended = NULL;
+           dureq_job_id id;
+           int rc;
+
+           opts.redis_url = "redis://localhost:6379";
+           rc = dureq_client_create(&opts, &client, err);
+           if (rc == 0)
+               rc = dureq_client_enqueue(client, &spec, &id, err);
+           if (rc == 0)
+               rc = dureq_client_wait(client, id.text, 10000, &ended, err);
+           if (rc == 0)
+               printf("%s: %s\n", id.text, dureq_job_state_to_str(ended->items[0].state));
+           dureq_job_list_destroy(ended);
+           dureq_client_destroy(client);
+           return rc;
+       }
+*/
 
 #include <dureq/job.h>
 #include <dureq/log.h>
@@ -34,7 +64,7 @@ typedef struct dureq_client_options {
     const char *actor;          /* who operates, for the audit; NULL = "lib" */
     dureq_log_fn log_fn;        /* NULL = silent */
     void *log_userdata;
-    int32_t log_level;          /* 0 = info */
+    int32_t log_level;          /* a dureq_log_level; 0 = info */
 } dureq_client_options;
 
 static inline dureq_client_options dureq_client_options_init(void)
@@ -45,16 +75,17 @@ static inline dureq_client_options dureq_client_options_init(void)
     return o;
 }
 
-/* Connect, check server and schema (see DUREQ_ETOOOLD, EPOLICY, ESCHEMA, EWRONGTYPE, EAUTH, EUNAVAILABLE), create the
-   prefix when it is new. On success *ret is the caller's to destroy. */
+/* Connect, check server and data (DUREQ_ETOOOLD, EPOLICY, ESCHEMA; EWRONGTYPE: other keys are in the way; EIO: no thread or
+   descriptor), create the prefix when it is new. Fails at once when nobody listens there. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_create(const dureq_client_options *opts, dureq_client **ret, dureq_error *err);
-/* Waits for calls under way in other threads. NULL is fine. */
+/* Waits for calls under way in other threads, dureq_client_wait included. The last call on it; not for a node's client. */
 DUREQ_API void dureq_client_destroy(dureq_client *client);
 
 /* ---- enqueue ---- */
 
-/* Accept one job. *ret (may be NULL) gets its id. DUREQ_EDUPLICATE: *ret is the living job that holds the unique key.
-   A repeated request id gives 0 and the first call's id. */
+/* Accept one job. *ret (may be NULL) gets its id. DUREQ_EDUPLICATE: *ret is set all the same, to the living job that holds
+   the unique key. A repeated request id gives 0 and the first call's id. DUREQ_ETOOLARGE: payload or a header;
+   DUREQ_ENOTFOUND: its queue is not defined; DUREQ_ELIMIT: the queue is full; DUREQ_EUNKNOWN. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_enqueue(dureq_client *client, const dureq_job_spec *spec, dureq_job_id *ret,
                                                     dureq_error *err);
 
@@ -63,24 +94,25 @@ typedef struct dureq_enqueue_result {
     dureq_job_id id; /* of the job; for DUREQ_EDUPLICATE of the living one */
     bool existing;   /* code 0, but the request id had been used before */
     bool scheduled;  /* accepted for later */
-    char msg[96];    /* for code < 0: one sentence */
+    char msg[96];    /* for code < 0: one sentence, perhaps cut */
 } dureq_enqueue_result;
 
-/* Accept any number of jobs, each by itself, in order; chunks of 256 jobs or 256 KiB are one round trip each. 0 when every
-   item has an answer in results[i]; negative when the call as a whole failed (then results[i].code is negative for
-   every item without a known answer). */
+/* Accept any number of jobs (below 2^32), each by itself, in order within a shard; a round trip takes at most 256. results
+   (the caller's, n of them) are written also on failure. 0 when items have answers of their own there, refusals and
+   DUREQ_EUNKNOWN included; negative when the call as a whole failed: results[i].code is then negative for each item that
+   was not accepted. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_enqueue_many(dureq_client *client, const dureq_job_spec *specs, size_t n,
                                                          dureq_enqueue_result *results, dureq_error *err);
 
-/* ---- read ---- */
+/* ---- read; an id is the text of a dureq_job_id ---- */
 
-/* One job in any state; DUREQ_ENOTFOUND. *ret holds one item. */
+/* One job in any state, large payloads included; DUREQ_ENOTFOUND. *ret holds one item. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_job(dureq_client *client, const char *id, dureq_job_list **ret,
                                                     dureq_error *err);
 
 typedef struct dureq_job_filter {
     size_t struct_size;
-    const dureq_job_state *states; /* n_states of them; none: all */
+    const dureq_job_state *states; /* n_states of them; 0: all */
     size_t n_states;
     const char *task_type;   /* may end in '*'; NULL: any */
     const char *queue;       /* NULL: any */
@@ -88,7 +120,8 @@ typedef struct dureq_job_filter {
     const char *text;        /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */
     dureq_str unique_key;    /* empty: any */
     int64_t since_ms, until_ms; /* created within [since, until); 0: open */
-    bool oldest_first;       /* newest first unless set; within each shard, state and lane (queue and type), which come one after the other */
+    bool oldest_first;       /* newest first unless set; within each shard, state and lane (queue and type), which come one after
+                                the other */
     int32_t limit;           /* 1 to 1000; 0 = 10 */
     const char *cursor;      /* next_cursor of the page before; NULL: first page */
     bool with_payload;       /* else payloads over 4 KiB are left out */
@@ -102,55 +135,68 @@ static inline dureq_job_filter dureq_job_filter_init(void)
     return f;
 }
 
+/* A page of the jobs that fit all of the filter (NULL: any job). A call looks at 10,000 rows or few more: a page may be
+   short, even empty, and still have a next_cursor. Pages stay good while jobs come and go. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, const dureq_job_filter *filter,
                                                       dureq_job_list **ret, dureq_error *err);
 
 /* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT;
-   DUREQ_ENOTFOUND also when it is purged meanwhile. Of a job that is not kept only id and state are known. timeout_ms -1: for ever. */
+   DUREQ_ENOTFOUND also when it is purged meanwhile; DUREQ_ELIMIT: too many clients wait for it. Of a job that is not kept
+   only id, state and created_at_ms are known. timeout_ms is instead of the client's; -1: for ever. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms,
                                                  dureq_job_list **ret, dureq_error *err);
 
-/* The last 64 KiB of a job's log lines. *ret is NUL-ended, freed with dureq_free. */
+/* The last 64 KiB of a job's log lines, "" when it has none; DUREQ_ENOTFOUND. *ret is NUL-ended, freed with dureq_free. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_logs(dureq_client *client, const char *id, char **ret, size_t *ret_len,
                                                      dureq_error *err);
-DUREQ_API void dureq_free(void *ptr);
+DUREQ_API void dureq_free(void *ptr); /* any thread; NULL is fine */
 
-/* ---- operate: DUREQ_ENOTFOUND, DUREQ_ECONFLICT in a wrong state ---- */
+/* ---- operate: DUREQ_ENOTFOUND, DUREQ_ECONFLICT in a wrong state, DUREQ_EUNKNOWN ---- */
 
+/* In any state but an ended one. A running handler is told and what it returns no longer counts; the job is cancelled when
+   the call returns. reason may be NULL; over 1 KiB: DUREQ_ETOOLARGE. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel(dureq_client *client, const char *id, const char *reason, dureq_error *err);
+/* The holder of the key. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel_by_unique_key(dureq_client *client, dureq_str key, dureq_error *err);
 /* Dead and cancelled jobs start anew, attempts from 0; completed ones only with force. DUREQ_EDUPLICATE when its unique key
    is taken by now. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_retry(dureq_client *client, const char *id, bool force, dureq_error *err);
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete(dureq_client *client, const char *id, dureq_error *err); /* ended jobs */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_run_now(dureq_client *client, const char *id, dureq_error *err); /* scheduled, retrying, pending */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_reschedule(dureq_client *client, const char *id, int64_t run_at_ms, dureq_error *err); /* scheduled, retrying, pending */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_pause(dureq_client *client, const char *id, dureq_error *err);  /* pending, scheduled, retrying */
+/* Scheduled, retrying, pending: run_now, reschedule (run_at_ms over 0) and pause. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_run_now(dureq_client *client, const char *id, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_reschedule(dureq_client *client, const char *id, int64_t run_at_ms, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_pause(dureq_client *client, const char *id, dureq_error *err);
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume(dureq_client *client, const char *id, dureq_error *err); /* paused */
+/* Neither running nor ended; a pending job goes to the front of its lane. content_type as in dureq_job_options; DUREQ_ETOOLARGE. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_update_payload(dureq_client *client, const char *id, dureq_str payload,
-                                                           const char *content_type, dureq_error *err); /* not running, not ended */
+                                                           const char *content_type, dureq_error *err);
 
 /* ---- keys ---- */
 
-/* The job that holds a unique key; DUREQ_ENOTFOUND. *ret_ttl_ms (may be NULL): -1 until the job ends. */
+/* The job that holds a unique key; DUREQ_ENOTFOUND. *ret_ttl_ms (may be NULL): how long yet; -1: until the job ends. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_unique_key(dureq_client *client, dureq_str key, dureq_job_id *ret,
                                                            int64_t *ret_ttl_ms, dureq_error *err);
+/* Let go of it; its job stays. DUREQ_ENOTFOUND, DUREQ_EUNKNOWN. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete_unique_key(dureq_client *client, dureq_str key, dureq_error *err);
 
 /* ---- queues ---- */
 
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_queues(dureq_client *client, dureq_queue_list **ret, dureq_error *err);
-/* Create or change. With only_if_missing an existing queue is left as it is; *ret_differs (may be NULL) then tells
-   whether it differs. */
+/* Create, or replace the whole definition: a field left at zero becomes its default, whatever it was before; only whether
+   the queue is paused stays. With only_if_missing an existing queue is left as it is; *ret_differs (may be NULL) then tells
+   whether it differs, else it is false. DUREQ_ECONFLICT: others change it all the time. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_set_queue(dureq_client *client, const char *name, const dureq_queue_options *opts,
                                                       bool only_if_missing, bool *ret_differs, dureq_error *err);
+/* DUREQ_ENOTFOUND; else as set_queue. Pausing one that is paused is fine, as is resuming one that is not. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_pause_queue(dureq_client *client, const char *name, dureq_error *err);
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume_queue(dureq_client *client, const char *name, dureq_error *err);
-/* Delete its waiting jobs in bounded steps; *ret_n (may be NULL) gets how many. Running ones are not touched. */
+/* Delete its waiting jobs in bounded steps, for good; *ret_n (may be NULL) gets how many. Running ones are not touched.
+   DUREQ_ENOTFOUND. When it fails on its way, what is gone is gone; call it again. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_purge_queue(dureq_client *client, const char *name, int64_t *ret_n, dureq_error *err);
 
 /* ---- nodes, counts ---- */
 
+/* A live node, as it told of itself; views are into the list. */
 typedef struct dureq_node_info {
     dureq_str node_id;
     dureq_str task_types; /* comma-separated, patterns with '*' */
@@ -166,13 +212,17 @@ typedef struct dureq_node_info {
 typedef struct dureq_node_list {
     dureq_node_info *items;
     size_t n;
-    void *owner;
+    void *owner; /* private */
 } dureq_node_list;
 
-DUREQ_API void dureq_node_list_destroy(dureq_node_list *list);
+DUREQ_API void dureq_node_list_destroy(dureq_node_list *list); /* NULL is fine */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_nodes(dureq_client *client, dureq_node_list **ret, dureq_error *err);
+/* drain: it takes no more jobs and finishes what runs; false: it takes them again. The node hears of it within a heartbeat
+   (a quarter of its lease). DUREQ_ENOTFOUND: no live node of that name is there to be drained. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_drain_node(dureq_client *client, const char *node_id, bool drain, dureq_error *err);
 
+/* Jobs by state, live nodes, and the bytes of kept rows; each shard at an instant of its own. While a shard has over 1,000
+   delayed jobs, retrying ones count as scheduled. */
 typedef struct dureq_counts {
     int64_t pending, scheduled, running, retrying, paused, completed, dead, cancelled;
     int64_t nodes;

@@ -2,6 +2,18 @@
 #ifndef DUREQ_ERROR_H
 #define DUREQ_ERROR_H
 
+/* Codes, and the detail that comes with one. A dureq_error is the caller's own memory; the functions here are for any
+   thread and give static texts.
+
+   Example: what to do about a failure. DUREQ_EUNKNOWN is no reason to try again as long as twice is worse than never.
+
+       static bool try_again(const dureq_error *err)
+       {
+           fprintf(stderr, "%s: %s\n", dureq_errcode_name(err->code), err->msg);
+           return dureq_errcode_is_retryable(err->code);
+       }
+*/
+
 #include <dureq/types.h>
 
 #ifdef __cplusplus
@@ -54,20 +66,18 @@ typedef enum dureq_errcode {
 
 #define DUREQ_ERROR_MSG_MAX 240
 
-/* The detail of a failure: fixed size, no allocation, no destructor, copied by value. Calls take
-   a pointer to one as their last parameter; NULL is fine when the code is enough. */
+/* The detail of a failure: fixed size, no allocation, no destructor, copied by value. */
 typedef struct dureq_error {
     int code;      /* DUREQ_E...; 0 while nothing failed */
     int sys_errno; /* errno of the system call that failed, 0 when none did */
     char msg[DUREQ_ERROR_MSG_MAX]; /* one sentence, NUL-ended, no newline */
 } dureq_error;
 
-/* "ENOTFOUND" for DUREQ_ENOTFOUND; "E?" for a number of no meaning. Never NULL. Any thread. */
+/* "ENOTFOUND" for DUREQ_ENOTFOUND, "OK" for 0, "E?" for a number of no meaning. */
 DUREQ_API const char *dureq_errcode_name(int code);
-/* One phrase for the code. Never NULL. Any thread. */
+/* One phrase for the code. */
 DUREQ_API const char *dureq_errcode_text(int code);
-/* Whether the same call may succeed later without a change by the caller. */
-DUREQ_API bool dureq_errcode_is_retryable(int code);
+DUREQ_API bool dureq_errcode_is_retryable(int code); /* as in the table; false for a number of no meaning */
 
 #ifdef __cplusplus
 }

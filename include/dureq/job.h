@@ -2,7 +2,31 @@
 #ifndef DUREQ_JOB_H
 #define DUREQ_JOB_H
 
-/* Jobs: their ids, states, what a producer says of one, and what a reader gets back. */
+/* Jobs: their ids, states, what a producer says of one, and what a reader gets back. Only plain memory: a spec borrows all
+   that it points to, a list owns all that it points to until dureq_job_list_destroy. Nothing here is locked: one thread at
+   a time, or readers only. <dureq/client.h> has the calls.
+
+   Example: a job for later, one at a time, with its own retries; and a job that was read.
+
+       static dureq_job_spec nightly(dureq_job_options *o, dureq_retry_policy *policy)
+       {
+           dureq_job_spec spec = {"report.build", dureq_str_from("{\"pages\": 3}"), o};
+
+           *policy = dureq_retry_policy_init();
+           policy->max_attempts = 10;
+           *o = dureq_job_options_init();
+           o->delay_ms = 600000;
+           o->unique_key = dureq_str_from("report");
+           o->retry_policy = policy;
+           return spec;
+       }
+
+       static void print_job(const dureq_job *job)
+       {
+           printf("%s %s, attempt %d of %d: ", job->id.text, dureq_job_state_to_str(job->state), job->attempt, job->max_attempts);
+           printf("%.*s\n", (int)job->last_error.len, job->last_error.ptr);
+       }
+*/
 
 #include <dureq/error.h>
 #include <dureq/types.h>
@@ -47,8 +71,10 @@ typedef enum dureq_job_state {
 #undef X
 } dureq_job_state;
 
-DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state); /* never NULL */
-/* "failed", the ancestor's word, is read as dead. DUREQ_EINVAL for an unknown word. */
+/* Words are static texts, "unknown" for a number of no meaning; parsing fails with DUREQ_EINVAL for an unknown word. Any
+   thread. */
+DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state);
+/* "failed", the ancestor's word, is read as dead. */
 DUREQ_API int dureq_job_state_parse(dureq_str text, dureq_job_state *ret);
 
 /* How an attempt ended. X(number, NAME, text) */
@@ -73,16 +99,16 @@ typedef enum dureq_outcome {
 DUREQ_API const char *dureq_outcome_to_str(dureq_outcome outcome);
 DUREQ_API int dureq_outcome_parse(dureq_str text, dureq_outcome *ret);
 
-/* Delay before attempt n+1 after n failures: initial * factor^(n-1), at most max_delay, then spread
-   evenly over +-jitter. Zero in a field means its default, so zeroed memory is the default policy. */
+/* Delay before attempt n+1 after n failures: initial * multiplier^(n-1), at most max_delay, then spread evenly over
+   +-jitter. */
 typedef struct dureq_retry_policy {
     size_t struct_size;
-    int32_t max_attempts;        /* 0 = 3; counts the first run */
+    int32_t max_attempts;        /* 0 = 3; counts the first run; at most 10,000 */
     int64_t initial_delay_ms;    /* 0 = 5 s; -1 = none */
     int64_t max_delay_ms;        /* 0 = 5 min; -1 = no cap */
-    double multiplier;           /* 0 = 2.0; at least 1 */
+    double multiplier;           /* 0 = 2.0; 1 to 1000 */
     double jitter;               /* 0 = 0.1; -1 = none; at most 1 */
-    const char *const *non_retryable_errors; /* substrings of an error text that make it final */
+    const char *const *non_retryable_errors; /* substrings of an error text that make it final; 1 to 256 bytes each */
     size_t n_non_retryable_errors;           /* at most 16 */
     int32_t pause_after_err_count; /* 0 = never; pause the job after so many errors in a row */
     int64_t pause_retry_delay_ms;  /* 0 = until resumed by hand */
@@ -97,32 +123,32 @@ static inline dureq_retry_policy dureq_retry_policy_init(void)
 }
 
 typedef struct dureq_header {
-    const char *name;
+    const char *name; /* NUL-ended */
     dureq_str value; /* any bytes, at most DUREQ_HEADER_VALUE_MAX */
 } dureq_header;
 
-/* What a producer says of one job. Zeroed but for struct_size is a valid set of options. All that is pointed to
-   is borrowed until the call returns. */
+/* What a producer says of one job. No length may be over a hundred years. */
 typedef struct dureq_job_options {
     size_t struct_size;
     const char *queue;      /* NULL: chosen by priority */
     int32_t priority;       /* 1 to 10, 10 first; 0 = 5. Ignored when queue is given */
-    int64_t delay_ms;       /* start no sooner than this from now; 0 = at once. Negative: DUREQ_EINVAL */
-    int64_t run_at_ms;      /* start no sooner than this Unix time (by the server's clock); 0 = at once */
+    int64_t delay_ms;       /* start no sooner than this from now; 0 = at once */
+    int64_t run_at_ms;      /* start no sooner than this Unix time (by the server's clock); 0 = at once. Not with delay_ms */
     dureq_str unique_key;   /* empty: none. Refused with DUREQ_EDUPLICATE while a living job holds it */
     int64_t unique_for_ms;  /* 0 = until the job ends; else held for this time whatever happens to the job */
     dureq_str request_id;   /* empty: none. The same id again within its window answers with the same job */
     int64_t request_window_ms; /* 0 = 1 h */
     const dureq_header *headers;
-    size_t n_headers;
+    size_t n_headers;       /* at most DUREQ_HEADERS_MAX */
     const char *const *tags;
-    size_t n_tags;
+    size_t n_tags;          /* at most DUREQ_TAGS_MAX */
     const dureq_retry_policy *retry_policy; /* NULL: the handler's, else the queue's, else the default */
     int64_t timeout_ms;                   /* of one attempt; 0 = the handler's, else none */
     int64_t schedule_to_start_timeout_ms; /* a job that waited longer is dead; 0 = none */
     int64_t heartbeat_timeout_ms;         /* the handler must give a sign of life so often; 0 = none */
     int32_t dlq_after;                    /* lowers max_attempts; 0 = not */
-    int64_t retention_ms;                 /* how long it is kept when completed or cancelled; 0 = the queue's default, -1 = not at all */
+    int64_t retention_ms;                 /* how long it is kept when completed or cancelled, rounded up to one of 20 lengths from
+                                             10 s to 400 days, which is the longest; 0 = the queue's, -1 = not at all */
     const char *content_type;             /* NULL: "application/json" when the payload is JSON, else "application/octet-stream" */
 } dureq_job_options;
 
@@ -135,24 +161,23 @@ static inline dureq_job_options dureq_job_options_init(void)
 }
 
 typedef struct dureq_job_spec {
-    const char *task_type;
-    dureq_str payload;
+    const char *task_type; /* required: a name */
+    dureq_str payload;     /* any bytes, at most the client's max_payload_bytes */
     const dureq_job_options *options; /* NULL: all defaults */
 } dureq_job_spec;
 
-/* One attempt of a job, oldest first. Texts are views valid as long as the job they came with. */
+/* One attempt of a job. */
 typedef struct dureq_attempt {
     int32_t attempt; /* counts from 1, every start has its own: run id is "<job id>.<attempt>" */
     dureq_outcome outcome;
     int64_t started_at_ms, finished_at_ms;
     dureq_str node_id;
     int32_t code;     /* the code the handler gave, or DUREQ_E...; 0 = none */
-    dureq_str error;  /* message */
+    dureq_str error;  /* at most 1 KiB */
     dureq_str detail; /* such as a backtrace, at most 8 KiB */
 } dureq_attempt;
 
-/* A job as read back. Owned by the list or result it came in; all views point into that. Absent texts are
-   empty views, absent times 0. */
+/* A job as read back, valid as long as its list. Absent texts are empty views, absent times 0. */
 typedef struct dureq_job {
     dureq_job_id id;
     dureq_job_state state;
@@ -163,18 +188,18 @@ typedef struct dureq_job {
     int32_t attempt;      /* finished attempts that count */
     int32_t max_attempts;
     int32_t runs;         /* starts so far */
-    int32_t crashes;
+    int32_t crashes;      /* of these, that took their process down */
     int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms,
         resume_at_ms;
     int64_t timeout_ms, schedule_to_start_timeout_ms, heartbeat_timeout_ms, retention_ms;
     int32_t dlq_after;
     dureq_str unique_key, request_id;
-    const dureq_header *headers; /* names are NUL-ended */
+    const dureq_header *headers;
     size_t n_headers;
     const dureq_str *tags;
     size_t n_tags;
     const dureq_retry_policy *retry_policy; /* NULL: none given with the job */
-    const dureq_attempt *attempts;
+    const dureq_attempt *attempts; /* oldest first */
     size_t n_attempts;
     dureq_str result, result_content_type;
     dureq_str last_error;
@@ -191,7 +216,7 @@ typedef struct dureq_job_list {
     dureq_str next_cursor; /* empty: nothing more */
     int64_t total;         /* -1: not counted */
     bool total_exact;
-    int64_t scanned;       /* rows looked at */
+    int64_t scanned;       /* rows looked at for it */
     void *owner;           /* private */
 } dureq_job_list;
 

@@ -2,9 +2,46 @@
 #ifndef DUREQ_NODE_H
 #define DUREQ_NODE_H
 
-/* A node runs handlers for jobs. One loop thread owns its sockets and state; handlers run on pool threads.
+/* A node runs handlers for jobs: create, register handlers, start; later drain or stop; destroy. One loop thread owns its
+   sockets and state; handlers run on pool threads, with 256 KiB of stack.
 
-   create, register handlers, start; later drain or stop; destroy. */
+   Threads: create, use, handle, start, stop and destroy are for one thread at a time, and never for a handler or callback.
+   The others may be called from any thread between start and stop.
+
+   A job runs at least once: a handler that was lost half way (its process died, its lease ran out) runs again elsewhere.
+
+   Example: a worker until standard input ends.
+
+       static int greet(dureq_task *task, void *userdata)
+       {
+           dureq_str name = dureq_task_payload(task);
+           char text[64];
+
+           (void)userdata;
+           if (name.len > 40)
+               return dureq_task_fail(task, 0, "the name is too long", dureq_str_from(NULL));
+           snprintf(text, sizeof text, "hello, %.*s", (int)name.len, name.ptr);
+           return dureq_task_set_result(task, dureq_str_from(text), "text/plain");
+       }
+
+       static int work(dureq_error *err)
+       {
+           dureq_node_options opts = dureq_node_options_init();
+           dureq_node *node = NULL;
+           int rc;
+
+           opts.redis_url = "redis://localhost:6379";
+           rc = dureq_node_create(&opts, &node, err);
+           if (rc == 0)
+               rc = dureq_node_handle(node, "greet", greet, NULL, NULL, err);
+           if (rc == 0)
+               rc = dureq_node_start(node, err);
+           while (rc == 0 && getchar() != EOF)
+               ;
+           dureq_node_destroy(node);
+           return rc;
+       }
+*/
 
 #include <dureq/client.h>
 #include <dureq/job.h>
@@ -18,54 +55,72 @@ typedef struct dureq_task dureq_task;
 
 /* ---- inside a handler ---- */
 
-/* Run one job. Called on a pool thread; may block and may call the client. Everything got from `task` is valid until it returns.
-   Return 0 for done (the default result is empty), or a negative code for a retryable failure. To say more, call one of
-   dureq_task_fail... and return what it returned. */
+/* Run one job. Called on a pool thread, several at once; may block, and may call any client and dureq_node_client's. `task`
+   and everything got from it is valid until it returns. Return 0 or more for done (the default result is empty), a negative
+   code for a retryable failure. To say more, call one of the outcomes below and return what it returned; the last one
+   counts, not the code.
+
+   When it is told to stop (dureq_task_is_cancelled) it has grace_ms to return. Later it is given up: its outcome is
+   recorded without it, and another thread takes its place. One that is still running when dureq_node_stop returns must not
+   touch its task any more. */
 typedef int (*dureq_handler_fn)(dureq_task *task, void *userdata);
 
+/* What it runs; the handler's thread only. No texts are NULL. */
 DUREQ_API const char *dureq_task_job_id(const dureq_task *task);
 DUREQ_API const char *dureq_task_run_id(const dureq_task *task); /* "<job id>.<run>" */
-DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* counts from 1 */
+DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* counts from 1; runs that spent none do not count */
 DUREQ_API int32_t dureq_task_max_attempts(const dureq_task *task);
 DUREQ_API const char *dureq_task_type(const dureq_task *task);
 DUREQ_API const char *dureq_task_queue(const dureq_task *task);
-DUREQ_API int32_t dureq_task_priority(const dureq_task *task);
+DUREQ_API int32_t dureq_task_priority(const dureq_task *task);   /* as given; 0 when none was */
 DUREQ_API const char *dureq_task_node_id(const dureq_task *task);
 DUREQ_API dureq_str dureq_task_payload(const dureq_task *task);
 DUREQ_API const char *dureq_task_content_type(const dureq_task *task);
 DUREQ_API dureq_str dureq_task_header(const dureq_task *task, const char *name); /* empty when absent */
-DUREQ_API size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret);
+DUREQ_API size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret); /* how many; ret may be NULL */
 DUREQ_API int64_t dureq_task_deadline_at_ms(const dureq_task *task); /* 0: none */
 DUREQ_API int64_t dureq_task_enqueued_at_ms(const dureq_task *task);
 
-/* Progress (JSON, at most 64 KiB): seen by readers within a second; also a sign of life. DUREQ_EINVAL when not JSON. */
+/* These five may also be called from threads that the handler joins before it returns. */
+
+/* Progress (JSON, copied): seen by readers within a second; also a sign of life. DUREQ_EINVAL: not JSON; DUREQ_ETOOLARGE:
+   over 64 KiB. */
 DUREQ_API int dureq_task_progress(dureq_task *task, dureq_str json);
+/* A sign of life, for the job's heartbeat_timeout_ms. Costs next to nothing. */
 DUREQ_API void dureq_task_heartbeat(dureq_task *task);
-/* True once the job was cancelled, timed out, or this node lost it: stop soon, what you return no longer counts. */
+/* True once the job was cancelled or timed out, this node lost it, or its stop has no more time: return soon. What you
+   return counts in the last case only: done is done, anything else gives the job back without spending an attempt. */
 DUREQ_API bool dureq_task_is_cancelled(const dureq_task *task);
-/* Sleeps up to timeout_ms (-1: until cancelled). True when cancelled. */
+/* Sleeps up to timeout_ms (-1: for ever) or until that is true, and returns it. */
 DUREQ_API bool dureq_task_wait_cancelled(dureq_task *task, int64_t timeout_ms);
-/* The result (copied; at most 1 MiB, else DUREQ_ETOOLARGE). content_type NULL: JSON when it is, else bytes. */
-DUREQ_API int dureq_task_set_result(dureq_task *task, dureq_str result, const char *content_type);
-/* A line kept with the run; the last 64 KiB stay. */
+/* A line (cut at 4 KiB) of the job's log, of which the last 64 KiB are kept. */
 DUREQ_API void dureq_task_log(dureq_task *task, const char *fmt, ...) DUREQ_PRINTF(2, 3);
 
-/* Outcomes. Each records what is given and returns what the handler is to return. Texts are copied. `code` is yours (0 =
-   DUREQ_EHANDLER); `detail` (may be empty) is kept up to 8 KiB. */
-DUREQ_API int dureq_task_retry(dureq_task *task, int code, const char *msg, dureq_str detail); /* spends an attempt */
+/* The result (copied), for a job that is done; the last one counts. content_type NULL: JSON when it is, else bytes.
+   DUREQ_ETOOLARGE: over DUREQ_RESULT_MAX; DUREQ_EINVAL: a content_type of 0 or over DUREQ_CONTENT_TYPE_MAX bytes. The
+   handler's thread only. */
+DUREQ_API int dureq_task_set_result(dureq_task *task, dureq_str result, const char *content_type);
+
+/* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return; none fails.
+   Texts are copied: `msg` and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty) up to 8 KiB. `code` is
+   yours (0 = DUREQ_EHANDLER). */
+DUREQ_API int dureq_task_retry(dureq_task *task, int code, const char *msg, dureq_str detail); /* dead after the last attempt */
 DUREQ_API int dureq_task_fail(dureq_task *task, int code, const char *msg, dureq_str detail);  /* final: dead */
-DUREQ_API int dureq_task_rate_limited(dureq_task *task, int64_t after_ms, const char *msg);    /* no attempt spent; 0 = the policy's delay */
+DUREQ_API int dureq_task_rate_limited(dureq_task *task, int64_t after_ms, const char *msg);    /* no attempt spent; 0 = policy's delay */
 DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason);                           /* completed, marked skipped */
 DUREQ_API int dureq_task_pause(dureq_task *task, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
-/* Run again, attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
+/* Run again after after_ms (0: at once), attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
 DUREQ_API int dureq_task_repeat(dureq_task *task, int64_t after_ms, dureq_str new_payload);
 /* The same, but at most `limit` times in a row (1 to 255; 0 = no limit): beyond, the attempt fails for good. */
 DUREQ_API int dureq_task_repeat_limited(dureq_task *task, int64_t after_ms, dureq_str new_payload, int32_t limit);
 
 /* ---- registering ---- */
 
-/* Around a handler: call next(task, next_data), before and after which it may act. */
+/* What stands behind a middleware: the next one, or the handler. Returns what that returned. `next_data` is valid until the
+   middleware returns. */
 typedef int (*dureq_next_fn)(dureq_task *task, void *next_data);
+/* Around a handler: calls next(task, next_data), before and after which it may act. Called on the pool thread that runs the
+   handler and under the same rules; what it returns counts as the handler's. Not calling next leaves the handler out. */
 typedef int (*dureq_middleware_fn)(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata);
 
 typedef struct dureq_middleware {
@@ -77,9 +132,9 @@ typedef struct dureq_handler_options {
     size_t struct_size;
     int32_t concurrency;      /* at a time on this node; 0 = the node's */
     int64_t timeout_ms;       /* of an attempt; 0 = none. The job's own goes first */
-    int64_t grace_ms;         /* between telling and abandoning or killing; 0 = 5 s */
-    const dureq_retry_policy *retry_policy; /* for jobs without one */
-    const dureq_middleware *middleware; /* run in this order inside the node's */
+    int64_t grace_ms;         /* between telling it to stop and giving it up; 0 = 5 s */
+    const dureq_retry_policy *retry_policy; /* for jobs without one; NULL: the queue's */
+    const dureq_middleware *middleware; /* n_middleware of them, run in this order inside the node's; copied */
     size_t n_middleware;
 } dureq_handler_options;
 
@@ -93,47 +148,51 @@ static inline dureq_handler_options dureq_handler_options_init(void)
 
 /* ---- life ---- */
 
+/* What became of jobs on this node. A run that was given back, rate limited or repeated has no event of its end, nor has a
+   job that ends without a run here. */
 typedef enum dureq_node_event_kind {
-    DUREQ_NODE_JOB_STARTED = 1,
-    DUREQ_NODE_JOB_COMPLETED = 2,
+    DUREQ_NODE_JOB_STARTED = 1,   /* its handler is about to be called; on record within a heartbeat, or with its end */
+    DUREQ_NODE_JOB_COMPLETED = 2, /* skipped ones too */
     DUREQ_NODE_JOB_FAILED = 3, /* an attempt failed; the job will be retried */
     DUREQ_NODE_JOB_DEAD = 4,
     DUREQ_NODE_JOB_PAUSED = 5,
     DUREQ_NODE_JOB_RESUMED = 6,
-    DUREQ_NODE_JOB_CANCELLED = 7
+    DUREQ_NODE_JOB_CANCELLED = 7 /* by somebody, while this node had it; perhaps before it was started */
 } dureq_node_event_kind;
 
 typedef struct dureq_node_event {
     dureq_node_event_kind kind;
     const char *job_id, *run_id, *task_type, *queue;
     int32_t attempt;
-    int code;
-    const char *error; /* never NULL */
+    int code;          /* of FAILED and DEAD: what the handler said or returned; else 0 */
+    const char *error; /* of FAILED and DEAD: the message, of PAUSED the reason; else "" */
 } dureq_node_event;
 
-/* On the loop thread, after the change is recorded in Redis; must not block and must not call the client. */
+/* Called on the loop thread, behind the record of the change in Redis, but for JOB_STARTED. The event and its texts are
+   valid until it returns. It must not block: nothing else of the node moves meanwhile. It must not call a client, nor stop
+   or destroy the node; drain, stop_now and get_stats are fine. */
 typedef void (*dureq_node_event_fn)(const dureq_node_event *event, void *userdata);
 
 typedef struct dureq_node_options {
     size_t struct_size;
-    const char *redis_url;       /* required */
+    const char *redis_url;       /* required: redis://, rediss:// or unix:// */
     const char *prefix;          /* NULL = "dureq" */
-    const char *node_id;         /* NULL = host name and random letters */
+    const char *node_id;         /* a name; NULL = host name and random letters */
     int32_t concurrency;         /* jobs at a time; 0 = 100, at most 65,536 */
     int32_t threads;             /* pool threads at most; 0 = concurrency */
-    int64_t lease_ms;            /* 0 = 5 s; at least 200 ms */
+    int64_t lease_ms;            /* unseen so long, its jobs run elsewhere; 0 = 5 s; 200 ms to 1 h */
     int64_t shutdown_timeout_ms; /* dureq_node_stop waits so long for handlers; 0 = 30 s */
-    int32_t max_crashes;         /* a job that took its process down so often is dead; 0 = 3 */
-    int64_t max_payload_bytes;   /* of its client; 0 = 1 MiB */
-    int32_t shards;              /* used when the prefix is new; 0 = 1 */
+    int32_t max_crashes;         /* a job that took its process down so often is dead; 0 = 3, at most 255 */
+    int64_t max_payload_bytes;   /* of its client; 0 = 1 MiB, at most 64 MiB */
+    int32_t shards;              /* used when the prefix is new; 0 = 1, at most 256 */
     int64_t history_max_bytes;   /* cap of kept rows; 0 = a quarter of maxmemory, else 1 GiB; -1 = none */
-    bool allow_eviction;
+    bool allow_eviction;         /* accept a server whose maxmemory-policy is not noeviction */
     bool no_ticker;              /* leave promoting and reaping to other nodes */
     dureq_node_event_fn on_event; /* NULL: none */
     void *on_event_userdata;
     dureq_log_fn log_fn; /* NULL = silent */
     void *log_userdata;
-    int32_t log_level; /* 0 = info */
+    int32_t log_level; /* a dureq_log_level; 0 = info */
 } dureq_node_options;
 
 static inline dureq_node_options dureq_node_options_init(void)
@@ -144,35 +203,49 @@ static inline dureq_node_options dureq_node_options_init(void)
     return o;
 }
 
-/* Nothing is connected yet. On success *ret is the caller's to destroy. */
+/* Nothing is connected yet. DUREQ_EIO: no descriptor is left. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_node_create(const dureq_node_options *opts, dureq_node **ret, dureq_error *err);
-/* For all handlers; the first one is outermost. Before start. */
+/* A middleware for all handlers; the first one is outermost. DUREQ_ECONFLICT when the node is started. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_node_use(dureq_node *node, dureq_middleware_fn fn, void *userdata, dureq_error *err);
-/* `task_type` exact, or a pattern ending in '*': exact goes first, then the longest prefix. DUREQ_EDUPLICATE when taken.
-   Before start. */
+/* `task_type` is a name, or a pattern ending in '*': exact goes first, then the longest prefix. opts NULL: all defaults.
+   DUREQ_EDUPLICATE when it is taken, DUREQ_ECONFLICT when the node is started. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_node_handle(dureq_node *node, const char *task_type, dureq_handler_fn fn, void *userdata,
                                                  const dureq_handler_options *opts, dureq_error *err);
-/* Connect, check, open sessions, begin to take jobs. Waits at most 10 s for the server. */
+/* Connect, check, open sessions, begin to take jobs. Waits at most 10 s for the server, then fails with DUREQ_EUNAVAILABLE
+   or what the server said; at once with DUREQ_ETOOOLD, EPOLICY, ESCHEMA, EWRONGTYPE, EAUTH, EPERM, EPROTO, EREDIS.
+   DUREQ_EIO: no thread; DUREQ_EINVAL: no handler is registered, or URL or prefix are wrong; DUREQ_ECONFLICT: it was started
+   before. A node that failed to start may be started again, one that was stopped may not. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_node_start(dureq_node *node, dureq_error *err);
-/* Take no more jobs, finish what runs; undrain takes them again. Returns at once. */
+/* Take no more jobs, finish what runs; false: take them again. Returns at once. DUREQ_ECONFLICT when the node is not
+   started. */
 DUREQ_API int dureq_node_drain(dureq_node *node, bool drain);
-/* Drain, wait up to shutdown_timeout_ms, give unfinished jobs back without spending an attempt, close the session. */
+/* Drain, wait up to shutdown_timeout_ms for handlers, tell those that still run to stop and wait for their grace, give
+   unfinished jobs back without spending an attempt, close the session. No callback runs behind it, but handlers that were
+   given up. Calls on the node's client, but those of handlers, must have returned before. DUREQ_ECONFLICT when the node is
+   not started; nothing else fails. */
 DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
-/* Ask a stop in progress (or to come) to give everything back at once. Safe in a signal handler. */
+/* Ask a stop in progress (or to come) to tell handlers to stop at once. Returns at once; any thread, and safe in a signal
+   handler, from create until destroy. */
 DUREQ_API void dureq_node_stop_now(dureq_node *node);
 /* Stops when needed. NULL is fine. */
 DUREQ_API void dureq_node_destroy(dureq_node *node);
-/* A client that shares the node's connections; borrowed, valid until stop. NULL before start. For pool and caller threads. */
+/* A client that shares the node's connections; lent until stop, NULL before start and behind stop. Its calls take at most
+   10 s. */
 DUREQ_API dureq_client *dureq_node_client(dureq_node *node);
-DUREQ_API const char *dureq_node_id(const dureq_node *node);
+DUREQ_API const char *dureq_node_id(const dureq_node *node); /* lent until destroy */
 
+/* Of this node, since start; counters only grow. */
 typedef struct dureq_node_stats {
     int32_t running, concurrency, stuck; /* stuck: abandoned handlers that still hold their thread */
-    uint64_t started, completed, failed, dead, cancelled, returned, lost;
+    uint64_t started;                    /* runs */
+    uint64_t completed, dead, cancelled; /* jobs that ended here */
+    uint64_t failed;                     /* attempts that will be tried again */
+    uint64_t returned;                   /* jobs given back without their end */
+    uint64_t lost;                       /* jobs that went elsewhere: the lease was over */
     uint64_t unsent; /* completions held while Redis is away */
     bool connected, draining;
 } dureq_node_stats;
-DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret);
+DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret); /* all 0 but concurrency when it is not started */
 
 #ifdef __cplusplus
 }

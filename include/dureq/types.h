@@ -2,8 +2,40 @@
 #ifndef DUREQ_TYPES_H
 #define DUREQ_TYPES_H
 
-/* What every other header of libdureq builds on: byte views, export marks.
-   All of <dureq/...> compiles as C99 and as C++11. */
+/* What every other header of libdureq builds on: byte views, export marks, and the rules that hold in all of them. Each
+   compiles alone, as C99 and as C++11.
+
+   Errors: a function that can fail returns 0 or a documented positive, or a negative DUREQ_E code, and fills `err` (NULL is
+   fine; read it behind a failure only). *ret is set on success and not touched on failure, unless it is said. DUREQ_EINVAL
+   (err names the argument and what it takes) and DUREQ_ENOMEM are not listed again at each.
+
+   Ownership: what comes through `ret` is yours to destroy; what is returned is lent. What a call is given is borrowed until
+   it returns, options and their texts included; userdata until the object is destroyed. A destructor takes NULL. `const
+   char *` is NUL-ended; none of them is NULL when handed out.
+
+   Units: `_ms` is milliseconds, `..._at_ms` Unix time; sizes are bytes. Options come from their _init function, which sets
+   struct_size; zero is the default of each field. A struct of an older program is taken, one with a field set that this
+   library does not know is refused (DUREQ_EINVAL).
+
+   Callbacks: none may let a C++ exception out, longjmp out, or end its thread. The library's threads block all signals.
+   Nothing of it may be used in a child behind fork() but to exec.
+
+   Example: bytes that need no copy.
+
+       static dureq_str without_newline(dureq_str line)
+       {
+           if (line.len > 0 && line.ptr[line.len - 1] == '\n')
+               line.len--;
+           return line;
+       }
+
+       static bool is_ping(const char *text)
+       {
+           dureq_str line = without_newline(dureq_str_from(text));
+
+           return line.len == 4 && memcmp(line.ptr, "ping", 4) == 0;
+       }
+*/
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +63,7 @@ typedef struct dureq_str {
     size_t len;
 } dureq_str;
 
-/* A view of a NUL-ended text (NULL gives the empty view). */
+/* A view of a NUL-ended text, valid as long as the text (NULL gives the empty view). */
 static inline dureq_str dureq_str_from(const char *text)
 {
     dureq_str s;
@@ -40,7 +72,7 @@ static inline dureq_str dureq_str_from(const char *text)
     return s;
 }
 
-/* A view of `len` bytes at `ptr`. */
+/* A view of `len` bytes at `ptr`, valid as long as they are. */
 static inline dureq_str dureq_str_of(const void *ptr, size_t len)
 {
     dureq_str s;
