@@ -183,6 +183,30 @@ SCENARIO(events_and_audit_tell_when_who_and_what)
     EXPECT_HAS("not wanted", ctl_out());
 }
 
+static int hold(dureq_task *task, void *userdata)
+{
+    (void)snprintf(userdata, 40, "%s", dureq_task_run_id(task));
+    (void)dureq_task_progress(task, DQ_STR_LIT("1"));
+    (void)dureq_task_wait_cancelled(task, -1);
+    return 0;
+}
+
+SCENARIO(a_run_has_the_id_that_its_handler_knows)
+{
+    char run[40] = "", line[64];
+    dureq_job_id id;
+
+    (void)rig_node("n", "held", hold, run);
+    id = rig_enqueue("held", "{}", NULL);
+    RIG_UNTIL(rig_job(id.text)->progress.len > 0);
+    CTL(0, "run", "list", "-o", "csv");
+    (void)snprintf(line, sizeof line, "\n%s,", run);
+    EXPECT_HAS(line, ctl_out());
+    CTL(0, "run", "get", run);
+    EXPECT_HAS(run, ctl_out());
+    RIG_OK(dureq_client_cancel(rig.client, id.text, NULL, &err));
+}
+
 SCENARIO(csv_quotes_what_must_be_quoted)
 {
     (void)enqueue_text("t", "x");
