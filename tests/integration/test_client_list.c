@@ -274,6 +274,35 @@ SCENARIO(a_page_is_filled_behind_the_filter)
     dureq_job_list_destroy(list);
 }
 
+/* Of many delayed jobs nobody looks how many are retrying: the number is still told, but not as exact. */
+SCENARIO(a_total_of_scheduled_jobs_is_not_exact_when_there_are_many)
+{
+    enum { MANY = 1001 };
+    static const dureq_job_state due[] = {DUREQ_JOB_SCHEDULED, DUREQ_JOB_RETRYING};
+    dureq_enqueue_result *results = calloc(MANY, sizeof *results);
+    dureq_job_spec *specs = calloc(MANY, sizeof *specs);
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_filter f = filter_of(&due[0]);
+    dureq_job_list *list;
+
+    o.delay_ms = 3600000;
+    for (int i = 0; i < MANY; i++)
+        specs[i] = (dureq_job_spec){.task_type = "t", .options = &o};
+    RIG_OK(dureq_client_enqueue_many(rig.client, specs, MANY, results, &err));
+    list = page_of(&f);
+    EXPECT_I64(MANY, list->total);
+    EXPECT_FALSE(list->total_exact);
+    dureq_job_list_destroy(list);
+    f.states = due;
+    f.n_states = 2;
+    list = page_of(&f);
+    EXPECT_I64(MANY, list->total);
+    EXPECT_TRUE(list->total_exact);
+    dureq_job_list_destroy(list);
+    free(specs);
+    free(results);
+}
+
 SCENARIO(totals_are_exact_when_only_states_are_asked_for)
 {
     static const dureq_job_state two[] = {DUREQ_JOB_PENDING, DUREQ_JOB_PAUSED};
