@@ -181,7 +181,7 @@ static int update_once(dureq_client *c, const char *id, const target *t, dureq_s
         return dq_fail(err, rc, "no job %s", id);
     if (rc == DUREQ_ECONFLICT)
         return dq_fail(err, rc, "job %s is running or has ended", id);
-    return rc;
+    return rc < 0 ? dq_fail(err, rc, "job %s: %s", id, dureq_errcode_text(rc)) : 0;
 }
 
 int dureq_client_update_payload(dureq_client *c, const char *id, dureq_str payload, const char *content_type, dureq_error *err)
