@@ -205,7 +205,7 @@ typedef struct dureq_job {
     dureq_str last_error;
     dureq_str node_id;      /* where it runs or ran last */
     dureq_str progress;     /* JSON */
-    dureq_str waiting_for;  /* why a parked job does not start */
+    dureq_str waiting_for;  /* why a parked job does not start; empty in this version */
     dureq_str reason;       /* why it is dead, cancelled, skipped or paused */
     bool skipped;
 } dureq_job;

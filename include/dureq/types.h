@@ -18,7 +18,7 @@
    library does not know is refused (DUREQ_EINVAL).
 
    Callbacks: none may let a C++ exception out, longjmp out, or end its thread. The library's threads block all signals.
-   Nothing of it may be used in a child behind fork() but to exec.
+   In a child behind fork() nothing of it may be used.
 
    Example: bytes that need no copy.
 
