@@ -129,38 +129,94 @@ static int read_stream(dureq_client *c, unsigned shard, const char *name, int co
     return dq_client_command(c, &bytes, 1, ret, err);
 }
 
-#define AUDIT_SCAN 10000
+#define AUDIT_SCAN 10000 /* entries of a shard, when one target's are wanted */
+
+/* What one shard knows, newest first, and how far it was told. */
+typedef struct audit_shard {
+    dq_owned_reply reply;
+    dq_reply next;
+    size_t left;
+    dq_reply fields; /* of the entry whose turn it is */
+    dureq_str target;
+    int64_t at_ms; /* -1: nothing is left */
+} audit_shard;
+
+/* On to the next entry of this target (empty: of any). */
+static void audit_step(audit_shard *s, dureq_str wanted)
+{
+    s->at_ms = -1;
+    while (s->left > 0 && s->at_ms < 0) {
+        s->fields = dq_reply_at(s->next, 1);
+        s->target = dq_reply_str(dq_reply_lookup(s->fields, "target"));
+        if (wanted.len == 0 || dq_str_eq(s->target, wanted))
+            s->at_ms = DQ_MAX(dq_reply_int(dq_reply_lookup(s->fields, "at")), 0);
+        s->left--;
+        if (s->left > 0)
+            s->next = dq_reply_next(s->next);
+    }
+}
+
+static int audit_read(dureq_client *c, unsigned shard, dureq_str wanted, int limit, audit_shard *ret, dureq_error *err)
+{
+    int rc;
+
+    rc = read_stream(c, shard, "au", wanted.len > 0 ? AUDIT_SCAN : limit, &ret->reply, err);
+    if (rc < 0)
+        return rc;
+    ret->left = dq_reply_len(ret->reply.reply);
+    ret->next = dq_reply_first(ret->reply.reply);
+    audit_step(ret, wanted);
+    return 0;
+}
+
+static audit_shard *audit_newest(audit_shard *shards, unsigned n)
+{
+    audit_shard *newest = &shards[0];
+
+    for (unsigned s = 1; s < n; s++)
+        if (shards[s].at_ms > newest->at_ms)
+            newest = &shards[s];
+    return newest->at_ms < 0 ? NULL : newest;
+}
+
+static void put_audit(audit_shard *shards, unsigned n, dureq_str wanted, int limit, dq_buf *ret)
+{
+    dq_json_writer w = dq_json_writer_of(ret);
+
+    dq_json_begin_array(&w);
+    for (int i = 0; i < limit; i++) {
+        audit_shard *newest = audit_newest(shards, n);
+
+        if (!newest)
+            break;
+        put_audit_entry(&w, newest->fields, newest->target);
+        audit_step(newest, wanted);
+    }
+    dq_json_end_array(&w);
+}
 
 int dq_client_audit(dureq_client *c, dureq_str target, int limit, dq_buf *ret, dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
     dureq_str wanted = packed_target(target, packed);
-    dq_json_writer w = dq_json_writer_of(ret);
-    int rc = 0, n = 0;
+    unsigned n = 0;
+    int rc = 0;
 
-    dq_json_begin_array(&w);
     dq_client_enter(c);
-    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
-        dq_owned_reply reply;
-
-        rc = read_stream(c, s, "au", AUDIT_SCAN, &reply, err);
-        if (rc < 0)
-            break;
-        size_t len = dq_reply_len(reply.reply);
-        dq_reply at = dq_reply_first(reply.reply);
-        for (size_t i = 0; i < len && n < limit; i++, at = dq_reply_next(at)) {
-            dq_reply fields = dq_reply_at(at, 1);
-            dureq_str found = dq_reply_str(dq_reply_lookup(fields, "target"));
-
-            if (wanted.len > 0 && !dq_str_eq(found, wanted))
-                continue;
-            put_audit_entry(&w, fields, found);
-            n++;
-        }
-        dq_owned_reply_deinit(&reply);
+    unsigned n_shards = dq_client_keys(c)->n_shards;
+    audit_shard *shards = dq_calloc(n_shards, sizeof *shards);
+    if (!shards)
+        rc = dq_fail_nomem(err);
+    while (rc == 0 && n < n_shards) {
+        rc = audit_read(c, n, wanted, limit, &shards[n], err);
+        n += rc == 0;
     }
     dq_client_leave(c);
-    dq_json_end_array(&w);
+    if (rc == 0)
+        put_audit(shards, n_shards, wanted, limit, ret);
+    for (unsigned s = 0; s < n; s++)
+        dq_owned_reply_deinit(&shards[s].reply);
+    dq_free(shards);
     return rc < 0 ? rc : dq_buf_finish(ret, err);
 }
 
