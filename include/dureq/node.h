@@ -111,7 +111,7 @@ DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason);            
 DUREQ_API int dureq_task_pause(dureq_task *task, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
 /* Run again after after_ms (0: at once), attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
 DUREQ_API int dureq_task_repeat(dureq_task *task, int64_t after_ms, dureq_str new_payload);
-/* The same, but at most `limit` times in a row (1 to 255; 0 = no limit): beyond, the attempt fails for good. */
+/* The same, but at most `limit` times in a row (1 to 255, more is 255; 0 = no limit): beyond, the attempt fails for good. */
 DUREQ_API int dureq_task_repeat_limited(dureq_task *task, int64_t after_ms, dureq_str new_payload, int32_t limit);
 
 /* ---- registering ---- */
@@ -149,14 +149,15 @@ static inline dureq_handler_options dureq_handler_options_init(void)
 /* ---- life ---- */
 
 /* What became of jobs on this node. A run that was given back, rate limited or repeated has no event of its end, nor has a
-   job that ends without a run here. */
+   job that ends without a run here. JOB_RESUMED is told by one node for each shard, wherever the job will run, and may be
+   missed while a connection is broken; of the job it may know the id only: other texts are "", attempt is 0. */
 typedef enum dureq_node_event_kind {
     DUREQ_NODE_JOB_STARTED = 1,   /* its handler is about to be called; on record within a heartbeat, or with its end */
     DUREQ_NODE_JOB_COMPLETED = 2, /* skipped ones too */
     DUREQ_NODE_JOB_FAILED = 3, /* an attempt failed; the job will be retried */
     DUREQ_NODE_JOB_DEAD = 4,
     DUREQ_NODE_JOB_PAUSED = 5,
-    DUREQ_NODE_JOB_RESUMED = 6,
+    DUREQ_NODE_JOB_RESUMED = 6, /* by hand, or its pause is over */
     DUREQ_NODE_JOB_CANCELLED = 7 /* by somebody, while this node had it; perhaps before it was started */
 } dureq_node_event_kind;
 
