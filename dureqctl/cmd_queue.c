@@ -177,7 +177,7 @@ const ctl_command ctl_queue_commands[] = {
     {"queue pause", "NAME...", "Start nothing more of these queues", "", queue_pause},
     {"queue purge", "NAME...", "Delete waiting jobs of these queues", "", queue_purge},
     {"queue resume", "NAME...", "Start jobs of these queues again", "", queue_resume},
-    {"queue set", "NAME [--weight N] [--priorities A-B] [--max-len N] [--retention D]", "Create a queue, or replace its definition",
+    {"queue set", "NAME [--weight N] [--priorities A-B] [--max-len N] [--retention D]", "Create a queue, or change what is named",
      "Example: dureqctl queue set bulk --weight 1 --max-len 1000000 --retention 1h\n", queue_set},
     {NULL, NULL, NULL, NULL, NULL},
 };

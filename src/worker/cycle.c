@@ -159,7 +159,8 @@ static void recorded(dureq_task *t)
 
 static void refused(dureq_task *t)
 {
-    dq_stat_add(&t->worker->s_lost, 1);
+    if (!t->told_cancelled)
+        dq_stat_add(&t->worker->s_lost, 1);
     dq_worker_drop_task(t);
 }
 

@@ -216,17 +216,33 @@ static void put_lanes(dq_wshard *s, dq_buf *args, size_t *n)
     s->turn_hint += BEAT_LANES_MAX;
 }
 
-static void take_cancelled(dq_wshard *s, dureq_str id)
+/* Whether this is the run that was cancelled, and not one after it. */
+static bool is_run(const dureq_task *t, dureq_str id, dureq_str entry)
 {
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
-        unsigned char mine[DQ_ID_BYTES];
+    unsigned char mine[DQ_ID_BYTES];
+    char text[48];
 
-        dq_id_pack(&t->id, mine);
-        if (id.len != DQ_ID_BYTES || memcmp(mine, id.ptr, DQ_ID_BYTES) != 0)
+    dq_id_pack(&t->id, mine);
+    return memcmp(mine, id.ptr, DQ_ID_BYTES) == 0 && entry.ptr[0] == (t->front ? 'f' : 'l') &&
+           dq_str_eq(dureq_str_of(entry.ptr + 1, entry.len - 1), dq_task_entry(t, text));
+}
+
+/* One whose outcome is on its way stays where it is: the answer counts the jobs of its call, and says that it was refused. */
+static void take_cancelled(dq_wshard *s, dureq_str what)
+{
+    if (what.len < DQ_ID_BYTES + 2)
+        return;
+    dureq_str id = dureq_str_of(what.ptr, DQ_ID_BYTES), entry = dureq_str_of(what.ptr + DQ_ID_BYTES, what.len - DQ_ID_BYTES);
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        if (!is_run(t, id, entry))
             continue;
+        if (t->told_cancelled)
+            return;
+        t->told_cancelled = true;
         dq_stat_add(&s->worker->s_cancelled, 1);
         dq_worker_tell(t, DUREQ_NODE_JOB_CANCELLED, "");
-        dq_worker_lose_task(t, DQ_STOP_CANCELLED);
+        if (t->phase != TASK_SENT)
+            dq_worker_lose_task(t, DQ_STOP_CANCELLED);
         return;
     }
 }

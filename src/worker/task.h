@@ -73,6 +73,7 @@ struct dureq_task {
     bool reported;           /* its start is in run:<session>. Loop's */
     bool report_flying;      /* a heartbeat that names it is not answered yet: until then its end is not recorded. Loop's */
     bool abandoned;          /* recorded or lost while its handler still runs. Loop's */
+    bool told_cancelled;     /* the session was told that this run is cancelled. Loop's */
     bool suspect;            /* waits until its start is on record (suspect.c) */
     bool undecided;           /* whether it is started (fetch.c). Loop's */
     bool in_fast, in_returns; /* which list of its shard it is in, when FINISHED or WAITING. Loop's */

@@ -6,8 +6,8 @@
 -- blamed: id of the only job that a crash is charged to from now on; '': each whose start was reported
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
---   { ids cancelled under this session }, { lanes of those given that hold jobs }, n of sessions to reap, n of outbox rows,
---   ms of the next schedule-to-start limit (-1 none) }, or DQFENCED; the last three for the ticker
+--   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
+--   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none) }, or DQFENCED; the last three for the ticker
 --#include "base.lua"
 --#include "clock.lua"
 --#include "session.lua"
@@ -68,8 +68,11 @@ local cancelled = call('SMEMBERS', K .. 'cx:' .. session)
 if #cancelled > 0 then
   call('DEL', K .. 'cx:' .. session)
   -- the start of one of them may have been reported just now
-  call('HDEL', K .. 'run:' .. session, unpack(cancelled))
-  call('HDEL', K .. 'pg', unpack(cancelled))
+  for i = 1, #cancelled do
+    local id = string.sub(cancelled[i], 1, 13)
+    call('HDEL', K .. 'run:' .. session, id)
+    call('HDEL', K .. 'pg', id)
+  end
 end
 local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local late = epoch > 0 and call('ZRANGE', K .. 's2s', 0, 0, 'WITHSCORES') or {}
