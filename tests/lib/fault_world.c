@@ -47,6 +47,11 @@ static dureq_client *open_client(fault_world *w, const char *url, int64_t timeou
     return c;
 }
 
+dureq_client *fault_world_client(fault_world *w)
+{
+    return open_client(w, w->url, w->o.timeout_ms);
+}
+
 fault_world *fault_world_open(const fault_world_options *o)
 {
     fault_world *w = dq_calloc(1, sizeof *w);
