@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua
 -- Ask a node to take no more work, or to take it again.
 -- keys: {p:0}:sh
 -- argv: actor node_id drain('1' or '')

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua
 -- Change the definition of one queue, if it still is what the caller saw.
 -- keys: p:config:queues
 -- argv: queue seen(JSON; '' there was none) definition(JSON)

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua
 -- Bring one shard up to a queue's definition: its row, whether it is paused; and tell all who know an older one.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
 -- argv: actor action queue row paused('1' or '')

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua
 -- Ask to be told when jobs end: their ids are published on d:<channel> then.
 -- keys: {p:0}:sh {p:0}:wt
 -- argv: channel id...
