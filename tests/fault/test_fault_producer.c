@@ -189,6 +189,7 @@ static void test_a_slow_way_to_the_server(void **state)
 
     (void)state;
     fault_proxy_delay(w->proxy, 200);
+    dureq_client_destroy(fault_world_client(w)); /* slow is not down */
     fault_world_wait_load(w, fault_rounds(60, 20), LOAD_LIMIT);
     fault_proxy_delay(w->proxy, 10);
     fault_world_wait_load(w, fault_rounds(100, 20), LOAD_LIMIT);
