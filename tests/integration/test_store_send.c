@@ -360,7 +360,7 @@ static void a_full_server_is_opened(void **state)
     open_up(&s);
     assert_int_equal(send_counted(&s, 0, &a), 0);
     TEST_UNTIL(loop, a.calls == 1);
-    assert_int_equal(a.code, 0); /* a pause of a queue may be what is needed there */
+    assert_int_equal(a.code, DUREQ_EREDISOOM); /* a change of a queue is not what makes room */
     test_store_answer_reset(&a);
     test_store_close(&s);
     free(test_redis_command(server, "CONFIG", "SET", "maxmemory", "0", NULL));
