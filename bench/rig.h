@@ -17,7 +17,7 @@ typedef struct rig {
 } rig;
 
 typedef struct rig_options {
-    bool append_only; /* every second, without rewrites */
+    bool append_only;       /* every second, without rewrites */
     const char *max_memory; /* NULL: none. History is capped at a quarter of it, and the server keeps the memory it has */
     bool has_board;
     int64_t board_jobs; /* jobs whose times are noted */

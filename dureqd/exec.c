@@ -72,8 +72,8 @@ static int apply(dq_exec_run *run, const dq_exec_verdict *v)
     case DUREQ_OUTCOME_SKIP: return dureq_task_skip(run->task, v->msg);
     case DUREQ_OUTCOME_PAUSE: return dureq_task_pause(run->task, v->after_ms, v->msg);
     case DUREQ_OUTCOME_REPEAT:
-        return dureq_task_repeat_limited(run->task, v->after_ms,
-                                         run->said.has_payload ? dq_buf_str(&run->said.payload) : (dureq_str){0}, run->said.limit);
+        return dureq_task_repeat_limited(
+            run->task, v->after_ms, run->said.has_payload ? dq_buf_str(&run->said.payload) : (dureq_str){0}, run->said.limit);
     case DUREQ_OUTCOME_RETRY:
     case DUREQ_OUTCOME_TIMED_OUT:
     case DUREQ_OUTCOME_CANCELLED:

@@ -16,7 +16,7 @@ typedef struct dq_exec_said {
     dq_buf payload; /* raw JSON; with has_payload */
     bool has_payload;
     int32_t limit; /* of repeats; 0: none */
-    dq_buf fault; /* why the outcome cannot be taken as it was said */
+    dq_buf fault;  /* why the outcome cannot be taken as it was said */
 } dq_exec_said;
 
 void dq_exec_said_deinit(dq_exec_said *s);

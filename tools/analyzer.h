@@ -4,6 +4,6 @@
 #pragma once
 #include "base/base.h"
 
-#define dq_fail(err, code, ...)                ((void)(dq_fail)((err), (code), __VA_ARGS__), (code))
-#define dq_fail_errno(err, code, errno_, ...)  ((void)(dq_fail_errno)((err), (code), (errno_), __VA_ARGS__), (code))
-#define dq_fail_nomem(err)                     ((void)(dq_fail_nomem)(err), DUREQ_ENOMEM)
+#define dq_fail(err, code, ...)               ((void)(dq_fail)((err), (code), __VA_ARGS__), (code))
+#define dq_fail_errno(err, code, errno_, ...) ((void)(dq_fail_errno)((err), (code), (errno_), __VA_ARGS__), (code))
+#define dq_fail_nomem(err)                    ((void)(dq_fail_nomem)(err), DUREQ_ENOMEM)

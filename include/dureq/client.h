@@ -54,17 +54,17 @@ typedef struct dureq_client dureq_client;
 
 typedef struct dureq_client_options {
     size_t struct_size;
-    const char *redis_url;      /* required: redis://, rediss:// or unix:// */
-    const char *prefix;         /* NULL = "dureq" */
-    int64_t timeout_ms;         /* of a call; 0 = 10 s, -1 = wait for ever */
-    int64_t max_payload_bytes;  /* 0 = 1 MiB; at most 64 MiB */
-    int32_t shards;             /* used when the prefix is new; 0 = 1 (a single server). At most 256 */
-    bool allow_eviction;        /* accept a server whose maxmemory-policy is not noeviction */
-    const char *client_name;    /* shown by CLIENT LIST; NULL = "dureq-client" */
-    const char *actor;          /* who operates, for the audit; NULL = "lib" */
-    dureq_log_fn log_fn;        /* NULL = silent */
+    const char *redis_url;     /* required: redis://, rediss:// or unix:// */
+    const char *prefix;        /* NULL = "dureq" */
+    int64_t timeout_ms;        /* of a call; 0 = 10 s, -1 = wait for ever */
+    int64_t max_payload_bytes; /* 0 = 1 MiB; at most 64 MiB */
+    int32_t shards;            /* used when the prefix is new; 0 = 1 (a single server). At most 256 */
+    bool allow_eviction;       /* accept a server whose maxmemory-policy is not noeviction */
+    const char *client_name;   /* shown by CLIENT LIST; NULL = "dureq-client" */
+    const char *actor;         /* who operates, for the audit; NULL = "lib" */
+    dureq_log_fn log_fn;       /* NULL = silent */
     void *log_userdata;
-    int32_t log_level;          /* a dureq_log_level; 0 = info */
+    int32_t log_level; /* a dureq_log_level; 0 = info */
 } dureq_client_options;
 
 static inline dureq_client_options dureq_client_options_init(void)
@@ -107,24 +107,23 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_enqueue_many(dureq_client *client, c
 /* ---- read; an id is the text of a dureq_job_id ---- */
 
 /* One job in any state, large payloads included; DUREQ_ENOTFOUND. *ret holds one item. */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_job(dureq_client *client, const char *id, dureq_job_list **ret,
-                                                    dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_job(dureq_client *client, const char *id, dureq_job_list **ret, dureq_error *err);
 
 typedef struct dureq_job_filter {
     size_t struct_size;
     const dureq_job_state *states; /* n_states of them; 0: all */
     size_t n_states;
-    const char *task_type;   /* may end in '*'; NULL: any */
-    const char *queue;       /* NULL: any */
-    const char *tag;         /* NULL: any */
-    const char *text;        /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */
-    dureq_str unique_key;    /* empty: any */
+    const char *task_type;      /* may end in '*'; NULL: any */
+    const char *queue;          /* NULL: any */
+    const char *tag;            /* NULL: any */
+    const char *text;           /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */
+    dureq_str unique_key;       /* empty: any */
     int64_t since_ms, until_ms; /* created within [since, until); 0: open */
-    bool oldest_first;       /* newest first unless set; within each shard, state and lane (queue and type), which come one after
+    bool oldest_first;  /* newest first unless set; within each shard, state and lane (queue and type), which come one after
                                 the other */
-    int32_t limit;           /* 1 to 1000; 0 = 10 */
-    const char *cursor;      /* next_cursor of the page before; NULL: first page */
-    bool with_payload;       /* else payloads over 4 KiB are left out */
+    int32_t limit;      /* 1 to 1000; 0 = 10 */
+    const char *cursor; /* next_cursor of the page before; NULL: first page */
+    bool with_payload;  /* else payloads over 4 KiB are left out */
 } dureq_job_filter;
 
 static inline dureq_job_filter dureq_job_filter_init(void)
@@ -137,14 +136,14 @@ static inline dureq_job_filter dureq_job_filter_init(void)
 
 /* A page of the jobs that fit all of the filter (NULL: any job). A call looks at 10,000 rows or few more: a page may be
    short, even empty, and still have a next_cursor. Pages stay good while jobs come and go. */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, const dureq_job_filter *filter,
-                                                      dureq_job_list **ret, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, const dureq_job_filter *filter, dureq_job_list **ret,
+                                                      dureq_error *err);
 
 /* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT;
    DUREQ_ENOTFOUND also when it is purged meanwhile; DUREQ_ELIMIT: too many clients wait for it. Of a job that is not kept
    only id, state and created_at_ms are known. timeout_ms is instead of the client's; -1: for ever. */
-DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms,
-                                                 dureq_job_list **ret, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms, dureq_job_list **ret,
+                                                 dureq_error *err);
 
 /* The last 64 KiB of a job's log lines, "" when it has none; DUREQ_ENOTFOUND. *ret is NUL-ended, freed with dureq_free. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_logs(dureq_client *client, const char *id, char **ret, size_t *ret_len,

@@ -78,16 +78,16 @@ DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state);
 DUREQ_API int dureq_job_state_parse(dureq_str text, dureq_job_state *ret);
 
 /* How an attempt ended. X(number, NAME, text) */
-#define DUREQ_OUTCOME_MAP(X)              \
-    X(0, DONE, "done")                    \
-    X(1, RETRY, "retry")                  \
-    X(2, FAIL, "fail")                    \
-    X(3, RATE_LIMITED, "rate_limited")    \
-    X(4, SKIP, "skip")                    \
-    X(5, PAUSE, "pause")                  \
-    X(6, REPEAT, "repeat")                \
-    X(7, TIMED_OUT, "timed_out")          \
-    X(8, CANCELLED, "cancelled")          \
+#define DUREQ_OUTCOME_MAP(X)           \
+    X(0, DONE, "done")                 \
+    X(1, RETRY, "retry")               \
+    X(2, FAIL, "fail")                 \
+    X(3, RATE_LIMITED, "rate_limited") \
+    X(4, SKIP, "skip")                 \
+    X(5, PAUSE, "pause")               \
+    X(6, REPEAT, "repeat")             \
+    X(7, TIMED_OUT, "timed_out")       \
+    X(8, CANCELLED, "cancelled")       \
     X(9, CRASHED, "crashed")
 
 typedef enum dureq_outcome {
@@ -103,15 +103,15 @@ DUREQ_API int dureq_outcome_parse(dureq_str text, dureq_outcome *ret);
    +-jitter. */
 typedef struct dureq_retry_policy {
     size_t struct_size;
-    int32_t max_attempts;        /* 0 = 3; counts the first run; at most 10,000 */
-    int64_t initial_delay_ms;    /* 0 = 5 s; -1 = none */
-    int64_t max_delay_ms;        /* 0 = 5 min; -1 = no cap */
-    double multiplier;           /* 0 = 2.0; 1 to 1000 */
-    double jitter;               /* 0 = 0.1; -1 = none; at most 1 */
+    int32_t max_attempts;                    /* 0 = 3; counts the first run; at most 10,000 */
+    int64_t initial_delay_ms;                /* 0 = 5 s; -1 = none */
+    int64_t max_delay_ms;                    /* 0 = 5 min; -1 = no cap */
+    double multiplier;                       /* 0 = 2.0; 1 to 1000 */
+    double jitter;                           /* 0 = 0.1; -1 = none; at most 1 */
     const char *const *non_retryable_errors; /* substrings of an error text that make it final; 1 to 256 bytes each */
     size_t n_non_retryable_errors;           /* at most 16 */
-    int32_t pause_after_err_count; /* 0 = never; pause the job after so many errors in a row */
-    int64_t pause_retry_delay_ms;  /* 0 = until resumed by hand */
+    int32_t pause_after_err_count;           /* 0 = never; pause the job after so many errors in a row */
+    int64_t pause_retry_delay_ms;            /* 0 = until resumed by hand */
 } dureq_retry_policy;
 
 static inline dureq_retry_policy dureq_retry_policy_init(void)
@@ -124,32 +124,32 @@ static inline dureq_retry_policy dureq_retry_policy_init(void)
 
 typedef struct dureq_header {
     const char *name; /* NUL-ended */
-    dureq_str value; /* any bytes, at most DUREQ_HEADER_VALUE_MAX */
+    dureq_str value;  /* any bytes, at most DUREQ_HEADER_VALUE_MAX */
 } dureq_header;
 
 /* What a producer says of one job. No length may be over a hundred years. */
 typedef struct dureq_job_options {
     size_t struct_size;
-    const char *queue;      /* NULL: chosen by priority */
-    int32_t priority;       /* 1 to 10, 10 first; 0 = 5. Ignored when queue is given */
-    int64_t delay_ms;       /* start no sooner than this from now; 0 = at once */
-    int64_t run_at_ms;      /* start no sooner than this Unix time (by the server's clock); 0 = at once. Not with delay_ms */
-    dureq_str unique_key;   /* empty: none. Refused with DUREQ_EDUPLICATE while a living job holds it */
-    int64_t unique_for_ms;  /* 0 = until the job ends; else held for this time whatever happens to the job */
-    dureq_str request_id;   /* empty: none. The same id again within its window answers with the same job */
+    const char *queue;         /* NULL: chosen by priority */
+    int32_t priority;          /* 1 to 10, 10 first; 0 = 5. Ignored when queue is given */
+    int64_t delay_ms;          /* start no sooner than this from now; 0 = at once */
+    int64_t run_at_ms;         /* start no sooner than this Unix time (by the server's clock); 0 = at once. Not with delay_ms */
+    dureq_str unique_key;      /* empty: none. Refused with DUREQ_EDUPLICATE while a living job holds it */
+    int64_t unique_for_ms;     /* 0 = until the job ends; else held for this time whatever happens to the job */
+    dureq_str request_id;      /* empty: none. The same id again within its window answers with the same job */
     int64_t request_window_ms; /* 0 = 1 h */
     const dureq_header *headers;
-    size_t n_headers;       /* at most DUREQ_HEADERS_MAX */
+    size_t n_headers; /* at most DUREQ_HEADERS_MAX */
     const char *const *tags;
-    size_t n_tags;          /* at most DUREQ_TAGS_MAX */
+    size_t n_tags;                          /* at most DUREQ_TAGS_MAX */
     const dureq_retry_policy *retry_policy; /* NULL: the handler's, else the queue's, else the default */
-    int64_t timeout_ms;                   /* of one attempt; 0 = the handler's, else none */
-    int64_t schedule_to_start_timeout_ms; /* a job that waited longer is dead; 0 = none */
-    int64_t heartbeat_timeout_ms;         /* the handler must give a sign of life so often; 0 = none */
-    int32_t dlq_after;                    /* lowers max_attempts; 0 = not */
-    int64_t retention_ms;                 /* how long it is kept when completed or cancelled, rounded up to one of 20 lengths from
+    int64_t timeout_ms;                     /* of one attempt; 0 = the handler's, else none */
+    int64_t schedule_to_start_timeout_ms;   /* a job that waited longer is dead; 0 = none */
+    int64_t heartbeat_timeout_ms;           /* the handler must give a sign of life so often; 0 = none */
+    int32_t dlq_after;                      /* lowers max_attempts; 0 = not */
+    int64_t retention_ms;     /* how long it is kept when completed or cancelled, rounded up to one of 20 lengths from
                                              10 s to 400 days, which is the longest; 0 = the queue's, -1 = not at all */
-    const char *content_type;             /* NULL: "application/json" when the payload is JSON, else "application/octet-stream" */
+    const char *content_type; /* NULL: "application/json" when the payload is JSON, else "application/octet-stream" */
 } dureq_job_options;
 
 static inline dureq_job_options dureq_job_options_init(void)
@@ -161,8 +161,8 @@ static inline dureq_job_options dureq_job_options_init(void)
 }
 
 typedef struct dureq_job_spec {
-    const char *task_type; /* required: a name */
-    dureq_str payload;     /* any bytes, at most the client's max_payload_bytes */
+    const char *task_type;            /* required: a name */
+    dureq_str payload;                /* any bytes, at most the client's max_payload_bytes */
     const dureq_job_options *options; /* NULL: all defaults */
 } dureq_job_spec;
 
@@ -187,10 +187,9 @@ typedef struct dureq_job {
     int32_t priority;     /* as given; 0 when none was */
     int32_t attempt;      /* finished attempts that count */
     int32_t max_attempts;
-    int32_t runs;         /* starts so far */
-    int32_t crashes;      /* of these, that took their process down */
-    int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms,
-        resume_at_ms;
+    int32_t runs;    /* starts so far */
+    int32_t crashes; /* of these, that took their process down */
+    int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms, resume_at_ms;
     int64_t timeout_ms, schedule_to_start_timeout_ms, heartbeat_timeout_ms, retention_ms;
     int32_t dlq_after;
     dureq_str unique_key, request_id;
@@ -199,14 +198,14 @@ typedef struct dureq_job {
     const dureq_str *tags;
     size_t n_tags;
     const dureq_retry_policy *retry_policy; /* NULL: none given with the job */
-    const dureq_attempt *attempts; /* oldest first */
+    const dureq_attempt *attempts;          /* oldest first */
     size_t n_attempts;
     dureq_str result, result_content_type;
     dureq_str last_error;
-    dureq_str node_id;      /* where it runs or ran last */
-    dureq_str progress;     /* JSON */
-    dureq_str waiting_for;  /* why a parked job does not start; empty in this version */
-    dureq_str reason;       /* why it is dead, cancelled, skipped or paused */
+    dureq_str node_id;     /* where it runs or ran last */
+    dureq_str progress;    /* JSON */
+    dureq_str waiting_for; /* why a parked job does not start; empty in this version */
+    dureq_str reason;      /* why it is dead, cancelled, skipped or paused */
     bool skipped;
 } dureq_job;
 
@@ -216,8 +215,8 @@ typedef struct dureq_job_list {
     dureq_str next_cursor; /* empty: nothing more */
     int64_t total;         /* -1: not counted */
     bool total_exact;
-    int64_t scanned;       /* rows looked at for it */
-    void *owner;           /* private */
+    int64_t scanned; /* rows looked at for it */
+    void *owner;     /* private */
 } dureq_job_list;
 
 DUREQ_API void dureq_job_list_destroy(dureq_job_list *list); /* NULL is fine */

@@ -19,12 +19,7 @@
 extern "C" {
 #endif
 
-typedef enum dureq_log_level {
-    DUREQ_LOG_ERROR = 1,
-    DUREQ_LOG_WARN = 2,
-    DUREQ_LOG_INFO = 3,
-    DUREQ_LOG_DEBUG = 4
-} dureq_log_level;
+typedef enum dureq_log_level { DUREQ_LOG_ERROR = 1, DUREQ_LOG_WARN = 2, DUREQ_LOG_INFO = 3, DUREQ_LOG_DEBUG = 4 } dureq_log_level;
 
 /* One record. `event` is a stable id such as "session.lost"; `text` is "key=value ..." without a newline, at most 1023 bytes;
    `file` and `line` are where in the library. All valid until the callback returns. */

@@ -72,13 +72,13 @@ DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* counts from 
 DUREQ_API int32_t dureq_task_max_attempts(const dureq_task *task);
 DUREQ_API const char *dureq_task_type(const dureq_task *task);
 DUREQ_API const char *dureq_task_queue(const dureq_task *task);
-DUREQ_API int32_t dureq_task_priority(const dureq_task *task);   /* as given; 0 when none was */
+DUREQ_API int32_t dureq_task_priority(const dureq_task *task); /* as given; 0 when none was */
 DUREQ_API const char *dureq_task_node_id(const dureq_task *task);
 DUREQ_API dureq_str dureq_task_payload(const dureq_task *task);
 DUREQ_API const char *dureq_task_content_type(const dureq_task *task);
-DUREQ_API dureq_str dureq_task_header(const dureq_task *task, const char *name); /* empty when absent */
+DUREQ_API dureq_str dureq_task_header(const dureq_task *task, const char *name);       /* empty when absent */
 DUREQ_API size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret); /* how many; ret may be NULL */
-DUREQ_API int64_t dureq_task_deadline_at_ms(const dureq_task *task); /* 0: none */
+DUREQ_API int64_t dureq_task_deadline_at_ms(const dureq_task *task);                   /* 0: none */
 DUREQ_API int64_t dureq_task_enqueued_at_ms(const dureq_task *task);
 
 /* These five may also be called from threads that the handler joins before it returns. */
@@ -106,8 +106,9 @@ DUREQ_API int dureq_task_set_result(dureq_task *task, dureq_str result, const ch
    yours (0 = DUREQ_EHANDLER). */
 DUREQ_API int dureq_task_retry(dureq_task *task, int code, const char *msg, dureq_str detail); /* dead after the last attempt */
 DUREQ_API int dureq_task_fail(dureq_task *task, int code, const char *msg, dureq_str detail);  /* final: dead */
-DUREQ_API int dureq_task_rate_limited(dureq_task *task, int64_t after_ms, const char *msg);    /* no attempt spent; 0 = policy's delay */
-DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason);                           /* completed, marked skipped */
+DUREQ_API int dureq_task_rate_limited(dureq_task *task, int64_t after_ms,
+                                      const char *msg);              /* no attempt spent; 0 = policy's delay */
+DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason); /* completed, marked skipped */
 DUREQ_API int dureq_task_pause(dureq_task *task, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
 /* Run again after after_ms (0: at once), attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
 DUREQ_API int dureq_task_repeat(dureq_task *task, int64_t after_ms, dureq_str new_payload);
@@ -130,11 +131,11 @@ typedef struct dureq_middleware {
 
 typedef struct dureq_handler_options {
     size_t struct_size;
-    int32_t concurrency;      /* at a time on this node; 0 = the node's */
-    int64_t timeout_ms;       /* of an attempt; 0 = none. The job's own goes first */
-    int64_t grace_ms;         /* between telling it to stop and giving it up; 0 = 5 s */
+    int32_t concurrency;                    /* at a time on this node; 0 = the node's */
+    int64_t timeout_ms;                     /* of an attempt; 0 = none. The job's own goes first */
+    int64_t grace_ms;                       /* between telling it to stop and giving it up; 0 = 5 s */
     const dureq_retry_policy *retry_policy; /* for jobs without one; NULL: the queue's */
-    const dureq_middleware *middleware; /* n_middleware of them, run in this order inside the node's; copied */
+    const dureq_middleware *middleware;     /* n_middleware of them, run in this order inside the node's; copied */
     size_t n_middleware;
 } dureq_handler_options;
 
@@ -154,10 +155,10 @@ static inline dureq_handler_options dureq_handler_options_init(void)
 typedef enum dureq_node_event_kind {
     DUREQ_NODE_JOB_STARTED = 1,   /* its handler is about to be called; on record within a heartbeat, or with its end */
     DUREQ_NODE_JOB_COMPLETED = 2, /* skipped ones too */
-    DUREQ_NODE_JOB_FAILED = 3, /* an attempt failed; the job will be retried */
+    DUREQ_NODE_JOB_FAILED = 3,    /* an attempt failed; the job will be retried */
     DUREQ_NODE_JOB_DEAD = 4,
     DUREQ_NODE_JOB_PAUSED = 5,
-    DUREQ_NODE_JOB_RESUMED = 6, /* by hand, or its pause is over */
+    DUREQ_NODE_JOB_RESUMED = 6,  /* by hand, or its pause is over */
     DUREQ_NODE_JOB_CANCELLED = 7 /* by somebody, while this node had it; perhaps before it was started */
 } dureq_node_event_kind;
 
@@ -176,19 +177,19 @@ typedef void (*dureq_node_event_fn)(const dureq_node_event *event, void *userdat
 
 typedef struct dureq_node_options {
     size_t struct_size;
-    const char *redis_url;       /* required: redis://, rediss:// or unix:// */
-    const char *prefix;          /* NULL = "dureq" */
-    const char *node_id;         /* a name; NULL = host name and random letters */
-    int32_t concurrency;         /* jobs at a time; 0 = 100, at most 65,536 */
-    int32_t threads;             /* pool threads at most; 0 = concurrency */
-    int64_t lease_ms;            /* unseen so long, its jobs run elsewhere; 0 = 5 s; 200 ms to 1 h */
-    int64_t shutdown_timeout_ms; /* dureq_node_stop waits so long for handlers; 0 = 30 s */
-    int32_t max_crashes;         /* a job that took its process down so often is dead; 0 = 3, at most 255 */
-    int64_t max_payload_bytes;   /* of its client; 0 = 1 MiB, at most 64 MiB */
-    int32_t shards;              /* used when the prefix is new; 0 = 1, at most 256 */
-    int64_t history_max_bytes;   /* cap of kept rows; 0 = a quarter of maxmemory, else 1 GiB; -1 = none */
-    bool allow_eviction;         /* accept a server whose maxmemory-policy is not noeviction */
-    bool no_ticker;              /* leave promoting and reaping to other nodes */
+    const char *redis_url;        /* required: redis://, rediss:// or unix:// */
+    const char *prefix;           /* NULL = "dureq" */
+    const char *node_id;          /* a name; NULL = host name and random letters */
+    int32_t concurrency;          /* jobs at a time; 0 = 100, at most 65,536 */
+    int32_t threads;              /* pool threads at most; 0 = concurrency */
+    int64_t lease_ms;             /* unseen so long, its jobs run elsewhere; 0 = 5 s; 200 ms to 1 h */
+    int64_t shutdown_timeout_ms;  /* dureq_node_stop waits so long for handlers; 0 = 30 s */
+    int32_t max_crashes;          /* a job that took its process down so often is dead; 0 = 3, at most 255 */
+    int64_t max_payload_bytes;    /* of its client; 0 = 1 MiB, at most 64 MiB */
+    int32_t shards;               /* used when the prefix is new; 0 = 1, at most 256 */
+    int64_t history_max_bytes;    /* cap of kept rows; 0 = a quarter of maxmemory, else 1 GiB; -1 = none */
+    bool allow_eviction;          /* accept a server whose maxmemory-policy is not noeviction */
+    bool no_ticker;               /* leave promoting and reaping to other nodes */
     dureq_node_event_fn on_event; /* NULL: none */
     void *on_event_userdata;
     dureq_log_fn log_fn; /* NULL = silent */
@@ -243,7 +244,7 @@ typedef struct dureq_node_stats {
     uint64_t failed;                     /* attempts that will be tried again */
     uint64_t returned;                   /* jobs given back without their end */
     uint64_t lost;                       /* jobs that went elsewhere: the lease was over */
-    uint64_t unsent; /* completions held while Redis is away */
+    uint64_t unsent;                     /* completions held while Redis is away */
     bool connected, draining;
 } dureq_node_stats;
 DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret); /* all 0 but concurrency when it is not started */

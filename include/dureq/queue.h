@@ -36,11 +36,11 @@ extern "C" {
 
 typedef struct dureq_queue_options {
     size_t struct_size;
-    int32_t weight;           /* share when all have work; 1 to 1000, 0 = 1 */
-    int32_t priority_min, priority_max; /* priorities 1 to 10 this queue takes; 0, 0 = those left over are shared out evenly,
+    int32_t weight;                         /* share when all have work; 1 to 1000, 0 = 1 */
+    int32_t priority_min, priority_max;     /* priorities 1 to 10 this queue takes; 0, 0 = those left over are shared out evenly,
                                            the heaviest queue gets the highest */
-    int64_t max_len;          /* jobs waiting in it; more are refused with DUREQ_ELIMIT. 0 = no limit */
-    int64_t retention_ms;     /* of its completed and cancelled jobs; 0 = 7 days, -1 = none. Rounded as a job's */
+    int64_t max_len;                        /* jobs waiting in it; more are refused with DUREQ_ELIMIT. 0 = no limit */
+    int64_t retention_ms;                   /* of its completed and cancelled jobs; 0 = 7 days, -1 = none. Rounded as a job's */
     const dureq_retry_policy *retry_policy; /* default for its jobs; NULL: none */
 } dureq_queue_options;
 
@@ -59,7 +59,7 @@ typedef struct dureq_queue_info {
     int64_t max_len, retention_ms;
     bool paused; /* nothing more of it is started */
     int64_t pending, running;
-    int64_t oldest_age_ms; /* of the longest waiting job; 0 when none waits */
+    int64_t oldest_age_ms;                  /* of the longest waiting job; 0 when none waits */
     const dureq_retry_policy *retry_policy; /* NULL: none */
 } dureq_queue_info;
 

@@ -43,8 +43,8 @@
 #include <string.h>
 
 #if defined(__GNUC__)
-#define DUREQ_API         __attribute__((visibility("default")))
-#define DUREQ_MUST_CHECK  __attribute__((warn_unused_result))
+#define DUREQ_API          __attribute__((visibility("default")))
+#define DUREQ_MUST_CHECK   __attribute__((warn_unused_result))
 #define DUREQ_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define DUREQ_API

@@ -6,19 +6,19 @@
 #include <dureq/error.h>
 #include <dureq/types.h>
 
-#define DQ_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define DQ_MIN(a, b)    ((a) < (b) ? (a) : (b))
-#define DQ_MAX(a, b)    ((a) > (b) ? (a) : (b))
-#define DQ_UNUSED       __attribute__((unused))
+#define DQ_ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
+#define DQ_MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define DQ_MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define DQ_UNUSED                          __attribute__((unused))
 #define dq_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define DQ_CLEANUP(fn) __attribute__((cleanup(fn)))
-#define DQ_DEFINE_CLEANUP(type, fn)             \
+#define DQ_DEFINE_CLEANUP(type, fn)                \
     static inline DQ_UNUSED void fn##_p(type **pp) \
-    {                                           \
-        if (*pp)                                \
-            fn(*pp);                            \
-    }                                           \
+    {                                              \
+        if (*pp)                                   \
+            fn(*pp);                               \
+    }                                              \
     struct dq_swallow_semicolon
 #define DQ_TAKE(p)                  \
     __extension__({                 \

@@ -120,8 +120,7 @@ void dq_buf_append_varint(dq_buf *b, uint64_t v)
 
 void dq_buf_append_u32be(dq_buf *b, uint32_t v)
 {
-    unsigned char bytes[4] = {(unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8),
-                              (unsigned char)v};
+    unsigned char bytes[4] = {(unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8), (unsigned char)v};
 
     dq_buf_append(b, bytes, sizeof bytes);
 }

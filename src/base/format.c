@@ -60,8 +60,8 @@ size_t dq_format_rfc3339_ms(int64_t at_ms, char out[DQ_RFC3339_TEXT_MAX])
     days = at_ms >= 0 ? at_ms / 86400000 : -((-at_ms + 86399999) / 86400000);
     rest = (unsigned)(at_ms - days * 86400000);
     date_of(days, &y, &m, &d);
-    n = snprintf(out, DQ_RFC3339_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", (int)y, m, d, rest / 3600000,
-                 rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
+    n = snprintf(out, DQ_RFC3339_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", (int)y, m, d, rest / 3600000, rest / 60000 % 60,
+                 rest / 1000 % 60, rest % 1000);
     return (size_t)DQ_MIN(n, DQ_RFC3339_TEXT_MAX - 1);
 }
 

@@ -16,7 +16,7 @@ typedef struct dq_heap {
 } dq_heap;
 
 void dq_heap_deinit(dq_heap *h);
-int dq_heap_push(dq_heap *h, dq_heap_node *node); /* 0 or DUREQ_ENOMEM; node->key set before */
+int dq_heap_push(dq_heap *h, dq_heap_node *node);    /* 0 or DUREQ_ENOMEM; node->key set before */
 void dq_heap_remove(dq_heap *h, dq_heap_node *node); /* fine when in no heap */
 void dq_heap_update(dq_heap *h, dq_heap_node *node, int64_t key);
 dq_heap_node *dq_heap_top(const dq_heap *h); /* NULL when empty */

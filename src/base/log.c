@@ -4,8 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, const char *file, int line,
-                 const char *fmt, ...)
+void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, const char *file, int line, const char *fmt, ...)
 {
     char text[1024]; /* longer records are cut: vsnprintf bounds */
     dureq_log_record record = {.level = level, .event = event, .text = text, .file = file, .line = line};

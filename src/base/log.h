@@ -13,8 +13,8 @@ typedef struct dq_log {
     int level; /* records above it are dropped; 0 = DUREQ_LOG_INFO */
 } dq_log;
 
-void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, const char *file, int line,
-                 const char *fmt, ...) DUREQ_PRINTF(6, 7);
+void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, const char *file, int line, const char *fmt, ...)
+    DUREQ_PRINTF(6, 7);
 
 static inline bool dq_log_wants(const dq_log *log, dureq_log_level level)
 {

@@ -19,7 +19,7 @@ typedef struct dq_map {
 } dq_map;
 
 void dq_map_deinit(dq_map *m);
-void *dq_map_get(const dq_map *m, dureq_str key); /* NULL when absent */
+void *dq_map_get(const dq_map *m, dureq_str key);      /* NULL when absent */
 int dq_map_put(dq_map *m, dureq_str key, void *value); /* replaces; 0 or DUREQ_ENOMEM */
 void *dq_map_remove(dq_map *m, dureq_str key);         /* the value taken out, or NULL */
 /* Walk: `size_t i = 0; while ((v = dq_map_next(m, &i)))`. Removing the current one is not allowed. */

@@ -69,8 +69,7 @@ void dq_cond_broadcast(dq_cond *c)
     (void)pthread_cond_broadcast(&c->os);
 }
 
-int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg,
-                    dureq_error *err)
+int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg, dureq_error *err)
 {
     pthread_attr_t attr;
     sigset_t all, before;

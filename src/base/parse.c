@@ -107,8 +107,8 @@ static int cut_quantity(dureq_str *rest, double *ret_number, dureq_str *ret_unit
 
 int dq_parse_duration_ms(dureq_str text, int64_t *ret)
 {
-    static const unit units[] = {{"ns", 1e-6}, {"us", 1e-3}, {"\xc2\xb5s", 1e-3}, {"ms", 1}, {"s", 1e3},
-                                 {"m", 60e3},  {"h", 3600e3}, {"d", 86400e3}};
+    static const unit units[] = {{"ns", 1e-6}, {"us", 1e-3}, {"\xc2\xb5s", 1e-3}, {"ms", 1},
+                                 {"s", 1e3},   {"m", 60e3},  {"h", 3600e3},       {"d", 86400e3}};
     bool negative = text.len && text.ptr[0] == '-';
     double ms = 0;
     int64_t whole;
@@ -144,7 +144,7 @@ int dq_parse_duration_ms(dureq_str text, int64_t *ret)
 
 int dq_parse_bytes(dureq_str text, int64_t *ret)
 {
-    static const unit units[] = {{"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824},
+    static const unit units[] = {{"", 1},     {"B", 1},    {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824},
                                  {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}};
     double number;
     dureq_str name;
@@ -243,11 +243,10 @@ int dq_parse_rfc3339_ms(dureq_str text, int64_t *ret)
 {
     int y, mo, d, h, mi, s, ms, offset;
 
-    if (cut_digits(&text, 4, &y) < 0 || cut_char(&text, "-") < 0 || cut_digits(&text, 2, &mo) < 0 ||
-        cut_char(&text, "-") < 0 || cut_digits(&text, 2, &d) < 0 || cut_char(&text, "Tt ") < 0 ||
-        cut_digits(&text, 2, &h) < 0 || cut_char(&text, ":") < 0 || cut_digits(&text, 2, &mi) < 0 ||
-        cut_char(&text, ":") < 0 || cut_digits(&text, 2, &s) < 0 || cut_fraction_ms(&text, &ms) < 0 ||
-        cut_offset_minutes(&text, &offset) < 0 || text.len)
+    if (cut_digits(&text, 4, &y) < 0 || cut_char(&text, "-") < 0 || cut_digits(&text, 2, &mo) < 0 || cut_char(&text, "-") < 0 ||
+        cut_digits(&text, 2, &d) < 0 || cut_char(&text, "Tt ") < 0 || cut_digits(&text, 2, &h) < 0 || cut_char(&text, ":") < 0 ||
+        cut_digits(&text, 2, &mi) < 0 || cut_char(&text, ":") < 0 || cut_digits(&text, 2, &s) < 0 ||
+        cut_fraction_ms(&text, &ms) < 0 || cut_offset_minutes(&text, &offset) < 0 || text.len)
         return DUREQ_EPARSE;
     if (mo < 1 || mo > 12 || d < 1 || d > days_in_month(y, mo) || h > 23 || mi > 59 || s > 60)
         return DUREQ_EPARSE;

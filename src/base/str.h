@@ -40,4 +40,6 @@ size_t dq_format_rfc3339_ms(int64_t at_ms, char out[DQ_RFC3339_TEXT_MAX]);
 /* The shortest of 15 to 17 digits that reads back the same, in any locale with a point; v is finite. Returns its length. */
 size_t dq_format_f64(double v, char out[DQ_F64_TEXT_MAX]);
 
-uint64_t dq_hash_bytes(const void *ptr, size_t len); /* FNV-1a 64 with a final mix: stable across machines and versions; shard choice depends on it */
+uint64_t dq_hash_bytes(
+    const void *ptr,
+    size_t len); /* FNV-1a 64 with a final mix: stable across machines and versions; shard choice depends on it */

@@ -130,7 +130,8 @@ static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
     return dq_owned_reply_parse(&p->reply, ret, err);
 }
 
-static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)
+static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_owned_reply *ret,
+                dureq_error *err)
 {
     pending_call *p = dq_buf_failed(bytes) ? NULL : dq_calloc(1, sizeof *p);
     int rc;

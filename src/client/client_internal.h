@@ -32,11 +32,11 @@ struct dureq_client {
 
     dq_mutex mu; /* guards the next six */
     dq_cond cond;
-    bool was_up;           /* keys may be used */
-    bool away;             /* connecting failed at least once since it was up */
-    bool refused;          /* `why` is a refusal that waiting does not mend */
-    dureq_error why;       /* why the store is not up */
-    unsigned n_calls;      /* under way in callers' threads */
+    bool was_up;      /* keys may be used */
+    bool away;        /* connecting failed at least once since it was up */
+    bool refused;     /* `why` is a refusal that waiting does not mend */
+    dureq_error why;  /* why the store is not up */
+    unsigned n_calls; /* under way in callers' threads */
 };
 
 /* ---- calls from callers' threads ---- */
@@ -89,7 +89,10 @@ typedef struct dq_result_owner {
 
 int dq_parse_job_id(const char *id, const dureq_client *c, dq_id *ret, unsigned char packed[DQ_ID_BYTES], dureq_error *err);
 dureq_job_list *dq_job_list_create(void);
-static inline dq_arena *dq_job_list_arena(dureq_job_list *list) { return &((dq_result_owner *)list->owner)->arena; }
+static inline dq_arena *dq_job_list_arena(dureq_job_list *list)
+{
+    return &((dq_result_owner *)list->owner)->arena;
+}
 /* Node ids of sessions, fetched at first need of one list: see nodes.c. */
 typedef struct dq_node_names dq_node_names;
 dq_node_names *dq_node_names_create(dureq_client *c, unsigned shard);

@@ -174,7 +174,7 @@ int dq_doctor_tell(dq_doctor *d, unsigned shard, dq_buf *bytes, dureq_error *err
 typedef struct walk {
     dq_doctor *d;
     unsigned shard;
-    void (*put)(const struct walk *w, dq_buf *out, dureq_str cursor); /* the call for the step at the cursor */
+    void (*put)(const struct walk *w, dq_buf *out, dureq_str cursor);          /* the call for the step at the cursor */
     int (*on_more)(struct walk *w, const dq_doctor_more *m, dureq_error *err); /* NULL: nothing is expected */
     dureq_str structure;
     dq_doctor_stream which;
@@ -335,9 +335,7 @@ static int look_release(dq_doctor *d, unsigned shard, const dq_doctor_more *m, d
 static int on_more(walk *w, const dq_doctor_more *m, dureq_error *err)
 {
     switch (m->kind) {
-    case DQ_MORE_WALK:
-        dq_buf_append_lstr(&w->structures, m->a);
-        return dq_buf_failed(&w->structures) ? dq_fail_nomem(err) : 0;
+    case DQ_MORE_WALK: dq_buf_append_lstr(&w->structures, m->a); return dq_buf_failed(&w->structures) ? dq_fail_nomem(err) : 0;
     case DQ_MORE_UNLISTED:
         dq_buf_append_lstr(&w->d->unlisted, m->a);
         return dq_buf_failed(&w->d->unlisted) ? dq_fail_nomem(err) : 0;

@@ -11,14 +11,14 @@
 
 typedef struct dq_doctor_options {
     bool repair;
-    size_t max_faults;  /* kept in the report; more are only counted. 0 = 1000 */
-    int64_t settle_ms;  /* how long what must soon be settled between shards is waited for; 0 = 500 */
+    size_t max_faults; /* kept in the report; more are only counted. 0 = 1000 */
+    int64_t settle_ms; /* how long what must soon be settled between shards is waited for; 0 = 500 */
 } dq_doctor_options;
 
 typedef struct dq_doctor_fault {
     dq_fault_kind kind;
-    char *key;  /* printable: bytes that are not come as \xNN */
-    char *id;   /* of the job as people write it, or "" */
+    char *key; /* printable: bytes that are not come as \xNN */
+    char *id;  /* of the job as people write it, or "" */
     char *text;
     bool repairable, repaired;
 } dq_doctor_fault;

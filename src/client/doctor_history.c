@@ -14,10 +14,10 @@ typedef struct bucket_look {
     dq_doctor *d;
     unsigned shard;
     dureq_str bucket;
-    dq_buf order;       /* ids of the order list, sorted */
-    int64_t n_elements; /* of the list, read so far */
-    dq_buf missing;     /* ids of rows that `order` lacks */
-    bool first;         /* this pass reports what the rows are like */
+    dq_buf order;                   /* ids of the order list, sorted */
+    int64_t n_elements;             /* of the list, read so far */
+    dq_buf missing;                 /* ids of rows that `order` lacks */
+    bool first;                     /* this pass reports what the rows are like */
     int64_t rows, bytes, cancelled; /* seen in this pass */
 } bucket_look;
 

@@ -11,9 +11,9 @@ typedef struct dq_doctor {
     const dq_keys *keys;
     dq_doctor_options options;
     dq_doctor_report *report;
-    dq_arena arena; /* of the report; becomes its owner */
-    dq_map seen;    /* kind, key, id of the faults reported */
-    size_t cap;     /* of report->faults */
+    dq_arena arena;  /* of the report; becomes its owner */
+    dq_map seen;     /* kind, key, id of the faults reported */
+    size_t cap;      /* of report->faults */
     dq_buf unlisted; /* buckets of the shard under examination that lack a part, each an lstr */
 } dq_doctor;
 

@@ -210,7 +210,8 @@ static int run_chunks(dureq_client *c, const dureq_job_spec *specs, size_t n, du
     return rc;
 }
 
-int dureq_client_enqueue_many(dureq_client *c, const dureq_job_spec *specs, size_t n, dureq_enqueue_result *results, dureq_error *err)
+int dureq_client_enqueue_many(dureq_client *c, const dureq_job_spec *specs, size_t n, dureq_enqueue_result *results,
+                              dureq_error *err)
 {
     int rc;
 

@@ -227,42 +227,26 @@ static const char *event_name(char kind, char part)
 {
     switch (kind) {
     case 'E':
-    case 'A':
-        return "job.enqueued";
-    case 'C':
-        return "job.completed";
-    case 'S':
-        return "job.started";
-    case 'X':
-        return "job.cancelled";
-    case 'R':
-        return "job.ready";
-    case 'B':
-        return "job.returned";
-    case 'K':
-        return "job.dead";
-    case 'M':
-        return "job.moved";
-    case 'U':
-        return "job.updated";
+    case 'A': return "job.enqueued";
+    case 'C': return "job.completed";
+    case 'S': return "job.started";
+    case 'X': return "job.cancelled";
+    case 'R': return "job.ready";
+    case 'B': return "job.returned";
+    case 'K': return "job.dead";
+    case 'M': return "job.moved";
+    case 'U': return "job.updated";
     case 'O':
         switch (part) {
         case 'c':
-        case 'n':
-            return "job.completed";
-        case 'd':
-            return "job.dead";
-        case 'r':
-            return "job.retrying";
-        case 'p':
-            return "job.paused";
-        case 'f':
-            return "job.repeated";
-        default:
-            return NULL;
+        case 'n': return "job.completed";
+        case 'd': return "job.dead";
+        case 'r': return "job.retrying";
+        case 'p': return "job.paused";
+        case 'f': return "job.repeated";
+        default: return NULL;
         }
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 
@@ -336,26 +320,17 @@ static const char *event_of(dureq_str e, const dq_id *id, const unsigned char pa
         return NULL;
     switch (e.ptr[0]) {
     case 'E':
-    case 'A':
-        return runs_contain(e, id) ? event_name(e.ptr[0], 0) : NULL;
-    case 'O':
-        return event_name('O', part_with(e, packed));
-    case 'M':
-        head = 8;
-        break;
+    case 'A': return runs_contain(e, id) ? event_name(e.ptr[0], 0) : NULL;
+    case 'O': return event_name('O', part_with(e, packed));
+    case 'M': head = 8; break;
     case 'C':
     case 'S':
-    case 'B':
-        head = 13;
-        break;
+    case 'B': head = 13; break;
     case 'X':
     case 'R':
     case 'K':
-    case 'U':
-        head = 7;
-        break;
-    default:
-        return NULL;
+    case 'U': head = 7; break;
+    default: return NULL;
     }
     return e.len >= head && ids_contain(dureq_str_of(e.ptr + head, e.len - head), packed) ? event_name(e.ptr[0], 0) : NULL;
 }

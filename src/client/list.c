@@ -67,7 +67,7 @@ static bool inner_fits(int kind, dureq_str rest)
 
     if (rest.len == 0)
         return true;
-    if (rest.len >= sizeof ((place *)NULL)->inner)
+    if (rest.len >= sizeof((place *)NULL)->inner)
         return false;
     if (is_stream(kind))
         return cut_number(&rest, '-', 0, INT64_MAX, &n) && cut_number(&rest, '-', 0, INT64_MAX, &n) && rest.len == 0;
@@ -119,19 +119,13 @@ static bool wants_kind(const lister *l, int kind)
 {
     switch ((dq_page_kind)kind) {
     case DQ_PAGE_PENDING:
-    case DQ_PAGE_FRONT_PENDING:
-        return wants_state(l, DUREQ_JOB_PENDING);
+    case DQ_PAGE_FRONT_PENDING: return wants_state(l, DUREQ_JOB_PENDING);
     case DQ_PAGE_RUNNING:
-    case DQ_PAGE_FRONT_RUNNING:
-        return wants_state(l, DUREQ_JOB_RUNNING);
-    case DQ_PAGE_DUE:
-        return wants_state(l, DUREQ_JOB_SCHEDULED) || wants_state(l, DUREQ_JOB_RETRYING);
-    case DQ_PAGE_PAUSED:
-        return wants_state(l, DUREQ_JOB_PAUSED);
-    case DQ_PAGE_DEAD:
-        return wants_state(l, DUREQ_JOB_DEAD);
-    case DQ_PAGE_HISTORY:
-        return wants_state(l, DUREQ_JOB_COMPLETED) || wants_state(l, DUREQ_JOB_CANCELLED);
+    case DQ_PAGE_FRONT_RUNNING: return wants_state(l, DUREQ_JOB_RUNNING);
+    case DQ_PAGE_DUE: return wants_state(l, DUREQ_JOB_SCHEDULED) || wants_state(l, DUREQ_JOB_RETRYING);
+    case DQ_PAGE_PAUSED: return wants_state(l, DUREQ_JOB_PAUSED);
+    case DQ_PAGE_DEAD: return wants_state(l, DUREQ_JOB_DEAD);
+    case DQ_PAGE_HISTORY: return wants_state(l, DUREQ_JOB_COMPLETED) || wants_state(l, DUREQ_JOB_CANCELLED);
     }
     return false;
 }
@@ -179,8 +173,9 @@ static bool fits(const lister *l, const dureq_job *job)
 {
     const dureq_job_filter *f = &l->f;
 
-    return wants_state(l, job->state) && name_fits(f->task_type, job->task_type) && (!f->queue || dq_str_eq_text(job->queue, f->queue)) &&
-           (!f->tag || has_tag(job, f->tag)) && (f->unique_key.len == 0 || dq_str_eq(f->unique_key, job->unique_key)) &&
+    return wants_state(l, job->state) && name_fits(f->task_type, job->task_type) &&
+           (!f->queue || dq_str_eq_text(job->queue, f->queue)) && (!f->tag || has_tag(job, f->tag)) &&
+           (f->unique_key.len == 0 || dq_str_eq(f->unique_key, job->unique_key)) &&
            (f->since_ms == 0 || job->created_at_ms >= f->since_ms) && (f->until_ms == 0 || job->created_at_ms < f->until_ms) &&
            (!f->text || has_text(job, f->text));
 }
@@ -396,8 +391,8 @@ static void set_total(lister *l)
     for (int s = 0; s < (int)DQ_ARRAY_LEN(by_state); s++)
         if (wants_state(l, (dureq_job_state)s))
             l->list->total += by_state[s];
-    l->list->total_exact = wants_state(l, DUREQ_JOB_SCHEDULED) == wants_state(l, DUREQ_JOB_RETRYING) ||
-                           n.scheduled + n.retrying <= COUNTED_DUE;
+    l->list->total_exact =
+        wants_state(l, DUREQ_JOB_SCHEDULED) == wants_state(l, DUREQ_JOB_RETRYING) || n.scheduled + n.retrying <= COUNTED_DUE;
 }
 
 static int take_filter(lister *l, const dureq_job_filter *filter)

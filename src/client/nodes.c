@@ -250,8 +250,8 @@ int dureq_client_drain_node(dureq_client *c, const char *node_id, bool drain, du
 
 static void add_counts(dureq_counts *sum, dq_reply r)
 {
-    int64_t *const fields[] = {&sum->pending, &sum->scheduled, &sum->running,   &sum->retrying, &sum->paused,
-                               &sum->completed, &sum->dead,    &sum->cancelled, &sum->nodes,    &sum->history_bytes};
+    int64_t *const fields[] = {&sum->pending,   &sum->scheduled, &sum->running,   &sum->retrying, &sum->paused,
+                               &sum->completed, &sum->dead,      &sum->cancelled, &sum->nodes,    &sum->history_bytes};
     dq_reply at = dq_reply_first(r);
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && i < dq_reply_len(r); i++) {

@@ -32,16 +32,11 @@ static int operate(dureq_client *c, const char *id, const target *t, dq_buf *cal
     rc = (int)dq_reply_int(dq_reply_type(reply.reply) == DQ_RESP_ARRAY ? dq_reply_at(reply.reply, 0) : reply.reply);
     dq_owned_reply_deinit(&reply);
     switch (rc) {
-    case 0:
-        return 0;
-    case DUREQ_ENOTFOUND:
-        return dq_fail(err, rc, "no job %s", id);
-    case DUREQ_ECONFLICT:
-        return dq_fail(err, rc, "job %s %s", id, wrong_state);
-    case DUREQ_EDUPLICATE:
-        return dq_fail(err, rc, "the unique key of job %s is held by another job", id);
-    default:
-        return dq_fail(err, rc, "job %s: %s", id, dureq_errcode_text(rc));
+    case 0: return 0;
+    case DUREQ_ENOTFOUND: return dq_fail(err, rc, "no job %s", id);
+    case DUREQ_ECONFLICT: return dq_fail(err, rc, "job %s %s", id, wrong_state);
+    case DUREQ_EDUPLICATE: return dq_fail(err, rc, "the unique key of job %s is held by another job", id);
+    default: return dq_fail(err, rc, "job %s: %s", id, dureq_errcode_text(rc));
     }
 }
 
@@ -156,7 +151,8 @@ static int read_envelope(dureq_client *c, const char *id, const target *t, dq_bu
     return rc;
 }
 
-static int update_once(dureq_client *c, const char *id, const target *t, dureq_str payload, const char *content_type, dureq_error *err)
+static int update_once(dureq_client *c, const char *id, const target *t, dureq_str payload, const char *content_type,
+                       dureq_error *err)
 {
     DQ_BUF_AUTO old_j = {0};
     DQ_BUF_AUTO new_j = {0};

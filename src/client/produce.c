@@ -34,7 +34,8 @@ int dq_producer_create(dureq_client *c, dq_producer **ret, dureq_error *err)
     }
     p->client = c;
     p->send.fn = send_all;
-    (void)snprintf(p->id, sizeof p->id, "%llx.%llx", (unsigned long long)dq_wall_ms(), (unsigned long long)random & 0xffffffffffffULL);
+    (void)snprintf(p->id, sizeof p->id, "%llx.%llx", (unsigned long long)dq_wall_ms(),
+                   (unsigned long long)random & 0xffffffffffffULL);
     *ret = p;
     return 0;
 }
@@ -304,7 +305,8 @@ static void reserve(dq_producer *p, enq_item *item)
 static void place(dq_producer *p, enq_item *item)
 {
     if (item->lane->limited)
-        item->shard = (int16_t)dq_keys_shard_of(dq_client_keys(p->client), dureq_str_of(item->lane->name.ptr, item->lane->queue_len));
+        item->shard =
+            (int16_t)dq_keys_shard_of(dq_client_keys(p->client), dureq_str_of(item->lane->name.ptr, item->lane->queue_len));
     if (item->shard < 0)
         item->shard = (int16_t)p->current;
     if (item->ukey_home >= 0 && item->ukey_home != item->shard)

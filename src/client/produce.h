@@ -8,15 +8,15 @@
 #define DQ_CALL_JOBS_MAX  256
 #define DQ_CALL_BYTES_MAX (256 * 1024)  /* of a script */
 #define DQ_FAST_BYTES_MAX (1024 * 1024) /* of plain commands */
-#define DQ_CALLS_FLYING   4 /* per shard; the server's window of answers is 64 */
+#define DQ_CALLS_FLYING   4             /* per shard; the server's window of answers is 64 */
 #define DQ_TOKEN_BYTES    16
 
 typedef struct enq_lane {
     dureq_str name; /* "queue|type|version"; stored behind the struct */
     size_t queue_len;
-    bool plain;     /* its queue is known and has no limit: jobs may take the fast path */
+    bool plain; /* its queue is known and has no limit: jobs may take the fast path */
     bool limited;
-    uint32_t no[];  /* of each shard; 0: not known yet */
+    uint32_t no[]; /* of each shard; 0: not known yet */
 } enq_lane;
 
 /* How a job's arguments are laid out in its request's buffer (enqueue.lua). */
@@ -36,18 +36,18 @@ typedef struct enq_item {
     uint8_t kind;
     bool done;
     bool scheduled, has_request;
-    int8_t priority;   /* picks the queue when there is no name */
-    int16_t shard;     /* -1: any */
-    int16_t ukey_home; /* -1: no unique key */
+    int8_t priority;                  /* picks the queue when there is no name */
+    int16_t shard;                    /* -1: any */
+    int16_t ukey_home;                /* -1: no unique key */
     dureq_str queue, task_type, ukey; /* the caller's, valid until the request is done */
-    uint32_t off, len;        /* its arguments in the request's buffer, but for the token: */
-    uint32_t token_at;        /* ENQ_KEYED: bytes before the token argument; */
+    uint32_t off, len;                /* its arguments in the request's buffer, but for the token: */
+    uint32_t token_at;                /* ENQ_KEYED: bytes before the token argument; */
     uint32_t payload_at, payload_end; /* where its payload argument is, */
-    uint32_t j_at;            /* and its last one */
-    bool large;               /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
+    uint32_t j_at;                    /* and its last one */
+    bool large;        /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
     uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
     unsigned char token[DQ_TOKEN_BYTES];
-    struct enq_call *call;    /* while it flies */
+    struct enq_call *call; /* while it flies */
     size_t call_slot;
     struct enq_reserve *reserve; /* while its unique key is asked for */
 } enq_item;
@@ -79,9 +79,9 @@ typedef struct enq_call {
     size_t n_executed; /* replies of EXEC */
     dq_buf bytes;
     size_t n;
-    enq_item *items[DQ_CALL_JOBS_MAX]; /* NULL: its caller gave up */
-    enq_lane *lanes[DQ_CALL_JOBS_MAX]; /* of items, which may be gone */
-    bool large[DQ_CALL_JOBS_MAX];      /* fast: which have a payload key */
+    enq_item *items[DQ_CALL_JOBS_MAX];   /* NULL: its caller gave up */
+    enq_lane *lanes[DQ_CALL_JOBS_MAX];   /* of items, which may be gone */
+    bool large[DQ_CALL_JOBS_MAX];        /* fast: which have a payload key */
     uint32_t lane_nos[DQ_CALL_JOBS_MAX]; /* as a fast call named them */
 } enq_call;
 
@@ -92,14 +92,14 @@ typedef struct enq_shard {
     dq_list flying;  /* enq_call */
     size_t n_flying;
     uint64_t next_number;
-    char token[64]; /* of K sh `v`; empty: not known */
+    char token[64];       /* of K sh `v`; empty: not known */
     uint64_t token_reads; /* valid once the queues were read so often */
 } enq_shard;
 
 struct dq_producer {
     dureq_client *client;
     char id[32];
-    dq_map lanes; /* name -> enq_lane */
+    dq_map lanes;      /* name -> enq_lane */
     enq_shard *shards; /* NULL until it was up once */
     unsigned n_shards;
     unsigned current; /* shard that takes jobs without a home */

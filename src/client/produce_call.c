@@ -280,9 +280,7 @@ static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
         int kind = a->sealed ? 0 : dq_read_u8(&a->r);
 
         if (kind > 0)
-            return a->r.bad || kind > 4                                                              ? -1
-                   : kind >= 3 && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1
-                                                                                                     : kind;
+            return a->r.bad || kind > 4 ? -1 : kind >= 3 && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1 : kind;
         read_run(a);
         if (a->r.bad || a->left == 0)
             return -1;
@@ -305,21 +303,14 @@ static void refuse_by_queue(enq_item *item, int code, const char *what)
 static void answer_item(enq_item *item, int kind, const dq_id *id)
 {
     switch (kind) {
-    case 1:
-        refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined");
-        break;
-    case 2:
-        refuse_by_queue(item, DUREQ_ELIMIT, "is full");
-        break;
-    case 3:
-        dq_enq_answer(item, DUREQ_EDUPLICATE, id->ms ? id : NULL, "unique_key is held by a living job");
-        break;
+    case 1: refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined"); break;
+    case 2: refuse_by_queue(item, DUREQ_ELIMIT, "is full"); break;
+    case 3: dq_enq_answer(item, DUREQ_EDUPLICATE, id->ms ? id : NULL, "unique_key is held by a living job"); break;
     case 4:
         item->request->results[item->index].existing = true;
         dq_enq_answer(item, 0, id, NULL);
         break;
-    default:
-        dq_enq_answer(item, 0, id, NULL);
+    default: dq_enq_answer(item, 0, id, NULL);
     }
 }
 

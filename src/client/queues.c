@@ -16,7 +16,7 @@ typedef struct change_call {
     dureq_client *client;
     dq_queue_verb verb;
     char name[DUREQ_NAME_MAX + 1];
-    dq_buf wanted; /* JSON; for the SETs */
+    dq_buf wanted;   /* JSON; for the SETs */
     atomic_int refs; /* caller and loop */
 
     dq_mutex mu; /* guards the next four */

@@ -124,7 +124,8 @@ static void do_register(waiter *w)
     dq_resp_arg_text(&call, ws->channel);
     dq_resp_arg(&call, dureq_str_of(w->id, sizeof w->id));
     atomic_fetch_add(&w->refs, 1);
-    int rc = dq_buf_failed(&call) ? DUREQ_ENOMEM : dq_store_send(ws->client->store, w->shard, 0, dq_buf_str(&call), on_registered, w);
+    int rc =
+        dq_buf_failed(&call) ? DUREQ_ENOMEM : dq_store_send(ws->client->store, w->shard, 0, dq_buf_str(&call), on_registered, w);
     if (rc == 0)
         return;
     if (rc != DUREQ_EUNAVAILABLE)

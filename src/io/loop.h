@@ -16,9 +16,9 @@ int dq_loop_create(dq_loop **ret, dureq_error *err);
 void dq_loop_destroy(dq_loop *loop); /* posted messages not yet run are run first */
 int dq_loop_run(dq_loop *loop);      /* until dq_loop_stop */
 void dq_loop_run_once(dq_loop *loop, bool block);
-void dq_loop_stop(dq_loop *loop);    /* any thread */
+void dq_loop_stop(dq_loop *loop);                                            /* any thread */
 int dq_loop_start_thread(dq_loop *loop, const char *name, dureq_error *err); /* runs the loop in its own thread */
-void dq_loop_stop_thread(dq_loop *loop); /* dq_loop_stop and join */
+void dq_loop_stop_thread(dq_loop *loop);                                     /* dq_loop_stop and join */
 bool dq_loop_is_here(const dq_loop *loop);
 void dq_loop_assert_here(const dq_loop *loop);
 int64_t dq_loop_now_us(dq_loop *loop); /* monotonic; cached per turn */
@@ -43,7 +43,7 @@ typedef struct dq_timer {
     void (*fn)(struct dq_timer *t);
 } dq_timer;
 int dq_timer_init(dq_timer *t, dq_loop *loop, void (*fn)(dq_timer *t)); /* DUREQ_ENOMEM */
-void dq_timer_set(dq_timer *t, int64_t delay_us); /* from now; replaces an earlier setting */
+void dq_timer_set(dq_timer *t, int64_t delay_us);                       /* from now; replaces an earlier setting */
 void dq_timer_clear(dq_timer *t);
 bool dq_timer_is_set(const dq_timer *t);
 void dq_timer_deinit(dq_timer *t);

@@ -5,7 +5,10 @@
 
 /* What a byte within a string is: 0 plain ASCII, 1 quote, 2 backslash, 3 control, 4 start of a longer character. */
 static const unsigned char kinds[256] = {
-    [0 ... 31] = 3, ['"'] = 1, ['\\'] = 2, [128 ... 255] = 4,
+    [0 ... 31] = 3,
+    ['"'] = 1,
+    ['\\'] = 2,
+    [128 ... 255] = 4,
 };
 
 size_t dq_utf8_len(const char *ptr, const char *end)
@@ -57,7 +60,10 @@ int dq_json_hex4(const char *p, const char *end)
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = p[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
 
         if (digit < 0)
             return -1;

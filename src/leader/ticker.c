@@ -19,7 +19,7 @@ typedef struct ticker {
     unsigned shard;
     dq_ticker me; /* epoch 0: not ticker */
     dq_timer due, house;
-    int64_t due_ms; /* what `due` is set for; INT64_MAX: nothing */
+    int64_t due_ms;   /* what `due` is set for; INT64_MAX: nothing */
     int64_t house_ms; /* the same for `house` */
     bool promoting, reaping, keeping, settling;
     bool keep_again;
@@ -180,7 +180,10 @@ static void keep(ticker *t)
         return;
     t->keep_again = false;
     dq_call_housekeep(&call, dq_store_keys(t->all->store), t->shard, t->me,
-                      dead_ms < 0 ? 0 : dead_ms ? dead_ms : DQ_RETENTION_DEAD_DEFAULT_MS, t->memory_short);
+                      dead_ms < 0 ? 0
+                      : dead_ms   ? dead_ms
+                                  : DQ_RETENTION_DEAD_DEFAULT_MS,
+                      t->memory_short);
     t->keeping = send_call(t, &call, on_kept);
 }
 

@@ -151,8 +151,8 @@ static int times_check(const dureq_job_options *o, dureq_error *err)
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(fields); i++)
         if (fields[i].ms < fields[i].min || fields[i].ms > max_ms)
-            return dq_fail(err, DUREQ_EINVAL, "%s takes %lld ms to 100 years, not %lld", fields[i].name,
-                           (long long)fields[i].min, (long long)fields[i].ms);
+            return dq_fail(err, DUREQ_EINVAL, "%s takes %lld ms to 100 years, not %lld", fields[i].name, (long long)fields[i].min,
+                           (long long)fields[i].ms);
     if (o->run_at_ms < 0 || o->run_at_ms >= 1LL << 44)
         return dq_fail(err, DUREQ_EINVAL, "run_at_ms takes a Unix time in ms, not %lld", (long long)o->run_at_ms);
     if (o->run_at_ms > 0 && o->delay_ms > 0)

@@ -36,22 +36,22 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_RETENTION_DEAD_DEFAULT_MS (30 * 86400000LL)
 
 /* ---- envelope `j` ---- */
-#define DQ_J_JSON       (1u << 0)
-#define DQ_J_TEXT       (1u << 1)
-#define DQ_J_CTYPE      (1u << 2)
-#define DQ_J_PRIORITY   (1u << 3)
-#define DQ_J_TIMEOUT    (1u << 4)
-#define DQ_J_S2S        (1u << 5)
-#define DQ_J_HEARTBEAT  (1u << 6)
-#define DQ_J_DLQ_AFTER  (1u << 7)
-#define DQ_J_RETENTION  (1u << 8)
-#define DQ_J_RETRY      (1u << 9)
-#define DQ_J_UNIQUE     (1u << 10)
-#define DQ_J_REQUEST    (1u << 11)
-#define DQ_J_HEADERS    (1u << 12)
-#define DQ_J_TAGS       (1u << 13)
-#define DQ_J_TRACE      (1u << 14)
-#define DQ_J_BLOB       (1u << 15)
+#define DQ_J_JSON      (1u << 0)
+#define DQ_J_TEXT      (1u << 1)
+#define DQ_J_CTYPE     (1u << 2)
+#define DQ_J_PRIORITY  (1u << 3)
+#define DQ_J_TIMEOUT   (1u << 4)
+#define DQ_J_S2S       (1u << 5)
+#define DQ_J_HEARTBEAT (1u << 6)
+#define DQ_J_DLQ_AFTER (1u << 7)
+#define DQ_J_RETENTION (1u << 8)
+#define DQ_J_RETRY     (1u << 9)
+#define DQ_J_UNIQUE    (1u << 10)
+#define DQ_J_REQUEST   (1u << 11)
+#define DQ_J_HEADERS   (1u << 12)
+#define DQ_J_TAGS      (1u << 13)
+#define DQ_J_TRACE     (1u << 14)
+#define DQ_J_BLOB      (1u << 15)
 
 typedef struct dq_envelope {
     uint32_t flags;
@@ -62,7 +62,7 @@ typedef struct dq_envelope {
     dureq_str retry; /* packed policy; see dq_retry_unpack */
     dureq_str unique_key, request_id;
     int64_t unique_for_ms;
-    int unique_shard; /* home shard of the key when it is another one, else -1 */
+    int unique_shard;        /* home shard of the key when it is another one, else -1 */
     dureq_str headers, tags; /* packed lists: see dq_headers_next, dq_tags_next */
     dureq_str trace;
     uint64_t blob_len; /* with DQ_J_BLOB */
@@ -109,10 +109,10 @@ typedef struct dq_moved {
     int64_t ready_at_ms, due_at_ms;
     uint8_t n_attempts;
     uint8_t repeats; /* in a row, at most 255 */
-    dureq_str tail; /* packed attempts */
+    dureq_str tail;  /* packed attempts */
 } dq_moved;
 
-int dq_moved_unpack(dureq_str m, dq_moved *ret); /* checks the tail too; DUREQ_ESCHEMA, DUREQ_EPROTO */
+int dq_moved_unpack(dureq_str m, dq_moved *ret);    /* checks the tail too; DUREQ_ESCHEMA, DUREQ_EPROTO */
 void dq_moved_pack(dq_buf *out, const dq_moved *m); /* tail copied */
 /* What follows the id in `m` of a fresh scheduled job (the id is put in by the script): 22 bytes. */
 void dq_moved_tail_fresh(dq_buf *out, int64_t due_at_ms);
@@ -150,13 +150,13 @@ int dq_row_unpack(dureq_str bytes, const dq_id *id, dq_row *ret);
 typedef struct dq_job_parts {
     dq_id id;
     dureq_job_state state;
-    dureq_str lane_name;  /* queue|type|version */
-    dureq_str m;          /* may be empty */
+    dureq_str lane_name; /* queue|type|version */
+    dureq_str m;         /* may be empty */
     dureq_str j;
-    const dq_row *row;    /* NULL unless ended */
-    dureq_str blob;       /* payload kept beside, when fetched */
-    int64_t due_at_ms;    /* score of due or paused (INT64_MAX: never) */
-    dureq_str node_id;    /* of the session that runs or ran it */
+    const dq_row *row;     /* NULL unless ended */
+    dureq_str blob;        /* payload kept beside, when fetched */
+    int64_t due_at_ms;     /* score of due or paused (INT64_MAX: never) */
+    dureq_str node_id;     /* of the session that runs or ran it */
     int64_t started_at_ms; /* of a running job whose start is known */
     dureq_str progress;
 } dq_job_parts;

@@ -3,7 +3,7 @@
 
 #include "model/job.h"
 
-#define VERSION    1
+#define VERSION      1
 #define DETAILS_KEPT 3
 #define FIRST_KEPT   2
 

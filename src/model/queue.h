@@ -11,13 +11,13 @@
 typedef struct dq_queue {
     dureq_str name;
     int32_t weight, priority_min, priority_max; /* 0, 0: shared out evenly */
-    int64_t max_len, retention_ms; /* retention 0 = default, -1 = none */
+    int64_t max_len, retention_ms;              /* retention 0 = default, -1 = none */
     bool paused;
     dureq_retry_policy *retry_policy; /* NULL: none */
 } dq_queue;
 
 typedef struct dq_queue_set {
-    dq_arena arena; /* owns the queues and their texts */
+    dq_arena arena;  /* owns the queues and their texts */
     dq_queue *items; /* heaviest first, then by name */
     size_t n;
     const dq_queue *by_priority[11]; /* 1..10 */

@@ -136,8 +136,8 @@ static int read_time(const reading *r, const field *f, dq_json_ref v, void *targ
     dureq_str raw = dq_json_raw(r->doc, v);
     int64_t at_ms;
 
-    if (dq_json_type_of(r->doc, v) != DQ_JSON_STRING ||
-        dq_parse_rfc3339_ms(dureq_str_of(raw.ptr + 1, raw.len - 2), &at_ms) < 0 || at_ms <= 0)
+    if (dq_json_type_of(r->doc, v) != DQ_JSON_STRING || dq_parse_rfc3339_ms(dureq_str_of(raw.ptr + 1, raw.len - 2), &at_ms) < 0 ||
+        at_ms <= 0)
         return fail_type(r, f, v, "an RFC 3339 time such as \"2026-11-23T20:00:00Z\"");
     *FIELD_AT(int64_t, f, target) = at_ms;
     return 0;

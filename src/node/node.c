@@ -20,13 +20,13 @@
 #include "node/external.h"
 #include "worker/worker.h"
 
-#define CONCURRENCY_DEFAULT   100
-#define CONCURRENCY_MAX       65536
-#define LEASE_DEFAULT_MS      5000
-#define LEASE_MIN_MS          200
-#define SHUTDOWN_DEFAULT_MS   30000
-#define START_TIMEOUT_US      10000000
-#define MAX_CRASHES_DEFAULT   3
+#define CONCURRENCY_DEFAULT 100
+#define CONCURRENCY_MAX     65536
+#define LEASE_DEFAULT_MS    5000
+#define LEASE_MIN_MS        200
+#define SHUTDOWN_DEFAULT_MS 30000
+#define START_TIMEOUT_US    10000000
+#define MAX_CRASHES_DEFAULT 3
 
 struct dureq_node {
     dureq_node_options o; /* strings are ours */
@@ -326,8 +326,8 @@ int dureq_node_use(dureq_node *n, dureq_middleware_fn fn, void *userdata, dureq_
     return fn ? dq_handlers_use(&n->handlers, fn, userdata, err) : dq_fail(err, DUREQ_EINVAL, "fn must be given");
 }
 
-int dureq_node_handle(dureq_node *n, const char *task_type, dureq_handler_fn fn, void *userdata, const dureq_handler_options *opts,
-                      dureq_error *err)
+int dureq_node_handle(dureq_node *n, const char *task_type, dureq_handler_fn fn, void *userdata,
+                      const dureq_handler_options *opts, dureq_error *err)
 {
     int rc = may_register(n, err);
 
@@ -403,7 +403,12 @@ static int make_store(dureq_node *n, dureq_error *err)
 static int make_worker(dureq_node *n, dureq_error *err)
 {
     DQ_BUF_AUTO info = {0};
-    dq_worker_callbacks cb = {.on_live = on_live, .on_beat = on_beat, .on_due = on_due, .on_history = on_history, .on_stopped = on_stopped, .userdata = n};
+    dq_worker_callbacks cb = {.on_live = on_live,
+                              .on_beat = on_beat,
+                              .on_due = on_due,
+                              .on_history = on_history,
+                              .on_stopped = on_stopped,
+                              .userdata = n};
     dq_worker_options wo = {
         .node_id = n->o.node_id,
         .concurrency = (uint32_t)n->o.concurrency,
@@ -432,7 +437,8 @@ static int make_parts(dureq_node *n, dureq_error *err)
     rc = make_store(n, err);
     if (rc < 0)
         return rc;
-    rc = dq_client_create_shared(n->loop, n->store, &n->log, n->o.node_id, n->o.redis_url, n->o.max_payload_bytes, &n->client, err);
+    rc = dq_client_create_shared(n->loop, n->store, &n->log, n->o.node_id, n->o.redis_url, n->o.max_payload_bytes, &n->client,
+                                 err);
     if (rc < 0)
         return rc;
     rc = dq_tickers_create(n->store, &to, &n->tickers, err);

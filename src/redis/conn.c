@@ -132,8 +132,7 @@ static void free_members(dq_redis *r)
     dq_free(r);
 }
 
-int dq_redis_create(dq_loop *loop, const dq_redis_options *opts, const dq_redis_callbacks *cb, dq_redis **ret,
-                    dureq_error *err)
+int dq_redis_create(dq_loop *loop, const dq_redis_options *opts, const dq_redis_callbacks *cb, dq_redis **ret, dureq_error *err)
 {
     dq_redis *r = dq_calloc(1, sizeof(*r));
     int rc;
@@ -498,8 +497,7 @@ static void on_reply_timer(dq_timer *t)
         arm_reply_timer(r, left_us);
         return;
     }
-    (void)dq_fail(&why, DUREQ_EUNAVAILABLE, "%s: no reply within %lld ms", r->address,
-                  (long long)(r->reply_timeout_us / 1000));
+    (void)dq_fail(&why, DUREQ_EUNAVAILABLE, "%s: no reply within %lld ms", r->address, (long long)(r->reply_timeout_us / 1000));
     dq_conn_lost(r, &why);
 }
 

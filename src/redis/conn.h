@@ -24,19 +24,19 @@ typedef struct dq_redis dq_redis;
 typedef void (*dq_redis_reply_fn)(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
 
 typedef struct dq_redis_callbacks {
-    void (*on_ready)(dq_redis *r, bool same_server, void *userdata); /* greeted; same_server: run id as before */
+    void (*on_ready)(dq_redis *r, bool same_server, void *userdata);      /* greeted; same_server: run id as before */
     void (*on_lost)(dq_redis *r, const dureq_error *why, void *userdata); /* once for each on_ready, behind the answers */
     void (*on_push)(dq_redis *r, dq_reply push, void *userdata);
     void *userdata;
 } dq_redis_callbacks;
 
 typedef struct dq_redis_options {
-    dq_redis_url url;             /* duplicated */
-    const char *client_name;      /* CLIENT SETNAME; NULL: none */
-    int64_t connect_timeout_ms;   /* 0 = 5 s */
-    int64_t reply_timeout_ms;     /* oldest command unanswered for so long: connection is lost. 0 = 10 s, -1 = never */
-    bool resp2;                   /* do not ask for RESP3 */
-    const dq_log *log;            /* outlives the connection */
+    dq_redis_url url;           /* duplicated */
+    const char *client_name;    /* CLIENT SETNAME; NULL: none */
+    int64_t connect_timeout_ms; /* 0 = 5 s */
+    int64_t reply_timeout_ms;   /* oldest command unanswered for so long: connection is lost. 0 = 10 s, -1 = never */
+    bool resp2;                 /* do not ask for RESP3 */
+    const dq_log *log;          /* outlives the connection */
 } dq_redis_options;
 
 int dq_redis_create(dq_loop *loop, const dq_redis_options *opts, const dq_redis_callbacks *cb, dq_redis **ret,

@@ -82,15 +82,15 @@ struct dq_redis {
     dq_conn_state state; /* written by conn.c only */
     unsigned pins;       /* frames on the stack that still need `this` */
     dureq_error last_error;
-    unsigned failures;         /* attempts since the connection last held */
+    unsigned failures; /* attempts since the connection last held */
     int64_t ready_at_mono_us;
     dq_rng rng;
     dq_timer state_timer; /* end of the attempt, or of the wait */
     dq_timer reply_timer;
     bool reply_timer_is_set;
 
-    dq_buf out;    /* not ready: held commands. Ready: [sent, len) is still to be written */
-    size_t mark;   /* end of the last committed command */
+    dq_buf out;  /* not ready: held commands. Ready: [sent, len) is still to be written */
+    size_t mark; /* end of the last committed command */
     size_t sent;
     dq_deferred flush;
     dq_pending_ring ring;

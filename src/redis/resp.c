@@ -278,8 +278,11 @@ static int open_children(dq_resp_parser *p, const char *in, size_t len, dureq_er
     node = push_node(p, aggregate_type(kind));
     node->n = (uint32_t)count;
     node->off = (uint32_t)p->n - 1; /* its own index, for dq_reply_next */
-    p->open[p->depth] = (open_aggregate){
-        .node = (uint32_t)p->n - 1, .is_attribute = kind == '|', .is_inner_push = kind == '>' && p->depth > 0, .at = p->pos, .left = count};
+    p->open[p->depth] = (open_aggregate){.node = (uint32_t)p->n - 1,
+                                         .is_attribute = kind == '|',
+                                         .is_inner_push = kind == '>' && p->depth > 0,
+                                         .at = p->pos,
+                                         .left = count};
     p->depth++;
     p->pos = next;
     return STEP_OK;
@@ -303,8 +306,7 @@ static int take_value(dq_resp_parser *p, const char *in, size_t len, dureq_error
     case '(': return take_line_value(p, in, len, DQ_RESP_BIGNUM, err);
     case '_':
     case '#': return take_nil_or_bool(p, in, len, err);
-    default:
-        return dq_fail(err, DUREQ_EPROTO, "reply begins with byte 0x%02x, which is no type", (unsigned char)in[p->pos]);
+    default: return dq_fail(err, DUREQ_EPROTO, "reply begins with byte 0x%02x, which is no type", (unsigned char)in[p->pos]);
     }
 }
 
@@ -470,39 +472,39 @@ typedef struct error_word {
 
 /* Redis's own first words, and those our scripts raise ("DQ" and the code's name). */
 static const error_word error_words[] = {
-    {"ASK",         DUREQ_EMOVED     },
-    {"BUSY",        DUREQ_EBUSY      },
-    {"BUSYKEY",     DUREQ_ECONFLICT  },
+    {"ASK", DUREQ_EMOVED},
+    {"BUSY", DUREQ_EBUSY},
+    {"BUSYKEY", DUREQ_ECONFLICT},
     {"CLUSTERDOWN", DUREQ_EUNAVAILABLE},
-    {"DENIED",      DUREQ_EPERM      },
-    {"DQCONFLICT",  DUREQ_ECONFLICT  },
-    {"DQDUPLICATE", DUREQ_EDUPLICATE },
-    {"DQFENCED",    DUREQ_EFENCED    },
-    {"DQINVAL",     DUREQ_EINVAL     },
-    {"DQLIMIT",     DUREQ_ELIMIT     },
-    {"DQNOTFOUND",  DUREQ_ENOTFOUND  },
-    {"DQPAUSED",    DUREQ_EPAUSED    },
-    {"DQPERM",      DUREQ_EPERM      },
-    {"DQPROTO",     DUREQ_EPROTO     },
-    {"DQSCHEMA",    DUREQ_ESCHEMA    },
-    {"DQTOOLARGE",  DUREQ_ETOOLARGE  },
-    {"DQUNKNOWN",   DUREQ_EUNKNOWN   },
-    {"DQWRONGTYPE", DUREQ_EWRONGTYPE },
-    {"EXECABORT",   DUREQ_EREDIS     },
-    {"LOADING",     DUREQ_ELOADING   },
-    {"MASTERDOWN",  DUREQ_EUNAVAILABLE},
-    {"MISCONF",     DUREQ_EUNAVAILABLE},
-    {"MOVED",       DUREQ_EMOVED     },
-    {"NOAUTH",      DUREQ_EAUTH      },
-    {"NOPERM",      DUREQ_EPERM      },
-    {"NOREPLICAS",  DUREQ_EUNAVAILABLE},
-    {"NOSCRIPT",    DUREQ_ENOSCRIPT  },
-    {"OOM",         DUREQ_EREDISOOM  },
-    {"READONLY",    DUREQ_EREADONLY  },
-    {"TRYAGAIN",    DUREQ_EUNAVAILABLE},
-    {"UNBLOCKED",   DUREQ_ECANCELLED },
-    {"WRONGPASS",   DUREQ_EAUTH      },
-    {"WRONGTYPE",   DUREQ_EWRONGTYPE },
+    {"DENIED", DUREQ_EPERM},
+    {"DQCONFLICT", DUREQ_ECONFLICT},
+    {"DQDUPLICATE", DUREQ_EDUPLICATE},
+    {"DQFENCED", DUREQ_EFENCED},
+    {"DQINVAL", DUREQ_EINVAL},
+    {"DQLIMIT", DUREQ_ELIMIT},
+    {"DQNOTFOUND", DUREQ_ENOTFOUND},
+    {"DQPAUSED", DUREQ_EPAUSED},
+    {"DQPERM", DUREQ_EPERM},
+    {"DQPROTO", DUREQ_EPROTO},
+    {"DQSCHEMA", DUREQ_ESCHEMA},
+    {"DQTOOLARGE", DUREQ_ETOOLARGE},
+    {"DQUNKNOWN", DUREQ_EUNKNOWN},
+    {"DQWRONGTYPE", DUREQ_EWRONGTYPE},
+    {"EXECABORT", DUREQ_EREDIS},
+    {"LOADING", DUREQ_ELOADING},
+    {"MASTERDOWN", DUREQ_EUNAVAILABLE},
+    {"MISCONF", DUREQ_EUNAVAILABLE},
+    {"MOVED", DUREQ_EMOVED},
+    {"NOAUTH", DUREQ_EAUTH},
+    {"NOPERM", DUREQ_EPERM},
+    {"NOREPLICAS", DUREQ_EUNAVAILABLE},
+    {"NOSCRIPT", DUREQ_ENOSCRIPT},
+    {"OOM", DUREQ_EREDISOOM},
+    {"READONLY", DUREQ_EREADONLY},
+    {"TRYAGAIN", DUREQ_EUNAVAILABLE},
+    {"UNBLOCKED", DUREQ_ECANCELLED},
+    {"WRONGPASS", DUREQ_EAUTH},
+    {"WRONGTYPE", DUREQ_EWRONGTYPE},
 };
 
 /* Errors under the general word "ERR" that still say something of their own. */

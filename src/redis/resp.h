@@ -23,11 +23,12 @@ typedef enum dq_resp_type {
 
 typedef struct dq_resp_node {
     uint8_t type;
-    uint32_t n;     /* children of an aggregate */
-    uint32_t end;   /* index of the node behind this value */
-    uint32_t off;   /* STRING, ERROR, BIGNUM, DOUBLE: bytes at buffer + off (relative to the reply's first byte); aggregates: own index */
+    uint32_t n;   /* children of an aggregate */
+    uint32_t end; /* index of the node behind this value */
+    uint32_t
+        off; /* STRING, ERROR, BIGNUM, DOUBLE: bytes at buffer + off (relative to the reply's first byte); aggregates: own index */
     uint32_t len;
-    int64_t i;      /* INTEGER */
+    int64_t i; /* INTEGER */
 } dq_resp_node;
 
 /* A parsed reply: valid until its owner says so (a callback: until it returns). */
@@ -36,16 +37,26 @@ typedef struct dq_reply {
     const dq_resp_node *node; /* the value this handle points at */
 } dq_reply;
 
-static inline dq_resp_type dq_reply_type(dq_reply r) { return (dq_resp_type)r.node->type; }
-static inline bool dq_reply_is_nil(dq_reply r) { return r.node->type == DQ_RESP_NIL; }
-static inline size_t dq_reply_len(dq_reply r) { return r.node->n; } /* of an aggregate; else 0 */
-dureq_str dq_reply_str(dq_reply r);    /* strings, errors, doubles; else the empty view */
-int64_t dq_reply_int(dq_reply r);      /* integers, and strings that are one; else 0 */
+static inline dq_resp_type dq_reply_type(dq_reply r)
+{
+    return (dq_resp_type)r.node->type;
+}
+static inline bool dq_reply_is_nil(dq_reply r)
+{
+    return r.node->type == DQ_RESP_NIL;
+}
+static inline size_t dq_reply_len(dq_reply r)
+{
+    return r.node->n;
+} /* of an aggregate; else 0 */
+dureq_str dq_reply_str(dq_reply r);         /* strings, errors, doubles; else the empty view */
+int64_t dq_reply_int(dq_reply r);           /* integers, and strings that are one; else 0 */
 dq_reply dq_reply_at(dq_reply r, size_t i); /* O(i); out of range gives a nil */
 dq_reply dq_reply_first(dq_reply r);        /* walking: first child, then next sibling */
 dq_reply dq_reply_next(dq_reply r);
 dq_reply dq_reply_lookup(dq_reply r, const char *key); /* map, or flat array of key, value; nil when absent */
-int dq_reply_error(dq_reply r, dureq_error *err); /* 0 when not an error, else its DUREQ_E code, err filled with the server's text */
+int dq_reply_error(dq_reply r,
+                   dureq_error *err); /* 0 when not an error, else its DUREQ_E code, err filled with the server's text */
 
 /* Server error text ("WRONGTYPE Operation ...") to code. */
 int dq_resp_error_code(dureq_str text);

@@ -12,9 +12,9 @@
    turn, and on a writable socket only after one that the kernel did not take whole. */
 
 enum {
-    READ_BUDGET = 1 << 20,          /* bytes a turn may read before other sockets get theirs */
-    OUT_IDLE_CAP_MAX = 1 << 20,     /* a larger output buffer is given back once it is written */
-    COMPACT_MIN = 64 * 1024,        /* less than this is not worth moving the rest for */
+    READ_BUDGET = 1 << 20,      /* bytes a turn may read before other sockets get theirs */
+    OUT_IDLE_CAP_MAX = 1 << 20, /* a larger output buffer is given back once it is written */
+    COMPACT_MIN = 64 * 1024,    /* less than this is not worth moving the rest for */
     KEEPALIVE_IDLE_S = 15,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,

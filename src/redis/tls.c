@@ -226,8 +226,7 @@ int dq_tls_handshake(dq_tls *tls, bool *ret_wants_write, dureq_error *err)
     rc = judge(tls, rc, ret_wants_write, err);
     verified = SSL_get_verify_result(tls->ssl);
     if (rc < 0 && verified != X509_V_OK && SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE)
-        return dq_fail(err, DUREQ_EAUTH, "TLS: the server's certificate is refused: %s",
-                       X509_verify_cert_error_string(verified));
+        return dq_fail(err, DUREQ_EAUTH, "TLS: the server's certificate is refused: %s", X509_verify_cert_error_string(verified));
     return rc;
 }
 

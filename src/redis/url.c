@@ -26,8 +26,8 @@ int dq_redis_url_dup(const dq_redis_url *u, dq_redis_url *ret)
 {
     dq_redis_url copy = {.kind = u->kind, .port = u->port, .db = u->db, .tls_insecure = u->tls_insecure};
     bool ok = dup_text(u->host, &copy.host) && dup_text(u->user, &copy.user) && dup_text(u->password, &copy.password) &&
-              dup_text(u->tls_ca, &copy.tls_ca) && dup_text(u->tls_cert, &copy.tls_cert) &&
-              dup_text(u->tls_key, &copy.tls_key) && dup_text(u->tls_servername, &copy.tls_servername);
+              dup_text(u->tls_ca, &copy.tls_ca) && dup_text(u->tls_cert, &copy.tls_cert) && dup_text(u->tls_key, &copy.tls_key) &&
+              dup_text(u->tls_servername, &copy.tls_servername);
 
     if (!ok) {
         dq_redis_url_deinit(&copy);
@@ -111,8 +111,7 @@ static int parse_port(dureq_str text, dq_redis_url *u, dureq_error *err)
     int64_t port;
 
     if (dq_parse_i64(text, 1, 65535, &port) < 0)
-        return dq_fail(err, DUREQ_EINVAL, "redis URL: port '" DQ_STR_FMT "' is not a number from 1 to 65535",
-                       DQ_STR_ARG(text));
+        return dq_fail(err, DUREQ_EINVAL, "redis URL: port '" DQ_STR_FMT "' is not a number from 1 to 65535", DQ_STR_ARG(text));
     u->port = (int)port;
     return 0;
 }
@@ -153,9 +152,9 @@ static int parse_tls_param(dureq_str key, dureq_str value, dq_redis_url *u, dure
         const char *key;
         char **slot;
     } files[] = {
-        {"ca",         &u->tls_ca        },
-        {"cert",       &u->tls_cert      },
-        {"key",        &u->tls_key       },
+        {"ca", &u->tls_ca},
+        {"cert", &u->tls_cert},
+        {"key", &u->tls_key},
         {"servername", &u->tls_servername},
     };
 
@@ -202,9 +201,9 @@ static int parse_scheme(dureq_str *text, dq_redis_url *u, dureq_error *err)
         dureq_str prefix;
         int kind;
     } schemes[] = {
-        {{"redis://", 8},  DQ_REDIS_TCP },
-        {{"rediss://", 9}, DQ_REDIS_TLS },
-        {{"unix://", 7},   DQ_REDIS_UNIX},
+        {{"redis://", 8}, DQ_REDIS_TCP},
+        {{"rediss://", 9}, DQ_REDIS_TLS},
+        {{"unix://", 7}, DQ_REDIS_UNIX},
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(schemes); i++) {

@@ -9,8 +9,8 @@
 
 typedef struct dq_redis_url {
     enum { DQ_REDIS_TCP, DQ_REDIS_TLS, DQ_REDIS_UNIX } kind;
-    char *host; /* or socket path */
-    int port;   /* default 6379 */
+    char *host;            /* or socket path */
+    int port;              /* default 6379 */
     char *user, *password; /* NULL: none */
     int db;
     char *tls_ca, *tls_cert, *tls_key, *tls_servername;

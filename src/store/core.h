@@ -24,7 +24,7 @@ typedef struct dq_store_call {
     dq_store *store;
     dq_store_fn fn;
     void *userdata;
-    bool wait;     /* DQ_SEND_WAIT */
+    bool wait;       /* DQ_SEND_WAIT */
     uint8_t repeats; /* how often it was sent again after NOSCRIPT */
     size_t len;
     char bytes[];
@@ -43,7 +43,7 @@ struct dq_store {
     dq_redis *main, *cycle;
     bool up;
     bool other_server; /* than the last one that it was up with */
-    dq_keys keys; /* made at the first meta; the same from then on */
+    dq_keys keys;      /* made at the first meta; the same from then on */
     bool has_keys;
     dureq_error last;
     int64_t offset_us; /* server's wall clock minus our monotonic one */
@@ -75,13 +75,13 @@ void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refus
 void dq_open_retry_fired(dq_timer *t);
 bool dq_error_is_refusal(int code); /* waiting does not mend it */
 /* queues.c */
-bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
-int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err); /* appends (name json) as arguments */
+bool dq_queues_take(dq_store *s, dq_queue_set *fresh);                 /* true: they differ from before. Taken either way */
+int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err);  /* appends (name json) as arguments */
 int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata); /* HGETALL */
 #define DQ_QUEUE_ROW_BYTES 13
 void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* docs/redis-keys.md, `K q` */
 /* send.c */
-void dq_send_up(dq_store *s);                          /* sends what waited */
+void dq_send_up(dq_store *s);                           /* sends what waited */
 void dq_send_down(dq_store *s, const dureq_error *why); /* answers what may not wait */
 void dq_send_close(dq_store *s);
 /* One SCRIPT LOAD each; *ret_n of them were sent, also when it fails. */

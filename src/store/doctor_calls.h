@@ -11,51 +11,51 @@
 #include "store/store.h"
 
 /* X(NAME, "text", "what it means"). The texts are what the scripts report. */
-#define DQ_FAULT_MAP(X)                                                                      \
-    X(BLOB_MISSING, "blob_missing", "the payload of a job is gone")                          \
-    X(BUCKET_LOST, "bucket_lost", "rows go into a history bucket that nobody finds")         \
-    X(BUCKET_ORPHAN, "bucket_orphan", "keys or counters of a history bucket that is not there") \
-    X(CONSUMER_STALE, "consumer_stale", "a consumer without jobs whose session is not there") \
-    X(DUE_TIME, "due_time", "a job's place in the due set is not its time")                  \
-    X(HISTORY_BYTES, "history_bytes", "the bytes of a bucket are not what its rows take")    \
-    X(HISTORY_CANCELLED, "history_cancelled", "the cancelled rows of a bucket are miscounted") \
-    X(HISTORY_ORDER, "history_order", "a row that is in no order list: no page shows it")    \
-    X(HISTORY_ROWS, "history_rows", "the rows of a bucket are miscounted")                   \
-    X(IDLE_STALE, "idle_stale", "a session that is not there would be woken for work")       \
-    X(ID_AHEAD, "id_ahead", "an id is newer than the newest that was given")                 \
-    X(KEY_FOREIGN, "key_foreign", "a unique key is held by a job that does not know of it")  \
-    X(KEY_STALE, "key_stale", "a unique key is held by a job that is not alive")             \
-    X(LANE_MAP, "lane_map", "the lists of lanes do not agree")                               \
-    X(LEASE_NO_SESSION, "lease_no_session", "a lease without its session")                   \
-    X(LIMIT_OVERDUE, "limit_overdue", "a limit to start is over and nobody looked")          \
-    X(LOC_MISSING, "loc_missing", "a handed-over job that nobody can find")                  \
-    X(LOC_STALE, "loc_stale", "a locator that leads nowhere")                                \
-    X(META, "meta", "what the prefix says of itself does not fit this program")              \
-    X(MISPLACED, "misplaced", "an entry where it does not belong")                           \
-    X(NO_EXPIRY, "no_expiry", "a key that must go by itself and will not")                   \
-    X(NO_GROUP, "no_group", "a lane whose jobs nobody can take")                             \
-    X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                 \
-    X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")    \
-    X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")             \
-    X(PENDING_ORPHAN, "pending_orphan", "jobs run under a session that is not there")        \
-    X(PROGRESS_STALE, "progress_stale", "progress of a job that does not run")               \
-    X(QUEUE_DEFINITION, "queue_definition", "a queue's definition cannot be read")           \
-    X(QUEUE_ROW, "queue_row", "a shard's copy of a queue differs from its definition")       \
+#define DQ_FAULT_MAP(X)                                                                          \
+    X(BLOB_MISSING, "blob_missing", "the payload of a job is gone")                              \
+    X(BUCKET_LOST, "bucket_lost", "rows go into a history bucket that nobody finds")             \
+    X(BUCKET_ORPHAN, "bucket_orphan", "keys or counters of a history bucket that is not there")  \
+    X(CONSUMER_STALE, "consumer_stale", "a consumer without jobs whose session is not there")    \
+    X(DUE_TIME, "due_time", "a job's place in the due set is not its time")                      \
+    X(HISTORY_BYTES, "history_bytes", "the bytes of a bucket are not what its rows take")        \
+    X(HISTORY_CANCELLED, "history_cancelled", "the cancelled rows of a bucket are miscounted")   \
+    X(HISTORY_ORDER, "history_order", "a row that is in no order list: no page shows it")        \
+    X(HISTORY_ROWS, "history_rows", "the rows of a bucket are miscounted")                       \
+    X(IDLE_STALE, "idle_stale", "a session that is not there would be woken for work")           \
+    X(ID_AHEAD, "id_ahead", "an id is newer than the newest that was given")                     \
+    X(KEY_FOREIGN, "key_foreign", "a unique key is held by a job that does not know of it")      \
+    X(KEY_STALE, "key_stale", "a unique key is held by a job that is not alive")                 \
+    X(LANE_MAP, "lane_map", "the lists of lanes do not agree")                                   \
+    X(LEASE_NO_SESSION, "lease_no_session", "a lease without its session")                       \
+    X(LIMIT_OVERDUE, "limit_overdue", "a limit to start is over and nobody looked")              \
+    X(LOC_MISSING, "loc_missing", "a handed-over job that nobody can find")                      \
+    X(LOC_STALE, "loc_stale", "a locator that leads nowhere")                                    \
+    X(META, "meta", "what the prefix says of itself does not fit this program")                  \
+    X(MISPLACED, "misplaced", "an entry where it does not belong")                               \
+    X(NO_EXPIRY, "no_expiry", "a key that must go by itself and will not")                       \
+    X(NO_GROUP, "no_group", "a lane whose jobs nobody can take")                                 \
+    X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                     \
+    X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")        \
+    X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")                 \
+    X(PENDING_ORPHAN, "pending_orphan", "jobs run under a session that is not there")            \
+    X(PROGRESS_STALE, "progress_stale", "progress of a job that does not run")                   \
+    X(QUEUE_DEFINITION, "queue_definition", "a queue's definition cannot be read")               \
+    X(QUEUE_ROW, "queue_row", "a shard's copy of a queue differs from its definition")           \
     X(RECORD_MISSING, "record_missing", "a member of a set without its record: the job is lost") \
-    X(RESERVATION_STALE, "reservation_stale", "a unique key is reserved beyond its deadline") \
-    X(ROW_STATE, "row_state", "a row's state does not fit where it is")                      \
-    X(RUN_STALE, "run_stale", "a reported start of a job that does not run there")           \
-    X(SCORE_MISSING, "score_missing", "a record without its place in the set")               \
-    X(SESSION_KEY, "session_key", "a key of a session that is not there")                    \
-    X(SESSION_NO_LEASE, "session_no_lease", "a session without a lease: nobody reaps it")    \
-    X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                        \
-    X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")             \
-    X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                  \
-    X(TICKER, "ticker", "the ticker's fields are damaged")                                   \
-    X(TWICE, "twice", "a job in two structures")                                             \
-    X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                          \
-    X(UNREADABLE, "unreadable", "data that cannot be read")                                  \
-    X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")            \
+    X(RESERVATION_STALE, "reservation_stale", "a unique key is reserved beyond its deadline")    \
+    X(ROW_STATE, "row_state", "a row's state does not fit where it is")                          \
+    X(RUN_STALE, "run_stale", "a reported start of a job that does not run there")               \
+    X(SCORE_MISSING, "score_missing", "a record without its place in the set")                   \
+    X(SESSION_KEY, "session_key", "a key of a session that is not there")                        \
+    X(SESSION_NO_LEASE, "session_no_lease", "a session without a lease: nobody reaps it")        \
+    X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                            \
+    X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")                 \
+    X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                      \
+    X(TICKER, "ticker", "the ticker's fields are damaged")                                       \
+    X(TWICE, "twice", "a job in two structures")                                                 \
+    X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                              \
+    X(UNREADABLE, "unreadable", "data that cannot be read")                                      \
+    X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")                \
     X(WRONG_TYPE, "wrong_type", "a key of another type")
 
 typedef enum dq_fault_kind {
@@ -63,28 +63,28 @@ typedef enum dq_fault_kind {
     DQ_FAULT_MAP(X)
 #undef X
 } dq_fault_kind;
-const char *dq_fault_kind_to_str(dq_fault_kind kind);  /* never NULL */
-const char *dq_fault_kind_meaning(dq_fault_kind kind); /* never NULL */
+const char *dq_fault_kind_to_str(dq_fault_kind kind);        /* never NULL */
+const char *dq_fault_kind_meaning(dq_fault_kind kind);       /* never NULL */
 int dq_fault_kind_parse(dureq_str text, dq_fault_kind *ret); /* DUREQ_EINVAL */
 
 /* X(member, "text"): what is counted. */
-#define DQ_TALLY_MAP(X)            \
-    X(keys, "keys")                \
-    X(lanes, "lanes")              \
-    X(sessions, "sessions")        \
-    X(pending, "pending")          \
-    X(running, "running")          \
-    X(scheduled, "scheduled")      \
-    X(retrying, "retrying")        \
-    X(paused, "paused")            \
-    X(dead, "dead")                \
-    X(completed, "completed")      \
-    X(cancelled, "cancelled")      \
-    X(buckets, "buckets")          \
-    X(unique_keys, "unique_keys")  \
-    X(request_ids, "request_ids")  \
-    X(payloads, "payloads")        \
-    X(logs, "logs")                \
+#define DQ_TALLY_MAP(X)           \
+    X(keys, "keys")               \
+    X(lanes, "lanes")             \
+    X(sessions, "sessions")       \
+    X(pending, "pending")         \
+    X(running, "running")         \
+    X(scheduled, "scheduled")     \
+    X(retrying, "retrying")       \
+    X(paused, "paused")           \
+    X(dead, "dead")               \
+    X(completed, "completed")     \
+    X(cancelled, "cancelled")     \
+    X(buckets, "buckets")         \
+    X(unique_keys, "unique_keys") \
+    X(request_ids, "request_ids") \
+    X(payloads, "payloads")       \
+    X(logs, "logs")               \
     X(outbox, "outbox")
 
 typedef struct dq_tally {
@@ -138,11 +138,11 @@ typedef struct dq_doctor_at {
     bool repair;
 } dq_doctor_at;
 
-#define DQ_DOCTOR_KEYS_STEP   100 /* keys a step: a unique key leads to its job */
-#define DQ_DOCTOR_JOBS_STEP   48  /* jobs a step; each is looked for in some ten places */
-#define DQ_DOCTOR_ROWS_STEP   150
-#define DQ_DOCTOR_ORDER_STEP  64  /* elements of an order list, each of up to some hundred ids */
-#define DQ_DOCTOR_LANES_STEP  100
+#define DQ_DOCTOR_KEYS_STEP  100 /* keys a step: a unique key leads to its job */
+#define DQ_DOCTOR_JOBS_STEP  48  /* jobs a step; each is looked for in some ten places */
+#define DQ_DOCTOR_ROWS_STEP  150
+#define DQ_DOCTOR_ORDER_STEP 64 /* elements of an order list, each of up to some hundred ids */
+#define DQ_DOCTOR_LANES_STEP 100
 
 void dq_call_doctor_keys(dq_buf *out, dq_doctor_at at, dureq_str cursor);
 void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq_str cursor);

@@ -76,13 +76,12 @@ void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
     dq_resp_arg(out, blob);
 }
 
-void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor, int limit,
-                       bool newest_first, size_t bytes_max)
+void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor,
+                       int limit, bool newest_first, size_t bytes_max)
 {
     static const char *const kinds[] = {
-        [DQ_PAGE_PENDING] = "q:",      [DQ_PAGE_RUNNING] = "r:",   [DQ_PAGE_FRONT_PENDING] = "Q:",
-        [DQ_PAGE_FRONT_RUNNING] = "R:", [DQ_PAGE_DUE] = "due",      [DQ_PAGE_PAUSED] = "paused",
-        [DQ_PAGE_DEAD] = "dead",        [DQ_PAGE_HISTORY] = "history",
+        [DQ_PAGE_PENDING] = "q:", [DQ_PAGE_RUNNING] = "r:",    [DQ_PAGE_FRONT_PENDING] = "Q:", [DQ_PAGE_FRONT_RUNNING] = "R:",
+        [DQ_PAGE_DUE] = "due",    [DQ_PAGE_PAUSED] = "paused", [DQ_PAGE_DEAD] = "dead",        [DQ_PAGE_HISTORY] = "history",
     };
     char what[24]; /* two letters and at most 10 digits, or a word above */
 

@@ -10,7 +10,8 @@
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
 void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
                         size_t n);
-void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids, size_t n);
+void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids,
+                       size_t n);
 void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n);
 
 typedef enum dq_job_verb {
@@ -39,8 +40,8 @@ typedef enum dq_page_kind {
     DQ_PAGE_HISTORY,
 } dq_page_kind;
 /* lane: for the first four. Envelopes and rows come cut to bytes_max. */
-void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor, int limit,
-                       bool newest_first, size_t bytes_max);
+void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor,
+                       int limit, bool newest_first, size_t bytes_max);
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
 /* first_day: days since 1970 UTC. */
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);

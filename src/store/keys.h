@@ -9,7 +9,7 @@
 typedef struct dq_keys {
     char *prefix;
     unsigned n_shards;
-    char **base;      /* "{prefix:shard}:" of each shard */
+    char **base; /* "{prefix:shard}:" of each shard */
     size_t *base_len;
 } dq_keys;
 

@@ -33,10 +33,8 @@ bool dq_error_is_refusal(int code)
     case DUREQ_ESCHEMA:
     case DUREQ_EPOLICY:
     case DUREQ_EWRONGTYPE:
-    case DUREQ_EREDIS:
-        return true;
-    default:
-        return false;
+    case DUREQ_EREDIS: return true;
+    default: return false;
     }
 }
 
@@ -188,7 +186,8 @@ static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
     if (shards < 1 || shards > DQ_SHARD_MAX + 1)
         return dq_fail(err, DUREQ_EPROTO, "shards of the prefix is damaged");
     if (s->has_keys && s->keys.n_shards != shards)
-        return dq_fail(err, DUREQ_ESCHEMA, "the prefix has %lld shards now, had %u: its data was replaced, start the program again",
+        return dq_fail(err, DUREQ_ESCHEMA,
+                       "the prefix has %lld shards now, had %u: its data was replaced, start the program again",
                        (long long)shards, s->keys.n_shards);
     dq_store_saw_time(s, dq_reply_int(dq_reply_at(*reply, 0)));
     if (s->has_keys)
@@ -302,16 +301,11 @@ static int step_send(dq_store *s, dq_open_step step)
 
     s->step_pending = 1;
     switch (step) {
-    case DQ_OPEN_SERVER:
-        return send_info(s, "server");
-    case DQ_OPEN_MEMORY:
-        return send_info(s, "memory");
-    case DQ_OPEN_META:
-        return send_meta(s);
-    case DQ_OPEN_SCRIPTS:
-        return dq_send_load_scripts(s, step_reply, s, &s->step_pending);
-    case DQ_OPEN_QUEUES:
-        return send_queues(s);
+    case DQ_OPEN_SERVER: return send_info(s, "server");
+    case DQ_OPEN_MEMORY: return send_info(s, "memory");
+    case DQ_OPEN_META: return send_meta(s);
+    case DQ_OPEN_SCRIPTS: return dq_send_load_scripts(s, step_reply, s, &s->step_pending);
+    case DQ_OPEN_QUEUES: return send_queues(s);
     case DQ_OPEN_SHARDS:
         s->step_pending = 0;
         for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
@@ -319,10 +313,8 @@ static int step_send(dq_store *s, dq_open_step step)
             s->step_pending += r == 0;
         }
         return r;
-    case DQ_OPEN_VERIFY:
-        return dq_queues_read(s, step_reply, s);
-    case DQ_OPEN_IDLE:
-        break;
+    case DQ_OPEN_VERIFY: return dq_queues_read(s, step_reply, s);
+    case DQ_OPEN_IDLE: break;
     }
     return DUREQ_EINVAL;
 }
@@ -382,15 +374,9 @@ static void step_done(dq_store *s, const dq_reply *reply)
     int r = 0;
 
     switch (s->step) {
-    case DQ_OPEN_SERVER:
-        r = check_server(dq_reply_str(*reply), &err);
-        break;
-    case DQ_OPEN_MEMORY:
-        r = check_memory(s, dq_reply_str(*reply), &err);
-        break;
-    case DQ_OPEN_META:
-        r = take_meta(s, reply, &err);
-        break;
+    case DQ_OPEN_SERVER: r = check_server(dq_reply_str(*reply), &err); break;
+    case DQ_OPEN_MEMORY: r = check_memory(s, dq_reply_str(*reply), &err); break;
+    case DQ_OPEN_META: r = take_meta(s, reply, &err); break;
     case DQ_OPEN_QUEUES:
         r = take_queues(s, reply, &differ, &err);
         s->queues_changed = s->queues_changed || differ;
@@ -408,8 +394,7 @@ static void step_done(dq_store *s, const dq_reply *reply)
         break;
     case DQ_OPEN_SCRIPTS:
     case DQ_OPEN_SHARDS:
-    case DQ_OPEN_IDLE:
-        break;
+    case DQ_OPEN_IDLE: break;
     }
     if (r < 0)
         step_failed(s, &err);

@@ -151,9 +151,7 @@ static void run_step(change *c, change_step step)
         r = send_define(c);
         c->pending = r == 0;
         break;
-    case STEP_SHARDS:
-        r = send_shards(c);
-        break;
+    case STEP_SHARDS: r = send_shards(c); break;
     }
     if (r == 0)
         return;
@@ -241,9 +239,7 @@ static void on_step(change *c, const dq_reply *reply)
     dureq_error err;
 
     switch (c->step) {
-    case STEP_READ:
-        on_read(c, reply);
-        return;
+    case STEP_READ: on_read(c, reply); return;
     case STEP_DEFINE:
         if (dq_reply_int(*reply) == 1) {
             run_step(c, STEP_SHARDS);
@@ -254,12 +250,8 @@ static void on_step(change *c, const dq_reply *reply)
             finish(c, err.code, &err);
         }
         return;
-    case STEP_SHARDS:
-        run_step(c, STEP_VERIFY);
-        return;
-    case STEP_VERIFY:
-        on_verify(c, reply);
-        return;
+    case STEP_SHARDS: run_step(c, STEP_VERIFY); return;
+    case STEP_VERIFY: on_verify(c, reply); return;
     }
 }
 

@@ -30,14 +30,15 @@ typedef struct dq_store_callbacks {
     /* A Pub/Sub message on a channel "{prefix:shard}:<name>": name as in docs/redis-keys.md ("ctl", "w:12", "d:..."). */
     void (*on_message)(dq_store *s, unsigned shard, dureq_str name, dureq_str text, void *userdata);
     void (*on_queues)(dq_store *s, void *userdata); /* the queue set changed */
-    void (*on_cycle)(dq_store *s, bool ready, void *userdata); /* the cycle's connection came or went; may be NULL, as all of these */
+    void (*on_cycle)(dq_store *s, bool ready,
+                     void *userdata); /* the cycle's connection came or went; may be NULL, as all of these */
     void *userdata;
 } dq_store_callbacks;
 
 typedef struct dq_store_options {
     const char *redis_url;
-    const char *prefix;        /* NULL = "dureq" */
-    unsigned shards;           /* of a new prefix; 0 = 1 */
+    const char *prefix; /* NULL = "dureq" */
+    unsigned shards;    /* of a new prefix; 0 = 1 */
     bool allow_eviction;
     const char *client_name;
     int64_t history_max_bytes; /* 0: leave as it is or default; -1 none */
@@ -72,7 +73,8 @@ typedef enum dq_store_conn {
 } dq_store_conn;
 int dq_store_open_cycle(dq_store *s, dureq_error *err);
 dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which);
-int dq_store_subscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix); /* SSUBSCRIBE; again after each reconnect */
+int dq_store_subscribe(dq_store *s, unsigned shard, const char *name,
+                       dureq_str suffix); /* SSUBSCRIBE; again after each reconnect */
 int dq_store_unsubscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix);
 
 /* Script calls are bytes first (any thread can build them, given the keys), sent later from the loop. dq_call_begin writes

@@ -2,8 +2,8 @@
 #include "store/tick_calls.h"
 
 /* The script's keys, then session and epoch; n_more arguments to come. */
-static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, const char *const *names, size_t n_names, dq_ticker t,
-                  size_t n_more)
+static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, const char *const *names, size_t n_names,
+                  dq_ticker t, size_t n_more)
 {
     dq_call_begin(out, script, n_names, 2 + n_more);
     for (size_t i = 0; i < n_names; i++)
@@ -65,8 +65,7 @@ int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret)
     int code = read_ints(r, v, DQ_ARRAY_LEN(v));
 
     if (code == 0)
-        *ret = (dq_reaped){
-            .now_ms = v[0], .session = (uint64_t)v[1], .n_handed_over = v[2], .n_dead = v[3], .more = v[4] != 0};
+        *ret = (dq_reaped){.now_ms = v[0], .session = (uint64_t)v[1], .n_handed_over = v[2], .n_dead = v[3], .more = v[4] != 0};
     return code;
 }
 

@@ -6,11 +6,11 @@
 
 #include "store/store.h"
 
-#define DQ_PROMOTE_LIMIT   256
-#define DQ_PROMOTE_BYTES   (1024 * 1024)
-#define DQ_REAP_LIMIT      100
-#define DQ_REAP_LANES      250
-#define DQ_MAX_CRASHES     3
+#define DQ_PROMOTE_LIMIT 256
+#define DQ_PROMOTE_BYTES (1024 * 1024)
+#define DQ_REAP_LIMIT    100
+#define DQ_REAP_LANES    250
+#define DQ_MAX_CRASHES   3
 
 typedef struct dq_ticker {
     uint64_t session;
@@ -37,7 +37,7 @@ int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret);
 
 typedef struct dq_kept {
     int64_t now_ms;
-    bool more; /* call again soon */
+    bool more;            /* call again soon */
     int64_t n_dead;       /* by schedule-to-start */
     int64_t next_late_ms; /* next schedule-to-start limit or end of a history bucket; -1: none */
 } dq_kept;

@@ -143,9 +143,7 @@ static void recorded(dureq_task *t)
         dq_stat_add(&w->s_dead, 1);
         dq_worker_tell(t, DUREQ_NODE_JOB_DEAD, t->said.msg);
         break;
-    case NEXT_PAUSED:
-        dq_worker_tell(t, DUREQ_NODE_JOB_PAUSED, t->said.msg);
-        break;
+    case NEXT_PAUSED: dq_worker_tell(t, DUREQ_NODE_JOB_PAUSED, t->said.msg); break;
     case NEXT_DUE:
     case NEXT_FRONT:
         if (t->spent) {

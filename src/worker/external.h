@@ -20,7 +20,9 @@ typedef enum dq_stop_reason {
 } dq_stop_reason;
 
 typedef struct dq_external_ops {
-    int (*start)(dureq_task *task, void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_task_fail... to say more) */
+    int (*start)(
+        dureq_task *task,
+        void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_task_fail... to say more) */
     void (*stop)(dureq_task *task, dq_stop_reason why, void *userdata);
     void (*kill)(dureq_task *task, void *userdata);
 } dq_external_ops;

@@ -7,7 +7,7 @@
 #include "worker/external.h"
 
 typedef struct dq_handler {
-    char *pattern;   /* without its '*' */
+    char *pattern; /* without its '*' */
     size_t len;
     bool is_prefix;
     dureq_handler_fn fn; /* NULL: external */
@@ -34,4 +34,4 @@ int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn,
                     const dureq_handler_options *opts, dureq_error *err);
 int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err);
 dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type); /* exact, else longest prefix, else NULL */
-void dq_handlers_names(const dq_handlers *hs, dq_buf *out); /* comma-separated, patterns with '*' */
+void dq_handlers_names(const dq_handlers *hs, dq_buf *out);               /* comma-separated, patterns with '*' */

@@ -219,11 +219,11 @@ void dq_lanes_set_paused(dq_wshard *s, const dureq_str *queues, size_t n)
 
 typedef struct credit {
     char *name;
-    double slots;    /* due to this queue, fractions included */
+    double slots; /* due to this queue, fractions included */
     int32_t weight;
     unsigned n_lanes; /* busy ones of the plan under way */
     int32_t share;
-    uint64_t seen;   /* plan number */
+    uint64_t seen; /* plan number */
 } credit;
 
 void dq_credits_deinit(dq_worker *w)

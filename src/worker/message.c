@@ -35,8 +35,8 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
 
     if (!s || text.len == 0)
         return;
-    if (!dq_str_eq_text(name, "ctl") &&
-        !(dq_str_starts_with(name, DQ_STR_LIT("w:")) && dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session_text)))
+    if (!dq_str_eq_text(name, "ctl") && !(dq_str_starts_with(name, DQ_STR_LIT("w:")) &&
+                                          dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session_text)))
         return;
     switch (text.ptr[0]) {
     case 'L':
@@ -44,9 +44,7 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
         if (dq_parse_i64(rest, 1, UINT32_MAX, &n) == 0)
             dq_lane_wake(s, (uint32_t)n);
         break;
-    case 'J':
-        dq_fetch_pushed(s, rest);
-        break;
+    case 'J': dq_fetch_pushed(s, rest); break;
     case 'D':
         if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)
             w->cb.on_due(w, shard, n, w->cb.userdata);
@@ -55,16 +53,9 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
         if (w->cb.on_history)
             w->cb.on_history(w, shard, w->cb.userdata);
         break;
-    case 'U':
-        tell_resumed(s, rest);
-        break;
-    case 'C':
-        dq_session_cancelled(s, rest);
-        break;
-    case 'R':
-        dq_session_beat_now(s);
-        break;
-    default: /* P: the store looks at queues by itself */
-        break;
+    case 'U': tell_resumed(s, rest); break;
+    case 'C': dq_session_cancelled(s, rest); break;
+    case 'R': dq_session_beat_now(s); break;
+    default: /* P: the store looks at queues by itself */ break;
     }
 }

@@ -41,7 +41,8 @@ static void judge_failure(dureq_task *t, bool final)
         t->next = NEXT_DEAD;
         return;
     }
-    if (t->retry.pause_after > 0 && in_row >= t->retry.pause_after) { /* also behind the last attempt: who resumes it gives it another */
+    if (t->retry.pause_after > 0 &&
+        in_row >= t->retry.pause_after) { /* also behind the last attempt: who resumes it gives it another */
         t->next = NEXT_PAUSED;
         t->delay_ms = t->retry.pause_delay_ms > 0 ? t->retry.pause_delay_ms : -1;
         return;
@@ -83,12 +84,8 @@ void dq_outcome_judge(dureq_task *t, int rc)
     t->delay_ms = 0;
     switch (t->outcome) {
     case DUREQ_OUTCOME_DONE:
-    case DUREQ_OUTCOME_SKIP:
-        t->next = NEXT_COMPLETED;
-        break;
-    case DUREQ_OUTCOME_FAIL:
-        judge_failure(t, true);
-        break;
+    case DUREQ_OUTCOME_SKIP: t->next = NEXT_COMPLETED; break;
+    case DUREQ_OUTCOME_FAIL: judge_failure(t, true); break;
     case DUREQ_OUTCOME_RATE_LIMITED:
         t->next = NEXT_DUE;
         t->delay_ms = t->said.after_ms > 0 ? t->said.after_ms : policy_delay_ms(t, t->moved.errors_in_row + 1);
@@ -108,8 +105,6 @@ void dq_outcome_judge(dureq_task *t, int rc)
     case DUREQ_OUTCOME_RETRY:
     case DUREQ_OUTCOME_TIMED_OUT:
     case DUREQ_OUTCOME_CANCELLED:
-    case DUREQ_OUTCOME_CRASHED:
-        judge_failure(t, false);
-        break;
+    case DUREQ_OUTCOME_CRASHED: judge_failure(t, false); break;
     }
 }

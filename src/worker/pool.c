@@ -14,8 +14,8 @@ struct dq_pool {
     dq_list tasks;
     unsigned n_max, n_threads, n_idle;
     atomic_size_t n_waiting; /* relaxed; written under mu, read for a guess */
-    int n_lost; /* threads held by handlers that were given up */
-    bool waking; /* a thread was signalled or started and has not taken a task yet */
+    int n_lost;              /* threads held by handlers that were given up */
+    bool waking;             /* a thread was signalled or started and has not taken a task yet */
     bool stopping;
 
     dq_mutex back_mu; /* guards the next two */
@@ -61,7 +61,8 @@ static void wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
     if (p->n_idle > 0) {
         p->waking = true;
         dq_cond_signal(&p->cond);
-    } else if ((int)p->n_threads < (int)p->n_max + p->n_lost && dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) == 0) {
+    } else if ((int)p->n_threads < (int)p->n_max + p->n_lost &&
+               dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) == 0) {
         pthread_detach(thread);
         p->n_threads++;
         p->waking = true;

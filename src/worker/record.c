@@ -130,18 +130,10 @@ static group_key key_of(const dureq_task *t)
         k.kind = k.class_ms > 0 ? 'c' : 'n';
         k.side = k.kind == 'c' && (t->log.len > 0 || (t->moved.flags & DQ_M_LOGS) || (t->env.flags & DQ_J_BLOB));
         break;
-    case NEXT_DUE:
-        k.kind = 'r';
-        break;
-    case NEXT_PAUSED:
-        k.kind = 'p';
-        break;
-    case NEXT_FRONT:
-        k.kind = 'f';
-        break;
-    case NEXT_DEAD:
-        k.kind = 'd';
-        break;
+    case NEXT_DUE: k.kind = 'r'; break;
+    case NEXT_PAUSED: k.kind = 'p'; break;
+    case NEXT_FRONT: k.kind = 'f'; break;
+    case NEXT_DEAD: k.kind = 'd'; break;
     }
     return k;
 }
@@ -233,19 +225,16 @@ static bool wants_side(const dureq_task *t, char kind)
         return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 &&
                (t->env.unique_shard < 0 || t->env.unique_shard == t->id.shard);
     case 'U':
-        return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 && t->env.unique_shard >= 0 && t->env.unique_shard != t->id.shard;
-    case 'o':
-        return t->log.len > 0 && !(t->next == NEXT_COMPLETED && dq_record_class(t) <= 0);
-    case 'a':
-        return t->reported;
-    case 'g':
-        return t->progress_sent;
+        return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 && t->env.unique_shard >= 0 &&
+               t->env.unique_shard != t->id.shard;
+    case 'o': return t->log.len > 0 && !(t->next == NEXT_COMPLETED && dq_record_class(t) <= 0);
+    case 'a': return t->reported;
+    case 'g': return t->progress_sent;
     case 'b':
-        return t->next == NEXT_COMPLETED && dq_record_class(t) <= 0 && ((t->env.flags & DQ_J_BLOB) || (t->moved.flags & DQ_M_LOGS));
-    case 'B':
-        return t->outcome == DUREQ_OUTCOME_REPEAT && t->said.has_payload && t->said.payload.len > DQ_PAYLOAD_INLINE_MAX;
-    default:
-        return false;
+        return t->next == NEXT_COMPLETED && dq_record_class(t) <= 0 &&
+               ((t->env.flags & DQ_J_BLOB) || (t->moved.flags & DQ_M_LOGS));
+    case 'B': return t->outcome == DUREQ_OUTCOME_REPEAT && t->said.has_payload && t->said.payload.len > DQ_PAYLOAD_INLINE_MAX;
+    default: return false;
     }
 }
 

@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "json/json.h"
 #include "redis/resp.h"
 #include "worker/worker_internal.h"
-#include "json/json.h"
 
 #define BEAT_STARTS_MAX   256
 #define BEAT_PROGRESS_MAX 64

@@ -42,39 +42,39 @@ typedef struct task_said {
     bool any; /* one of dureq_task_fail ... was called */
     dureq_outcome outcome;
     int code;
-    char *msg;           /* NULL: none */
+    char *msg; /* NULL: none */
     dq_buf detail;
-    int64_t after_ms;    /* 0: not given */
-    bool has_payload;    /* of a repeat */
+    int64_t after_ms;     /* 0: not given */
+    bool has_payload;     /* of a repeat */
     uint8_t repeat_limit; /* 0: none */
     dq_buf payload;
 } task_said;
 
 struct dureq_task {
-    dq_list link;     /* in the list of its phase */
+    dq_list link;      /* in the list of its phase */
     dq_list pool_link; /* the pool's, while it has the task */
-    dq_list in_shard; /* in its shard's `held`, until it is recorded or lost */
+    dq_list in_shard;  /* in its shard's `held`, until it is recorded or lost */
     dq_worker *worker;
     dq_wshard *shard;
     dq_wlane *lane;
     const dq_handler *handler;
     dq_id id;
-    bool front;              /* entry is in f:, else in l: */
+    bool front; /* entry is in f:, else in l: */
     uint64_t entry_ms, entry_seq;
-    dureq_str m, j;          /* views into rbuf */
+    dureq_str m, j; /* views into rbuf */
     dq_rbuf *rbuf;
     dq_envelope env;
-    dq_moved moved;          /* zeroed when m is empty */
-    dq_buf blob;             /* payload kept in a key of its own */
+    dq_moved moved; /* zeroed when m is empty */
+    dq_buf blob;    /* payload kept in a key of its own */
     dq_retry retry;
 
-    task_phase phase;        /* loop's */
-    bool lost;               /* taken from us: nothing of it is recorded. Loop's */
-    bool reported;           /* its start is in run:<session>. Loop's */
-    bool report_flying;      /* a heartbeat that names it is not answered yet: until then its end is not recorded. Loop's */
-    bool abandoned;          /* recorded or lost while its handler still runs. Loop's */
-    bool told_cancelled;     /* the session was told that this run is cancelled. Loop's */
-    bool suspect;            /* waits until its start is on record (suspect.c) */
+    task_phase phase;         /* loop's */
+    bool lost;                /* taken from us: nothing of it is recorded. Loop's */
+    bool reported;            /* its start is in run:<session>. Loop's */
+    bool report_flying;       /* a heartbeat that names it is not answered yet: until then its end is not recorded. Loop's */
+    bool abandoned;           /* recorded or lost while its handler still runs. Loop's */
+    bool told_cancelled;      /* the session was told that this run is cancelled. Loop's */
+    bool suspect;             /* waits until its start is on record (suspect.c) */
     bool undecided;           /* whether it is started (fetch.c). Loop's */
     bool in_fast, in_returns; /* which list of its shard it is in, when FINISHED or WAITING. Loop's */
     bool seen, admitted;      /* loop's: resync; a suspect whose start is on record */
@@ -83,16 +83,16 @@ struct dureq_task {
     bool progress_sent;      /* a row of K pg is ours. Loop's */
     dq_stop_reason why_stop; /* 0: not stopped. Loop's */
     bool killed;
-    dq_heap_node deadline;   /* next of: time-out, heartbeat, grace */
+    dq_heap_node deadline; /* next of: time-out, heartbeat, grace */
     int64_t started_at_ms, started_loop_us;
     int64_t started_mono_us, ended_mono_us; /* the handler's thread writes them; the loop's for an external one */
     int pool_rc;
     int64_t finished_at_ms, ran_ms;
-    dureq_outcome outcome;   /* judged; valid when FINISHED */
-    int rc;                  /* what the handler returned */
+    dureq_outcome outcome; /* judged; valid when FINISHED */
+    int rc;                /* what the handler returned */
     task_next next;
     int64_t delay_ms;
-    bool spent;              /* an attempt */
+    bool spent; /* an attempt */
 
     char job_id_text[DUREQ_JOB_ID_LEN + 4], run_id_text[DUREQ_JOB_ID_LEN + 12];
     char *type_text, *queue_text; /* borrowed from the lane */

@@ -604,7 +604,8 @@ static bool shard_is_through(const dq_wshard *s)
 {
     if (s->state == WSHARD_GONE || s->state == WSHARD_CLOSED)
         return true;
-    return s->n_fast == 0 && s->n_slow == 0 && s->n_returns == 0 && dq_list_empty(&s->after_beat) && dq_list_empty(&s->sent) && dq_list_empty(&s->held) && !s->returning;
+    return s->n_fast == 0 && s->n_slow == 0 && s->n_returns == 0 && dq_list_empty(&s->after_beat) && dq_list_empty(&s->sent) &&
+           dq_list_empty(&s->held) && !s->returning;
 }
 
 /* Nothing is to be recorded any more, or there is no way to. */

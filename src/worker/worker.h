@@ -15,7 +15,7 @@ typedef struct dq_worker_options {
     uint32_t threads;
     int64_t lease_ms;
     bool stands_for_ticker;
-    const char *info; /* JSON of what does not change; copied */
+    const char *info;             /* JSON of what does not change; copied */
     dureq_node_event_fn on_event; /* NULL: none */
     void *on_event_userdata;
     const dq_log *log;
@@ -25,7 +25,7 @@ typedef struct dq_worker_options {
 typedef struct dq_worker_beat {
     unsigned shard;
     uint64_t session;
-    int64_t epoch;       /* 0: not ticker */
+    int64_t epoch; /* 0: not ticker */
     int64_t now_ms;
     int64_t next_due_ms; /* -1: none */
     int64_t n_expired;   /* sessions to reap */
@@ -37,8 +37,8 @@ typedef struct dq_worker_callbacks {
     void (*on_live)(dq_worker *w, void *userdata); /* all sessions are open, for the first time */
     void (*on_beat)(dq_worker *w, const dq_worker_beat *beat, void *userdata);
     void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* something due sooner than known */
-    void (*on_history)(dq_worker *w, unsigned shard, void *userdata); /* may be more than is to be kept */
-    void (*on_stopped)(dq_worker *w, void *userdata); /* dq_worker_stop is through */
+    void (*on_history)(dq_worker *w, unsigned shard, void *userdata);            /* may be more than is to be kept */
+    void (*on_stopped)(dq_worker *w, void *userdata);                            /* dq_worker_stop is through */
     void *userdata;
 } dq_worker_callbacks;
 
@@ -55,5 +55,5 @@ void dq_worker_on_queues(dq_worker *w);
 void dq_worker_drain(dq_worker *w, bool drain);
 /* Take nothing more; when handlers are done, or at the deadline, give the rest back, close the sessions, on_stopped. */
 void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us);
-void dq_worker_stop_now(dq_worker *w); /* the deadline is over */
+void dq_worker_stop_now(dq_worker *w);                               /* the deadline is over */
 void dq_worker_get_stats(const dq_worker *w, dureq_node_stats *ret); /* any thread: counters are atomic */

@@ -29,13 +29,13 @@ struct dq_wlane {
     uint32_t no;
     char *name, *queue, *type; /* NUL-ended, in the lane's own block */
     struct dq_wlane *next_old; /* of w->old_lanes */
-    dq_handler *handler; /* NULL: none here, or pinned to a version */
+    dq_handler *handler;       /* NULL: none here, or pinned to a version */
     int32_t weight;
     bool paused;
-    int64_t class_ms;          /* retention class of jobs that name none */
-    dq_buf retry_packed;       /* the queue's policy; empty: none */
+    int64_t class_ms;           /* retention class of jobs that name none */
+    dq_buf retry_packed;        /* the queue's policy; empty: none */
     bool main_busy, front_busy; /* may hold jobs */
-    bool listed;               /* in K idle:, as far as we know: nothing is there and we will be told */
+    bool listed;                /* in K idle:, as far as we know: nothing is there and we will be told */
     /* the read under way */
     int32_t want_main, want_front, got_main, got_front;
     bool listing; /* this read comes with a registration */
@@ -60,8 +60,9 @@ struct dq_wshard {
     char x[24], hv[24]; /* values of the watched keys as far as we know */
     bool verified;      /* watched, and they were these */
     bool needs_resync, resyncing;
-    int64_t rest_until_us;  /* its turns fail for a reason that will not be over at once */
-    bool unsure_session, unsure_lanes; /* another server answers: it may have forgotten them, and given their numbers away again */
+    int64_t rest_until_us; /* its turns fail for a reason that will not be over at once */
+    bool unsure_session,
+        unsure_lanes;       /* another server answers: it may have forgotten them, and given their numbers away again */
     int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
     int64_t reads_again_us; /* reads by script were refused as well */
     bool reads_in_script;   /* those of the turn that is planned, or in flight */
@@ -72,24 +73,24 @@ struct dq_wshard {
     uint32_t lanes_known; /* the server said there are so many */
     uint32_t turn_lane;   /* where the next read starts */
 
-    dq_list held;             /* tasks of this session (in_shard) */
+    dq_list held;                 /* tasks of this session (in_shard) */
     dq_list done_fast, done_slow; /* FINISHED, by `link` */
     size_t n_fast, n_slow;
-    dq_list after_beat;       /* FINISHED, named by the heartbeat in flight */
-    dq_list returns;          /* to be given back: not started, or stopped at shutdown */
+    dq_list after_beat; /* FINISHED, named by the heartbeat in flight */
+    dq_list returns;    /* to be given back: not started, or stopped at shutdown */
     size_t n_returns;
     bool returning;
-    dq_buf unknown;           /* resync: entries pending for us that we never saw, as arguments */
+    dq_buf unknown; /* resync: entries pending for us that we never saw, as arguments */
     size_t n_unknown;
 
-    dq_list sent;             /* tasks of the call in flight, or whose reply was lost */
-    bool sent_plain;          /* as a transaction */
-    bool call_lost;           /* its reply was: to be asked about first */
-    uint64_t call_no;         /* of the last call */
-    dq_buf call;              /* its general form, for a repeat; built when needed for a transaction */
+    dq_list sent;     /* tasks of the call in flight, or whose reply was lost */
+    bool sent_plain;  /* as a transaction */
+    bool call_lost;   /* its reply was: to be asked about first */
+    uint64_t call_no; /* of the last call */
+    dq_buf call;      /* its general form, for a repeat; built when needed for a transaction */
 
-    bool load_script;       /* complete.lua is not known to the server */
-    size_t cycle_gate;      /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
+    bool load_script;  /* complete.lua is not known to the server */
+    size_t cycle_gate; /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
     int64_t cycle_class;
 
     int64_t class_ms; /* of `bucket`; 0: none known */
@@ -99,8 +100,8 @@ struct dq_wshard {
     dq_timer beat;
     bool beating, beat_again;
     int64_t last_beat_us;
-    int64_t alive_us; /* when the last heartbeat that came through was sent */
-    bool has_young; /* runs that were too young to report at the last beat, or started since */
+    int64_t alive_us;                  /* when the last heartbeat that came through was sent */
+    bool has_young;                    /* runs that were too young to report at the last beat, or started since */
     uint64_t blame_flying, blame_told; /* w->alone_no of the heartbeat in flight, and of the last that came through */
     size_t turn_hint;
     char ticking; /* epoch > 0 at the last beat */
@@ -123,18 +124,18 @@ struct dq_worker {
     dq_pool *pool;
     dq_list spare; /* task memory */
     size_t n_spare;
-    uint32_t n_held;    /* tasks that take a slot: fetched, not finished */
-    uint32_t n_fetching; /* of them: their payload is on its way */
-    dq_list suspects;   /* wait until nothing else runs; by link (suspect.c) */
-    dureq_task *alone;  /* the suspect that runs alone or is about to */
-    uint64_t alone_no;  /* counts changes of `alone` */
+    uint32_t n_held;          /* tasks that take a slot: fetched, not finished */
+    uint32_t n_fetching;      /* of them: their payload is on its way */
+    dq_list suspects;         /* wait until nothing else runs; by link (suspect.c) */
+    dureq_task *alone;        /* the suspect that runs alone or is about to */
+    uint64_t alone_no;        /* counts changes of `alone` */
     int64_t suspect_since_us; /* since when suspects wait */
     dq_timer suspect_timer;
     dq_heap deadlines;
     dq_timer deadline_timer;
-    dq_list undecided;   /* came with a wake-up while a read was in flight; by link */
-    bool reading;        /* it is */
-    dq_list to_pool; /* collected while a reply is taken apart: */
+    dq_list undecided; /* came with a wake-up while a read was in flight; by link */
+    bool reading;      /* it is */
+    dq_list to_pool;   /* collected while a reply is taken apart: */
     bool taking;
 
     struct dq_wlane *old_lanes; /* that the server does not have any more; handlers may still hold their names */
@@ -165,10 +166,16 @@ struct dq_worker {
     atomic_bool s_connected, s_draining;
 };
 
-static inline void dq_stat_add(_Atomic uint64_t *s, uint64_t n) { atomic_fetch_add_explicit(s, n, memory_order_relaxed); }
+static inline void dq_stat_add(_Atomic uint64_t *s, uint64_t n)
+{
+    atomic_fetch_add_explicit(s, n, memory_order_relaxed);
+}
 
 /* Nothing is sent but what finds out. */
-static inline bool dq_shard_is_unsure(const dq_wshard *s) { return s->unsure_session || s->unsure_lanes; }
+static inline bool dq_shard_is_unsure(const dq_wshard *s)
+{
+    return s->unsure_session || s->unsure_lanes;
+}
 
 /* worker.c */
 int64_t dq_task_timeout_ms(const dureq_task *t); /* 0: none */
@@ -179,7 +186,7 @@ void dq_worker_put_done(dureq_task *t);          /* judged: among what is to be 
 void dq_worker_task_over(dureq_task *t);         /* its slot is free; outcome not looked at */
 void dq_worker_look_for_end(dq_worker *w);
 void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error);
-void dq_worker_drop_task(dureq_task *t);         /* out of its shard's hands; freed when no handler uses it */
+void dq_worker_drop_task(dureq_task *t); /* out of its shard's hands; freed when no handler uses it */
 void dq_worker_stop_task(dureq_task *t, dq_stop_reason why);
 void dq_worker_lose_task(dureq_task *t, dq_stop_reason why); /* taken from us */
 /* lanes.c */
@@ -188,12 +195,13 @@ void dq_lanes_free_old(dq_worker *w);
 void dq_lanes_deinit(dq_wshard *s);
 void dq_lanes_judge(dq_wshard *s); /* queues changed */
 void dq_lane_wake(dq_wshard *s, uint32_t no);
-size_t dq_lanes_plan(dq_wshard *s, dq_buf *out); /* appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_ */
+size_t dq_lanes_plan(dq_wshard *s,
+                     dq_buf *out); /* appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_ */
 size_t dq_lanes_listing(dq_wshard *s, dq_buf *lanes_out); /* appends lane numbers to be listed as idle as arguments */
 bool dq_lane_has_slot(const dq_wlane *lane);
-bool dq_lanes_worth(const dq_wshard *s);  /* a read now may give something, or a registration is due */
-void dq_lanes_read_done(dq_wshard *s);    /* all replies of a plan are in */
-void dq_lanes_read_off(dq_wshard *s);     /* a plan that was not carried out */
+bool dq_lanes_worth(const dq_wshard *s); /* a read now may give something, or a registration is due */
+void dq_lanes_read_done(dq_wshard *s);   /* all replies of a plan are in */
+void dq_lanes_read_off(dq_wshard *s);    /* a plan that was not carried out */
 void dq_lanes_set_paused(dq_wshard *s, const dureq_str *queues, size_t n);
 void dq_credits_deinit(dq_worker *w);
 /* cycle.c */
@@ -202,25 +210,25 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 /* fetch.c */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
-void dq_fetch_decide(dq_worker *w); /* no read is in flight: which of those that came that way are started */
-void dq_fetch_give_back(dureq_task *t); /* into its shard's `returns` */
-void dq_fetch_start(dureq_task *t); /* with its payload */
+void dq_fetch_decide(dq_worker *w);                /* no read is in flight: which of those that came that way are started */
+void dq_fetch_give_back(dureq_task *t);            /* into its shard's `returns` */
+void dq_fetch_start(dureq_task *t);                /* with its payload */
 /* suspect.c */
-void dq_suspect_admit(dureq_task *t);         /* fetched */
-void dq_suspects_look(dq_worker *w);          /* something ended, or time passed */
-void dq_suspects_told(dq_wshard *s);          /* a heartbeat came through */
-void dq_suspect_over(dureq_task *t);          /* its slot is free */
-void dq_suspects_give_back(dq_worker *w);     /* those that have not started: at a stop */
-bool dq_suspects_hold(const dq_worker *w);    /* nothing is to be fetched */
+void dq_suspect_admit(dureq_task *t);      /* fetched */
+void dq_suspects_look(dq_worker *w);       /* something ended, or time passed */
+void dq_suspects_told(dq_wshard *s);       /* a heartbeat came through */
+void dq_suspect_over(dureq_task *t);       /* its slot is free */
+void dq_suspects_give_back(dq_worker *w);  /* those that have not started: at a stop */
+bool dq_suspects_hold(const dq_worker *w); /* nothing is to be fetched */
 bool dq_suspect_wants_report(const dureq_task *t);
 /* outcome.c */
 void dq_outcome_judge(dureq_task *t, int rc);
 /* record.c */
 bool dq_record_is_plain(const dureq_task *t);
-int64_t dq_record_class(const dureq_task *t); /* retention class; 0: not kept */
-void dq_record_row(dureq_task *t, dq_buf *out); /* the whole row */
+int64_t dq_record_class(const dureq_task *t);           /* retention class; 0: not kept */
+void dq_record_row(dureq_task *t, dq_buf *out);         /* the whole row */
 void dq_record_moved(const dureq_task *t, dq_buf *out); /* its moved part behind this run */
-size_t dq_record_general(dq_wshard *s, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
+size_t dq_record_general(dq_wshard *s, dq_buf *out);    /* the call for all of s->sent, numbered s->call_no */
 typedef struct dq_stat_row {
     uint32_t lane;
     int32_t field; /* 0 c, 1 f, 2 d, 100 + i: w<i>, 200 + i: r<i> */
@@ -242,6 +250,6 @@ void dq_session_started(dq_wshard *s);
 void dq_session_cancelled(dq_wshard *s, dureq_str id);
 void dq_session_resync(dq_wshard *s);
 void dq_session_look_if_sure(dq_wshard *s); /* goes on once session and lanes are known to be ours */
-void dq_session_return(dq_wshard *s); /* sends what is in `returns` */
+void dq_session_return(dq_wshard *s);       /* sends what is in `returns` */
 void dq_session_close(dq_wshard *s);
 void dq_session_lost(dq_wshard *s, const char *why); /* fenced: drops all it holds, opens a new one */

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEED_MAX    (256 * 1024)
-#define CUTS_MAX    2000
-#define DAMAGES     2000
+#define SEED_MAX      (256 * 1024)
+#define CUTS_MAX      2000
+#define DAMAGES       2000
 #define SHORT_DIVISOR 10
 
 static uint64_t state = 0x9e3779b97f4a7c15u;

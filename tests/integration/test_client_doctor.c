@@ -5,10 +5,10 @@
 #include "model/id.h"
 #include "redis_server.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,10 +38,9 @@ static const char prelude[] =
     "local part, hour = string.format('%d', math.floor(T / 128)), 3600000\n";
 
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
-static const char keep[] =
-    "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
-    "  redis.call('COPY', key, key, 'DB', '1', 'REPLACE')\n"
-    "end";
+static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
+                           "  redis.call('COPY', key, key, 'DB', '1', 'REPLACE')\n"
+                           "end";
 
 static const char world[] =
     "c('FLUSHDB')\n"
@@ -108,7 +107,8 @@ static const planted faults[] = {
     {DQ_FAULT_BUCKET_LOST, "c('HSET', K .. 'hc:3600000', 'b', 2)", false},
     {DQ_FAULT_BUCKET_ORPHAN, "c('HSET', K .. 'hz', 2, 5)", true},
     {DQ_FAULT_BUCKET_ORPHAN, "c('HSET', K .. 'hr', 2, 5)", true},
-    {DQ_FAULT_BUCKET_ORPHAN, "c('SADD', K .. 'hp:2', 1) c('HSET', K .. 'h:2:1', H1, row(5, plain)) c('RPUSH', K .. 'ho:2', H1)", false},
+    {DQ_FAULT_BUCKET_ORPHAN, "c('SADD', K .. 'hp:2', 1) c('HSET', K .. 'h:2:1', H1, row(5, plain)) c('RPUSH', K .. 'ho:2', H1)",
+     false},
     {DQ_FAULT_CONSUMER_STALE, "c('XGROUP', 'CREATECONSUMER', K .. 'l:1', 'g', 5)", true},
     {DQ_FAULT_DUE_TIME, "c('ZADD', K .. 'due', T + 2 * hour, D)", false},
     {DQ_FAULT_HISTORY_BYTES, "c('HINCRBY', K .. 'hz', 3, 7)", true},
@@ -132,7 +132,8 @@ static const planted faults[] = {
     {DQ_FAULT_META, "c('HSET', 'dureq:meta', 'shards', '2')", false},
     {DQ_FAULT_MISPLACED, "c('XADD', K .. 'l:2', T .. '-200000000', 'j', plain)", false},
     {DQ_FAULT_MISPLACED, "c('XADD', K .. 'f:9', '*', 'm', moved(id(20, 9), 1), 'j', plain)", false},
-    {DQ_FAULT_MISPLACED, "local i = id(20, 1) c('HSET', K .. 'loc', i, c('XADD', K .. 'f:2', '*', 'm', moved(i, 1), 'j', plain)) c('HDEL', K .. 'loc', i)",
+    {DQ_FAULT_MISPLACED,
+     "local i = id(20, 1) c('HSET', K .. 'loc', i, c('XADD', K .. 'f:2', '*', 'm', moved(i, 1), 'j', plain)) c('HDEL', K .. 'loc', i)",
      false},
     {DQ_FAULT_NO_EXPIRY, "c('PERSIST', K .. 'r:q1')", true},
     {DQ_FAULT_NO_EXPIRY, "c('HSET', K .. 'st:1', '1:e', 1)", true},
@@ -227,7 +228,8 @@ static dq_doctor_report examine(bool repair)
 static void print_faults(const dq_doctor_report *r)
 {
     for (size_t i = 0; i < r->n_faults; i++)
-        print_error("  %s %s %s: %s\n", dq_fault_kind_to_str(r->faults[i].kind), r->faults[i].key, r->faults[i].id, r->faults[i].text);
+        print_error("  %s %s %s: %s\n", dq_fault_kind_to_str(r->faults[i].kind), r->faults[i].key, r->faults[i].id,
+                    r->faults[i].text);
 }
 
 static void assert_clean(const char *after)
@@ -250,8 +252,8 @@ static void assert_only(const dq_doctor_report *r, const planted *f, bool repair
     if (ok)
         return;
     print_faults(r);
-    fail_msg("not exactly one fault '%s' (%s) for: %s", dq_fault_kind_to_str(f->kind), f->repairable ? "repairable" : "not repairable",
-             f->lua);
+    fail_msg("not exactly one fault '%s' (%s) for: %s", dq_fault_kind_to_str(f->kind),
+             f->repairable ? "repairable" : "not repairable", f->lua);
 }
 
 static int start(void **state)
@@ -432,12 +434,9 @@ static void test_many_of_each_are_counted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_healthy_world_is_clean),
-        cmocka_unit_test(test_each_fault_is_named_and_no_other),
-        cmocka_unit_test(test_repair_mends_what_it_says),
-        cmocka_unit_test(test_every_kind_is_planted),
-        cmocka_unit_test(test_a_fault_names_its_key_and_job),
-        cmocka_unit_test(test_more_faults_than_wanted_are_counted),
+        cmocka_unit_test(test_healthy_world_is_clean),        cmocka_unit_test(test_each_fault_is_named_and_no_other),
+        cmocka_unit_test(test_repair_mends_what_it_says),     cmocka_unit_test(test_every_kind_is_planted),
+        cmocka_unit_test(test_a_fault_names_its_key_and_job), cmocka_unit_test(test_more_faults_than_wanted_are_counted),
         cmocka_unit_test(test_many_of_each_are_counted_once),
     };
 

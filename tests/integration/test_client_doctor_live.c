@@ -4,11 +4,11 @@
 #include "client/doctor.h"
 #include "redis_server.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,7 +56,8 @@ static void assert_clean(dureq_client *c, bool repair)
     if (dq_client_doctor(c, &o, &r, &err) < 0)
         fail_msg("doctor: %s", err.msg);
     for (size_t i = 0; i < r.n_faults; i++)
-        print_error("  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id, r.faults[i].text);
+        print_error("  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,
+                    r.faults[i].text);
     assert_int_equal(r.n_found, 0);
     dq_doctor_report_deinit(&r);
 }
@@ -144,7 +145,8 @@ static void *operator_main(void *arg)
         q.weight = 1 + round % 5;
         q.max_len = 1000000 + round;
         note(t, dureq_client_set_queue(t->client, "bulk", &q, false, NULL, NULL));
-        note(t, round % 2 ? dureq_client_pause_queue(t->client, "bulk", NULL) : dureq_client_resume_queue(t->client, "bulk", NULL));
+        note(t,
+             round % 2 ? dureq_client_pause_queue(t->client, "bulk", NULL) : dureq_client_resume_queue(t->client, "bulk", NULL));
         if (round % 16 == 15)
             note(t, dureq_client_purge_queue(t->client, "normal", NULL, NULL));
     }

@@ -201,7 +201,8 @@ static void drop_history(test_world *w, unsigned shard)
 {
     dq_kept k;
 
-    (void)test_plant(w, shard, NULL, "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
+    (void)test_plant(w, shard, NULL,
+                     "for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do call('ZADD', K .. 'hx', now - 1, b) end");
     do {
         dq_buf call = {0};
         dq_reply reply;

@@ -360,20 +360,10 @@ static void a_user_without_a_permission_is_refused(void **state)
 {
     static const struct {
         const char *rule, *says;
-    } rows[] = {{"-eval", "eval"},
-                {"-evalsha", "evalsha"},
-                {"-script", "script"},
-                {"-info", "info"},
-                {"-hgetall", "hgetall"},
-                {"-hset", "hset"},
-                {"-multi", "multi"},
-                {"-exec", "exec"},
-                {"-mget", "mget"},
-                {"-pubsub", "pubsub"},
-                {"-xrevrange", "xrevrange"},
-                {"-xreadgroup", "xreadgroup"},
-                {"-spublish", "spublish"},
-                {"-xack", "xack"}};
+    } rows[] = {{"-eval", "eval"},         {"-evalsha", "evalsha"}, {"-script", "script"},       {"-info", "info"},
+                {"-hgetall", "hgetall"},   {"-hset", "hset"},       {"-multi", "multi"},         {"-exec", "exec"},
+                {"-mget", "mget"},         {"-pubsub", "pubsub"},   {"-xrevrange", "xrevrange"}, {"-xreadgroup", "xreadgroup"},
+                {"-spublish", "spublish"}, {"-xack", "xack"}};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {

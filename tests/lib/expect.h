@@ -17,40 +17,40 @@
 
 #include <cmocka.h>
 
-#define TEST(fn)                                                                     \
-    static void fn(void);                                                            \
-    static void fn##_run(void **state)                                               \
-    {                                                                                \
-        (void)state;                                                                 \
-        expect_begin();                                                              \
-        fn();                                                                        \
-    }                                                                                \
-    __attribute__((constructor)) static void fn##_add(void)                          \
-    {                                                                                \
-        expect_add((struct CMUnitTest){.name = #fn, .test_func = fn##_run});         \
-    }                                                                                \
+#define TEST(fn)                                                             \
+    static void fn(void);                                                    \
+    static void fn##_run(void **state)                                       \
+    {                                                                        \
+        (void)state;                                                         \
+        expect_begin();                                                      \
+        fn();                                                                \
+    }                                                                        \
+    __attribute__((constructor)) static void fn##_add(void)                  \
+    {                                                                        \
+        expect_add((struct CMUnitTest){.name = #fn, .test_func = fn##_run}); \
+    }                                                                        \
     static void fn(void)
 
-#define TEST_MAIN()                                                                          \
-    int main(void)                                                                           \
-    {                                                                                        \
+#define TEST_MAIN()                                                                         \
+    int main(void)                                                                          \
+    {                                                                                       \
         return _cmocka_run_group_tests(__FILE__, expect_tests, expect_n_tests, NULL, NULL); \
     }
 
 /* Which row of a table, which round: printed with a failure. Holds until the next one or the end of the test. */
 #define EXPECT_NOTE(...) ((void)snprintf(expect_note, sizeof(expect_note), __VA_ARGS__))
 
-#define EXPECT_TRUE(condition)  expect_truth(true, (condition), #condition, __FILE__, __LINE__)
-#define EXPECT_FALSE(condition) expect_truth(false, (condition), #condition, __FILE__, __LINE__)
-#define EXPECT_I64(want, got)   expect_i64((want), (got), #got, __FILE__, __LINE__)
-#define EXPECT_U64(want, got)   expect_u64((want), (got), #got, __FILE__, __LINE__)
-#define EXPECT_F64(want, got)   expect_f64((want), (got), #got, __FILE__, __LINE__)
-#define EXPECT_PTR(want, got)   expect_ptr((want), (got), #got, __FILE__, __LINE__)
-#define EXPECT_RC(want, got)    expect_rc((want), (got), #got, __FILE__, __LINE__)
-#define EXPECT_STR(want, got)   expect_str((want), (got), #got, __FILE__, __LINE__)               /* two dureq_str */
-#define EXPECT_TEXT(want, got)  EXPECT_STR(dureq_str_from(want), dureq_str_from(got))             /* two NUL-ended texts */
-#define EXPECT_STR_TEXT(want, got) EXPECT_STR(dureq_str_from(want), (got))                        /* want: NUL-ended */
-#define EXPECT_HAS(part, got)   expect_has((part), (got), #got, __FILE__, __LINE__)               /* NUL-ended texts */
+#define EXPECT_TRUE(condition)     expect_truth(true, (condition), #condition, __FILE__, __LINE__)
+#define EXPECT_FALSE(condition)    expect_truth(false, (condition), #condition, __FILE__, __LINE__)
+#define EXPECT_I64(want, got)      expect_i64((want), (got), #got, __FILE__, __LINE__)
+#define EXPECT_U64(want, got)      expect_u64((want), (got), #got, __FILE__, __LINE__)
+#define EXPECT_F64(want, got)      expect_f64((want), (got), #got, __FILE__, __LINE__)
+#define EXPECT_PTR(want, got)      expect_ptr((want), (got), #got, __FILE__, __LINE__)
+#define EXPECT_RC(want, got)       expect_rc((want), (got), #got, __FILE__, __LINE__)
+#define EXPECT_STR(want, got)      expect_str((want), (got), #got, __FILE__, __LINE__)   /* two dureq_str */
+#define EXPECT_TEXT(want, got)     EXPECT_STR(dureq_str_from(want), dureq_str_from(got)) /* two NUL-ended texts */
+#define EXPECT_STR_TEXT(want, got) EXPECT_STR(dureq_str_from(want), (got))               /* want: NUL-ended */
+#define EXPECT_HAS(part, got)      expect_has((part), (got), #got, __FILE__, __LINE__)   /* NUL-ended texts */
 
 static struct CMUnitTest expect_tests[128];
 static size_t expect_n_tests;

@@ -29,7 +29,7 @@ typedef struct fault_entry {
     int n;
     dureq_job_id id; /* acknowledged: its own; duplicate: of the living one */
     int64_t began_us, answered_us;
-    int found;       /* how many jobs with this number Redis has at the end */
+    int found; /* how many jobs with this number Redis has at the end */
     dureq_job_state state;
     int32_t runs;
 } fault_entry;

@@ -9,10 +9,7 @@
 
 typedef struct fault_proxy fault_proxy;
 
-typedef enum fault_way {
-    FAULT_TO_SERVER,
-    FAULT_TO_CLIENT
-} fault_way;
+typedef enum fault_way { FAULT_TO_SERVER, FAULT_TO_CLIENT } fault_way;
 
 typedef struct fault_proxy_stats {
     long connections, cuts, bytes[2];
@@ -24,9 +21,9 @@ const char *fault_proxy_url(const fault_proxy *p);
 /* Closes, both ways, the connection that passes the n-th byte from now in this direction: what is before it arrives, what is behind does not. The
    server has what reached it. */
 void fault_proxy_cut_at(fault_proxy *p, fault_way way, long n);
-bool fault_proxy_has_cut(fault_proxy *p);         /* the ordered cut was made */
-void fault_proxy_cut_all(fault_proxy *p);         /* now */
-void fault_proxy_hold(fault_proxy *p, bool hold); /* connections stay open and nothing goes through: half-open */
+bool fault_proxy_has_cut(fault_proxy *p);             /* the ordered cut was made */
+void fault_proxy_cut_all(fault_proxy *p);             /* now */
+void fault_proxy_hold(fault_proxy *p, bool hold);     /* connections stay open and nothing goes through: half-open */
 void fault_proxy_refuse(fault_proxy *p, bool refuse); /* new connections are closed at once */
-void fault_proxy_delay(fault_proxy *p, int ms);   /* of what comes from the server */
+void fault_proxy_delay(fault_proxy *p, int ms);       /* of what comes from the server */
 fault_proxy_stats fault_proxy_get_stats(fault_proxy *p);

@@ -28,7 +28,7 @@ typedef struct fault_world {
     fault_world_options o;
     test_redis *server;
     fault_proxy *proxy; /* NULL unless proxied */
-    char url[256]; /* for nodes and producers */
+    char url[256];      /* for nodes and producers */
     char log_path[256];
     fault_ledger *ledger;
     fault_node nodes[FAULT_NODES_MAX];

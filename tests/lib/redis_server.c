@@ -378,8 +378,7 @@ static void make_urls(test_redis *s)
     const char *pw = s->opts.password;
 
     snprintf(s->url, sizeof(s->url), "unix://%s%s%s%s", pw ? ":" : "", pw ? pw : "", pw ? "@" : "", s->socket);
-    snprintf(s->tcp_url, sizeof(s->tcp_url), "redis://%s%s%s127.0.0.1:%d", pw ? ":" : "", pw ? pw : "", pw ? "@" : "",
-             s->port);
+    snprintf(s->tcp_url, sizeof(s->tcp_url), "redis://%s%s%s127.0.0.1:%d", pw ? ":" : "", pw ? pw : "", pw ? "@" : "", s->port);
     snprintf(s->tls_url, sizeof(s->tls_url), "rediss://%s%s%slocalhost:%d?ca=%s/ca.crt", pw ? ":" : "", pw ? pw : "",
              pw ? "@" : "", s->tls_port, s->dir);
 }

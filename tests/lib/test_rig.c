@@ -3,8 +3,8 @@
 
 #include "client/doctor.h"
 
-#include <time.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define KEPT 16
 
@@ -64,7 +64,8 @@ static int64_t doctor_faults(void)
         return -1;
     }
     for (size_t i = 0; i < r.n_faults; i++)
-        print_error("doctor: %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id, r.faults[i].text);
+        print_error("doctor: %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,
+                    r.faults[i].text);
     n = r.n_found;
     dq_doctor_report_deinit(&r);
     return n;
@@ -206,7 +207,8 @@ dureq_counts rig_counts(void)
 
 int64_t rig_server_ms(void)
 {
-    char *t = test_redis_command(rig.server, "EVAL", "local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)", "0", NULL);
+    char *t = test_redis_command(rig.server, "EVAL", "local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)",
+                                 "0", NULL);
     int64_t ms = strtoll(t + 1, NULL, 10);
 
     free(t);
@@ -218,7 +220,11 @@ int64_t rig_server_ms(void)
 static void log_problem(const dureq_log_record *record, void *userdata)
 {
     (void)userdata;
-    fprintf(stderr, "  [%s] %s %s\n", record->level == DUREQ_LOG_ERROR ? "error" : record->level == DUREQ_LOG_WARN ? "warn" : "info", record->event, record->text);
+    fprintf(stderr, "  [%s] %s %s\n",
+            record->level == DUREQ_LOG_ERROR  ? "error"
+            : record->level == DUREQ_LOG_WARN ? "warn"
+                                              : "info",
+            record->event, record->text);
 }
 
 dureq_node_options rig_node_options(const char *node_id)

@@ -38,29 +38,29 @@ int rig_setup_one(void **state);
 int rig_setup_four(void **state);
 int rig_teardown(void **state);
 
-#define RIG_ADD(fn, text, setup)                                                                             \
-    expect_add((struct CMUnitTest){                                                                          \
-        .name = #fn " " text, .test_func = fn##_run, .setup_func = setup, .teardown_func = rig_teardown})
-#define SCENARIO(fn)                                               \
-    static void fn(void);                                          \
-    static void fn##_run(void **state)                             \
-    {                                                              \
-        (void)state;                                               \
-        expect_begin();                                            \
-        fn();                                                      \
-    }                                                              \
-    __attribute__((constructor)) static void fn##_add(void)        \
-    {                                                              \
-        RIG_ADD(fn, "[1 shard]", rig_setup_one);                   \
-        RIG_ADD(fn, "[4 shards]", rig_setup_four);                 \
-    }                                                              \
+#define RIG_ADD(fn, text, setup) \
+    expect_add(                  \
+        (struct CMUnitTest){.name = #fn " " text, .test_func = fn##_run, .setup_func = setup, .teardown_func = rig_teardown})
+#define SCENARIO(fn)                                        \
+    static void fn(void);                                   \
+    static void fn##_run(void **state)                      \
+    {                                                       \
+        (void)state;                                        \
+        expect_begin();                                     \
+        fn();                                               \
+    }                                                       \
+    __attribute__((constructor)) static void fn##_add(void) \
+    {                                                       \
+        RIG_ADD(fn, "[1 shard]", rig_setup_one);            \
+        RIG_ADD(fn, "[4 shards]", rig_setup_four);          \
+    }                                                       \
     static void fn(void)
 /* DUREQ_TEST_ONLY: a pattern of scenarios such as "*queue*"; DUREQ_TEST_LOG=1: what nodes log. */
-#define RIG_MAIN()                                                                                                  \
-    int main(void)                                                                                                  \
-    {                                                                                                               \
-        cmocka_set_test_filter(getenv("DUREQ_TEST_ONLY"));                                                          \
-        return _cmocka_run_group_tests(__FILE__, expect_tests, expect_n_tests, rig_group_start, rig_group_stop);    \
+#define RIG_MAIN()                                                                                               \
+    int main(void)                                                                                               \
+    {                                                                                                            \
+        cmocka_set_test_filter(getenv("DUREQ_TEST_ONLY"));                                                       \
+        return _cmocka_run_group_tests(__FILE__, expect_tests, expect_n_tests, rig_group_start, rig_group_stop); \
     }
 
 /* ---- waiting: looks again every few milliseconds until the limit ---- */
@@ -69,15 +69,15 @@ int64_t rig_mono_ms(void);
 void rig_pause(void); /* between two looks */
 void rig_wait_failed(const char *what, const char *file, int line) __attribute__((noreturn));
 
-#define RIG_UNTIL_MS(limit_ms, condition)                           \
-    do {                                                            \
-        int64_t until_ = rig_mono_ms() + (limit_ms);                \
-                                                                    \
-        while (!(condition)) {                                      \
-            if (rig_mono_ms() > until_)                             \
-                rig_wait_failed(#condition, __FILE__, __LINE__);    \
-            rig_pause();                                            \
-        }                                                           \
+#define RIG_UNTIL_MS(limit_ms, condition)                        \
+    do {                                                         \
+        int64_t until_ = rig_mono_ms() + (limit_ms);             \
+                                                                 \
+        while (!(condition)) {                                   \
+            if (rig_mono_ms() > until_)                          \
+                rig_wait_failed(#condition, __FILE__, __LINE__); \
+            rig_pause();                                         \
+        }                                                        \
     } while (0)
 #define RIG_UNTIL(condition) RIG_UNTIL_MS(RIG_LIMIT_MS, condition)
 
@@ -86,22 +86,22 @@ void rig_wait_failed(const char *what, const char *file, int line) __attribute__
 dureq_client *rig_client(const char *prefix, int shards); /* another one; NULL: the rig's prefix. Ends the test on failure */
 void rig_doctor(void);                                    /* fails the test when it finds something */
 void rig_ok(int rc, const dureq_error *err, const char *what, const char *file, int line);
-#define RIG_OK(call)                                       \
-    do {                                                   \
-        dureq_error err = {0};                             \
-        int rc_ = (call);                                  \
-                                                           \
-        rig_ok(rc_, &err, #call, __FILE__, __LINE__);      \
+#define RIG_OK(call)                                  \
+    do {                                              \
+        dureq_error err = {0};                        \
+        int rc_ = (call);                             \
+                                                      \
+        rig_ok(rc_, &err, #call, __FILE__, __LINE__); \
     } while (0) /* `call` ends in &err */
 
 /* A code, and a part of its message. */
-#define RIG_FAILS(code_, part, call)        \
-    do {                                    \
-        dureq_error err = {0};              \
-                                            \
-        EXPECT_RC((code_), (call));         \
-        EXPECT_RC((code_), err.code);       \
-        EXPECT_HAS((part), err.msg);        \
+#define RIG_FAILS(code_, part, call)  \
+    do {                              \
+        dureq_error err = {0};        \
+                                      \
+        EXPECT_RC((code_), (call));   \
+        EXPECT_RC((code_), err.code); \
+        EXPECT_HAS((part), err.msg);  \
     } while (0)
 
 dureq_job_id rig_enqueue(const char *type, const char *payload, const dureq_job_options *o); /* o NULL: none */

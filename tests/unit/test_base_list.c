@@ -126,7 +126,7 @@ TEST(the_current_item_may_be_removed_while_walking)
     dq_list_init(&head);
     for (size_t i = 0; i < 5; i++)
         dq_list_push_back(&head, &items[i].link);
-    DQ_LIST_FOREACH(item, it, &head, link) {
+    DQ_LIST_FOREACH (item, it, &head, link) {
         seen[n++] = it->name;
         if (it->name != 'c')
             dq_list_remove(&it->link);
@@ -141,7 +141,7 @@ TEST(walking_an_empty_list_does_nothing)
     int n = 0;
 
     dq_list_init(&head);
-    DQ_LIST_FOREACH(item, it, &head, link)
+    DQ_LIST_FOREACH (item, it, &head, link)
         n++;
     EXPECT_I64(0, n);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log_out.h"
 
-#include "notify.h"
 #include "json/json.h"
+#include "notify.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

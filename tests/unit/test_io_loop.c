@@ -4,12 +4,12 @@
 #include "io/loop.h"
 #include "io/resolve.h"
 
+#include <netinet/in.h>
+#include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <netinet/in.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <cmocka.h>

@@ -52,10 +52,10 @@ TEST(both_append_to_what_is_there)
 TEST(only_the_one_canonical_text_is_taken)
 {
     static const dureq_str bad[] = {
-        {"Z", 1},         {"Zg", 2},        {"Zg=", 3},       {"Zm9vY", 5},     {"Zg==Zg==", 8}, {"Zg=a", 4},     {"Z===", 4},
-        {"====", 4},      {"=Zg=", 4},      {"Zm9=v", 5},     {"Zm=v", 4},      {"Zh==", 4},     {"Zm9=", 4},     {"Zm 9", 4},
-        {"Zm9v\n", 5},    {"Zm9\n", 4},     {"Zm9-", 4},      {"Zm9_", 4},      {"Zm9\0", 4},    {"Zm9\xff", 4},  {"Zm8=Zm9v", 8},
-        {"Zg==\n\n\n\n", 8},
+        {"Z", 1},     {"Zg", 2},      {"Zg=", 3},      {"Zm9vY", 5},        {"Zg==Zg==", 8}, {"Zg=a", 4},
+        {"Z===", 4},  {"====", 4},    {"=Zg=", 4},     {"Zm9=v", 5},        {"Zm=v", 4},     {"Zh==", 4},
+        {"Zm9=", 4},  {"Zm 9", 4},    {"Zm9v\n", 5},   {"Zm9\n", 4},        {"Zm9-", 4},     {"Zm9_", 4},
+        {"Zm9\0", 4}, {"Zm9\xff", 4}, {"Zm8=Zm9v", 8}, {"Zg==\n\n\n\n", 8},
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(bad); i++) {

@@ -27,8 +27,25 @@ TEST(the_length_of_a_character_follows_from_its_first_byte)
 TEST(ill_formed_characters_have_no_length)
 {
     static const char *const bad[] = {
-        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2z", "\xc2\xc2", "\xe0\x9f\xbf", "\xe0\xa0", "\xe1\x80\x7f", "\xed\xa0\x80",
-        "\xed\xbf\xbf", "\xef\xbf", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80", "\xf1\x80\x80\x7f", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff",
+        "\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xc2",
+        "\xc2z",
+        "\xc2\xc2",
+        "\xe0\x9f\xbf",
+        "\xe0\xa0",
+        "\xe1\x80\x7f",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xef\xbf",
+        "\xf0\x8f\xbf\xbf",
+        "\xf0\x90\x80",
+        "\xf1\x80\x80\x7f",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xff",
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(bad); i++) {

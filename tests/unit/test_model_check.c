@@ -129,8 +129,13 @@ static const char *const one_empty[] = {"a", ""}, *const one_null[] = {NULL};
 static const policy_case policy_cases[] = {
     {{0}, NULL},
     {{.max_attempts = 10000, .initial_delay_ms = -1, .max_delay_ms = -1, .multiplier = 1, .jitter = -1}, NULL},
-    {{.max_attempts = 1, .initial_delay_ms = 1, .max_delay_ms = 1, .multiplier = 1000, .jitter = 1,
-      .pause_after_err_count = 10000, .pause_retry_delay_ms = 1},
+    {{.max_attempts = 1,
+      .initial_delay_ms = 1,
+      .max_delay_ms = 1,
+      .multiplier = 1000,
+      .jitter = 1,
+      .pause_after_err_count = 10000,
+      .pause_retry_delay_ms = 1},
      NULL},
     {{.max_attempts = -1}, "max_attempts"},
     {{.max_attempts = 10001}, "max_attempts"},
@@ -209,14 +214,14 @@ static void a_task_type_is_a_name(void **state)
     assert_int_equal(dq_job_spec_check(&spec, 100, &err), DUREQ_EINVAL);
 }
 
-#define EXPECT_REFUSED(code, named, payload, change)            \
-    do {                                                        \
-        dureq_job_options o = dureq_job_options_init();         \
-        dureq_error err = {0};                                  \
-        change;                                                 \
-        assert_int_equal(check(&o, payload, &err), code);       \
-        if (!strstr(err.msg, named))                            \
-            fail_msg("'%s' does not name %s", err.msg, named);  \
+#define EXPECT_REFUSED(code, named, payload, change)           \
+    do {                                                       \
+        dureq_job_options o = dureq_job_options_init();        \
+        dureq_error err = {0};                                 \
+        change;                                                \
+        assert_int_equal(check(&o, payload, &err), code);      \
+        if (!strstr(err.msg, named))                           \
+            fail_msg("'%s' does not name %s", err.msg, named); \
     } while (0)
 
 static void options_out_of_range_are_named(void **state)
@@ -277,9 +282,19 @@ static void retentions_are_rounded_up_to_a_class(void **state)
 {
     static const int64_t day = 86400000;
     const int64_t cases[][2] = {
-        {INT64_MIN, 0}, {-1, 0},           {0, 0},                {1, 10000},      {10000, 10000},  {10001, 30000},
-        {60000, 60000}, {3600001, 3 * 3600000LL}, {7 * day, 7 * day}, {7 * day + 1, 14 * day}, {400 * day, 400 * day},
-        {401 * day, 400 * day}, {INT64_MAX, 400 * day},
+        {INT64_MIN, 0},
+        {-1, 0},
+        {0, 0},
+        {1, 10000},
+        {10000, 10000},
+        {10001, 30000},
+        {60000, 60000},
+        {3600001, 3 * 3600000LL},
+        {7 * day, 7 * day},
+        {7 * day + 1, 14 * day},
+        {400 * day, 400 * day},
+        {401 * day, 400 * day},
+        {INT64_MAX, 400 * day},
     };
 
     (void)state;

@@ -119,9 +119,12 @@ typedef struct type_case {
 static void content_types_are_found_or_kept(void **state)
 {
     static const type_case cases[] = {
-        {NULL, "", "application/octet-stream"},        {NULL, "[1]", "application/json"},
-        {NULL, "plain", "application/octet-stream"},   {"text/plain", "{}", "text/plain"},
-        {"application/json", "1", "application/json"}, {"application/octet-stream", "{}", "application/octet-stream"},
+        {NULL, "", "application/octet-stream"},
+        {NULL, "[1]", "application/json"},
+        {NULL, "plain", "application/octet-stream"},
+        {"text/plain", "{}", "text/plain"},
+        {"application/json", "1", "application/json"},
+        {"application/octet-stream", "{}", "application/octet-stream"},
         {"text/html", "x", "text/html"},
     };
 
@@ -216,7 +219,9 @@ static void another_payload_leaves_the_rest_as_it_was(void **state)
 
 static void a_trace_survives_another_payload(void **state)
 {
-    static const char j[] = "\x01\x80\x80\x01" "0123456789abcdef01234567f" "old";
+    static const char j[] = "\x01\x80\x80\x01"
+                            "0123456789abcdef01234567f"
+                            "old";
     DQ_BUF_AUTO again = {0};
     dq_envelope e;
 
@@ -326,16 +331,11 @@ static void every_truncation_before_the_payload_is_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_that_is_packed_is_read_back),
-        cmocka_unit_test(the_least_is_a_few_bytes),
-        cmocka_unit_test(content_types_are_found_or_kept),
-        cmocka_unit_test(not_kept_is_not_the_same_as_not_said),
-        cmocka_unit_test(a_large_payload_stays_outside),
-        cmocka_unit_test(another_payload_leaves_the_rest_as_it_was),
-        cmocka_unit_test(a_trace_survives_another_payload),
-        cmocka_unit_test(a_newer_schema_is_told_apart_from_damage),
-        cmocka_unit_test(damaged_envelopes_do_no_harm),
-        cmocka_unit_test(every_truncation_before_the_payload_is_seen),
+        cmocka_unit_test(all_that_is_packed_is_read_back),  cmocka_unit_test(the_least_is_a_few_bytes),
+        cmocka_unit_test(content_types_are_found_or_kept),  cmocka_unit_test(not_kept_is_not_the_same_as_not_said),
+        cmocka_unit_test(a_large_payload_stays_outside),    cmocka_unit_test(another_payload_leaves_the_rest_as_it_was),
+        cmocka_unit_test(a_trace_survives_another_payload), cmocka_unit_test(a_newer_schema_is_told_apart_from_damage),
+        cmocka_unit_test(damaged_envelopes_do_no_harm),     cmocka_unit_test(every_truncation_before_the_payload_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,10 +100,16 @@ static void all_that_is_packed_is_read_back(void **state)
 static void the_head_is_as_drawn(void **state)
 {
     static const char want[DQ_M_HEAD] = "\x01\x01\x8b\xcf\xe5\x68\x00\x00\x00\x00\x50\x00\x0c\x02" /* version, id */
-                                        "\x00\x02\x00\x03\x04\x01\x00\x05"                         /* attempts to errors in a row */
-                                        "\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x02\x00\x00";    /* ready, due, n */
+                                        "\x00\x02\x00\x03\x04\x01\x00\x05"                      /* attempts to errors in a row */
+                                        "\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x02\x00\x00"; /* ready, due, n */
     DQ_BUF_AUTO out = {0};
-    dq_moved m = {.id = some_id, .attempts = 2, .runs = 3, .crashes = 4, .flags = 1, .errors_in_row = 5, .ready_at_ms = 256,
+    dq_moved m = {.id = some_id,
+                  .attempts = 2,
+                  .runs = 3,
+                  .crashes = 4,
+                  .flags = 1,
+                  .errors_in_row = 5,
+                  .ready_at_ms = 256,
                   .due_at_ms = 512};
 
     (void)state;

@@ -46,11 +46,13 @@ static const share_case share_cases[] = {
     {"low:1 normal:3 high:6", "llllnnnhhh"},
     {"a:4 b:3 c:2 d:1", "dddccbbbaa"},
     {"a:5 b:4 c:3 d:2 e:1", "eeddccbbaa"},
-    {"a:1 b:1", "bbbbbaaaaa"}, /* equal weights: by name */
+    {"a:1 b:1", "bbbbbaaaaa"},                                         /* equal weights: by name */
     {"a:9 b:8 c:7 d:6 e:5 f:4 g:3 h:2 i:2 j:2 k:1 l:1", "jihgfedcba"}, /* more queues than priorities */
     {"high:6:8-10 normal:3:4-7 low:1:1-3", "lllnnnnhhh"},
     {"high:6:8-10 normal:3:4-7 low:1:1-3 mail:100", "lllnnnnhhh"}, /* nothing is left for mail: by name only */
-    {"a:9:10-10 b:2 c:1", "ccccc" "bbbb" "a"},
+    {"a:9:10-10 b:2 c:1", "ccccc"
+                          "bbbb"
+                          "a"},
     {"a:9:1-6 b:1:5-10", "aaaaaabbbb"}, /* overlap: the heaviest */
     {"a:9:9-10 b:1:2-3", "bbbbbaaaaa"}, /* gaps: the nearest, the higher one when two are */
 };
@@ -254,9 +256,9 @@ static void a_short_or_newer_definition_is_read(void **state)
     assert_int_equal(q.weight, 1);
     assert_null(q.retry_policy);
     assert_false(q.paused);
-    assert_int_equal(dq_queue_from_json(DQ_STR_LIT("a"), DQ_STR_LIT("{\"weight\":3,\"colour\":[1],\"retry_policy\":null}"), &arena,
-                                        &q, &err),
-                     0);
+    assert_int_equal(
+        dq_queue_from_json(DQ_STR_LIT("a"), DQ_STR_LIT("{\"weight\":3,\"colour\":[1],\"retry_policy\":null}"), &arena, &q, &err),
+        0);
     assert_int_equal(q.weight, 3);
     dq_arena_deinit(&arena);
 }
@@ -264,9 +266,21 @@ static void a_short_or_newer_definition_is_read(void **state)
 static void damaged_definitions_are_named(void **state)
 {
     static const char *const damaged[] = {
-        "", "x", "[]", "1", "{\"weight\":\"1\"}", "{\"weight\":1.5}", "{\"weight\":99999999999}", "{\"weight\":1001}",
-        "{\"paused\":1}", "{\"max_len\":-1}", "{\"priority_min\":4}", "{\"retry_policy\":1}",
-        "{\"retry_policy\":{\"max_attempts\":-1}}", "{\"retry_policy\":{\"jitter\":9}}", "{\"weight\":1",
+        "",
+        "x",
+        "[]",
+        "1",
+        "{\"weight\":\"1\"}",
+        "{\"weight\":1.5}",
+        "{\"weight\":99999999999}",
+        "{\"weight\":1001}",
+        "{\"paused\":1}",
+        "{\"max_len\":-1}",
+        "{\"priority_min\":4}",
+        "{\"retry_policy\":1}",
+        "{\"retry_policy\":{\"max_attempts\":-1}}",
+        "{\"retry_policy\":{\"jitter\":9}}",
+        "{\"weight\":1",
     };
 
     (void)state;
@@ -331,10 +345,10 @@ static void a_difference_in_any_field_is_seen(void **state)
     spelt_out.max_delay_ms = 300000;
     spelt_out.multiplier = 2;
     spelt_out.jitter = 0.1;
-#define EXPECT_SAME(want, change)                  \
-    do {                                           \
-        b = a;                                     \
-        change;                                    \
+#define EXPECT_SAME(want, change)                      \
+    do {                                               \
+        b = a;                                         \
+        change;                                        \
         assert_int_equal(dq_queue_same(&a, &b), want); \
         assert_int_equal(dq_queue_same(&b, &a), want); \
     } while (0)

@@ -158,7 +158,10 @@ static void records_are_split_where_they_were_joined(void **state)
     EXPECT_STR("jjj", j);
     for (size_t len = 0; len < 6; len++)
         assert_int_equal(dq_record_split(dureq_str_of(out.ptr, len), &m, &j), DUREQ_EPROTO);
-    assert_int_equal(dq_record_split(DQ_STR_LIT("\xff\xff\xff\xff" "abc"), &m, &j), DUREQ_EPROTO);
+    assert_int_equal(dq_record_split(DQ_STR_LIT("\xff\xff\xff\xff"
+                                                "abc"),
+                                     &m, &j),
+                     DUREQ_EPROTO);
     dq_record_pack(&empty, (dureq_str){0}, (dureq_str){0});
     assert_int_equal(dq_record_split(dq_buf_str(&empty), &m, &j), 0);
     assert_int_equal(m.len + j.len, 0);

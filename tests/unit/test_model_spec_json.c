@@ -32,10 +32,10 @@ static void drop_spec(spec_out *o)
     dq_arena_deinit(&o->arena);
 }
 
-#define EXPECT_STR(want, got)                                                            \
-    do {                                                                                 \
-        dureq_str got_ = (got);                                                          \
-        if (!dq_str_eq_text(got_, want))                                                 \
+#define EXPECT_STR(want, got)                                                     \
+    do {                                                                          \
+        dureq_str got_ = (got);                                                   \
+        if (!dq_str_eq_text(got_, want))                                          \
             fail_msg("got '" DQ_STR_FMT "', not '%s'", DQ_STR_ARG(got_), (want)); \
     } while (0)
 
@@ -182,7 +182,10 @@ typedef struct bad_case {
     const char *msg;
 } bad_case;
 
-#define BAD(members, msg) {"{\"task_type\":\"a\"," members "}", DUREQ_EINVAL, msg}
+#define BAD(members, msg)                                      \
+    {                                                          \
+        "{\"task_type\":\"a\"," members "}", DUREQ_EINVAL, msg \
+    }
 
 static const bad_case bad_cases[] = {
     {"[]", DUREQ_EINVAL, "a job spec is an object, not an array"},
@@ -238,8 +241,7 @@ static const bad_case bad_cases[] = {
     BAD("\"retry_policy\":{\"jitter\":-1}", "field 'retry_policy.jitter' takes a number from 0 to 1, not -1"),
     BAD("\"retry_policy\":{\"multiplier\":\"2\"}", "field 'retry_policy.multiplier' takes a number, not \"2\""),
     BAD("\"retry_policy\":{\"multiplier\":0.5}", "retry_policy.multiplier takes 1 to 1000, or 0 for the default"),
-    BAD("\"retry_policy\":{\"non_retryable_errors\":[\"\"]}",
-        "retry_policy.non_retryable_errors[0] takes 1 to 256 bytes"),
+    BAD("\"retry_policy\":{\"non_retryable_errors\":[\"\"]}", "retry_policy.non_retryable_errors[0] takes 1 to 256 bytes"),
 };
 
 static void faults_are_named(void **state)
@@ -303,9 +305,10 @@ static void policies_are_read(void **state)
 
 /* ---- hostile input ---- */
 
-static const char rich[] = "{\"task_type\":\"a\",\"payload_base64\":\"aGk=\",\"priority\":3,\"delay\":\"1m\",\"unique_key\":\"\\u00e9\","
-                           "\"headers\":{\"h\":\"\\n\"},\"tags\":[\"t\"],\"retry_policy\":{\"max_delay\":1,\"jitter\":0.5,"
-                           "\"non_retryable_errors\":[\"x\"]},\"content_type\":\"text/x\"}";
+static const char rich[] =
+    "{\"task_type\":\"a\",\"payload_base64\":\"aGk=\",\"priority\":3,\"delay\":\"1m\",\"unique_key\":\"\\u00e9\","
+    "\"headers\":{\"h\":\"\\n\"},\"tags\":[\"t\"],\"retry_policy\":{\"max_delay\":1,\"jitter\":0.5,"
+    "\"non_retryable_errors\":[\"x\"]},\"content_type\":\"text/x\"}";
 
 static void changed_bytes_do_no_harm(void **state)
 {
@@ -347,16 +350,11 @@ static void running_out_of_memory_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_least_is_a_task_type),
-        cmocka_unit_test(every_field_is_taken),
-        cmocka_unit_test(a_time_to_start_at),
-        cmocka_unit_test(nothing_kept_is_said_by_zero),
-        cmocka_unit_test(null_is_the_same_as_absent),
-        cmocka_unit_test(a_payload_follows_its_content_type),
-        cmocka_unit_test(faults_are_named),
-        cmocka_unit_test(policies_are_read),
-        cmocka_unit_test(changed_bytes_do_no_harm),
-        cmocka_unit_test(running_out_of_memory_is_reported),
+        cmocka_unit_test(the_least_is_a_task_type),   cmocka_unit_test(every_field_is_taken),
+        cmocka_unit_test(a_time_to_start_at),         cmocka_unit_test(nothing_kept_is_said_by_zero),
+        cmocka_unit_test(null_is_the_same_as_absent), cmocka_unit_test(a_payload_follows_its_content_type),
+        cmocka_unit_test(faults_are_named),           cmocka_unit_test(policies_are_read),
+        cmocka_unit_test(changed_bytes_do_no_harm),   cmocka_unit_test(running_out_of_memory_is_reported),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,7 +123,7 @@ static void what_must_hold(void **state)
     for (unsigned s = 0; s < N_STATES; s++) {
         dureq_job_state from = (dureq_job_state)s;
 
-        assert_int_equal(dq_job_state_can_move(from, DUREQ_JOB_CANCELLED), !has_ended(s)); /* in any living state */
+        assert_int_equal(dq_job_state_can_move(from, DUREQ_JOB_CANCELLED), !has_ended(s));           /* in any living state */
         assert_int_equal(dq_job_state_can_move(from, DUREQ_JOB_RUNNING), from == DUREQ_JOB_PENDING); /* only from a lane */
         assert_int_equal(dq_job_state_can_move(from, DUREQ_JOB_COMPLETED), from == DUREQ_JOB_RUNNING);
         assert_int_equal(dq_job_state_can_move(from, DUREQ_JOB_PENDING), from != DUREQ_JOB_PENDING); /* no dead end */

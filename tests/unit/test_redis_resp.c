@@ -2,10 +2,10 @@
 #include "base/random.h"
 #include "redis/resp.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +16,9 @@
 static void print_value(dq_reply r, dq_buf *out)
 {
     static const char *const names[] = {
-        [DQ_RESP_NIL] = "nil",     [DQ_RESP_STRING] = "s",  [DQ_RESP_ERROR] = "e",   [DQ_RESP_INTEGER] = "i", [DQ_RESP_DOUBLE] = "d",
-        [DQ_RESP_ARRAY] = "array", [DQ_RESP_MAP] = "map",   [DQ_RESP_PUSH] = "push", [DQ_RESP_BIGNUM] = "big",
+        [DQ_RESP_NIL] = "nil",   [DQ_RESP_STRING] = "s",  [DQ_RESP_ERROR] = "e",
+        [DQ_RESP_INTEGER] = "i", [DQ_RESP_DOUBLE] = "d",  [DQ_RESP_ARRAY] = "array",
+        [DQ_RESP_MAP] = "map",   [DQ_RESP_PUSH] = "push", [DQ_RESP_BIGNUM] = "big",
     };
     dq_resp_type type = dq_reply_type(r);
     dureq_str text = dq_reply_str(r);
@@ -98,7 +99,8 @@ static const good_case good_cases[] = {
     {"|0\r\n:4\r\n", "i:4"},
     {"*2\r\n|1\r\n+a\r\n*1\r\n:1\r\n:7\r\n|0\r\n*1\r\n:8\r\n", "array(i:7 array(i:8))"},
     {"|1\r\n|1\r\n+x\r\n+y\r\n+k\r\n+v\r\n+z\r\n", "s:z"},
-    {"*2\r\n*2\r\n+id1\r\n*2\r\n+f\r\n+v\r\n*2\r\n+id2\r\n*2\r\n+f\r\n+w\r\n", "array(array(s:id1 array(s:f s:v)) array(s:id2 array(s:f s:w)))"},
+    {"*2\r\n*2\r\n+id1\r\n*2\r\n+f\r\n+v\r\n*2\r\n+id2\r\n*2\r\n+f\r\n+w\r\n",
+     "array(array(s:id1 array(s:f s:v)) array(s:id2 array(s:f s:w)))"},
 };
 
 static void every_kind_of_reply_is_understood(void **state)
@@ -204,13 +206,37 @@ static void a_line_fed_byte_by_byte_is_not_searched_anew_each_time(void **state)
 }
 
 static const char *const bad_cases[] = {
-    "x\r\n",          "\r\n",          "$abc\r\n",      "$\r\n",           "$-2\r\n",
-    "$536870913\r\n", "$1\r\nabc",     "$1\r\na\rb",    ":\r\n",           ":12x\r\n",
-    ":1\rx",          ":9223372036854775808\r\n",       ":-9223372036854775809\r\n", ":99999999999999999999\r\n",
-    "*-2\r\n",        "*8388609\r\n",  "%-1\r\n",       "~-1\r\n",         "*1\r\n>0\r\n",
-    ">0\r\n",         "_x\r\n",        "#x\r\n",        "#\r\n",           "+a\n",
-    "=3\r\nabc\r\n",  "$?\r\n",        "*?\r\n",        "!-1\r\n",         "|-1\r\n",
-    ":--1\r\n",       ": 1\r\n",
+    "x\r\n",
+    "\r\n",
+    "$abc\r\n",
+    "$\r\n",
+    "$-2\r\n",
+    "$536870913\r\n",
+    "$1\r\nabc",
+    "$1\r\na\rb",
+    ":\r\n",
+    ":12x\r\n",
+    ":1\rx",
+    ":9223372036854775808\r\n",
+    ":-9223372036854775809\r\n",
+    ":99999999999999999999\r\n",
+    "*-2\r\n",
+    "*8388609\r\n",
+    "%-1\r\n",
+    "~-1\r\n",
+    "*1\r\n>0\r\n",
+    ">0\r\n",
+    "_x\r\n",
+    "#x\r\n",
+    "#\r\n",
+    "+a\n",
+    "=3\r\nabc\r\n",
+    "$?\r\n",
+    "*?\r\n",
+    "!-1\r\n",
+    "|-1\r\n",
+    ":--1\r\n",
+    ": 1\r\n",
 };
 
 static void damaged_replies_are_refused_with_a_reason(void **state)
@@ -285,7 +311,8 @@ static void more_pushes_than_fit_are_lost_and_the_reply_is_whole(void **state)
 
 static void announced_sizes_alone_cost_no_memory(void **state)
 {
-    static const char *const greedy[] = {"*8000000\r\n", "%4000000\r\n", "$536870912\r\n", "*8000000\r\n*8000000\r\n*8000000\r\n"};
+    static const char *const greedy[] = {"*8000000\r\n", "%4000000\r\n", "$536870912\r\n",
+                                         "*8000000\r\n*8000000\r\n*8000000\r\n"};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(greedy); i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redis/url.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
 
 #include <cmocka.h>
@@ -124,8 +124,8 @@ static void what_is_wrong_with_a_url_is_named(void **state)
 
 static void messages_never_show_the_password(void **state)
 {
-    static const char *const urls[] = {"redis://u:hunter2%zz@h", "redis://u:hunter2@h:x", "redis://:hunter2@", "unix://:hunter2@x",
-                                       "rediss://u:hunter2@h?x=y"};
+    static const char *const urls[] = {"redis://u:hunter2%zz@h", "redis://u:hunter2@h:x", "redis://:hunter2@",
+                                       "unix://:hunter2@x", "rediss://u:hunter2@h?x=y"};
 
     (void)state;
     for (size_t i = 0; i < DQ_ARRAY_LEN(urls); i++) {
