@@ -234,13 +234,15 @@ SCENARIO(filters_apply_together)
 SCENARIO(pages_lead_through_all_jobs_by_cursor_and_by_offset)
 {
     char query[200] = "limit=2";
+    bool more = true;
     size_t n = 0;
 
     for (int i = 0; i < 7; i++)
         (void)rig_enqueue("t", "1", NULL);
-    for (int page = 0; page < 10 && query[0]; page++) {
+    for (int page = 0; page < 10 && more; page++) {
         n += rows_of(query);
-        (void)snprintf(query, sizeof query, *api_text("next_cursor") ? "limit=2&cursor=%s" : "", api_text("next_cursor"));
+        more = *api_text("next_cursor") != '\0';
+        (void)snprintf(query, sizeof query, "limit=2&cursor=%s", api_text("next_cursor"));
     }
     EXPECT_U64(7, n);
     EXPECT_U64(2, rows_of("offset=5"));
