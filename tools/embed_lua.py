@@ -27,6 +27,7 @@ def text_of(path):
 
 
 TOKEN = re.compile(r"""--[^\n]*|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|\n|[^\s\w]""")
+BLANK = re.compile(r'^(\w\w|--|\[\[|\d\.\.|\.\.)')  # end of one token and begin of the next that would become another
 NAME = re.compile(r'[A-Za-z_]\w*$')
 KEYWORDS = set('and break do else elseif end false for function if in local nil not or repeat return then true until while'.split())
 
@@ -85,7 +86,7 @@ def shorten(text):
         made = ''
         for i, token in enumerate(line):
             token = new.get(token, token) if i == 0 or line[i - 1] not in ('.', ':') else token
-            made += ' ' * bool(made and re.match(r'\w', token) and re.search(r'\w$', made)) + token
+            made += ' ' * bool(made and BLANK.search(made[-1] + token[:2])) + token
         if made:
             out.append(made)
     return '\n'.join(out) + '\n'
@@ -117,4 +118,5 @@ def main():
                      + '\nconst dq_script dq_scripts[] = {\n' + ''.join(rows) + '};\n')
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -3,6 +3,7 @@
 """The checking tools find what they are there to find. Ends with "N passed, N failed"."""
 import importlib.util
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ def load(name):
 lint = load('lint')
 results = load('count_results')
 layers = load('check_layers')
+embed = load('embed_lua')
 
 
 def faults_of(code):
@@ -54,6 +56,25 @@ def test_a_missing_licence_line_and_a_machine_path_are_found():
     path = pathlib.Path('src/x/y.c')
     assert [w for _, w in lint.check_text(path, ['int a;'])] == [f'no line "{lint.SPDX}"']
     assert [w for _, w in lint.check_text(path, [f'/* {lint.SPDX} */', '/* see /' + 'root/x */'])] == ['path of a machine']
+
+
+def test_scripts_are_shortened_without_a_change_of_meaning():
+    text = ('#!lua\n-- a comment\nlocal counter = tonumber(ARGV[1]) -- behind it\nlocal row = { counter = 1, other = counter }\n'
+            "local function add_to(other_name)\nreturn other_name + row.counter .. ' two  blanks -- no comment'\nend\n"
+            'for index, value in ipairs(row) do\nadd_to(value - -index)\nend\n')
+    short = embed.shorten(text)
+    assert short.startswith('#!lua\n') and 'comment\n' not in short and 'behind' not in short
+    assert 'counter' in short and '.counter' in short, 'a field keeps its name, and so does a local of that name'
+    assert 'other_name' not in short and 'add_to' not in short and 'index' not in short
+    assert "' two  blanks -- no comment'" in short
+    assert '- -' in short and '--' not in short.replace('blanks -- no', ''), 'two minus signs never become a comment'
+
+
+def test_what_documents_name_is_there():
+    tests = {path.stem for path in (ROOT / 'tests').glob('*/test_*')}
+    for document in (ROOT / 'docs').glob('*.md'):
+        named = re.findall(r'`(test_\w+)`', document.read_text())
+        assert not set(named) - tests, f'{document.name} names {sorted(set(named) - tests)}'
 
 
 def test_cases_are_counted_and_an_unfinished_one_has_failed():
