@@ -117,7 +117,6 @@ static int init_members(dq_redis *r, const dq_redis_options *opts, dureq_error *
 static void free_members(dq_redis *r)
 {
     dq_pubsub_deinit(r);
-    dq_script_deinit(r);
     dq_hello_deinit(&r->hello);
     dq_inbox_clear(&r->in);
     dq_resp_parser_destroy(r->parser);

@@ -2,14 +2,13 @@
 #pragma once
 
 /* What the files of one connection share: conn.c (states, commands, replies), socket.c (descriptor, bytes), hello.c
-   (greeting), pubsub.c, script.c. Nobody outside of src/redis includes this. */
+   (greeting), pubsub.c. Nobody outside of src/redis includes this. */
 
 #include "base/random.h"
 #include "io/resolve.h"
 #include "redis/conn.h"
 #include "redis/pubsub.h"
 #include "redis/rbuf.h"
-#include "redis/script.h"
 #include "redis/tls.h"
 
 struct event;
@@ -113,8 +112,6 @@ struct dq_redis {
     char version[DQ_VERSION_MAX];
 
     dq_list subscriptions;
-    struct dq_script_call *spare_calls;
-    size_t n_spare_calls;
 };
 
 /* conn.c */
@@ -145,6 +142,3 @@ void dq_pubsub_after_greeting(dq_redis *r);            /* those added since */
 void dq_pubsub_on_lost(dq_redis *r);
 void dq_pubsub_deinit(dq_redis *r);
 bool dq_pubsub_is_confirmation(dq_reply push, dq_pending_kind *ret_kind);
-
-/* script.c */
-void dq_script_deinit(dq_redis *r);

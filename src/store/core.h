@@ -65,6 +65,11 @@ struct dq_store {
     size_t flying; /* calls in flight on main */
     bool reloading;
     unsigned load_pending;
+    struct {
+        dq_redis_reply_fn fn;
+        void *userdata;
+        unsigned *n;
+    } load;          /* of scripts: what is told of each, and how many of these there will be */
     dq_list again;   /* answered NOSCRIPT: sent once more after the scripts are loaded */
     dq_list waiting; /* sent when up, or when reloading is over */
 };
@@ -84,7 +89,7 @@ void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* 
 void dq_send_up(dq_store *s);                           /* sends what waited */
 void dq_send_down(dq_store *s, const dureq_error *why); /* answers what may not wait */
 void dq_send_close(dq_store *s);
-/* One SCRIPT LOAD each; *ret_n of them were sent, also when it fails. */
-int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *ret_n);
+/* Loads those that the server does not know. *n is kept at how many answers fn will still get, the one it is called for included. */
+int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *n);
 /* subscribe.c */
 void dq_subscribe_push(dq_store *s, dq_reply push);

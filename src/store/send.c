@@ -130,18 +130,65 @@ static void reload_when_quiet(dq_store *s)
         dq_redis_reconnect(s->main, "the scripts could not be loaded"); /* loads them when it is up again */
 }
 
-int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *ret_n)
-{
-    *ret_n = 0;
-    for (int i = 0; i < DQ_SCRIPT_COUNT; i++) {
-        dureq_str words[] = {DQ_STR_LIT("SCRIPT"), DQ_STR_LIT("LOAD"), dureq_str_of(dq_scripts[i].text, dq_scripts[i].len)};
-        int r = dq_redis_command(s->main, 0, fn, userdata, 3, words);
+/* ---- scripts to the server ---- */
 
-        if (r < 0)
-            return r;
-        ++*ret_n;
+static int send_load(dq_store *s, int script)
+{
+    dureq_str text = dureq_str_of(dq_scripts[script].text, dq_scripts[script].len);
+    dureq_str words[] = {DQ_STR_LIT("SCRIPT"), DQ_STR_LIT("LOAD"), text};
+
+    return dq_redis_command(s->main, 0, s->load.fn, s->load.userdata, 3, words);
+}
+
+/* Those that are not there yet: as a rule all or none. */
+static int load_missing(dq_store *s, const dq_reply *exists)
+{
+    dq_reply at = dq_reply_first(*exists);
+    int r = 0;
+
+    *s->load.n = 0;
+    for (int i = 0; i < DQ_SCRIPT_COUNT && r == 0; i++) {
+        if (dq_reply_int(at) != 1) {
+            r = send_load(s, i);
+            *s->load.n += r == 0;
+        }
+        if (i + 1 < DQ_SCRIPT_COUNT)
+            at = dq_reply_next(at);
     }
-    return 0;
+    return *s->load.n > 0 ? 0 : r; /* what was sent is answered, and tells of the loss */
+}
+
+static void on_exists(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_store *s = userdata;
+    dureq_error why;
+
+    if (code == 0 && dq_reply_len(*reply) != DQ_SCRIPT_COUNT)
+        code = dq_fail(&why, DUREQ_EPROTO, "SCRIPT EXISTS answered something that cannot be read");
+    else if (code == 0)
+        code = load_missing(s, reply);
+    else
+        why = *err;
+    if (code == 0 && *s->load.n > 0)
+        return;
+    *s->load.n = 1; /* this answer itself */
+    s->load.fn(s->load.userdata, code, reply, code < 0 ? &why : err);
+}
+
+/* To connect is to ask which are there: to send them all each time would cost the server milliseconds. */
+int dq_send_load_scripts(dq_store *s, dq_redis_reply_fn fn, void *userdata, unsigned *n)
+{
+    dureq_str words[2 + DQ_SCRIPT_COUNT] = {DQ_STR_LIT("SCRIPT"), DQ_STR_LIT("EXISTS")};
+    int r;
+
+    for (int i = 0; i < DQ_SCRIPT_COUNT; i++)
+        words[2 + i] = dureq_str_of(dq_scripts[i].sha1, 40);
+    s->load.fn = fn;
+    s->load.userdata = userdata;
+    s->load.n = n;
+    r = dq_redis_command(s->main, 0, on_exists, s, DQ_ARRAY_LEN(words), words);
+    *n = r == 0;
+    return r;
 }
 
 void dq_send_up(dq_store *s)
