@@ -53,6 +53,34 @@ static void try_again_now(test_store *s)
     dq_redis_reconnect(dq_store_redis(s->store, 0, DQ_CONN_MAIN), "the test cannot wait");
 }
 
+/* How many scripts were sent since the last look. */
+static long scripts_sent(void)
+{
+    char *text = test_redis_info(server, "cmdstat_script|load");
+    long n = text ? strtol(strchr(text, '=') + 1, NULL, 10) : 0;
+
+    free(text);
+    free(test_redis_command(server, "CONFIG", "RESETSTAT", NULL));
+    return n;
+}
+
+static void scripts_are_sent_when_they_are_not_there(void **state)
+{
+    test_store s;
+
+    (void)state;
+    free(test_redis_command(server, "SCRIPT", "FLUSH", NULL));
+    (void)scripts_sent();
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            free(test_redis_command(server, "SCRIPT", "FLUSH", NULL));
+        test_store_open(&s, loop, test_redis_url(server), "sent", 1);
+        test_store_until_up(&s);
+        test_store_close(&s);
+        assert_int_equal(scripts_sent(), i == 1 ? 0 : DQ_SCRIPT_COUNT - 1); /* meta_init came as text */
+    }
+}
+
 /* ---- a prefix is made ---- */
 
 static void a_new_prefix_is_made_with_its_shards_and_queues(void **state)
@@ -413,6 +441,7 @@ static void a_replica_is_waited_for_not_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(scripts_are_sent_when_they_are_not_there, clear),
         cmocka_unit_test_setup(a_new_prefix_is_made_with_its_shards_and_queues, clear),
         cmocka_unit_test_setup(an_existing_prefix_keeps_its_shards, clear),
         cmocka_unit_test_setup(several_that_come_at_once_make_one_prefix, clear),
