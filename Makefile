@@ -9,9 +9,10 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 ARGS ?=
 T ?= 60
+ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test bench bench-long lint format sanitize fuzz coverage install clean needs needs-dev configure
+.PHONY: help build run test faults bench bench-long lint format sanitize fuzz coverage install clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ninja -C $(B)
@@ -37,6 +38,9 @@ test: build ## unit, integration, fault and interface tests; ends with "N passed
 	@rm -f $(B)/meson-logs/testlog.json
 	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
 	@tools/count_results.py $(B)
+
+faults: build ## the fault tests with ROUNDS rounds (half an hour); writes docs/faults.md
+	@tools/faults.py $(B) $(ROUNDS)
 
 bench: needs ## measure speed and memory against the targets
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false

@@ -20,8 +20,8 @@
 #include <cmocka.h>
 
 #define RACERS     4
-#define JOBS       1500
-#define JOBS_LESS  300
+#define JOBS       15 /* hundreds */
+#define JOBS_LESS  3
 #define JOBS_MAX   20000
 #define NEAR       24 /* racers look at the jobs made last, which are about to run */
 #define DONE_LIMIT 30000
@@ -105,7 +105,7 @@ static race *run_race(int shards, race_fn fn, int far, char kind, int n_ms)
 {
     fault_world_options o = {.shards = shards};
     race *r = dq_calloc(1, sizeof *r);
-    int n = fault_rounds(JOBS, JOBS_LESS);
+    int n = 100 * fault_rounds(JOBS, JOBS_LESS);
     racer racers[RACERS];
 
     r->fn = fn;
