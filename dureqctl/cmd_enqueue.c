@@ -16,7 +16,7 @@ static int add_header(void *data, const char *text)
         return ctl_usage("--header takes name=value, not '%s'", text);
     if (o->job.n_headers == DUREQ_HEADERS_MAX)
         return ctl_usage("at most %d headers", DUREQ_HEADERS_MAX);
-    name = dq_memdup(text, (size_t)(eq - text)); /* lives as long as the program */
+    name = dq_memdup(text, (size_t)(eq - text)); /* freed by cmd_enqueue */
     if (!name)
         return ctl_fail(CTL_FAILED, "out of memory");
     o->headers[o->job.n_headers++] = (dureq_header){name, dureq_str_from(eq + 1)};
@@ -253,24 +253,33 @@ static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
     return CTL_DONE;
 }
 
-static int cmd_enqueue(ctl *c, int argc, char **argv)
+static int enqueue(ctl *c, ctl_enqueue_options *o, int argc, char **argv)
 {
-    ctl_enqueue_options o = {0};
     int n = 0;
-    int rc = read_options(&o, argc, argv, &n);
+    int rc = read_options(o, argc, argv, &n);
 
     if (rc != 0)
         return rc;
-    if (o.ndjson)
-        return n == 0 ? ctl_enqueue_file(c, &o) : ctl_usage("with --ndjson every line names its task type");
+    if (o->ndjson)
+        return n == 0 ? ctl_enqueue_file(c, o) : ctl_usage("with --ndjson every line names its task type");
     if (n == 0)
         return ctl_usage("enqueue needs a task type");
-    o.type = argv[1];
-    if (o.lines)
-        return n == 1 ? ctl_enqueue_file(c, &o) : ctl_usage("with --lines the payload is each line");
+    o->type = argv[1];
+    if (o->lines)
+        return n == 1 ? ctl_enqueue_file(c, o) : ctl_usage("with --lines the payload is each line");
     if (n > 2)
         return ctl_usage("enqueue takes a task type and one payload (quote it)");
-    return enqueue_one(c, &o, n == 2 ? argv[2] : NULL);
+    return enqueue_one(c, o, n == 2 ? argv[2] : NULL);
+}
+
+static int cmd_enqueue(ctl *c, int argc, char **argv)
+{
+    ctl_enqueue_options o = {0};
+    int rc = enqueue(c, &o, argc, argv);
+
+    for (size_t i = 0; i < o.job.n_headers; i++)
+        dq_free((char *)o.headers[i].name);
+    return rc;
 }
 
 const ctl_command ctl_enqueue_commands[] = {
