@@ -78,7 +78,8 @@ static inline dureq_client_options dureq_client_options_init(void)
 /* Connect, check server and data (DUREQ_ETOOOLD, EPOLICY, ESCHEMA; EWRONGTYPE: other keys are in the way; EIO: no thread or
    descriptor), create the prefix when it is new. Fails at once when nobody listens there. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_create(const dureq_client_options *opts, dureq_client **ret, dureq_error *err);
-/* Waits for calls under way in other threads, dureq_client_wait included. The last call on it; not for a node's client. */
+/* Ends each dureq_client_wait of other threads by DUREQ_ECLOSED, and waits for their calls under way. The last call on it;
+   not for a node's client. */
 DUREQ_API void dureq_client_destroy(dureq_client *client);
 
 /* ---- enqueue ---- */
@@ -141,7 +142,8 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, cons
 
 /* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT;
    DUREQ_ENOTFOUND also when it is purged meanwhile; DUREQ_ELIMIT: too many clients wait for it. Of a job that is not kept
-   only id, state and created_at_ms are known. timeout_ms is instead of the client's; -1: for ever. */
+   only id, state and created_at_ms are known. timeout_ms is instead of the client's; -1: for ever. DUREQ_ECLOSED: its client
+   was destroyed, or its node stopped, meanwhile. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms, dureq_job_list **ret,
                                                  dureq_error *err);
 

@@ -223,8 +223,8 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_node_start(dureq_node *node, dureq_error *e
 DUREQ_API int dureq_node_drain(dureq_node *node, bool drain);
 /* Drain, wait up to shutdown_timeout_ms for handlers, tell those that still run to stop and wait for their grace, give
    unfinished jobs back without spending an attempt, close the session. No callback runs behind it, but handlers that were
-   given up. Calls on the node's client, but those of handlers, must have returned before. DUREQ_ECONFLICT when the node is
-   not started; nothing else fails. */
+   given up. Who waits in dureq_client_wait with the node's client is told DUREQ_ECLOSED; other calls on it, but those of
+   handlers, must have returned before. DUREQ_ECONFLICT when the node is not started; nothing else fails. */
 DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
 /* Ask a stop in progress (or to come) to tell handlers to stop at once. Returns at once; any thread, and safe in a signal
    handler, from create until destroy. */
@@ -247,7 +247,8 @@ typedef struct dureq_node_stats {
     uint64_t unsent;                     /* completions held while Redis is away */
     bool connected, draining;
 } dureq_node_stats;
-DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret); /* all 0 but concurrency when it is not started */
+/* Before start all 0 but concurrency; behind stop what it was at the end. Any thread, from create until destroy. */
+DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret);
 
 #ifdef __cplusplus
 }

@@ -262,10 +262,17 @@ static void wait_for_callers(dureq_client *c)
     dq_mutex_unlock(&c->mu);
 }
 
+void dq_client_close_waits(dureq_client *c)
+{
+    dq_waiters_close(c->waiters);
+}
+
 void dureq_client_destroy(dureq_client *c)
 {
     if (!c)
         return;
+    if (c->runs)
+        dq_waiters_close(c->waiters);
     wait_for_callers(c);
     if (c->runs)
         dq_loop_stop_thread(c->loop);

@@ -30,13 +30,15 @@ struct dureq_client {
     dq_producer *producer; /* loop thread, but for what produce.h says */
     dq_waiters *waiters;
 
-    dq_mutex mu; /* guards the next six */
+    dq_mutex mu; /* guards the rest */
     dq_cond cond;
     bool was_up;      /* keys may be used */
     bool away;        /* connecting failed at least once since it was up */
     bool refused;     /* `why` is a refusal that waiting does not mend */
     dureq_error why;  /* why the store is not up */
     unsigned n_calls; /* under way in callers' threads */
+    unsigned n_waits; /* of them, those in wait.c */
+    bool is_closing, waits_closed;
 };
 
 /* ---- calls from callers' threads ---- */
@@ -61,6 +63,8 @@ int dq_client_why_down(dureq_client *c, dureq_error *err);
 /* ---- a node's client ---- */
 int dq_client_create_shared(dq_loop *loop, dq_store *store, const dq_log *log, const char *actor, const char *server_name,
                             int64_t max_payload_bytes, dureq_client **ret, dureq_error *err);
+/* Before the node's loop is stopped: see dq_waiters_close. */
+void dq_client_close_waits(dureq_client *c);
 /* What the node's store tells; loop thread. */
 void dq_client_on_up(dureq_client *c, bool same_server);
 void dq_client_on_down(dureq_client *c, const dureq_error *why);
@@ -78,6 +82,8 @@ void dq_producer_queues(dq_producer *p);
 /* ---- waiters (wait.c) ---- */
 int dq_waiters_create(dureq_client *c, dq_waiters **ret, dureq_error *err);
 void dq_waiters_destroy(dq_waiters *w);
+/* Ends all waits by DUREQ_ECLOSED and lets no other begin; back when their callers know. The loop must run; not its thread. */
+void dq_waiters_close(dq_waiters *w);
 void dq_waiters_up(dq_waiters *w);
 void dq_waiters_message(dq_waiters *w, dureq_str name, dureq_str id);
 

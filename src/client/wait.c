@@ -12,6 +12,8 @@
 #include "client/client_internal.h"
 #include "redis/resp.h"
 
+#define CLOSED_TEXT "the client was closed while the job was waited for"
+
 typedef struct waiter {
     dq_list link; /* in dq_waiters.all while it waits */
     dq_message start, leave;
@@ -31,6 +33,8 @@ struct dq_waiters {
     dureq_client *client;
     char channel[24];
     dq_list all;
+    dq_message close;
+    bool closed;      /* whoever comes now is told so */
     bool *subscribed; /* by shard; made at first use */
 };
 
@@ -77,12 +81,45 @@ static void waiter_done(waiter *w, int code, const char *msg)
     waiter_unref(w);
 }
 
+static void end_all(dq_waiters *w)
+{
+    while (!dq_list_empty(&w->all))
+        waiter_done(dq_container_of(w->all.next, waiter, link), DUREQ_ECLOSED, CLOSED_TEXT);
+}
+
+static void run_close(dq_message *m)
+{
+    dq_waiters *ws = dq_container_of(m, dq_waiters, close);
+    dureq_client *c = ws->client;
+
+    ws->closed = true;
+    end_all(ws);
+    dq_mutex_lock(&c->mu);
+    c->waits_closed = true;
+    dq_cond_broadcast(&c->cond);
+    dq_mutex_unlock(&c->mu);
+}
+
+void dq_waiters_close(dq_waiters *ws)
+{
+    dureq_client *c = ws->client;
+
+    dq_mutex_lock(&c->mu);
+    c->is_closing = true;
+    dq_mutex_unlock(&c->mu);
+    ws->close.fn = run_close;
+    dq_loop_post(c->loop, &ws->close);
+    dq_mutex_lock(&c->mu);
+    while (!c->waits_closed || c->n_waits > 0)
+        dq_cond_wait(&c->cond, &c->mu);
+    dq_mutex_unlock(&c->mu);
+}
+
 void dq_waiters_destroy(dq_waiters *w)
 {
     if (!w)
         return;
-    while (!dq_list_empty(&w->all))
-        waiter_done(dq_container_of(w->all.next, waiter, link), DUREQ_ECLOSED, "the client was closed");
+    end_all(w);
     dq_free(w->subscribed);
     dq_free(w);
 }
@@ -174,7 +211,10 @@ static void run_start(dq_message *m)
     waiter *w = dq_container_of(m, waiter, start);
 
     dq_list_push_back(&w->owner->all, &w->link);
-    do_register(w);
+    if (w->owner->closed)
+        waiter_done(w, DUREQ_ECLOSED, CLOSED_TEXT);
+    else
+        do_register(w);
 }
 
 static void run_leave(dq_message *m)
@@ -249,6 +289,44 @@ static int64_t wait_deadline_us(int64_t timeout_ms)
     return timeout_ms < 0 || timeout_ms > INT64_MAX / 1000 ? -1 : dq_add_sat(dq_mono_us(), timeout_ms * 1000);
 }
 
+/* From here on, dq_waiters_close waits for it to end, and ends it. */
+static int enter_wait(dureq_client *c, dureq_error *err)
+{
+    dq_mutex_lock(&c->mu);
+    bool is_closing = c->is_closing;
+    c->n_waits += !is_closing;
+    dq_mutex_unlock(&c->mu);
+    return is_closing ? dq_fail(err, DUREQ_ECLOSED, CLOSED_TEXT) : 0;
+}
+
+static void leave_wait(dureq_client *c)
+{
+    dq_mutex_lock(&c->mu);
+    c->n_waits--;
+    if (c->n_waits == 0)
+        dq_cond_broadcast(&c->cond);
+    dq_mutex_unlock(&c->mu);
+}
+
+static int wait_for_end(dureq_client *c, const dq_id *id, const unsigned char packed[DQ_ID_BYTES], int64_t timeout_ms,
+                        bool *ret_cancelled, dureq_error *err)
+{
+    int rc;
+
+    rc = enter_wait(c, err);
+    if (rc < 0)
+        return rc;
+    waiter *w = waiter_create(c, packed, id->shard);
+    if (w) {
+        rc = wait_ended(c, w, wait_deadline_us(timeout_ms), ret_cancelled, err);
+        waiter_unref(w);
+    } else {
+        rc = dq_fail_nomem(err);
+    }
+    leave_wait(c);
+    return rc;
+}
+
 int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, dureq_job_list **ret, dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
@@ -264,13 +342,7 @@ int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, 
     if (timeout_ms < -1)
         return dq_fail(err, DUREQ_EINVAL, "timeout_ms takes 0 or more, or -1 to wait for ever");
     dq_client_enter(c);
-    waiter *w = waiter_create(c, packed, id.shard);
-    if (!w) {
-        rc = dq_fail_nomem(err);
-    } else {
-        rc = wait_ended(c, w, wait_deadline_us(timeout_ms), &cancelled, err);
-        waiter_unref(w);
-    }
+    rc = wait_for_end(c, &id, packed, timeout_ms, &cancelled, err);
     if (rc == 0) {
         rc = dureq_client_get_job(c, id_text, ret, err);
         if (rc == DUREQ_ENOTFOUND)

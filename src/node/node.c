@@ -47,6 +47,7 @@ struct dureq_node {
     dq_cond cond;
     bool live, stopped, refused, want_drain, drain_posted;
     dureq_error why;
+    dureq_node_stats last_stats; /* of a worker that is gone */
 };
 
 /* ---- what the store tells ---- */
@@ -470,9 +471,26 @@ static int wait_live(dureq_node *n, dureq_error *err)
 
 static void stop_loop(dureq_node *n)
 {
-    if (n->started)
+    if (n->started) {
+        dq_client_close_waits(n->client);
         dq_loop_stop_thread(n->loop);
+    }
     n->started = false;
+}
+
+/* What it counted is still asked for. */
+static void drop_worker(dureq_node *n)
+{
+    dq_worker *w = n->worker;
+
+    if (!w)
+        return;
+    dq_mutex_lock(&n->mu);
+    dq_worker_get_stats(w, &n->last_stats);
+    n->last_stats.connected = false;
+    n->worker = NULL;
+    dq_mutex_unlock(&n->mu);
+    dq_worker_destroy(w);
 }
 
 /* Everything that start made; the loop's thread is over. The store first: it answers what is in flight to the others. */
@@ -480,8 +498,7 @@ static void drop_parts(dureq_node *n)
 {
     dq_store_destroy(n->store);
     n->store = NULL;
-    dq_worker_destroy(n->worker);
-    n->worker = NULL;
+    drop_worker(n);
     dq_tickers_destroy(n->tickers);
     n->tickers = NULL;
     dureq_client_destroy(n->client);
@@ -623,7 +640,10 @@ const char *dureq_node_id(const dureq_node *n)
 
 void dureq_node_get_stats(dureq_node *n, dureq_node_stats *ret)
 {
-    *ret = (dureq_node_stats){.concurrency = n->o.concurrency};
+    dq_mutex_lock(&n->mu);
+    *ret = n->last_stats;
+    ret->concurrency = n->o.concurrency;
     if (n->worker)
         dq_worker_get_stats(n->worker, ret);
+    dq_mutex_unlock(&n->mu);
 }

@@ -245,16 +245,30 @@ SCENARIO(a_wait_for_a_job_that_is_purged_says_that_it_is_gone)
     EXPECT_RC(DUREQ_ENOTFOUND, end(&w));
 }
 
-SCENARIO(destroying_a_client_waits_for_its_waiters)
+SCENARIO(destroying_a_client_ends_its_waits)
 {
     dureq_client *other = rig_client(NULL, rig.shards);
     dureq_job_id id = rig_enqueue("act", "1", NULL);
-    waiting w;
+    waiting w[3];
 
-    begin(&w, other, id.text, 400);
+    for (int i = 0; i < 3; i++)
+        begin(&w[i], other, id.text, i == 0 ? 9000 : -1);
     RIG_UNTIL(waited_for(1));
     dureq_client_destroy(other);
-    EXPECT_RC(DUREQ_ETIMEOUT, end(&w));
+    for (int i = 0; i < 3; i++)
+        EXPECT_RC(DUREQ_ECLOSED, end(&w[i]));
+}
+
+SCENARIO(a_node_that_stops_ends_the_waits_of_its_client)
+{
+    dureq_node *n = rig_node("n", "act", act, NULL);
+    dureq_job_id id = rig_enqueue("nobody", "1", NULL);
+    waiting w;
+
+    begin(&w, dureq_node_client(n), id.text, -1);
+    RIG_UNTIL(waited_for(1));
+    RIG_OK(dureq_node_stop(n, &err));
+    EXPECT_RC(DUREQ_ECLOSED, end(&w));
 }
 
 RIG_MAIN()

@@ -453,4 +453,19 @@ SCENARIO(handlers_enqueue_and_wait_with_the_nodes_client)
     EXPECT_U64(12, rig_stats(n).started);
 }
 
+SCENARIO(what_a_node_counted_is_known_behind_its_stop)
+{
+    dureq_node *n = rig_node("n", "fine", fine, NULL);
+
+    EXPECT_U64(0, rig_stats(n).completed);
+    for (int i = 0; i < 3; i++)
+        (void)rig_wait(rig_enqueue("fine", "1", NULL).text);
+    RIG_UNTIL(rig_stats(n).completed == 3);
+    RIG_OK(dureq_node_stop(n, &err));
+    EXPECT_U64(3, rig_stats(n).completed);
+    EXPECT_U64(3, rig_stats(n).started);
+    EXPECT_I64(0, rig_stats(n).running);
+    EXPECT_FALSE(rig_stats(n).connected);
+}
+
 RIG_MAIN()
