@@ -11,8 +11,11 @@ typedef enum dq_open_step {
     DQ_OPEN_IDLE, /* not connected, waiting to try again, or up */
     DQ_OPEN_SERVER,
     DQ_OPEN_MEMORY,
-    DQ_OPEN_META,
+    DQ_OPEN_LOOK_META, /* this and the next three write nothing */
     DQ_OPEN_SCRIPTS,
+    DQ_OPEN_LOOK_QUEUES, /* this and the next one: only of a prefix that is new */
+    DQ_OPEN_LOOK_SHARDS,
+    DQ_OPEN_META,
     DQ_OPEN_QUEUES,
     DQ_OPEN_SHARDS,
     DQ_OPEN_VERIFY, /* the queues once more: a change between reading and copying them is copied too */
@@ -52,6 +55,7 @@ struct dq_store {
     dq_open_step step;
     unsigned step_pending; /* replies the step waits for */
     int step_code;         /* first failure among them */
+    unsigned look_shards;  /* shards that the prefix has or will have; 0: it is made, there is nothing to look for */
     dureq_error step_err;
     dq_timer retry;   /* set whenever the store is not up and nothing else goes on */
     int64_t retry_ms; /* last delay, 0 after a success */

@@ -2,6 +2,9 @@
 /* From "connected" to "up". One step after the other, each one or several commands in flight at once; a step ends when all its replies
    are there. A lost connection ends it all (store.c), the next one starts it again.
 
+   Of a prefix that is new, all that could be in the way (keys of other types, what the user may not run) is looked for on all shards before
+   the first key is written: whoever is refused leaves nothing behind.
+
    Failures are of two kinds. Those that waiting cannot mend are told to on_refused (once, until it is another one) and tried again every
    5 s, because an operator may mend them; the others (loading, busy, a replica, out of memory) are tried again after 50 ms doubling to 2 s. Loop thread. */
 
@@ -172,7 +175,7 @@ static int check_known(const char *what, int64_t found, int64_t known, dureq_err
     return 0;
 }
 
-static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+static int check_meta(const dq_reply *reply, dureq_error *err)
 {
     int64_t shards = dq_reply_int(dq_reply_at(*reply, 2));
     int r = check_known("schema", dq_reply_int(dq_reply_at(*reply, 1)), DQ_SCHEMA_VERSION, err);
@@ -185,6 +188,25 @@ static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
         return r;
     if (shards < 1 || shards > DQ_SHARD_MAX + 1)
         return dq_fail(err, DUREQ_EPROTO, "shards of the prefix is damaged");
+    return 0;
+}
+
+static int take_look(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    int r = check_meta(reply, err);
+    bool made = dq_reply_int(dq_reply_at(*reply, 5)) == 1;
+
+    s->look_shards = r == 0 && !made ? (unsigned)dq_reply_int(dq_reply_at(*reply, 2)) : 0;
+    return r;
+}
+
+static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    int64_t shards = dq_reply_int(dq_reply_at(*reply, 2));
+    int r = check_meta(reply, err);
+
+    if (r < 0)
+        return r;
     if (s->has_keys && s->keys.n_shards != shards)
         return dq_fail(err, DUREQ_ESCHEMA,
                        "the prefix has %lld shards now, had %u: its data was replaced, start the program again",
@@ -218,16 +240,17 @@ static void config_key_arg(dq_store *s, dq_buf *out, const char *name)
     dq_resp_arg(out, dq_buf_str(&key));
 }
 
-static int send_meta(dq_store *s)
+static int send_meta(dq_store *s, bool only_look)
 {
     dq_buf *out = dq_redis_out(s->main);
 
-    dq_call_begin_text(out, DQ_SCRIPT_META_INIT, 1, 4);
+    dq_call_begin_text(out, DQ_SCRIPT_META_INIT, 1, 5);
     config_key_arg(s, out, "meta");
     dq_resp_arg_i64(out, DQ_SCHEMA_VERSION);
     dq_resp_arg_i64(out, s->shards_wanted);
     dq_resp_arg_i64(out, DQ_SCRIPTS_VERSION);
     dq_resp_arg_i64(out, DQ_ENVELOPE_VERSION);
+    dq_resp_arg_text(out, only_look ? "l" : "");
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
@@ -244,6 +267,15 @@ static int send_queues(dq_store *s)
     dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 2 * n);
     config_key_arg(s, out, "config:queues");
     dq_buf_append_str(out, dq_buf_str(&args));
+    return dq_redis_commit(s->main, 0, step_reply, s);
+}
+
+static int send_look_queues(dq_store *s)
+{
+    dq_buf *out = dq_redis_out(s->main);
+
+    dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 0);
+    config_key_arg(s, out, "config:queues");
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
@@ -272,14 +304,19 @@ static int64_t history_cap(const dq_store *s)
     return DQ_MAX(total / s->keys.n_shards, 1);
 }
 
+static void begin_shard(dq_buf *out, const dq_keys *keys, unsigned shard, size_t n_args)
+{
+    dq_call_begin(out, DQ_SCRIPT_SHARD_INIT, 3, n_args);
+    dq_keys_arg(out, keys, shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, keys, shard, "q", (dureq_str){0});
+    dq_keys_arg(out, keys, shard, "paused_queues", (dureq_str){0});
+}
+
 static int send_shard(dq_store *s, unsigned shard)
 {
     dq_buf *out = dq_redis_out(s->main);
 
-    dq_call_begin(out, DQ_SCRIPT_SHARD_INIT, 3, 3 + 3 * s->queues.n);
-    dq_keys_arg(out, &s->keys, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, &s->keys, shard, "q", (dureq_str){0});
-    dq_keys_arg(out, &s->keys, shard, "paused_queues", (dureq_str){0});
+    begin_shard(out, &s->keys, shard, 3 + 3 * s->queues.n);
     token_arg(out);
     dq_resp_arg_i64(out, history_cap(s));
     dq_resp_arg_text(out, s->history_max_bytes == 0 ? "k" : "");
@@ -295,24 +332,50 @@ static int send_shard(dq_store *s, unsigned shard)
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
-static int step_send(dq_store *s, dq_open_step step)
+/* Each adds to step_pending what it sent. */
+static int send_shards(dq_store *s)
 {
     int r = 0;
 
+    s->step_pending = 0;
+    for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
+        r = send_shard(s, i);
+        s->step_pending += r == 0;
+    }
+    return r;
+}
+
+static int send_look_shards(dq_store *s)
+{
+    dq_keys keys;
+    int r;
+
+    s->step_pending = 0;
+    r = dq_keys_init(&keys, dureq_str_from(s->prefix), s->look_shards);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; r == 0 && i < keys.n_shards; i++) {
+        begin_shard(dq_redis_out(s->main), &keys, i, 0);
+        r = dq_redis_commit(s->main, 0, step_reply, s);
+        s->step_pending += r == 0;
+    }
+    dq_keys_deinit(&keys);
+    return r;
+}
+
+static int step_send(dq_store *s, dq_open_step step)
+{
     s->step_pending = 1;
     switch (step) {
     case DQ_OPEN_SERVER: return send_info(s, "server");
     case DQ_OPEN_MEMORY: return send_info(s, "memory");
-    case DQ_OPEN_META: return send_meta(s);
+    case DQ_OPEN_LOOK_META: return send_meta(s, /*only_look=*/true);
     case DQ_OPEN_SCRIPTS: return dq_send_load_scripts(s, step_reply, s, &s->step_pending);
+    case DQ_OPEN_LOOK_QUEUES: return send_look_queues(s);
+    case DQ_OPEN_LOOK_SHARDS: return send_look_shards(s);
+    case DQ_OPEN_META: return send_meta(s, /*only_look=*/false);
     case DQ_OPEN_QUEUES: return send_queues(s);
-    case DQ_OPEN_SHARDS:
-        s->step_pending = 0;
-        for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
-            r = send_shard(s, i);
-            s->step_pending += r == 0;
-        }
-        return r;
+    case DQ_OPEN_SHARDS: return send_shards(s);
     case DQ_OPEN_VERIFY: return dq_queues_read(s, step_reply, s);
     case DQ_OPEN_IDLE: break;
     }
@@ -329,7 +392,7 @@ static void step_run(dq_store *s, dq_open_step step)
     if (r == 0)
         return;
     dq_fail(&err, r, "%s", dureq_errcode_text(r));
-    bool several = step == DQ_OPEN_SCRIPTS || step == DQ_OPEN_SHARDS;
+    bool several = step == DQ_OPEN_SCRIPTS || step == DQ_OPEN_LOOK_SHARDS || step == DQ_OPEN_SHARDS;
     if (several && s->step_pending > 0) {
         s->step_code = r; /* fails when what was sent is answered */
         s->step_err = err;
@@ -350,6 +413,19 @@ static int take_queues(dq_store *s, const dq_reply *reply, bool *ret_differ, dur
     return r;
 }
 
+/* Definitions that were there before the prefix must be readable. */
+static int look_at_queues(const dq_reply *reply, dureq_error *err)
+{
+    dq_queue_set found;
+
+    if (dq_reply_len(*reply) == 0)
+        return 0;
+    int r = dq_queue_set_from_reply(reply, &found, err);
+    if (r == 0)
+        dq_queue_set_deinit(&found);
+    return r;
+}
+
 static void go_up(dq_store *s, bool queues_changed)
 {
     s->step = DQ_OPEN_IDLE;
@@ -367,6 +443,13 @@ static void go_up(dq_store *s, bool queues_changed)
         dq_send_up(s);
 }
 
+static dq_open_step step_behind(const dq_store *s)
+{
+    bool is_made = s->look_shards == 0;
+
+    return s->step == DQ_OPEN_SCRIPTS && is_made ? DQ_OPEN_META : s->step + 1;
+}
+
 static void step_done(dq_store *s, const dq_reply *reply)
 {
     dureq_error err;
@@ -376,6 +459,8 @@ static void step_done(dq_store *s, const dq_reply *reply)
     switch (s->step) {
     case DQ_OPEN_SERVER: r = check_server(dq_reply_str(*reply), &err); break;
     case DQ_OPEN_MEMORY: r = check_memory(s, dq_reply_str(*reply), &err); break;
+    case DQ_OPEN_LOOK_META: r = take_look(s, reply, &err); break;
+    case DQ_OPEN_LOOK_QUEUES: r = look_at_queues(reply, &err); break;
     case DQ_OPEN_META: r = take_meta(s, reply, &err); break;
     case DQ_OPEN_QUEUES:
         r = take_queues(s, reply, &differ, &err);
@@ -393,13 +478,14 @@ static void step_done(dq_store *s, const dq_reply *reply)
         }
         break;
     case DQ_OPEN_SCRIPTS:
+    case DQ_OPEN_LOOK_SHARDS:
     case DQ_OPEN_SHARDS:
     case DQ_OPEN_IDLE: break;
     }
     if (r < 0)
         step_failed(s, &err);
     else
-        step_run(s, s->step + 1);
+        step_run(s, step_behind(s));
 }
 
 static void step_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err)

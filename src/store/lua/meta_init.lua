@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Read what the prefix is, or make it: whoever comes first decides.
 -- keys: p:meta
--- argv: schema shards scripts envelope
--- returns: { now_ms, schema, shards, scripts, envelope }, numbers; or WRONGTYPE with the key's name
+-- argv: schema shards scripts envelope look('l': nothing is written, the answer is what would be)
+-- returns: { now_ms, schema, shards, scripts, envelope, made(1: all of them were there) }, numbers; or WRONGTYPE with the key's name
 --#include "may.lua"
 local err = forbidden(KEYS[1], 'type', KEYS[1]) or forbidden(KEYS[1], 'hsetnx', KEYS[1], 'f', 'v') or forbidden(KEYS[1], 'hget', KEYS[1], 'f')
 if err then
@@ -16,9 +16,20 @@ end
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local fields = { 'schema', 'shards', 'scripts', 'envelope' }
 local answer = { now }
+local made = 1
 for i, field in ipairs(fields) do
-  redis.call('HSETNX', KEYS[1], field, ARGV[i])
-  answer[i + 1] = tonumber(redis.call('HGET', KEYS[1], field)) or -1
+  local value = redis.call('HGET', KEYS[1], field)
+  if not value then
+    value = ARGV[i]
+    made = 0
+    if ARGV[5] ~= 'l' then
+      redis.call('HSETNX', KEYS[1], field, value)
+    end
+  end
+  answer[i + 1] = tonumber(value) or -1
 end
-redis.call('HSETNX', KEYS[1], 'created', now)
+if ARGV[5] ~= 'l' then
+  redis.call('HSETNX', KEYS[1], 'created', now)
+end
+answer[6] = made
 return answer

@@ -2,7 +2,7 @@
 -- Bring a shard up to what a program that connects needs: its small state, the rows of its queues; and look whether anything foreign or
 -- forbidden is in the way, before a job depends on it.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
--- argv: token history_cap(bytes) keep('k': a cap that is set already stays), then (queue row paused('1' or ''))...
+-- argv: nothing: only look; or token history_cap(bytes) keep('k': a cap that is set already stays), then (queue row paused('1' or ''))...
 -- returns: { now_ms, queue version, history cap }, or WRONGTYPE with the key's name, or NOPERM with the command
 --#include "base.lua"
 --#include "may.lua"
@@ -42,6 +42,9 @@ for _, command in ipairs(used) do
   end
 end
 
+if #ARGV == 0 then
+  return { now }
+end
 local changed = false
 local state = call('HMGET', sh, 'v', 'hm', 'qv')
 local token, cap, version = state[1], state[2], tonumber(state[3] or 0)
