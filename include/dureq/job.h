@@ -213,10 +213,10 @@ typedef struct dureq_job_list {
     dureq_job *items;
     size_t n;
     dureq_str next_cursor; /* empty: nothing more */
-    int64_t total;         /* -1: not counted */
-    bool total_exact;
-    int64_t scanned; /* rows looked at for it */
-    void *owner;     /* private */
+    int64_t total;         /* of a list: how many jobs fit. -1: not a list's */
+    bool total_exact;      /* false: there are at least so many, such as those of this page under a filter that nothing counts */
+    int64_t scanned;       /* rows looked at for it */
+    void *owner;           /* private */
 } dureq_job_list;
 
 DUREQ_API void dureq_job_list_destroy(dureq_job_list *list); /* NULL is fine */

@@ -97,10 +97,23 @@ static void write_page(dq_api_ctx *c, const dureq_job_list *list)
     dq_json_end_object(&c->w);
 }
 
+/* What was skipped on the way to a page counts, too. */
+static void add_skipped(dureq_job_list *list, int64_t skipped, bool from_start)
+{
+    int64_t seen = skipped + (int64_t)list->n;
+
+    if (list->total_exact || list->total > seen)
+        return;
+    list->total = seen;
+    list->total_exact = from_start && list->next_cursor.len == 0;
+}
+
 /* The page `offset` rows into the list: skips whole pages by cursor. */
 static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job_list **ret, dureq_error *err)
 {
     int32_t limit = f->limit;
+    int64_t skipped = 0;
+    bool from_start = !f->cursor || !*f->cursor;
 
     for (;;) {
         dureq_job_list *list;
@@ -111,13 +124,16 @@ static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job
         if (rc < 0)
             return rc;
         if (offset <= 0) {
+            add_skipped(list, skipped, from_start);
             *ret = list;
             return 0;
         }
         offset -= (int64_t)list->n;
+        skipped += (int64_t)list->n;
         f->cursor = list->next_cursor.len ? dq_arena_dup(&c->arena, list->next_cursor) : NULL;
         if (!f->cursor) { /* the list ends before the offset */
             list->n = 0;
+            add_skipped(list, skipped, from_start);
             *ret = list;
             return 0;
         }
@@ -264,7 +280,35 @@ static bool has_ended(const dureq_job *job)
     return job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
 }
 
-/* {"status", "result" | "result_base64", "error"?}; with ?wait=30s waits for the end. */
+static void put_str_if(dq_api_ctx *c, const char *name, dureq_str text)
+{
+    if (text.len == 0)
+        return;
+    dq_json_key(&c->w, name);
+    dq_json_put_str(&c->w, text);
+}
+
+/* Why it ended so is said once: of a job that failed it is the error. */
+static void write_result(dq_api_ctx *c, const dureq_job *job)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "job_id");
+    dq_json_put_text(&c->w, job->id.text);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, dureq_job_state_to_str(job->state));
+    if (job->result_content_type.len)
+        dq_json_put_content(&c->w, "result", job->result, job->result_content_type);
+    if (job->skipped) {
+        dq_json_key(&c->w, "skipped");
+        dq_json_put_bool(&c->w, true);
+    }
+    put_str_if(c, "error", job->last_error);
+    if (!dq_str_eq(job->reason, job->last_error))
+        put_str_if(c, "reason", job->reason);
+    dq_json_end_object(&c->w);
+}
+
+/* With ?wait=30s waits for the end. */
 static int get_result(dq_api_ctx *c, dureq_error *err)
 {
     const char *wait = dq_api_query(c, "wait");
@@ -282,22 +326,10 @@ static int get_result(dq_api_ctx *c, dureq_error *err)
     if (rc < 0)
         return rc;
     job = &list->items[0];
-    if (!has_ended(job)) {
+    if (has_ended(job))
+        write_result(c, job);
+    else
         rc = dq_fail(err, DUREQ_ECONFLICT, "the job is %s: it has no result yet", dureq_job_state_to_str(job->state));
-    } else {
-        dq_json_begin_object(&c->w);
-        dq_json_key(&c->w, "job_id");
-        dq_json_put_text(&c->w, job->id.text);
-        dq_json_key(&c->w, "status");
-        dq_json_put_text(&c->w, dureq_job_state_to_str(job->state));
-        if (job->result_content_type.len)
-            dq_json_put_content(&c->w, "result", job->result, job->result_content_type);
-        if (job->last_error.len) {
-            dq_json_key(&c->w, "error");
-            dq_json_put_str(&c->w, job->last_error);
-        }
-        dq_json_end_object(&c->w);
-    }
     dureq_job_list_destroy(list);
     return rc;
 }

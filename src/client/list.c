@@ -377,6 +377,15 @@ static int walk(lister *l)
 /* Above it a shard does not look which of its delayed jobs are retrying (counts.lua). */
 #define COUNTED_DUE 1000
 
+/* Under a filter that nothing counts: what this page knows. */
+static void set_total_seen(lister *l)
+{
+    bool is_whole = l->over && (!l->f.cursor || !*l->f.cursor);
+
+    l->list->total = (int64_t)l->list->n;
+    l->list->total_exact = is_whole;
+}
+
 /* Known without looking when nothing but the state is asked for. */
 static void set_total(lister *l)
 {
@@ -384,8 +393,10 @@ static void set_total(lister *l)
     dureq_counts n;
 
     if (f->task_type || f->queue || f->tag || f->text || f->unique_key.len || f->since_ms || f->until_ms ||
-        dureq_client_count(l->c, &n, NULL) < 0)
+        dureq_client_count(l->c, &n, NULL) < 0) {
+        set_total_seen(l);
         return;
+    }
     const int64_t by_state[] = {n.pending, n.scheduled, n.running, n.retrying, n.paused, n.completed, n.dead, n.cancelled};
     l->list->total = 0;
     for (int s = 0; s < (int)DQ_ARRAY_LEN(by_state); s++)

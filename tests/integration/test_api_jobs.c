@@ -228,6 +228,14 @@ SCENARIO(filters_apply_together)
     EXPECT_U64(0, rows_of("status=dead,failed,cancelled"));
     EXPECT_U64(3, rows_of("status=pending"));
     EXPECT_I64(3, api_i64("total"));
+    EXPECT_U64(2, rows_of("type=order.*"));
+    EXPECT_I64(2, api_i64("total"));
+    EXPECT_TRUE(!strstr(api_body(), "total_exact"));
+    EXPECT_U64(1, rows_of("type=order.*&limit=1"));
+    EXPECT_I64(1, api_i64("total"));
+    EXPECT_HAS("\"total_exact\":false", api_body());
+    EXPECT_U64(1, rows_of("type=order.*&limit=5&offset=1"));
+    EXPECT_I64(2, api_i64("total"));
     EXPECT_U64(0, rows_of("queue=nowhere"));
 }
 
