@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* job, dlq, run and key commands: thin requests to the API resources. */
 #include <stdio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "ctl.h"
@@ -283,38 +282,16 @@ static int job_update(ctl *c, int argc, char **argv)
     return act(c, "PUT", "/api/jobs/%s/payload", argv[1], NULL, dq_buf_str(&body), "updated");
 }
 
-static int job_result(ctl *c, int argc, char **argv)
+/* The end of a job and what came of it; 0 only when it is completed. */
+static int print_result(ctl *c, const char *id, const char *wait)
 {
-    const char *wait = NULL;
-    const ctl_option options[] = {{.name = "wait", .value = &wait}};
-    DQ_BUF_AUTO query = {0};
-    int64_t checked;
-    int rc = one_id(argc, argv, options, 1);
-
-    if (rc == 0)
-        rc = ctl_duration("wait", wait, &checked);
-    if (rc != 0)
-        return rc;
-    ctl_query(&query, "wait", wait);
-    return show(c, "/api/jobs/%s/result", argv[1], query.ptr);
-}
-
-static int job_wait(ctl *c, int argc, char **argv)
-{
-    const char *timeout = "24h";
-    const ctl_option options[] = {{.name = "timeout", .value = &timeout}};
     DQ_BUF_AUTO path = {0};
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
-    int64_t checked;
-    int rc = one_id(argc, argv, options, 1);
+    int rc;
 
-    if (rc == 0)
-        rc = ctl_duration("timeout", timeout, &checked);
-    if (rc != 0)
-        return rc;
-    ctl_path(&path, "/api/jobs/%s/result", argv[1]);
-    ctl_query(&query, "wait", timeout);
+    ctl_path(&path, "/api/jobs/%s/result", id);
+    ctl_query(&query, "wait", wait);
     rc = ctl_call(c, "GET", path.ptr, query.ptr, no_body, &a);
     if (rc != 0)
         return rc;
@@ -322,6 +299,30 @@ static int job_wait(ctl *c, int argc, char **argv)
     rc = dq_json_string_eq(&a.doc, dq_json_member(&a.doc, 0, "status"), "completed") ? CTL_DONE : CTL_FAILED;
     ctl_answer_deinit(&a);
     return rc;
+}
+
+static int job_result(ctl *c, int argc, char **argv)
+{
+    const char *wait = NULL;
+    const ctl_option options[] = {{.name = "wait", .value = &wait}};
+    int64_t checked;
+    int rc = one_id(argc, argv, options, 1);
+
+    if (rc == 0)
+        rc = ctl_duration("wait", wait, &checked);
+    return rc != 0 ? rc : print_result(c, argv[1], wait);
+}
+
+static int job_wait(ctl *c, int argc, char **argv)
+{
+    const char *timeout = "24h";
+    const ctl_option options[] = {{.name = "timeout", .value = &timeout}};
+    int64_t checked;
+    int rc = one_id(argc, argv, options, 1);
+
+    if (rc == 0)
+        rc = ctl_duration("timeout", timeout, &checked);
+    return rc != 0 ? rc : print_result(c, argv[1], timeout);
 }
 
 static int job_logs(ctl *c, int argc, char **argv)
@@ -468,47 +469,6 @@ static int key_delete(ctl *c, int argc, char **argv)
     return rc;
 }
 
-/* A line at each change of state until the job ends. */
-static int job_watch(ctl *c, int argc, char **argv)
-{
-    char before[256] = "";
-    int rc = one_id(argc, argv, NULL, 0);
-
-    while (rc == 0) {
-        const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
-        dureq_job_list *list;
-        dureq_error err = {0};
-        char now[256];
-        bool ended;
-        const dureq_job *job;
-
-        rc = ctl_connect(c);
-        if (rc != 0)
-            return rc;
-        rc = dureq_client_get_job(c->client, argv[1], &list, &err);
-        if (rc < 0)
-            return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
-        job = &list->items[0];
-        (void)snprintf(now, sizeof now, "%s attempt %d %.*s", dureq_job_state_to_str(job->state), (int)job->attempt,
-                       (int)DQ_MIN(job->progress.len, (size_t)180), job->progress.ptr ? job->progress.ptr : "");
-        if (strcmp(now, before) != 0) {
-            char text[DQ_RFC3339_TEXT_MAX];
-
-            (void)dq_format_rfc3339_ms(dq_wall_ms(), text);
-            printf("%s  %s\n", text, now);
-            (void)fflush(stdout);
-            memcpy(before, now, sizeof before);
-        }
-        ended = job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
-        rc = ended && job->state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
-        dureq_job_list_destroy(list);
-        if (ended)
-            return rc;
-        (void)nanosleep(&pause, NULL); /* a poll for people to watch; nothing waits on it */
-    }
-    return rc;
-}
-
 #define FILTERS                                                                    \
     "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
     "  --since TIME --until TIME (created)\n"
@@ -527,13 +487,13 @@ const ctl_command ctl_job_commands[] = {
     {"job logs", "ID", "Log lines of its runs", "", job_logs},
     {"job pause", "ID...", "Hold back jobs that do not run yet", "", job_pause},
     {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
-    {"job result", "ID [--wait D]", "Its result", "", job_result},
+    {"job result", "ID [--wait D]", "Its result; exit 1 unless completed", "", job_result},
     {"job resume", "ID...", "Let paused jobs go", "", job_resume},
     {"job retry", "ID... [--force]", "Start ended jobs anew; completed ones with --force", "", job_retry},
     {"job run", "ID...", "Start waiting jobs now", "", job_run},
     {"job update", "ID PAYLOAD", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
-    {"job watch", "ID", "A line at each change until the end", "", job_watch},
+    {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},
     {"dlq list", "[FILTERS]", "Dead jobs", FILTERS PAGES, dlq_list},
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
     {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n",

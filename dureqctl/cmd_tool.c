@@ -187,6 +187,24 @@ static void write_report(dq_json_writer *w, const dq_doctor_report *r)
     dq_json_end_object(w);
 }
 
+/* The counts where the faults are lines of their own: as a last object, as rows. */
+static void print_counts(const ctl *c, const dq_json *doc)
+{
+    dq_json_ref counts = dq_json_member(doc, 0, "counts");
+
+    if (c->format == CTL_NDJSON)
+        printf("{\"counts\":" DQ_STR_FMT ",\"found\":" DQ_STR_FMT ",\"unsettled\":" DQ_STR_FMT "}\n",
+               DQ_STR_ARG(dq_json_raw(doc, counts)), DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "found"))),
+               DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "unsettled"))));
+    if (c->format != CTL_CSV)
+        return;
+    for (dq_json_ref k = dq_json_first(doc, counts); k != DQ_JSON_NONE; k = dq_json_next(doc, counts, k)) {
+        dureq_str name = dq_json_raw(doc, k), n = dq_json_raw(doc, k + 1);
+
+        printf("count,,%.*s," DQ_STR_FMT ",\r\n", (int)name.len - 2, name.ptr + 1, DQ_STR_ARG(n));
+    }
+}
+
 static void print_summary(const ctl *c, const dq_doctor_report *r, int64_t n_repaired)
 {
     if (c->format != CTL_TABLE)
@@ -232,6 +250,7 @@ static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repai
     }
     if (r->n_faults || c->format != CTL_TABLE)
         ctl_print_list(c, &a, dq_json_member(&a.doc, 0, "faults"), columns);
+    print_counts(c, &a.doc);
     print_summary(c, r, n_repaired);
     ctl_answer_deinit(&a);
     return CTL_DONE;

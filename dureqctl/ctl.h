@@ -52,6 +52,8 @@ typedef struct ctl_command {
 extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
     ctl_tool_commands[], ctl_bench_commands[];
 
+int ctl_job_watch(ctl *c, int argc, char **argv); /* job_watch.c */
+
 /* What went wrong, on standard error; returns the exit code for it. */
 int ctl_fail(int code, const char *fmt, ...) DUREQ_PRINTF(2, 3);
 int ctl_usage(const char *fmt, ...) DUREQ_PRINTF(1, 2); /* returns CTL_USAGE */

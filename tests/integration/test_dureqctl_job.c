@@ -12,6 +12,12 @@ static int end_as_told(dureq_task *task, void *userdata)
     return dureq_task_set_result(task, DQ_STR_LIT("{\"sum\":3}"), NULL);
 }
 
+static int skip_it(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    return dureq_task_skip(task, "nothing to do");
+}
+
 static int until_cancelled(dureq_task *task, void *userdata)
 {
     (void)userdata;
@@ -141,6 +147,12 @@ SCENARIO(the_end_can_be_waited_for_and_watched)
     EXPECT_HAS("\"result\":{\"sum\":3}", ctl_out());
     CTL(0, "job", "watch", id.text);
     EXPECT_HAS("completed", ctl_out());
+    CTL(0, "job", "watch", id.text, "-o", "ndjson");
+    EXPECT_U64(1, ctl_out_lines());
+    EXPECT_HAS("\",\"status\":\"completed\",\"attempt\":", ctl_out());
+    CTL(0, "job", "watch", id.text, "-o", "csv");
+    EXPECT_HAS("at,status,attempt,progress\r\n", ctl_out());
+    EXPECT_HAS("Z,completed,", ctl_out());
     bad = ended_job("sum", "fail");
     CTL(1, "job", "wait", bad.text);
     EXPECT_HAS("told to fail\n", ctl_out());
@@ -148,6 +160,26 @@ SCENARIO(the_end_can_be_waited_for_and_watched)
     EXPECT_HAS("dead", ctl_out());
     CTL(4, "job", "retry", id.text);
     CTL(0, "job", "retry", id.text, "--force");
+}
+
+SCENARIO(why_a_job_ended_without_a_result_is_told)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id = rig_enqueue("nobody", "1", NULL);
+
+    CTL(0, "job", "cancel", id.text, "--reason", "no more of it");
+    CTL(1, "job", "result", id.text);
+    EXPECT_HAS("reason  no more of it\n", ctl_out());
+    CTL(1, "job", "wait", id.text, "-o", "json");
+    EXPECT_HAS("\"status\":\"cancelled\",\"reason\":\"no more of it\"}", ctl_out());
+    (void)rig_node("n", "skip", skip_it, NULL);
+    CTL(0, "enqueue", "skip", "1", "--wait", "-o", "json");
+    EXPECT_HAS("\"skipped\":true,\"reason\":\"nothing to do\"}", ctl_out());
+    o.schedule_to_start_timeout_ms = 1;
+    id = rig_enqueue("nobody", "1", &o);
+    CTL(1, "job", "wait", id.text, "-o", "json");
+    EXPECT_HAS("\"status\":\"dead\",\"", ctl_out());
+    EXPECT_HAS("schedule_to_start_timeout", ctl_out());
 }
 
 SCENARIO(logs_events_and_audit_tell_its_story)

@@ -56,7 +56,7 @@ SCENARIO(control_characters_of_jobs_never_reach_the_terminal)
     CTL(0, "job", "logs", id.text);
     EXPECT_HAS("second", ctl_out());
     EXPECT_FALSE(has_controls(ctl_out()));
-    CTL(0, "job", "result", id.text);
+    CTL(1, "job", "result", id.text);
     EXPECT_FALSE(has_controls(ctl_out()));
     CTL(0, "job", "events", id.text);
     EXPECT_FALSE(has_controls(ctl_out()));

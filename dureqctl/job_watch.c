@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job watch: a line at each change of a job until it ends, as text, JSON or CSV. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "ctl.h"
+
+typedef struct shown {
+    dureq_job_state state;
+    int32_t attempt;
+    uint64_t progress; /* a hash of it */
+    bool any;
+} shown;
+
+static uint64_t hash_of(dureq_str s)
+{
+    return dq_hash_bytes(s.ptr, s.len);
+}
+
+static bool differs(const shown *before, const dureq_job *job)
+{
+    return !before->any || before->state != job->state || before->attempt != job->attempt ||
+           before->progress != hash_of(job->progress);
+}
+
+static void print_change_json(const dureq_job *job, const char *at)
+{
+    DQ_BUF_AUTO line = {0};
+    dq_json_writer w = dq_json_writer_of(&line);
+
+    dq_json_begin_object(&w);
+    dq_json_key(&w, "at");
+    dq_json_put_text(&w, at);
+    dq_json_key(&w, "status");
+    dq_json_put_text(&w, dureq_job_state_to_str(job->state));
+    dq_json_key(&w, "attempt");
+    dq_json_put_i64(&w, job->attempt);
+    if (dq_json_valid(job->progress)) {
+        dq_json_key(&w, "progress");
+        dq_json_put_raw(&w, job->progress);
+    }
+    dq_json_end_object(&w);
+    printf(DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&line)));
+}
+
+static void print_change_csv(const dureq_job *job, const char *at)
+{
+    DQ_BUF_AUTO progress = {0};
+    char attempt[16];
+
+    (void)snprintf(attempt, sizeof attempt, "%d", (int)job->attempt);
+    dq_buf_append_str(&progress, job->progress);
+    ctl_print_csv_row((const char *const[]){at, dureq_job_state_to_str(job->state), attempt, progress.ptr ? progress.ptr : ""},
+                      4);
+}
+
+static void print_change(const ctl *c, const dureq_job *job, bool is_first)
+{
+    char at[DQ_RFC3339_TEXT_MAX];
+
+    (void)dq_format_rfc3339_ms(dq_wall_ms(), at);
+    if (c->format == CTL_CSV) {
+        if (is_first)
+            ctl_print_csv_row((const char *const[]){"at", "status", "attempt", "progress"}, 4);
+        print_change_csv(job, at);
+    } else if (c->format != CTL_TABLE) {
+        print_change_json(job, at);
+    } else {
+        printf("%s  %s attempt %d %.*s\n", at, dureq_job_state_to_str(job->state), (int)job->attempt,
+               (int)DQ_MIN(job->progress.len, (size_t)180), job->progress.ptr ? job->progress.ptr : "");
+    }
+    (void)fflush(stdout);
+}
+
+/* One look: 0 and *ret_ended, or an exit code. */
+static int watch_once(ctl *c, const char *id, shown *before, bool *ret_ended)
+{
+    dureq_job_list *list;
+    dureq_error err = {0};
+    const dureq_job *job;
+    int rc;
+
+    rc = dureq_client_get_job(c->client, id, &list, &err);
+    if (rc < 0)
+        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    job = &list->items[0];
+    if (differs(before, job))
+        print_change(c, job, !before->any);
+    *before = (shown){.state = job->state, .attempt = job->attempt, .progress = hash_of(job->progress), .any = true};
+    *ret_ended = job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+    rc = *ret_ended && job->state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
+int ctl_job_watch(ctl *c, int argc, char **argv)
+{
+    const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+    shown before = {0};
+    bool ended = false;
+    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+
+    if (rc == 0 && (n != 1 || !*argv[1]))
+        rc = ctl_usage("'%s' takes one id", argv[0]);
+    if (rc == 0)
+        rc = ctl_connect(c);
+    while (rc == 0) {
+        rc = watch_once(c, argv[1], &before, &ended);
+        if (ended)
+            break;
+        (void)nanosleep(&pause, NULL); /* a poll for people to watch; nothing waits on it */
+    }
+    return rc;
+}
