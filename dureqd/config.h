@@ -130,7 +130,9 @@ typedef struct dq_config_row {
     int64_t min, max;
     const dq_config_choice *choices; /* CHOICE: ends with a NULL text */
     bool secret;                     /* never shown */
-    const char *help;                /* one sentence; for REFUSED and IGNORED: why */
+    /* Of TEXT and LIST, NULL: anything goes. DUREQ_EINVAL or EUNSUPPORTED; the message names the setting. */
+    int (*check)(const struct dq_config_row *row, dureq_str value, dureq_error *err);
+    const char *help; /* one sentence; for REFUSED and IGNORED: why */
 } dq_config_row;
 
 extern const dq_config_choice dq_config_fsyncs[];
@@ -155,6 +157,11 @@ int dq_config_set(dq_config *cfg, const dq_config_row *row, dureq_str value, dq_
 bool dq_config_key_eq(dureq_str a, const char *b);
 void dq_config_print_help(const char *program, dq_buf *out);
 void dq_config_print_markdown(dq_buf *out); /* the table of docs/configuration.md */
+
+/* ---- checks of rows (config_check.c) ---- */
+int dq_config_check_builtins(const dq_config_row *row, dureq_str value, dureq_error *err);
+int dq_config_check_mode(const dq_config_row *row, dureq_str value, dureq_error *err);
+int dq_config_check_url(const dq_config_row *row, dureq_str value, dureq_error *err);
 
 /* ---- the file (config_file.c) ---- */
 

@@ -154,38 +154,11 @@ int dq_config_load_args(dq_config *cfg, int argc, char **argv, dq_config_cli *re
 
 /* ---- what can be judged only when all is known ---- */
 
-static bool is_mode(dureq_str word)
-{
-    return dq_str_eq_text(word, "full") || dq_str_eq_text(word, "monitor") || dq_str_eq_text(word, "queue") ||
-           dq_str_eq_text(word, "scheduler") || dq_str_eq_text(word, "workflow");
-}
-
-static int check_list(const char *setting, const char *list, bool (*is_known)(dureq_str), dureq_error *err)
-{
-    dureq_str rest = dureq_str_from(list);
-
-    while (rest.ptr) {
-        dureq_str word = dq_str_trim(dq_str_cut(&rest, ','));
-
-        if (dq_str_eq_text(word, "http_webhook"))
-            return dq_fail(err, DUREQ_EUNSUPPORTED, "%s: http_webhook is not supported by this version", setting);
-        if (word.len > 0 && !is_known(word))
-            return dq_fail(err, DUREQ_EINVAL, "%s: there is no '%.*s'", setting, (int)DQ_MIN(word.len, (size_t)60), word.ptr);
-    }
-    return 0;
-}
-
 static int check_all(dq_config *cfg, dureq_error *err)
 {
     char *url = NULL;
-    int rc = check_list("dureqd.mode", cfg->mode, is_mode, err);
+    int rc = dq_config_redis_url(cfg, &url, err);
 
-    if (rc == 0 && (!cfg->mode || !*cfg->mode))
-        rc = dq_fail(err, DUREQ_EINVAL, "dureqd.mode is empty: the node would do nothing");
-    if (rc == 0)
-        rc = check_list("dureqd.builtins", cfg->builtins, dq_builtin_is_known, err);
-    if (rc == 0)
-        rc = dq_config_redis_url(cfg, &url, err);
     if (rc < 0)
         return rc;
 

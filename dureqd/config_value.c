@@ -100,6 +100,12 @@ static int set_value(dq_config *cfg, const dq_config_row *row, dureq_str value, 
     if (row->type == DQ_CONFIG_TEXT || row->type == DQ_CONFIG_NAME || row->type == DQ_CONFIG_LIST) {
         if (value.len > 0 && !is_text_ok(row, value))
             return fail_value(row, value, err);
+        if (row->check) {
+            int rc = row->check(row, value, err);
+
+            if (rc < 0)
+                return rc;
+        }
         return set_text(cfg, row, value, err);
     }
     if (!value_number(row, dq_str_trim(value), &n))

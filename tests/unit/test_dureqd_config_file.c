@@ -77,6 +77,10 @@ static const struct bad_file {
 } bad_files[] = {
     {"dureqd:\n  concurrency: many\n", DUREQ_EINVAL,
      "f:2:16: dureqd.concurrency takes a whole number from 1 to 65536, not 'many'"},
+    {"dureqd:\n  mode: nap\n", DUREQ_EINVAL, "f:2:9: dureqd.mode: there is no 'nap'"},
+    {"dureqd:\n  mode: []\n", DUREQ_EINVAL, "f:2:9: dureqd.mode is empty: the node would do nothing"},
+    {"dureqd:\n  builtins: [echo, nap]\n", DUREQ_EINVAL, "f:2:13: dureqd.builtins: there is no 'nap'"},
+    {"redis:\n  url: ftp://x\n", DUREQ_EINVAL, "f:2:8: redis.url: redis URL: must begin with redis://, rediss:// or unix://"},
     {"dureqd:\n  concurency: 3\n", DUREQ_EINVAL, "f:2:3: dureqd.concurency: there is no such key"},
     {"dureqd:\n\tconcurrency: 3\n", DUREQ_EPARSE, "f:2:1: found character that cannot start any token"},
     {"a: 1\n", DUREQ_EINVAL, "f:1:1: a: there is no such key; known are dureqd, handlers, log, queues and redis"},
