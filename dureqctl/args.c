@@ -75,3 +75,10 @@ int ctl_duration(const char *option, const char *text, int64_t *ret)
         return ctl_usage("--%s takes a duration such as 30s, 5m or 1h30m, not '%s'", option, text);
     return 0;
 }
+
+int ctl_time(const char *option, const char *text, int64_t *ret_ms)
+{
+    if (text && (dq_parse_rfc3339_ms(dureq_str_from(text), ret_ms) < 0 || *ret_ms <= 0))
+        return ctl_usage("--%s takes an RFC 3339 time such as 2026-11-23T20:00:00Z, not '%s'", option, text);
+    return 0;
+}

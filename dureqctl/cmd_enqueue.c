@@ -65,8 +65,8 @@ static int read_times(ctl_enqueue_options *o, const raw_options *raw)
         o->retry.initial_delay_ms = -1;
     if (raw->max_delay && rc == 0 && o->retry.max_delay_ms == 0)
         o->retry.max_delay_ms = -1;
-    if (rc == 0 && raw->at && dq_parse_rfc3339_ms(dureq_str_from(raw->at), &j->run_at_ms) < 0)
-        rc = ctl_usage("--at takes an RFC 3339 time such as 2026-11-23T20:00:00Z, not '%s'", raw->at);
+    if (rc == 0)
+        rc = ctl_time("at", raw->at, &j->run_at_ms);
     if (rc == 0 && raw->at && raw->delay)
         rc = ctl_usage("--at and --delay exclude each other");
     if (rc == 0 && raw->unique_for && !raw->unique_key)

@@ -2,7 +2,6 @@
 /* job, dlq, run and key commands: thin requests to the API resources. */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "ctl.h"
 
 static const dureq_str no_body = {NULL, 0};
@@ -233,28 +232,22 @@ static int job_reschedule(ctl *c, int argc, char **argv)
     const char *at = NULL, *delay = NULL;
     const ctl_option options[] = {{.name = "at", .value = &at}, {.name = "delay", .value = &delay}};
     DQ_BUF_AUTO body = {0};
-    char text[DQ_RFC3339_TEXT_MAX];
-    int64_t delay_ms = 0;
+    dq_json_writer w = dq_json_writer_of(&body);
+    int64_t checked;
     int rc = one_id(argc, argv, options, DQ_ARRAY_LEN(options));
 
     if (rc == 0)
-        rc = ctl_duration("delay", delay, &delay_ms);
+        rc = ctl_duration("delay", delay, &checked);
+    if (rc == 0)
+        rc = ctl_time("at", at, &checked);
     if (rc == 0 && !at == !delay)
         rc = ctl_usage("reschedule needs --at TIME or --delay D");
     if (rc != 0)
         return rc;
-    if (delay) {
-        (void)dq_format_rfc3339_ms(dq_wall_ms() + delay_ms, text);
-        at = text;
-    }
-    {
-        dq_json_writer w = dq_json_writer_of(&body);
-
-        dq_json_begin_object(&w);
-        dq_json_key(&w, "run_at");
-        dq_json_put_text(&w, at);
-        dq_json_end_object(&w);
-    }
+    dq_json_begin_object(&w);
+    dq_json_key(&w, at ? "run_at" : "delay");
+    dq_json_put_text(&w, at ? at : delay);
+    dq_json_end_object(&w);
     return act(c, "POST", "/api/jobs/%s/reschedule", argv[1], NULL, dq_buf_str(&body), "rescheduled");
 }
 

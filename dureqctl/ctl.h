@@ -117,3 +117,4 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
 /* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
 int ctl_duration(const char *option, const char *text, int64_t *ret);
+int ctl_time(const char *option, const char *text, int64_t *ret_ms); /* behind 1970 */

@@ -114,7 +114,7 @@ typedef struct dureq_job_filter {
     size_t struct_size;
     const dureq_job_state *states; /* n_states of them; 0: all */
     size_t n_states;
-    const char *task_type;      /* may end in '*'; NULL: any */
+    const char *task_type;      /* may end in '*', which stands nowhere else; NULL: any */
     const char *queue;          /* NULL: any */
     const char *tag;            /* NULL: any */
     const char *text;           /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */

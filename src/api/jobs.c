@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs: read, list, operate. Enqueueing is in enqueue.c. */
 #include "api/request.h"
+#include "client/extra.h"
 #include "model/job_json.h"
 
 static int get_job(dq_api_ctx *c, dureq_error *err)
@@ -141,22 +142,48 @@ static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job
     }
 }
 
+/* Nothing found: is it that the queue of the filter does not exist? */
+static int check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err)
+{
+    dureq_queue_list *list;
+    bool found = false;
+    int rc;
+
+    if (!f->queue)
+        return 0;
+    rc = dureq_client_list_queues(c->client, &list, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < list->n; i++)
+        found = found || dq_str_eq_text(list->items[i].name, f->queue);
+    dureq_queue_list_destroy(list);
+    return found ? 0 : dq_fail(err, DUREQ_ENOTFOUND, "no queue '%.128s'", f->queue);
+}
+
+static int answer_page(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_error *err)
+{
+    dureq_job_list *list;
+    int rc;
+
+    rc = list_at(c, f, offset, &list, err);
+    if (rc < 0)
+        return rc;
+    if (list->total == 0)
+        rc = check_queue(c, f, err);
+    if (rc == 0)
+        write_page(c, list);
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
 static int list_jobs(dq_api_ctx *c, dureq_error *err)
 {
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_state states[STATES_MAX];
-    dureq_job_list *list;
     int64_t offset;
     int rc = read_filter(c, &f, states, &offset, err);
 
-    if (rc < 0)
-        return rc;
-    rc = list_at(c, &f, offset, &list, err);
-    if (rc < 0)
-        return rc;
-    write_page(c, list);
-    dureq_job_list_destroy(list);
-    return 0;
+    return rc < 0 ? rc : answer_page(c, &f, offset, err);
 }
 
 static int list_dead(dq_api_ctx *c, dureq_error *err)
@@ -164,7 +191,6 @@ static int list_dead(dq_api_ctx *c, dureq_error *err)
     static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_state states[STATES_MAX];
-    dureq_job_list *list;
     int64_t offset;
     int rc = read_filter(c, &f, states, &offset, err);
 
@@ -172,12 +198,7 @@ static int list_dead(dq_api_ctx *c, dureq_error *err)
         return rc;
     f.states = dead;
     f.n_states = 1;
-    rc = list_at(c, &f, offset, &list, err);
-    if (rc < 0)
-        return rc;
-    write_page(c, list);
-    dureq_job_list_destroy(list);
-    return 0;
+    return answer_page(c, &f, offset, err);
 }
 
 static int delete_job(dq_api_ctx *c, dureq_error *err)
@@ -226,23 +247,46 @@ static int resume_job(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_api_reply_status(c, "resumed", "job_id", c->vars[0]);
 }
 
+static int reschedule_at(dq_api_ctx *c, const dq_json *doc, dq_json_ref v, dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+    int64_t at_ms;
+
+    if (dq_json_string(doc, v, &text) < 0 || dq_parse_rfc3339_ms(dq_buf_str(&text), &at_ms) < 0 || at_ms <= 0)
+        return dq_fail(err, DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time such as 2026-11-23T20:00:00Z");
+    return dureq_client_reschedule(c->client, c->vars[0], at_ms, err);
+}
+
+static int reschedule_in(dq_api_ctx *c, const dq_json *doc, dq_json_ref v, dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+    int64_t delay_ms;
+
+    if (dq_json_string(doc, v, &text) < 0 || dq_parse_duration_ms(dq_buf_str(&text), &delay_ms) < 0 || delay_ms < 0)
+        return dq_fail(err, DUREQ_EINVAL, "field 'delay' takes a duration such as \"30s\"");
+    return dq_client_reschedule_in(c->client, c->vars[0], delay_ms, err);
+}
+
+static int reschedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
+{
+    dq_json_ref at = dq_json_member(doc, 0, "run_at"), delay = dq_json_member(doc, 0, "delay");
+    int rc = dq_api_body_names(doc, "run_at delay", err);
+
+    if (rc < 0)
+        return rc;
+    if ((at == DQ_JSON_NONE) == (delay == DQ_JSON_NONE))
+        return dq_fail(err, DUREQ_EINVAL, "give either 'run_at' (a time) or 'delay' (a duration)");
+    return at != DQ_JSON_NONE ? reschedule_at(c, doc, at, err) : reschedule_in(c, doc, delay, err);
+}
+
 static int reschedule_job(dq_api_ctx *c, dureq_error *err)
 {
     dq_json doc = {0};
-    DQ_BUF_AUTO text = {0};
-    dq_json_ref v;
-    int64_t at_ms;
     int rc = dq_api_body_object(c, &doc, err);
 
     if (rc < 0)
         return rc;
-    v = dq_json_member(&doc, 0, "run_at");
-    rc = dq_api_body_names(&doc, "run_at", err);
-    if (rc == 0 &&
-        (v == DQ_JSON_NONE || dq_json_string(&doc, v, &text) < 0 || dq_parse_rfc3339_ms(dq_buf_str(&text), &at_ms) < 0))
-        rc = dq_fail(err, DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time such as 2026-11-23T20:00:00Z");
-    if (rc == 0)
-        rc = dureq_client_reschedule(c->client, c->vars[0], at_ms, err);
+    rc = reschedule(c, &doc, err);
     dq_json_deinit(&doc);
     return rc < 0 ? rc : dq_api_reply_status(c, "scheduled", "job_id", c->vars[0]);
 }
@@ -547,6 +591,8 @@ static int for_dead(dq_api_ctx *c, one_fn fn, dureq_error *err)
     f.states = dead;
     f.n_states = 1;
     rc = each_that_fits(c, &f, fn, &n, err);
+    if (rc == 0 && n == 0)
+        rc = check_queue(c, &f, err);
     if (rc < 0)
         return rc;
     dq_json_begin_object(&c->w);

@@ -19,6 +19,9 @@ int dq_client_redis_info(dureq_client *client, const char *section, dq_buf *ret,
 /* How to name the server to people: no password. Valid as long as the client. */
 const char *dq_client_server_name(dureq_client *client);
 
+/* Starts it so long from now, by the server's clock; else as dureq_client_reschedule. */
+int dq_client_reschedule_in(dureq_client *client, const char *id, int64_t delay_ms, dureq_error *err);
+
 /* Audit entries of one target (a job id, a queue name, a node id), newest first, at most limit of the last 10,000: as JSON objects
    in an array appended to ret. target empty: all. */
 int dq_client_audit(dureq_client *client, dureq_str target, int limit, dq_buf *ret, dureq_error *err);

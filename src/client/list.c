@@ -406,6 +406,16 @@ static void set_total(lister *l)
         wants_state(l, DUREQ_JOB_SCHEDULED) == wants_state(l, DUREQ_JOB_RETRYING) || n.scheduled + n.retrying <= COUNTED_DUE;
 }
 
+/* A '*' means something at the end only; elsewhere it would fit nothing. */
+static int check_type(const char *type, dureq_error *err)
+{
+    const char *star = type ? strchr(type, '*') : NULL;
+
+    if (star && star[1] != '\0')
+        return dq_fail(err, DUREQ_EINVAL, "task_type takes a name, or its beginning and '*' at the end, not '%.80s'", type);
+    return 0;
+}
+
 static int take_filter(lister *l, const dureq_job_filter *filter)
 {
     int rc;
@@ -421,6 +431,9 @@ static int take_filter(lister *l, const dureq_job_filter *filter)
         l->f.limit = LIMIT_DEFAULT;
     if (l->f.since_ms < 0 || l->f.until_ms < 0)
         return dq_fail(l->err, DUREQ_EINVAL, "since_ms and until_ms take Unix times in ms, or 0");
+    rc = check_type(l->f.task_type, l->err);
+    if (rc < 0)
+        return rc;
     l->at = (place){.lane = 1};
     return cursor_parse(l->f.cursor, &l->at, dq_client_keys(l->c)->n_shards, l->err);
 }

@@ -4,6 +4,8 @@
 #include "client/client_internal.h"
 #include "redis/resp.h"
 
+#define DELAY_MAX_MS (100LL * 366 * 86400000)
+
 typedef struct target {
     dq_id id;
     unsigned char packed[DQ_ID_BYTES];
@@ -114,6 +116,13 @@ int dureq_client_reschedule(dureq_client *c, const char *id, int64_t run_at_ms, 
     if (run_at_ms <= 0 || run_at_ms >= 1LL << 44)
         return dq_fail(err, DUREQ_EINVAL, "run_at_ms takes a Unix time in ms, not %lld", (long long)run_at_ms);
     return move(c, id, DQ_JOB_RESCHEDULE, run_at_ms, "is not scheduled, retrying or pending", err);
+}
+
+int dq_client_reschedule_in(dureq_client *c, const char *id, int64_t delay_ms, dureq_error *err)
+{
+    if (delay_ms < 0 || delay_ms > DELAY_MAX_MS)
+        return dq_fail(err, DUREQ_EINVAL, "delay takes 0s to 100 years, not %lld ms", (long long)delay_ms);
+    return move(c, id, DQ_JOB_DELAY, delay_ms, "is not scheduled, retrying or pending", err);
 }
 
 int dureq_client_pause(dureq_client *c, const char *id, dureq_error *err)

@@ -51,10 +51,8 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
                       const dureq_str *ids, size_t n)
 {
     static const char *const verbs[] = {
-        [DQ_JOB_RUN_NOW] = "run",
-        [DQ_JOB_RESCHEDULE] = "reschedule",
-        [DQ_JOB_PAUSE] = "pause",
-        [DQ_JOB_RESUME] = "resume",
+        [DQ_JOB_RUN_NOW] = "run",   [DQ_JOB_RESCHEDULE] = "reschedule", [DQ_JOB_PAUSE] = "pause",
+        [DQ_JOB_RESUME] = "resume", [DQ_JOB_DELAY] = "delay",
     };
 
     begin(out, k, shard, DQ_SCRIPT_JOB_MOVE, n + 4);

@@ -19,6 +19,7 @@ typedef enum dq_job_verb {
     DQ_JOB_RESCHEDULE,
     DQ_JOB_PAUSE,
     DQ_JOB_RESUME,
+    DQ_JOB_DELAY, /* rescheduled to at_ms from now, by the server's clock */
 } dq_job_verb;
 void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dq_job_verb verb, int64_t at_ms,
                       const dureq_str *ids, size_t n);

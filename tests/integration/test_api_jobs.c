@@ -61,6 +61,8 @@ SCENARIO(a_job_is_read_in_any_state_and_forgotten_when_it_ended)
 SCENARIO(a_waiting_job_is_held_back_moved_and_changed)
 {
     dureq_job_id id = rig_enqueue("t", "1", NULL);
+    char detail[64];
+    int64_t before;
 
     EXPECT_I64(200, act("pause", id.text));
     EXPECT_I64(DUREQ_JOB_PAUSED, rig_state(id.text));
@@ -68,6 +70,12 @@ SCENARIO(a_waiting_job_is_held_back_moved_and_changed)
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
     EXPECT_I64(200, api("POST", api_path("/api/jobs/%s/reschedule", id.text), NULL, "{\"run_at\":\"2036-01-01T00:00:00Z\"}"));
     EXPECT_I64(DUREQ_JOB_SCHEDULED, rig_state(id.text));
+    before = rig_server_ms();
+    EXPECT_I64(200, api("POST", api_path("/api/jobs/%s/reschedule", id.text), NULL, "{\"delay\":\"2h\"}"));
+    EXPECT_TRUE(rig_job(id.text)->run_at_ms >= before + 7200000 && rig_job(id.text)->run_at_ms <= rig_server_ms() + 7200000);
+    EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/audit", id.text), NULL, NULL));
+    (void)snprintf(detail, sizeof detail, "\"detail\":\"%lld\"", (long long)rig_job(id.text)->run_at_ms);
+    EXPECT_HAS(detail, api_body());
     EXPECT_I64(200, act("run", id.text));
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
     EXPECT_I64(409, act("retry", id.text));
@@ -236,7 +244,11 @@ SCENARIO(filters_apply_together)
     EXPECT_HAS("\"total_exact\":false", api_body());
     EXPECT_U64(1, rows_of("type=order.*&limit=5&offset=1"));
     EXPECT_I64(2, api_i64("total"));
-    EXPECT_U64(0, rows_of("queue=nowhere"));
+    EXPECT_U64(0, rows_of("queue=low"));
+    API_FAILS(404, "not_found", "no queue 'nowhere'", "GET", "/api/jobs", "queue=nowhere", NULL);
+    API_FAILS(404, "not_found", "no queue 'nowhere'", "GET", "/api/dlq", "queue=nowhere", NULL);
+    API_FAILS(404, "not_found", "no queue 'nowhere'", "POST", "/api/dlq/redrive", "queue=nowhere", NULL);
+    API_FAILS(400, "invalid", "'*' at the end", "GET", "/api/jobs", "type=o*r", NULL);
 }
 
 SCENARIO(pages_lead_through_all_jobs_by_cursor_and_by_offset)

@@ -80,7 +80,11 @@ SCENARIO(what_is_asked_wrongly_is_named)
     CTL_FAILS(2, "--wait takes a duration", "job", "result", id.text, "--wait", "soon");
     CTL_FAILS(2, "reschedule needs --at TIME or --delay D", "job", "reschedule", id.text);
     CTL_FAILS(2, "--delay takes a duration", "job", "reschedule", id.text, "--delay", "-1s");
-    CTL_FAILS(2, "takes an RFC 3339 time", "job", "reschedule", id.text, "--at", "tomorrow");
+    CTL_FAILS(2, "--at takes an RFC 3339 time", "job", "reschedule", id.text, "--at", "tomorrow");
+    CTL_FAILS(2, "--at takes an RFC 3339 time", "job", "reschedule", id.text, "--at", "1969-12-31T00:00:00Z");
+    CTL_FAILS(2, "--at takes an RFC 3339 time", "enqueue", "t", "1", "--at", "1969-12-31T00:00:00Z");
+    CTL_FAILS(3, "no queue 'nosuch'", "job", "list", "--queue", "nosuch");
+    CTL_FAILS(2, "'*' at the end, not 'a*b'", "job", "list", "--type", "a*b");
     CTL_FAILS(2, "update takes an id and the new payload", "job", "update", id.text);
     CTL_FAILS(2, "a run id is <job id>.<n>, not 'x'", "run", "get", "x");
     CTL_FAILS(2, "'list' takes no 'x'", "run", "list", "x");

@@ -1,7 +1,7 @@
 #!lua
 -- Run now, reschedule, pause or resume a job that does not run.
 -- keys: {p:0}:sh
--- argv: actor verb('run' 'reschedule' 'pause' 'resume') at_ms shard id...
+-- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard id...
 -- returns: for each 0, -3 (no such job) or -4 (running, ended, or not paused for resume)
 --#include "base.lua"
 --#include "ids.lua"
@@ -14,6 +14,10 @@
 --#include "stats.lua"
 --#include "audit.lua"
 local actor, verb, at = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if verb == 'delay' then
+  verb, at = 'reschedule', now + at
+end
+local at_text = string.format('%.0f', at)
 local out, done = {}, {}
 for i = 5, #ARGV do
   local id = ARGV[i]
@@ -51,10 +55,10 @@ for i = 5, #ARGV do
       call('HSET', K .. 'due:h', id, record(moved_at(m, at, at), j))
       local ticker = call('HGET', sh, 'tk')
       if ticker and (not head[2] or at < tonumber(head[2])) then
-        call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. ARGV[3])
+        call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. at_text)
       end
     end
-    audit(actor, 'job.' .. verb, id, ARGV[3])
+    audit(actor, 'job.' .. verb, id, at_text)
     done[#done + 1] = id
     out[i - 4] = 0
   end
