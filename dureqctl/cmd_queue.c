@@ -41,7 +41,9 @@ static int node_list(ctl *c, int argc, char **argv)
         {"STARTED", "started_at", CTL_TIME},
         {"HEARTBEAT", "last_heartbeat", CTL_TIME},
         {"DRAINING", "draining", CTL_TEXT},
-        {"POOL", "pool_stats", CTL_VALUE},
+        {"RUNNING", "running_workers", CTL_NUMBER, "pool_stats"},
+        {"SLOTS", "max_concurrency", CTL_NUMBER, "pool_stats"},
+        {"STUCK", "stuck_workers", CTL_NUMBER, "pool_stats"},
         {"TYPES", "task_types", CTL_VALUE},
         {NULL, NULL, CTL_TEXT},
     };

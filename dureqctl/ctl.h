@@ -89,6 +89,7 @@ typedef enum ctl_kind {
 typedef struct ctl_column {
     const char *title, *name; /* name of the member */
     ctl_kind kind;
+    const char *within; /* the member is one of this member; NULL: of the row */
 } ctl_column;
 
 /* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. The cursor to

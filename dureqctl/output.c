@@ -87,7 +87,11 @@ void ctl_clean(dq_buf *b, bool keep_lines)
 
 static dq_json_ref cell(const dq_json *doc, dq_json_ref row, const ctl_column *col)
 {
-    return dq_json_type_of(doc, row) == DQ_JSON_OBJECT ? dq_json_member(doc, row, col->name) : DQ_JSON_NONE;
+    if (col->within)
+        row = dq_json_type_of(doc, row) == DQ_JSON_OBJECT ? dq_json_member(doc, row, col->within) : DQ_JSON_NONE;
+    if (row == DQ_JSON_NONE || dq_json_type_of(doc, row) != DQ_JSON_OBJECT)
+        return DQ_JSON_NONE;
+    return dq_json_member(doc, row, col->name);
 }
 
 /* Characters, not bytes: what continues one does not count. */

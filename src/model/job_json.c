@@ -361,7 +361,7 @@ void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w)
     put_i64(w, "running_workers", n->running);
     put_i64(w, "idle_workers", DQ_MAX(n->concurrency - n->running, 0));
     put_i64(w, "max_concurrency", n->concurrency);
-    put_i64_if(w, "stuck_workers", n->stuck);
+    put_i64(w, "stuck_workers", n->stuck);
     dq_json_end_object(w);
     put_str_if(w, "version", n->version);
     put_str_if(w, "host", n->host);

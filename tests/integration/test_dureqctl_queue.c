@@ -92,6 +92,10 @@ SCENARIO(a_node_is_listed_drained_and_takes_work_again)
     CTL(0, "node", "list");
     EXPECT_HAS("node-1", ctl_out());
     EXPECT_HAS("HEARTBEAT", ctl_out());
+    CTL(0, "node", "list", "-o", "csv");
+    EXPECT_HAS("node_id,started_at,last_heartbeat,draining,running_workers,max_concurrency,stuck_workers,task_types\r\n",
+               ctl_out());
+    EXPECT_HAS(",false,0,", ctl_out());
     CTL(0, "node", "drain", "node-1");
     EXPECT_TEXT("draining node-1\n", ctl_out());
     RIG_UNTIL(is_draining(",true,"));
