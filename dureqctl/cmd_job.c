@@ -454,6 +454,8 @@ static int key_delete(ctl *c, int argc, char **argv)
 
     if (rc == 0 && n == 0)
         rc = ctl_usage("'delete' needs at least one key");
+    if (rc != 0)
+        return rc;
     for (int i = 1; i <= n; i++) {
         int one = delete_key(c, argv[i]);
 

@@ -112,12 +112,13 @@ SCENARIO(payloads_of_any_bytes_and_size_arrive_whole)
 static int make_progress(dureq_task *task, void *userdata)
 {
     notes *n = userdata;
-    static char large[70000];
+    char *large = malloc(70000);
 
-    memset(large, '1', sizeof large);
+    memset(large, '1', 70000);
     atomic_store(&n->rc[0], dureq_task_progress(task, DQ_STR_LIT("{\"done\": 3}")));
     atomic_store(&n->rc[1], dureq_task_progress(task, DQ_STR_LIT("{\"done\": ")));
-    atomic_store(&n->rc[2], dureq_task_progress(task, dureq_str_of(large, sizeof large)));
+    atomic_store(&n->rc[2], dureq_task_progress(task, dureq_str_of(large, 70000)));
+    free(large);
     atomic_fetch_add(&n->entered, 1);
     wait_for_go(n);
     return 0;

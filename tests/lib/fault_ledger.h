@@ -23,7 +23,7 @@ typedef enum fault_answer {
 } fault_answer;
 
 typedef struct fault_entry {
-    fault_answer answer;
+    _Atomic(fault_answer) answer; /* written last: who counts looks at nothing else while producers run */
     int code;
     char kind;
     int n;
