@@ -72,7 +72,7 @@ DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* counts from 
 DUREQ_API int32_t dureq_task_max_attempts(const dureq_task *task);
 DUREQ_API const char *dureq_task_type(const dureq_task *task);
 DUREQ_API const char *dureq_task_queue(const dureq_task *task);
-DUREQ_API int32_t dureq_task_priority(const dureq_task *task); /* as given; 0 when none was */
+DUREQ_API int32_t dureq_task_priority(const dureq_task *task); /* as given, else 5 */
 DUREQ_API const char *dureq_task_node_id(const dureq_task *task);
 DUREQ_API dureq_str dureq_task_payload(const dureq_task *task);
 DUREQ_API const char *dureq_task_content_type(const dureq_task *task);

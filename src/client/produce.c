@@ -162,7 +162,7 @@ static dureq_str queue_of(dq_producer *p, const enq_item *item)
 
     if (item->queue.len > 0)
         return item->queue;
-    const dq_queue *q = set->by_priority[item->priority ? item->priority : 5];
+    const dq_queue *q = set->by_priority[item->priority ? item->priority : DQ_PRIORITY_DEFAULT];
     return q ? q->name : (dureq_str){0};
 }
 

@@ -17,6 +17,7 @@
 #define DQ_ERROR_TEXT_MAX     1024
 #define DQ_LOG_MAX            65536
 #define DQ_ATTEMPTS_KEPT      20
+#define DQ_PRIORITY_DEFAULT   5
 
 /* ---- checks: DUREQ_EINVAL or DUREQ_ETOOLARGE, the message names the field and what it takes ---- */
 int dq_name_check(const char *what, dureq_str name, dureq_error *err);

@@ -147,7 +147,7 @@ const char *dureq_task_queue(const dureq_task *t)
 
 int32_t dureq_task_priority(const dureq_task *t)
 {
-    return t->env.priority;
+    return t->env.priority ? t->env.priority : DQ_PRIORITY_DEFAULT;
 }
 
 const char *dureq_task_node_id(const dureq_task *t)

@@ -72,6 +72,26 @@ SCENARIO(a_handler_sees_all_of_its_job)
     EXPECT_I64(j->started_at_ms + 60000, n.deadline_at_ms);
 }
 
+static int note_priority(dureq_task *task, void *userdata)
+{
+    *(int32_t *)userdata = dureq_task_priority(task);
+    return 0;
+}
+
+SCENARIO(a_job_of_no_priority_has_that_of_default)
+{
+    dureq_job_options o = dureq_job_options_init();
+    int32_t seen = 0;
+
+    (void)rig_node("n", "see", note_priority, &seen);
+    (void)rig_wait(rig_enqueue("see", "1", NULL).text);
+    EXPECT_I64(5, seen);
+    seen = 0;
+    o.queue = "low";
+    (void)rig_wait(rig_enqueue("see", "1", &o).text);
+    EXPECT_I64(5, seen);
+}
+
 static int measure(dureq_task *task, void *userdata)
 {
     dureq_str payload = dureq_task_payload(task);
