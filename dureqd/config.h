@@ -66,6 +66,8 @@ typedef struct dq_config {
     bool allow_eviction;
     char *builtins;
     int64_t concurrency;
+    int64_t audit_retention_ms, dead_retention_ms; /* -1: for ever */
+    int64_t stats_days_retention_ms, stats_hours_retention_ms, stats_minutes_retention_ms;
     int64_t drain_timeout_ms;
     int64_t history_max_bytes;
     int64_t lease_ms;
@@ -130,6 +132,7 @@ typedef struct dq_config_row {
     int64_t min, max;
     const dq_config_choice *choices; /* CHOICE: ends with a NULL text */
     bool secret;                     /* never shown */
+    bool or_forever;                 /* MS: takes -1, too */
     /* Of TEXT and LIST, NULL: anything goes. DUREQ_EINVAL or EUNSUPPORTED; the message names the setting. */
     int (*check)(const struct dq_config_row *row, dureq_str value, dureq_error *err);
     const char *help; /* one sentence; for REFUSED and IGNORED: why */

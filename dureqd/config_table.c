@@ -22,6 +22,15 @@ const dq_config_row dq_config_rows[] = {
      .def = "false",
      .help = "Accept a server whose maxmemory-policy may drop jobs."},
     {.name = "dureqd.apiAddress", .type = DQ_CONFIG_REFUSED, .help = "the REST API comes with a later version"},
+    {.name = "dureqd.auditRetention",
+     .type = DQ_CONFIG_MS,
+     AT(audit_retention_ms),
+     .def = "30d",
+     .min = 1000,
+     .max = 100 * 366 * DAY_MS,
+     .or_forever = true,
+     .help =
+         "How long audit entries are kept; the node that is ticker of a shard decides, so give all nodes the same; -1 is for ever."},
     {.name = "dureqd.builtins",
      .type = DQ_CONFIG_LIST,
      AT(builtins),
@@ -36,6 +45,14 @@ const dq_config_row dq_config_rows[] = {
      .min = 1,
      .max = 65536,
      .help = "Jobs that run at a time on this node."},
+    {.name = "dureqd.deadRetention",
+     .type = DQ_CONFIG_MS,
+     AT(dead_retention_ms),
+     .def = "30d",
+     .min = 1000,
+     .max = 100 * 366 * DAY_MS,
+     .or_forever = true,
+     .help = "How long dead jobs are kept; else as auditRetention."},
     {.name = "dureqd.drainTimeoutMs",
      .type = DQ_CONFIG_MS,
      AT(drain_timeout_ms),
@@ -103,6 +120,27 @@ const dq_config_row dq_config_rows[] = {
      AT(state_dir),
      .max = 4000,
      .help = "Directory of the embedded Redis; by default /var/lib/dureq for root, else ~/.local/state/dureq."},
+    {.name = "dureqd.statsDaysRetention",
+     .type = DQ_CONFIG_MS,
+     AT(stats_days_retention_ms),
+     .def = "400d",
+     .min = DAY_MS,
+     .max = 100 * 366 * DAY_MS,
+     .help = "How long statistics by day are kept; all nodes the same."},
+    {.name = "dureqd.statsHoursRetention",
+     .type = DQ_CONFIG_MS,
+     AT(stats_hours_retention_ms),
+     .def = "30d",
+     .min = DAY_MS,
+     .max = 100 * 366 * DAY_MS,
+     .help = "How long statistics by hour are kept; all nodes the same."},
+    {.name = "dureqd.statsMinutesRetention",
+     .type = DQ_CONFIG_MS,
+     AT(stats_minutes_retention_ms),
+     .def = "48h",
+     .min = DAY_MS / 24,
+     .max = 100 * 366 * DAY_MS,
+     .help = "How long statistics by minute are kept; all nodes the same."},
     {.name = "dureqd.threads",
      .type = DQ_CONFIG_INT,
      AT(threads),
@@ -258,7 +296,7 @@ static void describe_ms(const dq_config_row *row, dq_buf *out)
 
     dq_format_duration_ms(row->min, lo);
     dq_format_duration_ms(row->max, hi);
-    dq_buf_append_fmt(out, "milliseconds or a duration such as 30s, from %s to %s", lo, hi);
+    dq_buf_append_fmt(out, "milliseconds or a duration such as 30s, from %s to %s%s", lo, hi, row->or_forever ? ", or -1" : "");
 }
 
 void dq_config_describe(const dq_config_row *row, dq_buf *out)

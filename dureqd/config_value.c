@@ -49,7 +49,9 @@ static bool value_number(const dq_config_row *row, dureq_str s, int64_t *ret)
 {
     switch (row->type) {
     case DQ_CONFIG_INT: return dq_parse_i64(s, row->min, row->max, ret) == 0;
-    case DQ_CONFIG_MS: return parse_amount(s, dq_parse_duration_ms, ret) == 0 && *ret >= row->min && *ret <= row->max;
+    case DQ_CONFIG_MS:
+        return parse_amount(s, dq_parse_duration_ms, ret) == 0 &&
+               ((*ret >= row->min && *ret <= row->max) || (row->or_forever && *ret == -1));
     case DQ_CONFIG_BYTES: return parse_amount(s, dq_parse_bytes, ret) == 0 && *ret >= row->min && *ret <= row->max;
     case DQ_CONFIG_BOOL: return parse_bool(s, ret) == 0;
     case DQ_CONFIG_CHOICE: return parse_choice(row, s, ret) == 0;

@@ -233,6 +233,11 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.max_payload_bytes = cfg->max_payload_bytes;
     o.shards = (int32_t)cfg->shards;
     o.history_max_bytes = cfg->history_max_bytes;
+    o.dead_retention_ms = cfg->dead_retention_ms;
+    o.audit_retention_ms = cfg->audit_retention_ms;
+    o.stats_minutes_retention_ms = cfg->stats_minutes_retention_ms;
+    o.stats_hours_retention_ms = cfg->stats_hours_retention_ms;
+    o.stats_days_retention_ms = cfg->stats_days_retention_ms;
     o.allow_eviction = cfg->allow_eviction;
     o.no_ticker = !dq_config_has_mode(cfg, "scheduler");
     o.log_fn = dq_log_out_write;

@@ -195,6 +195,12 @@ typedef struct dureq_node_options {
     dureq_log_fn log_fn; /* NULL = silent */
     void *log_userdata;
     int32_t log_level; /* a dureq_log_level; 0 = info */
+    /* How long things are kept; at most 100 years. The node that is a shard's ticker decides: give all nodes the same. */
+    int64_t dead_retention_ms;          /* dead jobs; 0 = 30 d, -1 = for ever */
+    int64_t audit_retention_ms;         /* audit entries; 0 = 30 d, -1 = for ever */
+    int64_t stats_minutes_retention_ms; /* statistics by minute; 0 = 48 h, at least 1 h */
+    int64_t stats_hours_retention_ms;   /* by hour; 0 = 30 d, at least 1 d */
+    int64_t stats_days_retention_ms;    /* by day; 0 = 400 d, at least 1 d */
 } dureq_node_options;
 
 static inline dureq_node_options dureq_node_options_init(void)

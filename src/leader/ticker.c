@@ -174,16 +174,11 @@ static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq
 static void keep(ticker *t)
 {
     DQ_BUF_AUTO call = {0};
-    int64_t dead_ms = t->all->opts.dead_retention_ms;
 
     if (t->keeping || t->me.epoch == 0)
         return;
     t->keep_again = false;
-    dq_call_housekeep(&call, dq_store_keys(t->all->store), t->shard, t->me,
-                      dead_ms < 0 ? 0
-                      : dead_ms   ? dead_ms
-                                  : DQ_RETENTION_DEAD_DEFAULT_MS,
-                      t->memory_short);
+    dq_call_housekeep(&call, dq_store_keys(t->all->store), t->shard, t->me, &t->all->opts.keep, t->memory_short);
     t->keeping = send_call(t, &call, on_kept);
 }
 
@@ -318,6 +313,20 @@ static void settle(ticker *t)
 
 /* ---- all of them ---- */
 
+static int64_t resolved(int64_t given_ms, int64_t default_ms)
+{
+    return given_ms < 0 ? 0 : given_ms ? given_ms : default_ms;
+}
+
+static void resolve_keep(dq_keep *k)
+{
+    k->dead_ms = resolved(k->dead_ms, DQ_RETENTION_DEAD_DEFAULT_MS);
+    k->audit_ms = resolved(k->audit_ms, DQ_RETENTION_AUDIT_DEFAULT_MS);
+    k->minutes_ms = resolved(k->minutes_ms, DQ_RETENTION_MINUTES_DEFAULT_MS);
+    k->hours_ms = resolved(k->hours_ms, DQ_RETENTION_HOURS_DEFAULT_MS);
+    k->days_ms = resolved(k->days_ms, DQ_RETENTION_DAYS_DEFAULT_MS);
+}
+
 int dq_tickers_create(dq_store *store, const dq_tickers_options *opts, dq_tickers **ret, dureq_error *err)
 {
     dq_tickers *all = dq_calloc(1, sizeof *all);
@@ -326,6 +335,7 @@ int dq_tickers_create(dq_store *store, const dq_tickers_options *opts, dq_ticker
         return dq_fail_nomem(err);
     all->store = store;
     all->opts = *opts;
+    resolve_keep(&all->opts.keep);
     *ret = all;
     return 0;
 }

@@ -6,13 +6,14 @@
    thread; one dq_tickers a node, knowing only the shards it was elected for. */
 
 #include "store/store.h"
+#include "store/tick_calls.h"
 
 typedef struct dq_tickers dq_tickers;
 
 typedef struct dq_tickers_options {
     int64_t lease_ms;
     int max_crashes;
-    int64_t dead_retention_ms; /* 0: 30 days; -1: for ever */
+    dq_keep keep; /* 0: default; -1 of dead_ms and audit_ms: for ever */
     const dq_log *log;
 } dq_tickers_options;
 

@@ -33,8 +33,13 @@ int dq_options_adopt(void *ours, size_t our_size, const void *theirs, const char
 /* Rounds a retention up to one of the classes rows are kept by (10 s, 30 s, 1 m, 5 m, 10 m, 30 m, 1 h, 3 h, 6 h, 12 h, 1 d, 2 d, 3 d, 7 d,
    14 d, 30 d, 60 d, 90 d, 180 d, 400 d): few classes keep look-ups bounded. <= 0 gives 0: not kept. */
 int64_t dq_retention_class(int64_t retention_ms);
-#define DQ_RETENTION_DEFAULT_MS      (7 * 86400000LL)
-#define DQ_RETENTION_DEAD_DEFAULT_MS (30 * 86400000LL)
+#define DQ_RETENTION_DEFAULT_MS       (7 * 86400000LL)
+#define DQ_RETENTION_DEAD_DEFAULT_MS  (30 * 86400000LL)
+#define DQ_RETENTION_AUDIT_DEFAULT_MS (30 * 86400000LL)
+/* Statistics by minute, hour and day. */
+#define DQ_RETENTION_MINUTES_DEFAULT_MS (2 * 86400000LL)
+#define DQ_RETENTION_HOURS_DEFAULT_MS   (30 * 86400000LL)
+#define DQ_RETENTION_DAYS_DEFAULT_MS    (400 * 86400000LL)
 
 /* ---- envelope `j` ---- */
 #define DQ_J_JSON      (1u << 0)

@@ -27,6 +27,8 @@
 #define SHUTDOWN_DEFAULT_MS 30000
 #define START_TIMEOUT_US    10000000
 #define MAX_CRASHES_DEFAULT 3
+#define HOUR_MS             3600000LL
+#define RETENTION_MAX_MS    (100 * 366 * 24 * HOUR_MS)
 
 struct dureq_node {
     dureq_node_options o; /* strings are ours */
@@ -213,6 +215,26 @@ static int check_numbers(const dureq_node_options *o, dureq_error *err)
     return 0;
 }
 
+static int check_retentions(const dureq_node_options *o, dureq_error *err)
+{
+    const struct {
+        const char *name;
+        int64_t ms, min, forever;
+    } rows[] = {
+        {"dead_retention_ms", o->dead_retention_ms, 1, -1},
+        {"audit_retention_ms", o->audit_retention_ms, 1, -1},
+        {"stats_minutes_retention_ms", o->stats_minutes_retention_ms, HOUR_MS, 0},
+        {"stats_hours_retention_ms", o->stats_hours_retention_ms, 24 * HOUR_MS, 0},
+        {"stats_days_retention_ms", o->stats_days_retention_ms, 24 * HOUR_MS, 0},
+    };
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++)
+        if (rows[i].ms != 0 && rows[i].ms != rows[i].forever && (rows[i].ms < rows[i].min || rows[i].ms > RETENTION_MAX_MS))
+            return dq_fail(err, DUREQ_EINVAL, "%s takes %lld ms to 100 years, 0 for the default%s", rows[i].name,
+                           (long long)rows[i].min, rows[i].forever ? " or -1 for ever" : "");
+    return 0;
+}
+
 static int take_options(dureq_node *n, const dureq_node_options *given, dureq_error *err)
 {
     int rc;
@@ -230,6 +252,8 @@ static int take_options(dureq_node *n, const dureq_node_options *given, dureq_er
             return rc;
     }
     rc = check_numbers(&n->o, err);
+    if (rc == 0)
+        rc = check_retentions(&n->o, err);
     if (rc < 0)
         return rc;
     n->o.redis_url = dq_strdup(url);
@@ -432,7 +456,16 @@ static int make_worker(dureq_node *n, dureq_error *err)
 
 static int make_parts(dureq_node *n, dureq_error *err)
 {
-    dq_tickers_options to = {.lease_ms = n->o.lease_ms, .max_crashes = n->o.max_crashes, .log = &n->log};
+    dq_tickers_options to = {
+        .lease_ms = n->o.lease_ms,
+        .max_crashes = n->o.max_crashes,
+        .keep = {.dead_ms = n->o.dead_retention_ms,
+                 .audit_ms = n->o.audit_retention_ms,
+                 .minutes_ms = n->o.stats_minutes_retention_ms,
+                 .hours_ms = n->o.stats_hours_retention_ms,
+                 .days_ms = n->o.stats_days_retention_ms},
+        .log = &n->log,
+    };
     int rc;
 
     rc = make_store(n, err);

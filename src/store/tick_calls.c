@@ -69,14 +69,18 @@ int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret)
     return code;
 }
 
-void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short)
+void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short)
 {
     static const char *const names[] = {"sh", "dead", "dead:h", "s2s"};
 
-    begin(out, k, shard, DQ_SCRIPT_HOUSEKEEP, names, DQ_ARRAY_LEN(names), t, 3);
+    begin(out, k, shard, DQ_SCRIPT_HOUSEKEEP, names, DQ_ARRAY_LEN(names), t, 7);
     dq_resp_arg_i64(out, k->n_shards);
-    dq_resp_arg_i64(out, dead_retention_ms);
+    dq_resp_arg_i64(out, keep->dead_ms);
     dq_resp_arg_text(out, memory_short ? "1" : "");
+    dq_resp_arg_i64(out, keep->audit_ms);
+    dq_resp_arg_i64(out, keep->minutes_ms);
+    dq_resp_arg_i64(out, keep->hours_ms);
+    dq_resp_arg_i64(out, keep->days_ms);
 }
 
 int dq_housekeep_decode(const dq_reply *r, dq_kept *ret)

@@ -41,6 +41,11 @@ typedef struct dq_kept {
     int64_t n_dead;       /* by schedule-to-start */
     int64_t next_late_ms; /* next schedule-to-start limit or end of a history bucket; -1: none */
 } dq_kept;
-/* dead_retention_ms 0: dead jobs are kept for ever. memory_short: drops the oldest history, whatever its time. */
-void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short);
+/* How long things are kept, in ms. */
+typedef struct dq_keep {
+    int64_t dead_ms, audit_ms;             /* 0: for ever */
+    int64_t minutes_ms, hours_ms, days_ms; /* statistics; over 0 */
+} dq_keep;
+/* memory_short: drops the oldest history, whatever its time. */
+void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short);
 int dq_housekeep_decode(const dq_reply *r, dq_kept *ret);

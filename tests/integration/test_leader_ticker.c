@@ -220,6 +220,29 @@ SCENARIO(a_job_that_waited_too_long_is_dead_with_that_reason)
     EXPECT_I64(200, rig_job(late.text)->schedule_to_start_timeout_ms);
 }
 
+SCENARIO(dead_jobs_are_kept_as_long_as_the_node_is_told)
+{
+    dureq_node_options o = rig_node_options("for-ever");
+    dureq_node *n;
+    dureq_job_id id;
+
+    o.dead_retention_ms = -1;
+    n = rig_node_create(&o);
+    rig_handle(n, "t", fine, NULL, NULL);
+    rig_start(n);
+    settle();
+    id = limited("nobody", 1, 0);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    RIG_OK(dureq_node_stop(n, &err));
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_state(id.text));
+    o = rig_node_options("shortly");
+    o.dead_retention_ms = 1;
+    n = rig_node_create(&o);
+    rig_handle(n, "t", fine, NULL, NULL);
+    rig_start(n);
+    RIG_UNTIL(rig_state(id.text) == -1);
+}
+
 SCENARIO(the_limit_of_a_job_for_later_counts_from_when_it_is_due)
 {
     dureq_job_id id, dead;

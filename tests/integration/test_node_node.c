@@ -68,6 +68,11 @@ SCENARIO(bad_options_are_refused_by_name)
         {"max_payload_bytes", {.redis_url = "redis://h", .max_payload_bytes = DUREQ_PAYLOAD_LIMIT_MAX + 1}},
         {"shards", {.redis_url = "redis://h", .shards = 257}},
         {"history_max_bytes", {.redis_url = "redis://h", .history_max_bytes = -2}},
+        {"dead_retention_ms", {.redis_url = "redis://h", .dead_retention_ms = -2}},
+        {"audit_retention_ms", {.redis_url = "redis://h", .audit_retention_ms = INT64_MAX}},
+        {"stats_minutes_retention_ms", {.redis_url = "redis://h", .stats_minutes_retention_ms = 3599999}},
+        {"stats_hours_retention_ms", {.redis_url = "redis://h", .stats_hours_retention_ms = -1}},
+        {"stats_days_retention_ms", {.redis_url = "redis://h", .stats_days_retention_ms = 1}},
     };
     dureq_node *n = NULL;
 

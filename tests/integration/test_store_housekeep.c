@@ -12,17 +12,32 @@
 
 #define DAY_MS 86400000LL
 
-static dq_kept keep_as(test_world *w, unsigned shard, dq_ticker t, int64_t dead_retention_ms, bool memory_short, int *ret_code)
+/* As a node without options keeps. */
+static const dq_keep usual = {.dead_ms = DQ_RETENTION_DEAD_DEFAULT_MS,
+                              .audit_ms = DQ_RETENTION_AUDIT_DEFAULT_MS,
+                              .minutes_ms = DQ_RETENTION_MINUTES_DEFAULT_MS,
+                              .hours_ms = DQ_RETENTION_HOURS_DEFAULT_MS,
+                              .days_ms = DQ_RETENTION_DAYS_DEFAULT_MS};
+
+static dq_kept keep_for(test_world *w, unsigned shard, dq_ticker t, const dq_keep *times, bool memory_short, int *ret_code)
 {
     dq_kept k = {0};
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, t, dead_retention_ms, memory_short);
+    dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, t, times, memory_short);
     reply = test_store_call(&w->s, shard, &call, ret_code);
     if (!ret_code || *ret_code == 0)
         assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
     return k;
+}
+
+static dq_kept keep_as(test_world *w, unsigned shard, dq_ticker t, int64_t dead_ms, bool memory_short, int *ret_code)
+{
+    dq_keep times = usual;
+
+    times.dead_ms = dead_ms;
+    return keep_for(w, shard, t, &times, memory_short, ret_code);
 }
 
 static dq_kept keep(test_world *w, unsigned shard)
@@ -422,6 +437,33 @@ static void audit_entries_go_after_thirty_days(void **state)
     assert_in_range(dq_reply_int(test_key(w, "XLEN", 0, "au", (dureq_str){0})), 1, 101); /* whole nodes of the stream go */
 }
 
+static int64_t ttl_of(test_world *w, const char *key_of_now)
+{
+    char lua[120];
+
+    (void)snprintf(lua, sizeof lua, "return call('PTTL', K .. %s)", key_of_now);
+    return dq_reply_int(test_plant(w, 0, NULL, lua));
+}
+
+static void statistics_and_audit_are_kept_as_long_as_told(void **state)
+{
+    test_world *w = *state;
+    dq_keep times = {.audit_ms = 0, .minutes_ms = DAY_MS, .hours_ms = 100 * DAY_MS, .days_ms = 1000 * DAY_MS};
+
+    (void)keep_all(w, 0);
+    (void)test_plant(w, 0, NULL,
+                     "local m = math.floor(now / 60000) for i = m - 180, m - 1 do "
+                     "call('HSET', K .. 'st:' .. i, '1:e', 1) call('PEXPIRE', K .. 'st:' .. i, 172800000) end "
+                     "call('HSET', K .. 'sh', 'rm', m - 181, 'rh', math.floor((m - 181) / 60) - 1, 'em', 1) "
+                     "call('XADD', K .. 'au', '1-0', 'at', 1, 'actor', 'a', 'action', 'b', 'target', 'c', 'detail', '')");
+    while (keep_for(w, 0, w->ticker[0], &times, false, NULL).more)
+        ;
+    assert_in_range(ttl_of(w, "'st:' .. math.floor(now / 60000) - 120"), DAY_MS - 123 * 60000, DAY_MS - 118 * 60000);
+    assert_in_range(ttl_of(w, "'sth:' .. math.floor(now / 3600000) - 1"), 99 * DAY_MS, 100 * DAY_MS);
+    assert_true(ttl_of(w, "'std:' .. math.floor((now - 7200000) / 86400000)") > 999 * DAY_MS);
+    assert_int_equal(dq_reply_int(test_key(w, "XLEN", 0, "au", (dureq_str){0})), 1); /* for ever */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +480,7 @@ int main(void)
         TEST_WORLDS(when_memory_is_short_the_oldest_history_goes),
         TEST_WORLDS(a_large_bucket_takes_several_bounded_steps),
         TEST_WORLDS(minutes_are_summed_into_hours_and_days_once),
+        TEST_WORLDS(statistics_and_audit_are_kept_as_long_as_told),
         TEST_WORLDS(a_long_absence_is_summed_in_bounded_steps),
         TEST_WORLDS(events_are_capped_by_bytes),
         TEST_WORLDS(audit_entries_go_after_thirty_days),

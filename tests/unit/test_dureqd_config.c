@@ -90,6 +90,10 @@ typedef struct bad_args {
 static const bad_args bad_args_cases[] = {
     {{"--concurrency"}, DUREQ_EINVAL, "--concurrency needs a value"},
     {{"--concurrency=0"}, DUREQ_EINVAL, "--concurrency: dureqd.concurrency takes a whole number from 1 to 65536, not '0'"},
+    {{"--dead-retention=0"},
+     DUREQ_EINVAL,
+     "--dead-retention: dureqd.deadRetention takes milliseconds or a duration such as 30s, from 1s to 878400h0m0s, or -1, not '0'"},
+    {{"--stats-days-retention=-1"}, DUREQ_EINVAL, NULL},
     {{"--nothing"}, DUREQ_EINVAL, "unknown argument '--nothing'"},
     {{"--mode=queue,nap"}, DUREQ_EINVAL, "--mode: dureqd.mode: there is no 'nap'"},
     {{"--builtins=http_webhook"},
@@ -198,6 +202,22 @@ static void switches_need_no_value(void **state)
     dq_config_deinit(&cfg);
 }
 
+static void retentions_are_lengths_or_for_ever(void **state)
+{
+    const char *words[] = {"--dead-retention=90d", "--audit-retention=-1", "--stats-hours-retention", "48h", NULL};
+    dureq_error err = {0};
+    dq_config cfg;
+
+    (void)state;
+    assert_int_equal(load(&cfg, words, NULL, &err), 0);
+    assert_int_equal(cfg.dead_retention_ms, 90 * 86400000LL);
+    assert_int_equal(cfg.audit_retention_ms, -1);
+    assert_int_equal(cfg.stats_hours_retention_ms, 2 * 86400000LL);
+    assert_int_equal(cfg.stats_minutes_retention_ms, 2 * 86400000LL);
+    assert_int_equal(cfg.stats_days_retention_ms, 400 * 86400000LL);
+    dq_config_deinit(&cfg);
+}
+
 static void the_help_names_every_setting(void **state)
 {
     DQ_BUF_AUTO help = {0};
@@ -255,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_secret_argument_is_overwritten),
         cmocka_unit_test(the_url_takes_user_password_and_database),
         cmocka_unit_test(switches_need_no_value),
+        cmocka_unit_test(retentions_are_lengths_or_for_ever),
         cmocka_unit_test(the_help_names_every_setting),
         cmocka_unit_test(the_document_holds_the_table),
     };

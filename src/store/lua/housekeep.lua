@@ -3,6 +3,7 @@
 -- for their start, statistics, events, audit.
 -- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
 -- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
+--   audit_retention_ms('0' for ever), retention_ms of the statistics of minutes, of hours, of days
 -- returns: { now_ms, more to do(1|0), n dead by schedule-to-start, ms of the next schedule-to-start limit or end of a history
 --   bucket (-1 none) }, or DQFENCED
 --#include "base.lua"
@@ -77,10 +78,11 @@ if #dead > 0 then
 end
 more = more or #late == 100
 
--- Sums before the sources end: a minute lives two days, an hour thirty.
+-- Sums before the sources end: a minute that is not summed yet lives two days, an hour at least one.
 local minute = math.floor(now / 60000)
-local minutes_left, minutes_done = roll('rm', 'st:', 'sth:', 60, minute - 1, 2880, 2592000000)
-local hours_left = roll('rh', 'sth:', 'std:', 24, math.floor((minutes_done + 1) / 60) - 1, 720, 34560000000)
+local minutes_ms, hours_ms, days_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local minutes_left, minutes_done = roll({ 'rm', 'st:', 'sth:', 60, 2880, 60000, minutes_ms, hours_ms }, minute - 1)
+local hours_left = roll({ 'rh', 'sth:', 'std:', 24, 720, 3600000, hours_ms, days_ms }, math.floor((minutes_done + 1) / 60) - 1)
 more = more or minutes_left or hours_left
 
 -- Events are capped by bytes: how many entries that is, is looked at once a minute.
@@ -90,7 +92,9 @@ if tonumber(call('HGET', sh, 'em') or 0) ~= minute then
     local each = math.max(call('MEMORY', 'USAGE', K .. 'ev') / len, 16)
     call('HSET', sh, 'en', math.max(math.floor(67108864 / tonumber(ARGV[3]) / each), 1000))
   end
-  call('XTRIM', K .. 'au', 'MINID', '~', string.format('%d-0', now - 2592000000))
+  if tonumber(ARGV[6]) > 0 then
+    call('XTRIM', K .. 'au', 'MINID', '~', string.format('%d-0', math.max(now - tonumber(ARGV[6]), 0)))
+  end
   call('HSET', sh, 'em', minute)
 end
 local function first(set)
