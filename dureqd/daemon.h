@@ -11,6 +11,7 @@ enum {
     DQ_EXIT_FAILED = 1,
     DQ_EXIT_USAGE = 2,
     DQ_EXIT_SERVER_AWAY = 6,
+    DQ_EXIT_NOT_ALLOWED = 7,
 };
 
 /* Checks what the settings refer to: programs, users, the embedded server's program. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "redis_server.h"
 
 #include <dureq/dureq.h>
 
@@ -180,6 +181,36 @@ static void a_fault_in_the_file_has_its_place(void **state)
     dq_buf_append_fmt(&want, "dureqd: %s:3:1: ", path.ptr);
     child_wait_for(&c, want.ptr);
     child_free(&c);
+}
+
+/* ---- a server that is not for it ---- */
+
+static int code_at(test_redis *server, const char *user_and_password)
+{
+    DQ_BUF_AUTO url = {0};
+    const char *args[] = {"--redis", NULL, NULL};
+    child c;
+    int code;
+
+    dq_buf_append_fmt(&url, "unix://%s%s", user_and_password, test_redis_socket(server));
+    args[1] = url.ptr;
+    child_start(&c, args);
+    code = child_end(&c);
+    child_free(&c);
+    return code;
+}
+
+static void why_it_could_not_start_is_told_by_the_code(void **state)
+{
+    test_redis *server = test_redis_start(NULL);
+
+    (void)state;
+    free(test_redis_command(server, "ACL", "SETUSER", "less", "on", ">secret", "~*", "&*", "+@all", "-eval", NULL));
+    assert_int_equal(code_at(server, "less:wrong@"), 7);
+    assert_int_equal(code_at(server, "less:secret@"), 7);
+    free(test_redis_command(server, "REPLICAOF", "127.0.0.1", "1", NULL));
+    assert_int_equal(code_at(server, ""), 6); /* it may become a master yet: told when the time for a start is over */
+    test_redis_stop(server);
 }
 
 /* ---- runs ---- */
@@ -439,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_use_ends_with_a_word_and_a_code),
         cmocka_unit_test(a_fault_in_the_file_has_its_place),
+        cmocka_unit_test(why_it_could_not_start_is_told_by_the_code),
         cmocka_unit_test(it_runs_jobs_and_stops_cleanly),
         cmocka_unit_test(built_ins_behave_as_told),
         cmocka_unit_test(a_second_signal_gives_jobs_back_and_a_new_start_runs_them),
