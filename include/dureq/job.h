@@ -23,7 +23,7 @@
 
        static void print_job(const dureq_job *job)
        {
-           printf("%s %s, attempt %d of %d: ", job->id.text, dureq_job_state_to_str(job->state), job->attempt, job->max_attempts);
+           printf("%s %s, attempt %d: ", job->id.text, dureq_job_state_to_str(job->state), job->attempt);
            printf("%.*s\n", (int)job->last_error.len, job->last_error.ptr);
        }
 */
@@ -186,9 +186,10 @@ typedef struct dureq_job {
     bool payload_omitted; /* too large for a list: get the job by itself */
     int32_t priority;     /* as given; 0 when none was */
     int32_t attempt;      /* finished attempts that count */
-    int32_t max_attempts;
-    int32_t runs;    /* starts so far */
-    int32_t crashes; /* of these, that took their process down */
+    int32_t
+        max_attempts; /* as its own policy and dlq_after say; 0: they do not, so its handler's, queue's or default policy counts */
+    int32_t runs;     /* starts so far */
+    int32_t crashes;  /* of these, that took their process down */
     int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms, resume_at_ms;
     int64_t timeout_ms, schedule_to_start_timeout_ms, heartbeat_timeout_ms, retention_ms;
     int32_t dlq_after;

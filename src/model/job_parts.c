@@ -115,9 +115,10 @@ static int set_retry(builder *b, const dq_envelope *e)
         if (rc < 0)
             return rc;
         b->job->retry_policy = p;
+        b->job->max_attempts = r.max_attempts;
     }
-    b->job->max_attempts = r.max_attempts;
-    if (e->dlq_after > 0 && e->dlq_after < r.max_attempts)
+    /* What the handler, the queue or the default would say is not the job's to tell: who runs it decides. */
+    if (e->dlq_after > 0 && (b->job->max_attempts == 0 || e->dlq_after < b->job->max_attempts))
         b->job->max_attempts = e->dlq_after;
     return 0;
 }

@@ -380,9 +380,15 @@ SCENARIO(the_jobs_policy_goes_before_the_handlers_and_that_before_the_queues)
     EXPECT_I64(4, rig_wait(id.text)->attempt);
     id = rig_enqueue("act", "rrrrd", &at);
     EXPECT_I64(2, rig_wait(id.text)->attempt);
+    EXPECT_I64(0, rig_job(id.text)->max_attempts); /* not the job's to tell */
+    at.dlq_after = 3;
+    id = rig_enqueue("act", "rrrrd", &at);
+    EXPECT_I64(3, rig_job(id.text)->max_attempts);
+    at.dlq_after = 0;
     at.retry_policy = &by_job;
     id = rig_enqueue("act", "rrrrd", &at);
     EXPECT_I64(1, rig_wait(id.text)->attempt);
+    EXPECT_I64(1, rig_job(id.text)->max_attempts);
 }
 
 SCENARIO(dlq_after_lowers_the_attempts)
