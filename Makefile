@@ -12,7 +12,8 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults bench bench-long lint format sanitize fuzz coverage install clean needs needs-dev configure
+.PHONY: help build run test faults bench bench-long bench-peers lint format sanitize fuzz coverage install clean \
+	needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ninja -C $(B)
@@ -49,6 +50,9 @@ bench: needs ## measure speed and memory against the targets
 
 bench-long: ## the same with the big rows
 	@$(MAKE) bench ARGS="--long $(ARGS)"
+
+bench-peers: needs ## the same work by other job queues; writes docs/benchmarks.md
+	@bench/peers/run
 
 lint: needs-dev configure ## style, layers, clang-tidy, cppcheck, luacheck
 	@tools/lint $(FILES)

@@ -1,0 +1,3 @@
+module dureq/bench/peers/golines
+
+go 1.25.0

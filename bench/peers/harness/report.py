@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of results, for the terminal and, between two markers, for docs/benchmarks.md."""
+import os
+import pathlib
+import platform
+import time
+
+BEGIN, END = '<!-- peers -->', '<!-- end peers -->'
+FLOOR_RATIO = {'jobs/s': 6, 'Redis CPU': 6, 'bytes': 2}
+DURABILITY = {'off': 'append-only file off', 'everysec': 'append-only file, every second', 'always': 'append-only file, always'}
+
+
+def number(value, digits=0):
+    return f'{value:,.{digits}f}'
+
+
+def machine():
+    cpu = next((line.split(':', 1)[1].strip() for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')), platform.machine())
+    name = next((line.split('=', 1)[1].strip('"') for line in pathlib.Path('/etc/os-release').read_text().splitlines() if line.startswith('PRETTY_NAME=')), '')
+    return f'{cpu}, {os.cpu_count()} processors, Linux {platform.release().split("-")[0]}, {name}'
+
+
+def find(rows, peer, durability='off', sleep_ms=0, delay_ms=0):
+    for r in rows:
+        if (r['peer'], r['durability'], r['sleep_ms'], r['delay_ms']) == (peer, durability, sleep_ms, delay_ms) and 'per_s' in r:
+            return r
+    return None
+
+
+def table(head, lines):
+    out = ['| ' + ' | '.join(head) + ' |', '|' + ' --- |' * len(head)]
+    return out + ['| ' + ' | '.join(line) + ' |' for line in lines]
+
+
+def main_table(rows, peers):
+    lines = []
+    for p in peers:
+        r = find(rows, p.name)
+        if not r:
+            continue
+        latency = f'{r["p50_ms"]:.2f}, {r["p99_ms"]:.2f}' if 'p50_ms' in r else ''
+        lines.append([p.name, number(r['per_s']), f'{number(r["low"])} to {number(r["high"])}', number(r['drain_per_s']), number(r['enqueue_per_s']),
+                      f'{r["life_us"]:.1f}', f'{r["store_us"]:.1f}', number(r['bytes']), latency, number(r['worker_mb']), r['delivery']])
+    return table(['queue', 'jobs/s', 'lowest to highest', 'worker alone, jobs/s', 'enqueue/s', 'Redis us a job, backlog', 'the same, flow', 'bytes a queued job',
+                  'idle latency ms, p50, p99', 'worker MB', 'delivery'], lines)
+
+
+def settings_table(rows, peers, columns):
+    """jobs/s (and Redis CPU) of each peer under several settings; columns: [(title, find's arguments)]."""
+    lines = []
+    for p in peers:
+        found = [find(rows, p.name, **how) for _, how in columns]
+        if any(found):
+            lines.append([p.name] + [f'{number(r["per_s"])} ({r["store_us"]:.1f} us)' + ('' if r['delivery'] == 'exact' else ' ' + r['delivery']) if r else '-'
+                                     for r in found])
+    return table(['queue', *(title for title, _ in columns)], lines)
+
+
+def verdict(rows, peers):
+    """dureq beside the Redis-backed peer that does most jobs a second."""
+    ours = find(rows, 'dureq')
+    theirs = [find(rows, p.name) for p in peers if p.server.name == 'redis-server' and not p.name.startswith('dureq')]
+    theirs = [r for r in theirs if r]
+    if not ours or not theirs:
+        return []
+    best = max(theirs, key=lambda r: r['per_s'])
+
+    def say(what, ratio, wanted):
+        return [what, f'{ratio:.1f} times', f'{wanted} times', 'yes' if ratio >= wanted else 'no']
+
+    return [f'The Redis-backed peer with most jobs a second is {best["peer"]}. Beside it dureq, with finished jobs kept, has:', ''] + table(
+        ['what', 'measured', 'target', 'met'],
+        [say('jobs/s, higher by', ours['per_s'] / best['per_s'], 6), say('Redis CPU a job (backlog), lower by', best['life_us'] / ours['life_us'], 6),
+         say('Redis CPU a job (flow), lower by', best['store_us'] / ours['store_us'], 6), say('bytes a queued job, lower by', best['bytes'] / ours['bytes'], 2)])
+
+
+def versions(rows, peers):
+    lines = []
+    for p in peers:
+        r = next((r for r in rows if r['peer'] == p.name and 'version' in r), None)
+        if r:
+            runtime = f', {r["runtime"].replace("-", " ", 1)}' if r.get('runtime') else ''
+            lines.append([p.name, r['version'] + runtime, r['server'], p.settings, p.keeps])
+    return table(['queue', 'version', 'server', 'settings', 'keeps finished jobs'], lines)
+
+
+def document(rows, peers, absent, command):
+    """The lines between the markers."""
+    out = [f'Measured {time.strftime("%Y-%m-%d")} by `{command}` on {machine()}.', '', *versions(rows, peers), '']
+    out += [f'- {name}: not measured, {why}.' for name, why in absent] + ([''] if absent else [])
+    out += ['No-op handler, append-only file off:', '', *main_table(rows, peers), '', *verdict(rows, peers), '']
+    out += ['jobs/s, and in brackets the CPU of the server a job, by what is written to disk (River: `fsync` off, `synchronous_commit` off, on):', '']
+    out += settings_table(rows, peers, [(DURABILITY[d], {'durability': d}) for d in DURABILITY]) + ['']
+    out += ['With a handler of 1 ms, and with 1 ms more of round trip between programs and server (no-op handler); append-only file off:', '']
+    out += settings_table(rows, peers, [('1 ms handler', {'sleep_ms': 1}), ('1 ms of round trip', {'delay_ms': 1})])
+    return out
+
+
+def write(path, lines):
+    """Puts the lines between the markers; the rest of the file stays."""
+    text = path.read_text()
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f'{path} has no {BEGIN} and {END}')
+    before, rest = text.split(BEGIN, 1)
+    path.write_text(before + BEGIN + '\n\n' + '\n'.join(lines) + '\n\n' + END + rest.split(END, 1)[1])
