@@ -60,7 +60,11 @@ func producer() {
 func worker() {
 	var tally golines.Tally
 	sleep := time.Duration(golines.Env("PEER_SLEEP_MS")) * time.Millisecond
-	server := asynq.NewServer(redis(), asynq.Config{Concurrency: golines.Env("PEER_CONCURRENCY"), LogLevel: asynq.WarnLevel})
+	server := asynq.NewServer(redis(), asynq.Config{
+		Concurrency:       golines.Env("PEER_CONCURRENCY"),
+		TaskCheckInterval: 10 * time.Millisecond, // a second by default, for which a queue that ran dry stands still
+		LogLevel:          asynq.WarnLevel,
+	})
 	handler := func(_ context.Context, task *asynq.Task) error {
 		var data golines.Data
 		if err := json.Unmarshal(task.Payload(), &data); err != nil {

@@ -61,6 +61,13 @@ class Peer:
     concurrency = {0: 100, 1: 100} # by the handler's milliseconds
     workers_n = {0: 1, 1: 1}
     env: dict = {}
+    folder, producer, workers, version = None, None, [], {}
+
+    def __init__(self):
+        tried = os.environ.get('CONCURRENCY')
+        if tried:
+            self.concurrency = dict.fromkeys(self.concurrency, int(tried))
+        self.batch = int(os.environ.get('BATCH') or self.batch)
 
     def install(self):
         """Brings what is missing; Failed says what cannot be had."""
@@ -71,12 +78,12 @@ class Peer:
 
     def start(self, server, folder, sleep_ms, jobs_max):
         del jobs_max
-        self.folder, self.workers, self.producer = folder, [], None
+        self.folder, self.workers = folder, []
         producer, worker = self.commands(sleep_ms)
         env = {**server.env, **self.env, 'PEER_SLEEP_MS': sleep_ms, 'PEER_CONCURRENCY': self.concurrency[sleep_ms]}
         log = folder / 'programs.log'
         self.producer = Program(producer, log, env)
-        for _ in range(self.workers_n[sleep_ms]):
+        for _ in range(int(os.environ.get('WORKERS') or self.workers_n[sleep_ms])):
             self.workers.append(Program(worker, log, env))
         self.version = self.workers[0].hello
 
@@ -155,7 +162,7 @@ class Dureq(Peer):
         run(['ninja', '-C', 'build/bench'], cwd=ROOT)
 
     def start(self, server, folder, sleep_ms, jobs_max):
-        self.folder, self.workers, self.producer = folder, [], None
+        self.folder, self.workers = folder, []
         self.board, self.completed, self.n = folder / 'board', 0, jobs_max
         self.clear()
         options = [f'--url=unix://{server.env["PEER_SOCKET"]}', f'--board={self.board}']
@@ -205,7 +212,7 @@ class Dureq(Peer):
 
 
 class DureqNone(Dureq):
-    name = 'dureq, retention 0'
+    name = 'dureq retention 0'
     keeps = 'no'
     settings = 'the same, finished jobs not kept'
     retention_ms = -1
@@ -235,7 +242,7 @@ class BullMQ(Peer):
 
 
 class BullMQKept(BullMQ):
-    name = 'BullMQ, jobs kept'
+    name = 'BullMQ jobs kept'
     keeps = 'yes'
     settings = 'the same with its default, which keeps finished jobs'
     env = {**BullMQ.env, 'PEER_KEEP': 1}
@@ -263,7 +270,7 @@ class Celery(Peer):
     keeps = 'no; running jobs are lost with their process'
     settings = 'one kept producer (no bulk call exists); prefork pool, prefetch 128, results ignored, early acknowledgement'
     concurrency = {0: 2, 1: 10}
-    env = {'PEER_POOL': 'prefork'}
+    env = {'PEER_POOL': os.environ.get('POOL') or 'prefork'}
 
     def install(self):
         if not succeeds(['/usr/bin/python3', '-c', 'import celery, redis']):
@@ -290,7 +297,7 @@ class Asynq(GoPeer):
     name = 'asynq'
     folder_name = 'asynq'
     keeps = 'no'
-    settings = '32 goroutines enqueue (no bulk call is released); concurrency 100; its idle poll of 1 s left as it is'
+    settings = '32 goroutines enqueue (no bulk call is released); concurrency 100; looks at an empty queue every 10 ms (default: 1 s)'
 
 
 class River(GoPeer):

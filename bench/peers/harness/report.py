@@ -6,7 +6,6 @@ import platform
 import time
 
 BEGIN, END = '<!-- peers -->', '<!-- end peers -->'
-FLOOR_RATIO = {'jobs/s': 6, 'Redis CPU': 6, 'bytes': 2}
 DURABILITY = {'off': 'append-only file off', 'everysec': 'append-only file, every second', 'always': 'append-only file, always'}
 
 
@@ -36,7 +35,7 @@ def main_table(rows, peers):
     lines = []
     for p in peers:
         r = find(rows, p.name)
-        if not r:
+        if not r or 'life_us' not in r:
             continue
         latency = f'{r["p50_ms"]:.2f}, {r["p99_ms"]:.2f}' if 'p50_ms' in r else ''
         lines.append([p.name, number(r['per_s']), f'{number(r["low"])} to {number(r["high"])}', number(r['drain_per_s']), number(r['enqueue_per_s']),
@@ -60,8 +59,8 @@ def verdict(rows, peers):
     """dureq beside the Redis-backed peer that does most jobs a second."""
     ours = find(rows, 'dureq')
     theirs = [find(rows, p.name) for p in peers if p.server.name == 'redis-server' and not p.name.startswith('dureq')]
-    theirs = [r for r in theirs if r]
-    if not ours or not theirs:
+    theirs = [r for r in theirs if r and 'life_us' in r]
+    if not ours or 'life_us' not in ours or not theirs:
         return []
     best = max(theirs, key=lambda r: r['per_s'])
 
