@@ -123,6 +123,7 @@ SCENARIO(a_node_that_drains_gives_back_what_it_is_sent)
 
     make_lanes(1);
     EXPECT_RC(0, dureq_node_drain(n, true));
+    RIG_UNTIL(rig_stats(n).draining);
     id = rig_enqueue("short", "1", NULL);
     RIG_UNTIL(rig_counts().pending == 1);
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
