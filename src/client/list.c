@@ -1,132 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listing jobs: one structure after the other (shard by shard; running, waiting, due, paused, dead, ended), each in its own order. The cursor names
-   the structure and the place in it, so pages stay stable while jobs come and go; filters are applied before the page is full.
-   A call looks at a bounded number of rows: a page may come short, with a cursor to go on from. */
+/* Listing jobs. Nothing is in order of all jobs: each shard keeps lanes, due, paused and dead jobs and its history by themselves, each in an
+   order of its own. A page is merged from those that may hold what is wanted: of each the next job that fits is known, and the newest (or
+   oldest) of these is given. The cursor says of each how far it was given, so pages stay stable while jobs come and go, and a page costs
+   a few rows of each structure, whatever they hold. Under a filter that only rows can answer, one is read after the other. Filters are applied before the page is full; a call looks at a bounded number of rows:
+   a page may come short, with a cursor to go on from. */
 
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "client/client_internal.h"
+#include "client/list_internal.h"
 #include "redis/resp.h"
 
 #define LIMIT_DEFAULT 10
 #define LIMIT_MAX     1000
-#define SCAN_MAX      10000 /* rows a call looks at */
-#define PAGE_ROWS     100   /* rows of one script call: keeps it under 5 ms with payloads left out */
-#define PAGE_ROWS_BIG 8     /* the same with payloads of up to 1 MiB */
-#define BYTES_SMALL   4608  /* 4 KiB of payload and what comes before it */
-
-typedef struct place {
-    unsigned shard;
-    int kind;      /* dq_page_kind */
-    uint32_t lane; /* from 1, for the streams */
-    char inner[64];
-} place;
-
-typedef struct lister {
-    dureq_client *c;
-    dureq_job_filter f;
-    dureq_job_list *list;
-    place at;
-    bool over;
-    dq_owned_reply lanes; /* of shard lanes_of */
-    int64_t lanes_of;     /* -1: none read */
-    dq_node_names *names;
-    dureq_error *err;
-} lister;
-
-static bool is_stream(int kind)
-{
-    return kind <= DQ_PAGE_FRONT_RUNNING;
-}
-
-/* ---- the cursor ---- */
-
-static bool cut_number(dureq_str *rest, char end, int64_t min, int64_t max, int64_t *ret)
-{
-    return dq_parse_i64(dq_str_cut(rest, end), min, max, ret) == 0;
-}
-
-static bool is_score_and_id(dureq_str rest)
-{
-    dureq_str score = dq_str_cut(&rest, ':');
-    double ignored;
-
-    for (size_t i = 0; i < rest.len; i++)
-        if (!isxdigit((unsigned char)rest.ptr[i]))
-            return false;
-    return rest.len == 2 * DQ_ID_BYTES && (dq_str_eq_text(score, "inf") || dq_parse_f64(score, &ignored) == 0);
-}
-
-/* What jobs_page.lua gave for a structure of this kind; empty: its beginning. */
-static bool inner_fits(int kind, dureq_str rest)
-{
-    int64_t n;
-
-    if (rest.len == 0)
-        return true;
-    if (rest.len >= sizeof((place *)NULL)->inner)
-        return false;
-    if (is_stream(kind))
-        return cut_number(&rest, '-', 0, INT64_MAX, &n) && cut_number(&rest, '-', 0, INT64_MAX, &n) && rest.len == 0;
-    if (kind != DQ_PAGE_HISTORY)
-        return is_score_and_id(rest);
-    return cut_number(&rest, ':', 0, INT64_MAX, &n) && cut_number(&rest, ':', 0, INT64_MAX, &n) &&
-           cut_number(&rest, ':', 0, INT64_MAX, &n) && rest.len == 0;
-}
-
-static int cursor_parse(const char *text, place *ret, unsigned n_shards, dureq_error *err)
-{
-    dureq_str rest = dureq_str_from(text);
-    int64_t shard, kind, lane;
-
-    if (rest.len == 0)
-        return 0;
-    if (!cut_number(&rest, '.', 0, n_shards - 1, &shard) || !cut_number(&rest, '.', 0, DQ_PAGE_HISTORY, &kind) ||
-        !cut_number(&rest, '.', 1, UINT32_MAX, &lane) || !inner_fits((int)kind, rest))
-        return dq_fail(err, DUREQ_EINVAL, "cursor is not one that a page gave");
-    ret->shard = (unsigned)shard;
-    ret->kind = (int)kind;
-    ret->lane = (uint32_t)lane;
-    (void)snprintf(ret->inner, sizeof ret->inner, DQ_STR_FMT, DQ_STR_ARG(rest));
-    return 0;
-}
-
-static int cursor_put(lister *l)
-{
-    char text[128];
-    int len = snprintf(text, sizeof text, "%u.%d.%" PRIu32 ".%s", l->at.shard, l->at.kind, l->at.lane, l->at.inner);
-
-    l->list->next_cursor = dq_arena_dup_str(dq_job_list_arena(l->list), dureq_str_of(text, (size_t)len));
-    return l->list->next_cursor.len > 0 ? 0 : dq_fail_nomem(l->err);
-}
 
 /* ---- filters ---- */
 
-static bool wants_state(const lister *l, dureq_job_state state)
+bool dq_list_wants_state(const dq_lister *l, dureq_job_state state)
 {
     if (l->f.n_states == 0)
         return true;
     for (size_t i = 0; i < l->f.n_states; i++)
         if (l->f.states[i] == state)
             return true;
-    return false;
-}
-
-static bool wants_kind(const lister *l, int kind)
-{
-    switch ((dq_page_kind)kind) {
-    case DQ_PAGE_PENDING:
-    case DQ_PAGE_FRONT_PENDING: return wants_state(l, DUREQ_JOB_PENDING);
-    case DQ_PAGE_RUNNING:
-    case DQ_PAGE_FRONT_RUNNING: return wants_state(l, DUREQ_JOB_RUNNING);
-    case DQ_PAGE_DUE: return wants_state(l, DUREQ_JOB_SCHEDULED) || wants_state(l, DUREQ_JOB_RETRYING);
-    case DQ_PAGE_PAUSED: return wants_state(l, DUREQ_JOB_PAUSED);
-    case DQ_PAGE_DEAD: return wants_state(l, DUREQ_JOB_DEAD);
-    case DQ_PAGE_HISTORY: return wants_state(l, DUREQ_JOB_COMPLETED) || wants_state(l, DUREQ_JOB_CANCELLED);
-    }
     return false;
 }
 
@@ -169,241 +67,296 @@ static bool has_text(const dureq_job *job, const char *text)
     return false;
 }
 
-static bool fits(const lister *l, const dureq_job *job)
+bool dq_list_fits(const dq_lister *l, const dureq_job *job)
 {
     const dureq_job_filter *f = &l->f;
 
-    return wants_state(l, job->state) && name_fits(f->task_type, job->task_type) &&
+    return dq_list_wants_state(l, job->state) && name_fits(f->task_type, job->task_type) &&
            (!f->queue || dq_str_eq_text(job->queue, f->queue)) && (!f->tag || has_tag(job, f->tag)) &&
            (f->unique_key.len == 0 || dq_str_eq(f->unique_key, job->unique_key)) &&
            (f->since_ms == 0 || job->created_at_ms >= f->since_ms) && (f->until_ms == 0 || job->created_at_ms < f->until_ms) &&
            (!f->text || has_text(job, f->text));
 }
 
-/* ---- from place to place ---- */
+/* ---- sources ---- */
 
-static int read_lanes(lister *l)
+static bool wants_kind(const dq_lister *l, dq_page_kind kind)
 {
-    dq_buf bytes = {0};
-    int rc;
-
-    if (l->lanes_of == (int64_t)l->at.shard)
-        return 0;
-    if (l->lanes_of >= 0)
-        dq_owned_reply_deinit(&l->lanes);
-    l->lanes_of = -1;
-    dq_resp_begin(&bytes, 4);
-    dq_resp_arg(&bytes, DQ_STR_LIT("LRANGE"));
-    dq_keys_arg(&bytes, dq_client_keys(l->c), l->at.shard, "lane", (dureq_str){0});
-    dq_resp_arg(&bytes, DQ_STR_LIT("0"));
-    dq_resp_arg(&bytes, DQ_STR_LIT("-1"));
-    rc = dq_client_command(l->c, &bytes, 1, &l->lanes, l->err);
-    if (rc == 0)
-        l->lanes_of = l->at.shard;
-    return rc;
+    switch (kind) {
+    case DQ_PAGE_LANES: return dq_list_wants_state(l, DUREQ_JOB_PENDING) || dq_list_wants_state(l, DUREQ_JOB_RUNNING);
+    case DQ_PAGE_DUE: return dq_list_wants_state(l, DUREQ_JOB_SCHEDULED) || dq_list_wants_state(l, DUREQ_JOB_RETRYING);
+    case DQ_PAGE_PAUSED: return dq_list_wants_state(l, DUREQ_JOB_PAUSED);
+    case DQ_PAGE_DEAD: return dq_list_wants_state(l, DUREQ_JOB_DEAD);
+    case DQ_PAGE_HISTORY: return dq_list_wants_state(l, DUREQ_JOB_COMPLETED) || dq_list_wants_state(l, DUREQ_JOB_CANCELLED);
+    }
+    return false;
 }
 
-static bool lane_fits(const lister *l, uint32_t lane)
+static dq_list_source *source_add(dq_lister *l, unsigned shard, dq_page_kind kind, uint32_t group)
+{
+    if (l->n_sources == l->sources_cap) {
+        size_t cap = l->sources_cap ? 2 * l->sources_cap : 8;
+        dq_list_source *grown = dq_realloc(l->sources, cap * sizeof *grown);
+
+        if (!grown)
+            return NULL;
+        l->sources = grown;
+        l->sources_cap = cap;
+    }
+    dq_list_source *s = &l->sources[l->n_sources++];
+    *s = (dq_list_source){.shard = shard, .kind = kind, .group = group};
+    return s;
+}
+
+static bool lane_fits(const dq_lister *l, dureq_str name)
 {
     dureq_str queue, type, version;
 
-    if (!dq_lane_name_split(dq_reply_str(dq_reply_at(l->lanes.reply, lane - 1)), &queue, &type, &version))
+    if (!dq_lane_name_split(name, &queue, &type, &version))
         return false;
     return name_fits(l->f.task_type, type) && (!l->f.queue || dq_str_eq_text(queue, l->f.queue));
 }
 
-/* The order of a shard: streams kind by kind, lane by lane, then the sets. */
-static void step(lister *l)
+/* Lanes are numbered from 1. */
+static int lane_add(dq_lister *l, unsigned shard, uint32_t lane)
 {
-    l->at.inner[0] = '\0';
-    if (is_stream(l->at.kind) && l->at.lane < dq_reply_len(l->lanes.reply)) {
-        l->at.lane++;
-        return;
+    uint32_t group = lane / DQ_LIST_GROUP;
+    dq_list_source *s = l->n_sources ? &l->sources[l->n_sources - 1] : NULL;
+
+    if (!s || s->shard != shard || s->kind != DQ_PAGE_LANES || s->group != group) {
+        s = source_add(l, shard, DQ_PAGE_LANES, group);
+        if (!s)
+            return dq_fail_nomem(l->err);
+        s->lanes = dq_calloc(DQ_LIST_GROUP, sizeof *s->lanes);
+        if (!s->lanes)
+            return dq_fail_nomem(l->err);
     }
-    l->at.lane = 1;
-    if (++l->at.kind <= DQ_PAGE_HISTORY)
-        return;
-    l->at.kind = 0;
-    if (++l->at.shard >= dq_client_keys(l->c)->n_shards)
-        l->over = true;
-}
-
-static bool worth_reading(const lister *l)
-{
-    if (!wants_kind(l, l->at.kind))
-        return false;
-    return !is_stream(l->at.kind) || (l->at.lane <= dq_reply_len(l->lanes.reply) && lane_fits(l, l->at.lane));
-}
-
-/* ---- rows ---- */
-
-static int read_whole(lister *l, const dq_job_view *view, dureq_job *ret)
-{
-    unsigned char packed[DQ_ID_BYTES];
-    dq_owned_reply reply;
-    dq_buf call = {0};
-    dq_job_view whole;
-    int rc;
-
-    dq_id_pack(&view->id, packed);
-    dureq_str one = dureq_str_of(packed, sizeof packed);
-    dq_call_job_get(&call, dq_client_keys(l->c), l->at.shard, &one, 1);
-    rc = dq_client_call(l->c, l->at.shard, DQ_CALL_REPEAT, &call, &reply, l->err);
-    if (rc < 0)
-        return rc;
-    rc = dq_job_view_decode(dq_reply_at(reply.reply, 0), &whole);
-    if (rc == 0)
-        rc = dq_job_view_to_job(&whole, dq_node_names_get, l->names, dq_job_list_arena(l->list), ret, l->err);
-    dq_owned_reply_deinit(&reply);
-    return rc;
-}
-
-static int decode_row(lister *l, dq_reply r, dureq_job *ret)
-{
-    dq_job_view view;
-    int rc;
-
-    rc = dq_job_view_decode(r, &view);
-    if (rc < 0)
-        return rc == DUREQ_ENOTFOUND ? rc : dq_fail(l->err, rc, "a row of the list cannot be read");
-    if (view.cut)
-        return read_whole(l, &view, ret);
-    rc = dq_job_view_to_job(&view, dq_node_names_get, l->names, dq_job_list_arena(l->list), ret, l->err);
-    if (rc == 0 && ret->payload_omitted && (l->f.with_payload || l->f.text)) /* it has a key of its own */
-        rc = read_whole(l, &view, ret);
-    return rc;
-}
-
-/* Ended, retried by hand and ended again, it is in the order of completion twice. */
-static bool is_listed(const lister *l, const dureq_job *job)
-{
-    if (l->at.kind != DQ_PAGE_HISTORY || job->runs < 2)
-        return false;
-    for (size_t i = 0; i < l->list->n; i++)
-        if (strcmp(l->list->items[i].id.text, job->id.text) == 0)
-            return true;
-    return false;
-}
-
-/* Only now: the text filter looks at payloads. */
-static void leave_out(const lister *l, dureq_job *job)
-{
-    if (l->f.with_payload || job->payload.len <= 4096)
-        return;
-    job->payload = (dureq_str){0};
-    job->payload_omitted = true;
-}
-
-static int take_rows(lister *l, dq_reply page)
-{
-    dq_reply at = dq_reply_first(page);
-    size_t n = dq_reply_len(page);
-    int rc;
-
-    (void)snprintf(l->at.inner, sizeof l->at.inner, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(at)));
-    at = dq_reply_next(at);
-    l->list->scanned += dq_reply_int(at);
-    for (size_t i = 2; i < n; i++) {
-        dureq_job *job = &l->list->items[l->list->n];
-
-        at = dq_reply_next(at);
-        rc = decode_row(l, at, job);
-        if (rc == DUREQ_ENOTFOUND)
-            continue;
-        if (rc < 0)
-            return rc;
-        if (fits(l, job) && !is_listed(l, job)) {
-            leave_out(l, job);
-            l->list->n++;
-        }
-    }
+    s->lanes[s->n_lanes++] = lane;
     return 0;
 }
 
-/* No more rows than are missing are asked for, so the cursor always stands behind what was given. */
-static int read_page(lister *l)
+static int add_lanes(dq_lister *l, unsigned shard)
 {
-    bool big = l->f.with_payload || l->f.text;
-    int64_t missing = l->f.limit - (int64_t)l->list->n;
-    dq_owned_reply reply;
-    dq_buf call = {0};
+    dq_owned_reply names;
+    dq_buf bytes = {0};
     int rc;
 
-    dq_call_jobs_page(&call, dq_client_keys(l->c), l->at.shard, (dq_page_kind)l->at.kind, l->at.lane, dureq_str_from(l->at.inner),
-                      (int)DQ_MIN(missing, big ? PAGE_ROWS_BIG : PAGE_ROWS), !l->f.oldest_first, big ? 1100000 : BYTES_SMALL);
-    rc = dq_client_call(l->c, l->at.shard, DQ_CALL_REPEAT, &call, &reply, l->err);
+    dq_resp_begin(&bytes, 4);
+    dq_resp_arg(&bytes, DQ_STR_LIT("LRANGE"));
+    dq_keys_arg(&bytes, dq_client_keys(l->c), shard, "lane", (dureq_str){0});
+    dq_resp_arg(&bytes, DQ_STR_LIT("0"));
+    dq_resp_arg(&bytes, DQ_STR_LIT("-1"));
+    rc = dq_client_command(l->c, &bytes, 1, &names, l->err);
     if (rc < 0)
         return rc;
-    rc = take_rows(l, reply.reply);
-    dq_owned_reply_deinit(&reply);
+    dq_reply name = dq_reply_first(names.reply);
+    for (size_t i = 0; rc == 0 && i < dq_reply_len(names.reply); i++, name = dq_reply_next(name))
+        if (lane_fits(l, dq_reply_str(name)))
+            rc = lane_add(l, shard, (uint32_t)i + 1);
+    dq_owned_reply_deinit(&names);
     return rc;
 }
 
-static int names_for(lister *l)
+static int add_sources(dq_lister *l)
 {
+    unsigned n_shards = dq_client_keys(l->c)->n_shards;
+    int rc = 0;
+
+    l->names = dq_calloc(n_shards, sizeof(dq_node_names *));
     if (!l->names)
-        l->names = dq_node_names_create(l->c, l->at.shard);
+        return dq_fail_nomem(l->err);
+    for (unsigned shard = 0; rc == 0 && shard < n_shards; shard++) {
+        if (wants_kind(l, DQ_PAGE_LANES))
+            rc = add_lanes(l, shard);
+        for (int kind = DQ_PAGE_DUE; rc == 0 && kind <= DQ_PAGE_HISTORY; kind++)
+            if (wants_kind(l, (dq_page_kind)kind) && !source_add(l, shard, (dq_page_kind)kind, 0))
+                rc = dq_fail_nomem(l->err);
+    }
+    return rc;
+}
+
+/* ---- the cursor: shard.kind.group.place of each source that was given from, with commas between ---- */
+
+static bool cut_number(dureq_str *rest, char end, int64_t max, int64_t *ret)
+{
+    return dq_parse_i64(dq_str_cut(rest, end), 0, max, ret) == 0;
+}
+
+static bool is_score_and_id(dureq_str rest)
+{
+    dureq_str score = dq_str_cut(&rest, ':');
+    double ignored;
+
+    for (size_t i = 0; i < rest.len; i++)
+        if (!isxdigit((unsigned char)rest.ptr[i]))
+            return false;
+    return rest.len == 2 * DQ_ID_BYTES && (dq_str_eq_text(score, "inf") || dq_parse_f64(score, &ignored) == 0);
+}
+
+static bool is_numbers(dureq_str rest, char between, int n)
+{
+    int64_t ignored;
+
+    for (int i = 0; i < n; i++)
+        if (!cut_number(&rest, between, INT64_MAX, &ignored))
+            return false;
+    return !rest.ptr || rest.len == 0;
+}
+
+/* What the scripts gave for a structure of this kind. */
+static bool place_fits(dq_page_kind kind, dureq_str place)
+{
+    if (place.len >= DQ_LIST_PLACE_MAX)
+        return false;
+    if (kind == DQ_PAGE_LANES)
+        return is_numbers(place, '-', 4);
+    return kind == DQ_PAGE_HISTORY ? is_numbers(place, ':', 3) : is_score_and_id(place);
+}
+
+static int cursor_apply(dq_lister *l, dureq_str rest)
+{
+    while (rest.len > 0) {
+        dureq_str place = dq_str_cut(&rest, ',');
+        int64_t shard, kind, group;
+
+        if (!cut_number(&place, '.', dq_client_keys(l->c)->n_shards - 1, &shard) ||
+            !cut_number(&place, '.', DQ_PAGE_HISTORY, &kind) || !cut_number(&place, '.', UINT32_MAX, &group) ||
+            !place_fits((dq_page_kind)kind, place))
+            return dq_fail(l->err, DUREQ_EINVAL, "cursor is not one that a page gave");
+        for (size_t i = 0; i < l->n_sources; i++) {
+            dq_list_source *s = &l->sources[i];
+
+            if (s->shard == shard && s->kind == (dq_page_kind)kind && s->group == group) {
+                (void)snprintf(s->at, sizeof s->at, DQ_STR_FMT, DQ_STR_ARG(place));
+                memcpy(s->read_at, s->at, sizeof s->at);
+            }
+        }
+    }
     return 0;
 }
 
-static int walk(lister *l)
+static int cursor_put(dq_lister *l)
 {
+    DQ_BUF_AUTO text = {0};
     int rc;
 
-    while (!l->over && l->list->n < (size_t)l->f.limit && l->list->scanned < SCAN_MAX) {
-        unsigned shard = l->at.shard;
+    for (size_t i = 0; i < l->n_sources; i++) {
+        const dq_list_source *s = &l->sources[i];
 
-        rc = read_lanes(l);
-        if (rc < 0)
-            return rc;
-        if (!worth_reading(l)) {
-            step(l);
-        } else {
-            (void)names_for(l);
-            rc = read_page(l);
-            if (rc < 0)
-                return rc;
-            if (l->at.inner[0] == '\0')
-                step(l);
-        }
-        if (l->at.shard != shard) {
-            dq_node_names_destroy(l->names);
-            l->names = NULL;
+        if (s->at[0])
+            dq_buf_append_fmt(&text, "%s%u.%d.%" PRIu32 ".%s", text.len ? "," : "", s->shard, (int)s->kind, s->group, s->at);
+    }
+    rc = dq_buf_finish(&text, l->err);
+    if (rc < 0)
+        return rc;
+    l->list->next_cursor = dq_arena_dup_str(dq_job_list_arena(l->list), dq_buf_str(&text));
+    return l->list->next_cursor.len > 0 || text.len == 0 ? 0 : dq_fail_nomem(l->err);
+}
+
+/* ---- merging ---- */
+
+static bool comes_first(const dq_lister *l, const dq_list_source *a, const dq_list_source *b)
+{
+    bool newest = !l->f.oldest_first;
+
+    if (a->key != b->key)
+        return (a->key > b->key) == newest;
+    return (strcmp(a->head.id.text, b->head.id.text) > 0) == newest;
+}
+
+/* NULL: none has a job that fits. */
+static dq_list_source *first_of(const dq_lister *l)
+{
+    dq_list_source *first = NULL;
+
+    for (size_t i = 0; i < l->n_sources; i++)
+        if (l->sources[i].has_head && (!first || comes_first(l, &l->sources[i], first)))
+            first = &l->sources[i];
+    return first;
+}
+
+static bool is_over(const dq_lister *l)
+{
+    for (size_t i = 0; i < l->n_sources; i++)
+        if (l->sources[i].has_head || l->sources[i].n_left > 0 || !l->sources[i].is_read)
+            return false;
+    return true;
+}
+
+/* With a filter that only rows can answer, the next job of a structure may be far or nowhere: merging would look through all of them
+   before it gave one. */
+static bool is_merged(const dq_lister *l)
+{
+    const dureq_job_filter *f = &l->f;
+
+    return !f->task_type && !f->queue && !f->tag && !f->text && f->unique_key.len == 0 && f->since_ms == 0 && f->until_ms == 0;
+}
+
+static int one_by_one(dq_lister *l)
+{
+    bool known = true;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && known && i < l->n_sources; i++) {
+        dq_list_source *s = &l->sources[i];
+
+        while (rc == 0 && known && (int64_t)l->list->n < l->f.limit) {
+            rc = dq_list_look(l, s, &known);
+            if (rc < 0 || !s->has_head)
+                break;
+            dq_list_give(l, s);
         }
     }
-    return l->over ? 0 : cursor_put(l);
+    return rc;
+}
+
+static int merge(dq_lister *l)
+{
+    bool known = true;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && known && i < l->n_sources; i++)
+        rc = dq_list_look(l, &l->sources[i], &known);
+    while (rc == 0 && known && (int64_t)l->list->n < l->f.limit) {
+        dq_list_source *s = first_of(l);
+
+        if (!s)
+            break;
+        dq_list_give(l, s);
+        if ((int64_t)l->list->n < l->f.limit) /* what comes behind a full page is the next one's to know */
+            rc = dq_list_look(l, s, &known);
+    }
+    return rc;
 }
 
 /* Above it a shard does not look which of its delayed jobs are retrying (counts.lua). */
 #define COUNTED_DUE 1000
 
 /* Under a filter that nothing counts: what this page knows. */
-static void set_total_seen(lister *l)
+static void set_total_seen(dq_lister *l)
 {
-    bool is_whole = l->over && (!l->f.cursor || !*l->f.cursor);
+    bool is_whole = is_over(l) && (!l->f.cursor || !*l->f.cursor);
 
     l->list->total = (int64_t)l->list->n;
     l->list->total_exact = is_whole;
 }
 
 /* Known without looking when nothing but the state is asked for. */
-static void set_total(lister *l)
+static void set_total(dq_lister *l)
 {
-    const dureq_job_filter *f = &l->f;
     dureq_counts n;
 
-    if (f->task_type || f->queue || f->tag || f->text || f->unique_key.len || f->since_ms || f->until_ms ||
-        dureq_client_count(l->c, &n, NULL) < 0) {
+    if (!l->is_merged || dureq_client_count(l->c, &n, NULL) < 0) {
         set_total_seen(l);
         return;
     }
     const int64_t by_state[] = {n.pending, n.scheduled, n.running, n.retrying, n.paused, n.completed, n.dead, n.cancelled};
     l->list->total = 0;
     for (int s = 0; s < (int)DQ_ARRAY_LEN(by_state); s++)
-        if (wants_state(l, (dureq_job_state)s))
+        if (dq_list_wants_state(l, (dureq_job_state)s))
             l->list->total += by_state[s];
-    l->list->total_exact =
-        wants_state(l, DUREQ_JOB_SCHEDULED) == wants_state(l, DUREQ_JOB_RETRYING) || n.scheduled + n.retrying <= COUNTED_DUE;
+    l->list->total_exact = dq_list_wants_state(l, DUREQ_JOB_SCHEDULED) == dq_list_wants_state(l, DUREQ_JOB_RETRYING) ||
+                           n.scheduled + n.retrying <= COUNTED_DUE;
 }
 
 /* A '*' means something at the end only; elsewhere it would fit nothing. */
@@ -416,7 +369,7 @@ static int check_type(const char *type, dureq_error *err)
     return 0;
 }
 
-static int take_filter(lister *l, const dureq_job_filter *filter)
+static int take_filter(dq_lister *l, const dureq_job_filter *filter)
 {
     int rc;
 
@@ -431,37 +384,57 @@ static int take_filter(lister *l, const dureq_job_filter *filter)
         l->f.limit = LIMIT_DEFAULT;
     if (l->f.since_ms < 0 || l->f.until_ms < 0)
         return dq_fail(l->err, DUREQ_EINVAL, "since_ms and until_ms take Unix times in ms, or 0");
-    rc = check_type(l->f.task_type, l->err);
-    if (rc < 0)
-        return rc;
-    l->at = (place){.lane = 1};
-    return cursor_parse(l->f.cursor, &l->at, dq_client_keys(l->c)->n_shards, l->err);
+    return check_type(l->f.task_type, l->err);
+}
+
+static int list_jobs(dq_lister *l)
+{
+    int rc;
+
+    l->list = dq_job_list_create();
+    if (l->list)
+        l->list->items = dq_arena_alloc(dq_job_list_arena(l->list), ((size_t)l->f.limit + 1) * sizeof *l->list->items);
+    if (!l->list || !l->list->items)
+        return dq_fail_nomem(l->err);
+    rc = add_sources(l);
+    if (rc == 0)
+        rc = cursor_apply(l, dureq_str_from(l->f.cursor));
+    l->is_merged = is_merged(l);
+    if (rc == 0)
+        rc = l->is_merged ? merge(l) : one_by_one(l);
+    if (rc == 0 && !is_over(l))
+        rc = cursor_put(l);
+    if (rc == 0)
+        set_total(l);
+    return rc;
+}
+
+static void lister_deinit(dq_lister *l)
+{
+    for (size_t i = 0; i < l->n_sources; i++)
+        dq_list_source_deinit(&l->sources[i]);
+    dq_free(l->sources);
+    for (unsigned i = 0; l->names && i < dq_client_keys(l->c)->n_shards; i++)
+        dq_node_names_destroy(l->names[i]);
+    dq_free(l->names);
 }
 
 int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dureq_job_list **ret, dureq_error *err)
 {
-    lister l = {.c = c, .lanes_of = -1, .err = err};
+    dq_lister l = {.c = c, .err = err};
     int rc;
 
     if (!c || !ret)
         return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
     dq_client_enter(c);
     rc = take_filter(&l, filter);
-    if (rc == 0) {
-        l.list = dq_job_list_create();
-        if (l.list)
-            l.list->items = dq_arena_alloc(dq_job_list_arena(l.list), ((size_t)l.f.limit + 1) * sizeof *l.list->items);
-        rc = l.list && l.list->items ? walk(&l) : dq_fail_nomem(err);
-    }
     if (rc == 0)
-        set_total(&l);
-    if (l.lanes_of >= 0)
-        dq_owned_reply_deinit(&l.lanes);
+        rc = list_jobs(&l);
+    lister_deinit(&l);
     if (rc == 0)
         *ret = l.list;
     else
         dureq_job_list_destroy(l.list);
-    dq_node_names_destroy(l.names);
     dq_client_leave(c);
     return rc;
 }

@@ -74,26 +74,31 @@ void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
     dq_resp_arg(out, blob);
 }
 
-void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor,
-                       int limit, bool newest_first, size_t bytes_max)
+static void put_how(dq_buf *out, const dq_page *p)
+{
+    dq_resp_arg(out, p->cursor);
+    dq_resp_arg_i64(out, p->limit);
+    dq_resp_arg_text(out, p->newest_first ? "new" : "old");
+    dq_resp_arg_i64(out, (int64_t)p->bytes_max);
+}
+
+void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p)
 {
     static const char *const kinds[] = {
-        [DQ_PAGE_PENDING] = "q:", [DQ_PAGE_RUNNING] = "r:",    [DQ_PAGE_FRONT_PENDING] = "Q:", [DQ_PAGE_FRONT_RUNNING] = "R:",
-        [DQ_PAGE_DUE] = "due",    [DQ_PAGE_PAUSED] = "paused", [DQ_PAGE_DEAD] = "dead",        [DQ_PAGE_HISTORY] = "history",
-    };
-    char what[24]; /* two letters and at most 10 digits, or a word above */
+        [DQ_PAGE_DUE] = "due", [DQ_PAGE_PAUSED] = "paused", [DQ_PAGE_DEAD] = "dead", [DQ_PAGE_HISTORY] = "history"};
 
-    if (kind <= DQ_PAGE_FRONT_RUNNING)
-        (void)snprintf(what, sizeof what, "%s%" PRIu32, kinds[kind], lane);
-    else
-        (void)snprintf(what, sizeof what, "%s", kinds[kind]);
-    begin(out, k, shard, DQ_SCRIPT_JOBS_PAGE, 6);
-    dq_resp_arg_text(out, what);
-    dq_resp_arg(out, cursor);
-    dq_resp_arg_i64(out, limit);
-    dq_resp_arg_text(out, newest_first ? "new" : "old");
-    dq_resp_arg_i64(out, (int64_t)bytes_max);
-    dq_resp_arg_i64(out, shard);
+    if (p->kind != DQ_PAGE_LANES) {
+        begin(out, k, p->shard, DQ_SCRIPT_JOBS_PAGE, 5);
+        dq_resp_arg_text(out, kinds[p->kind]);
+        put_how(out, p);
+        return;
+    }
+    begin(out, k, p->shard, DQ_SCRIPT_LANES_PAGE, 6 + p->n_lanes);
+    put_how(out, p);
+    dq_resp_arg_i64(out, p->shard);
+    dq_resp_arg_text(out, !p->running ? "p" : p->pending ? "pr" : "r");
+    for (size_t i = 0; i < p->n_lanes; i++)
+        dq_resp_arg_i64(out, p->lanes[i]);
 }
 
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard)
@@ -118,7 +123,7 @@ void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
 
 int dq_job_view_decode(dq_reply r, dq_job_view *ret)
 {
-    dq_reply f[11];
+    dq_reply f[12];
     size_t n = dq_reply_len(r);
     double due;
 
@@ -139,7 +144,8 @@ int dq_job_view_decode(dq_reply r, dq_job_view *ret)
         .session = (uint64_t)dq_reply_int(f[7]),
         .started_at_ms = dq_reply_int(f[8]),
         .progress = dq_reply_str(f[9]),
-        .cut = n == 11,
+        .cut = n > 10 && dq_reply_int(f[10]) == 1,
+        .behind = n > 11 ? dq_reply_str(f[11]) : (dureq_str){0},
     };
     if (!dq_id_unpack(dq_reply_str(f[0]), &ret->id))
         return DUREQ_EPROTO;

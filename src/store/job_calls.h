@@ -31,18 +31,24 @@ void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
 
 /* Structures a page can come from. */
 typedef enum dq_page_kind {
-    DQ_PAGE_PENDING, /* of a lane's stream */
-    DQ_PAGE_RUNNING,
-    DQ_PAGE_FRONT_PENDING, /* of its front stream */
-    DQ_PAGE_FRONT_RUNNING,
+    DQ_PAGE_LANES, /* waiting and running, of some lanes */
     DQ_PAGE_DUE,
     DQ_PAGE_PAUSED,
     DQ_PAGE_DEAD,
     DQ_PAGE_HISTORY,
 } dq_page_kind;
-/* lane: for the first four. Envelopes and rows come cut to bytes_max. */
-void dq_call_jobs_page(dq_buf *out, const dq_keys *k, unsigned shard, dq_page_kind kind, uint32_t lane, dureq_str cursor,
-                       int limit, bool newest_first, size_t bytes_max);
+typedef struct dq_page {
+    unsigned shard;
+    dq_page_kind kind;
+    dureq_str cursor; /* empty: from the beginning */
+    int limit;
+    bool newest_first;
+    size_t bytes_max; /* envelopes and rows come cut to it */
+    bool pending, running;
+    const uint32_t *lanes; /* n_lanes of them; these three for DQ_PAGE_LANES */
+    size_t n_lanes;
+} dq_page;
+void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p);
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
 /* first_day: days since 1970 UTC. */
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
@@ -58,7 +64,8 @@ typedef struct dq_job_view {
     uint64_t session;  /* 0: none */
     int64_t started_at_ms;
     dureq_str progress;
-    bool cut; /* body is only its beginning */
+    bool cut;         /* body is only its beginning */
+    dureq_str behind; /* of a page: the cursor that goes on behind it */
 } dq_job_view;
 /* 0, DUREQ_ENOTFOUND for a nil, DUREQ_EPROTO. */
 int dq_job_view_decode(dq_reply r, dq_job_view *ret);

@@ -15,7 +15,7 @@ static int fine(dureq_task *task, void *userdata)
 typedef struct seen {
     dureq_job_id ids[600];
     size_t n, pages;
-    char cursor[160];
+    char cursor[4096];
 } seen;
 
 static size_t times_seen(const seen *s, const char *id)
@@ -332,6 +332,66 @@ SCENARIO(totals_are_exact_when_only_states_are_asked_for)
     EXPECT_U64(17, count_of(&f));
 }
 
+/* ---- order over all that is stored ---- */
+
+static int64_t key_of(const dureq_job *j)
+{
+    return j->finished_at_ms ? j->finished_at_ms : j->created_at_ms;
+}
+
+/* A job of each kind of structure, one after the other, so that their times are mixed. */
+static int make_mixed(dureq_job_id *ids)
+{
+    static const dureq_job_state states[] = {DUREQ_JOB_PENDING,   DUREQ_JOB_SCHEDULED, DUREQ_JOB_PAUSED,   DUREQ_JOB_DEAD,
+                                             DUREQ_JOB_COMPLETED, DUREQ_JOB_CANCELLED, DUREQ_JOB_COMPLETED};
+    dureq_job_options o = dureq_job_options_init();
+    int n = 0;
+
+    (void)rig_node("n", "fine", fine, NULL);
+    for (int i = 0; i < 8; i++)
+        for (size_t k = 0; k < DQ_ARRAY_LEN(states); k++) {
+            bool runs = states[k] == DUREQ_JOB_DEAD || states[k] == DUREQ_JOB_COMPLETED;
+
+            o.delay_ms = states[k] == DUREQ_JOB_SCHEDULED ? 3600000 : 0;
+            ids[n] = rig_enqueue(runs ? "fine" : i % 2 ? "one" : "two", states[k] == DUREQ_JOB_DEAD ? "die" : "{}", &o);
+            if (states[k] == DUREQ_JOB_PAUSED)
+                RIG_OK(dureq_client_pause(rig.client, ids[n].text, &err));
+            if (states[k] == DUREQ_JOB_CANCELLED)
+                RIG_OK(dureq_client_cancel(rig.client, ids[n].text, NULL, &err));
+            if (runs)
+                EXPECT_I64(states[k], rig_wait(ids[n].text)->state);
+            n++;
+        }
+    return n;
+}
+
+SCENARIO(the_newest_comes_first_whatever_its_state_type_and_shard)
+{
+    static const int limits[] = {1, 7, 1000};
+    dureq_job_id ids[56];
+    int n = make_mixed(ids);
+
+    for (int k = 0; k < 6; k++) {
+        dureq_job_filter f = dureq_job_filter_init();
+        seen *s = calloc(1, sizeof *s);
+        int64_t before = k % 2 ? 0 : INT64_MAX;
+
+        f.limit = limits[k / 2];
+        f.oldest_first = k % 2;
+        read_all(&f, s);
+        EXPECT_U64((size_t)n, s->n);
+        expect_each_once(s, ids, n);
+        for (size_t i = 0; i < s->n; i++) {
+            int64_t key = key_of(rig_job(s->ids[i].text));
+
+            EXPECT_NOTE("limit %d, %s first, job %zu", (int)f.limit, f.oldest_first ? "oldest" : "newest", i);
+            EXPECT_TRUE(f.oldest_first ? key >= before : key <= before);
+            before = key;
+        }
+        free(s);
+    }
+}
+
 /* ---- while jobs come and go ---- */
 
 static void expect_stable(dureq_job_state state, bool oldest_first)
@@ -499,6 +559,9 @@ SCENARIO(bad_filters_are_refused)
                                           "0.4.1.zz",
                                           "0.7.1.zz",
                                           "0.4.1.5:00",
+                                          "0.0.0.1-2-3",
+                                          "0.1.0.5:00",
+                                          "0.0.0.1-2-3-0,0.9.0.1",
                                           "0.4.1.x:00000000000000000000000000",
                                           "0.0.1.0123456789012345678901234567890123456789012345678901234567890123"};
     dureq_job_filter f = dureq_job_filter_init();

@@ -1,10 +1,10 @@
 #!lua flags=no-writes
 -- One page of a structure, by cursor: bounded by `limit` rows looked at.
 -- keys: {p:0}:sh
--- argv: structure cursor limit order('new'|'old') bytes_max shard
---   structure: 'q:<lane>' 'r:<lane>' (waiting, running in l:), 'Q:<lane>' 'R:<lane>' (the same in f:), 'due' 'paused' 'dead' 'history'
--- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it, but without a payload key over bytes_max; a job whose j is over
---   bytes_max comes with that cut and a trailing element 1
+-- argv: structure cursor limit order('new'|'old') bytes_max
+--   structure: 'due' 'paused' 'dead' 'history'; lanes_page has the lanes
+-- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it, but without a payload key over bytes_max, and two elements
+--   more: 1 when its j is over bytes_max and cut to that, else 0; and the cursor behind it
 --#include "base.lua"
 --#include "ids.lua"
 --#include "records.lua"
@@ -16,7 +16,8 @@
 local what, cursor, limit, newest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'new'
 local out = { '', 0 }
 local looked, max = 0, tonumber(ARGV[5])
-local function put(v)
+local function put(v, behind)
+  v[12] = behind
   out[#out + 1] = v
 end
 
@@ -52,58 +53,7 @@ local function hex(byte)
   return string.format('%02x', string.byte(byte))
 end
 
-local kind = string.sub(what, 1, 2)
-if kind == 'q:' or kind == 'r:' or kind == 'Q:' or kind == 'R:' then
-  local lane = tonumber(string.sub(what, 3))
-  local front = kind == 'Q:' or kind == 'R:'
-  local running = kind == 'r:' or kind == 'R:'
-  local key = K .. (front and 'f:' or 'l:') .. lane
-  local groups = call('EXISTS', key) == 1 and call('XINFO', 'GROUPS', key) or {}
-  local last = '0-0'
-  if groups[1] then
-    local g = groups[1]
-    for i = 1, #g, 2 do
-      if g[i] == 'last-delivered-id' then
-        last = g[i + 1]
-      end
-    end
-  end
-  -- Delivered entries are those up to `last`; the ones still there run.
-  local low, high = running and '-' or '(' .. last, running and last or '+'
-  if cursor ~= '' then
-    if newest then
-      high = '(' .. cursor
-    else
-      low = '(' .. cursor
-    end
-  end
-  local entries
-  if newest then
-    entries = call('XREVRANGE', key, high, low, 'COUNT', limit)
-  else
-    entries = call('XRANGE', key, low, high, 'COUNT', limit)
-  end
-  local owners = {}
-  if running and #entries > 0 then
-    local a, b = entries[1][1], entries[#entries][1]
-    if newest then
-      a, b = b, a
-    end
-    for _, p in ipairs(call('XPENDING', key, 'g', a, b, limit)) do
-      owners[p[1]] = p[2]
-    end
-  end
-  for _, e in ipairs(entries) do
-    looked = looked + 1
-    local m, j = fields_of(e[2])
-    local ms, seq = string.match(e[1], '(%d+)-(%d+)')
-    local id = m and string.sub(m, 2, 14) or id_pack(tonumber(ms), tonumber(seq), lane, tonumber(ARGV[6]))
-    put(view_of(id, front and 'front' or 'lane', m, j, running and (owners[e[1]] or '0') or nil, max))
-  end
-  if looked == limit then
-    out[1] = entries[#entries][1]
-  end
-elseif what == 'due' or what == 'paused' or what == 'dead' then
+if what == 'due' or what == 'paused' or what == 'dead' then
   -- cursor: score:id of the last one, id in hexadecimal
   local at = 0
   if cursor ~= '' then
@@ -111,11 +61,11 @@ elseif what == 'due' or what == 'paused' or what == 'dead' then
     local before, there = rank_of(K .. what, tonumber(score) or 0, (string.gsub(id or '', '%x%x', unhex)))
     at = newest and call('ZCARD', K .. what) - before or before + (there and 1 or 0)
   end
-  local ids, last = {}, ''
+  local ids, behind = {}, {}
   local found = call(newest and 'ZREVRANGE' or 'ZRANGE', K .. what, at, at + limit - 1, 'WITHSCORES')
   for i = 1, #found, 2 do
     ids[#ids + 1] = found[i]
-    last = found[i + 1] .. ':' .. string.gsub(found[i], '.', hex)
+    behind[#ids] = found[i + 1] .. ':' .. string.gsub(found[i], '.', hex)
   end
   looked = #ids
   if looked > 0 then
@@ -123,16 +73,16 @@ elseif what == 'due' or what == 'paused' or what == 'dead' then
     for i, id in ipairs(ids) do
       if recs[i] then
         if what == 'dead' then
-          put(view_of(id, 'dead', nil, recs[i], nil, max))
+          put(view_of(id, 'dead', nil, recs[i], nil, max), behind[i])
         else
           local m, j = record_split(recs[i])
-          put(view_of(id, what, m, j, nil, max))
+          put(view_of(id, what, m, j, nil, max), behind[i])
         end
       end
     end
   end
   if looked == limit then
-    out[1] = last
+    out[1] = behind[looked]
   end
 else
   -- Buckets by number (they are opened in order of time), in each the order list; cursor: bucket:element:offset. An element holds many ids and
@@ -174,7 +124,7 @@ else
           looked = looked + 1
           offset = offset + 1
           if row then
-            put(view_of(id, 'history', nil, row, nil, max))
+            put(view_of(id, 'history', nil, row, nil, max), b[1] .. ':' .. element .. ':' .. offset)
           end
           steps = steps + 1
           if steps >= limit then
@@ -191,10 +141,8 @@ end
 
 for i = 3, #out do
   local v = out[i]
-  if #v[5] > max then
-    v[5] = string.sub(v[5], 1, max)
-    v[11] = 1
-  end
+  v[11] = #v[5] > max and 1 or 0
+  v[5] = string.sub(v[5], 1, max)
 end
 out[2] = looked
 return out
