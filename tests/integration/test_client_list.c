@@ -3,6 +3,7 @@
 #include "test_rig.h"
 
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static int fine(dureq_task *task, void *userdata)
@@ -390,6 +391,55 @@ SCENARIO(the_newest_comes_first_whatever_its_state_type_and_shard)
         }
         free(s);
     }
+}
+
+static atomic_bool let_go;
+
+static int hold(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    while (!atomic_load(&let_go) && !dureq_task_wait_cancelled(task, 20))
+        ;
+    return 0;
+}
+
+/* What runs and what waits is in the same streams, what was handed over in others. */
+SCENARIO(running_waiting_and_handed_over_jobs_are_listed_once)
+{
+    static const dureq_job_state states[] = {DUREQ_JOB_PENDING, DUREQ_JOB_RUNNING};
+    static const int limits[] = {1, 3, 100};
+    dureq_node_options o = rig_node_options("n");
+    dureq_job_id ids[18];
+    dureq_node *n;
+
+    atomic_store(&let_go, false);
+    for (int i = 0; i < 18; i++) {
+        ids[i] = rig_enqueue(i % 3 ? "hold" : "nobody", "{}", NULL);
+        if (i % 2 == 0) {
+            RIG_OK(dureq_client_pause(rig.client, ids[i].text, &err));
+            RIG_OK(dureq_client_resume(rig.client, ids[i].text, &err));
+        }
+    }
+    o.concurrency = 5;
+    n = rig_node_create(&o);
+    rig_handle(n, "hold", hold, NULL, NULL);
+    rig_start(n);
+    RIG_UNTIL(rig_counts().running >= 5);
+    for (int k = 0; k < 6; k++) {
+        dureq_job_filter f = dureq_job_filter_init();
+        seen *s = calloc(1, sizeof *s);
+
+        f.states = states;
+        f.n_states = 2;
+        f.limit = limits[k / 2];
+        f.oldest_first = k % 2;
+        read_all(&f, s);
+        EXPECT_U64(18, s->n);
+        expect_each_once(s, ids, 18);
+        free(s);
+    }
+    EXPECT_TRUE(count_of(&(dureq_job_filter){.struct_size = sizeof(dureq_job_filter), .states = &states[1], .n_states = 1}) >= 5);
+    atomic_store(&let_go, true);
 }
 
 /* ---- while jobs come and go ---- */
