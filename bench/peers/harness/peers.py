@@ -251,8 +251,9 @@ class BullMQKept(BullMQ):
 class Sidekiq(Peer):
     name = 'Sidekiq'
     keeps = 'no; running jobs are lost with their process'
-    settings = 'push_bulk of 1,000; one process, 10 threads (25 for the 1 ms handler); log level warn'
-    concurrency = {0: 10, 1: 25}
+    settings = 'push_bulk of 1,000; two processes of 5 threads (10 for the 1 ms handler); log level warn'
+    concurrency = {0: 5, 1: 10}
+    workers_n = {0: 2, 1: 2}
 
     def install(self):
         if not succeeds(['/usr/bin/ruby', '-e', 'require "sidekiq"']):
@@ -268,9 +269,11 @@ class Sidekiq(Peer):
 class Celery(Peer):
     name = 'Celery'
     keeps = 'no; running jobs are lost with their process'
-    settings = 'one kept producer (no bulk call exists); prefork pool, prefetch 128, results ignored, early acknowledgement'
-    concurrency = {0: 2, 1: 10}
-    env = {'PEER_POOL': os.environ.get('POOL') or 'prefork'}
+    settings = ('one kept producer (no bulk call exists); two workers with a pool of 10 threads (prefork and solo were slower), prefetch 128, '
+                'results ignored, early acknowledgement')
+    concurrency = {0: 10, 1: 10}
+    workers_n = {0: 2, 1: 2}
+    env = {'PEER_POOL': os.environ.get('POOL') or 'threads'}
 
     def install(self):
         if not succeeds(['/usr/bin/python3', '-c', 'import celery, redis']):
@@ -297,7 +300,8 @@ class Asynq(GoPeer):
     name = 'asynq'
     folder_name = 'asynq'
     keeps = 'no'
-    settings = '32 goroutines enqueue (no bulk call is released); concurrency 100; looks at an empty queue every 10 ms (default: 1 s)'
+    concurrency = {0: 200, 1: 200}
+    settings = '32 goroutines enqueue (no bulk call is released); concurrency 200; looks at an empty queue every 10 ms (default: 1 s)'
 
 
 class River(GoPeer):

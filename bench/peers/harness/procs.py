@@ -44,6 +44,30 @@ def group_cpu_us(pgid):
     return sum(sum(map(int, text.rsplit(')', 1)[1].split()[11:15])) for text in group_files(pgid, 'stat')) * TICK_US
 
 
+def machine_cpu_us():
+    """What the whole machine has worked, stolen time included."""
+    fields = list(map(int, pathlib.Path('/proc/stat').read_text().split('\n', 1)[0].split()[1:9]))
+    return (sum(fields) - fields[3] - fields[4]) * TICK_US # without idle and waiting for a disk
+
+
+class Others:
+    """How much of the machine processes that are not ours take; begin() to share()."""
+
+    def __init__(self, pgids):
+        self.pgids = [*pgids, os.getpgid(0)]
+
+    def read(self):
+        return mono_us(), machine_cpu_us() - sum(group_cpu_us(p) for p in self.pgids)
+
+    def begin(self):
+        self.begun = self.read()
+
+    def share(self):
+        """Of all processors' time since begin()."""
+        (a, cpu), (b, more) = self.begun, self.read()
+        return max(0, more - cpu) / (b - a) / os.cpu_count()
+
+
 def group_memory_mb(pgid):
     """Resident memory of a group; what processes share counts once. Without the board, which is the harness's."""
     kb, counts = 0, True
@@ -91,7 +115,11 @@ class Program(Process):
     def __init__(self, args, log, env=None):
         super().__init__(args, log, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pending = b''
-        self.hello = self.answer(60)
+        try:
+            self.hello = self.answer(60)
+        except Failed:
+            self.stop()
+            raise
 
     def tell(self, name, **words):
         line = ' '.join([name, *(f'{k}={v}' for k, v in words.items())])

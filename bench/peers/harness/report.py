@@ -6,6 +6,7 @@ import platform
 import time
 
 BEGIN, END = '<!-- peers -->', '<!-- end peers -->'
+TARGETS = (6, 6, 6, 2)
 DURABILITY = {'off': 'append-only file off', 'everysec': 'append-only file, every second', 'always': 'append-only file, always'}
 
 
@@ -39,9 +40,9 @@ def main_table(rows, peers):
             continue
         latency = f'{r["p50_ms"]:.2f}, {r["p99_ms"]:.2f}' if 'p50_ms' in r else ''
         lines.append([p.name, number(r['per_s']), f'{number(r["low"])} to {number(r["high"])}', number(r['drain_per_s']), number(r['enqueue_per_s']),
-                      f'{r["life_us"]:.1f}', f'{r["store_us"]:.1f}', number(r['bytes']), latency, number(r['worker_mb']), r['delivery']])
+                      f'{r["life_us"]:.1f}', f'{r["store_us"]:.1f}', number(r['bytes']), latency, number(r['worker_mb']), f'{100 * r["others"]:.0f} %', r['delivery']])
     return table(['queue', 'jobs/s', 'lowest to highest', 'worker alone, jobs/s', 'enqueue/s', 'Redis us a job, backlog', 'the same, flow', 'bytes a queued job',
-                  'idle latency ms, p50, p99', 'worker MB', 'delivery'], lines)
+                  'idle latency ms, p50, p99', 'worker MB', 'others', 'delivery'], lines)
 
 
 def settings_table(rows, peers, columns):
@@ -55,22 +56,29 @@ def settings_table(rows, peers, columns):
     return table(['queue', *(title for title, _ in columns)], lines)
 
 
+def ratios(ours, theirs):
+    """How many times better ours is: jobs/s, Redis CPU with a backlog and in flow, bytes of a queued job."""
+    return [ours['per_s'] / theirs['per_s'], theirs['life_us'] / ours['life_us'], theirs['store_us'] / ours['store_us'], theirs['bytes'] / ours['bytes']]
+
+
 def verdict(rows, peers):
-    """dureq beside the Redis-backed peer that does most jobs a second."""
-    ours = find(rows, 'dureq')
+    """dureq beside each Redis-backed peer, and what is asked beside the one that does most jobs a second."""
+    ours = [find(rows, p.name) for p in peers if p.name.startswith('dureq')]
     theirs = [find(rows, p.name) for p in peers if p.server.name == 'redis-server' and not p.name.startswith('dureq')]
-    theirs = [r for r in theirs if r and 'life_us' in r]
-    if not ours or 'life_us' not in ours or not theirs:
+    ours, theirs = ([r for r in some if r and 'life_us' in r] for some in (ours, theirs))
+    if not ours or not theirs:
         return []
     best = max(theirs, key=lambda r: r['per_s'])
-
-    def say(what, ratio, wanted):
-        return [what, f'{ratio:.1f} times', f'{wanted} times', 'yes' if ratio >= wanted else 'no']
-
-    return [f'The Redis-backed peer with most jobs a second is {best["peer"]}. Beside it dureq, with finished jobs kept, has:', ''] + table(
-        ['what', 'measured', 'target', 'met'],
-        [say('jobs/s, higher by', ours['per_s'] / best['per_s'], 6), say('Redis CPU a job (backlog), lower by', best['life_us'] / ours['life_us'], 6),
-         say('Redis CPU a job (flow), lower by', best['store_us'] / ours['store_us'], 6), say('bytes a queued job, lower by', best['bytes'] / ours['bytes'], 2)])
+    lines = []
+    for r in sorted(theirs, key=lambda r: -r['per_s']):
+        each = [ratios(o, r) for o in ours]
+        lines.append([r['peer']] + [f'{values[0]:.1f}' + ''.join(f' ({v:.1f})' for v in values[1:]) for values in zip(*each)])
+    lines.append(['target'] + [f'at least {t}' for t in TARGETS])
+    met = ['yes' if value >= target else 'no' for value, target in zip(ratios(ours[0], best), TARGETS)]
+    lines.append([f'met beside {best["peer"]}'] + met)
+    out = [f'How many times better dureq is (in brackets: with retention 0). The Redis-backed peer with most jobs a second is {best["peer"]}; the targets are '
+           'meant beside it:', '']
+    return out + table(['beside', 'jobs/s', 'Redis CPU a job, backlog', 'the same, flow', 'bytes a queued job'], lines)
 
 
 def versions(rows, peers):
