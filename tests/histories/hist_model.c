@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hist_model.h"
+
+#include "store/job_calls.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void hm_init(hm *m)
+{
+    memset(m, 0, sizeof(*m));
+    for (int i = 0; i < HM_KEYS; i++)
+        m->key[i] = -1;
+    for (int i = 0; i < HM_REQUESTS; i++)
+        m->request[i] = -1;
+}
+
+static bool waits(const hm_job *j) /* in a stream, and nobody was given it */
+{
+    return (j->place == HM_LANE || j->place == HM_FRONT) && j->session == 0;
+}
+
+static bool alive(const hm_job *j)
+{
+    return j->place >= HM_LANE && j->place <= HM_PAUSED;
+}
+
+static void put(hm_job *j, hm_place place)
+{
+    j->place = place;
+    j->session = 0;
+    j->turn++;
+}
+
+static void let_key_go(hm *m, int job)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->ukey >= 0 && !j->ukey_stays && m->key[j->ukey] == job)
+        m->key[j->ukey] = -1;
+}
+
+static void end(hm *m, int job, hm_place place, int state)
+{
+    put(&m->job[job], place);
+    m->job[job].state = state;
+    let_key_go(m, job);
+}
+
+int hm_state(const hm *m, int job)
+{
+    const hm_job *j = &m->job[job];
+
+    switch (j->place) {
+    case HM_LANE:
+    case HM_FRONT: return j->session ? DUREQ_JOB_RUNNING : DUREQ_JOB_PENDING;
+    case HM_DUE: return j->runs > 0 ? DUREQ_JOB_RETRYING : DUREQ_JOB_SCHEDULED;
+    case HM_PAUSED: return DUREQ_JOB_PAUSED;
+    case HM_DEAD:
+    case HM_HISTORY: return j->state;
+    case HM_GONE: break;
+    }
+    return -1;
+}
+
+/* ---- producers ---- */
+
+static int room(const hm *m, int queue)
+{
+    int n = HM_FULL;
+
+    for (int i = 0; i < m->n_jobs; i++)
+        n -= m->job[i].lane / 2 == queue && waits(&m->job[i]);
+    return n;
+}
+
+static int make(hm *m, const hm_item *it)
+{
+    int job = m->n_jobs++;
+    hm_job *j = &m->job[job];
+
+    *j = (hm_job){.lane = it->lane, .ukey = it->ukey, .ukey_stays = it->ukey_stays, .kept = it->kept, .s2s = it->s2s};
+    put(j, it->delay ? HM_DUE : HM_LANE);
+    j->due = m->now + it->delay;
+    j->s2s_at = it->s2s > 0 ? m->now + it->delay + it->s2s : -1;
+    if (it->ukey >= 0)
+        m->key[it->ukey] = job;
+    if (it->request >= 0)
+        m->request[it->request] = job;
+    m->stat_e[it->lane]++;
+    return job;
+}
+
+static uint8_t accept(hm *m, const hm_item *it, int *room_left, int *ret_job)
+{
+    if (it->request >= 0 && m->request[it->request] >= 0) {
+        *ret_job = m->request[it->request];
+        return 4;
+    }
+    if (it->ukey >= 0 && m->key[it->ukey] >= 0) {
+        *ret_job = m->key[it->ukey];
+        return 3;
+    }
+    if (it->delay == 0 && it->lane / 2 == 1 && *room_left <= 0)
+        return 2;
+    *room_left -= it->delay == 0 && it->lane / 2 == 1;
+    *ret_job = make(m, it);
+    return 0;
+}
+
+int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_answer *ret)
+{
+    hm_producer *p = &m->producer[producer];
+    hm_answer *a = &p->slot[no % 64];
+    int left = room(m, 1);
+
+    if (no <= p->last) {
+        *ret = *a;
+        return a->no == no ? 0 : HM_UNKNOWN;
+    }
+    *a = (hm_answer){.no = no, .n = n};
+    p->last = no;
+    for (int i = 0; i < n; i++) {
+        if (m->lane_no[items[i].lane] == 0)
+            m->lane_no[items[i].lane] = ++m->n_lanes;
+    }
+    for (int i = 0; i < n; i++)
+        a->kind[i] = accept(m, &items[i], &left, &a->job[i]);
+    *ret = *a;
+    return 0;
+}
+
+/* ---- sessions ---- */
+
+/* The served clock: what passed since the last look, but at most a quarter of the lease. */
+void hm_serve(hm *m)
+{
+    int passed = m->now - m->looked_at;
+
+    m->served += passed <= 0 ? 0 : passed < HM_LEASE / 4 ? passed : HM_LEASE / 4;
+    m->looked_at = m->now;
+}
+
+int hm_session_open(hm *m)
+{
+    hm_session *s = &m->session[++m->n_sessions];
+
+    hm_serve(m);
+    *s = (hm_session){.life = HM_LIVE, .lease = m->served + HM_LEASE, .blamed = -1};
+    return m->n_sessions;
+}
+
+static int stand(hm *m, int session)
+{
+    bool other = m->ticker && m->ticker != session;
+    hm_life life = m->session[m->ticker].life;
+
+    if (other && m->ticker_until > m->now && m->ticker_until <= m->now + 2 * HM_LEASE && (life == HM_LIVE || life == HM_REAPING))
+        return 0;
+    if (m->ticker != session)
+        m->epoch++;
+    m->ticker = session;
+    m->ticker_until = m->now + HM_LEASE;
+    return m->epoch;
+}
+
+int hm_session_beat(hm *m, int session, bool ticker, int blamed, const int *started, int n)
+{
+    hm_session *s = &m->session[session];
+    int epoch;
+
+    if (s->life != HM_LIVE)
+        return HM_FENCED;
+    hm_serve(m);
+    s->lease = m->served + HM_LEASE;
+    s->blamed = blamed;
+    epoch = ticker ? stand(m, session) : 0;
+    for (int i = 0; i < n; i++)
+        s->started[started[i]] = true;
+    for (int i = 0; i < m->n_jobs; i++) {
+        if (s->cancelled[i])
+            s->started[i] = false;
+    }
+    return epoch;
+}
+
+static void forget(hm *m, int session)
+{
+    m->session[session].life = HM_DROPPED;
+    m->session[session].touched++;
+    memset(m->session[session].started, 0, sizeof(m->session[session].started));
+    memset(m->session[session].cancelled, 0, sizeof(m->session[session].cancelled));
+}
+
+int hm_session_close(hm *m, int session)
+{
+    hm_session *s = &m->session[session];
+    bool clean = true;
+
+    if (m->ticker == session)
+        m->ticker = m->ticker_until = 0;
+    if (s->life != HM_LIVE)
+        return 0;
+    for (int i = 0; i < m->n_jobs; i++)
+        clean = clean && m->job[i].session != session;
+    if (clean) {
+        forget(m, session);
+        return 1;
+    }
+    s->life = HM_REAPING;
+    s->lane = 1;
+    s->lease = 0;
+    s->touched++;
+    return 0;
+}
+
+static bool owns(const hm *m, int session, int job, int turn)
+{
+    return m->job[job].session == session && m->job[job].turn == turn;
+}
+
+int hm_session_return(hm *m, int session, const int *job, const int *turn, const bool *ran, int n)
+{
+    int done = 0;
+
+    if (m->session[session].life != HM_LIVE)
+        return HM_FENCED;
+    for (int i = 0; i < n; i++) {
+        if (!owns(m, session, job[i], turn[i]))
+            continue;
+        m->job[job[i]].runs += ran[i];
+        m->session[session].started[job[i]] = false;
+        put(&m->job[job[i]], HM_FRONT);
+        done++;
+    }
+    m->session[session].touched += done > 0;
+    return done;
+}
+
+void hm_fetch(hm *m, int session, int job, const char *entry)
+{
+    m->job[job].session = session;
+    (void)snprintf(m->job[job].entry, sizeof(m->job[job].entry), "%s", entry);
+}
+
+/* ---- what became of jobs ---- */
+
+static void done_one(hm *m, const hm_done *d)
+{
+    hm_job *j = &m->job[d->job];
+
+    if (d->kind == 'c' || d->kind == 'n') {
+        j->was_run = true;
+        end(m, d->job, d->kind == 'c' ? HM_HISTORY : HM_GONE, DUREQ_JOB_COMPLETED);
+        return;
+    }
+    j->attempts++;
+    j->runs++;
+    j->suspect = false;
+    if (d->kind == 'd') {
+        end(m, d->job, HM_DEAD, DUREQ_JOB_DEAD);
+        return;
+    }
+    put(j, d->kind == 'r' ? HM_DUE : d->kind == 'p' ? HM_PAUSED : HM_FRONT);
+    j->due = d->delay < 0 ? HM_NEVER : m->now + d->delay;
+}
+
+int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
+{
+    hm_session *s = &m->session[session];
+
+    if (s->life != HM_LIVE)
+        return HM_FENCED;
+    if (s->last_call == no)
+        return 0;
+    s->last_call = no;
+    s->n_refused = 0;
+    s->touched++;
+    for (int i = 0; i < n; i++) {
+        if (owns(m, session, done[i].job, done[i].turn))
+            done_one(m, &done[i]);
+        else
+            s->refused[s->n_refused++] = (uint8_t)i;
+    }
+    for (int i = 0; i < n; i++) {
+        s->started[done[i].job] = false;
+        if (s->n_refused < n)
+            m->stat_c[m->job[done[i].job].lane]++;
+    }
+    return 0;
+}
+
+void hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
+{
+    for (int i = 0; i < n; i++) {
+        done_one(m, &done[i]);
+        m->stat_c[m->job[done[i].job].lane]++;
+    }
+    if (n > 0) {
+        m->session[session].last_call = no;
+        m->session[session].n_refused = 0;
+    }
+}
+
+/* ---- the ticker ---- */
+
+bool hm_is_over(const hm *m, int session, int ticker)
+{
+    const hm_session *s = &m->session[session];
+
+    return session != ticker && (s->life == HM_LIVE || s->life == HM_REAPING) && s->lease <= m->served;
+}
+
+int hm_ticker_check(const hm *m, int session, int epoch)
+{
+    return m->ticker == session && m->epoch == epoch ? 0 : HM_FENCED;
+}
+
+/* true: it died. */
+static bool hand_over(hm *m, int victim, int job)
+{
+    hm_job *j = &m->job[job];
+    hm_session *s = &m->session[victim];
+
+    if (s->started[job]) {
+        j->runs++;
+        j->crashes += s->blamed < 0 || s->blamed == job;
+        s->started[job] = false;
+        if ((s->blamed < 0 || s->blamed == job) && j->crashes >= HM_CRASHES) {
+            end(m, job, HM_DEAD, DUREQ_JOB_DEAD);
+            j->s2s_at = -1;
+            m->stat_d[j->lane]++;
+            return true;
+        }
+    } else {
+        j->suspect = true;
+    }
+    put(j, HM_FRONT);
+    return false;
+}
+
+static bool before(const char *a, const char *b) /* stream entries */
+{
+    unsigned long long ams = 0, aseq = 0, bms = 0, bseq = 0;
+
+    (void)sscanf(a, "%llu-%llu", &ams, &aseq);
+    (void)sscanf(b, "%llu-%llu", &bms, &bseq);
+    return ams != bms ? ams < bms : aseq < bseq;
+}
+
+/* The oldest entry that the session holds of a stream, -1: none. */
+static int held_first(const hm *m, int session, int lane, hm_place place)
+{
+    int found = -1;
+
+    for (int i = 0; i < m->n_jobs; i++) {
+        const hm_job *j = &m->job[i];
+
+        if (j->session == session && j->place == place && m->lane_no[j->lane] == lane &&
+            (found < 0 || before(j->entry, m->job[found].entry)))
+            found = i;
+    }
+    return found;
+}
+
+static bool drain(hm *m, int victim, int lane, hm_place place, int *left, hm_reaped *r)
+{
+    int job = held_first(m, victim, lane, place);
+
+    for (; job >= 0 && *left > 0; --*left) {
+        if (hand_over(m, victim, job))
+            r->dead++;
+        else
+            r->handed++;
+        job = held_first(m, victim, lane, place);
+    }
+    return job < 0;
+}
+
+hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes)
+{
+    hm_session *s = &m->session[victim];
+    hm_reaped r = {0};
+    int over = 0;
+
+    for (int i = 1; i <= m->n_sessions; i++)
+        over += hm_is_over(m, i, ticker);
+    if (s->life != HM_REAPING) {
+        s->life = HM_REAPING;
+        s->lane = 1;
+        s->touched++;
+    }
+    while (s->lane <= m->n_lanes && lanes > 0 && limit > 0) {
+        bool empty = drain(m, victim, s->lane, HM_LANE, &limit, &r);
+
+        empty = drain(m, victim, s->lane, HM_FRONT, &limit, &r) && empty;
+        if (!empty)
+            break;
+        s->lane++;
+        lanes--;
+    }
+    r.more = s->lane <= m->n_lanes || over > 1;
+    if (s->lane > m->n_lanes)
+        forget(m, victim);
+    return r;
+}
+
+int hm_due_promote(hm *m)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_jobs; i++) {
+        hm_job *j = &m->job[i];
+
+        if ((j->place == HM_DUE || j->place == HM_PAUSED) && j->due <= m->now) {
+            put(j, HM_FRONT);
+            n++;
+        }
+    }
+    return n;
+}
+
+int hm_housekeep(hm *m)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_jobs; i++) {
+        hm_job *j = &m->job[i];
+        bool waiting = alive(j) && j->session == 0 && j->runs == 0;
+        int due = j->place == HM_DUE ? j->due : m->now;
+
+        if (j->s2s_at < 0 || j->s2s_at > m->now)
+            continue;
+        if (waiting && (j->place == HM_PAUSED || due > m->now)) {
+            j->s2s_at = due + j->s2s;
+            continue;
+        }
+        j->s2s_at = -1;
+        if (waiting) {
+            end(m, i, HM_DEAD, DUREQ_JOB_DEAD);
+            m->stat_d[j->lane]++;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* ---- operators ---- */
+
+int hm_cancel(hm *m, int job)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->place == HM_GONE)
+        return -3;
+    if (!alive(j))
+        return -4;
+    j->was_run = j->session != 0;
+    if (j->session) {
+        m->session[j->session].cancelled[job]++;
+        m->session[j->session].started[job] = false;
+        m->session[j->session].touched++;
+    }
+    j->s2s_at = -1;
+    m->stat_x[j->lane]++;
+    end(m, job, j->kept ? HM_HISTORY : HM_GONE, DUREQ_JOB_CANCELLED);
+    return 0;
+}
+
+int hm_retry(hm *m, int job, bool force)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->place == HM_GONE)
+        return -3;
+    if (alive(j) || (j->state == DUREQ_JOB_COMPLETED && !force))
+        return -4;
+    if (j->ukey >= 0 && m->key[j->ukey] >= 0 && m->key[j->ukey] != job)
+        return -5;
+    if (j->ukey >= 0)
+        m->key[j->ukey] = job;
+    j->runs += j->place == HM_HISTORY && j->was_run;
+    j->attempts = j->crashes = 0;
+    j->suspect = false;
+    put(j, HM_FRONT);
+    return 0;
+}
+
+int hm_delete(hm *m, int job)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->place == HM_GONE)
+        return -3;
+    if (alive(j))
+        return -4;
+    put(j, HM_GONE);
+    return 0;
+}
+
+int hm_move(hm *m, int job, int verb, int at)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->place == HM_GONE)
+        return -3;
+    if (!alive(j) || j->session || (verb == DQ_JOB_RESUME) != (j->place == HM_PAUSED))
+        return -4;
+    put(j, verb == DQ_JOB_PAUSE ? HM_PAUSED : verb == DQ_JOB_RESCHEDULE ? HM_DUE : HM_FRONT);
+    j->due = verb == DQ_JOB_RESCHEDULE ? at : HM_NEVER;
+    return 0;
+}
+
+int hm_update(hm *m, int job)
+{
+    hm_job *j = &m->job[job];
+
+    if (j->place == HM_GONE)
+        return -3;
+    if (!alive(j) || j->session)
+        return -4;
+    if (waits(j))
+        put(j, HM_FRONT);
+    return 0;
+}
+
+int hm_purge(hm *m, int queue)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_jobs; i++) {
+        if (m->job[i].lane / 2 != queue || !waits(&m->job[i]))
+            continue;
+        m->job[i].s2s_at = -1;
+        end(m, i, HM_GONE, -1);
+        n++;
+    }
+    return n;
+}
+
+int hm_key_delete(hm *m, int key)
+{
+    bool held = m->key[key] >= 0;
+
+    m->key[key] = -1;
+    return held;
+}

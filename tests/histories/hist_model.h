@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The reference model: what each job of a shard may be in, and what each call must answer. It knows no Redis, no streams and no Lua;
+   what it says follows from docs/state-machines.md and docs/redis-keys.md alone. One function a script, named after it: it changes the
+   model as the script must change the shard, and returns what the script must answer. Time is counted in units (HIST_UNIT_MS): what
+   really passes within a history is far less than one, so it decides nothing. Everything is refused by asserting nothing: hist_play.c
+   compares. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HM_JOBS      64
+#define HM_SESSIONS  16 /* numbers 1 to 15 */
+#define HM_PRODUCERS 3
+#define HM_LANES     4 /* queue and type: lane / 2 is the queue */
+#define HM_QUEUES    2
+#define HM_KEYS      3
+#define HM_REQUESTS  4
+#define HM_ITEMS     4
+#define HM_LEASE     4 /* units */
+#define HM_CRASHES   3 /* make a job dead */
+#define HM_FULL      5 /* the second queue takes so many */
+#define HM_NEVER     1000000000
+
+typedef enum hm_place { HM_GONE, HM_LANE, HM_FRONT, HM_DUE, HM_PAUSED, HM_DEAD, HM_HISTORY } hm_place;
+
+typedef struct hm_job {
+    char id[13];
+    char entry[32]; /* while it runs: of its stream, as the session read it */
+    hm_place place;
+    int lane, session /* 0: nobody was given it */, turn /* grows with each new place */;
+    int state; /* dureq_job_state of what ended */
+    int attempts, runs, crashes, due;
+    bool suspect, was_run /* its row tells of a run */;
+    int ukey, s2s, s2s_at; /* -1 none */
+    bool ukey_stays /* held on behind its end */, kept /* in the history */;
+} hm_job;
+
+typedef enum hm_life { HM_NO_SESSION, HM_LIVE, HM_REAPING, HM_DROPPED } hm_life;
+
+typedef struct hm_session {
+    hm_life life;
+    int lease /* on the served clock */, lane /* the reaper's next */, blamed /* job; -1: all */;
+    int touched; /* how often something was taken from it */
+    int64_t last_call;
+    int n_refused;
+    uint8_t refused[HM_ITEMS * 2];
+    bool started[HM_JOBS];  /* reported */
+    int cancelled[HM_JOBS]; /* how often, since it was last told */
+} hm_session;
+
+typedef struct hm_item {
+    int lane, delay /* 0 now */, ukey, request, s2s;
+    bool ukey_stays, kept;
+} hm_item;
+
+typedef struct hm_answer { /* of one enqueue call: kinds as in enqueue.lua; job is the one made, or the one in the way */
+    int64_t no;
+    int n;
+    uint8_t kind[HM_ITEMS];
+    int job[HM_ITEMS];
+} hm_answer;
+
+typedef struct hm_producer {
+    int64_t last;
+    hm_answer slot[64];
+} hm_producer;
+
+typedef struct hm {
+    int now, served, looked_at, n_sessions, ticker, epoch, ticker_until, n_lanes, n_jobs;
+    int lane_no[HM_LANES];
+    bool paused[HM_QUEUES];
+    int key[HM_KEYS], request[HM_REQUESTS]; /* job, or -1 */
+    int stat_e[HM_LANES], stat_x[HM_LANES], stat_d[HM_LANES], stat_c[HM_LANES];
+    hm_job job[HM_JOBS];
+    hm_session session[HM_SESSIONS];
+    hm_producer producer[HM_PRODUCERS];
+} hm;
+
+/* Answers of scripts that are no number of the script's own. */
+#define HM_FENCED  (-100)
+#define HM_UNKNOWN (-101)
+
+void hm_init(hm *m);
+
+/* 0, or HM_UNKNOWN. Jobs it makes have no id yet: the caller fills it in from the answer. */
+int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_answer *ret);
+
+int hm_session_open(hm *m);
+/* Ticker's epoch, or HM_FENCED. */
+int hm_session_beat(hm *m, int session, bool ticker, int blamed, const int *started, int n);
+int hm_session_close(hm *m, int session);
+/* How many were given back, or HM_FENCED. turn: of the job when it was read. */
+int hm_session_return(hm *m, int session, const int *job, const int *turn, const bool *ran, int n);
+void hm_fetch(hm *m, int session, int job, const char *entry);
+
+typedef struct hm_done {
+    int job, turn;
+    char kind; /* as in complete.lua: c n r f d p */
+    int delay; /* units; -1: paused until resumed */
+} hm_done;
+/* 0 with the refused in the session, or HM_FENCED. */
+int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n);
+void hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n); /* all of them are its own: else EXEC said no */
+
+typedef struct hm_reaped {
+    int handed, dead;
+    bool more;
+} hm_reaped;
+/* May the reaper take this one now? 0: none is over. */
+bool hm_is_over(const hm *m, int session, int ticker);
+void hm_serve(hm *m);                                     /* somebody looks at the served clock */
+int hm_ticker_check(const hm *m, int session, int epoch); /* 0, or HM_FENCED */
+hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes);
+int hm_due_promote(hm *m);
+int hm_housekeep(hm *m); /* how many died waiting */
+
+int hm_cancel(hm *m, int job);
+int hm_retry(hm *m, int job, bool force);
+int hm_delete(hm *m, int job);
+int hm_move(hm *m, int job, int verb /* dq_job_verb */, int at);
+int hm_update(hm *m, int job);
+int hm_purge(hm *m, int queue);
+int hm_key_delete(hm *m, int key);
+
+int hm_state(const hm *m, int job); /* dureq_job_state, or -1 */

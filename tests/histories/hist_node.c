@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hist_play.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/id.h"
+#include "redis/resp.h"
+
+#define CLASS_MS 604800000LL
+
+static void copy(char out[24], dureq_str s)
+{
+    (void)snprintf(out, 24, DQ_STR_FMT, (int)s.len, s.ptr ? s.ptr : "");
+}
+
+void hist_node_drop(hist_node *n, int at)
+{
+    dq_buf_deinit(&n->held[at].m);
+    dq_buf_deinit(&n->held[at].j);
+    n->held[at] = n->held[--n->n_held];
+}
+
+void hist_node_open(hist *h)
+{
+    static const char *const keys[] = {"sh", "lease"};
+    int session = hm_session_open(&h->m);
+    hist_node *n = &h->node[session];
+    dq_buf call = {0};
+    dq_reply r;
+
+    (void)hist_words(h->w, session, "UNWATCH", NULL);
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
+    for (int i = 0; i < 2; i++)
+        dq_keys_arg(&call, &h->w->keys, 0, keys[i], (dureq_str){0});
+    dq_resp_arg_text(&call, "node");
+    dq_resp_arg_text(&call, "{}");
+    dq_resp_arg_i64(&call, HM_LEASE * HIST_UNIT_MS);
+    r = hist_ask(h->w, 0, &call, 1);
+    dq_buf_deinit(&call);
+    hist_say(h, "  session %d", session);
+    (void)hist_equal(h, "open: number of the session", session, dq_reply_int(dq_reply_at(r, 0)));
+    copy(n->x, dq_reply_str(dq_reply_at(r, 2)));
+    copy(n->hv, dq_reply_str(dq_reply_at(r, 3)));
+}
+
+/* ---- what was taken from it, and what it does not know of ---- */
+
+static int held_at(const hist_node *n, char stream, dureq_str entry)
+{
+    for (int i = 0; i < n->n_held; i++) {
+        if (n->held[i].stream == stream && dq_str_eq_text(entry, n->held[i].entry))
+            return i;
+    }
+    return -1;
+}
+
+/* A pending entry that the model knows too; those that the node does not are added to `back`. */
+static void see_pending(hist *h, int session, dureq_str stream, dureq_str entry, bool *seen, hist_msg *back, hist_held *what)
+{
+    hist_node *n = &h->node[session];
+    char kind = stream.len > 0 ? stream.ptr[0] : '?';
+    int at = held_at(n, kind, entry), job = -1;
+
+    for (int i = 0; i < h->m.n_jobs; i++) {
+        const hm_job *j = &h->m.job[i];
+
+        if (j->session == session && dq_str_eq_text(entry, j->entry) && (j->place == HM_LANE ? 'l' : 'f') == kind)
+            job = i;
+    }
+    if (job < 0) {
+        hist_fail(h, "resync: " DQ_STR_FMT " " DQ_STR_FMT " is pending for session %d", DQ_STR_ARG(stream), DQ_STR_ARG(entry),
+                  session);
+    } else if (at >= 0) {
+        seen[at] = true;
+    } else if (back->n < HIST_HELD) {
+        hist_held *t = &what[back->n];
+
+        *t = (hist_held){.job = job, .turn = h->m.job[job].turn, .stream = kind};
+        (void)snprintf(t->entry, sizeof(t->entry), "%s", h->m.job[job].entry);
+        back->job[back->n] = job;
+        back->turn[back->n++] = t->turn;
+    }
+}
+
+static int pending_in_model(const hist *h, int session)
+{
+    int n = 0;
+
+    for (int i = 0; i < h->m.n_jobs; i++)
+        n += h->m.job[i].session == session;
+    return n;
+}
+
+static void resync(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+    hist_msg back = {.kind = MSG_RETURN, .who = session};
+    hist_held what[HIST_HELD];
+    bool seen[HIST_HELD] = {false};
+    dq_buf call = {0};
+    dq_reply r, at;
+
+    hist_say(h, "  session %d looks what it has", session);
+    dq_call_begin(&call, DQ_SCRIPT_SESSION_PENDING, 1, 2 + (size_t)h->m.n_lanes);
+    dq_keys_arg(&call, &h->w->keys, 0, "sh", (dureq_str){0});
+    dq_resp_arg_i64(&call, session);
+    dq_resp_arg_i64(&call, 100);
+    for (int i = 0; i < h->m.n_lanes; i++)
+        dq_resp_arg_i64(&call, i + 1);
+    r = hist_ask(h->w, 0, &call, 1);
+    dq_buf_deinit(&call);
+    (void)hist_equal(h, "resync: pending", pending_in_model(h, session), (int64_t)dq_reply_len(r) / 2);
+    at = dq_reply_len(r) ? dq_reply_first(r) : r;
+    for (size_t i = 0; i + 1 < dq_reply_len(r); i += 2) {
+        dureq_str stream = dq_reply_str(at);
+
+        at = dq_reply_next(at);
+        see_pending(h, session, stream, dq_reply_str(at), seen, &back, what);
+        at = dq_reply_next(at);
+    }
+    for (int i = n->n_held - 1; i >= 0; i--) {
+        if (!seen[i])
+            hist_node_drop(n, i);
+    }
+    if (back.n > 0 && !h->failed) {
+        hist_put_return(h, &back, what);
+        hist_exec(h, &back);
+        dq_buf_deinit(&back.bytes);
+    }
+}
+
+/* ---- watching ---- */
+
+static void get_watched(hist *h, int conn, int session, bool watch, char x[24], char hv[24])
+{
+    dq_buf call = {0};
+    dq_reply r;
+
+    for (int i = watch ? 0 : 1; i < 2; i++) {
+        dq_resp_begin(&call, 3);
+        dq_resp_arg_text(&call, i == 0 ? "WATCH" : "MGET");
+        dq_keys_arg_u64(&call, &h->w->keys, 0, "x:", (uint64_t)session);
+        dq_keys_arg(&call, &h->w->keys, 0, "hv", (dureq_str){0});
+    }
+    r = hist_ask(h->w, conn, &call, watch ? 2 : 1);
+    dq_buf_deinit(&call);
+    copy(x, dq_reply_str(dq_reply_at(r, 0)));
+    copy(hv, dq_reply_str(dq_reply_at(r, 1)));
+}
+
+void hist_node_watch(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+    int touched = h->m.session[session].touched;
+
+    if (n->watching)
+        (void)hist_words(h->w, session, "UNWATCH", NULL);
+    get_watched(h, session, session, /*watch=*/true, n->watched_x, n->watched_hv);
+    n->watching = true;
+    n->watched_touched = touched;
+    if (n->watched_x[0] == '\0') {
+        hist_say(h, "  session %d sees that it is gone", session);
+        if (h->m.session[session].life != HM_DROPPED)
+            hist_fail(h, "watch: session %d is gone", session);
+        n->dead = true;
+        return;
+    }
+    if (strcmp(n->watched_hv, n->hv) != 0)
+        n->bucket[0] = '\0';
+    memcpy(n->hv, n->watched_hv, sizeof(n->hv));
+    if (strcmp(n->watched_x, n->x) != 0) {
+        memcpy(n->x, n->watched_x, sizeof(n->x));
+        resync(h, session);
+    }
+}
+
+/* ---- a turn: MULTI, what ended well, the gate, a read, EXEC ---- */
+
+typedef struct turn {
+    hist_msg msg; /* the jobs that ended, in the general form that a lost reply asks for */
+    const hist_held *held[HM_ITEMS];
+    int lane, count, n_commands;
+} turn;
+
+static void command(dq_buf *b, turn *t, size_t n)
+{
+    dq_resp_begin(b, n);
+    t->n_commands++;
+}
+
+static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const hist_held *held)
+{
+    const hm_job *j = &h->m.job[held->job];
+    DQ_BUF_AUTO row = {0};
+    char stream[24], part[64];
+    uint64_t ms = 0;
+
+    (void)snprintf(stream, sizeof(stream), "%c:%d", held->stream, h->m.lane_no[j->lane]);
+    command(b, t, 4);
+    dq_resp_arg_text(b, "XACK");
+    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
+    dq_resp_arg_text(b, "g");
+    dq_resp_arg_text(b, held->entry);
+    command(b, t, 3);
+    dq_resp_arg_text(b, "XDEL");
+    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
+    dq_resp_arg_text(b, held->entry);
+    for (int i = 0; i < 6; i++)
+        ms = ms << 8 | (unsigned char)j->id[i];
+    (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
+    hist_put_row(h, &row, held, t->msg.who, DUREQ_JOB_COMPLETED, dq_buf_str(&held->m));
+    command(b, t, 4);
+    dq_resp_arg_text(b, "HSET");
+    dq_keys_arg(b, &h->w->keys, 0, part, (dureq_str){0});
+    dq_resp_arg(b, dureq_str_of(j->id, DQ_ID_BYTES));
+    dq_resp_arg(b, dq_buf_str(&row));
+}
+
+static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
+{
+    DQ_BUF_AUTO ids = {0};
+    char text[24];
+
+    for (int i = 0; i < t->msg.n; i++)
+        dq_buf_append(&ids, h->m.job[t->msg.done[i].job].id, DQ_ID_BYTES);
+    t->n_commands++;
+    dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3, 8 + (size_t)t->msg.n + 2 + 2 * (size_t)t->msg.n);
+    dq_keys_arg(b, &h->w->keys, 0, "sh", (dureq_str){0});
+    dq_keys_arg_u64(b, &h->w->keys, 0, "s:", (uint64_t)t->msg.who);
+    dq_keys_arg(b, &h->w->keys, 0, "paused_queues", (dureq_str){0});
+    dq_resp_arg_i64(b, t->msg.who);
+    (void)snprintf(text, sizeof(text), "%" PRId64, t->msg.no);
+    dq_resp_arg_text(b, t->msg.n ? text : "");
+    dq_resp_arg(b, dq_buf_str(&ids));
+    dq_resp_arg_i64(b, CLASS_MS);
+    dq_resp_arg_text(b, t->msg.n ? n->bucket : "");
+    dq_resp_arg_i64(b, 300);
+    dq_resp_arg_text(b, "");
+    dq_resp_arg_i64(b, t->msg.n);
+    for (int i = 0; i < t->msg.n; i++) {
+        uint64_t ms = 0;
+
+        for (int k = 0; k < 6; k++)
+            ms = ms << 8 | (unsigned char)h->m.job[t->msg.done[i].job].id[k];
+        dq_resp_arg_i64(b, (int64_t)(ms / (uint64_t)n->width));
+    }
+    dq_resp_arg_i64(b, 0);
+    dq_resp_arg_i64(b, t->msg.n);
+    for (int i = 0; i < t->msg.n; i++) {
+        (void)snprintf(text, sizeof(text), "%d:c", h->m.lane_no[h->m.job[t->msg.done[i].job].lane]);
+        dq_resp_arg_text(b, text);
+        dq_resp_arg_i64(b, 1);
+    }
+}
+
+static void put_read(hist *h, dq_buf *b, turn *t)
+{
+    char stream[24];
+
+    command(b, t, 9);
+    dq_resp_arg_text(b, "XREADGROUP");
+    dq_resp_arg_text(b, "GROUP");
+    dq_resp_arg_text(b, "g");
+    dq_resp_arg_i64(b, t->msg.who);
+    dq_resp_arg_text(b, "COUNT");
+    dq_resp_arg_i64(b, t->count);
+    dq_resp_arg_text(b, "STREAMS");
+    (void)snprintf(stream, sizeof(stream), "%c:%d", t->msg.a, h->m.lane_no[t->lane]);
+    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
+    dq_resp_arg_text(b, ">");
+}
+
+/* The job that this session must be given next of a stream; FIFO in a lane, in a front any that waits there. */
+static bool may_be_next(const hist *h, int job, int lane, hm_place place)
+{
+    const hm_job *j = &h->m.job[job];
+
+    if (j->place != place || j->lane != lane || j->session)
+        return false;
+    for (int i = 0; i < h->m.n_jobs && place == HM_LANE; i++) {
+        const hm_job *o = &h->m.job[i];
+
+        if (o->place == HM_LANE && o->lane == lane && o->session == 0 && memcmp(o->id, j->id, DQ_ID_BYTES) < 0)
+            return false;
+    }
+    return true;
+}
+
+static void take_entry(hist *h, const turn *t, dq_reply e, bool known)
+{
+    hist_node *n = &h->node[t->msg.who];
+    hm_place place = t->msg.a == 'l' ? HM_LANE : HM_FRONT;
+    dureq_str entry = dq_reply_str(dq_reply_at(e, 0)), m = dq_reply_str(dq_reply_lookup(dq_reply_at(e, 1), "m")),
+              j = dq_reply_str(dq_reply_lookup(dq_reply_at(e, 1), "j"));
+    hist_held *held = &n->held[n->n_held];
+    char text[32];
+    unsigned char id[DQ_ID_BYTES] = {0};
+    dq_id parsed;
+    int job = -1;
+
+    (void)snprintf(text, sizeof(text), DQ_STR_FMT, DQ_STR_ARG(entry));
+    if (m.len > DQ_ID_BYTES)
+        memcpy(id, m.ptr + 1, DQ_ID_BYTES);
+    else if (dq_id_from_entry(entry, (uint32_t)h->m.lane_no[t->lane], 0, &parsed))
+        dq_id_pack(&parsed, id);
+    for (int i = 0; i < h->m.n_jobs; i++)
+        job = memcmp(h->m.job[i].id, id, DQ_ID_BYTES) == 0 ? i : job;
+    if (job < 0 || !may_be_next(h, job, t->lane, place)) {
+        hist_fail(h, "read: session %d was given job %d, whose turn it is not", t->msg.who, job);
+        return;
+    }
+    hm_fetch(&h->m, t->msg.who, job, text);
+    hist_say(h, "    given job %d%s", job, known ? "" : ", and does not hear of it");
+    if (!known)
+        return;
+    *held = (hist_held){.job = job, .turn = h->m.job[job].turn, .stream = (char)t->msg.a};
+    (void)snprintf(held->entry, sizeof(held->entry), "%s", text);
+    dq_buf_append_str(&held->m, m);
+    dq_buf_append_str(&held->j, j);
+    n->n_held++;
+}
+
+static int waiting_in(const hist *h, int lane, hm_place place)
+{
+    int n = 0;
+
+    for (int i = 0; i < h->m.n_jobs; i++)
+        n += h->m.job[i].lane == lane && h->m.job[i].place == place && h->m.job[i].session == 0;
+    return n;
+}
+
+static void give_back(hist *h, int session, int first)
+{
+    hist_node *n = &h->node[session];
+    hist_msg back = {.kind = MSG_RETURN, .who = session, .n = n->n_held - first};
+
+    for (int i = 0; i < back.n; i++) {
+        back.job[i] = n->held[first + i].job;
+        back.turn[i] = n->held[first + i].turn;
+    }
+    hist_put_return(h, &back, &n->held[first]);
+    hist_exec(h, &back);
+    dq_buf_deinit(&back.bytes);
+    while (n->n_held > first)
+        hist_node_drop(n, n->n_held - 1);
+}
+
+static void see_gate(hist *h, const turn *t, dq_reply gate, bool known)
+{
+    hist_node *n = &h->node[t->msg.who];
+    int paused = 0;
+
+    for (int i = 0; i < HM_QUEUES; i++)
+        paused += h->m.paused[i];
+    (void)hist_equal(h, "gate: live", 1, dq_reply_int(dq_reply_at(gate, 1)));
+    (void)hist_equal(h, "gate: lanes", h->m.n_lanes, dq_reply_int(dq_reply_at(gate, 2)));
+    (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(gate) - 7);
+    if (known) {
+        copy(n->bucket, dq_reply_str(dq_reply_at(gate, 4)));
+        n->width = dq_reply_int(dq_reply_at(gate, 5));
+        copy(n->hv, dq_reply_str(dq_reply_at(gate, 6)));
+    }
+}
+
+static void see_read(hist *h, const turn *t, dq_reply read, bool known)
+{
+    dq_reply entries = dq_reply_at(dq_reply_at(read, 0), 1);
+    int want = DQ_MIN(waiting_in(h, t->lane, t->msg.a == 'l' ? HM_LANE : HM_FRONT), t->count), first = h->node[t->msg.who].n_held;
+
+    if (!hist_equal(h, "read: entries", want, (int64_t)dq_reply_len(entries)))
+        return;
+    for (int i = 0; i < want && !h->failed; i++)
+        take_entry(h, t, dq_reply_at(entries, (size_t)i), known);
+    if (known && h->m.paused[t->lane / 2] && h->node[t->msg.who].n_held > first && !h->failed)
+        give_back(h, t->msg.who, first);
+}
+
+/* Up to `max` of its jobs end well: such as need no more than plain commands. */
+static void pick_ended(hist *h, turn *t, int max)
+{
+    hist_node *n = &h->node[t->msg.who];
+
+    for (int i = 0; i < n->n_held && t->msg.n < max && n->bucket[0]; i++) {
+        const hm_job *j = &h->m.job[n->held[i].job];
+
+        if (!j->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l')
+            continue;
+        t->held[t->msg.n] = &n->held[i];
+        t->msg.done[t->msg.n++] = (hm_done){.job = n->held[i].job, .turn = n->held[i].turn, .kind = 'c'};
+    }
+    if (t->msg.n > 0) {
+        t->msg.no = ++n->call_no;
+        hist_put_complete(h, &t->msg, t->held);
+    }
+}
+
+static void drop_done(hist_node *n, const hist_msg *msg)
+{
+    for (int i = 0; i < msg->n; i++) {
+        for (int k = n->n_held - 1; k >= 0; k--) {
+            if (n->held[k].job == msg->done[i].job && n->held[k].turn == msg->done[i].turn)
+                hist_node_drop(n, k);
+        }
+    }
+}
+
+static void see_exec(hist *h, turn *t, dq_reply r, bool same, bool known)
+{
+    hist_node *n = &h->node[t->msg.who];
+    bool touched = h->m.session[t->msg.who].touched != n->watched_touched;
+
+    if (dq_reply_type(r) == DQ_RESP_ERROR) {
+        hist_fail(h, "turn: " DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(r)));
+        return;
+    }
+    hist_say(h, "    %s", dq_reply_is_nil(r) ? "refused" : "done");
+    (void)hist_equal(h, "turn: refused, as what it watches changed", !same, dq_reply_is_nil(r));
+    if (touched && !dq_reply_is_nil(r))
+        hist_fail(h, "turn: session %d was touched, and its transaction went through", t->msg.who);
+    if (dq_reply_is_nil(r) || h->failed)
+        return;
+    for (int i = 0; i < t->msg.n; i++) {
+        const hm_job *j = &h->m.job[t->msg.done[i].job];
+
+        if (j->session != t->msg.who || j->turn != t->msg.done[i].turn)
+            hist_fail(h, "turn: session %d ended job %d, which is not its own", t->msg.who, t->msg.done[i].job);
+    }
+    hm_cycle(&h->m, t->msg.who, t->msg.no, t->msg.done, t->msg.n);
+    see_gate(h, t, dq_reply_at(r, dq_reply_len(r) - 2), known);
+    see_read(h, t, dq_reply_at(r, dq_reply_len(r) - 1), known);
+}
+
+void hist_node_turn(hist *h, int session, const uint32_t *r)
+{
+    hist_node *n = &h->node[session];
+    turn t = {.msg = {.kind = MSG_COMPLETE, .who = session, .a = r[0] % 2 ? 'l' : 'f'},
+              .lane = (int)(r[1] % HM_LANES),
+              .count = 1 + (int)(r[2] % 3)};
+    bool known = r[3] % 6 != 0, same;
+    char x[24], hv[24];
+    DQ_BUF_AUTO b = {0};
+
+    if (!n->watching)
+        hist_node_watch(h, session);
+    if (n->dead || h->failed || h->m.lane_no[t.lane] == 0 || n->n_held + t.count > HIST_HELD)
+        return;
+    hist_say(h, "  session %d reads %c of lane %d%s", session, t.msg.a, t.lane, known ? "" : ", the reply is lost");
+    pick_ended(h, &t, (int)(r[4] % HM_ITEMS));
+    for (int i = 0; i < t.msg.n; i++)
+        hist_say(h, "    and ends job %d", t.msg.done[i].job);
+    get_watched(h, 0, session, /*watch=*/false, x, hv);
+    same = strcmp(x, n->watched_x) == 0 && strcmp(hv, n->watched_hv) == 0;
+    command(&b, &t, 1);
+    dq_resp_arg_text(&b, "MULTI");
+    for (int i = 0; i < t.msg.n; i++)
+        put_ended(h, &b, &t, n, t.held[i]);
+    put_cycle(h, &b, &t, n);
+    put_read(h, &b, &t);
+    command(&b, &t, 1);
+    dq_resp_arg_text(&b, r[3] % 11 == 1 ? "DISCARD" : "EXEC"); /* its connection ends before EXEC comes */
+    n->watching = false;
+    if (r[3] % 11 == 1)
+        (void)hist_ask(h->w, session, &b, t.n_commands);
+    else
+        see_exec(h, &t, hist_ask(h->w, session, &b, t.n_commands), same, known);
+    if (t.msg.n > 0 &&
+        (!known || r[3] % 11 == 1)) /* it does not know what became of it: the general form under the same number */
+        n->unsure = t.msg;
+    else
+        dq_buf_deinit(&t.msg.bytes);
+    if (known && !h->failed && t.msg.n > 0 && n->unsure.kind == MSG_NONE && h->m.session[session].last_call == t.msg.no)
+        drop_done(n, &t.msg);
+}

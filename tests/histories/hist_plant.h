@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Faults that can be planted in the scripts: each must be found. */
+
+#include <stddef.h>
+
+typedef struct hist_plant {
+    const char *name;
+    const char *file;         /* below src/store/lua */
+    const char *is, *becomes; /* each place of it */
+} hist_plant;
+
+extern const hist_plant hist_plants[];
+extern const size_t hist_n_plants;

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hist_play.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/random.h"
+
+/* ---- what is said ---- */
+
+void hist_fail(hist *h, const char *fmt, ...)
+{
+    va_list args;
+
+    if (h->failed)
+        return;
+    h->failed = true;
+    va_start(args, fmt);
+    (void)vsnprintf(h->fault, sizeof(h->fault), fmt, args);
+    va_end(args);
+}
+
+void hist_say(hist *h, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!h->trace)
+        return;
+    va_start(args, fmt);
+    (void)vprintf(fmt, args);
+    va_end(args);
+    (void)putchar('\n');
+}
+
+bool hist_equal(hist *h, const char *what, int64_t want, int64_t got)
+{
+    if (want != got)
+        hist_fail(h, "%s: wanted %" PRId64 ", got %" PRId64, what, want, got);
+    return want == got;
+}
+
+/* ---- fates of a call: taken over by what this returns ---- */
+
+enum { FATE_ONCE, FATE_TWICE, FATE_LATE, FATE_AGAIN_LATE, FATES };
+
+/* Sends it now, twice, later, or now and later once more; n / 16 of the calls go straight. */
+static void dispatch(hist *h, hist_msg *msg, uint32_t r)
+{
+    int fate = r % 16 < 10 ? FATE_ONCE : (int)(r % 16 - 10) / 2 + 1;
+    hist_msg *slot = &h->msg[r / 16 % HIST_MSGS];
+
+    if (msg->kind == MSG_NONE)
+        return;
+    if (fate != FATE_LATE)
+        hist_exec(h, msg);
+    if (fate == FATE_TWICE) {
+        hist_say(h, "  the same again:");
+        hist_exec(h, msg);
+    }
+    if (fate == FATE_LATE || fate == FATE_AGAIN_LATE) {
+        hist_say(h, "  %s", fate == FATE_LATE ? "a call is on its way" : "a copy of it is on its way");
+        dq_buf_deinit(&slot->bytes);
+        *slot = *msg;
+        *msg = (hist_msg){0};
+        return;
+    }
+    dq_buf_deinit(&msg->bytes);
+    *msg = (hist_msg){0};
+}
+
+static void deliver(hist *h, const uint32_t *r)
+{
+    hist_msg *slot = &h->msg[r[0] % HIST_MSGS];
+
+    hist_exec(h, slot);
+    if (r[1] % 4 == 0)
+        return; /* it may come once more */
+    dq_buf_deinit(&slot->bytes);
+    *slot = (hist_msg){0};
+}
+
+/* ---- who does something ---- */
+
+static void step_enqueue(hist *h, const uint32_t *r)
+{
+    hist_msg msg = {.kind = MSG_ENQUEUE, .who = (int)(r[0] % HM_PRODUCERS), .n = 1 + (int)(r[0] / 8 % HM_ITEMS)};
+
+    if (h->m.n_jobs + 4 * HM_ITEMS > HM_JOBS) /* those on their way make jobs too */
+        return;
+    msg.no = ++h->call_no[msg.who];
+    for (int i = 0; i < msg.n; i++) {
+        uint32_t bits = r[1 + i % 3] >> (i / 3 * 13);
+
+        msg.item[i] = (hm_item){
+            .lane = (int)(bits % HM_LANES),
+            .delay = bits / 4 % 4 == 0 ? 1 + (int)(bits / 16 % 4) : 0,
+            .ukey = bits / 64 % 3 == 0 ? (int)(bits / 256 % HM_KEYS) : -1,
+            .request = bits / 1024 % 4 == 0 ? (int)(bits / 4096 % HM_REQUESTS) : -1,
+            .s2s = bits / 16384 % 4 == 0 ? 2 + (int)(bits / 65536 % 4) : 0,
+            .ukey_stays = bits / 131072 % 4 == 0,
+            .kept = bits / 524288 % 4 != 0,
+        };
+    }
+    hist_put_enqueue(h, &msg);
+    dispatch(h, &msg, r[4]);
+}
+
+/* A session whose process lives, 0 when there is none. */
+static int living(const hist *h, uint32_t r)
+{
+    for (int i = 0; i < h->m.n_sessions; i++) {
+        int session = 1 + (int)((r + (uint32_t)i) % (uint32_t)h->m.n_sessions);
+
+        if (!h->node[session].dead)
+            return session;
+    }
+    return 0;
+}
+
+/* What it does not know comes first: until then it sends nothing else. */
+static void ask_again(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+
+    if (n->unsure.kind == MSG_NONE)
+        return;
+    hist_say(h, "  session %d asks again what became of call %" PRId64, session, n->unsure.no);
+    hist_exec(h, &n->unsure);
+    for (int i = n->n_held - 1; i >= 0; i--) {
+        for (int k = 0; k < n->unsure.n; k++) {
+            if (n->held[i].job == n->unsure.done[k].job && n->held[i].turn == n->unsure.done[k].turn) {
+                hist_node_drop(n, i);
+                break;
+            }
+        }
+    }
+    dq_buf_deinit(&n->unsure.bytes);
+    n->unsure = (hist_msg){0};
+}
+
+static void step_beat(hist *h, int session, const uint32_t *r)
+{
+    const hist_node *n = &h->node[session];
+    hist_msg msg = {.kind = MSG_BEAT, .who = session, .flag = r[1] % 3 == 0, .a = -1};
+
+    for (int i = 0; i < n->n_held; i++) {
+        if (r[2] >> i & 1)
+            msg.job[msg.n++] = n->held[i].job;
+    }
+    if (n->n_held > 0 && r[3] % 4 == 0)
+        msg.a = n->held[r[3] / 4 % (uint32_t)n->n_held].job;
+    hist_put_beat(h, &msg);
+    dispatch(h, &msg, r[4]);
+}
+
+static void step_complete(hist *h, int session, const uint32_t *r)
+{
+    static const char kinds[] = {'c', 'c', 'r', 'f', 'd', 'p'};
+    hist_node *n = &h->node[session];
+    hist_msg msg = {.kind = MSG_COMPLETE, .who = session};
+    const hist_held *held[HM_ITEMS];
+    int want = 1 + (int)(r[1] % HM_ITEMS);
+
+    for (int i = 0; i < n->n_held && msg.n < want; i++) {
+        uint32_t bits = r[2] >> (5 * msg.n);
+        char kind = kinds[bits % DQ_ARRAY_LEN(kinds)];
+
+        if (kind == 'c' && !h->m.job[n->held[i].job].kept)
+            kind = 'n';
+        held[msg.n] = &n->held[i];
+        msg.done[msg.n++] = (hm_done){.job = n->held[i].job,
+                                      .turn = n->held[i].turn,
+                                      .kind = kind,
+                                      .delay = kind == 'p' && bits & 8 ? -1 : 1 + (int)(bits / 8 % 3)};
+    }
+    if (msg.n == 0)
+        return;
+    msg.no = ++n->call_no;
+    hist_put_complete(h, &msg, held);
+    for (int i = n->n_held - 1; i >= 0; i--) {
+        for (int k = 0; k < msg.n; k++) {
+            if (held[k] == &n->held[i]) {
+                hist_node_drop(n, i);
+                break;
+            }
+        }
+    }
+    if (r[3] % 5 == 0) { /* executed or not: its reply does not come */
+        if (r[3] % 2)
+            hist_exec(h, &msg);
+        n->unsure = msg;
+        return;
+    }
+    dispatch(h, &msg, r[4]);
+}
+
+static void step_return(hist *h, int session, const uint32_t *r)
+{
+    hist_node *n = &h->node[session];
+    hist_msg msg = {.kind = MSG_RETURN, .who = session, .n = (int)DQ_MIN(1 + r[1] % 3, (uint32_t)n->n_held)};
+
+    if (msg.n == 0)
+        return;
+    for (int i = 0; i < msg.n; i++) {
+        msg.job[i] = n->held[i].job;
+        msg.turn[i] = n->held[i].turn;
+        msg.ran[i] = r[2] >> i & 1;
+    }
+    hist_put_return(h, &msg, n->held);
+    for (int i = msg.n - 1; i >= 0; i--)
+        hist_node_drop(n, i);
+    dispatch(h, &msg, r[4]);
+}
+
+static void step_node(hist *h, const uint32_t *r, uint32_t what)
+{
+    int session = living(h, r[0]);
+    hist_msg msg = {.kind = MSG_CLOSE, .who = session};
+
+    if (session == 0)
+        return;
+    if (what == 4) {
+        hist_say(h, "  session %d dies", session);
+        h->node[session].dead = true;
+        return;
+    }
+    ask_again(h, session);
+    switch (what) {
+    case 0: hist_node_turn(h, session, r); break;
+    case 1: step_beat(h, session, r); break;
+    case 2: step_complete(h, session, r); break;
+    case 3: step_return(h, session, r); break;
+    case 5: hist_node_watch(h, session); break;
+    default:
+        hist_put_operator(h, &msg);
+        h->node[session].dead = true;
+        dispatch(h, &msg, r[4]);
+        break;
+    }
+}
+
+/* Mostly the ticker that is, sometimes one that was, or never. */
+static void step_ticker(hist *h, const uint32_t *r)
+{
+    hist_msg msg = {.kind = (hist_msg_kind)(MSG_REAP + r[0] % 3), .a = 1 + (int)(r[2] % 4), .b = 1 + (int)(r[3] % 3)};
+
+    if (h->m.n_sessions == 0)
+        return;
+    msg.who = r[1] % 4 && h->m.ticker ? h->m.ticker : 1 + (int)(r[1] / 4 % (uint32_t)h->m.n_sessions);
+    msg.no = h->epoch_of[msg.who];
+    hist_put_operator(h, &msg);
+    dispatch(h, &msg, r[4]);
+}
+
+static void step_operator(hist *h, const uint32_t *r)
+{
+    static const hist_msg_kind kinds[] = {MSG_CANCEL, MSG_CANCEL, MSG_RETRY, MSG_RETRY,     MSG_DELETE,    MSG_MOVE,
+                                          MSG_MOVE,   MSG_MOVE,   MSG_PURGE, MSG_QUEUE_SET, MSG_QUEUE_SET, MSG_KEY_DELETE};
+    hist_msg msg = {.kind = kinds[r[0] % DQ_ARRAY_LEN(kinds)], .flag = r[2] % 3 == 0, .a = (int)(r[3] % 4)};
+
+    if (msg.kind <= MSG_MOVE && h->m.n_jobs == 0)
+        return;
+    if (msg.kind <= MSG_MOVE)
+        msg.who = (int)(r[1] % (uint32_t)h->m.n_jobs);
+    else
+        msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : HM_QUEUES));
+    msg.b = h->m.now + (int)(r[3] / 4 % 6) - 1;
+    hist_put_operator(h, &msg);
+    dispatch(h, &msg, r[4]);
+}
+
+static void step_clock(hist *h, const uint32_t *r)
+{
+    static const int steps[] = {1, 1, 1, 2, 5, -2};
+
+    h->m.now += steps[r[0] % DQ_ARRAY_LEN(steps)];
+    h->m.now = DQ_MAX(h->m.now, 0);
+    hist_say(h, "  clock %d", h->m.now);
+    hist_clock(h->w, h->m.now);
+}
+
+/* ---- the steps ---- */
+
+enum {
+    STEP_ENQUEUE,
+    STEP_OPEN,
+    STEP_TURN,
+    STEP_BEAT,
+    STEP_COMPLETE,
+    STEP_RETURN,
+    STEP_DIE,
+    STEP_WATCH,
+    STEP_CLOSE,
+    STEP_TICKER,
+    STEP_OPERATOR,
+    STEP_CLOCK,
+    STEP_DELIVER,
+    STEPS
+};
+
+static const uint8_t weights[STEPS] = {14, 5, 22, 12, 14, 3, 2, 4, 2, 12, 14, 7, 6};
+
+static void play_one(hist *h, const hist_step *s)
+{
+    switch (s->kind) {
+    case STEP_ENQUEUE: step_enqueue(h, s->r); break;
+    case STEP_OPEN:
+        if (h->m.n_sessions + 1 < HM_SESSIONS)
+            hist_node_open(h);
+        break;
+    case STEP_TICKER: step_ticker(h, s->r); break;
+    case STEP_OPERATOR: step_operator(h, s->r); break;
+    case STEP_CLOCK: step_clock(h, s->r); break;
+    case STEP_DELIVER: deliver(h, s->r); break;
+    default: step_node(h, s->r, (uint32_t)s->kind - STEP_TURN); break;
+    }
+}
+
+static void clean(hist *h)
+{
+    for (int i = 0; i < HM_SESSIONS; i++) {
+        while (h->node[i].n_held > 0)
+            hist_node_drop(&h->node[i], 0);
+        dq_buf_deinit(&h->node[i].unsure.bytes);
+    }
+    for (int i = 0; i < HIST_MSGS; i++)
+        dq_buf_deinit(&h->msg[i].bytes);
+}
+
+void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
+{
+    *h = (hist){.w = w, .trace = trace};
+    hm_init(&h->m);
+    hist_reset(w);
+    h->base_ms = hist_real_ms(w);
+    hist_node_open(h);
+    for (h->step = 0; h->step < n && !h->failed; h->step++) {
+        hist_say(h, "step %d", h->step);
+        play_one(h, &steps[h->step]);
+        if (h->step % 8 == 7 || trace)
+            hist_check_jobs(h);
+        if (trace)
+            hist_check_all(h);
+    }
+    hist_check_all(h);
+    clean(h);
+}
+
+void hist_make(uint64_t seed, hist_step *steps, int *ret_n)
+{
+    dq_rng rng;
+    unsigned total = 0;
+
+    dq_rng_seed(&rng, seed);
+    *ret_n = 30 + (int)dq_rng_below(&rng, HIST_STEPS_MAX - 30);
+    for (int i = 0; i < STEPS; i++)
+        total += weights[i];
+    for (int i = 0; i < *ret_n; i++) {
+        unsigned at = (unsigned)dq_rng_below(&rng, total);
+
+        for (steps[i].kind = 0; at >= weights[steps[i].kind]; steps[i].kind++)
+            at -= weights[steps[i].kind];
+        for (size_t k = 0; k < DQ_ARRAY_LEN(steps[i].r); k++)
+            steps[i].r[k] = (uint32_t)dq_rng_next(&rng);
+    }
+}

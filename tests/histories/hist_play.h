@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One history: steps played on the server and in the model, compared after each. */
+
+#include "hist_wire.h"
+
+#define HIST_STEPS_MAX 96
+#define HIST_HELD      24
+#define HIST_MSGS      8
+
+typedef struct hist_step {
+    uint8_t kind;
+    uint32_t r[5]; /* chosen before anything is played: a step means something wherever it stands, so steps can be dropped */
+} hist_step;
+
+/* What a node knows of a job that it was given. */
+typedef struct hist_held {
+    int job, turn;
+    char stream;
+    char entry[32];
+    dq_buf m, j;
+} hist_held;
+
+typedef enum hist_msg_kind {
+    MSG_NONE,
+    MSG_ENQUEUE,
+    MSG_BEAT,
+    MSG_COMPLETE,
+    MSG_RETURN,
+    MSG_CLOSE,
+    MSG_REAP,
+    MSG_PROMOTE,
+    MSG_HOUSEKEEP,
+    MSG_CANCEL,
+    MSG_RETRY,
+    MSG_DELETE,
+    MSG_MOVE,
+    MSG_PURGE,
+    MSG_QUEUE_SET,
+    MSG_KEY_DELETE,
+} hist_msg_kind;
+
+/* A call as bytes, and what the model must know of it. It may be sent at once, later, twice, or never. */
+typedef struct hist_msg {
+    hist_msg_kind kind;
+    dq_buf bytes;
+    int who; /* producer, session or job */
+    int64_t no;
+    int n, a, b;
+    bool flag;
+    hm_item item[HM_ITEMS];
+    hm_done done[HM_ITEMS];
+    int job[HIST_HELD], turn[HIST_HELD];
+    bool ran[HIST_HELD];
+} hist_msg;
+
+typedef struct hist_node {
+    bool dead; /* the process is gone; what it sent may still come */
+    int64_t call_no;
+    char x[24], hv[24]; /* as it knows them */
+    bool watching;
+    char watched_x[24], watched_hv[24];
+    int watched_touched;
+    char bucket[24];
+    int64_t width;
+    hist_held held[HIST_HELD];
+    int n_held;
+    hist_msg unsure; /* the call whose reply it did not get: before anything else it is sent again */
+} hist_node;
+
+typedef struct hist {
+    hist_wire *w;
+    hm m;
+    hist_node node[HM_SESSIONS];
+    hist_msg msg[HIST_MSGS]; /* on their way */
+    int64_t call_no[HM_PRODUCERS], base_ms;
+    int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
+    bool trace;
+    int step;
+    bool failed;
+    char fault[512];
+} hist;
+
+void hist_fail(hist *h, const char *fmt, ...) DUREQ_PRINTF(2, 3);
+void hist_say(hist *h, const char *fmt, ...) DUREQ_PRINTF(2, 3);       /* a line of the trace */
+bool hist_equal(hist *h, const char *what, int64_t want, int64_t got); /* false: failed */
+
+/* hist_play.c */
+void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace);
+void hist_make(uint64_t seed, hist_step *steps, int *ret_n);
+/* hist_calls.c: the calls as bytes */
+void hist_put_enqueue(hist *h, hist_msg *msg);
+void hist_put_beat(hist *h, hist_msg *msg);
+void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held);
+void hist_put_return(hist *h, hist_msg *msg, const hist_held *held);
+void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m);
+void hist_put_operator(hist *h, hist_msg *msg);
+/* hist_exec.c: a call is sent, its answer is compared with the model's */
+void hist_exec(hist *h, const hist_msg *msg);
+/* hist_node.c: what a node does on its own connection */
+void hist_node_open(hist *h);
+void hist_node_watch(hist *h, int session);
+void hist_node_turn(hist *h, int session, const uint32_t *r);
+void hist_node_drop(hist_node *n, int at);
+/* hist_check.c */
+void hist_check_jobs(hist *h);
+void hist_check_all(hist *h);

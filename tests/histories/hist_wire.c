@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hist_wire.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "redis/resp.h"
+#include "store/core.h"
+
+void hist_die(const char *what, const char *why)
+{
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "histories: %s: %s\n", what, why);
+    exit(2);
+}
+
+/* ---- connections ---- */
+
+static void connect_one(hist_conn *c, const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+    (void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+        hist_die("connect", strerror(errno));
+    if (dq_resp_parser_create(&c->parser) < 0)
+        hist_die("parser", "no memory");
+}
+
+static void write_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EINTR)
+            hist_die("send", strerror(errno));
+        if (n > 0) {
+            p += n;
+            len -= (size_t)n;
+        }
+    }
+}
+
+static dq_reply read_one(hist_conn *c)
+{
+    dureq_error err = {0};
+
+    for (;;) {
+        dq_reply r;
+        size_t used = 0;
+        int rc = c->in.len > c->used ? dq_resp_parse(c->parser, c->in.ptr + c->used, c->in.len - c->used, &used, &r, &err) : 0;
+        char *room;
+        ssize_t n;
+
+        if (rc < 0)
+            hist_die("reply", err.msg);
+        if (rc > 0) {
+            c->used += used;
+            return r;
+        }
+        room = dq_buf_reserve(&c->in, 16384);
+        if (!room)
+            hist_die("reply", "no memory");
+        n = recv(c->fd, room, 16384, 0);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            hist_die("recv", n == 0 ? "the server is gone" : strerror(errno));
+        c->in.len += n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* The calls are made for the scripts of the library: the changed ones have other names. */
+static void rename_scripts(const hist_wire *w, dq_buf *bytes)
+{
+    static const char mark[] = "EVALSHA\r\n$40\r\n";
+    char *at = bytes->ptr, *end = bytes->ptr + bytes->len;
+
+    for (;;) {
+        at = memmem(at, (size_t)(end - at), mark, sizeof(mark) - 1);
+        if (!at)
+            return;
+        at += sizeof(mark) - 1;
+        for (int i = 0; i < DQ_SCRIPT_COUNT; i++) {
+            if (memcmp(at, dq_scripts[i].sha1, 40) == 0) {
+                memcpy(at, w->sha[i], 40);
+                break;
+            }
+        }
+    }
+}
+
+dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n)
+{
+    hist_conn *c = &w->conn[conn];
+    dq_buf bytes = {0};
+    dq_reply r = {0};
+
+    dq_buf_append_str(&bytes, dq_buf_str(commands));
+    if (dq_buf_failed(&bytes) || dq_buf_failed(commands))
+        hist_die("call", "no memory");
+    if (w->sha)
+        rename_scripts(w, &bytes);
+    dq_buf_clear(&c->in);
+    c->used = 0;
+    write_all(c->fd, bytes.ptr, bytes.len);
+    dq_buf_deinit(&bytes);
+    for (int i = 0; i < n; i++)
+        r = read_one(c);
+    return r;
+}
+
+dq_reply hist_words(hist_wire *w, int conn, const char *word, ...)
+{
+    const char *words[24];
+    size_t n = 0;
+    dq_buf call = {0};
+    dq_reply r;
+    va_list args;
+
+    va_start(args, word);
+    for (const char *text = word; text; text = va_arg(args, const char *))
+        words[n++] = text;
+    va_end(args);
+    dq_resp_begin(&call, n);
+    for (size_t i = 0; i < n; i++)
+        dq_resp_arg_text(&call, words[i]);
+    r = hist_ask(w, conn, &call, 1);
+    dq_buf_deinit(&call);
+    return r;
+}
+
+/* ---- scripts ---- */
+
+static void add_file(dq_buf *out, const char *root, const char *file, const hist_plant *plant);
+
+static void add_lines(dq_buf *out, const char *root, char *text, const hist_plant *plant)
+{
+    static const char include[] = "--#include \"";
+    char *rest = text;
+    char *line = strsep(&rest, "\n");
+
+    for (; line; line = strsep(&rest, "\n")) {
+        if (strncmp(line, include, sizeof(include) - 1) == 0) {
+            char part[128];
+
+            (void)snprintf(part, sizeof(part), "include/%.*s", (int)strcspn(line + sizeof(include) - 1, "\""),
+                           line + sizeof(include) - 1);
+            add_file(out, root, part, plant);
+        } else {
+            dq_buf_append_text(out, line);
+            dq_buf_append_char(out, '\n');
+        }
+    }
+}
+
+/* Every place of `is`; a plant that fits nowhere is a mistake of its own. */
+static char *planted(char *text, const hist_plant *plant)
+{
+    dq_buf out = {0};
+    const char *at = text, *next = strstr(text, plant->is);
+
+    if (!next)
+        hist_die(plant->name, "the script has no such text any more");
+    for (; next; next = strstr(at, plant->is)) {
+        dq_buf_append(&out, at, (size_t)(next - at));
+        dq_buf_append_text(&out, plant->becomes);
+        at = next + strlen(plant->is);
+    }
+    dq_buf_append_text(&out, at);
+    dq_free(text);
+    return dq_buf_take(&out);
+}
+
+static void add_file(dq_buf *out, const char *root, const char *file, const hist_plant *plant)
+{
+    char path[512];
+    dq_buf whole = {0};
+    FILE *f;
+    char *text;
+
+    (void)snprintf(path, sizeof(path), "%s/src/store/lua/%s", root, file);
+    f = fopen(path, "re");
+    if (!f)
+        hist_die(path, strerror(errno));
+    for (char *room = dq_buf_reserve(&whole, 32768); room; room = NULL)
+        whole.len += fread(room, 1, 32768, f);
+    (void)fclose(f);
+    text = dq_buf_take(&whole);
+    if (text && plant && strcmp(plant->file, file) == 0)
+        text = planted(text, plant);
+    if (!text)
+        hist_die(path, "no memory");
+    add_lines(out, root, text, plant);
+    dq_free(text);
+}
+
+/* Time is the server's and the clock's. */
+static void change_clock(dq_buf *text)
+{
+    static const char ask[] = "('TIME')";
+    static const char hand[] =
+        "local function dq_time() local t = redis.call('TIME') t[1] = t[1] + (redis.call('GET', 'clock') or 0) return t end\n";
+    dq_buf out = {0};
+    char *at = memmem(text->ptr, text->len, ask, sizeof(ask) - 1);
+    char *line = memchr(text->ptr, '\n', text->len);
+    char *name = at;
+
+    if (!at || !line)
+        return;
+    while (isalnum((unsigned char)name[-1]) || name[-1] == '_' || name[-1] == '.')
+        name--;
+    dq_buf_append(&out, text->ptr, (size_t)(line + 1 - text->ptr));
+    dq_buf_append_text(&out, hand);
+    dq_buf_append(&out, line + 1, (size_t)(name - line - 1));
+    dq_buf_append_text(&out, "dq_time()");
+    at += sizeof(ask) - 1;
+    dq_buf_append(&out, at, (size_t)(text->ptr + text->len - at));
+    dq_buf_deinit(text);
+    *text = out;
+}
+
+static void load_scripts(hist_wire *w, const hist_plant *plant)
+{
+    const char *root = getenv("DUREQ_TEST_SOURCE");
+    char(*sha)[41] = dq_calloc(DQ_SCRIPT_COUNT, sizeof(*sha));
+
+    for (int i = 0; i < DQ_SCRIPT_COUNT; i++) {
+        dq_buf text = {0}, call = {0};
+        char file[64];
+        dq_reply r;
+
+        (void)snprintf(file, sizeof(file), "%s.lua", dq_scripts[i].name);
+        if (plant)
+            add_file(&text, root ? root : ".", file, plant);
+        else
+            dq_buf_append(&text, dq_scripts[i].text, dq_scripts[i].len);
+        change_clock(&text);
+        dq_resp_begin(&call, 3);
+        dq_resp_arg_text(&call, "SCRIPT");
+        dq_resp_arg_text(&call, "LOAD");
+        dq_resp_arg(&call, dq_buf_str(&text));
+        r = hist_ask(w, 0, &call, 1);
+        if (dq_reply_type(r) != DQ_RESP_STRING || dq_reply_str(r).len != 40)
+            hist_die(file, dq_reply_str(r).ptr);
+        memcpy(sha[i], dq_reply_str(r).ptr, 40);
+        dq_buf_deinit(&text);
+        dq_buf_deinit(&call);
+    }
+    w->sha = sha;
+}
+
+/* ---- life ---- */
+
+void hist_wire_open(hist_wire *w, const hist_plant *plant)
+{
+    *w = (hist_wire){.server = test_redis_start(NULL)};
+    for (int i = 0; i < HIST_CONNS; i++)
+        connect_one(&w->conn[i], test_redis_socket(w->server));
+    if (dq_keys_init(&w->keys, DQ_STR_LIT("dureq"), 1) < 0)
+        hist_die("keys", "no memory");
+    load_scripts(w, plant);
+}
+
+void hist_wire_close(hist_wire *w)
+{
+    for (int i = 0; i < HIST_CONNS; i++) {
+        (void)close(w->conn[i].fd);
+        dq_resp_parser_destroy(w->conn[i].parser);
+        dq_buf_deinit(&w->conn[i].in);
+    }
+    dq_keys_deinit(&w->keys);
+    dq_free(w->sha);
+    test_redis_stop(w->server);
+}
+
+void hist_clock(hist_wire *w, int units)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%d", units * (HIST_UNIT_MS / 1000));
+    (void)hist_words(w, 0, "SET", "clock", text, NULL);
+}
+
+/* Queues as shard_init would make them: limit (6 bytes), paused, retention class (6 bytes). */
+void hist_reset(hist_wire *w)
+{
+    static const int64_t limit[HM_QUEUES] = {0, HM_FULL};
+    dq_buf call = {0};
+    dq_reply r;
+
+    (void)hist_words(w, 0, "FLUSHALL", "SYNC", NULL);
+    hist_clock(w, 0);
+    dq_call_begin(&call, DQ_SCRIPT_SHARD_INIT, 3, 3 + 3 * (size_t)HM_QUEUES);
+    dq_keys_arg(&call, &w->keys, 0, "sh", (dureq_str){0});
+    dq_keys_arg(&call, &w->keys, 0, "q", (dureq_str){0});
+    dq_keys_arg(&call, &w->keys, 0, "paused_queues", (dureq_str){0});
+    dq_resp_arg_text(&call, "x");
+    dq_resp_arg_i64(&call, 1 << 30);
+    dq_resp_arg_text(&call, "k");
+    for (int i = 0; i < HM_QUEUES; i++) {
+        char name[] = {'q', (char)('0' + i), '\0'};
+        dq_queue q = {.name = dureq_str_from(name), .max_len = limit[i]};
+        unsigned char row[DQ_QUEUE_ROW_BYTES];
+
+        dq_queue_row(&q, row);
+        dq_resp_arg_text(&call, name);
+        dq_resp_arg(&call, dureq_str_of((const char *)row, sizeof(row)));
+        dq_resp_arg_text(&call, "");
+    }
+    r = hist_ask(w, 0, &call, 1);
+    if (dq_reply_type(r) != DQ_RESP_ARRAY)
+        hist_die("shard_init", dq_reply_str(r).ptr);
+    dq_buf_deinit(&call);
+}
+
+int64_t hist_real_ms(hist_wire *w)
+{
+    dq_reply r = hist_words(w, 0, "TIME", NULL);
+
+    return dq_reply_int(dq_reply_at(r, 0)) * 1000 + dq_reply_int(dq_reply_at(r, 1)) / 1000;
+}

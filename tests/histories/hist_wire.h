@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The server under the histories: blocking connections to a private Redis, one for everybody and one for each session, and the scripts.
+
+   The scripts are those of the library but for one thing: the time they read is the server's plus what the key "clock" says, so that a
+   history steps its clock forth and back at will. A planted fault (hist_plant.h) is one more change: then the scripts are read from their
+   sources, and a text in them is another one. */
+
+#include "redis_server.h"
+
+#include "hist_model.h"
+#include "hist_plant.h"
+#include "store/store.h"
+
+#define HIST_UNIT_MS 100000
+#define HIST_CONNS   HM_SESSIONS /* 0: everybody's; else the session's of that number */
+
+typedef struct hist_conn {
+    int fd;
+    dq_buf in;
+    size_t used;
+    dq_resp_parser *parser;
+} hist_conn;
+
+typedef struct hist_wire {
+    test_redis *server;
+    hist_conn conn[HIST_CONNS];
+    dq_keys keys;
+    char (*sha)[41]; /* of the changed scripts, as in dq_scripts */
+} hist_wire;
+
+void hist_wire_open(hist_wire *w, const hist_plant *plant); /* NULL: none. Ends the program when it fails */
+void hist_wire_close(hist_wire *w);
+/* Sends whole commands and reads n replies. The last, valid until the next one of this connection. */
+dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n);
+dq_reply hist_words(hist_wire *w, int conn, const char *word, ...) __attribute__((sentinel));
+void hist_reset(hist_wire *w); /* an empty shard */
+void hist_clock(hist_wire *w, int units);
+int64_t hist_real_ms(hist_wire *w); /* the server's own clock */
+void hist_die(const char *what, const char *why) __attribute__((noreturn));

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Randomised histories: producers, nodes, tickers, operators and clocks that are simulated drive the real scripts on a real Redis, and a
+   small model (hist_model.c) says what each job may be in and what each call must answer.
+
+   A seed makes a history of 30 to 96 steps (hist_play.c). A step is a kind and five numbers that are chosen beforehand and mean something
+   wherever it stands: "the job of that number, modulo how many there are". So a history that fails is shrunk by dropping steps while it
+   still fails, and replays from its seed. Calls are made as bytes (hist_calls.c), as programs make them. Some are sent twice (the reply was
+   lost), some later than what was done after them (the connection was slow, their sender may be dead by then), some never. A node's turn
+   goes over a connection of its own that watches what the worker's does, so that anything can happen between the look and EXEC, and EXEC
+   may never come. Each answer is compared with the model's at once, all jobs after every few steps, and the whole shard at the end: every
+   locator, record, start limit, unique key, request id, lease, row and counter.
+
+   What is not real: the clock. The scripts read the server's time plus a number that the history steps forth and back (hist_wire.h).
+
+     histories [seed=S] [n=N] [seconds=T] [planted]       seed=S without n: that one, with its trace, shrunk when it fails
+     histories planted                                     each planted fault (hist_plant.c) must be found within n histories
+
+   DUREQ_TEST_SHORT=1 plays a tenth. DUREQ_HISTORIES_REPORT=FILE: the run writes what it did between the marks of that file. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "hist_play.h"
+
+#define DEFAULT_N       4000
+#define DEFAULT_SECONDS 40
+#define PLANTED_N       10000
+
+typedef struct options {
+    int64_t seed, n, seconds;
+    bool one, planted;
+} options;
+
+static hist h;
+
+static bool fails(hist_wire *w, const hist_step *steps, int n, bool trace)
+{
+    hist_play(&h, w, steps, n, trace);
+    return h.failed;
+}
+
+/* ---- shrinking: chunks, then single steps, while it still fails ---- */
+
+static int without(const hist_step *steps, int n, int from, int len, hist_step *out)
+{
+    memcpy(out, steps, (size_t)from * sizeof(*steps));
+    memcpy(out + from, steps + from + len, (size_t)(n - from - len) * sizeof(*steps));
+    return n - len;
+}
+
+static int shrink(hist_wire *w, hist_step *steps, int n)
+{
+    hist_step fewer[HIST_STEPS_MAX];
+
+    for (int len = n / 2; len > 0; len /= 2) {
+        for (int from = 0; from + len <= n;) {
+            int left = without(steps, n, from, len, fewer);
+
+            if (fails(w, fewer, left, /*trace=*/false)) {
+                memcpy(steps, fewer, (size_t)left * sizeof(*steps));
+                n = left;
+            } else {
+                from += len;
+            }
+        }
+    }
+    return n;
+}
+
+static void tell(hist_wire *w, uint64_t seed, hist_step *steps, int n)
+{
+    int left;
+
+    printf("seed %" PRIu64 " fails at step %d of %d: %s\n", seed, h.step, n, h.fault);
+    left = shrink(w, steps, n);
+    printf("shrunk to %d steps:\n", left);
+    (void)fails(w, steps, left, /*trace=*/true);
+    printf("FAULT %s\n      replay: make histories SEED=%" PRIu64 "\n", h.fault, seed);
+    (void)fflush(stdout);
+}
+
+/* ---- runs ---- */
+
+/* How many were played; *ret_seed is the one that failed. */
+static int64_t play_many(hist_wire *w, uint64_t seed, int64_t n, int64_t seconds, bool *ret_failed)
+{
+    int64_t until = dq_mono_us() / 1000 + seconds * 1000, i;
+    hist_step steps[HIST_STEPS_MAX];
+    int n_steps;
+
+    *ret_failed = false;
+    for (i = 0; i < n && !*ret_failed && (seconds == 0 || dq_mono_us() / 1000 < until); i++) {
+        hist_make(seed + (uint64_t)i, steps, &n_steps);
+        *ret_failed = fails(w, steps, n_steps, /*trace=*/false);
+    }
+    return i;
+}
+
+static int run_planted(const options *o)
+{
+    int missed = 0;
+
+    for (size_t i = 0; i < hist_n_plants; i++) {
+        hist_wire w;
+        bool found;
+        int64_t n;
+
+        hist_wire_open(&w, &hist_plants[i]);
+        n = play_many(&w, (uint64_t)o->seed, o->n, 0, &found);
+        printf("%-44s %s %" PRId64 ": %s\n", hist_plants[i].name, found ? "found by history" : "NOT FOUND in", n,
+               found ? h.fault : "");
+        (void)fflush(stdout);
+        missed += !found;
+        hist_wire_close(&w);
+    }
+    printf("%zu planted, %d not found\n", hist_n_plants, missed);
+    return missed > 0;
+}
+
+static int run_one(hist_wire *w, uint64_t seed)
+{
+    hist_step steps[HIST_STEPS_MAX];
+    int n;
+
+    hist_make(seed, steps, &n);
+    if (fails(w, steps, n, /*trace=*/false))
+        tell(w, seed, steps, n);
+    else
+        (void)fails(w, steps, n, /*trace=*/true);
+    printf("%s\n", h.failed ? "failed" : "nothing wrong");
+    return h.failed;
+}
+
+static int run_many(hist_wire *w, const options *o)
+{
+    int64_t from = dq_mono_us() / 1000, n, ms;
+    hist_step steps[HIST_STEPS_MAX];
+    bool failed;
+    int n_steps;
+
+    n = play_many(w, (uint64_t)o->seed, o->n, o->seconds, &failed);
+    ms = DQ_MAX(dq_mono_us() / 1000 - from, 1);
+    printf("%" PRId64 " histories from seed %" PRId64 " in %.1f s, %.0f each second: %s\n", n, o->seed, (double)ms / 1000,
+           (double)n * 1000 / (double)ms, failed ? "failed" : "none failed");
+    if (failed) {
+        uint64_t seed = (uint64_t)(o->seed + n - 1);
+
+        hist_make(seed, steps, &n_steps);
+        (void)fails(w, steps, n_steps, /*trace=*/false);
+        tell(w, seed, steps, n_steps);
+    }
+    return failed;
+}
+
+static bool number(const char *arg, const char *name, int64_t *ret)
+{
+    size_t len = strlen(name);
+
+    return strncmp(arg, name, len) == 0 && dq_parse_i64(dureq_str_from(arg + len), 0, INT64_MAX / 2, ret) == 0;
+}
+
+static options read_options(int argc, char **argv)
+{
+    options o = {.seed = -1, .n = -1, .seconds = -1};
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "planted") == 0)
+            o.planted = true;
+        else if (argv[i][0] && !number(argv[i], "seed=", &o.seed) && !number(argv[i], "n=", &o.n) &&
+                 !number(argv[i], "seconds=", &o.seconds))
+            hist_die(argv[i], "is no option");
+    }
+    o.one = o.seed >= 0 && o.n < 0 && !o.planted;
+    if (o.seconds < 0)
+        o.seconds = o.n < 0 ? DEFAULT_SECONDS : 0;
+    if (o.n < 0)
+        o.n = o.planted ? PLANTED_N : getenv("DUREQ_TEST_SHORT") ? DEFAULT_N / 10 : DEFAULT_N;
+    if (o.seed < 0)
+        o.seed = 1;
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    options o = read_options(argc, argv);
+    hist_wire w;
+    int rc;
+
+    if (o.planted)
+        return run_planted(&o);
+    hist_wire_open(&w, NULL);
+    rc = o.one ? run_one(&w, (uint64_t)o.seed) : run_many(&w, &o);
+    hist_wire_close(&w);
+    return rc;
+}
