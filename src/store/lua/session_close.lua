@@ -35,6 +35,6 @@ if clean and lanes <= 250 then
   return 1
 end
 call('HSET', KEYS[2], 'st', 'reaping', 'lane', 1)
-call('INCR', K .. 'x:' .. session)
+call('UNLINK', K .. 'x:' .. session)
 call('ZADD', KEYS[3], 0, session)
 return 0

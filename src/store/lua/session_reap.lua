@@ -41,7 +41,9 @@ local state = call('HMGET', ss, 'st', 'lane', 'node', 'bl')
 local blamed = state[4] or ''
 if state[1] ~= 'reaping' then
   call('HSET', ss, 'st', 'reaping', 'lane', 1)
-  call('INCR', K .. 'x:' .. victim)
+  -- Not only touched but gone: who looks between two steps must not take it for a change of what it holds, and go on. What it read then
+  -- would be in lanes that are done with.
+  call('UNLINK', K .. 'x:' .. victim)
   event('N' .. pack('>I6', now) .. 'l' .. (state[3] or ''))
 end
 

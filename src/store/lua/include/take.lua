@@ -4,7 +4,9 @@ local function take(id, place, key, entry, session)
   if place == 'lane' or place == 'front' then
     if session then
       call('XACK', key, 'g', entry)
-      call('INCR', K .. 'x:' .. session)
+      if call('EXISTS', K .. 'x:' .. session) == 1 then -- else it is being reaped
+        call('INCR', K .. 'x:' .. session)
+      end
       call('HDEL', K .. 'run:' .. session, id)
       call('HDEL', K .. 'pg', id)
     end
