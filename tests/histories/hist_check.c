@@ -168,12 +168,13 @@ static void count_sessions(const hm *m, int64_t n[COUNTED])
         const hm_session *s = &m->session[i];
 
         n[13] += s->life == HM_LIVE || s->life == HM_REAPING;
+        n[15] += s->life == HM_LIVE;
         for (int k = 0; k < m->n_jobs; k++) {
             n[16] += s->started[k];
             n[17] += s->cancelled[k];
         }
     }
-    n[14] = n[15] = n[13];
+    n[14] = n[13];
 }
 
 static void check_held(hist *h, const char *what, const int *want, int n, dq_reply got)
@@ -220,6 +221,10 @@ void hist_check_all(hist *h)
     dq_reply r, n;
 
     hist_check_jobs(h);
+    for (int i = 0; i < h->m.n_jobs; i++) {
+        if (h->m.session[h->m.job[i].session].life == HM_DROPPED)
+            hist_fail(h, "job %d is stranded: session %d has it, which is gone", i, h->m.job[i].session);
+    }
     if (h->failed)
         return;
     r = hist_words(h->w, 0, "EVAL", look, "0", NULL);

@@ -290,7 +290,7 @@ int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
     return 0;
 }
 
-void hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
+bool hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
 {
     for (int i = 0; i < n; i++) {
         done_one(m, &done[i]);
@@ -300,6 +300,7 @@ void hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
         m->session[session].last_call = no;
         m->session[session].n_refused = 0;
     }
+    return m->session[session].life == HM_LIVE;
 }
 
 /* ---- the ticker ---- */

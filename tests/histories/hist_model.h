@@ -103,7 +103,8 @@ typedef struct hm_done {
 } hm_done;
 /* 0 with the refused in the session, or HM_FENCED. */
 int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n);
-void hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n); /* all of them are its own: else EXEC said no */
+/* All of them are its own: else EXEC said no. false: the session is being reaped, what it reads is the reaper's. */
+bool hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n);
 
 typedef struct hm_reaped {
     int handed, dead;

@@ -159,10 +159,12 @@ void hist_node_watch(hist *h, int session)
         (void)hist_words(h->w, session, "UNWATCH", NULL);
     get_watched(h, session, session, /*watch=*/true, n->watched_x, n->watched_hv);
     n->watching = true;
+    if (n->watched_x[0] != '\0' && h->m.session[session].life != HM_LIVE)
+        hist_fail(h, "watch: session %d does not see that it is lost", session);
     n->watched_touched = touched;
     if (n->watched_x[0] == '\0') {
         hist_say(h, "  session %d sees that it is gone", session);
-        if (h->m.session[session].life != HM_DROPPED)
+        if (h->m.session[session].life == HM_LIVE)
             hist_fail(h, "watch: session %d is gone", session);
         n->dead = true;
         return;
@@ -354,7 +356,7 @@ static void see_gate(hist *h, const turn *t, dq_reply gate, bool known)
 
     for (int i = 0; i < HM_QUEUES; i++)
         paused += h->m.paused[i];
-    (void)hist_equal(h, "gate: live", 1, dq_reply_int(dq_reply_at(gate, 1)));
+    (void)hist_equal(h, "gate: live", h->m.session[t->msg.who].life == HM_LIVE, dq_reply_int(dq_reply_at(gate, 1)));
     (void)hist_equal(h, "gate: lanes", h->m.n_lanes, dq_reply_int(dq_reply_at(gate, 2)));
     (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(gate) - 7);
     if (known) {
@@ -427,7 +429,10 @@ static void see_exec(hist *h, turn *t, dq_reply r, bool same, bool known)
         if (j->session != t->msg.who || j->turn != t->msg.done[i].turn)
             hist_fail(h, "turn: session %d ended job %d, which is not its own", t->msg.who, t->msg.done[i].job);
     }
-    hm_cycle(&h->m, t->msg.who, t->msg.no, t->msg.done, t->msg.n);
+    if (!hm_cycle(&h->m, t->msg.who, t->msg.no, t->msg.done, t->msg.n)) { /* it starts nothing of what it reads now */
+        known = false;
+        n->dead = true;
+    }
     see_gate(h, t, dq_reply_at(r, dq_reply_len(r) - 2), known);
     see_read(h, t, dq_reply_at(r, dq_reply_len(r) - 1), known);
 }

@@ -13,7 +13,7 @@ const hist_plant hist_plants[] = {
     {"the refused are not remembered", "complete.lua", "'n', call_no, 'a', answer)", "'n', call_no, 'a', '')"},
     {"a producer's number is not remembered", "enqueue.lua", "'n', call_no, slot, answer)", "slot, answer)"},
     {"the reaper does not mark", "session_reap.lua", "call('HSET', ss, 'st', 'reaping', 'lane', 1)", ""},
-    {"the reaper does not touch what is watched", "session_reap.lua", "call('INCR', K .. 'x:' .. victim)", ""},
+    {"the reaper does not touch what is watched", "session_reap.lua", "call('UNLINK', K .. 'x:' .. victim)", ""},
     {"an old ticker is let through", "include/ticker.lua", "if t[1] ~= session or t[2] ~= epoch then", "if t[1] ~= session then"},
     {"any ticker is let through", "include/ticker.lua", "if t[1] ~= session or t[2] ~= epoch then", "if false then"},
     {"a new ticker keeps the epoch", "session_beat.lua", "epoch = epoch + 1", "epoch = math.max(epoch, 1)"},
