@@ -328,7 +328,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
     switch (msg->kind) {
     case MSG_REAP: put_reap(h, msg); break;
     case MSG_PROMOTE: dq_call_due_promote(&msg->bytes, k, 0, t); break;
-    case MSG_HOUSEKEEP: dq_call_housekeep(&msg->bytes, k, 0, t, /*dead_retention_ms=*/0, /*memory_short=*/false); break;
+    case MSG_HOUSEKEEP: dq_call_housekeep(&msg->bytes, k, 0, t, &(dq_keep){0}, /*memory_short=*/false); break;
     case MSG_CANCEL: dq_call_job_cancel(&msg->bytes, k, 0, me, DQ_STR_LIT("no more"), &id, 1); break;
     case MSG_RETRY: dq_call_job_retry(&msg->bytes, k, 0, me, msg->flag, &id, 1); break;
     case MSG_DELETE: dq_call_job_delete(&msg->bytes, k, 0, me, &id, 1); break;
