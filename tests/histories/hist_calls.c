@@ -324,11 +324,16 @@ void hist_put_operator(hist *h, hist_msg *msg)
     dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
     char queue[] = {'q', (char)('0' + msg->who % 10), '\0'};
     args a = {0};
+    const dq_keep keep = {/* the dead for ever, the rest as usual */
+                          .audit_ms = DQ_RETENTION_AUDIT_DEFAULT_MS,
+                          .minutes_ms = DQ_RETENTION_MINUTES_DEFAULT_MS,
+                          .hours_ms = DQ_RETENTION_HOURS_DEFAULT_MS,
+                          .days_ms = DQ_RETENTION_DAYS_DEFAULT_MS};
 
     switch (msg->kind) {
     case MSG_REAP: put_reap(h, msg); break;
     case MSG_PROMOTE: dq_call_due_promote(&msg->bytes, k, 0, t); break;
-    case MSG_HOUSEKEEP: dq_call_housekeep(&msg->bytes, k, 0, t, &(dq_keep){0}, /*memory_short=*/false); break;
+    case MSG_HOUSEKEEP: dq_call_housekeep(&msg->bytes, k, 0, t, &keep, /*memory_short=*/false); break;
     case MSG_CANCEL: dq_call_job_cancel(&msg->bytes, k, 0, me, DQ_STR_LIT("no more"), &id, 1); break;
     case MSG_RETRY: dq_call_job_retry(&msg->bytes, k, 0, me, msg->flag, &id, 1); break;
     case MSG_DELETE: dq_call_job_delete(&msg->bytes, k, 0, me, &id, 1); break;
