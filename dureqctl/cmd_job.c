@@ -470,7 +470,7 @@ static int key_delete(ctl *c, int argc, char **argv)
 #define PAGES "  --limit 1..1000 (10)  --oldest (first)  --cursor C (of the page before)  --payload (large ones too)\n"
 
 const ctl_command ctl_job_commands[] = {
-    {"job audit", "ID", "What operators did to a job, and who", "", job_audit},
+    {"job audit", "ID", "What became of a job, and what operators did to it", "", job_audit},
     {"job cancel", "ID... [--reason TEXT]", "Cancel jobs in any state", "", job_cancel},
     {"job delete", "ID...", "Forget ended jobs", "", job_delete},
     {"job events", "ID", "Recent events that name the job", "", job_events},

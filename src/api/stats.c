@@ -149,14 +149,83 @@ static int get_audit(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_client_audit(c->client, dureq_str_from(target), (int)limit, &c->res->body, err);
 }
 
-static int get_job_audit(dq_api_ctx *c, dureq_error *err)
-{
-    return dq_client_audit(c->client, dureq_str_from(c->vars[0]), 1000, &c->res->body, err);
-}
+#define EVENTS_SCAN 20000 /* entries of the job's shard that are looked at */
 
 static int get_job_events(dq_api_ctx *c, dureq_error *err)
 {
-    return dq_client_job_events(c->client, c->vars[0], 20000, &c->res->body, err);
+    return dq_client_job_events(c->client, c->vars[0], EVENTS_SCAN, &c->res->body, err);
+}
+
+/* A transition in the form of an audit entry: nobody's action. */
+static void put_transition(dq_api_ctx *c, const dq_json *events, dq_json_ref event)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "at");
+    dq_json_put_raw(&c->w, dq_json_raw(events, dq_json_member(events, event, "at")));
+    dq_json_key(&c->w, "actor");
+    dq_json_put_text(&c->w, "");
+    dq_json_key(&c->w, "action");
+    dq_json_put_raw(&c->w, dq_json_raw(events, dq_json_member(events, event, "type")));
+    dq_json_key(&c->w, "target");
+    dq_json_put_text(&c->w, c->vars[0]);
+    dq_json_key(&c->w, "detail");
+    dq_json_put_text(&c->w, "");
+    dq_json_end_object(&c->w);
+}
+
+/* Times have one length, so that their texts are in their order. */
+static bool is_later(const dq_json *a, dq_json_ref entry_a, const dq_json *b, dq_json_ref entry_b)
+{
+    dureq_str x = dq_json_raw(a, dq_json_member(a, entry_a, "at")), y = dq_json_raw(b, dq_json_member(b, entry_b, "at"));
+
+    return memcmp(x.ptr, y.ptr, DQ_MIN(x.len, y.len)) > 0;
+}
+
+/* Both newest first; at the same time what an action led to stands above it. */
+static int merge_audit(dq_api_ctx *c, const dq_json *actions, const dq_json *events, dureq_error *err)
+{
+    size_t n = events->nodes[0].n;
+    dq_json_ref *refs = dq_arena_alloc(&c->arena, (n + 1) * sizeof *refs);
+    dq_json_ref action = dq_json_first(actions, 0);
+
+    if (!refs)
+        return dq_fail_nomem(err);
+    n = 0;
+    for (dq_json_ref e = dq_json_first(events, 0); e != DQ_JSON_NONE; e = dq_json_next(events, 0, e))
+        refs[n++] = e;
+    dq_json_begin_array(&c->w);
+    while (n > 0 || action != DQ_JSON_NONE) {
+        if (n > 0 && (action == DQ_JSON_NONE || !is_later(actions, action, events, refs[n - 1]))) {
+            put_transition(c, events, refs[--n]);
+        } else {
+            dq_json_put_raw(&c->w, dq_json_raw(actions, action));
+            action = dq_json_next(actions, 0, action);
+        }
+    }
+    dq_json_end_array(&c->w);
+    return 0;
+}
+
+/* What operators did to a job, and what became of it. */
+static int get_job_audit(dq_api_ctx *c, dureq_error *err)
+{
+    DQ_BUF_AUTO actions_text = {0};
+    DQ_BUF_AUTO events_text = {0};
+    dq_json actions = {0}, events = {0};
+    int rc;
+
+    rc = dq_client_job_events(c->client, c->vars[0], EVENTS_SCAN, &events_text, err);
+    if (rc == 0)
+        rc = dq_client_audit(c->client, dureq_str_from(c->vars[0]), 1000, &actions_text, err);
+    if (rc == 0)
+        rc = dq_json_parse(dq_buf_str(&actions_text), &actions, err);
+    if (rc == 0)
+        rc = dq_json_parse(dq_buf_str(&events_text), &events, err);
+    if (rc == 0)
+        rc = merge_audit(c, &actions, &events, err);
+    dq_json_deinit(&actions);
+    dq_json_deinit(&events);
+    return rc;
 }
 
 const dq_api_route dq_api_stat_routes[] = {

@@ -335,9 +335,44 @@ static const char *event_of(dureq_str e, const dq_id *id, const unsigned char pa
     return e.len >= head && ids_contain(dureq_str_of(e.ptr + head, e.len - head), packed) ? event_name(e.ptr[0], 0) : NULL;
 }
 
+static void put_event(dq_json_writer *w, dureq_str e, const char *name)
+{
+    dq_json_begin_object(w);
+    dq_json_key(w, "at");
+    dq_json_put_rfc3339(w, (int64_t)be(e.ptr + 1, 6));
+    dq_json_key(w, "type");
+    dq_json_put_text(w, name);
+    dq_json_end_object(w);
+}
+
+/* The stream's entries come newest first. */
+static int put_events(dq_reply entries, const dq_id *id, const unsigned char *packed, dq_buf *ret, dureq_error *err)
+{
+    size_t n = dq_reply_len(entries), n_kept = 0;
+    dureq_str *kept = dq_calloc(n + 1, sizeof *kept);
+    dq_json_writer w = dq_json_writer_of(ret);
+    dq_reply entry = dq_reply_first(entries);
+
+    if (!kept)
+        return dq_fail_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        dureq_str e = dq_reply_str(dq_reply_at(dq_reply_at(entry, 1), 1));
+
+        if (event_of(e, id, packed))
+            kept[n_kept++] = e;
+        if (i + 1 < n)
+            entry = dq_reply_next(entry);
+    }
+    dq_json_begin_array(&w);
+    while (n_kept-- > 0)
+        put_event(&w, kept[n_kept], event_of(kept[n_kept], id, packed));
+    dq_json_end_array(&w);
+    dq_free(kept);
+    return dq_buf_finish(ret, err);
+}
+
 int dq_client_job_events(dureq_client *c, const char *id_text, int scan, dq_buf *ret, dureq_error *err)
 {
-    dq_json_writer w = dq_json_writer_of(ret);
     unsigned char packed[DQ_ID_BYTES];
     dq_owned_reply reply;
     dq_id id;
@@ -351,21 +386,7 @@ int dq_client_job_events(dureq_client *c, const char *id_text, int scan, dq_buf 
     dq_client_leave(c);
     if (rc < 0)
         return rc;
-    dq_json_begin_array(&w);
-    for (size_t i = dq_reply_len(reply.reply); i-- > 0;) {
-        dureq_str e = dq_reply_str(dq_reply_at(dq_reply_at(dq_reply_at(reply.reply, i), 1), 1));
-        const char *name = event_of(e, &id, packed);
-
-        if (!name)
-            continue;
-        dq_json_begin_object(&w);
-        dq_json_key(&w, "at");
-        dq_json_put_rfc3339(&w, (int64_t)be(e.ptr + 1, 6));
-        dq_json_key(&w, "type");
-        dq_json_put_text(&w, name);
-        dq_json_end_object(&w);
-    }
-    dq_json_end_array(&w);
+    rc = put_events(reply.reply, &id, packed, ret, err);
     dq_owned_reply_deinit(&reply);
-    return dq_buf_finish(ret, err);
+    return rc;
 }

@@ -204,6 +204,14 @@ SCENARIO(logs_events_and_audit_tell_its_story)
     CTL(0, "job", "audit", id.text, "-o", "csv");
     EXPECT_HAS("at,actor,action,detail\r\n", ctl_out());
     EXPECT_HAS("dureqctl", ctl_out());
+    {
+        /* Newest first: it died again, was retried, died, was enqueued. */
+        const char *again = strstr(ctl_out(), ",,job.dead,"), *retried = again ? strstr(again, ",dureqctl,job.retry,") : NULL;
+        const char *dead = retried ? strstr(retried, ",,job.dead,") : NULL;
+
+        EXPECT_TRUE(dead && strstr(dead, ",,job.enqueued,"));
+    }
+    CTL_FAILS(2, "id 'nope' is not a job id", "job", "audit", "nope");
     CTL(3, "job", "logs", "00000000000000000000");
 }
 
