@@ -7,6 +7,7 @@ import time
 
 BEGIN, END = '<!-- peers -->', '<!-- end peers -->'
 TARGETS = (6, 6, 6, 2)
+NOISY = 0.1
 DURABILITY = {'off': 'append-only file off', 'everysec': 'append-only file, every second', 'always': 'append-only file, always'}
 
 
@@ -91,9 +92,14 @@ def versions(rows, peers):
     return table(['queue', 'version', 'server', 'settings', 'keeps finished jobs'], lines)
 
 
-def document(rows, peers, absent, command):
+def document(rows, peers, absent):
     """The lines between the markers."""
-    out = [f'Measured {time.strftime("%Y-%m-%d")} by `{command}` on {machine()}.', '', *versions(rows, peers), '']
+    runs = sorted({r['runs'] for r in rows if 'runs' in r})
+    others = max((r['others'] for r in rows if 'others' in r), default=0)
+    out = [f'Measured {time.strftime("%Y-%m-%d")} by `make bench-peers` on {machine()}; medians of {" or ".join(map(str, runs))} runs.']
+    if others > NOISY:
+        out[0] += f' **The machine was not idle**: other processes took up to {100 * others:.0f} % of it, so times are too long and only ratios mean something.'
+    out += ['', *versions(rows, peers), '']
     out += [f'- {name}: not measured, {why}.' for name, why in absent] + ([''] if absent else [])
     out += ['No-op handler, append-only file off:', '', *main_table(rows, peers), '', *verdict(rows, peers), '']
     out += ['jobs/s, and in brackets the CPU of the server a job, by what is written to disk (River: `fsync` off, `synchronous_commit` off, on):', '']
