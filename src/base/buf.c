@@ -62,6 +62,13 @@ void dq_buf_append_str(dq_buf *b, dureq_str s)
     dq_buf_append(b, s.ptr, s.len);
 }
 
+void dq_buf_append_buf(dq_buf *b, const dq_buf *part)
+{
+    if (part->failed)
+        b->failed = true;
+    dq_buf_append(b, part->ptr, part->len);
+}
+
 void dq_buf_append_text(dq_buf *b, const char *text)
 {
     dq_buf_append(b, text, strlen(text));

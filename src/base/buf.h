@@ -17,6 +17,7 @@ void dq_buf_deinit(dq_buf *b); /* frees; the buffer is empty and reusable afterw
 void dq_buf_clear(dq_buf *b);  /* keeps the memory, clears `failed` */
 void dq_buf_append(dq_buf *b, const void *ptr, size_t len);
 void dq_buf_append_str(dq_buf *b, dureq_str s);
+void dq_buf_append_buf(dq_buf *b, const dq_buf *part); /* a part that failed makes the whole fail: never half of it */
 void dq_buf_append_text(dq_buf *b, const char *text);
 void dq_buf_append_char(dq_buf *b, char c);
 void dq_buf_append_fmt(dq_buf *b, const char *fmt, ...) DUREQ_PRINTF(2, 3);

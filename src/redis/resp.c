@@ -42,7 +42,10 @@ struct dq_resp_parser {
     size_t n_pushes;
 };
 
-static const dq_resp_node nil_node = {.type = DQ_RESP_NIL, .end = 1};
+/* A nil of this length is no value but the end of a walk, which goes no further: whoever reads more values than the peer sent gets nils. */
+#define LEN_OF_END UINT32_MAX
+
+static const dq_resp_node nil_node = {.type = DQ_RESP_NIL, .end = 1, .len = LEN_OF_END};
 
 /* What one step over the input came to. */
 enum { STEP_MORE = 0, STEP_OK = 1 };
@@ -359,7 +362,7 @@ int dq_resp_parse(dq_resp_parser *p, const char *input, size_t len, size_t *ret_
 
         if (p->pos >= len)
             return 0;
-        if (p->n == p->cap) {
+        if (p->n + 1 >= p->cap) { /* one is kept for the end */
             rc = grow_nodes(p, err);
             if (rc < 0)
                 return rc;
@@ -371,6 +374,7 @@ int dq_resp_parse(dq_resp_parser *p, const char *input, size_t len, size_t *ret_
     } while (p->depth > 0 || p->n == 0);
 
     p->is_done = true;
+    p->nodes[p->n] = nil_node;
     *ret_used = p->pos;
     *ret = (dq_reply){.base = input, .node = p->nodes};
     return 1;
@@ -421,6 +425,8 @@ dq_reply dq_reply_next(dq_reply r)
 {
     const dq_resp_node *node = r.node;
 
+    if (node->type == DQ_RESP_NIL && node->len == LEN_OF_END)
+        return r;
     /* An aggregate's `off` is its own index: a handle does not know where the array starts. */
     return (dq_reply){.base = r.base, .node = has_children(r) ? node + (node->end - node->off) : node + 1};
 }
@@ -616,6 +622,13 @@ void dq_resp_arg(dq_buf *out, dureq_str arg)
     *at++ = '\r';
     *at++ = '\n';
     wrote_until(out, at);
+}
+
+void dq_resp_arg_buf(dq_buf *out, const dq_buf *arg)
+{
+    if (arg->failed)
+        out->failed = true;
+    dq_resp_arg(out, dq_buf_str(arg));
 }
 
 void dq_resp_arg_text(dq_buf *out, const char *arg)

@@ -52,7 +52,7 @@ static inline size_t dq_reply_len(dq_reply r)
 dureq_str dq_reply_str(dq_reply r);         /* strings, errors, doubles; else the empty view */
 int64_t dq_reply_int(dq_reply r);           /* integers, and strings that are one; else 0 */
 dq_reply dq_reply_at(dq_reply r, size_t i); /* O(i); out of range gives a nil */
-dq_reply dq_reply_first(dq_reply r);        /* walking: first child, then next sibling */
+dq_reply dq_reply_first(dq_reply r);        /* walking: first child, then next sibling; nils behind the reply's last value */
 dq_reply dq_reply_next(dq_reply r);
 dq_reply dq_reply_lookup(dq_reply r, const char *key); /* map, or flat array of key, value; nil when absent */
 int dq_reply_error(dq_reply r,
@@ -76,5 +76,6 @@ void dq_resp_parser_reset(dq_resp_parser *p);
 /* Commands, appended in RESP form. */
 void dq_resp_begin(dq_buf *out, size_t n_args);
 void dq_resp_arg(dq_buf *out, dureq_str arg);
+void dq_resp_arg_buf(dq_buf *out, const dq_buf *arg); /* one that failed makes the command fail */
 void dq_resp_arg_text(dq_buf *out, const char *arg);
 void dq_resp_arg_i64(dq_buf *out, int64_t arg);

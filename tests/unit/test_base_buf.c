@@ -185,6 +185,21 @@ TEST(a_failed_allocation_sticks_until_cleared)
     EXPECT_STR_TEXT("x", dq_buf_str(&b));
 }
 
+TEST(a_part_that_failed_makes_the_whole_fail)
+{
+    DQ_BUF_AUTO whole = {0};
+    DQ_BUF_AUTO part = {0};
+
+    dq_buf_append_text(&part, "half");
+    dq_buf_append_buf(&whole, &part);
+    EXPECT_STR_TEXT("half", dq_buf_str(&whole));
+    dq_alloc_fail_at(1);
+    EXPECT_PTR(NULL, dq_buf_reserve(&part, 1000));
+    dq_alloc_fail_at(0);
+    dq_buf_append_buf(&whole, &part);
+    EXPECT_TRUE(dq_buf_failed(&whole));
+}
+
 TEST(a_failed_buffer_gives_nothing_away)
 {
     dq_buf b = {0};

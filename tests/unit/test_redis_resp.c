@@ -547,6 +547,51 @@ static void without_memory_the_buffer_remembers_that_it_failed(void **state)
     }
 }
 
+/* A peer may send fewer values than were asked for: whoever walks on gets nils, and stays there. */
+static void a_walk_behind_the_last_value_gives_nils(void **state)
+{
+    static const char *const texts[] = {":1\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", "$-1\r\n", "%1\r\n+k\r\n*1\r\n:1\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(texts); i++) {
+        dq_resp_parser *p = NULL;
+        size_t used;
+        dq_reply r;
+
+        assert_int_equal(dq_resp_parser_create(&p), 0);
+        assert_int_equal(dq_resp_parse(p, texts[i], strlen(texts[i]), &used, &r, NULL), 1);
+        dq_reply at = dq_reply_first(r);
+        for (size_t n = 0; n < dq_reply_len(r); n++)
+            at = dq_reply_next(at);
+        for (int n = 0; n < 10; n++) {
+            assert_true(dq_reply_is_nil(at));
+            assert_int_equal(dq_reply_len(at), 0);
+            at = dq_reply_next(at);
+        }
+        dq_resp_parser_destroy(p);
+    }
+}
+
+static void a_part_without_memory_makes_the_command_fail(void **state)
+{
+    DQ_BUF_AUTO part = {0};
+    DQ_BUF_AUTO out = {0};
+
+    (void)state;
+    dq_alloc_fail_at(1);
+    dq_buf_append_text(&part, "key");
+    dq_alloc_fail_at(0);
+    dq_resp_begin(&out, 1);
+    dq_resp_arg_buf(&out, &part);
+    assert_true(dq_buf_failed(&out));
+    dq_buf_clear(&out);
+    dq_buf_clear(&part);
+    dq_buf_append_text(&part, "key");
+    dq_resp_begin(&out, 1);
+    dq_resp_arg_buf(&out, &part);
+    assert_string_equal(out.ptr, "*1\r\n$3\r\nkey\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,11 +607,13 @@ int main(void)
         cmocka_unit_test(a_line_without_end_is_refused_at_a_mebibyte),
         cmocka_unit_test(without_memory_the_parser_says_so_and_leaks_nothing),
         cmocka_unit_test(values_are_found_by_position_and_by_name),
+        cmocka_unit_test(a_walk_behind_the_last_value_gives_nils),
         cmocka_unit_test(server_errors_are_told_apart),
         cmocka_unit_test(an_error_reply_gives_code_and_the_servers_text),
         cmocka_unit_test(commands_are_written_as_the_protocol_wants),
         cmocka_unit_test(lengths_of_any_number_of_digits_are_written_right),
         cmocka_unit_test(without_memory_the_buffer_remembers_that_it_failed),
+        cmocka_unit_test(a_part_without_memory_makes_the_command_fail),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
