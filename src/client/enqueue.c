@@ -54,7 +54,7 @@ static void put_moved_tail(dq_buf *out)
     DQ_BUF_AUTO tail = {0};
 
     dq_moved_tail_fresh(&tail, 0); /* the script puts the times in: it knows the server's clock */
-    dq_resp_arg(out, dq_buf_str(&tail));
+    dq_resp_arg_buf(out, &tail);
     if (dq_buf_failed(&tail))
         out->failed = true;
 }
@@ -102,7 +102,7 @@ static int pack_item(dureq_client *c, enq_request *r, const dureq_job_spec *spec
         put_moved_tail(&r->args);
     }
     item->j_at = (uint32_t)(r->args.len - item->off);
-    dq_resp_arg(&r->args, dq_buf_str(j));
+    dq_resp_arg_buf(&r->args, j);
     if (dq_buf_failed(j) || dq_buf_failed(&r->args))
         return dq_fail_nomem(err);
     item->len = (uint32_t)(r->args.len - item->off);

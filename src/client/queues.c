@@ -249,7 +249,7 @@ static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *e
     dq_buf_append_fmt(&key, "%s:config:queues", dq_client_keys(c)->prefix);
     dq_resp_begin(&bytes, 2);
     dq_resp_arg(&bytes, DQ_STR_LIT("HGETALL"));
-    dq_resp_arg(&bytes, dq_buf_str(&key));
+    dq_resp_arg_buf(&bytes, &key);
     return dq_client_command(c, &bytes, 1, ret, err);
 }
 

@@ -223,7 +223,7 @@ static void forget(settlement *m)
         dq_call_begin(&call, DQ_SCRIPT_OUTBOX_DONE, 2, 2 * m->n_done);
         dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "sh", (dureq_str){0});
         dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "ob", (dureq_str){0});
-        dq_buf_append_str(&call, dq_buf_str(&m->done));
+        dq_buf_append_buf(&call, &m->done);
         t->settling = send_call(t, &call, on_forgotten);
     }
     settlement_free(m);

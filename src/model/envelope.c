@@ -96,6 +96,7 @@ static void pack_retry(dq_buf *out, const dureq_retry_policy *given)
 
     dq_retry_pack(&packed, given);
     dq_buf_append_lstr(out, dq_buf_str(&packed));
+    out->failed = out->failed || packed.failed;
     if (dq_buf_failed(&packed))
         out->failed = true;
 }

@@ -146,7 +146,7 @@ static void append_attempt(dq_buf *out, const dq_attempt *a, bool with_detail)
     dq_buf_append_lstr(&body, error);
     dq_buf_append_lstr(&body, detail);
     append_be(out, body.len, 2);
-    dq_buf_append_str(out, dq_buf_str(&body));
+    dq_buf_append_buf(out, &body);
     if (dq_buf_failed(&body))
         out->failed = true;
 }

@@ -301,7 +301,7 @@ static void call_read(dq_buf *out, const dq_keys *k, const char *name)
     dq_buf_append_fmt(&key, "%s:%s", k->prefix, name);
     out->failed = out->failed || dq_buf_failed(&key);
     dq_call_begin(out, DQ_SCRIPT_DOCTOR_READ, 1, 0);
-    dq_resp_arg(out, dq_buf_str(&key));
+    dq_resp_arg_buf(out, &key);
 }
 
 void dq_call_doctor_meta(dq_buf *out, const dq_keys *k)

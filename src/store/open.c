@@ -237,7 +237,7 @@ static void config_key_arg(dq_store *s, dq_buf *out, const char *name)
     DQ_BUF_AUTO key = {0};
 
     dq_buf_append_fmt(&key, "%s:%s", s->prefix, name);
-    dq_resp_arg(out, dq_buf_str(&key));
+    dq_resp_arg_buf(out, &key);
 }
 
 static int send_meta(dq_store *s, bool only_look)
@@ -266,7 +266,7 @@ static int send_queues(dq_store *s)
     dq_buf *out = dq_redis_out(s->main);
     dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 2 * n);
     config_key_arg(s, out, "config:queues");
-    dq_buf_append_str(out, dq_buf_str(&args));
+    dq_buf_append_buf(out, &args);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 

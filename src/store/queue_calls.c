@@ -12,7 +12,7 @@ void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_s
     dq_buf_append_fmt(&key, "%s:config:queues", k->prefix);
     out->failed = out->failed || dq_buf_failed(&key);
     dq_call_begin(out, DQ_SCRIPT_QUEUE_DEFINE, 1, 3);
-    dq_resp_arg(out, dq_buf_str(&key));
+    dq_resp_arg_buf(out, &key);
     dq_resp_arg(out, name);
     dq_resp_arg(out, seen);
     dq_resp_arg(out, json);

@@ -93,7 +93,7 @@ static int send_read(change *c)
     dq_buf_append_fmt(&key, "%s:config:queues", c->store->prefix);
     dq_resp_begin(&call, 3);
     dq_resp_arg(&call, DQ_STR_LIT("HGET"));
-    dq_resp_arg(&call, dq_buf_str(&key));
+    dq_resp_arg_buf(&call, &key);
     dq_resp_arg(&call, c->name);
     if (dq_buf_failed(&call) || dq_buf_failed(&key))
         return DUREQ_ENOMEM;

@@ -271,7 +271,7 @@ static void put_general(dq_worker *w, dq_wshard *s)
         (void)dq_redis_commit(r, 0, on_loaded, s);
     }
     out = dq_redis_out(r);
-    dq_buf_append_str(out, dq_buf_str(&s->call));
+    dq_buf_append_buf(out, &s->call);
     if (dq_redis_commit(r, 0, on_general, s) < 0) {
         s->call_lost = true;
         return;
@@ -395,7 +395,7 @@ static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t fro
         dq_buf_clear(row);
         dq_record_row(list[i], row);
         dq_resp_arg(b->out, dureq_str_of(id, sizeof id));
-        dq_resp_arg(b->out, dq_buf_str(row));
+        dq_resp_arg_buf(b->out, row);
         b->bytes += (int64_t)row->len + 110;
         if (dq_buf_failed(row))
             b->out->failed = true;
@@ -517,13 +517,13 @@ static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq
         dq_resp_arg_i64(b->out, (int64_t)s->call_no);
     else
         dq_resp_arg(b->out, (dureq_str){0});
-    dq_resp_arg(b->out, dq_buf_str(&b->ids));
+    dq_resp_arg_buf(b->out, &b->ids);
     dq_resp_arg_i64(b->out, wanted_class);
     dq_resp_arg_text(b->out, keeps ? s->bucket : "");
     dq_resp_arg_i64(b->out, b->bytes);
-    dq_resp_arg(b->out, dq_buf_str(&b->large));
+    dq_resp_arg_buf(b->out, &b->large);
     dq_resp_arg_i64(b->out, (int64_t)b->n_parts);
-    dq_buf_append_str(b->out, dq_buf_str(&b->parts));
+    dq_buf_append_buf(b->out, &b->parts);
     dq_resp_arg_i64(b->out, (int64_t)n_listing);
     dq_buf_append_str(b->out, listing);
     dq_resp_arg_i64(b->out, (int64_t)b->stats.n);
@@ -650,7 +650,7 @@ static void send_plain(dq_worker *w, dq_wshard *s)
     s->cycle_gate = b.n_commands;
     s->cycle_class = b.class_ms;
     put_script(&b, s, b.class_ms, dq_buf_str(&listing), n_listing, 0);
-    dq_buf_append_str(b.out, dq_buf_str(&reads));
+    dq_buf_append_buf(b.out, &reads);
     dq_resp_begin(b.out, 1);
     dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
     if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&b.large) || dq_buf_failed(&listing) ||
@@ -684,7 +684,7 @@ static void send_reads(dq_worker *w, dq_wshard *s)
     s->cycle_gate = 0;
     s->cycle_class = 0;
     put_script(&b, s, 0, dq_buf_str(&listing), n_listing, 2 * n_reads);
-    dq_buf_append_str(b.out, dq_buf_str(&reads));
+    dq_buf_append_buf(b.out, &reads);
     if (dq_buf_failed(&listing) || dq_buf_failed(&reads))
         b.out->failed = true;
     if (dq_redis_commit(conn(w), 0, on_exec, s) < 0) {

@@ -345,7 +345,7 @@ size_t dq_record_general(dq_wshard *s, dq_buf *out)
     dq_resp_arg_i64(out, s->no);
     dq_resp_arg_i64(out, (int64_t)stats->n);
     dq_stats_put(stats, out);
-    dq_buf_append_str(out, dq_buf_str(&args));
+    dq_buf_append_buf(out, &args);
     if (dq_buf_failed(&args))
         out->failed = true;
     dq_free(stats);

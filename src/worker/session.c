@@ -400,11 +400,11 @@ void dq_session_beat_now(dq_wshard *s)
     put_blame(s, &call);
     dq_resp_arg_i64(&call, s->opened_ms);
     dq_resp_arg_i64(&call, (int64_t)n_starts);
-    dq_buf_append_str(&call, dq_buf_str(&starts));
+    dq_buf_append_buf(&call, &starts);
     dq_resp_arg_i64(&call, (int64_t)n_progress);
-    dq_buf_append_str(&call, dq_buf_str(&progress));
+    dq_buf_append_buf(&call, &progress);
     dq_resp_arg_i64(&call, (int64_t)n_lanes);
-    dq_buf_append_str(&call, dq_buf_str(&lanes));
+    dq_buf_append_buf(&call, &lanes);
     send_call(s, &call, on_beat, s, &s->beating);
     if (!s->beating) {
         beat_failed(s);
@@ -553,7 +553,7 @@ static void resync_finish(dq_wshard *s)
         dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "s:", dureq_str_from(s->session_text));
         dq_resp_arg_text(&call, s->session_text);
         dq_resp_arg_i64(&call, s->no);
-        dq_buf_append_str(&call, dq_buf_str(&s->unknown));
+        dq_buf_append_buf(&call, &s->unknown);
         send_call(s, &call, on_unknown_returned, s, &s->resyncing);
         s->needs_resync = !s->resyncing;
     }
@@ -609,7 +609,7 @@ static void resync_step(resync *r)
     dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "sh", none());
     dq_resp_arg_text(&call, s->session_text);
     dq_resp_arg_i64(&call, s->worker->concurrency + DQ_BATCH_MAX);
-    dq_buf_append_str(&call, dq_buf_str(&lanes));
+    dq_buf_append_buf(&call, &lanes);
     send_call(s, &call, on_pending, r, &sent);
     if (!sent) {
         s->resyncing = false;
@@ -690,7 +690,7 @@ void dq_session_return(dq_wshard *s)
     dq_keys_arg(&call, dq_store_keys(w->store), s->no, "s:", dureq_str_from(s->session_text));
     dq_resp_arg_text(&call, s->session_text);
     dq_resp_arg_i64(&call, s->no);
-    dq_buf_append_str(&call, dq_buf_str(&args));
+    dq_buf_append_buf(&call, &args);
     if (dq_buf_failed(&args))
         call.failed = true;
     send_call(s, &call, on_returned, s, &s->returning);
