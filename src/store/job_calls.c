@@ -2,7 +2,10 @@
 #include "store/job_calls.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+
+#define SCORE_MAX 9e18 /* of a time; no more than int64_t takes */
 
 /* EVALSHA script 1 {p:s}:sh, n_args to come. */
 static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, size_t n_args)
@@ -147,10 +150,10 @@ int dq_job_view_decode(dq_reply r, dq_job_view *ret)
         .cut = n > 10 && dq_reply_int(f[10]) == 1,
         .behind = n > 11 ? dq_reply_str(f[11]) : (dureq_str){0},
     };
-    if (!dq_id_unpack(dq_reply_str(f[0]), &ret->id))
+    if (!dq_id_unpack(dq_reply_str(f[0]), &ret->id) || ret->state < -1 || ret->state > DUREQ_JOB_CANCELLED)
         return DUREQ_EPROTO;
     if (dq_parse_f64(dq_reply_str(f[6]), &due) == 0) /* a score: large ones come with an exponent */
-        ret->due_at_ms = (int64_t)due;
+        ret->due_at_ms = (int64_t)fmax(-SCORE_MAX, fmin(due, SCORE_MAX));
     return 0;
 }
 

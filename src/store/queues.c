@@ -26,10 +26,10 @@ int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err)
         if (r < 0)
             return r;
         dq_resp_arg(out, q.name);
-        dq_resp_arg(out, dq_buf_str(&json));
+        dq_resp_arg_buf(out, &json);
     }
     *ret_n = DQ_ARRAY_LEN(dq_queue_defaults);
-    return 0;
+    return dq_buf_finish(out, err);
 }
 
 int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err)
@@ -45,12 +45,11 @@ int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_erro
     for (size_t i = 0; i < n; i++) {
         dq_reply value = dq_reply_next(at);
         dureq_str name = dq_arena_dup_str(&ret->arena, dq_reply_str(at));
-        dureq_str json = dq_arena_dup_str(&ret->arena, dq_reply_str(value));
 
-        if (!name.ptr || !json.ptr)
+        if (!name.ptr && dq_reply_str(at).len > 0)
             r = dq_fail_nomem(err);
         else
-            r = dq_queue_from_json(name, json, &ret->arena, &ret->items[i], err);
+            r = dq_queue_from_json(name, dq_reply_str(value), &ret->arena, &ret->items[i], err);
         if (r < 0) {
             dq_queue_set_deinit(ret);
             return r;
