@@ -85,6 +85,7 @@ static void on_token(void *userdata, int code, const dq_reply *reply, const dure
     dureq_str token = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
 
     (void)err;
+    s->asks_token = false;
     s->token[0] = '\0';
     if (token.len == 0 || token.len >= sizeof s->token)
         return;
@@ -102,7 +103,7 @@ void dq_enq_ask_token(enq_shard *s)
     dq_resp_arg(out, DQ_STR_LIT("HGET"));
     dq_keys_arg(out, dq_client_keys(s->producer->client), s->no, "sh", (dureq_str){0});
     dq_resp_arg(out, DQ_STR_LIT("v"));
-    (void)dq_redis_commit(r, 0, on_token, s);
+    s->asks_token = dq_redis_commit(r, 0, on_token, s) == 0;
 }
 
 static bool make_shards(dq_producer *p)
@@ -202,6 +203,14 @@ static enq_lane *lane_of(dq_producer *p, const enq_item *item)
 }
 
 /* ---- requests ---- */
+
+static void answer_no_lane(dq_producer *p, enq_item *item)
+{
+    if (queue_of(p, item).len > 0)
+        dq_enq_answer(item, DUREQ_ENOMEM, NULL, "out of memory");
+    else
+        dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "no queue takes this priority");
+}
 
 /* One thing less to wait for. Behind the last one the request is its caller's again. */
 static void request_step(enq_request *r)
@@ -326,13 +335,15 @@ static void take_request(dq_message *m)
         bool same = before && before->task_type.ptr == item->task_type.ptr && before->queue.ptr == item->queue.ptr &&
                     before->priority == item->priority;
 
+        if (!p->shards && dq_store_is_up(p->client->store))
+            dq_producer_up(p, /*same_server=*/true); /* there was no memory for them then */
         if (!p->shards) {
             dq_enq_answer(item, DUREQ_ENOMEM, NULL, "out of memory");
             continue;
         }
         item->lane = same ? before->lane : lane_of(p, item);
         if (!item->lane) {
-            dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "no queue takes this priority");
+            answer_no_lane(p, item);
             continue;
         }
         before = item;

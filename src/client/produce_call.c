@@ -241,6 +241,8 @@ static void put_general(enq_call *call, const dq_keys *k)
 
 /* ---- answers ---- */
 
+#define UNREADABLE "the answer of an enqueue call cannot be read"
+
 typedef struct answer_reader {
     dq_reader r;
     bool sealed; /* 'S': runs of lanes, in the order of the lanes; 'G': in the order of the jobs */
@@ -256,6 +258,13 @@ static uint64_t read_be(dq_reader *r, int n)
     while (n-- > 0)
         v = v << 8 | dq_read_u8(r);
     return v;
+}
+
+/* What no script answers is damage: an id made of it would be another job's. */
+static bool run_is_sound(const answer_reader *a)
+{
+    return !a->r.bad && a->left > 0 && a->lane > 0 && a->lane <= DQ_LANE_MAX && a->ms >> 44 == 0 &&
+           (uint64_t)a->seq + a->left <= (uint64_t)DQ_ID_SEQ_MAX + 1;
 }
 
 static void read_run(answer_reader *a)
@@ -282,7 +291,7 @@ static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
         if (kind > 0)
             return a->r.bad || kind > 4 ? -1 : kind >= 3 && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1 : kind;
         read_run(a);
-        if (a->r.bad || a->left == 0)
+        if (!run_is_sound(a))
             return -1;
     }
     *ret = (dq_id){.ms = a->ms, .seq = a->seq++, .lane = a->lane, .shard = (uint16_t)shard};
@@ -327,7 +336,7 @@ static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
         int kind = next_item(&a, s->no, &id);
 
         if (kind < 0) {
-            call_failed(s, call, DUREQ_EPROTO, "the answer of an enqueue call cannot be read");
+            call_failed(s, call, DUREQ_EPROTO, UNREADABLE);
             return;
         }
         if (a.sealed)
@@ -345,7 +354,8 @@ static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
             answer_item(item, kind, &id);
         i++;
     }
-    call_drop(s, call);
+    /* Whoever is left was not answered: the lanes of a sealed answer are others than those of the call. */
+    call_failed(s, call, DUREQ_EPROTO, UNREADABLE);
 }
 
 /* Ids of a fast call from the answers of its XADDs: exact, and in the order of the jobs. */
@@ -391,6 +401,8 @@ static void on_general(void *userdata, int code, const dq_reply *reply, const du
     enq_call *call = userdata;
     enq_shard *s = &call->producer->shards[call->shard];
 
+    if (code >= 0 && !s->token[0] && !s->asks_token) /* when it was time to ask there was no memory to */
+        dq_enq_ask_token(s);
     if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED)
         call->lost = true;
     else if (code < 0)
@@ -447,7 +459,7 @@ static void fly(enq_shard *s, enq_call *call)
     if (call->fast) {
         dq_redis *r = dq_store_redis(store, s->no, DQ_CONN_MAIN);
 
-        dq_buf_append_str(dq_redis_out(r), dq_buf_str(&call->bytes));
+        dq_buf_append_buf(dq_redis_out(r), &call->bytes);
         rc = dq_redis_commit_many(r, 0, call->n_executed + 2, on_fast, call);
     } else {
         rc = dq_store_send(store, s->no, 0, dq_buf_str(&call->bytes), on_general, call);
@@ -498,6 +510,12 @@ static enq_call *collect(enq_shard *s)
     return call;
 }
 
+static void refuse_waiting(enq_shard *s)
+{
+    while (!dq_list_empty(&s->waiting))
+        dq_enq_answer(dq_container_of(dq_list_pop_front(&s->waiting), enq_item, link), DUREQ_ENOMEM, NULL, "out of memory");
+}
+
 void dq_enq_send(enq_shard *s)
 {
     dureq_client *c = s->producer->client;
@@ -505,8 +523,10 @@ void dq_enq_send(enq_shard *s)
     while (dq_store_is_up(c->store) && s->n_flying < DQ_CALLS_FLYING && !dq_list_empty(&s->waiting)) {
         enq_call *call = collect(s);
 
-        if (!call)
-            return; /* tried again with the next job */
+        if (!call) { /* nothing may ever come that tries again */
+            refuse_waiting(s);
+            return;
+        }
         call->number = s->next_number++;
         call->first_sent_us = dq_mono_us();
         if (call->fast)
