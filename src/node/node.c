@@ -54,15 +54,6 @@ struct dureq_node {
 
 /* ---- what the store tells ---- */
 
-static void on_up(dq_store *s, bool same_server, void *userdata)
-{
-    dureq_node *n = userdata;
-
-    (void)s;
-    dq_client_on_up(n->client, same_server);
-    dq_worker_on_up(n->worker, same_server);
-}
-
 static void on_down(dq_store *s, const dureq_error *why, void *userdata)
 {
     dureq_node *n = userdata;
@@ -80,6 +71,22 @@ static void set_why(dureq_node *n, const dureq_error *why, bool refused)
     n->refused = refused;
     dq_cond_broadcast(&n->cond);
     dq_mutex_unlock(&n->mu);
+}
+
+static void on_up(dq_store *s, bool same_server, void *userdata)
+{
+    dureq_node *n = userdata;
+
+    dureq_error why;
+    int rc;
+
+    (void)s;
+    dq_client_on_up(n->client, same_server);
+    rc = dq_worker_on_up(n->worker, same_server);
+    if (rc == 0)
+        return;
+    (void)dq_fail(&why, rc, "%s", dureq_errcode_text(rc)); /* it can only be the first time, and dureq_node_start waits for it */
+    set_why(n, &why, /*refused=*/true);
 }
 
 static void on_waiting(dq_store *s, const dureq_error *why, void *userdata)

@@ -203,15 +203,18 @@ void dq_worker_destroy(dq_worker *w)
 
 /* ---- what the store tells ---- */
 
-void dq_worker_on_up(dq_worker *w, bool same_server)
+int dq_worker_on_up(dq_worker *w, bool same_server)
 {
-    if (!w->shards && make_shards(w) < 0) {
-        DQ_LOG(w->log, DUREQ_LOG_ERROR, "worker.memory", "error=\"out of memory\"");
-        return;
+    int rc = w->shards ? 0 : make_shards(w);
+
+    if (rc == 0)
+        rc = dq_store_open_cycle(w->store, NULL);
+    if (rc < 0) {
+        DQ_LOG(w->log, DUREQ_LOG_ERROR, "worker.up", "error=\"%s\"", dureq_errcode_text(rc));
+        return rc;
     }
     w->up = true;
     atomic_store_explicit(&w->s_connected, true, memory_order_relaxed);
-    (void)dq_store_open_cycle(w->store, NULL);
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *s = &w->shards[i];
 
@@ -227,6 +230,7 @@ void dq_worker_on_up(dq_worker *w, bool same_server)
         }
     }
     dq_worker_pump(w);
+    return 0;
 }
 
 void dq_worker_on_down(dq_worker *w)
@@ -359,7 +363,7 @@ static dureq_task *make_twin(dureq_task *t)
     memcpy(twin->job_id_text, t->job_id_text, sizeof twin->job_id_text);
     memcpy(twin->run_id_text, t->run_id_text, sizeof twin->run_id_text);
     dq_mutex_lock(&t->mu); /* what was logged until now; the handler may go on */
-    dq_buf_append_str(&twin->log, dq_buf_str(&t->log));
+    dq_buf_append_buf(&twin->log, &t->log);
     bool failed = dq_buf_failed(&twin->log);
     dq_mutex_unlock(&t->mu);
     if (failed)
