@@ -71,11 +71,12 @@ static int hex(char c)
     return -1;
 }
 
-/* Percent-decoded and NUL-ended in the arena; NULL on a bad escape, a NUL in it, or no memory. */
-static const char *decode(dq_arena *a, dureq_str s, bool plus_is_blank)
+/* Percent-decoded and NUL-ended in the arena; NULL on a bad escape, a NUL in it, or no memory, which is noted in *c. */
+static const char *decode(dq_api_ctx *c, dureq_str s, bool plus_is_blank)
 {
-    char *out = dq_arena_dup(a, s), *p = out;
+    char *out = dq_arena_dup(&c->arena, s), *p = out;
 
+    c->no_memory = c->no_memory || !out;
     for (size_t i = 0; out && i < s.len; i++) {
         if (s.ptr[i] == '%') {
             int high = i + 2 < s.len ? hex(s.ptr[i + 1]) : -1, low = i + 2 < s.len ? hex(s.ptr[i + 2]) : -1;
@@ -105,8 +106,10 @@ static int parse_query(dq_api_ctx *c, dureq_error *err)
         if (c->n_query == DQ_API_QUERY_MAX)
             return dq_fail(err, DUREQ_EINVAL, "more than %d query parameters", DQ_API_QUERY_MAX);
         name = dq_str_cut(&value, '=');
-        c->query[c->n_query].name = decode(&c->arena, name, true);
-        c->query[c->n_query].value = decode(&c->arena, value.ptr ? value : dureq_str_of("", 0), true);
+        c->query[c->n_query].name = decode(c, name, true);
+        c->query[c->n_query].value = decode(c, value.ptr ? value : dureq_str_of("", 0), true);
+        if (c->no_memory)
+            return dq_fail_nomem(err);
         if (!c->query[c->n_query].name || !c->query[c->n_query].value)
             return dq_fail(err, DUREQ_EINVAL, "query parameter '" DQ_STR_FMT "' is badly encoded", DQ_STR_ARG(name));
         c->n_query++;
@@ -126,7 +129,7 @@ static bool match(dq_api_ctx *c, const char *pattern)
         if (w.len && w.ptr[0] == '{') {
             if (h.len == 0)
                 return false;
-            c->vars[n] = decode(&c->arena, h, false);
+            c->vars[n] = decode(c, h, false);
             if (!c->vars[n++])
                 return false;
         } else if (!dq_str_eq(w, h)) {
@@ -197,6 +200,10 @@ static void run(dq_api_ctx *c)
     const dq_api_route *route = find(c, &path_known);
     int rc;
 
+    if (c->no_memory) { /* whatever the path looked like */
+        write_error(c, 500, DUREQ_ENOMEM, dq_api_code_word(DUREQ_ENOMEM), dureq_errcode_text(DUREQ_ENOMEM));
+        return;
+    }
     if (!route && path_known) {
         write_error(c, 405, DUREQ_EINVAL, "method_not_allowed", "this path does not take this method");
         return;
