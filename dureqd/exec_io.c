@@ -73,11 +73,13 @@ static void end_line(dq_exec_run *run, dureq_str rest)
 {
     if (run->line_dropped) {
         log_text(run, "ignored a line", "longer than 2 MiB");
-    } else if (run->line.len == 0) {
+    } else if (run->line.len == 0 && !run->line.failed) {
         take_line(run, rest);
     } else {
         dq_buf_append_str(&run->line, rest);
-        if (!run->line.failed)
+        if (run->line.failed)
+            dq_exec_said_lost(&run->said); /* the end of a line must not pass for one */
+        else
             take_line(run, dq_buf_str(&run->line));
     }
     dq_buf_clear(&run->line);

@@ -16,6 +16,13 @@ void dq_exec_said_deinit(dq_exec_said *s)
     *s = (dq_exec_said){0};
 }
 
+void dq_exec_said_lost(dq_exec_said *s)
+{
+    dq_exec_said_deinit(s);
+    s->has_outcome = s->no_memory = true;
+    s->outcome = DUREQ_OUTCOME_RETRY;
+}
+
 void dq_exec_line_deinit(dq_exec_line *l)
 {
     dq_buf_deinit(&l->log);
@@ -27,10 +34,11 @@ void dq_exec_line_deinit(dq_exec_line *l)
 static void read_word(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
 {
     DQ_BUF_AUTO word = {0};
+    int rc = dq_json_string(doc, v, &word);
 
     said->outcome = DUREQ_OUTCOME_RETRY;
-    if (dq_json_string(doc, v, &word) == 0 && dureq_outcome_parse(dq_buf_str(&word), &said->outcome) == 0 &&
-        said->outcome <= DUREQ_OUTCOME_REPEAT)
+    said->no_memory = said->no_memory || rc == DUREQ_ENOMEM;
+    if (rc == 0 && dureq_outcome_parse(dq_buf_str(&word), &said->outcome) == 0 && said->outcome <= DUREQ_OUTCOME_REPEAT)
         return;
     said->outcome = DUREQ_OUTCOME_RETRY;
     dq_buf_append_fmt(&said->fault,
@@ -41,9 +49,10 @@ static void read_word(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
 static void read_after(const dq_json *doc, dq_json_ref v, dq_exec_said *said)
 {
     DQ_BUF_AUTO text = {0};
+    int rc = dq_json_string(doc, v, &text);
 
-    if (dq_json_string(doc, v, &text) == 0 && dq_parse_duration_ms(dq_buf_str(&text), &said->after_ms) == 0 &&
-        said->after_ms >= 0)
+    said->no_memory = said->no_memory || rc == DUREQ_ENOMEM;
+    if (rc == 0 && dq_parse_duration_ms(dq_buf_str(&text), &said->after_ms) == 0 && said->after_ms >= 0)
         return;
     said->after_ms = 0;
     said->outcome = DUREQ_OUTCOME_RETRY;
@@ -93,7 +102,12 @@ static void read_log(const dq_json *doc, dq_json_ref v, dq_exec_line *line)
     dq_buf_append_char(&line->log, '\n');
 }
 
-int dq_exec_line_read(dureq_str text, dq_exec_said *said, dq_exec_line *ret, dureq_error *err)
+static bool lacks_memory(const dq_exec_said *said)
+{
+    return said->no_memory || said->error.failed || said->payload.failed || said->fault.failed;
+}
+
+static int read_line(dureq_str text, dq_exec_said *said, dq_exec_line *ret, dureq_error *err)
 {
     dq_json doc;
     dq_json_ref v;
@@ -119,6 +133,23 @@ int dq_exec_line_read(dureq_str text, dq_exec_said *said, dq_exec_line *ret, dur
     ret->heartbeat = v != DQ_JSON_NONE && dq_json_type_of(&doc, v) == DQ_JSON_TRUE;
     dq_json_deinit(&doc);
     return 0;
+}
+
+int dq_exec_line_read(dureq_str text, dq_exec_said *said, dq_exec_line *ret, dureq_error *err)
+{
+    bool was_lost = said->no_memory;
+    int rc;
+
+    if (was_lost)
+        dq_exec_said_deinit(said); /* an outcome in this line counts, else it is lost as before */
+    rc = read_line(text, said, ret, err);
+    if (rc == 0 && (lacks_memory(said) || ret->log.failed)) {
+        dq_exec_line_deinit(ret);
+        rc = dq_fail_nomem(err);
+    }
+    if (rc == DUREQ_ENOMEM || (was_lost && !said->has_outcome))
+        dq_exec_said_lost(said);
+    return rc;
 }
 
 /* ---- the verdict ---- */
@@ -196,7 +227,9 @@ static void judge_said(const dq_exec_end *end, dq_exec_verdict *ret)
     ret->code = end->status;
     if (said->outcome == DUREQ_OUTCOME_DONE)
         return;
-    if (said->fault.len > 0)
+    if (said->no_memory)
+        (void)snprintf(ret->msg, sizeof ret->msg, "out of memory while its outcome was read");
+    else if (said->fault.len > 0)
         (void)snprintf(ret->msg, sizeof ret->msg, "%s", said->fault.ptr);
     else if (said->error.len > 0)
         (void)snprintf(ret->msg, sizeof ret->msg, "%s", said->error.ptr);

@@ -15,11 +15,14 @@ typedef struct dq_exec_said {
     dq_buf error;
     dq_buf payload; /* raw JSON; with has_payload */
     bool has_payload;
-    int32_t limit; /* of repeats; 0: none */
-    dq_buf fault;  /* why the outcome cannot be taken as it was said */
+    int32_t limit;  /* of repeats; 0: none */
+    dq_buf fault;   /* why the outcome cannot be taken as it was said */
+    bool no_memory; /* a line was lost, perhaps an outcome */
 } dq_exec_said;
 
 void dq_exec_said_deinit(dq_exec_said *s);
+/* What was said cannot be known for want of memory: to be tried again, unless a later line says more. */
+void dq_exec_said_lost(dq_exec_said *s);
 
 /* What one line asks for at once; views into the line or into `log`. Empty: not asked. */
 typedef struct dq_exec_line {
@@ -30,7 +33,8 @@ typedef struct dq_exec_line {
 
 void dq_exec_line_deinit(dq_exec_line *l);
 
-/* Reads one line (without its newline). An outcome in it replaces the one said before. DUREQ_EPARSE when it is no JSON object. */
+/* Reads one line (without its newline). An outcome in it replaces the one said before. DUREQ_EPARSE when it is no JSON object,
+   DUREQ_ENOMEM. Only on 0 there is a *ret to deinit. */
 int dq_exec_line_read(dureq_str line, dq_exec_said *said, dq_exec_line *ret, dureq_error *err);
 
 typedef struct dq_exec_end {
