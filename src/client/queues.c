@@ -130,8 +130,10 @@ int dureq_client_set_queue(dureq_client *c, const char *name, const dureq_queue_
     };
     dq_queue_to_json(&q, &wanted);
     rc = dq_buf_finish(&wanted, err);
-    if (rc < 0)
+    if (rc < 0) {
+        dq_buf_deinit(&wanted);
         return rc;
+    }
     dq_client_enter(c);
     rc = change(c, only_if_missing ? DQ_QUEUE_SET_IF_MISSING : DQ_QUEUE_SET, name, &wanted, ret_differs, err);
     dq_client_leave(c);
