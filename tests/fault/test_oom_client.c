@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client whose n-th allocation fails, for each n until the call needs no more: whichever of its two threads asks for it. The call ends soon, with
+   success or with DUREQ_ENOMEM, nothing of it is half done, and with memory back the same client goes on. */
+
+#include "test_rig.h"
+
+#include "api/api.h"
+
+#define ROUNDS_MAX 3000
+#define CALL_MS    2000 /* no call waits for a time-out instead of saying what is wrong */
+
+typedef struct call {
+    int64_t calls, accepted; /* accepted: jobs, all together */
+    dureq_job_id id;         /* of the last call */
+} call;
+
+typedef int (*call_fn)(call *c, dureq_error *err);
+
+/* How a call may end that was told there is no memory. */
+static bool is_fair(int rc)
+{
+    return rc == 0 || rc == DUREQ_ENOMEM;
+}
+
+static bool is_over(long n)
+{
+    bool over = dq_alloc_count() < n;
+
+    dq_alloc_fail_at(0);
+    return over;
+}
+
+static int64_t n_jobs(void)
+{
+    dureq_counts n = rig_counts();
+
+    return n.pending + n.scheduled + n.running + n.retrying + n.paused + n.completed + n.dead + n.cancelled;
+}
+
+/* The short form leaves most places out, others each time. */
+static long step_of(void)
+{
+    return getenv("DUREQ_TEST_SHORT") ? 3 : 1;
+}
+
+/* check (NULL: none) looks behind each call, with memory back. */
+static void each_allocation(const char *name, call_fn fn, void (*check)(const call *c, int rc))
+{
+    call c = {.accepted = n_jobs()};
+    bool over = false;
+
+    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+        dureq_error err = {0};
+        int64_t began = rig_mono_ms();
+        int rc;
+
+        EXPECT_NOTE("%s, allocation %ld fails", name, n);
+        dq_alloc_fail_at(n);
+        rc = fn(&c, &err);
+        over = is_over(n);
+        if (!is_fair(rc))
+            print_error("%s\n", err.msg);
+        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE(rc == 0 || err.code == rc);
+        EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
+        EXPECT_I64(c.accepted, n_jobs());
+        if (check)
+            check(&c, rc);
+    }
+    EXPECT_TRUE(over);
+}
+
+/* ---- calls ---- */
+
+static int enqueue_one(call *c, dureq_error *err)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_header header = {"x-from", DQ_STR_LIT("test")};
+    const char *tag = "tag";
+    dureq_job_spec spec = {"mail", DQ_STR_LIT("{\"to\": 1}"), &o};
+    dureq_job_id id = {.text = ""};
+    int rc;
+
+    o.headers = &header;
+    o.n_headers = 1;
+    o.tags = &tag;
+    o.n_tags = 1;
+    rc = dureq_client_enqueue(rig.client, &spec, &id, err);
+    c->accepted += rc == 0;
+    if (rc == 0)
+        EXPECT_I64(DUREQ_JOB_ID_LEN, (int64_t)strlen(id.text));
+    return rc;
+}
+
+static void name_key(const call *c, char out[32])
+{
+    (void)snprintf(out, 32, "k%lld", (long long)c->calls);
+}
+
+static int enqueue_unique(call *c, dureq_error *err)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {"mail", DQ_STR_LIT("1"), &o};
+    char key[32];
+    int rc;
+
+    c->calls++;
+    c->id.text[0] = '\0';
+    name_key(c, key);
+    o.unique_key = dureq_str_from(key);
+    rc = dureq_client_enqueue(rig.client, &spec, &c->id, err);
+    c->accepted += rc == 0;
+    return rc;
+}
+
+/* The key is held by the job there is, or, within the minute that a reservation lasts, by none. */
+static void key_is_right(const call *c, int rc)
+{
+    dureq_job_id holder = {.text = ""};
+    char key[32];
+    int64_t ttl_ms;
+    int found;
+
+    name_key(c, key);
+    found = dureq_client_get_unique_key(rig.client, dureq_str_from(key), &holder, &ttl_ms, NULL);
+    if (rc == 0)
+        EXPECT_TEXT(c->id.text, holder.text);
+    else
+        EXPECT_TRUE(found == DUREQ_ENOTFOUND || !holder.text[0]);
+}
+
+static int enqueue_many(call *c, dureq_error *err)
+{
+    enum { N = 40 };
+    dureq_job_spec specs[N];
+    dureq_enqueue_result results[N];
+    int rc;
+
+    for (int i = 0; i < N; i++)
+        specs[i] = (dureq_job_spec){i % 2 ? "mail" : "sms", DQ_STR_LIT("1"), NULL};
+    rc = dureq_client_enqueue_many(rig.client, specs, N, results, err);
+    for (int i = 0; i < N; i++) {
+        EXPECT_TRUE(is_fair(results[i].code));
+        c->accepted += results[i].code == 0;
+    }
+    return rc;
+}
+
+static dureq_job_id known;
+
+static int get(call *c, dureq_error *err)
+{
+    dureq_job_list *list = NULL;
+    int rc = dureq_client_get_job(rig.client, known.text, &list, err);
+
+    (void)c;
+    if (rc == 0)
+        EXPECT_STR_TEXT("{\"to\": 1}", list->items[0].payload);
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
+static int list(call *c, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_list *found = NULL;
+    int rc;
+
+    (void)c;
+    f.limit = 5;
+    f.with_payload = true;
+    rc = dureq_client_list_jobs(rig.client, &f, &found, err);
+    if (rc == 0)
+        EXPECT_TRUE(found->n > 0 && found->n <= 5);
+    dureq_job_list_destroy(found);
+    return rc;
+}
+
+static int list_others(call *c, dureq_error *err)
+{
+    dureq_queue_list *queues = NULL;
+    dureq_node_list *nodes = NULL;
+    int rc = dureq_client_list_queues(rig.client, &queues, err);
+
+    (void)c;
+    if (rc == 0)
+        rc = dureq_client_list_nodes(rig.client, &nodes, err);
+    dureq_queue_list_destroy(queues);
+    dureq_node_list_destroy(nodes);
+    return rc;
+}
+
+static int wait_ended(call *c, dureq_error *err)
+{
+    dureq_job_list *ended = NULL;
+    int rc = dureq_client_wait(rig.client, known.text, 1000, &ended, err);
+
+    (void)c;
+    dureq_job_list_destroy(ended);
+    return rc;
+}
+
+static int set_queue(call *c, dureq_error *err)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+
+    o.weight = 1 + (int32_t)(c->calls++ % 5);
+    return dureq_client_set_queue(rig.client, "bulk", &o, /*only_if_missing=*/false, NULL, err);
+}
+
+static int ask_api(call *c, const char *method, const char *path, const char *query, const char *body)
+{
+    dq_api_request req = {.method = method, .path = path, .query = query, .body = dureq_str_from(body)};
+    dq_api_response res;
+    int rc;
+
+    (void)c;
+    dq_api_handle(rig.client, &req, &res);
+    rc = res.code;
+    if (rc == DUREQ_ENOMEM)
+        EXPECT_I64(500, res.status);
+    dq_api_response_deinit(&res);
+    return rc;
+}
+
+static int api_list(call *c, dureq_error *err)
+{
+    err->code = ask_api(c, "GET", "/api/jobs", "limit=3&status=pending&queue=normal", "");
+    return err->code;
+}
+
+static int api_get(call *c, dureq_error *err)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/api/jobs/%s", known.text);
+    err->code = ask_api(c, "GET", path, NULL, "");
+    return err->code;
+}
+
+static int api_set_queue(call *c, dureq_error *err)
+{
+    err->code = ask_api(c, "PUT", "/api/queues/bulk", NULL, "{\"weight\": 2, \"retry_policy\": {\"max_attempts\": 2}}");
+    return err->code;
+}
+
+/* ---- scenarios ---- */
+
+SCENARIO(an_enqueued_job_is_accepted_once_or_not)
+{
+    each_allocation("enqueue", enqueue_one, NULL);
+    each_allocation("enqueue with a key", enqueue_unique, key_is_right);
+    each_allocation("enqueue_many", enqueue_many, NULL);
+    rig_doctor();
+}
+
+SCENARIO(reading_fails_whole_or_not_at_all)
+{
+    known = rig_enqueue("mail", "{\"to\": 1}", NULL);
+    for (int i = 0; i < 6; i++)
+        (void)rig_enqueue("mail", "{\"to\": 1}", NULL);
+    each_allocation("get_job", get, NULL);
+    each_allocation("list_jobs", list, NULL);
+    each_allocation("list_queues and list_nodes", list_others, NULL);
+    each_allocation("set_queue", set_queue, NULL);
+    each_allocation("GET /api/jobs", api_list, NULL);
+    each_allocation("GET /api/jobs/{id}", api_get, NULL);
+    each_allocation("PUT /api/queues/{name}", api_set_queue, NULL);
+    RIG_OK(dureq_client_cancel(rig.client, known.text, "", &err));
+    each_allocation("wait", wait_ended, NULL);
+}
+
+SCENARIO(a_client_is_created_whole_or_not_at_all)
+{
+    dureq_client_options o = dureq_client_options_init();
+    bool over = false;
+
+    o.redis_url = test_redis_url(rig.server);
+    o.prefix = rig.prefix;
+    o.shards = rig.shards;
+    o.timeout_ms = 3000;
+    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+        dureq_client *client = NULL;
+        dureq_error why = {0};
+        int64_t began = rig_mono_ms();
+        int rc;
+
+        EXPECT_NOTE("allocation %ld fails", n);
+        dq_alloc_fail_at(n);
+        rc = dureq_client_create(&o, &client, &why);
+        over = is_over(n);
+        if (!is_fair(rc))
+            print_error("%s\n", why.msg);
+        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE((rc == 0) == (client != NULL));
+        EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
+        if (client) {
+            dureq_job_spec spec = {"mail", DQ_STR_LIT("1"), NULL};
+            dureq_job_id id;
+
+            RIG_OK(dureq_client_enqueue(client, &spec, &id, &err));
+        }
+        dureq_client_destroy(client);
+    }
+    EXPECT_TRUE(over);
+}
+
+RIG_MAIN()
