@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuzz.h"
+
+#include <stdlib.h>
+
+/* Reading a row of a session is the file's own. */
+#include "client/nodes.c" /* NOLINT(bugprone-suspicious-include) */
+
+/* The answer of node_list: sessions with what their nodes said of themselves, in JSON. A node is named once, and its texts do not need the reply. */
+
+static void read_rows(dq_reply rows)
+{
+    dq_arena arena = {0};
+    dureq_node_list list = {.owner = &arena};
+    dureq_counts sum = {0};
+    size_t cap = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < dq_reply_len(rows); i++)
+        rc = add_session(&list, &cap, dq_reply_at(rows, i));
+    assert(rc == 0 && list.n <= cap && list.n <= dq_reply_len(rows));
+    for (size_t i = 0; i < list.n; i++) {
+        for (size_t k = 0; k < i; k++)
+            assert(!dq_str_eq(list.items[i].node_id, list.items[k].node_id));
+        assert(list.items[i].host.len == 0 || dq_utf8_valid(list.items[i].host));
+    }
+    add_counts(&sum, rows);
+    dq_arena_deinit(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    dq_resp_parser *p = NULL;
+    dureq_error err = {0};
+    size_t used = 0;
+    dq_reply r;
+
+    if (dq_resp_parser_create(&p) < 0)
+        abort();
+    if (dq_resp_parse(p, (const char *)data, size, &used, &r, &err) == 1)
+        read_rows(r);
+    dq_resp_parser_destroy(p);
+    return 0;
+}
