@@ -213,21 +213,31 @@ static bool place_fits(dq_page_kind kind, dureq_str place)
     return kind == DQ_PAGE_HISTORY ? is_numbers(place, ':', 3) : is_score_and_id(place);
 }
 
+/* One source's place, off the front of a cursor. */
+typedef struct cursor_part {
+    int64_t shard, kind, group;
+    dureq_str place;
+} cursor_part;
+
+static bool cursor_next(dureq_str *rest, unsigned n_shards, cursor_part *ret)
+{
+    ret->place = dq_str_cut(rest, ',');
+    return cut_number(&ret->place, '.', n_shards - 1, &ret->shard) && cut_number(&ret->place, '.', DQ_PAGE_HISTORY, &ret->kind) &&
+           cut_number(&ret->place, '.', UINT32_MAX, &ret->group) && place_fits((dq_page_kind)ret->kind, ret->place);
+}
+
 static int cursor_apply(dq_lister *l, dureq_str rest)
 {
     while (rest.len > 0) {
-        dureq_str place = dq_str_cut(&rest, ',');
-        int64_t shard, kind, group;
+        cursor_part p;
 
-        if (!cut_number(&place, '.', dq_client_keys(l->c)->n_shards - 1, &shard) ||
-            !cut_number(&place, '.', DQ_PAGE_HISTORY, &kind) || !cut_number(&place, '.', UINT32_MAX, &group) ||
-            !place_fits((dq_page_kind)kind, place))
+        if (!cursor_next(&rest, dq_client_keys(l->c)->n_shards, &p))
             return dq_fail(l->err, DUREQ_EINVAL, "cursor is not one that a page gave");
         for (size_t i = 0; i < l->n_sources; i++) {
             dq_list_source *s = &l->sources[i];
 
-            if (s->shard == shard && s->kind == (dq_page_kind)kind && s->group == group) {
-                (void)snprintf(s->at, sizeof s->at, DQ_STR_FMT, DQ_STR_ARG(place));
+            if (s->shard == p.shard && s->kind == (dq_page_kind)p.kind && s->group == p.group) {
+                (void)snprintf(s->at, sizeof s->at, DQ_STR_FMT, DQ_STR_ARG(p.place));
                 memcpy(s->read_at, s->at, sizeof s->at);
             }
         }
