@@ -98,7 +98,7 @@ def document(rows, peers, absent):
     others = max((r['others'] for r in rows if 'others' in r), default=0)
     out = [f'Measured {time.strftime("%Y-%m-%d")} by `make bench-peers` on {machine()}; medians of {" or ".join(map(str, runs))} runs.']
     if others > NOISY:
-        out[0] += f' **The machine was not idle**: other processes took up to {100 * others:.0f} % of it, so times are too long and only ratios mean something.'
+        out[0] += f' **The machine was not idle**: other processes took up to {100 * others:.0f} % of it, more in some rows than in others, so jobs a second are too few and ratios of them rough; Redis CPU and bytes hold better.'
     out += ['', *versions(rows, peers), '']
     out += [f'- {name}: not measured, {why}.' for name, why in absent] + ([''] if absent else [])
     out += ['No-op handler, append-only file off:', '', *main_table(rows, peers), '', *verdict(rows, peers), '']
