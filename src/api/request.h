@@ -21,7 +21,7 @@ typedef struct dq_api_ctx {
     } query[DQ_API_QUERY_MAX];
     size_t n_query;
     dq_arena arena;
-    bool no_memory; /* a part of the path or query could not be kept */
+    bool no_memory;   /* a part of the path or query could not be kept */
     dq_json_writer w; /* onto res->body */
 } dq_api_ctx;
 

@@ -92,7 +92,7 @@ typedef struct enq_shard {
     dq_list flying;  /* enq_call */
     size_t n_flying;
     uint64_t next_number;
-    char token[64];       /* of K sh `v`; empty: not known */
+    char token[64]; /* of K sh `v`; empty: not known */
     bool asks_token;
     uint64_t token_reads; /* valid once the queues were read so often */
 } enq_shard;
