@@ -12,7 +12,7 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults bench bench-long bench-peers lint format sanitize fuzz coverage install clean \
+.PHONY: help build run test faults histories histories-planted bench bench-long bench-peers lint format sanitize fuzz coverage install clean \
 	needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
@@ -42,6 +42,13 @@ test: build ## unit, integration, fault and interface tests; ends with "N passed
 
 faults: build ## the fault tests with ROUNDS rounds (half an hour); writes docs/faults.md
 	@tools/faults.py $(B) $(ROUNDS)
+
+histories: build ## randomised histories: N of them (200000, an hour) from SEED on, written to docs/faults.md; SEED alone replays one
+	@DUREQ_TEST_SOURCE='$(CURDIR)' $(if $(SEED)$(N),,DUREQ_HISTORIES_REPORT=docs/faults.md) \
+		$(B)/tests/histories $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N),$(if $(SEED),,n=200000))
+
+histories-planted: build ## each fault planted in the scripts must be found within N histories (10000)
+	@DUREQ_TEST_SOURCE='$(CURDIR)' $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
 
 bench: needs ## measure speed and memory against the targets
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false

@@ -4,7 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <dureq/client.h>
+
+#include "client/doctor.h"
 #include "model/job.h"
+#include "model/queue.h"
 #include "redis/resp.h"
 #include "store/job_calls.h"
 
@@ -243,4 +247,53 @@ void hist_check_all(hist *h)
     check_held(h, "unique key", h->m.key, HM_KEYS, dq_reply_at(r, 1));
     check_held(h, "request id", h->m.request, HM_REQUESTS, dq_reply_at(r, 2));
     check_stats(h, dq_reply_at(r, 3));
+}
+
+/* ---- the doctor ---- */
+
+/* It reads the definitions of the queues, which histories have no use for. */
+static void define_queues(hist *h)
+{
+    for (int i = 0; i < HM_QUEUES; i++) {
+        char name[] = {'q', (char)('0' + i), '\0'};
+        dq_queue q = {.name = dureq_str_from(name), .max_len = i == 1 ? HM_FULL : 0, .paused = h->m.paused[i]};
+        dq_buf json = {0}, call = {0};
+
+        dq_queue_to_json(&q, &json);
+        dq_resp_begin(&call, 4);
+        dq_resp_arg_text(&call, "HSET");
+        dq_resp_arg_text(&call, "dureq:config:queues");
+        dq_resp_arg_text(&call, name);
+        dq_resp_arg(&call, dq_buf_str(&json));
+        (void)hist_ask(h->w, 0, &call, 1);
+        dq_buf_deinit(&json);
+        dq_buf_deinit(&call);
+    }
+}
+
+void hist_check_health(hist *h)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dq_doctor_options how = {.settle_ms = 1};
+    dq_doctor_report report;
+    dureq_client *client;
+    dureq_error err = {0};
+
+    if (h->failed)
+        return;
+    define_queues(h);
+    o.redis_url = test_redis_url(h->w->server);
+    if (dureq_client_create(&o, &client, &err) < 0)
+        hist_die("the doctor's client", err.msg);
+    if (dq_client_doctor(client, &how, &report, &err) < 0)
+        hist_die("the doctor", err.msg);
+    for (size_t i = 0; i < report.n_faults; i++) {
+        const dq_doctor_fault *f = &report.faults[i];
+
+        /* A heartbeat that came late leaves the start of a job that is no more its own; a worker waits for its heartbeats. */
+        if (strcmp(dq_fault_kind_to_str(f->kind), "run_stale") != 0)
+            hist_fail(h, "doctor: %s %s %s: %s", dq_fault_kind_to_str(f->kind), f->key, f->id, f->text);
+    }
+    dq_doctor_report_deinit(&report);
+    dureq_client_destroy(client);
 }

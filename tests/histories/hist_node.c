@@ -184,6 +184,7 @@ typedef struct turn {
     hist_msg msg; /* the jobs that ended, in the general form that a lost reply asks for */
     const hist_held *held[HM_ITEMS];
     int lane, count, n_commands;
+    size_t row_bytes; /* as they count in the history */
 } turn;
 
 static void command(dq_buf *b, turn *t, size_t n)
@@ -213,6 +214,7 @@ static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const his
         ms = ms << 8 | (unsigned char)j->id[i];
     (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
     hist_put_row(h, &row, held, t->msg.who, DUREQ_JOB_COMPLETED, dq_buf_str(&held->m));
+    t->row_bytes += row.len + 110;
     command(b, t, 4);
     dq_resp_arg_text(b, "HSET");
     dq_keys_arg(b, &h->w->keys, 0, part, (dureq_str){0});
@@ -238,7 +240,7 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     dq_resp_arg(b, dq_buf_str(&ids));
     dq_resp_arg_i64(b, CLASS_MS);
     dq_resp_arg_text(b, t->msg.n ? n->bucket : "");
-    dq_resp_arg_i64(b, 300);
+    dq_resp_arg_i64(b, (int64_t)t->row_bytes);
     dq_resp_arg_text(b, "");
     dq_resp_arg_i64(b, t->msg.n);
     for (int i = 0; i < t->msg.n; i++) {
@@ -387,7 +389,8 @@ static void pick_ended(hist *h, turn *t, int max)
     for (int i = 0; i < n->n_held && t->msg.n < max && n->bucket[0]; i++) {
         const hm_job *j = &h->m.job[n->held[i].job];
 
-        if (!j->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l')
+        if (!j->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l' ||
+            h->m.session[t->msg.who].started[n->held[i].job])
             continue;
         t->held[t->msg.n] = &n->held[i];
         t->msg.done[t->msg.n++] = (hm_done){.job = n->held[i].job, .turn = n->held[i].turn, .kind = 'c'};

@@ -106,3 +106,5 @@ void hist_node_drop(hist_node *n, int at);
 /* hist_check.c */
 void hist_check_jobs(hist *h);
 void hist_check_all(hist *h);
+/* The doctor, with a client of its own: slow, so for a share of the histories. */
+void hist_check_health(hist *h);

@@ -29,6 +29,7 @@
 #define DEFAULT_N       4000
 #define DEFAULT_SECONDS 40
 #define PLANTED_N       10000
+#define DOCTOR_EACH     100
 
 typedef struct options {
     int64_t seed, n, seconds;
@@ -36,10 +37,13 @@ typedef struct options {
 } options;
 
 static hist h;
+static bool ask_doctor; /* behind each history */
 
 static bool fails(hist_wire *w, const hist_step *steps, int n, bool trace)
 {
     hist_play(&h, w, steps, n, trace);
+    if (ask_doctor)
+        hist_check_health(&h);
     return h.failed;
 }
 
@@ -83,10 +87,43 @@ static void tell(hist_wire *w, uint64_t seed, hist_step *steps, int n)
     (void)fflush(stdout);
 }
 
+/* ---- the report: what is between the marks of a file is written anew ---- */
+
+static void write_file(const char *path, const dq_buf *text)
+{
+    FILE *f = fopen(path, "we");
+
+    if (!f || fwrite(text->ptr, 1, text->len, f) != text->len || fclose(f) != 0)
+        hist_die(path, "cannot be written");
+}
+
+static void report(const char *path, const char *said)
+{
+    static const char begin[] = "<!-- histories -->\n", end[] = "<!-- end -->";
+    FILE *f = fopen(path, "re");
+    dq_buf old = {0}, out = {0};
+    char *room = dq_buf_reserve(&old, 1 << 20), *from, *to;
+
+    if (!f || !room)
+        hist_die(path, "cannot be read");
+    old.len = fread(room, 1, 1 << 20, f);
+    (void)fclose(f);
+    from = memmem(old.ptr, old.len, begin, sizeof(begin) - 1);
+    to = from ? memmem(from, (size_t)(old.ptr + old.len - from), end, sizeof(end) - 1) : NULL;
+    if (!to)
+        hist_die(path, "has no marks for histories");
+    dq_buf_append(&out, old.ptr, (size_t)(from - old.ptr) + sizeof(begin) - 1);
+    dq_buf_append_text(&out, said);
+    dq_buf_append(&out, to, (size_t)(old.ptr + old.len - to));
+    write_file(path, &out);
+    dq_buf_deinit(&old);
+    dq_buf_deinit(&out);
+}
+
 /* ---- runs ---- */
 
 /* How many were played; *ret_seed is the one that failed. */
-static int64_t play_many(hist_wire *w, uint64_t seed, int64_t n, int64_t seconds, bool *ret_failed)
+static int64_t play_many(hist_wire *w, uint64_t seed, int64_t n, int64_t seconds, bool doctor, bool *ret_failed)
 {
     int64_t until = dq_mono_us() / 1000 + seconds * 1000, i;
     hist_step steps[HIST_STEPS_MAX];
@@ -95,6 +132,7 @@ static int64_t play_many(hist_wire *w, uint64_t seed, int64_t n, int64_t seconds
     *ret_failed = false;
     for (i = 0; i < n && !*ret_failed && (seconds == 0 || dq_mono_us() / 1000 < until); i++) {
         hist_make(seed + (uint64_t)i, steps, &n_steps);
+        ask_doctor = doctor && i % DOCTOR_EACH == 0;
         *ret_failed = fails(w, steps, n_steps, /*trace=*/false);
     }
     return i;
@@ -110,7 +148,7 @@ static int run_planted(const options *o)
         int64_t n;
 
         hist_wire_open(&w, &hist_plants[i]);
-        n = play_many(&w, (uint64_t)o->seed, o->n, 0, &found);
+        n = play_many(&w, (uint64_t)o->seed, o->n, 0, /*doctor=*/false, &found);
         printf("%-44s %s %" PRId64 ": %s\n", hist_plants[i].name, found ? "found by history" : "NOT FOUND in", n,
                found ? h.fault : "");
         (void)fflush(stdout);
@@ -126,6 +164,7 @@ static int run_one(hist_wire *w, uint64_t seed)
     hist_step steps[HIST_STEPS_MAX];
     int n;
 
+    ask_doctor = true;
     hist_make(seed, steps, &n);
     if (fails(w, steps, n, /*trace=*/false))
         tell(w, seed, steps, n);
@@ -138,14 +177,19 @@ static int run_one(hist_wire *w, uint64_t seed)
 static int run_many(hist_wire *w, const options *o)
 {
     int64_t from = dq_mono_us() / 1000, n, ms;
+    const char *path = getenv("DUREQ_HISTORIES_REPORT");
+    char said[200];
     hist_step steps[HIST_STEPS_MAX];
     bool failed;
     int n_steps;
 
-    n = play_many(w, (uint64_t)o->seed, o->n, o->seconds, &failed);
+    n = play_many(w, (uint64_t)o->seed, o->n, o->seconds, /*doctor=*/true, &failed);
     ms = DQ_MAX(dq_mono_us() / 1000 - from, 1);
-    printf("%" PRId64 " histories from seed %" PRId64 " in %.1f s, %.0f each second: %s\n", n, o->seed, (double)ms / 1000,
-           (double)n * 1000 / (double)ms, failed ? "failed" : "none failed");
+    (void)snprintf(said, sizeof(said), "%" PRId64 " histories from seed %" PRId64 " in %.1f s, %.0f each second: %s.\n", n,
+                   o->seed, (double)ms / 1000, (double)n * 1000 / (double)ms, failed ? "the last one failed" : "none failed");
+    printf("%s", said);
+    if (path && path[0])
+        report(path, said);
     if (failed) {
         uint64_t seed = (uint64_t)(o->seed + n - 1);
 
