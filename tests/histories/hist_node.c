@@ -47,10 +47,19 @@ void hist_node_open(hist *h)
 
 /* ---- what was taken from it, and what it does not know of ---- */
 
-static int held_at(const hist_node *n, char stream, dureq_str entry)
+/* Entries are numbered by each stream for itself: two lanes may well have the same in one millisecond. */
+static bool is_entry(const hist *h, int job, char kind, dureq_str stream, const char *mine, dureq_str entry)
+{
+    char name[24];
+
+    (void)snprintf(name, sizeof(name), "%c:%d", kind, h->m.lane_no[h->m.job[job].lane]);
+    return dq_str_eq_text(stream, name) && dq_str_eq_text(entry, mine);
+}
+
+static int held_at(const hist *h, const hist_node *n, dureq_str stream, dureq_str entry)
 {
     for (int i = 0; i < n->n_held; i++) {
-        if (n->held[i].stream == stream && dq_str_eq_text(entry, n->held[i].entry))
+        if (is_entry(h, n->held[i].job, n->held[i].stream, stream, n->held[i].entry, entry))
             return i;
     }
     return -1;
@@ -61,12 +70,12 @@ static void see_pending(hist *h, int session, dureq_str stream, dureq_str entry,
 {
     hist_node *n = &h->node[session];
     char kind = stream.len > 0 ? stream.ptr[0] : '?';
-    int at = held_at(n, kind, entry), job = -1;
+    int at = held_at(h, n, stream, entry), job = -1;
 
     for (int i = 0; i < h->m.n_jobs; i++) {
         const hm_job *j = &h->m.job[i];
 
-        if (j->session == session && dq_str_eq_text(entry, j->entry) && (j->place == HM_LANE ? 'l' : 'f') == kind)
+        if (j->session == session && is_entry(h, i, j->place == HM_LANE ? 'l' : 'f', stream, j->entry, entry))
             job = i;
     }
     if (job < 0) {
