@@ -15,6 +15,13 @@ static void deaf_wait(hold *h)
         rig_pause();
 }
 
+/* Until `n` handlers have done with `h`, which is on the stack of the test. */
+static void let_go(hold *h, int n)
+{
+    atomic_store(&h->let_go, true);
+    RIG_UNTIL(atomic_load(&h->left) == n);
+}
+
 /* Sees that it is told and returns at once. */
 static int polite(dureq_task *task, void *userdata)
 {
@@ -160,7 +167,7 @@ SCENARIO(a_deaf_handler_is_abandoned_behind_its_grace)
     RIG_OK(dureq_client_get_logs(rig.client, id.text, &log, &len, &err));
     EXPECT_TEXT("began\n", log);
     dureq_free(log);
-    atomic_store(&h.let_go, true);
+    let_go(&h, 1);
     RIG_UNTIL(rig_stats(n).stuck == 0);
     EXPECT_I64(1, atomic_load(&h.told));
     EXPECT_I64(DUREQ_JOB_DEAD, rig_job(id.text)->state);
@@ -177,7 +184,7 @@ SCENARIO(an_abandoned_attempt_is_tried_again_elsewhere_in_the_pool)
     EXPECT_I64(3, rig_job(id.text)->attempt);
     EXPECT_I64(3, rig_stats(n).stuck);
     RIG_UNTIL(atomic_load(&h.entered) == 3); /* a thread may come to it late */
-    atomic_store(&h.let_go, true);
+    let_go(&h, 3);
     RIG_UNTIL(rig_stats(n).stuck == 0 && rig_stats(n).running == 0);
 }
 
@@ -211,7 +218,7 @@ SCENARIO(a_stuck_slot_is_taken_until_the_handler_returns)
     int64_t since = rig_mono_ms();
     RIG_UNTIL(rig_mono_ms() - since > 300);
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(other.text));
-    atomic_store(&h.let_go, true);
+    let_go(&h, 2);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(other.text)->state);
     RIG_UNTIL(rig_stats(n).stuck == 0);
 }
@@ -226,7 +233,7 @@ SCENARIO(a_cancelled_handler_that_is_deaf_is_abandoned_too)
     RIG_OK(dureq_client_cancel(rig.client, id.text, NULL, &err));
     RIG_UNTIL(rig_stats(n).stuck == 1);
     EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(id.text));
-    atomic_store(&h.let_go, true);
+    let_go(&h, 1);
     RIG_UNTIL(rig_stats(n).stuck == 0);
     EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(id.text));
 }
