@@ -10,7 +10,8 @@
    more. When x is another value, a resync finds out what was taken first.
 
    Calls that record outcomes are numbered. A reply that was lost is asked for again by the general form of the same call under the same
-   number: the session keeps the number of the last one. While it is not known, nothing else is sent for that shard. */
+   number: the session keeps the number of the last one. While it is not known, nothing else is sent for that shard. A repeat says that it is
+   one, and is looked at entry by entry: the server that answers may have lost what it delivered, and deliver it to others. */
 
 #include <stdio.h>
 
@@ -245,7 +246,6 @@ static void on_general(void *userdata, int code, const dq_reply *reply, const du
         if (!take_refusals(s, dq_reply_str(*reply)))
             DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "complete.answer", "shard=%u error=\"its answer cannot be read\"", s->no);
         x_counted(s);
-        dq_buf_clear(&s->call);
     }
 }
 
@@ -257,12 +257,18 @@ static void on_loaded(void *userdata, int code, const dq_reply *reply, const dur
     (void)err;
 }
 
-static void put_general(dq_worker *w, dq_wshard *s)
+/* All of `sent`. False: memory is short, and nothing was sent. */
+static bool put_general(dq_worker *w, dq_wshard *s, bool is_repeat)
 {
     dq_redis *r = conn(w);
-    dq_buf *out = dq_redis_out(r);
+    DQ_BUF_AUTO call = {0};
+    dq_buf *out;
 
+    dq_record_general(s, is_repeat, &call);
+    if (dq_buf_failed(&call))
+        return false;
     if (s->load_script) {
+        out = dq_redis_out(r);
         s->load_script = false;
         dq_resp_begin(out, 3);
         dq_resp_arg(out, DQ_STR_LIT("SCRIPT"));
@@ -271,12 +277,12 @@ static void put_general(dq_worker *w, dq_wshard *s)
         (void)dq_redis_commit(r, 0, on_loaded, s);
     }
     out = dq_redis_out(r);
-    dq_buf_append_buf(out, &s->call);
-    if (dq_redis_commit(r, 0, on_general, s) < 0) {
+    dq_buf_append_buf(out, &call);
+    if (dq_redis_commit(r, 0, on_general, s) < 0)
         s->call_lost = true;
-        return;
-    }
-    put_watch(w, s, /*unwatch=*/true);
+    else
+        put_watch(w, s, /*unwatch=*/true);
+    return true;
 }
 
 /* Up to a batch of finished tasks into `sent`. */
@@ -293,13 +299,6 @@ static void collect(dq_wshard *s, dq_list *from, size_t *n_from, size_t *n, size
     }
 }
 
-static void build_general(dq_wshard *s)
-{
-    dq_buf_clear(&s->call);
-    (void)dq_record_general(s, &s->call);
-    s->sent_plain = false;
-}
-
 static void send_general(dq_worker *w, dq_wshard *s, bool with_fast)
 {
     size_t n = 0, bytes = 0;
@@ -308,21 +307,8 @@ static void send_general(dq_worker *w, dq_wshard *s, bool with_fast)
     if (with_fast)
         collect(s, &s->done_fast, &s->n_fast, &n, &bytes);
     s->call_no++;
-    build_general(s);
-    if (dq_buf_failed(&s->call)) {
+    if (!put_general(w, s, /*is_repeat=*/false))
         sent_again(s);
-        return;
-    }
-    put_general(w, s);
-}
-
-/* A call whose fate is not known, under its number. A transaction's general form is built now. */
-static void send_lost(dq_worker *w, dq_wshard *s)
-{
-    if (s->sent_plain || s->call.len == 0)
-        build_general(s);
-    if (!dq_buf_failed(&s->call))
-        put_general(w, s);
 }
 
 /* ---- the transaction ---- */
@@ -641,7 +627,6 @@ static void send_plain(dq_worker *w, dq_wshard *s)
     dq_resp_arg(b.out, DQ_STR_LIT("MULTI"));
     if (s->n_fast > 0 && (b.class_ms <= 0 || s->class_ms == b.class_ms)) {
         s->call_no++;
-        s->sent_plain = true;
         put_jobs(&b, s);
     }
     s->reads_in_script = false;
@@ -719,7 +704,7 @@ void dq_cycle_look(dq_worker *w)
         return;
     bool plain_off = s->plain_again_us > dq_loop_now_us(w->loop);
     if (s->call_lost)
-        send_lost(w, s);
+        (void)put_general(w, s, /*is_repeat=*/true); /* a transaction, too: under its number */
     else if (s->needs_resync)
         put_watch(w, s, /*unwatch=*/w->watching != NULL);
     else if (s->n_slow > 0 || (plain_off && s->n_fast > 0))

@@ -291,7 +291,7 @@ static void sort_groups(dureq_task **list, size_t n)
     }
 }
 
-size_t dq_record_general(dq_wshard *s, dq_buf *out)
+void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
     static const char sides[] = "uUoagbB";
     const dq_keys *k = dq_store_keys(s->worker->store);
@@ -303,7 +303,7 @@ size_t dq_record_general(dq_wshard *s, dq_buf *out)
 
     if (!stats) {
         out->failed = true;
-        return 0;
+        return;
     }
     DQ_LIST_FOREACH (dureq_task, t, &s->sent, link)
         if (n < DQ_BATCH_MAX) {
@@ -334,7 +334,7 @@ size_t dq_record_general(dq_wshard *s, dq_buf *out)
     for (size_t i = 0; i < sizeof sides - 1; i++)
         put_side(&w, list, n, sides[i]);
 
-    dq_call_begin(out, DQ_SCRIPT_COMPLETE, 5, 4 + 2 * stats->n + w.n_args);
+    dq_call_begin(out, DQ_SCRIPT_COMPLETE, 5, 5 + 2 * stats->n + w.n_args);
     dq_keys_arg(out, k, s->no, "sh", (dureq_str){0});
     dq_keys_arg(out, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(out, k, s->no, "loc", (dureq_str){0});
@@ -343,13 +343,13 @@ size_t dq_record_general(dq_wshard *s, dq_buf *out)
     dq_resp_arg_text(out, s->session_text);
     dq_resp_arg_i64(out, (int64_t)s->call_no);
     dq_resp_arg_i64(out, s->no);
+    dq_resp_arg_text(out, is_repeat ? "1" : "");
     dq_resp_arg_i64(out, (int64_t)stats->n);
     dq_stats_put(stats, out);
     dq_buf_append_buf(out, &args);
     if (dq_buf_failed(&args))
         out->failed = true;
     dq_free(stats);
-    return n;
 }
 
 /* ---- statistics ---- */

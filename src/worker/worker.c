@@ -177,7 +177,6 @@ void dq_worker_destroy(dq_worker *w)
         }
         dq_timer_deinit(&s->beat);
         dq_lanes_deinit(s);
-        dq_buf_deinit(&s->call);
         dq_buf_deinit(&s->unknown);
     }
     while (!dq_list_empty(&w->spare)) {

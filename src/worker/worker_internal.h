@@ -84,10 +84,8 @@ struct dq_wshard {
     size_t n_unknown;
 
     dq_list sent;     /* tasks of the call in flight, or whose reply was lost */
-    bool sent_plain;  /* as a transaction */
     bool call_lost;   /* its reply was: to be asked about first */
     uint64_t call_no; /* of the last call */
-    dq_buf call;      /* its general form, for a repeat; built when needed for a transaction */
 
     bool load_script;  /* complete.lua is not known to the server */
     size_t cycle_gate; /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
@@ -225,10 +223,10 @@ bool dq_suspect_wants_report(const dureq_task *t);
 void dq_outcome_judge(dureq_task *t, int rc);
 /* record.c */
 bool dq_record_is_plain(const dureq_task *t);
-int64_t dq_record_class(const dureq_task *t);           /* retention class; 0: not kept */
-void dq_record_row(dureq_task *t, dq_buf *out);         /* the whole row */
-void dq_record_moved(const dureq_task *t, dq_buf *out); /* its moved part behind this run */
-size_t dq_record_general(dq_wshard *s, dq_buf *out);    /* the call for all of s->sent, numbered s->call_no */
+int64_t dq_record_class(const dureq_task *t);                      /* retention class; 0: not kept */
+void dq_record_row(dureq_task *t, dq_buf *out);                    /* the whole row */
+void dq_record_moved(const dureq_task *t, dq_buf *out);            /* its moved part behind this run */
+void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
 typedef struct dq_stat_row {
     uint32_t lane;
     int32_t field; /* 0 c, 1 f, 2 d, 100 + i: w<i>, 200 + i: r<i> */

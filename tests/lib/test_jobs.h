@@ -17,6 +17,7 @@ typedef struct test_world {
     test_store s;
     unsigned n_shards;
     int64_t call_no;
+    bool repeats;        /* completions say that they are repeats */
     bool is_damaged;     /* by the test: the doctor is not asked at the end */
     dq_ticker ticker[4]; /* a session of each shard that is its ticker */
 } test_world;

@@ -94,7 +94,7 @@ static void begin_complete(test_world *w, unsigned shard, uint64_t session, cons
     char stream[24], entry[32];
 
     stream_of(w, shard, id, stream, entry);
-    dq_call_begin(call, DQ_SCRIPT_COMPLETE, 5, 4 + 4 + n_more);
+    dq_call_begin(call, DQ_SCRIPT_COMPLETE, 5, 5 + 4 + n_more);
     dq_keys_arg(call, k, shard, "sh", (dureq_str){0});
     dq_keys_arg_u64(call, k, shard, "s:", session);
     dq_keys_arg(call, k, shard, "loc", (dureq_str){0});
@@ -103,6 +103,7 @@ static void begin_complete(test_world *w, unsigned shard, uint64_t session, cons
     dq_resp_arg_i64(call, (int64_t)session);
     dq_resp_arg_i64(call, ++w->call_no);
     dq_resp_arg_i64(call, shard);
+    dq_resp_arg_text(call, w->repeats ? "1" : "");
     dq_resp_arg_i64(call, 0);
     dq_resp_arg_text(call, kind);
     dq_resp_arg_text(call, stream);

@@ -2,8 +2,9 @@
 -- What became of jobs of one session, with all that follows from it: the general way, for everything that worker_cycle's plain commands
 -- cannot do. Also for a batch whose transaction was refused: entries that were taken from the session meanwhile are found out job by job.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:loc {p:0}:dead {p:0}:dead:h
--- argv: session call_no shard n_stats (field n)... then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first six begin with
---   stream n entry... :
+-- argv: session call_no shard repeat('1') n_stats (field n)... then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first six
+--   begin with stream n entry... :
+--   repeat: an earlier call or transaction of this number had no answer, or its answer was lost
 --   'c' ...  class side('1': rows have side keys) n x (id row)   completed or skipped, kept in history of that retention class
 --   'n' ...  n x (id)                     completed, not kept
 --   'r' ...  n x (delay_ms id record)     due again after the delay
@@ -26,7 +27,7 @@
 --#include "side.lua"
 --#include "stats.lua"
 --#include "tell.lua"
-local session, call_no = ARGV[1], tonumber(ARGV[2])
+local session, call_no, is_repeat = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local s = call('HMGET', KEYS[2], 'st', 'n', 'a')
 local err = fenced(s[1])
 if err then
@@ -37,17 +38,28 @@ if tonumber(s[2] or 0) == call_no then
 end
 
 local index, refused, refused_list = 0, {}, {}
--- Let go of n entries of a stream. All were ours in the usual case; else an entry that is gone was taken from this session, and what the
--- call says of its job does not count.
+-- Let go of n entries of a stream. In the usual case all are there, and so ours, since who takes one from a session deletes it. Else they are
+-- looked at one by one: what the call says of an entry that was taken does not count. A repeat's are always: the server that answers it may
+-- have lost their delivery (a fail-over, a tail of its file), and they may wait, or run elsewhere.
 local function let_go(stream, at, n)
-  local key = K .. stream
-  if call('XDEL', key, unpack(ARGV, at, at + n - 1)) < n then
-    for i = 0, n - 1 do
-      local mine = call('XPENDING', key, 'g', ARGV[at + i], ARGV[at + i], 1)[1]
-      refused[index + i] = not mine or mine[2] ~= session or nil
+  local key, mine = K .. stream, {}
+  if not is_repeat and call('XDEL', key, unpack(ARGV, at, at + n - 1)) == n then
+    call('XACK', key, 'g', unpack(ARGV, at, at + n - 1))
+    return
+  end
+  for i = 0, n - 1 do
+    local entry = ARGV[at + i]
+    local pending = call('XPENDING', key, 'g', entry, entry, 1)[1]
+    if pending and pending[2] == session then
+      mine[#mine + 1] = entry
+    else
+      refused[index + i] = true
     end
   end
-  call('XACK', key, 'g', unpack(ARGV, at, at + n - 1))
+  if #mine > 0 then
+    call('XDEL', key, unpack(mine))
+    call('XACK', key, 'g', unpack(mine))
+  end
 end
 
 local soonest
@@ -207,8 +219,8 @@ local function side_segment(kind, p)
   return p + n * w
 end
 
-local n_stats = tonumber(ARGV[4])
-local p = 5 + 2 * n_stats
+local n_stats = tonumber(ARGV[5])
+local p = 6 + 2 * n_stats
 while p <= #ARGV do
   local kind = ARGV[p]
   p = width[kind] and segment(kind, p) or side_segment(kind, p)
@@ -227,7 +239,7 @@ local answer = pack('>I6I2', call_no, #refused_list) .. table.concat(refused_lis
 call('HSET', KEYS[2], 'n', call_no, 'a', answer)
 call('INCR', K .. 'x:' .. session)
 if index > #refused_list then
-  for i = 5, 4 + 2 * n_stats, 2 do
+  for i = 6, 5 + 2 * n_stats, 2 do
     count(ARGV[i], ARGV[i + 1])
   end
   event('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log))
