@@ -126,14 +126,16 @@ static int list_runs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
-static int split_run(dq_api_ctx *c, const char **ret_job, int64_t *ret_n, dureq_error *err)
+/* "<job>.<n>": the job, which the caller frees, and n. */
+static int job_of_run(dq_api_ctx *c, dureq_job_list **ret, int64_t *ret_n, dureq_error *err)
 {
     dureq_str id = dureq_str_from(c->vars[0]), job_id = dq_str_cut(&id, '.');
+    const char *text;
 
     if (!id.ptr || dq_parse_i64(id, 1, INT32_MAX, ret_n) < 0)
         return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<n>, not '%.64s'", c->vars[0]);
-    *ret_job = dq_arena_dup(&c->arena, job_id);
-    return *ret_job ? 0 : dq_fail_nomem(err);
+    text = dq_arena_dup(&c->arena, job_id);
+    return text ? dureq_client_get_job(c->client, text, ret, err) : dq_fail_nomem(err);
 }
 
 static const dureq_attempt *find_attempt(const dureq_job *job, int64_t n)
@@ -149,19 +151,15 @@ static bool is_running(const dureq_job *job, int64_t n)
     return job->state == DUREQ_JOB_RUNNING && job->runs == n;
 }
 
-/* "<job>.<n>": the running one, or a finished attempt of the job. */
+/* The running one, or a finished attempt of the job. */
 static int get_run(dq_api_ctx *c, dureq_error *err)
 {
     const dureq_attempt *attempt;
     dureq_job_list *list;
     const dureq_job *job;
-    const char *job_id;
     int64_t n;
-    int rc = split_run(c, &job_id, &n, err);
+    int rc = job_of_run(c, &list, &n, err);
 
-    if (rc < 0)
-        return rc;
-    rc = dureq_client_get_job(c->client, job_id, &list, err);
     if (rc < 0)
         return rc;
     job = &list->items[0];
@@ -179,22 +177,20 @@ static int get_run(dq_api_ctx *c, dureq_error *err)
 static int requeue_run(dq_api_ctx *c, dureq_error *err)
 {
     dureq_job_list *list;
-    const char *job_id;
+    const dureq_job *job;
     int64_t n;
-    int rc = split_run(c, &job_id, &n, err);
+    int rc = job_of_run(c, &list, &n, err);
 
     if (rc < 0)
         return rc;
-    rc = dureq_client_get_job(c->client, job_id, &list, err);
-    if (rc < 0)
-        return rc;
-    if (is_running(&list->items[0], n))
+    job = &list->items[0];
+    if (is_running(job, n))
         rc = dq_fail(err, DUREQ_ECONFLICT, "run '%s' has not ended", c->vars[0]);
-    else if (n > list->items[0].runs)
+    else if (n > job->runs)
         rc = dq_fail(err, DUREQ_ENOTFOUND, "no run '%s' is known", c->vars[0]);
+    else
+        rc = dureq_client_retry(c->client, job->id.text, /*force=*/true, err);
     dureq_job_list_destroy(list);
-    if (rc == 0)
-        rc = dureq_client_retry(c->client, job_id, /*force=*/true, err);
     return rc < 0 ? rc : dq_api_reply_status(c, "requeued", "run_id", c->vars[0]);
 }
 
