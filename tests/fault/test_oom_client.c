@@ -2,6 +2,7 @@
 /* A client whose n-th allocation fails, for each n until the call needs no more: whichever of its two threads asks for it. The call ends soon, with
    success or with DUREQ_ENOMEM, nothing of it is half done, and with memory back the same client goes on. */
 
+#include "test_oom.h"
 #include "test_rig.h"
 
 #include "api/api.h"
@@ -16,31 +17,11 @@ typedef struct call {
 
 typedef int (*call_fn)(call *c, dureq_error *err);
 
-/* How a call may end that was told there is no memory. */
-static bool is_fair(int rc)
-{
-    return rc == 0 || rc == DUREQ_ENOMEM;
-}
-
-static bool is_over(long n)
-{
-    bool over = dq_alloc_count() < n;
-
-    dq_alloc_fail_at(0);
-    return over;
-}
-
 static int64_t n_jobs(void)
 {
     dureq_counts n = rig_counts();
 
     return n.pending + n.scheduled + n.running + n.retrying + n.paused + n.completed + n.dead + n.cancelled;
-}
-
-/* The short form leaves most places out, others each time. */
-static long step_of(void)
-{
-    return getenv("DUREQ_TEST_SHORT") ? 3 : 1;
 }
 
 /* check (NULL: none) looks behind each call, with memory back. */
@@ -49,7 +30,7 @@ static void each_allocation(const char *name, call_fn fn, void (*check)(const ca
     call c = {.accepted = n_jobs()};
     bool over = false;
 
-    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(3)) {
         dureq_error err = {0};
         int64_t began = rig_mono_ms();
         int rc;
@@ -57,10 +38,10 @@ static void each_allocation(const char *name, call_fn fn, void (*check)(const ca
         EXPECT_NOTE("%s, allocation %ld fails", name, n);
         dq_alloc_fail_at(n);
         rc = fn(&c, &err);
-        over = is_over(n);
-        if (!is_fair(rc))
+        over = oom_is_over(n);
+        if (!oom_is_fair(rc))
             print_error("%s\n", err.msg);
-        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE(oom_is_fair(rc));
         EXPECT_TRUE(rc == 0 || err.code == rc);
         EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
         EXPECT_I64(c.accepted, n_jobs());
@@ -140,7 +121,7 @@ static int enqueue_many(call *c, dureq_error *err)
         specs[i] = (dureq_job_spec){i % 2 ? "mail" : "sms", DQ_STR_LIT("1"), NULL};
     rc = dureq_client_enqueue_many(rig.client, specs, N, results, err);
     for (int i = 0; i < N; i++) {
-        EXPECT_TRUE(is_fair(results[i].code));
+        EXPECT_TRUE(oom_is_fair(results[i].code));
         c->accepted += results[i].code == 0;
     }
     return rc;
@@ -279,7 +260,7 @@ SCENARIO(a_client_is_created_whole_or_not_at_all)
     o.prefix = rig.prefix;
     o.shards = rig.shards;
     o.timeout_ms = 3000;
-    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(3)) {
         dureq_client *client = NULL;
         dureq_error why = {0};
         int64_t began = rig_mono_ms();
@@ -288,10 +269,10 @@ SCENARIO(a_client_is_created_whole_or_not_at_all)
         EXPECT_NOTE("allocation %ld fails", n);
         dq_alloc_fail_at(n);
         rc = dureq_client_create(&o, &client, &why);
-        over = is_over(n);
-        if (!is_fair(rc))
+        over = oom_is_over(n);
+        if (!oom_is_fair(rc))
             print_error("%s\n", why.msg);
-        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE(oom_is_fair(rc));
         EXPECT_TRUE((rc == 0) == (client != NULL));
         EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
         if (client) {

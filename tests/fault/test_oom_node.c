@@ -2,6 +2,7 @@
 /* A node whose n-th allocation fails, for each n: while it starts, while it runs jobs, while it stops. It starts or says DUREQ_ENOMEM and can be started
    again; each job ends as its handler said, at the latest when memory is back; the node keeps its session or takes a new one, and ends cleanly. */
 
+#include "test_oom.h"
 #include "test_rig.h"
 
 #include <stdatomic.h>
@@ -9,25 +10,6 @@
 #define ROUNDS_MAX 2000
 #define START_MS   3000
 #define BIG        40000 /* a payload with a key of its own */
-
-static bool is_fair(int rc)
-{
-    return rc == 0 || rc == DUREQ_ENOMEM;
-}
-
-static bool is_over(long n)
-{
-    bool over = dq_alloc_count() < n;
-
-    dq_alloc_fail_at(0);
-    return over;
-}
-
-/* The short form leaves most places out. */
-static long step_of(void)
-{
-    return getenv("DUREQ_TEST_SHORT") ? 4 : 1;
-}
 
 static atomic_long n_runs;
 
@@ -77,7 +59,7 @@ static int try_enqueue(const char *payload, size_t len, dureq_job_id *ret)
     o.n_headers = 1;
     ret->text[0] = '\0';
     rc = dureq_client_enqueue(rig.client, &spec, ret, &err);
-    EXPECT_TRUE(is_fair(rc));
+    EXPECT_TRUE(oom_is_fair(rc));
     return rc == 0 ? 0 : -1;
 }
 
@@ -109,10 +91,10 @@ static void start_with_failure(long n, bool *over)
     rc = node_make(&node, &why);
     if (rc == 0) {
         rc = dureq_node_start(node, &why);
-        *over = is_over(n);
-        if (!is_fair(rc))
+        *over = oom_is_over(n);
+        if (!oom_is_fair(rc))
             print_error("%s\n", why.msg);
-        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE(oom_is_fair(rc));
         EXPECT_TRUE(rig_mono_ms() - began < START_MS);
         if (rc < 0)
             RIG_OK(dureq_node_start(node, &err));
@@ -120,7 +102,7 @@ static void start_with_failure(long n, bool *over)
         RIG_OK(dureq_node_stop(node, &err));
     }
     dq_alloc_fail_at(0);
-    EXPECT_TRUE(is_fair(rc));
+    EXPECT_TRUE(oom_is_fair(rc));
     dureq_node_destroy(node);
 }
 
@@ -128,7 +110,7 @@ SCENARIO(a_node_starts_whole_or_not_and_then_again)
 {
     bool over = false;
 
-    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
         EXPECT_NOTE("allocation %ld fails", n);
         start_with_failure(n, &over);
     }
@@ -191,12 +173,12 @@ SCENARIO(each_job_ends_as_its_handler_said)
     EXPECT_RC(0, node_make(&node, &why));
     rig.nodes[rig.n_nodes++] = node;
     rig_start(node);
-    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
         batch b;
 
         EXPECT_NOTE("allocation %ld fails", n);
         run_batch(n, &b);
-        over = is_over(n);
+        over = oom_is_over(n);
         for (size_t i = 0; i < DQ_ARRAY_LEN(kinds); i++) {
             if (!b.accepted[i])
                 continue;
@@ -217,7 +199,7 @@ SCENARIO(a_node_stops_cleanly)
 {
     bool over = false;
 
-    for (long n = 1; !over && n < ROUNDS_MAX; n += step_of()) {
+    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
         dureq_node *node = NULL;
         dureq_error why = {0};
         int64_t began;
@@ -230,10 +212,10 @@ SCENARIO(a_node_stops_cleanly)
         began = rig_mono_ms();
         dq_alloc_fail_at(n);
         rc = dureq_node_stop(node, &why);
-        over = is_over(n);
-        if (!is_fair(rc))
+        over = oom_is_over(n);
+        if (!oom_is_fair(rc))
             print_error("%s\n", why.msg);
-        EXPECT_TRUE(is_fair(rc));
+        EXPECT_TRUE(oom_is_fair(rc));
         EXPECT_TRUE(rig_mono_ms() - began < START_MS);
         dureq_node_destroy(node);
     }

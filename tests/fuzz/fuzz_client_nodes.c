@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
-
-#include <stdlib.h>
+#include "fuzz_reply.h"
 
 /* Reading a row of a session is the file's own. */
 #include "client/nodes.c" /* NOLINT(bugprone-suspicious-include) */
 
 /* The answer of node_list: sessions with what their nodes said of themselves, in JSON. A node is named once, and its texts do not need the reply. */
 
-static void read_rows(dq_reply rows)
+static void read_rows(dq_reply rows, dureq_str whole)
 {
     dq_arena arena = {0};
     dureq_node_list list = {.owner = &arena};
@@ -16,6 +14,7 @@ static void read_rows(dq_reply rows)
     size_t cap = 0;
     int rc = 0;
 
+    (void)whole;
     for (size_t i = 0; rc == 0 && i < dq_reply_len(rows); i++)
         rc = add_session(&list, &cap, dq_reply_at(rows, i));
     assert(rc == 0 && list.n <= cap && list.n <= dq_reply_len(rows));
@@ -30,15 +29,6 @@ static void read_rows(dq_reply rows)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    dq_resp_parser *p = NULL;
-    dureq_error err = {0};
-    size_t used = 0;
-    dq_reply r;
-
-    if (dq_resp_parser_create(&p) < 0)
-        abort();
-    if (dq_resp_parse(p, (const char *)data, size, &used, &r, &err) == 1)
-        read_rows(r);
-    dq_resp_parser_destroy(p);
+    fuzz_with_reply(data, size, read_rows);
     return 0;
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
+#include "fuzz_reply.h"
 
-#include <stdlib.h>
-
-#include "redis/resp.h"
 #include "store/doctor_calls.h"
 #include "store/job_calls.h"
 #include "store/queue_calls.h"
@@ -117,23 +114,18 @@ static void walk_beyond(dq_reply r)
     }
 }
 
+static void read_all(dq_reply r, dureq_str all)
+{
+    whole = all;
+    walk_beyond(r);
+    read_job(r);
+    read_queues(r);
+    read_counts(r);
+    read_doctor_step(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    dq_resp_parser *p = NULL;
-    dureq_error err = {0};
-    size_t used = 0;
-    dq_reply r;
-
-    if (dq_resp_parser_create(&p) < 0)
-        abort();
-    if (dq_resp_parse(p, (const char *)data, size, &used, &r, &err) == 1) {
-        whole = dureq_str_of((const char *)data, used);
-        walk_beyond(r);
-        read_job(r);
-        read_queues(r);
-        read_counts(r);
-        read_doctor_step(r);
-    }
-    dq_resp_parser_destroy(p);
+    fuzz_with_reply(data, size, read_all);
     return 0;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
-
-#include <stdlib.h>
+#include "fuzz_reply.h"
 
 /* Taking a channel's name apart is the file's own. */
 #include "store/subscribe.c" /* NOLINT(bugprone-suspicious-include) */
@@ -25,23 +23,21 @@ static void on_message(dq_store *s, unsigned shard, dureq_str name, dureq_str te
     n_messages++;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void take_push(dq_reply r, dureq_str all)
 {
     dq_store s = {.cb = {.on_message = on_message}, .has_keys = true};
-    dq_resp_parser *p = NULL;
-    dureq_error err = {0};
-    size_t used = 0;
-    dq_reply r;
 
-    if (dq_resp_parser_create(&p) < 0 || dq_keys_init(&s.keys, DQ_STR_LIT("dq"), 4) < 0)
+    if (dq_keys_init(&s.keys, DQ_STR_LIT("dq"), 4) < 0)
         abort();
+    whole = all;
     n_messages = 0;
-    if (dq_resp_parse(p, (const char *)data, size, &used, &r, &err) == 1) {
-        whole = dureq_str_of((const char *)data, used);
-        dq_subscribe_push(&s, r);
-    }
+    dq_subscribe_push(&s, r);
     assert(n_messages <= 1);
     dq_keys_deinit(&s.keys);
-    dq_resp_parser_destroy(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_with_reply(data, size, take_push);
     return 0;
 }

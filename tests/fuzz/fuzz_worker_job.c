@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz.h"
-
-#include <stdlib.h>
+#include "fuzz_reply.h"
 
 /* From a stream's entry to a task is the file's own. */
 #include "worker/fetch.c" /* NOLINT(bugprone-suspicious-include) */
@@ -21,7 +19,7 @@ static void check_task(dureq_task *t)
     assert(t->retry.max_attempts >= 1 && dq_retry_delay_ms(&t->retry, 3, 0.5) >= 0);
 }
 
-static void read_entry(dq_reply entry)
+static void read_entry(dq_reply entry, dureq_str whole)
 {
     static dq_wshard shard = {.no = 2};
     static dq_handler handler;
@@ -29,6 +27,7 @@ static void read_entry(dq_reply entry)
     static dureq_task t;
     dq_reply id = dq_reply_first(entry);
 
+    (void)whole;
     memset(&t, 0, sizeof t);
     t.shard = &shard;
     t.lane = &lane;
@@ -54,16 +53,7 @@ static void read_key(dureq_str key)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    dq_resp_parser *p = NULL;
-    dureq_error err = {0};
-    size_t used = 0;
-    dq_reply r;
-
-    if (dq_resp_parser_create(&p) < 0)
-        abort();
-    if (dq_resp_parse(p, (const char *)data, size, &used, &r, &err) == 1)
-        read_entry(r);
+    fuzz_with_reply(data, size, read_entry);
     read_key(dureq_str_of((const char *)data, size));
-    dq_resp_parser_destroy(p);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "test_ctl.h"
 
 #include "base/buf.h"
+#include "fault_wait.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -264,9 +265,7 @@ SCENARIO(a_server_that_stands_still_is_given_up_in_time)
 
 static void *thaw_later(void *arg)
 {
-    struct timespec half = {.tv_nsec = 500 * 1000 * 1000};
-
-    (void)nanosleep(&half, NULL); /* what is tested is a server that is late */
+    fault_pass(500); /* what is tested is a server that is late */
     test_redis_thaw(arg);
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include "handler_spec.h"
 #include "orphans.h"
 #include "redis_server.h"
+#include "test_pids.h"
 
 #include <dureq/dureq.h>
 
@@ -329,62 +330,6 @@ static void pid_file_init(pid_file *f)
     (void)close(fd);
 }
 
-static int pid_file_read(const pid_file *f, pid_t *pids, int most)
-{
-    FILE *file = fopen(f->path, "r");
-    int n = 0, pid;
-
-    assert_non_null(file);
-    while (n < most && fscanf(file, "%d", &pid) == 1)
-        pids[n++] = pid;
-    (void)fclose(file);
-    return n;
-}
-
-/* A zombie counts as gone: it does nothing any more. */
-static bool is_gone(pid_t pid)
-{
-    char path[40], state = 'X';
-    FILE *file;
-
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = fopen(path, "r");
-    if (!file)
-        return true;
-    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-        state = 'X';
-    (void)fclose(file);
-    return state == 'Z' || state == 'X';
-}
-
-static void short_pause(void)
-{
-    (void)usleep(5000);
-}
-
-static int wait_for_pids(const pid_file *f, pid_t *pids, int n)
-{
-    int64_t until_us = dq_mono_us() + WAIT_MS * 1000;
-
-    while (pid_file_read(f, pids, n) < n) {
-        assert_true(dq_mono_us() < until_us);
-        short_pause();
-    }
-    return n;
-}
-
-static void assert_gone_soon(const pid_t *pids, int n)
-{
-    int64_t until_us = dq_mono_us() + WAIT_MS * 1000;
-
-    for (int i = 0; i < n; i++) {
-        while (!is_gone(pids[i])) {
-            assert_true(dq_mono_us() < until_us);
-            short_pause();
-        }
-    }
-}
-
 /* With every FILE replaced by its path. */
 static void add_with_file(rig *r, const char *fmt, const pid_file *f)
 {
@@ -425,8 +370,8 @@ static void children_left_behind_are_killed(void **state)
         list = run_job(&r, "t", "1", NULL);
         assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
         dureq_job_list_destroy(list);
-        assert_int_equal(wait_for_pids(&f, pids, 2), 2);
-        assert_gone_soon(pids, 2);
+        assert_int_equal(test_pids_wait(f.path, pids, 2), 2);
+        test_pids_wait_gone(pids, 2);
         rig_stop(&r);
         (void)unlink(f.path);
     }
@@ -447,15 +392,15 @@ static void a_job_s_daemon_lives_as_long_as_its_job(void **state)
     (void)rig_add(&r, "short=exec:true");
     rig_start(&r);
     id = enqueue(&r, "long", dureq_str_from("1"), NULL);
-    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
+    assert_int_equal(test_pids_wait(f.path, pids, 1), 1);
     for (int i = 0; i < 20; i++) /* each end of these sweeps */
         dureq_job_list_destroy(run_job(&r, "short", "1", NULL));
-    assert_false(is_gone(pids[0]));
+    assert_false(test_pid_is_gone(pids[0]));
     assert_int_equal(dureq_client_cancel(r.client, id.text, "test", NULL), 0);
     list = wait_for(&r, &id);
     assert_int_equal(list->items[0].state, DUREQ_JOB_CANCELLED);
     dureq_job_list_destroy(list);
-    assert_gone_soon(pids, 1);
+    test_pids_wait_gone(pids, 1);
     rig_stop(&r);
     (void)unlink(f.path);
 }
@@ -479,8 +424,8 @@ static void a_program_that_ignores_the_time_out_is_killed(void **state)
     assert_int_equal(list->items[0].n_attempts, 1);
     assert_int_equal(list->items[0].attempts[0].outcome, DUREQ_OUTCOME_TIMED_OUT);
     dureq_job_list_destroy(list);
-    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
-    assert_gone_soon(pids, 1);
+    assert_int_equal(test_pids_wait(f.path, pids, 1), 1);
+    test_pids_wait_gone(pids, 1);
     rig_stop(&r);
     (void)unlink(f.path);
 }
@@ -502,9 +447,9 @@ static void a_stop_gives_jobs_back_and_leaves_no_process(void **state)
     r.specs[0].grace_ms = 100;
     rig_start(&r);
     id = enqueue(&r, "t", dureq_str_from("1"), NULL);
-    assert_int_equal(wait_for_pids(&f, pids, 1), 1);
+    assert_int_equal(test_pids_wait(f.path, pids, 1), 1);
     rig_stop(&r);
-    assert_gone_soon(pids, 1);
+    test_pids_wait_gone(pids, 1);
 
     o.redis_url = test_redis_url(redis);
     o.prefix = r.prefix;

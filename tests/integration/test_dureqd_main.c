@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "fault_wait.h"
 #include "redis_server.h"
+#include "test_pids.h"
 
 #include <dureq/dureq.h>
 
@@ -328,19 +330,31 @@ static void built_ins_behave_as_told(void **state)
     daemon_free(&d);
 }
 
+typedef struct job_wait {
+    daemon_run *d;
+    const dureq_job_id *id;
+} job_wait;
+
+static bool job_runs(void *userdata)
+{
+    const job_wait *w = userdata;
+    dureq_job_list *list = NULL;
+    bool running;
+
+    assert_int_equal(dureq_client_get_job(w->d->client, w->id->text, &list, NULL), 0);
+    running = list->items[0].state == DUREQ_JOB_RUNNING;
+    dureq_job_list_destroy(list);
+    return running;
+}
+
 static void wait_running(daemon_run *d, const dureq_job_id *id)
 {
-    int64_t until_us = dq_mono_us() + WAIT_MS * 1000;
-    bool running = false;
+    assert_true(fault_wait(WAIT_MS, job_runs, &(job_wait){d, id}));
+}
 
-    while (!running) {
-        dureq_job_list *list = NULL;
-
-        assert_true(dq_mono_us() < until_us);
-        assert_int_equal(dureq_client_get_job(d->client, id->text, &list, NULL), 0);
-        running = list->items[0].state == DUREQ_JOB_RUNNING;
-        dureq_job_list_destroy(list);
-    }
+static bool file_is_there(void *path)
+{
+    return access(path, F_OK) == 0;
 }
 
 static void a_second_signal_gives_jobs_back_and_a_new_start_runs_them(void **state)
@@ -359,8 +373,7 @@ static void a_second_signal_gives_jobs_back_and_a_new_start_runs_them(void **sta
     daemon_connect(&d);
     id = enqueue(&d, "t", "1");
     wait_running(&d, &id);
-    while (access(flag.ptr, F_OK) < 0)
-        (void)usleep(2000);
+    assert_true(fault_wait(WAIT_MS, file_is_there, flag.ptr));
     begun_us = dq_mono_us();
     assert_int_equal(kill(d.c.pid, SIGTERM), 0);
     child_wait_for(&d.c, "\"event\":\"daemon.stopping\"");
@@ -377,30 +390,13 @@ static void a_second_signal_gives_jobs_back_and_a_new_start_runs_them(void **sta
     daemon_free(&d);
 }
 
-/* Nobody here reaps it: a zombie is gone. */
-static bool is_gone(int pid)
-{
-    char path[40], state = 'X';
-    FILE *f;
-
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    f = fopen(path, "r");
-    if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-        state = 'X';
-    if (f)
-        (void)fclose(f);
-    return state == 'X' || state == 'Z';
-}
-
 static void a_killed_daemon_takes_its_programs_along_and_loses_nothing(void **state)
 {
     DQ_BUF_AUTO file = {0};
     DQ_BUF_AUTO handler = {0};
-    int64_t until_us;
-    int pid = 0;
+    pid_t pid;
     dureq_job_id id;
     daemon_run d;
-    FILE *f;
 
     (void)state;
     path_in_dir("pid", &file);
@@ -410,15 +406,7 @@ static void a_killed_daemon_takes_its_programs_along_and_loses_nothing(void **st
     daemon_connect(&d);
     id = enqueue(&d, "t", "1");
     wait_running(&d, &id);
-    until_us = dq_mono_us() + WAIT_MS * 1000;
-    while (pid == 0) {
-        assert_true(dq_mono_us() < until_us);
-        f = fopen(file.ptr, "r");
-        if (f && fscanf(f, "%d", &pid) != 1)
-            pid = 0;
-        if (f)
-            (void)fclose(f);
-    }
+    (void)test_pids_wait(file.ptr, &pid, 1);
     assert_int_equal(kill(d.c.pid, SIGKILL), 0);
     (void)child_end(&d.c);
     daemon_free(&d);
@@ -426,7 +414,7 @@ static void a_killed_daemon_takes_its_programs_along_and_loses_nothing(void **st
     daemon_start(&d, "killed", handler.ptr); /* waits for the server that was left */
     daemon_connect(&d);
     assert_result(&d, &id, "again");
-    assert_true(is_gone(pid));
+    test_pids_wait_gone(&pid, 1);
     assert_int_equal(kill(d.c.pid, SIGTERM), 0);
     assert_int_equal(child_end(&d.c), 0);
     daemon_free(&d);

@@ -17,19 +17,22 @@
 
 #include <cmocka.h>
 
-#define TEST(fn)                                                             \
-    static void fn(void);                                                    \
-    static void fn##_run(void **state)                                       \
-    {                                                                        \
-        (void)state;                                                         \
-        expect_begin();                                                      \
-        fn();                                                                \
-    }                                                                        \
-    __attribute__((constructor)) static void fn##_add(void)                  \
-    {                                                                        \
-        expect_add((struct CMUnitTest){.name = #fn, .test_func = fn##_run}); \
-    }                                                                        \
+/* Behind it comes the body of fn; `add` makes it known, by expect_add of fn##_run. */
+#define EXPECT_CASE(fn, add)                                \
+    static void fn(void);                                   \
+    static void fn##_run(void **state)                      \
+    {                                                       \
+        (void)state;                                        \
+        expect_begin();                                     \
+        fn();                                               \
+    }                                                       \
+    __attribute__((constructor)) static void fn##_add(void) \
+    {                                                       \
+        add;                                                \
+    }                                                       \
     static void fn(void)
+
+#define TEST(fn) EXPECT_CASE(fn, expect_add((struct CMUnitTest){.name = #fn, .test_func = fn##_run}))
 
 #define TEST_MAIN()                                                                         \
     int main(void)                                                                          \

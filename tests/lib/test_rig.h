@@ -41,20 +41,7 @@ int rig_teardown(void **state);
 #define RIG_ADD(fn, text, setup) \
     expect_add(                  \
         (struct CMUnitTest){.name = #fn " " text, .test_func = fn##_run, .setup_func = setup, .teardown_func = rig_teardown})
-#define SCENARIO(fn)                                        \
-    static void fn(void);                                   \
-    static void fn##_run(void **state)                      \
-    {                                                       \
-        (void)state;                                        \
-        expect_begin();                                     \
-        fn();                                               \
-    }                                                       \
-    __attribute__((constructor)) static void fn##_add(void) \
-    {                                                       \
-        RIG_ADD(fn, "[1 shard]", rig_setup_one);            \
-        RIG_ADD(fn, "[4 shards]", rig_setup_four);          \
-    }                                                       \
-    static void fn(void)
+#define SCENARIO(fn) EXPECT_CASE(fn, RIG_ADD(fn, "[1 shard]", rig_setup_one); RIG_ADD(fn, "[4 shards]", rig_setup_four))
 /* DUREQ_TEST_ONLY: a pattern of scenarios such as "*queue*"; DUREQ_TEST_LOG=1: what nodes log. */
 #define RIG_MAIN()                                                                                               \
     int main(void)                                                                                               \
