@@ -206,6 +206,14 @@ void dq_fetch_start(dureq_task *t)
         dq_worker_start_task(t);
 }
 
+dureq_task *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
+{
+    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+        if (t->entry_seq == seq && t->entry_ms == ms && t->front == front && t->lane->no == lane)
+            return t;
+    return NULL;
+}
+
 /* NULL: stays pending; the next resync gives it back. */
 static dureq_task *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
 {
@@ -288,18 +296,24 @@ void dq_fetch_decide(dq_worker *w)
         decide(dq_container_of(dq_list_pop_front(&w->undecided), dureq_task, link));
 }
 
-/* lane I3, ms I6, sequence I4, j. While a read is in flight, the slots that are free now may be taken when it is answered. */
+/* lane I3, ms I6, sequence I4, j. While a read is in flight, the slots that are free now may be taken when it is answered. It may be here already: a
+   server that forgot its delivery delivers it again, before our resync has told us so. Then the one we hold is what was delivered. */
 void dq_fetch_pushed(dq_wshard *s, dureq_str job)
 {
     dq_worker *w = s->worker;
     dq_reader r = dq_reader_of(job);
     uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
     dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
+    dureq_task *t = dq_fetch_held(s, /*front=*/false, (uint32_t)no, ms, seq);
     dq_rbuf *rbuf;
-    dureq_task *t;
 
     if (s->state != WSHARD_LIVE)
         return;
+    if (t) {
+        t->seen = true;
+        dq_lane_wake(s, (uint32_t)no);
+        return;
+    }
     rbuf = dq_redis_reply_ref(dq_store_redis(w->store, s->no, DQ_CONN_MAIN));
     t = lane && !r.bad && !dq_shard_is_unsure(s) ? make_task(lane, /*front=*/false, rbuf) : NULL;
     dq_rbuf_unref(rbuf);

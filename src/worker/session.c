@@ -457,14 +457,6 @@ typedef struct resync {
 
 static void resync_step(resync *r);
 
-static dureq_task *held_entry(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
-{
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
-        if (t->entry_seq == seq && t->entry_ms == ms && t->front == front && t->lane->no == lane)
-            return t;
-    return NULL;
-}
-
 /* An entry pending for us that we never saw: its reply was lost. */
 static void return_unknown(dq_wshard *s, dureq_str stream, dureq_str entry)
 {
@@ -492,7 +484,7 @@ static void take_pending(dq_wshard *s, dq_reply list)
         ms_text = dq_str_cut(&rest, '-');
         if (stream.len > 2 && dq_parse_i64(dureq_str_of(stream.ptr + 2, stream.len - 2), 1, UINT32_MAX, &lane) == 0 &&
             dq_parse_i64(ms_text, 0, INT64_MAX, &ms) == 0 && dq_parse_i64(rest, 0, INT64_MAX, &seq) == 0) {
-            dureq_task *t = held_entry(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
+            dureq_task *t = dq_fetch_held(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
 
             if (t)
                 t->seen = true;
@@ -613,6 +605,7 @@ static void resync_step(resync *r)
     send_call(s, &call, on_pending, r, &sent);
     if (!sent) {
         s->resyncing = false;
+        s->needs_resync = true;
         dq_free(r);
     }
 }

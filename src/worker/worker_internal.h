@@ -209,8 +209,9 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
 void dq_fetch_decide(dq_worker *w);                /* no read is in flight: which of those that came that way are started */
-void dq_fetch_give_back(dureq_task *t);            /* into its shard's `returns` */
-void dq_fetch_start(dureq_task *t);                /* with its payload */
+dureq_task *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq); /* by its entry; NULL: none */
+void dq_fetch_give_back(dureq_task *t);                                                        /* into its shard's `returns` */
+void dq_fetch_start(dureq_task *t);                                                            /* with its payload */
 /* suspect.c */
 void dq_suspect_admit(dureq_task *t);      /* fetched */
 void dq_suspects_look(dq_worker *w);       /* something ended, or time passed */

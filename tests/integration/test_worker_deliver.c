@@ -8,10 +8,12 @@
 #include <stdlib.h>
 
 static atomic_bool may_end;
+static atomic_int n_long; /* starts */
 
 static int wait_long(dureq_task *task, void *userdata)
 {
     (void)userdata;
+    atomic_fetch_add(&n_long, 1);
     while (!atomic_load(&may_end) && !dureq_task_wait_cancelled(task, 5))
         ;
     return 0;
@@ -32,6 +34,18 @@ static long long n_idle(const char *lane)
     for (int i = 0; i < rig.shards; i++) {
         (void)snprintf(key, sizeof key, "{%s:%d}:idle:%s", rig.prefix, i, lane);
         n += test_redis_command_int(rig.server, "SCARD", key, NULL);
+    }
+    return n;
+}
+
+static long long n_lanes(void)
+{
+    char key[80];
+    long long n = 0;
+
+    for (int i = 0; i < rig.shards; i++) {
+        (void)snprintf(key, sizeof key, "{%s:%d}:lane", rig.prefix, i);
+        n += test_redis_command_int(rig.server, "LLEN", key, NULL);
     }
     return n;
 }
@@ -148,6 +162,45 @@ SCENARIO(jobs_sent_to_many_idle_nodes_run_once_each)
     RIG_UNTIL(rig_counts().completed == made + 200);
     EXPECT_I64(0, rig_counts().running);
     EXPECT_I64(0, rig_counts().pending);
+}
+
+/* As a server does that lost the end of its file: what was delivered to somebody waits again, on the lane `no` of each shard. */
+static void forget_deliveries(const char *no)
+{
+    static const char script[] = "if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end\n"
+                                 "for _, p in ipairs(redis.call('XPENDING', KEYS[1], 'g', '-', '+', 10)) do\n"
+                                 "  redis.call('XACK', KEYS[1], 'g', p[1])\n"
+                                 "end\n"
+                                 "redis.call('XGROUP', 'SETID', KEYS[1], 'g', '0-0')\n"
+                                 "return 1";
+    char key[80];
+
+    for (int i = 0; i < rig.shards; i++) {
+        (void)snprintf(key, sizeof key, "{%s:%d}:l:%s", rig.prefix, i, no);
+        EXPECT_I64(1, test_redis_command_int(rig.server, "EVAL", script, "1", key, NULL));
+    }
+}
+
+SCENARIO(what_a_node_runs_already_is_not_run_again_when_it_is_sent_anew)
+{
+    dureq_job_id ids[8];
+    int n = 0;
+
+    (void)idle_node("a", 8);
+    make_lanes(1);
+    atomic_store(&n_long, 0);
+    ids[n++] = rig_enqueue("long", "1", NULL);
+    RIG_UNTIL(rig_state(ids[0].text) == DUREQ_JOB_RUNNING);
+    RIG_UNTIL(n_idle("1") + n_idle("2") == n_lanes());
+    forget_deliveries("1");
+    forget_deliveries("2");
+    for (int i = 0; i < rig.shards; i++) /* the first of its shard has the other one delivered */
+        ids[n++] = rig_enqueue("long", "1", NULL);
+    RIG_UNTIL(atomic_load(&n_long) >= n);
+    atomic_store(&may_end, true);
+    for (int i = 0; i < n; i++)
+        EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(ids[i].text)->state);
+    EXPECT_I64(n, atomic_load(&n_long));
 }
 
 RIG_MAIN()
