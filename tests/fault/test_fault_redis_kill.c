@@ -189,6 +189,8 @@ static void kill_round(scene *s, int round)
     if (round % 4 == 3)
         fault_pass(LONG_DOWN_MS);
     test_redis_restart(s->world->server);
+    if (s->keeping != KEEP_ALWAYS)
+        fault_ledger_note_back(s->world->ledger);
     up_us = dq_mono_us();
     fault_world_wait_load(s->world, 1, LOAD_LIMIT);
     s->longest_ms = DQ_MAX(s->longest_ms, (dq_mono_us() - up_us) / 1000);

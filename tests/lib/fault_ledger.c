@@ -19,7 +19,7 @@
 #define LOSSES_MAX  256
 
 typedef struct loss {
-    int64_t since_us, ended_us;
+    int64_t since_us, ended_us, back_us; /* back_us: INT64_MAX until it is known */
 } loss;
 
 struct fault_ledger {
@@ -103,7 +103,13 @@ void fault_ledger_note_loss(fault_ledger *l, int64_t since_us, int64_t ended_us)
 {
     if (l->n_losses == LOSSES_MAX)
         fault_die("more losses than the ledger can note");
-    l->losses[l->n_losses++] = (loss){since_us, ended_us};
+    l->losses[l->n_losses++] = (loss){since_us, ended_us, INT64_MAX};
+}
+
+void fault_ledger_note_back(fault_ledger *l)
+{
+    if (l->n_losses > 0 && l->losses[l->n_losses - 1].back_us == INT64_MAX)
+        l->losses[l->n_losses - 1].back_us = dq_mono_us();
 }
 
 /* Whether something answered at `answered_us`, and asked for at `began_us`, may have been forgotten. */
@@ -111,6 +117,15 @@ static bool may_be_forgotten(const fault_ledger *l, int64_t began_us, int64_t an
 {
     for (int i = 0; i < l->n_losses; i++)
         if (answered_us >= l->losses[i].since_us && began_us <= l->losses[i].ended_us)
+            return true;
+    return false;
+}
+
+/* An end that a node told at `at_us`: until the server was back it was one that the old server had accepted. */
+static bool end_may_be_forgotten(const fault_ledger *l, int64_t at_us)
+{
+    for (int i = 0; i < l->n_losses; i++)
+        if (at_us >= l->losses[i].since_us && at_us <= l->losses[i].back_us)
             return true;
     return false;
 }
@@ -393,7 +408,7 @@ static void check_lines(const fault_ledger *l, const char *log_path, fault_sums 
             continue;
         bool again = end && strcmp(end->job_id, x->job_id) == 0;
         s->ended_again += again;
-        if (again && !may_be_forgotten(l, end->at_us, end->at_us))
+        if (again && !end_may_be_forgotten(l, end->at_us))
             fault_die("job %s ended twice: run %ld on %s, run %ld on %s", x->job_id, end->run, end->node_id, x->run, x->node_id);
         end = x;
     }

@@ -51,6 +51,8 @@ int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *ful
 /* The server ended at `ended_us` and forgot some of what it did since `since_us` (both monotonic): jobs acknowledged then may be lost,
    and ends recorded then may come again. What was before must still be there. */
 void fault_ledger_note_loss(fault_ledger *l, int64_t since_us, int64_t ended_us);
+/* It is back now: what nodes told of ends in between they had heard before it ended, and read late. */
+void fault_ledger_note_back(fault_ledger *l);
 long fault_ledger_count(fault_ledger *l, fault_answer answer);
 long fault_ledger_len(fault_ledger *l);
 fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
