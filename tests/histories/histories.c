@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "hist_play.h"
+#include "test_report.h"
 
 #define DEFAULT_N       4000
 #define DEFAULT_SECONDS 40
@@ -86,39 +87,6 @@ static void tell(hist_wire *w, uint64_t seed, hist_step *steps, int n)
     (void)fails(w, steps, left, /*trace=*/true);
     printf("FAULT %s\n      replay: make histories SEED=%" PRIu64 "\n", h.fault, seed);
     (void)fflush(stdout);
-}
-
-/* ---- the report: what is between the marks of a file is written anew ---- */
-
-static void write_file(const char *path, const dq_buf *text)
-{
-    FILE *f = fopen(path, "we");
-
-    if (!f || fwrite(text->ptr, 1, text->len, f) != text->len || fclose(f) != 0)
-        hist_die(path, "cannot be written");
-}
-
-static void report(const char *path, const char *said)
-{
-    static const char begin[] = "<!-- histories -->\n", end[] = "<!-- end -->";
-    FILE *f = fopen(path, "re");
-    dq_buf old = {0}, out = {0};
-    char *room = dq_buf_reserve(&old, 1 << 20), *from, *to;
-
-    if (!f || !room)
-        hist_die(path, "cannot be read");
-    old.len = fread(room, 1, 1 << 20, f);
-    (void)fclose(f);
-    from = memmem(old.ptr, old.len, begin, sizeof(begin) - 1);
-    to = from ? memmem(from, (size_t)(old.ptr + old.len - from), end, sizeof(end) - 1) : NULL;
-    if (!to)
-        hist_die(path, "has no marks for histories");
-    dq_buf_append(&out, old.ptr, (size_t)(from - old.ptr) + sizeof(begin) - 1);
-    dq_buf_append_text(&out, said);
-    dq_buf_append(&out, to, (size_t)(old.ptr + old.len - to));
-    write_file(path, &out);
-    dq_buf_deinit(&old);
-    dq_buf_deinit(&out);
 }
 
 /* ---- runs ---- */
@@ -217,7 +185,7 @@ static int run_many(hist_wire *w, const options *o)
                    o->seed, (double)ms / 1000, (double)n * 1000 / (double)ms, failed ? "the last one failed" : "none failed");
     printf("%s", said);
     if (path && path[0])
-        report(path, said);
+        test_report_write(path, "<!-- histories -->", "<!-- end -->", said);
     if (failed) {
         uint64_t seed = (uint64_t)(o->seed + n - 1);
 

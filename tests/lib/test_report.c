@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_report.h"
+
+#include "base/buf.h"
+#include "fault_wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FILE_MAX (1 << 20)
+
+static void read_file(const char *path, dq_buf *ret)
+{
+    FILE *f = fopen(path, "re");
+    char *room = dq_buf_reserve(ret, FILE_MAX);
+
+    if (!f || !room)
+        fault_die("%s cannot be read", path);
+    ret->len = fread(room, 1, FILE_MAX, f);
+    (void)fclose(f);
+}
+
+static void write_file(const char *path, const dq_buf *text)
+{
+    FILE *f = fopen(path, "we");
+
+    if (!f || fwrite(text->ptr, 1, text->len, f) != text->len || fclose(f) != 0)
+        fault_die("%s cannot be written", path);
+}
+
+void test_report_write(const char *path, const char *begin, const char *end, const char *said)
+{
+    dq_buf old = {0}, out = {0};
+    char *from, *to;
+
+    read_file(path, &old);
+    from = memmem(old.ptr, old.len, begin, strlen(begin));
+    to = from ? memmem(from, (size_t)(old.ptr + old.len - from), end, strlen(end)) : NULL;
+    if (!to)
+        fault_die("%s has no lines %s and %s", path, begin, end);
+    dq_buf_append(&out, old.ptr, (size_t)(from - old.ptr) + strlen(begin));
+    dq_buf_append_char(&out, '\n');
+    dq_buf_append_text(&out, said);
+    dq_buf_append(&out, to, (size_t)(old.ptr + old.len - to));
+    write_file(path, &out);
+    dq_buf_deinit(&old);
+    dq_buf_deinit(&out);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a long run found, written into a document: what is between two marks there is written anew, all else stays. A file that cannot be read or
+   written, or has no marks, ends the program with a message. */
+
+/* Marks are lines of their own; `said` ends with a line break. */
+void test_report_write(const char *path, const char *begin, const char *end, const char *said);
