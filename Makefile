@@ -12,8 +12,8 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults histories histories-planted bench bench-long bench-peers lint format sanitize fuzz coverage install clean \
-	needs needs-dev configure
+.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-peers lint format sanitize fuzz coverage install \
+	clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ninja -C $(B)
@@ -49,6 +49,9 @@ histories: build ## randomised histories: N of them (200000, an hour) from SEED 
 
 histories-planted: build ## each fault planted in the scripts must be found within N histories (10000)
 	@DUREQ_TEST_SOURCE='$(CURDIR)' $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
+
+soak: build ## MIN (60) minutes of load with a fault every ten seconds, SEED for their order; an hour and more is written to docs/faults.md
+	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
 bench: needs ## measure speed and memory against the targets
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false
