@@ -248,7 +248,7 @@ if index > #refused_list then
   end
   local ticker = soonest and call('HGET', sh, 'tk')
   if ticker then
-    call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. string.format('%d', soonest))
+    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. string.format('%d', soonest))
   end
 end
 return answer

@@ -69,7 +69,7 @@ local function changed()
   local s = call('HMGET', sh, 'v', 'qv')
   local version = (tonumber(s[2] or 0) or 0) + 1
   call('HSET', sh, 'v', string.match(s[1] or 'none', '^[^.]*') .. '.' .. version, 'qv', version)
-  call('SPUBLISH', K .. 'ctl', 'P')
+  redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 end
 function run.rows()
   local known = {}

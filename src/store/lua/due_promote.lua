@@ -29,7 +29,7 @@ local function promote(set, records, resumed)
       local m, j = record_split(rec)
       if resumed then
         m = string.sub(m, 1, 20) .. '\0\0' .. string.sub(m, 23)
-        call('SPUBLISH', K .. 'w:' .. ARGV[1], 'U' .. id)
+        redis.pcall('SPUBLISH', K .. 'w:' .. ARGV[1], 'U' .. id)
       end
       front_add(lane, moved_at(m, now, unpk('>I6', m, 29)), j)
       woken[lane] = (woken[lane] or 0) + 1

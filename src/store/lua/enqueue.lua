@@ -45,7 +45,7 @@ local function lane_make(name, queue)
   call('SADD', K .. 'ql:' .. queue, no)
   call('XGROUP', 'CREATE', K .. 'l:' .. no, 'g', '0', 'MKSTREAM')
   call('XGROUP', 'CREATE', K .. 'f:' .. no, 'g', '0', 'MKSTREAM')
-  call('SPUBLISH', K .. 'ctl', 'N' .. no)
+  redis.pcall('SPUBLISH', K .. 'ctl', 'N' .. no)
   return no
 end
 
@@ -211,7 +211,7 @@ if #zadd > 0 then
   call('HSET', KEYS[5], unpack(hset))
   local ticker = call('HGET', sh, 'tk')
   if ticker and (not head[2] or soonest < tonumber(head[2])) then
-    call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. soonest)
+    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. soonest)
   end
   due_ids_save()
 end

@@ -35,7 +35,7 @@ for i = 3, #ARGV do
       -- with its entry: by the time the session hears of it the job may be retried, and be this session's again
       local what = id .. string.sub(place, 1, 1) .. entry
       call('SADD', K .. 'cx:' .. session, what)
-      call('SPUBLISH', K .. 'w:' .. session, 'C' .. what)
+      redis.pcall('SPUBLISH', K .. 'w:' .. session, 'C' .. what)
     end
     take(id, place, key, entry, session)
     local e = envelope_read(j)

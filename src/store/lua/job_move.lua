@@ -41,7 +41,7 @@ for i = 5, #ARGV do
         m = string.sub(m, 1, 20) .. '\0\0' .. string.sub(m, 23)
         local ticker = call('HGET', sh, 'tk')
         if ticker then
-          call('SPUBLISH', K .. 'w:' .. ticker, 'U' .. id)
+          redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'U' .. id)
         end
       end
       front_add(lane, moved_at(m, now, 0), j)
@@ -55,7 +55,7 @@ for i = 5, #ARGV do
       call('HSET', K .. 'due:h', id, record(moved_at(m, at, at), j))
       local ticker = call('HGET', sh, 'tk')
       if ticker and (not head[2] or at < tonumber(head[2])) then
-        call('SPUBLISH', K .. 'w:' .. ticker, 'D' .. at_text)
+        redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. at_text)
       end
     end
     audit(actor, 'job.' .. verb, id, at_text)

@@ -10,7 +10,7 @@ local n = 0
 for _, s in ipairs(call('ZRANGE', K .. 'lease', 0, -1)) do
   if call('HGET', K .. 's:' .. s, 'node') == ARGV[2] then
     n = n + 1
-    call('SPUBLISH', K .. 'w:' .. s, 'R' .. ARGV[3])
+    redis.pcall('SPUBLISH', K .. 'w:' .. s, 'R' .. ARGV[3])
   end
 end
 if ARGV[3] == '1' then

@@ -14,7 +14,7 @@ end
 local version = tonumber(call('HGET', sh, 'qv') or 0) + 1
 local token = call('HGET', sh, 'v') or 'none'
 call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', version)
-call('SPUBLISH', K .. 'ctl', 'P')
+redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 if changed then
   audit(ARGV[1], ARGV[2], ARGV[3])
 end

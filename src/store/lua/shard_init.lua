@@ -68,6 +68,6 @@ if not token then
 elseif changed then
   version = version + 1
   call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', version)
-  call('SPUBLISH', K .. 'ctl', 'P')
+  redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 end
 return { now, version, tonumber(cap) }

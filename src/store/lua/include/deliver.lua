@@ -6,15 +6,20 @@ local function deliver(lane, n)
   local few = #idle > 0 and tonumber(n) <= 4 and call('EXISTS', K .. 'paused_queues') == 0
   for _, session in ipairs(idle) do
     local channel, job = K .. 'w:' .. session, nil
-    if few and call('HGET', K .. 's:' .. session, 'st') == 'live' and call('PUBSUB', 'SHARDNUMSUB', channel)[2] == 1 then
+    if
+      few
+      and redis.acl_check_cmd('SPUBLISH', channel, '')
+      and call('HGET', K .. 's:' .. session, 'st') == 'live'
+      and call('PUBSUB', 'SHARDNUMSUB', channel)[2] == 1
+    then
       local read = call('XREADGROUP', 'GROUP', 'g', session, 'COUNT', 1, 'STREAMS', K .. 'l:' .. lane, '>')
       job = read and read[1][2][1]
     end
     if job then
       local ms, seq = string.match(job[1], '(%d+)-(%d+)')
-      call('SPUBLISH', channel, 'J' .. pack('>I3I6I4', tonumber(lane), tonumber(ms), tonumber(seq)) .. job[2][2])
+      redis.pcall('SPUBLISH', channel, 'J' .. pack('>I3I6I4', tonumber(lane), tonumber(ms), tonumber(seq)) .. job[2][2])
     else
-      call('SPUBLISH', channel, 'L' .. lane)
+      redis.pcall('SPUBLISH', channel, 'L' .. lane)
     end
   end
 end

@@ -33,7 +33,7 @@ local function bucket_of(class)
   call('INCR', K .. 'hv')
   local ticker = call('HGET', sh, 'tk')
   if ticker then -- there may be more now than is to be kept
-    call('SPUBLISH', K .. 'w:' .. ticker, 'H')
+    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'H')
   end
   return bucket, width
 end

@@ -5,7 +5,7 @@ local function tell(id, state)
   if who then
     call('HDEL', K .. 'wt', id)
     for channel in string.gmatch(who, '[^ ]+') do
-      call('SPUBLISH', K .. 'd:' .. channel, id .. (state or ''))
+      redis.pcall('SPUBLISH', K .. 'd:' .. channel, id .. (state or ''))
     end
   end
 end

@@ -2,6 +2,6 @@
 local function wake(lane, n)
   local idle = call('SPOP', K .. 'idle:' .. lane, n)
   for i = 1, #idle do
-    call('SPUBLISH', K .. 'w:' .. idle[i], 'L' .. lane)
+    redis.pcall('SPUBLISH', K .. 'w:' .. idle[i], 'L' .. lane)
   end
 end
