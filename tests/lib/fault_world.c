@@ -55,7 +55,7 @@ dureq_client *fault_world_client(fault_world *w)
 fault_world *fault_world_open(const fault_world_options *o)
 {
     fault_world *w = dq_calloc(1, sizeof *w);
-    test_redis_options ro = {.append_only = o->append_only, .extra_args = o->redis_args};
+    test_redis_options ro = {.append_only = o->append_only, .own_clock = o->own_clock, .extra_args = o->redis_args};
 
     w->o = *o;
     if (!w->o.shards)
@@ -197,28 +197,43 @@ static void count(fault_world *w, dureq_counts *ret)
         fault_die("count: %s", err.msg);
 }
 
-static bool is_done(void *userdata)
+static int64_t count_left(fault_world *w)
 {
     dureq_counts n = {0};
 
-    count(userdata, &n);
-    return n.pending + n.scheduled + n.running + n.retrying + n.paused == 0;
+    count(w, &n);
+    return n.pending + n.scheduled + n.running + n.retrying + n.paused;
 }
 
 bool fault_world_is_done(fault_world *w)
 {
-    return is_done(w);
+    return count_left(w) == 0;
+}
+
+typedef struct rest {
+    fault_world *world;
+    int64_t n; /* jobs that were left */
+} rest;
+
+static bool is_less(void *userdata)
+{
+    rest *r = userdata;
+
+    return count_left(r->world) < r->n;
 }
 
 void fault_world_wait_done(fault_world *w, int64_t limit_ms)
 {
+    rest r = {.world = w, .n = count_left(w)};
     dureq_counts n = {0};
 
-    if (fault_wait(limit_ms, is_done, w))
+    while (r.n > 0 && fault_wait(limit_ms, is_less, &r))
+        r.n = count_left(w);
+    if (r.n == 0)
         return;
     count(w, &n);
     fault_world_assert_clean(w);
-    fault_die("not done within %lld ms: %lld pending, %lld scheduled, %lld running, %lld retrying, %lld paused",
+    fault_die("nothing more was done within %lld ms: %lld pending, %lld scheduled, %lld running, %lld retrying, %lld paused",
               (long long)limit_ms, (long long)n.pending, (long long)n.scheduled, (long long)n.running, (long long)n.retrying,
               (long long)n.paused);
 }

@@ -15,6 +15,7 @@ typedef struct fault_world_options {
     int shards;       /* 0 = 1 */
     long n_jobs;      /* at most; 0 = 200,000 */
     bool append_only; /* of the server */
+    bool own_clock;   /* of the server: test_redis_set_clock */
     const char *const *redis_args;
     bool proxied;       /* nodes and producers connect through w->proxy */
     int concurrency;    /* of a node; 0 = 8 */
@@ -51,8 +52,8 @@ void fault_world_wait_load(fault_world *w, long n, int64_t limit_ms);
 /* Stops the producers; waits until nothing is left to do; stops the nodes; asks the doctor and the ledger. */
 fault_sums fault_world_finish(fault_world *w, const char *what);
 void fault_world_stop_producers(fault_world *w);
-bool fault_world_is_done(fault_world *w); /* nothing is left to do */
-void fault_world_wait_done(fault_world *w, int64_t limit_ms);
-void fault_world_assert_clean(fault_world *w); /* the doctor */
+bool fault_world_is_done(fault_world *w);                     /* nothing is left to do */
+void fault_world_wait_done(fault_world *w, int64_t limit_ms); /* as long as there is less to do within each limit */
+void fault_world_assert_clean(fault_world *w);                /* the doctor */
 /* Is this node among those with a live session? */
 bool fault_world_has_node(fault_world *w, const char *node_id);

@@ -133,7 +133,34 @@ static void build_args(const test_redis *s, arg_list *a)
         add_arg(a, "%s", s->extra[i]);
 }
 
-static void run_child(char *const argv[], pid_t parent)
+/* ---- a clock of its own: tests/preload/clock.c reads this file ---- */
+
+void test_redis_set_clock(test_redis *s, int64_t seconds)
+{
+    char path[300];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/clock", s->dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || pwrite(fd, &seconds, sizeof seconds, 0) != (ssize_t)sizeof seconds)
+        die(s, "cannot write its clock");
+    close(fd);
+}
+
+static void set_own_clock(const test_redis *s)
+{
+    const char *build = getenv("DUREQ_TEST_BUILD");
+    char path[300];
+
+    (void)snprintf(path, sizeof path, "%s/tests/test_clock.so", build ? build : ".");
+    if (access(path, R_OK) < 0)
+        die(s, "%s is not there: DUREQ_TEST_BUILD is the build directory", path);
+    setenv("LD_PRELOAD", path, 1);
+    (void)snprintf(path, sizeof path, "%s/clock", s->dir);
+    setenv("DUREQ_TEST_CLOCK", path, 1);
+}
+
+static void run_child(const test_redis *s, char *const argv[], pid_t parent)
 {
     sigset_t none;
 
@@ -142,6 +169,8 @@ static void run_child(char *const argv[], pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127); /* the parent died before PR_SET_PDEATHSIG held */
+    if (s->opts.own_clock)
+        set_own_clock(s);
     execvp(argv[0], argv);
     _exit(127);
 }
@@ -158,7 +187,7 @@ void test_redis_spawn(test_redis *s)
     if (s->pid < 0)
         die(NULL, "fork");
     if (s->pid == 0)
-        run_child(a.argv, parent);
+        run_child(s, a.argv, parent);
     for (size_t i = 0; i < a.n; i++)
         free(a.argv[i]);
 }
@@ -419,6 +448,8 @@ test_redis *test_redis_start(const test_redis_options *opts)
     s->opts.password = s->opts.password ? strdup(s->opts.password) : NULL;
     test_redis_set_extra_args(s, s->opts.extra_args);
     make_dir(s);
+    if (s->opts.own_clock)
+        test_redis_set_clock(s, 0);
     if (s->opts.tls)
         test_certs_write(s->dir);
     for (int i = 0; i < PORT_ATTEMPTS && !ready; i++) {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 typedef struct test_redis test_redis;
@@ -18,6 +19,7 @@ typedef struct test_redis_options {
     bool tls;                      /* also on a free TLS port; certificates are made for it */
     bool tls_client_auth;          /* the TLS port wants a client certificate */
     bool append_only;              /* appendonly yes, appendfsync always */
+    bool own_clock;                /* test_redis_set_clock */
     const char *password;          /* of the default user; NULL: none */
     const char *const *extra_args; /* NULL-ended, as on the command line: "--maxmemory", "10mb" */
 } test_redis_options;
@@ -44,6 +46,8 @@ void test_redis_restart(test_redis *s);  /* (kills if alive,) starts on the same
 void test_redis_spawn(test_redis *s);    /* as restart, but returns before it answers: it may be loading */
 void test_redis_freeze(test_redis *s);   /* SIGSTOP, and waits until it stands */
 void test_redis_thaw(test_redis *s);     /* SIGCONT */
+/* Its wall clock goes so many seconds ahead (behind, if negative) of the machine's; other clocks go on as they do. */
+void test_redis_set_clock(test_redis *s, int64_t seconds);
 /* Replaces the extra arguments for the next start. */
 void test_redis_set_extra_args(test_redis *s, const char *const *extra_args);
 
