@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "load.h"
 
-int load_open(load_rig *l, bool append_only, int64_t board_jobs, dureq_error *err)
+#include <stdio.h>
+
+int load_open(load_rig *l, const load_options *opts, dureq_error *err)
 {
-    rig_options opts = {.append_only = append_only, .has_board = true, .board_jobs = board_jobs};
+    rig_options of_rig = {.append_only = opts->append_only, .has_board = true, .board_jobs = opts->board_jobs};
+    char sleep[48];
     int rc;
 
     *l = (load_rig){.lead = LOAD_LEAD};
-    rc = rig_open(&l->rig, &opts, err);
+    (void)snprintf(sleep, sizeof sleep, "--sleep_us=%lld", (long long)opts->handler_us);
+    rc = rig_open(&l->rig, &of_rig, err);
     if (rc == 0)
-        rc = rig_start(&l->rig, &l->node, "node", err, NULL);
+        rc = rig_start(&l->rig, &l->node, "node", err, opts->handler_us ? "--mode=sleep" : "--mode=noop", sleep, NULL);
     if (rc == 0)
         rc = rig_start(&l->rig, &l->producer, "producer", err, NULL);
     return rc;

@@ -20,8 +20,14 @@ typedef struct load_run {
     double node_us, client_us, redis_us; /* processor time a job */
 } load_run;
 
-/* The board has `board_jobs` places for times. Default options all over. */
-int load_open(load_rig *l, bool append_only, int64_t board_jobs, dureq_error *err);
+typedef struct load_options {
+    bool append_only;   /* every second */
+    int64_t board_jobs; /* places for times */
+    int64_t handler_us; /* the handler sleeps so long; 0: it does nothing */
+} load_options;
+
+/* Options of the engine are its defaults. */
+int load_open(load_rig *l, const load_options *opts, dureq_error *err);
 void load_close(load_rig *l);
 #define LOAD_AUTO DQ_CLEANUP(load_close) load_rig
 /* n jobs end to end: from the first call to the last recorded completion. */

@@ -121,7 +121,7 @@ static int run_latency_loaded(bench_out *out, dureq_error *err)
     load_run full = {0};
     double per_s;
     int64_t n;
-    int rc = load_open(&l, /*append_only=*/false, LOADED_JOBS, err);
+    int rc = load_open(&l, &(load_options){.board_jobs = LOADED_JOBS}, err);
 
     if (rc == 0)
         rc = load_size(&l, /*seconds=*/10, &n, &per_s, err);

@@ -15,13 +15,13 @@ static void samples_deinit(samples *s)
     bench_samples_deinit(&s->redis_us);
 }
 
-static int measure_all(bool append_only, bench_out *out, samples *s, dureq_error *err)
+static int measure_all(const load_options *opts, bench_out *out, samples *s, dureq_error *err)
 {
     LOAD_AUTO l = {.lead = 0};
     load_run run = {0};
     double per_s;
     int64_t n;
-    int rc = load_open(&l, append_only, /*board_jobs=*/0, err);
+    int rc = load_open(&l, opts, err);
 
     if (rc == 0)
         rc = load_size(&l, /*seconds=*/4, &n, &per_s, err);
@@ -40,7 +40,7 @@ static int measure_all(bool append_only, bench_out *out, samples *s, dureq_error
 static int run_throughput(bench_out *out, dureq_error *err)
 {
     DQ_CLEANUP(samples_deinit) samples s = {0};
-    int rc = measure_all(/*append_only=*/false, out, &s, err);
+    int rc = measure_all(&(load_options){.append_only = false}, out, &s, err);
 
     if (rc < 0)
         return rc;
@@ -51,16 +51,27 @@ static int run_throughput(bench_out *out, dureq_error *err)
     return 0;
 }
 
-static int run_throughput_aof(bench_out *out, dureq_error *err)
+/* One row, with what it spent in the note. */
+static int run_other(const char *row, const load_options *opts, bench_out *out, dureq_error *err)
 {
     DQ_CLEANUP(samples_deinit) samples s = {0};
-    int rc = measure_all(/*append_only=*/true, out, &s, err);
+    int rc = measure_all(opts, out, &s, err);
 
     if (rc < 0)
         return rc;
-    bench_put(out, "throughput_aof", bench_median(&s.per_s), "median of %zu; Redis %.2f us, node %.2f us, client %.2f us a job",
-              s.per_s.n, bench_median(&s.redis_us), bench_median(&s.node_us), bench_median(&s.client_us));
+    bench_put(out, row, bench_median(&s.per_s), "median of %zu; Redis %.2f us, node %.2f us, client %.2f us a job", s.per_s.n,
+              bench_median(&s.redis_us), bench_median(&s.node_us), bench_median(&s.client_us));
     return 0;
+}
+
+static int run_throughput_aof(bench_out *out, dureq_error *err)
+{
+    return run_other("throughput_aof", &(load_options){.append_only = true}, out, err);
+}
+
+static int run_throughput_1ms(bench_out *out, dureq_error *err)
+{
+    return run_other("throughput_1ms", &(load_options){.handler_us = 1000}, out, err);
 }
 
 /* The same work behind ten million waiting jobs and behind ten thousand. */
@@ -71,7 +82,7 @@ static int run_backlog(bench_out *out, dureq_error *err)
     load_run shallow = {0}, deep = {0};
     double per_s, memory = 0;
     int64_t n;
-    int rc = load_open(&l, /*append_only=*/false, /*board_jobs=*/0, err);
+    int rc = load_open(&l, &(load_options){.append_only = false}, err);
 
     if (rc == 0)
         rc = load_size(&l, /*seconds=*/10, &n, &per_s, err);
@@ -109,6 +120,9 @@ const bench_group bench_throughput_groups[] = {
      run_throughput, false},
     {"throughput_aof", (const bench_row[]){{"throughput_aof", "the same, append-only every second", "jobs/s", 70000, true}, END},
      run_throughput_aof, false},
+    {"throughput_1ms",
+     (const bench_row[]){{"throughput_1ms", "the same, handlers of 1 ms, 100 at a time", "jobs/s", 40000, true}, END},
+     run_throughput_1ms, false},
     {"backlog_10m", (const bench_row[]){{"backlog_10m", "throughput with 10 million waiting", "x with 10,000", 0.8, true}, END},
      run_backlog, true},
     {NULL, NULL, NULL, false},

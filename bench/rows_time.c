@@ -38,7 +38,7 @@ static int run_delayed(bench_out *out, dureq_error *err)
     LOAD_AUTO l = {.lead = 0};
     BENCH_SAMPLES_AUTO s = {0};
     int64_t due_ms;
-    int rc = load_open(&l, /*append_only=*/false, DUE_JOBS, err);
+    int rc = load_open(&l, &(load_options){.board_jobs = DUE_JOBS}, err);
 
     if (rc < 0)
         return rc;
@@ -149,7 +149,7 @@ static int run_longest_script(bench_out *out, dureq_error *err)
     double per_s;
     int64_t n;
     const int burst = 50000;
-    int rc = load_open(&l, /*append_only=*/false, /*board_jobs=*/0, err);
+    int rc = load_open(&l, &(load_options){.append_only = false}, err);
 
     if (rc == 0)
         rc = wire_words(&l.rig.w, "CONFIG SET slowlog-log-slower-than 300 slowlog-max-len 20000", NULL, err);
