@@ -55,7 +55,7 @@ static void set_retry(dureq_task *t)
 {
     dureq_str packed = t->env.retry;
 
-    if (packed.len == 0)
+    if (packed.len == 0 && t->handler) /* a lane that nobody here serves: it is given back */
         packed = dq_buf_str(&t->handler->retry_packed);
     if (packed.len == 0)
         packed = dq_buf_str(&t->lane->retry_packed);
@@ -140,13 +140,16 @@ static void refuse(dureq_task *t, int rc)
 static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dureq_task *t = userdata;
+    dq_worker *w = t->worker;
     dureq_str bytes = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
 
     (void)err;
     t->fetching_blob = false;
-    t->worker->n_fetching--;
-    if (t->lost) {
+    w->n_fetching--;
+    if (t->lost) { /* meanwhile; its slot was kept for it until now */
+        dq_worker_task_over(t);
         dq_worker_drop_task(t);
+        dq_worker_pump(w);
         return;
     }
     dq_buf_append_str(&t->blob, bytes);
@@ -161,7 +164,7 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
         dq_worker_task_over(t);
         dq_fetch_give_back(t);
     }
-    dq_worker_pump(t->worker);
+    dq_worker_pump(w);
 }
 
 /* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. */
