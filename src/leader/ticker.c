@@ -156,7 +156,7 @@ static void set_house(ticker *t, int64_t at_ms)
 static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     ticker *t = userdata;
-    int64_t wait_ms = HOUSEKEEP_MS;
+    int64_t wait_ms = HOUSEKEEP_MS, now_ms = dq_store_now_ms(t->all->store);
     dq_kept k;
 
     t->keeping = false;
@@ -167,8 +167,8 @@ static void on_kept(void *userdata, int code, const dq_reply *reply, const dureq
         return;
     }
     if (k.next_late_ms >= 0)
-        wait_ms = DQ_MIN(wait_ms, k.next_late_ms - k.now_ms);
-    set_house(t, k.now_ms + wait_ms);
+        wait_ms = DQ_MIN(wait_ms, k.next_late_ms - now_ms);
+    set_house(t, now_ms + wait_ms);
 }
 
 static void keep(ticker *t)
