@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "client/list_internal.h"
 #include "redis/resp.h"
 
@@ -364,9 +365,9 @@ static void set_total(dq_lister *l)
     l->list->total = 0;
     for (int s = 0; s < (int)DQ_ARRAY_LEN(by_state); s++)
         if (dq_list_wants_state(l, (dureq_job_state)s))
-            l->list->total += by_state[s];
+            l->list->total = dq_add_sat(l->list->total, by_state[s]);
     l->list->total_exact = dq_list_wants_state(l, DUREQ_JOB_SCHEDULED) == dq_list_wants_state(l, DUREQ_JOB_RETRYING) ||
-                           n.scheduled + n.retrying <= COUNTED_DUE;
+                           dq_add_sat(n.scheduled, n.retrying) <= COUNTED_DUE;
 }
 
 /* A '*' means something at the end only; elsewhere it would fit nothing. */

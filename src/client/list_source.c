@@ -160,9 +160,11 @@ static int read_page(dq_lister *l, dq_list_source *s)
     if (rc < 0)
         return rc;
     s->has_page = true;
+    if (dq_reply_len(s->page.reply) < 2)
+        return dq_fail(l->err, DUREQ_EPROTO, "a page of the list cannot be read");
     dq_reply next = dq_reply_first(s->page.reply);
     s->row = dq_reply_next(next);
-    l->list->scanned += dq_reply_int(s->row);
+    dq_reply_add(s->row, &l->list->scanned);
     s->n_left = dq_reply_len(s->page.reply) - 2;
     s->is_read = dq_reply_str(next).len == 0;
     s->is_dry = true;

@@ -255,7 +255,7 @@ static void add_counts(dureq_counts *sum, dq_reply r)
     dq_reply at = dq_reply_first(r);
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && i < dq_reply_len(r); i++) {
-        *fields[i] += dq_reply_int(at);
+        dq_reply_add(at, fields[i]);
         at = dq_reply_next(at);
     }
 }

@@ -185,7 +185,7 @@ static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, int64_t 
         dq_owned_reply_deinit(&reply);
         if (rc < 0)
             return dq_fail(err, rc, "the answer of a purge cannot be read");
-        *n += step.n;
+        *n = dq_add_sat(*n, step.n);
     }
     return rc;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redis/resp.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 /* A reply becomes an array of nodes in the order of the wire; an aggregate's children follow it and `end` points behind
@@ -429,6 +431,11 @@ dq_reply dq_reply_next(dq_reply r)
         return r;
     /* An aggregate's `off` is its own index: a handle does not know where the array starts. */
     return (dq_reply){.base = r.base, .node = has_children(r) ? node + (node->end - node->off) : node + 1};
+}
+
+void dq_reply_add(dq_reply r, int64_t *sum)
+{
+    *sum = dq_add_sat(*sum, dq_reply_int(r));
 }
 
 dq_reply dq_reply_at(dq_reply r, size_t i)

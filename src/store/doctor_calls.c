@@ -56,7 +56,7 @@ static int add_tallies(dq_reply list, dq_tally *tally)
 
         for (size_t m = 0; m < DQ_ARRAY_LEN(members); m++)
             if (dq_str_eq_text(dq_reply_str(at), members[m].text))
-                *(int64_t *)((char *)tally + members[m].offset) += dq_reply_int(value);
+                dq_reply_add(value, (int64_t *)((char *)tally + members[m].offset));
         at = i + 2 < n ? dq_reply_next(value) : value;
     }
     return 0;

@@ -71,8 +71,8 @@ int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_
             return DUREQ_EPROTO;
         int64_t oldest_ms = dq_reply_int(dq_reply_at(at, 2));
 
-        sums[i].pending += dq_reply_int(dq_reply_at(at, 0));
-        sums[i].running += dq_reply_int(dq_reply_at(at, 1));
+        dq_reply_add(dq_reply_at(at, 0), &sums[i].pending);
+        dq_reply_add(dq_reply_at(at, 1), &sums[i].running);
         if (oldest_ms >= 0 && (sums[i].oldest_ms < 0 || oldest_ms < sums[i].oldest_ms))
             sums[i].oldest_ms = oldest_ms;
     }
