@@ -490,7 +490,7 @@ static int each_that_fits(dq_api_ctx *c, dureq_job_filter *f, one_fn fn, int64_t
 
     f->limit = 1000;
     while (more) {
-        dureq_job_list *list;
+        dureq_job_list *list = NULL;
         int rc;
 
         f->cursor = cursor.ptr;
@@ -501,8 +501,10 @@ static int each_that_fits(dq_api_ctx *c, dureq_job_filter *f, one_fn fn, int64_t
             *ret_n += one == 0;
             rc = one == DUREQ_EUNAVAILABLE || one == DUREQ_ETIMEOUT ? one : 0;
         }
-        if (rc < 0)
+        if (rc < 0) {
+            dureq_job_list_destroy(list);
             return *ret_n ? dq_fail(err, rc, "the server went away after %lld jobs", (long long)*ret_n) : rc;
+        }
         more = list->next_cursor.len > 0;
         dq_buf_clear(&cursor);
         dq_buf_append_str(&cursor, list->next_cursor);
