@@ -99,7 +99,7 @@ static void write_run(dq_api_ctx *c, const dureq_job *job)
     }
     if (job->progress.len) {
         dq_json_key(&c->w, "progress");
-        dq_json_put_raw(&c->w, job->progress);
+        dq_json_put_checked(&c->w, job->progress);
     }
     dq_json_end_object(&c->w);
 }

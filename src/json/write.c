@@ -155,6 +155,14 @@ void dq_json_put_raw(dq_json_writer *w, dureq_str json)
     dq_buf_append_str(w->out, json);
 }
 
+void dq_json_put_checked(dq_json_writer *w, dureq_str json)
+{
+    if (dq_json_valid(json))
+        dq_json_put_raw(w, json);
+    else
+        dq_json_put_str(w, json);
+}
+
 void dq_json_put_base64(dq_json_writer *w, dureq_str bytes)
 {
     before_value(w);

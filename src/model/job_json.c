@@ -69,10 +69,7 @@ static void put_json_if(dq_json_writer *w, const char *name, dureq_str json)
     if (json.len == 0)
         return;
     dq_json_key(w, name);
-    if (dq_json_valid(json))
-        dq_json_put_raw(w, json);
-    else
-        dq_json_put_str(w, json);
+    dq_json_put_checked(w, json);
 }
 
 /* ---- content ---- */
