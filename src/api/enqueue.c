@@ -168,7 +168,7 @@ static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
                 continue;
             docs[n_docs] = (dq_json){0};
             if (dq_json_parse_frame(line, &docs[n_docs], &bad) < 0) {
-                bad.code = DUREQ_EINVAL;
+                bad.code = bad.code == DUREQ_ENOMEM ? bad.code : DUREQ_EINVAL;
                 k->errors[k->n++] = bad;
             } else {
                 add(c, k, &docs[n_docs++], 0);
