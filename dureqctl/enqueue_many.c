@@ -93,7 +93,11 @@ static void print_json(const dureq_enqueue_result *r, int64_t line)
         dq_json_put_text(&w, r->id.text);
     }
     dq_json_end_object(&w);
-    printf("%s", text.ptr ? text.ptr : "");
+    if (dq_buf_failed(&text)) /* the job is accepted all the same: what needs no room is told */
+        printf("{\"line\":%" PRId64 ",\"%s\":\"%s\"}", line, r->code == 0 ? "id" : "code",
+               r->code == 0 ? r->id.text : dq_api_code_word(r->code));
+    else
+        fputs(text.ptr, stdout);
 }
 
 static void print_result(batch *b, const dureq_enqueue_result *r, int64_t line)
