@@ -40,6 +40,15 @@ static int run_noop(dureq_task *task, void *userdata)
 
 /* ---- sleep: {"duration_ms": n, "message": text} ---- */
 
+static int read_message(const dq_json *doc, dq_json_ref v, dq_buf *ret, dureq_error *err)
+{
+    int rc = dq_json_string(doc, v, ret);
+
+    if (rc == DUREQ_ENOMEM)
+        return dq_fail_nomem(err);
+    return rc < 0 ? dq_fail(err, DUREQ_EINVAL, "message is not a text") : 0;
+}
+
 int dq_builtin_parse_sleep(dureq_str payload, int64_t *ret_ms, dq_buf *ret_message, dureq_error *err)
 {
     dq_json doc;
@@ -55,8 +64,8 @@ int dq_builtin_parse_sleep(dureq_str payload, int64_t *ret_ms, dq_buf *ret_messa
         rc = dq_fail(err, DUREQ_EINVAL, "sleep takes an object such as {\"duration_ms\": 500}");
     else if (ms != DQ_JSON_NONE && (dq_json_i64(&doc, ms, ret_ms) < 0 || *ret_ms > SLEEP_MAX_MS))
         rc = dq_fail(err, DUREQ_EINVAL, "duration_ms is not a whole number of milliseconds up to a year");
-    else if (message != DQ_JSON_NONE && dq_json_string(&doc, message, ret_message) < 0)
-        rc = dq_fail(err, DUREQ_EINVAL, "message is not a text");
+    else if (message != DQ_JSON_NONE)
+        rc = read_message(&doc, message, ret_message, err);
     dq_json_deinit(&doc);
     if (rc == 0 && *ret_ms <= 0)
         *ret_ms = SLEEP_DEFAULT_MS;
