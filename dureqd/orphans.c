@@ -94,16 +94,11 @@ static bool read_proc(pid_t pid, const char *name, size_t max, dq_buf *out)
     return true;
 }
 
-/* The run named by the environment the process was started with; empty when it names none. */
-static dureq_str run_of(pid_t pid, dq_buf *buf)
+dureq_str dq_orphans_run_in(dureq_str environ_text)
 {
     static const dureq_str name = {"DUREQ_RUN_ID=", 13};
-    dureq_str rest;
+    dureq_str rest = environ_text;
 
-    dq_buf_clear(buf);
-    if (!read_proc(pid, "environ", 32768, buf))
-        return (dureq_str){0};
-    rest = dq_buf_str(buf);
     while (rest.ptr) {
         dureq_str var = dq_str_cut(&rest, '\0');
 
@@ -113,23 +108,31 @@ static dureq_str run_of(pid_t pid, dq_buf *buf)
     return (dureq_str){0};
 }
 
-/* Field 22 of stat, counted behind the last ')': the name before it may hold anything. -1 when unknown. */
-static int64_t start_ticks_of(pid_t pid, dq_buf *buf)
+static dureq_str run_of(pid_t pid, dq_buf *buf)
 {
-    const char *close_paren;
+    dq_buf_clear(buf);
+    return read_proc(pid, "environ", 32768, buf) ? dq_orphans_run_in(dq_buf_str(buf)) : (dureq_str){0};
+}
+
+/* Field 22, counted behind the last ')': the name before it may hold anything. */
+int64_t dq_orphans_start_in(dureq_str stat)
+{
+    const char *close_paren = stat.len ? memrchr(stat.ptr, ')', stat.len) : NULL;
     dureq_str rest;
     int64_t ticks;
 
-    dq_buf_clear(buf);
-    if (!read_proc(pid, "stat", 2048, buf) || buf->len == 0)
-        return -1;
-    close_paren = memrchr(buf->ptr, ')', buf->len);
     if (!close_paren)
         return -1;
-    rest = dureq_str_of(close_paren + 2, buf->len - DQ_MIN(buf->len, (size_t)(close_paren + 2 - buf->ptr)));
-    for (int field = 3; field < 22; field++)
+    rest = dureq_str_of(close_paren, stat.len - (size_t)(close_paren - stat.ptr));
+    for (int field = 2; field < 22; field++)
         (void)dq_str_cut(&rest, ' ');
     return dq_parse_i64(dq_str_cut(&rest, ' '), 0, INT64_MAX, &ticks) == 0 ? ticks : -1;
+}
+
+static int64_t start_ticks_of(pid_t pid, dq_buf *buf)
+{
+    dq_buf_clear(buf);
+    return read_proc(pid, "stat", 2048, buf) ? dq_orphans_start_in(dq_buf_str(buf)) : -1;
 }
 
 int64_t dq_orphans_now_ticks(void)

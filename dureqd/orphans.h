@@ -36,6 +36,11 @@ int dq_orphans_sweep(dq_orphans *o);
 /* Clock ticks since boot, the unit in which Linux tells when a process began. */
 int64_t dq_orphans_now_ticks(void);
 
+/* The run named by the environment of a process, as /proc/PID/environ has it; empty when it names none. */
+dureq_str dq_orphans_run_in(dureq_str environ_text);
+/* When it began, in clock ticks, from /proc/PID/stat; -1 when unknown. */
+int64_t dq_orphans_start_in(dureq_str stat);
+
 /* Runs `make`, which makes a child of the daemon's own and returns its number (or -1): it is never taken for an orphan. For a
    few long-lived ones. Any thread. */
 pid_t dq_orphans_make_kept(pid_t (*make)(void *arg), void *arg);
