@@ -9,3 +9,6 @@
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Given by a target whose inputs take long: replay.c tries so many times fewer of them. */
+extern const size_t fuzz_replay_fewer __attribute__((weak));

@@ -61,12 +61,17 @@ static size_t damage(uint8_t *data, size_t size, size_t cap)
     }
 }
 
+static size_t fewer(void)
+{
+    return &fuzz_replay_fewer ? fuzz_replay_fewer : 1;
+}
+
 static void replay(const uint8_t *seed, size_t size, size_t n_damages)
 {
     static uint8_t copy[SEED_MAX];
 
     try_input(seed, size);
-    for (size_t cut = 0; cut < size && cut < CUTS_MAX; cut++)
+    for (size_t cut = 0; cut < size && cut < CUTS_MAX; cut += fewer())
         try_input(seed, cut);
     for (size_t i = 0; i < n_damages; i++) {
         size_t len = size;
@@ -81,7 +86,7 @@ static void replay(const uint8_t *seed, size_t size, size_t n_damages)
 int main(int argc, char **argv)
 {
     static uint8_t seed[SEED_MAX];
-    size_t n_damages = getenv("DUREQ_TEST_SHORT") ? DAMAGES / SHORT_DIVISOR : DAMAGES;
+    size_t n_damages = (getenv("DUREQ_TEST_SHORT") ? DAMAGES / SHORT_DIVISOR : DAMAGES) / fewer();
 
     try_input(seed, 0);
     for (int i = 1; i < argc; i++) {
