@@ -688,7 +688,7 @@ static bool better_later(dq_worker *w)
 {
     int64_t now_us = dq_loop_now_us(w->loop);
 
-    if ((dq_pool_waiting(w->pool) == 0 && w->n_fetching == 0) || now_us - w->last_fetch_us > HOLD_OFF_US)
+    if ((!dq_pool_runs_off(w->pool) && w->n_fetching == 0) || now_us - w->last_fetch_us > HOLD_OFF_US)
         return false;
     if (!dq_timer_is_set(&w->hold_off))
         dq_timer_set(&w->hold_off, HOLD_OFF_US);

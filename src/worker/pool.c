@@ -3,7 +3,9 @@
 
 #include <stdatomic.h>
 
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES    (256 * 1024)
+#define RUNNING_A_WAKE 4 /* handlers that run for each thread that may be on its way beside the first */
+#define RUNNING_MANY   8 /* more than run at once when they are short */
 
 struct dq_pool {
     dq_loop *loop;
@@ -13,9 +15,10 @@ struct dq_pool {
     dq_cond cond;
     dq_list tasks;
     unsigned n_max, n_threads, n_idle;
-    atomic_size_t n_waiting; /* relaxed; written under mu, read for a guess */
-    int n_lost;              /* threads held by handlers that were given up */
-    bool waking;             /* a thread was signalled or started and has not taken a task yet */
+    unsigned n_waking;     /* threads that were signalled or started and have not looked for a task yet; about */
+    atomic_uint n_running; /* this one and the next: relaxed; written under mu, read for a guess */
+    atomic_size_t n_waiting;
+    int n_lost; /* threads held by handlers that were given up */
     bool stopping;
 
     dq_mutex back_mu; /* guards the next two */
@@ -23,6 +26,21 @@ struct dq_pool {
     bool posted;
     dq_message message;
 };
+
+static unsigned running(dq_pool *p)
+{
+    return atomic_load_explicit(&p->n_running, memory_order_relaxed);
+}
+
+static size_t waiting(dq_pool *p)
+{
+    return atomic_load_explicit(&p->n_waiting, memory_order_relaxed);
+}
+
+bool dq_pool_runs_off(dq_pool *p)
+{
+    return waiting(p) > 0 && running(p) < RUNNING_MANY;
+}
 
 static void run_back(dq_message *m)
 {
@@ -52,21 +70,29 @@ static void give_back(dq_pool *p, dq_list *link)
 
 static void *thread_main(void *arg);
 
-static void wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+static bool wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
 {
     pthread_t thread;
 
-    if (p->waking || dq_list_empty(&p->tasks))
-        return;
-    if (p->n_idle > 0) {
-        p->waking = true;
+    if (p->n_idle > p->n_waking) {
         dq_cond_signal(&p->cond);
-    } else if ((int)p->n_threads < (int)p->n_max + p->n_lost &&
-               dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) == 0) {
+    } else {
+        if ((int)p->n_threads >= (int)p->n_max + p->n_lost ||
+            dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) < 0)
+            return false;
         pthread_detach(thread);
         p->n_threads++;
-        p->waking = true;
     }
+    p->n_waking++;
+    return true;
+}
+
+static void wake_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+{
+    size_t n = DQ_MIN(1 + running(p) / RUNNING_A_WAKE, waiting(p));
+
+    while (p->n_waking < n && wake_one_locked(p))
+        ;
 }
 
 static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
@@ -75,7 +101,7 @@ static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
         p->n_idle++;
         dq_cond_wait(&p->cond, &p->mu);
         p->n_idle--;
-        p->waking = false;
+        p->n_waking -= p->n_waking > 0;
     }
     dq_list *link = dq_list_pop_front(&p->tasks);
 
@@ -90,15 +116,14 @@ static void *thread_main(void *arg)
     dq_list *link;
 
     dq_mutex_lock(&p->mu);
-    p->waking = false;
-    for (;;) {
-        link = take_locked(p);
-        if (!link)
-            break;
-        wake_one_locked(p);
+    p->n_waking -= p->n_waking > 0;
+    for (link = take_locked(p); link; link = take_locked(p)) {
+        atomic_fetch_add_explicit(&p->n_running, 1, memory_order_relaxed);
+        wake_locked(p);
         dq_mutex_unlock(&p->mu);
         p->cb.run(link, p->cb.userdata);
         dq_mutex_lock(&p->mu);
+        atomic_fetch_sub_explicit(&p->n_running, 1, memory_order_relaxed);
         if (!p->stopping) /* else it was given up long ago, and the loop may be gone */
             give_back(p, link);
     }
@@ -157,19 +182,14 @@ void dq_pool_push(dq_pool *p, dq_list *batch)
     dq_mutex_lock(&p->mu);
     atomic_fetch_add_explicit(&p->n_waiting, n, memory_order_relaxed);
     dq_list_splice_back(&p->tasks, batch);
-    wake_one_locked(p);
+    wake_locked(p);
     dq_mutex_unlock(&p->mu);
-}
-
-size_t dq_pool_waiting(dq_pool *p)
-{
-    return atomic_load_explicit(&p->n_waiting, memory_order_relaxed);
 }
 
 void dq_pool_lost_thread(dq_pool *p, int n)
 {
     dq_mutex_lock(&p->mu);
     p->n_lost += n;
-    wake_one_locked(p);
+    wake_locked(p);
     dq_mutex_unlock(&p->mu);
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 /* Threads that run blocking handlers. Tasks come in batches from the loop, go back through a mailbox that wakes the loop only when it was
-   empty. At most one thread is being woken at a time: a thread that takes a task wakes the next one, so a burst of short handlers does not wake a
-   crowd, and a burst of long ones has its threads within their scheduling time. Threads are made when needed and kept. */
+   empty. Who takes a task wakes the next thread, one at a time while few handlers run, so a burst of short handlers does not wake a crowd; the
+   more handlers run, so that they must be blocking, the more threads may be on their way at once. Threads are made when needed and
+   kept. */
 
 #include "base/list.h"
 #include "base/mutex.h"
@@ -24,6 +25,6 @@ int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, d
 void dq_pool_destroy(dq_pool *p);
 /* Loop thread. */
 void dq_pool_push(dq_pool *p, dq_list *batch); /* takes all of it */
-size_t dq_pool_waiting(dq_pool *p);            /* tasks no thread has taken yet; a guess */
+bool dq_pool_runs_off(dq_pool *p);             /* tasks wait for a thread, and are short: few run at a time; a guess */
 /* A handler will not come back soon: its thread no longer counts, another may be made for it; once it does come back, undone by the pool. */
 void dq_pool_lost_thread(dq_pool *p, int n);
