@@ -50,7 +50,7 @@ histories: build ## randomised histories: N of them (200000, an hour) from SEED 
 histories-planted: build ## each fault planted in the scripts must be found within N histories (10000)
 	@DUREQ_TEST_SOURCE='$(CURDIR)' $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
 
-soak: build ## MIN (60) minutes of load with a fault every ten seconds, SEED for their order; an hour and more is written to docs/faults.md
+soak: build ## MIN (60) minutes of load with a fault every ten seconds, SEED for their order; half an hour and more goes into docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
 bench: needs ## measure speed and memory against the targets

@@ -8,7 +8,7 @@
 
      soak [min=60] [seed=S]       the order of faults follows from the seed, which is printed
 
-   DUREQ_SOAK_REPORT=FILE: a run of an hour or more writes what it found between the marks of that file. DUREQ_FAULT_LOG=1: what nodes and producers
+   DUREQ_SOAK_REPORT=FILE: a run of half an hour or more writes what it found between the marks of that file. DUREQ_FAULT_LOG=1: what nodes and producers
    say. DUREQ_SOAK_KEYS=1: each key and its bytes, whenever memory is read. Ends with 1 when anything is wrong. */
 
 #include <inttypes.h>
@@ -31,6 +31,7 @@
 #include "test_report.h"
 
 #define MINUTES        60
+#define REPORT_MINUTES 30
 #define RAMP_MS        5000 /* of the measurement, not counted */
 #define MEASURE_MS     15000
 #define FAULT_EACH_MS  10000
@@ -412,7 +413,7 @@ static void report(const soak *s)
     if (dq_buf_failed(&out))
         fault_die("no memory for the report");
     say("\n%s\n%s\n", out.ptr, s->n_wrong ? "soak: FAILED" : "soak: nothing lost, nothing twice, nothing grown");
-    if (path && path[0] && s->minutes >= MINUTES)
+    if (path && path[0] && s->minutes >= REPORT_MINUTES)
         test_report_write(path, "<!-- soak -->", "<!-- end soak -->", out.ptr);
     dq_buf_deinit(&out);
 }
