@@ -21,9 +21,9 @@ struct dq_pool {
     int n_lost; /* threads held by handlers that were given up */
     bool stopping;
 
-    dq_mutex back_mu; /* guards the next two */
+    dq_mutex back_mu; /* guards the next three */
     dq_list back;
-    bool posted;
+    bool posted, closed;
     dq_message message;
 };
 
@@ -49,23 +49,31 @@ static void run_back(dq_message *m)
 
     dq_list_init(&batch);
     dq_mutex_lock(&p->back_mu);
-    dq_list_splice_back(&batch, &p->back);
+    if (!p->closed)
+        dq_list_splice_back(&batch, &p->back);
     p->posted = false;
     dq_mutex_unlock(&p->back_mu);
+    if (dq_list_empty(&batch))
+        return;
     while (!dq_list_empty(&batch))
         p->cb.done(dq_list_pop_front(&batch), p->cb.userdata);
     p->cb.batch_done(p->cb.userdata);
 }
 
+/* What comes back when the pool is closed was given up long ago, and the loop may be gone. */
 static void give_back(dq_pool *p, dq_list *link)
 {
+    bool post;
+
     dq_mutex_lock(&p->back_mu);
-    dq_list_push_back(&p->back, link);
-    bool post = !p->posted;
-    p->posted = true;
-    dq_mutex_unlock(&p->back_mu);
+    post = !p->closed && !p->posted;
+    if (!p->closed) {
+        dq_list_push_back(&p->back, link);
+        p->posted = true;
+    }
     if (post)
         dq_loop_post(p->loop, &p->message);
+    dq_mutex_unlock(&p->back_mu);
 }
 
 static void *thread_main(void *arg);
@@ -122,10 +130,9 @@ static void *thread_main(void *arg)
         wake_locked(p);
         dq_mutex_unlock(&p->mu);
         p->cb.run(link, p->cb.userdata);
+        give_back(p, link);
         dq_mutex_lock(&p->mu);
         atomic_fetch_sub_explicit(&p->n_running, 1, memory_order_relaxed);
-        if (!p->stopping) /* else it was given up long ago, and the loop may be gone */
-            give_back(p, link);
     }
     p->n_threads--;
     dq_cond_broadcast(&p->cond);
@@ -152,17 +159,29 @@ int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, d
     return 0;
 }
 
+void dq_pool_close(dq_pool *p)
+{
+    dq_mutex_lock(&p->back_mu);
+    p->closed = true;
+    dq_mutex_unlock(&p->back_mu);
+}
+
 void dq_pool_destroy(dq_pool *p)
 {
     if (!p)
         return;
+    dq_pool_close(p);
     dq_mutex_lock(&p->mu);
     p->stopping = true;
+    dq_list_init(&p->tasks); /* nobody begins one any more */
     dq_cond_broadcast(&p->cond);
     while ((int)p->n_threads > p->n_lost)
         dq_cond_wait(&p->cond, &p->mu);
     bool leave = p->n_threads > 0; /* a handler that never returns still uses the pool */
     dq_mutex_unlock(&p->mu);
+    dq_mutex_lock(&p->back_mu);
+    leave = leave || p->posted; /* the loop still has its message */
+    dq_mutex_unlock(&p->back_mu);
     if (leave)
         return;
     dq_mutex_deinit(&p->back_mu);
@@ -192,4 +211,19 @@ void dq_pool_lost_thread(dq_pool *p, int n)
     p->n_lost += n;
     wake_locked(p);
     dq_mutex_unlock(&p->mu);
+}
+
+bool dq_pool_take_out(dq_pool *p, dq_list *link)
+{
+    bool found = false;
+
+    dq_mutex_lock(&p->mu);
+    for (dq_list *at = p->tasks.next; at != &p->tasks && !found; at = at->next)
+        found = at == link;
+    if (found) {
+        dq_list_remove(link);
+        atomic_fetch_sub_explicit(&p->n_waiting, 1, memory_order_relaxed);
+    }
+    dq_mutex_unlock(&p->mu);
+    return found;
 }

@@ -21,10 +21,13 @@ typedef struct dq_pool_callbacks {
 } dq_pool_callbacks;
 
 int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err);
-/* All tasks are back, or abandoned ones are in threads that never end: those threads are left behind then (detached). */
+/* Loop thread: all tasks are back, or abandoned. `done` is not called any more, whatever comes back. */
+void dq_pool_close(dq_pool *p);
+/* The loop has ended. Threads of abandoned tasks that never end are left behind (detached). */
 void dq_pool_destroy(dq_pool *p);
 /* Loop thread. */
-void dq_pool_push(dq_pool *p, dq_list *batch); /* takes all of it */
-bool dq_pool_runs_off(dq_pool *p);             /* tasks wait for a thread, and are short: few run at a time; a guess */
+void dq_pool_push(dq_pool *p, dq_list *batch);    /* takes all of it */
+bool dq_pool_take_out(dq_pool *p, dq_list *link); /* false: a thread has it, or had it; else `run` will not see it */
+bool dq_pool_runs_off(dq_pool *p);                /* tasks wait for a thread, and are short: few run at a time; a guess */
 /* A handler will not come back soon: its thread no longer counts, another may be made for it; once it does come back, undone by the pool. */
 void dq_pool_lost_thread(dq_pool *p, int n);

@@ -429,9 +429,21 @@ static void grace_over(dureq_task *t)
     }
 }
 
+/* No thread was free for it until now, and none shall begin it. */
+static bool stop_unbegun(dureq_task *t, dq_stop_reason why)
+{
+    if (t->why_stop || t->phase != TASK_RUNNING || !t->handler->fn || !dq_pool_take_out(t->worker->pool, &t->pool_link))
+        return false;
+    dq_task_cancel(t, why);
+    dq_task_finish(t, DUREQ_ETIMEOUT);
+    return true;
+}
+
 void dq_worker_stop_task(dureq_task *t, dq_stop_reason why)
 {
     if (t->why_stop || t->phase != TASK_RUNNING)
+        return;
+    if (stop_unbegun(t, why))
         return;
     dq_task_cancel(t, why);
     set_deadline(t, dq_loop_now_us(t->worker->loop) + dq_task_grace_ms(t) * 1000);
@@ -576,7 +588,7 @@ void dq_worker_lose_task(dureq_task *t, dq_stop_reason why)
     dq_worker *w = t->worker;
     bool held = t->phase == TASK_WAITING && !t->in_returns && !t->undecided; /* takes a slot, without a handler yet */
 
-    if (why == DQ_STOP_LOST)
+    if (why == DQ_STOP_LOST && !t->told_cancelled)
         dq_stat_add(&w->s_lost, 1);
     t->lost = true;
     if (t->phase == TASK_RUNNING) {
@@ -636,6 +648,7 @@ void dq_worker_look_for_end(dq_worker *w)
     if (!gone)
         return;
     w->stopped = true;
+    dq_pool_close(w->pool);
     if (w->cb.on_stopped)
         w->cb.on_stopped(w, w->cb.userdata);
 }
@@ -654,13 +667,13 @@ void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us)
 
 void dq_worker_stop_now(dq_worker *w)
 {
-    w->give_up = true; /* nothing is read any more either */
+    w->give_up = true;                         /* nothing is read any more either */
+    for (unsigned i = 0; i < w->n_shards; i++) /* first, or threads that others leave would begin them */
+        DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard)
+            (void)stop_unbegun(t, DQ_STOP_SHUTDOWN);
     for (unsigned i = 0; i < w->n_shards; i++)
-        DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard) {
-            if (t->phase != TASK_RUNNING)
-                continue;
+        DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard)
             dq_worker_stop_task(t, DQ_STOP_SHUTDOWN);
-        }
     dq_worker_look_for_end(w);
 }
 

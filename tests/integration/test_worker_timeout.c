@@ -57,7 +57,7 @@ static int fine(dureq_task *task, void *userdata)
 
 typedef struct limits {
     int64_t timeout_ms, grace_ms, shutdown_ms;
-    int32_t concurrency;
+    int32_t concurrency, threads;
 } limits;
 
 static dureq_node *node_with(dureq_handler_fn fn, hold *h, const limits *l)
@@ -67,6 +67,7 @@ static dureq_node *node_with(dureq_handler_fn fn, hold *h, const limits *l)
     dureq_node *n;
 
     o.concurrency = l->concurrency ? l->concurrency : o.concurrency;
+    o.threads = l->threads ? l->threads : o.threads;
     o.shutdown_timeout_ms = l->shutdown_ms ? l->shutdown_ms : o.shutdown_timeout_ms;
     n = rig_node_create(&o);
     ho.timeout_ms = l->timeout_ms;
@@ -285,6 +286,43 @@ SCENARIO(a_node_stops_although_a_cancelled_handler_is_deaf)
     EXPECT_TRUE(rig_mono_ms() - since < 3000);
     atomic_store(&h.let_go, true);
     RIG_UNTIL(atomic_load(&h.left) == left_before + 1);
+}
+
+/* ---- more slots than threads ---- */
+
+SCENARIO(a_job_that_found_no_thread_in_its_time_is_not_begun)
+{
+    hold h = {0};
+    dureq_job_id first, second;
+    const dureq_job *j;
+
+    (void)node_with(deaf, &h, &(limits){.concurrency = 2, .threads = 1, .grace_ms = 50});
+    first = enqueue(1, 0);
+    RIG_UNTIL(atomic_load(&h.entered) == 1);
+    second = enqueue(1, 100);
+    j = rig_wait(second.text);
+    EXPECT_I64(DUREQ_JOB_DEAD, j->state);
+    EXPECT_I64(DUREQ_OUTCOME_TIMED_OUT, j->attempts[0].outcome);
+    let_go(&h, 1);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(first.text)->state);
+    (void)rig_wait(rig_enqueue("fine", "1", NULL).text); /* behind whatever the pool had */
+    EXPECT_I64(1, atomic_load(&h.entered));
+}
+
+SCENARIO(a_stop_gives_back_what_found_no_thread)
+{
+    hold h = {0};
+    dureq_node *n = node_with(polite, &h, &(limits){.concurrency = 2, .threads = 1, .shutdown_ms = 300});
+    dureq_job_id first = enqueue(1, 0), second;
+
+    RIG_UNTIL(atomic_load(&h.entered) == 1);
+    second = enqueue(1, 0);
+    RIG_UNTIL(rig_stats(n).running == 2);
+    EXPECT_RC(0, dureq_node_stop(n, NULL));
+    EXPECT_I64(1, atomic_load(&h.entered));
+    EXPECT_I64(1, atomic_load(&h.left));
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_state(first.text));
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(second.text));
 }
 
 RIG_MAIN()
