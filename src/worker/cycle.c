@@ -62,6 +62,11 @@ static void rest(dq_wshard *s, const dureq_error *err)
     s->rest_until_us = dq_loop_now_us(s->worker->loop) + REST_US;
 }
 
+static bool is_stale(const dq_wshard *s)
+{
+    return s->state != WSHARD_LIVE || s->session != s->exchange_session;
+}
+
 static void exchange_over(dq_worker *w)
 {
     w->exchanging = false;
@@ -85,10 +90,14 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
         rest(s, err);
         return;
     }
+    if (is_stale(s)) { /* it was the old one's keys that are watched */
+        exchange_over(w);
+        return;
+    }
     dureq_str x = dq_reply_str(dq_reply_at(*reply, 0)), hv = dq_reply_str(dq_reply_at(*reply, 1));
-    if (s->state == WSHARD_LIVE && x.len == 0) {
+    if (x.len == 0) {
         dq_session_lost(s, "its session is gone");
-    } else if (s->state == WSHARD_LIVE) {
+    } else {
         if (!dq_str_eq_text(hv, s->hv)) {
             copy_text(s->hv, sizeof s->hv, hv);
             s->class_ms = 0;
@@ -126,6 +135,7 @@ static void put_watch(dq_worker *w, dq_wshard *s, bool unwatch)
     }
     w->watching = s;
     s->verified = false;
+    s->exchange_session = s->session;
     w->exchanging = dq_redis_commit_many(r, 0, 2 + unwatch, on_watched, s) == 0;
 }
 
@@ -227,6 +237,8 @@ static void on_general(void *userdata, int code, const dq_reply *reply, const du
 {
     dq_wshard *s = userdata;
 
+    if (is_stale(s))
+        return;
     if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
         s->call_lost = true;
         return;
@@ -551,6 +563,8 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
     dq_worker *w = s->worker;
     dq_rbuf *rbuf = NULL;
 
+    if (is_stale(s)) /* what it read is the old session's, and given to others when that one is reaped */
+        return;
     if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
         s->call_lost = !dq_list_empty(&s->sent);
         s->needs_resync = true;

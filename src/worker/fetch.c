@@ -65,26 +65,32 @@ static void set_retry(dureq_task *t)
         t->retry.max_attempts = t->env.dlq_after;
 }
 
-static int decode(dureq_task *t)
+/* A job that was never moved is called after its entry. */
+static int read_id(dureq_task *t)
 {
-    int rc;
+    int rc = 0;
 
-    rc = dq_envelope_unpack(t->j, &t->env);
-    if (rc < 0)
-        return rc;
     if (t->m.len > 0) {
         rc = dq_moved_unpack(t->m, &t->moved);
-        if (rc < 0)
-            return rc;
         t->id = t->moved.id;
-        t->suspect = t->moved.flags & DQ_M_SUSPECT;
+        t->suspect = rc == 0 && t->moved.flags & DQ_M_SUSPECT;
     } else if (t->entry_ms >> 44 || t->entry_seq > DQ_ID_SEQ_MAX) {
         return DUREQ_EPROTO;
     } else {
         t->id = (dq_id){.ms = t->entry_ms, .seq = (uint32_t)t->entry_seq, .lane = t->lane->no, .shard = (uint16_t)t->shard->no};
     }
-    set_retry(t);
-    return 0;
+    return rc;
+}
+
+static int decode(dureq_task *t)
+{
+    int rc = read_id(t);
+
+    if (rc == 0)
+        rc = dq_envelope_unpack(t->j, &t->env);
+    if (rc == 0)
+        set_retry(t);
+    return rc;
 }
 
 static void set_texts(dureq_task *t)
@@ -153,6 +159,12 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
         return;
     }
     dq_buf_append_str(&t->blob, bytes);
+    if (w->give_up) { /* handlers are told to end by now */
+        dq_worker_task_over(t);
+        dq_fetch_give_back(t);
+        dq_session_return(t->shard);
+        return;
+    }
     if (code == 0 && bytes.len == t->env.blob_len && !dq_buf_failed(&t->blob)) {
         dq_worker_start_task(t);
         return;

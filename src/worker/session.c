@@ -568,8 +568,6 @@ static void on_pending(void *userdata, int code, const dq_reply *reply, const du
     if (code < 0) { /* the connection: from the start when it is back */
         s->resyncing = false;
         s->needs_resync = true;
-        dq_buf_clear(&s->unknown);
-        s->n_unknown = 0;
         dq_free(r);
         return;
     }
@@ -622,6 +620,8 @@ void dq_session_resync(dq_wshard *s)
         return;
     DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
         t->seen = false;
+    dq_buf_clear(&s->unknown);
+    s->n_unknown = 0;
     r->shard = s;
     r->session = s->session;
     r->next_lane = 1;

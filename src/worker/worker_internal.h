@@ -87,8 +87,9 @@ struct dq_wshard {
     bool call_lost;   /* its reply was: to be asked about first */
     uint64_t call_no; /* of the last call */
 
-    bool load_script;  /* complete.lua is not known to the server */
-    size_t cycle_gate; /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
+    uint64_t exchange_session; /* whose the exchange in flight is: an answer is nothing to the one behind it */
+    bool load_script;          /* complete.lua is not known to the server */
+    size_t cycle_gate;         /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
     int64_t cycle_class;
 
     int64_t class_ms; /* of `bucket`; 0: none known */
