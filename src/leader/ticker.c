@@ -404,6 +404,8 @@ void dq_tickers_beat(dq_tickers *all, unsigned shard, uint64_t session, int64_t 
     }
     if (next_due_ms >= 0)
         dq_tickers_due(all, shard, next_due_ms);
+    if (t->due_ms != INT64_MAX && !t->promoting)
+        set_due(t, t->due_ms); /* anew: the server's clock may have been set */
     if (n_expired > 0) {
         t->reap_more = t->reaping;
         reap(t);
