@@ -23,7 +23,7 @@ enum { RING_FIRST_CAP = 64 };
 #define DEFAULT_CONNECT_TIMEOUT_US 5000000
 #define DEFAULT_REPLY_TIMEOUT_US   10000000
 #define BACKOFF_FIRST_US           10000
-#define BACKOFF_MAX_US             2000000
+#define BACKOFF_MAX_US             1000000 /* work goes on within a second of the server's coming back */
 #define STEADY_AFTER_US            1000000 /* ready for so long: the next loss starts the back-off anew */
 
 static void on_state_timer(dq_timer *t);

@@ -29,6 +29,7 @@
 #define HOLDS_LESS    1
 #define SHORT_TIMEOUT 300
 #define HOLD_MS       700
+#define REFUSED_MS    60000 /* in a long run */
 
 /* ---- killed ---- */
 
@@ -166,38 +167,99 @@ static void test_connections_that_are_open_and_dead(void **state)
 
 static void test_a_server_that_refuses_connections_for_a_while(void **state)
 {
-    fault_world *w = open_proxied(4, /*timeout_ms=*/30000, /*nodes=*/2);
+    bool is_long = fault_rounds(0, 0) > 0;
+    fault_world *w = open_proxied(4, /*timeout_ms=*/2 * REFUSED_MS, /*nodes=*/2);
+    int64_t back_us;
     fault_sums s;
 
     (void)state;
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     fault_proxy_refuse(w->proxy, true);
     fault_proxy_cut_all(w->proxy);
-    fault_pass(2 * FAULT_LEASE_MS);
+    fault_pass(is_long ? REFUSED_MS : 2 * FAULT_LEASE_MS);
     fault_proxy_refuse(w->proxy, false);
+    back_us = dq_mono_us();
+    fault_world_wait_load(w, 1, LOAD_LIMIT);
+    back_us = dq_mono_us() - back_us;
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     s = fault_world_finish(w, "refused for a while");
+    printf("refused for a while: %d s; a job was acknowledged again %lld ms behind it\n",
+           (is_long ? REFUSED_MS : 2 * FAULT_LEASE_MS) / 1000, (long long)back_us / 1000);
+    (void)fflush(stdout);
+    assert_true(back_us / 1000 <= FAULT_LEASE_MS + 1000);
     assert_int_equal(s.unknown + s.refused, 0);
     fault_world_close(w);
 }
 
-/* A round trip of nearly half a lease takes nobody's jobs. */
-static void test_a_slow_way_to_the_server(void **state)
+/* Up to a round trip of nearly half a lease takes nobody's jobs. */
+static void slow_way(int shards, const char *what)
 {
-    fault_world *w = open_proxied(1, /*timeout_ms=*/30000, /*nodes=*/2);
+    static const int delays[] = {200, 10, 1};
+    fault_world *w = open_proxied(shards, /*timeout_ms=*/30000, /*nodes=*/2);
     fault_sums s;
 
-    (void)state;
-    fault_proxy_delay(w->proxy, 200);
-    dureq_client_destroy(fault_world_client(w)); /* slow is not down */
-    fault_world_wait_load(w, fault_rounds(60, 20), LOAD_LIMIT);
-    fault_proxy_delay(w->proxy, 10);
-    fault_world_wait_load(w, fault_rounds(100, 20), LOAD_LIMIT);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(delays); i++) {
+        fault_proxy_delay(w->proxy, delays[i]);
+        dureq_client_destroy(fault_world_client(w)); /* slow is not down */
+        fault_world_wait_load(w, fault_rounds(60, 20), LOAD_LIMIT);
+    }
     fault_proxy_delay(w->proxy, 0);
-    s = fault_world_finish(w, "slow");
+    s = fault_world_finish(w, what);
     assert_int_equal(s.unknown + s.refused + s.lost, 0);
     assert_int_equal(s.starts, s.starts_expected);
     fault_world_close(w);
+}
+
+static void test_a_slow_way_to_the_server(void **state)
+{
+    (void)state;
+    slow_way(1, "slow way, 1 shard");
+    if (!fault_is_short())
+        slow_way(4, "slow way, 4 shards");
+}
+
+/* Half of the nodes' connections stand open and dead: what those nodes held runs on the others, and what they say later is refused. */
+static void cut_off(int shards, const char *what)
+{
+    fault_world_options o = {.shards = shards, .proxied = true, .timeout_ms = 30000};
+    fault_world *w = fault_world_open(&o);
+    int rounds = fault_rounds(2, 1);
+    int64_t longest_ms = 0;
+    char lonely[32];
+
+    fault_world_spawn(w, 0);
+    (void)snprintf(lonely, sizeof lonely, "%s", w->nodes[0].node_id);
+    fault_world_go_direct(w);
+    fault_world_spawn(w, 1);
+    fault_world_produce(w, 2, /*pause_ms=*/2);
+    for (int i = 0; i < rounds; i++) {
+        fault_recovery r;
+        int64_t from_us;
+
+        fault_world_wait_load(w, 80, LOAD_LIMIT);
+        from_us = dq_mono_us();
+        fault_proxy_hold(w->proxy, true);
+        fault_pass(FAULT_LEASE_MS + 1000);
+        r = fault_recovery_of(w->log_path, lonely, from_us);
+        longest_ms = DQ_MAX(longest_ms, r.longest_ms);
+        if (i % 2)
+            fault_proxy_cut_all(w->proxy);
+        fault_proxy_hold(w->proxy, false);
+    }
+    fault_world_wait_load(w, 80, LOAD_LIMIT);
+    (void)fault_world_finish(w, what);
+    printf("%s: %d times, its jobs ran elsewhere after %lld ms at most\n", what, rounds, (long long)longest_ms);
+    (void)fflush(stdout);
+    assert_true(longest_ms <= FAULT_LEASE_MS + 1000);
+    fault_world_close(w);
+}
+
+static void test_a_node_that_is_cut_off_while_others_run(void **state)
+{
+    (void)state;
+    cut_off(1, "node cut off, 1 shard");
+    if (!fault_is_short())
+        cut_off(4, "node cut off, 4 shards");
 }
 
 int main(int argc, char **argv)
@@ -209,6 +271,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_connections_that_are_open_and_dead),
         cmocka_unit_test(test_a_server_that_refuses_connections_for_a_while),
         cmocka_unit_test(test_a_slow_way_to_the_server),
+        cmocka_unit_test(test_a_node_that_is_cut_off_while_others_run),
     };
 
     fault_node_main(argc, argv);

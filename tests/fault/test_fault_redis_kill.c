@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #define LOAD_LIMIT   20000
+#define RECOVER_MS   (FAULT_LEASE_MS + 1000)
 #define KILLS        8
 #define KILLS_LOSSY  5
 #define KILLS_SHORT  2
@@ -209,6 +210,7 @@ static void kill_rounds(keeping k, int shards, const char *what)
     printf("%s: %d kills, a job was acknowledged again %lld ms after the server was back at most\n", what, rounds,
            (long long)s.longest_ms);
     (void)fflush(stdout);
+    assert_true(s.longest_ms <= RECOVER_MS);
     assert_int_equal(sums.unknown, 0);
     assert_int_equal(sums.refused, 0);
     if (k == KEEP_ALWAYS)

@@ -112,6 +112,38 @@ static void test_permissions_are_taken_and_given_back(void **state)
     take_permissions(4, "permission taken, 4 shards");
 }
 
+/* ---- password ---- */
+
+/* Who is in stays in when the password changes, so connections are closed as well: nobody gets in until the old one is back. */
+static void change_password(int shards, const char *what)
+{
+    fault_world_options o = {.shards = shards, .timeout_ms = 30000};
+    fault_world *w = open_world(&o);
+    int rounds = fault_rounds(TAKEN, TAKEN_LESS);
+    fault_sums s;
+
+    for (int i = 0; i < rounds; i++) {
+        fault_world_wait_load(w, 40, LOAD_LIMIT);
+        test_redis_set_password(w->server, "another");
+        free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "normal", NULL));
+        free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "pubsub", NULL));
+        fault_pass(TAKEN_MS);
+        test_redis_set_password(w->server, NULL);
+    }
+    fault_world_wait_load(w, 40, LOAD_LIMIT);
+    s = fault_world_finish(w, what);
+    assert_int_equal(s.unknown, 0);
+    fault_world_close(w);
+}
+
+static void test_the_password_is_another_for_a_while(void **state)
+{
+    (void)state;
+    if (!fault_is_short())
+        change_password(1, "password changed, 1 shard");
+    change_password(4, "password changed, 4 shards");
+}
+
 /* ---- clock ---- */
 
 static void set_clock(fault_world *w, int64_t seconds)
@@ -165,6 +197,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nodes_are_restarted_in_turn),
         cmocka_unit_test(test_permissions_are_taken_and_given_back),
+        cmocka_unit_test(test_the_password_is_another_for_a_while),
         cmocka_unit_test(test_the_servers_clock_is_stepped),
     };
 

@@ -74,6 +74,11 @@ fault_world *fault_world_open(const fault_world_options *o)
     return w;
 }
 
+void fault_world_go_direct(fault_world *w)
+{
+    (void)snprintf(w->url, sizeof w->url, "%s", test_redis_url(w->server));
+}
+
 void fault_world_close(fault_world *w)
 {
     fault_world_stop_producers(w);

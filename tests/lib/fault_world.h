@@ -42,6 +42,7 @@ fault_world *fault_world_open(const fault_world_options *o);
 void fault_world_close(fault_world *w);           /* kills what still runs */
 dureq_client *fault_world_client(fault_world *w); /* another one, for a thread; the caller's to destroy */
 void fault_world_spawn(fault_world *w, int slot); /* a node with a new id */
+void fault_world_go_direct(fault_world *w);       /* whoever is spawned from now on passes the proxy by */
 void fault_world_respawn_dead(fault_world *w);    /* a new one for each that ended by itself */
 /* Producers until fault_world_quiesce: each enqueues one job at a time, every other one batches, with `pause_ms` between calls. */
 void fault_world_produce(fault_world *w, int n, int64_t pause_ms);

@@ -319,6 +319,13 @@ char *test_redis_command(test_redis *s, const char *word, ...)
     return reply;
 }
 
+void test_redis_set_password(test_redis *s, const char *password)
+{
+    free(test_redis_command(s, "CONFIG", "SET", "requirepass", password ? password : "", NULL));
+    free((char *)s->opts.password);
+    s->opts.password = password ? strdup(password) : NULL;
+}
+
 long long test_redis_command_int(test_redis *s, const char *word, ...)
 {
     const char *words[WORDS_MAX];
