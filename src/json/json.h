@@ -79,7 +79,7 @@ void dq_json_put_i64(dq_json_writer *w, int64_t v);
 void dq_json_put_f64(dq_json_writer *w, double v);
 void dq_json_put_bool(dq_json_writer *w, bool v);
 void dq_json_put_null(dq_json_writer *w);
-void dq_json_put_raw(dq_json_writer *w, dureq_str json); /* already JSON, copied as it is */
+void dq_json_put_raw(dq_json_writer *w, dureq_str json);     /* already JSON, copied as it is */
 void dq_json_put_checked(dq_json_writer *w, dureq_str json); /* the same if it is JSON, else as a text: for what others wrote */
 void dq_json_put_base64(dq_json_writer *w, dureq_str bytes);
 void dq_json_put_rfc3339(dq_json_writer *w, int64_t at_ms);

@@ -49,11 +49,11 @@ static inline size_t dq_reply_len(dq_reply r)
 {
     return r.node->n;
 } /* of an aggregate; else 0 */
-dureq_str dq_reply_str(dq_reply r);         /* strings, errors, doubles; else the empty view */
-int64_t dq_reply_int(dq_reply r);           /* integers, and strings that are one; else 0 */
+dureq_str dq_reply_str(dq_reply r);          /* strings, errors, doubles; else the empty view */
+int64_t dq_reply_int(dq_reply r);            /* integers, and strings that are one; else 0 */
 void dq_reply_add(dq_reply r, int64_t *sum); /* the same to a sum, which ends at its limits */
-dq_reply dq_reply_at(dq_reply r, size_t i); /* O(i); out of range gives a nil */
-dq_reply dq_reply_first(dq_reply r);        /* walking: first child, then next sibling; nils behind the reply's last value */
+dq_reply dq_reply_at(dq_reply r, size_t i);  /* O(i); out of range gives a nil */
+dq_reply dq_reply_first(dq_reply r);         /* walking: first child, then next sibling; nils behind the reply's last value */
 dq_reply dq_reply_next(dq_reply r);
 dq_reply dq_reply_lookup(dq_reply r, const char *key); /* map, or flat array of key, value; nil when absent */
 int dq_reply_error(dq_reply r,

@@ -140,9 +140,7 @@ static void check_state(peer *t)
     assert(h->i <= h->n && h->n <= DQ_HELLO_STEPS_MAX);
     assert(!(h->speaks_resp3 && (t->options & RESP2)));
     switch (r->state) {
-    case DQ_CONN_READY:
-        assert(t->n_ready == t->n_lost + 1 && why.code == 0 && r->fd >= 0);
-        break;
+    case DQ_CONN_READY: assert(t->n_ready == t->n_lost + 1 && why.code == 0 && r->fd >= 0); break;
     case DQ_CONN_GREETING:
         assert(t->n_ready == t->n_lost && why.code < 0 && r->fd >= 0 && h->n + h->subscribes_left > 0);
         assert(h->is_paused == dq_timer_is_set(&r->state_timer));
