@@ -78,19 +78,25 @@ static void give_back(dq_pool *p, dq_list *link)
 
 static void *thread_main(void *arg);
 
-static bool wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+static int start_thread_locked(dq_pool *p, dureq_error *err) DQ_REQUIRES(p->mu)
 {
     pthread_t thread;
+    int rc = dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, err);
 
-    if (p->n_idle > p->n_waking) {
-        dq_cond_signal(&p->cond);
-    } else {
-        if ((int)p->n_threads >= (int)p->n_max + p->n_lost ||
-            dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, NULL) < 0)
-            return false;
-        pthread_detach(thread);
-        p->n_threads++;
-    }
+    if (rc < 0)
+        return rc;
+    pthread_detach(thread);
+    p->n_threads++;
+    p->n_waking++;
+    return 0;
+}
+
+/* A thread that cannot be made is done without: those there are take the tasks in turn. */
+static bool wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
+{
+    if (p->n_idle <= p->n_waking)
+        return (int)p->n_threads < (int)p->n_max + p->n_lost && start_thread_locked(p, NULL) == 0;
+    dq_cond_signal(&p->cond);
     p->n_waking++;
     return true;
 }
@@ -155,6 +161,13 @@ int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, d
     dq_mutex_init(&p->mu);
     dq_cond_init(&p->cond);
     dq_mutex_init(&p->back_mu);
+    dq_mutex_lock(&p->mu);
+    int rc = start_thread_locked(p, err); /* so that there is one, however few threads the system gives later */
+    dq_mutex_unlock(&p->mu);
+    if (rc < 0) {
+        dq_pool_destroy(p);
+        return rc;
+    }
     *ret = p;
     return 0;
 }

@@ -3,8 +3,8 @@
 
 /* Threads that run blocking handlers. Tasks come in batches from the loop, go back through a mailbox that wakes the loop only when it was
    empty. Who takes a task wakes the next thread, one at a time while few handlers run, so a burst of short handlers does not wake a crowd; the
-   more handlers run, so that they must be blocking, the more threads may be on their way at once. Threads are made when needed and
-   kept. */
+   more handlers run, so that they must be blocking, the more threads may be on their way at once. The first thread is made with the pool,
+   others when needed; all are kept. */
 
 #include "base/list.h"
 #include "base/mutex.h"
