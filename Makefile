@@ -22,7 +22,7 @@ build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ln -sfn ../meson/dureqctl/dureqctl build/bin/dureqctl
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 needs:
 	@tools/setup build
@@ -40,17 +40,17 @@ test: build ## unit, integration, fault and interface tests; ends with "N passed
 	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
 	@tools/count_results.py $(B)
 
-faults: build ## the fault tests with ROUNDS rounds (half an hour); writes docs/faults.md
+faults: build ## the fault tests with ROUNDS (40) rounds each, half an hour; writes docs/faults.md
 	@tools/faults.py $(B) $(ROUNDS)
 
-histories: build ## randomised histories: N of them (200000, an hour) from SEED on, written to docs/faults.md; SEED alone replays one
+histories: build ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; without both it writes docs/faults.md
 	@DUREQ_TEST_SOURCE='$(CURDIR)' $(if $(SEED)$(N),,DUREQ_HISTORIES_REPORT=docs/faults.md) \
 		$(B)/tests/histories $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N),$(if $(SEED),,n=200000))
 
-histories-planted: build ## each fault planted in the scripts must be found within N histories (10000)
+histories-planted: build ## plants faults in the scripts, each of which must be found within N (10000) histories
 	@DUREQ_TEST_SOURCE='$(CURDIR)' $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
 
-soak: build ## MIN (60) minutes of load with a fault every ten seconds, SEED for their order; half an hour and more goes into docs/faults.md
+soak: build ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
 bench: needs ## measure speed and memory against the targets
