@@ -6,14 +6,17 @@
 int load_open(load_rig *l, const load_options *opts, dureq_error *err)
 {
     rig_options of_rig = {.append_only = opts->append_only, .has_board = true, .board_jobs = opts->board_jobs};
-    char sleep[48];
+    char sleep[48], concurrency[48], threads[48];
     int rc;
 
     *l = (load_rig){.lead = LOAD_LEAD};
     (void)snprintf(sleep, sizeof sleep, "--sleep_us=%lld", (long long)opts->handler_us);
+    (void)snprintf(concurrency, sizeof concurrency, "--concurrency=%d", opts->concurrency);
+    (void)snprintf(threads, sizeof threads, "--threads=%d", opts->threads);
     rc = rig_open(&l->rig, &of_rig, err);
     if (rc == 0)
-        rc = rig_start(&l->rig, &l->node, "node", err, opts->handler_us ? "--mode=sleep" : "--mode=noop", sleep, NULL);
+        rc = rig_start(&l->rig, &l->node, "node", err, opts->handler_us ? "--mode=sleep" : "--mode=noop", sleep, concurrency,
+                       threads, NULL);
     if (rc == 0)
         rc = rig_start(&l->rig, &l->producer, "producer", err, NULL);
     return rc;

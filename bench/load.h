@@ -24,6 +24,8 @@ typedef struct load_options {
     bool append_only;   /* every second */
     int64_t board_jobs; /* places for times */
     int64_t handler_us; /* the handler sleeps so long; 0: it does nothing */
+    int concurrency;    /* of the node; 0: its default */
+    int threads;        /* likewise */
 } load_options;
 
 /* Options of the engine are its defaults. */

@@ -152,8 +152,10 @@ class Dureq(Peer):
 
     name = 'dureq'
     keeps = 'yes'
-    settings = 'defaults; enqueue_many of 1,024'
+    settings = 'enqueue_many of 1,024; 100 threads, 400 jobs held'
     batch = 1024
+    concurrency = {0: 400, 1: 400}
+    threads = 100
     retention_ms = 0
     head, job = struct.Struct('qq'), struct.Struct('qqii')
 
@@ -168,7 +170,7 @@ class Dureq(Peer):
         options = [f'--url=unix://{server.env["PEER_SOCKET"]}', f'--board={self.board}']
         program = ROOT / 'build' / 'bench' / 'bench' / 'dureq-bench'
         mode = ['--mode=sleep', f'--sleep_us={sleep_ms * 1000}'] if sleep_ms else []
-        concurrency = [f'--concurrency={self.concurrency[sleep_ms]}']
+        concurrency = [f'--concurrency={self.concurrency[sleep_ms]}', f'--threads={self.threads}']
         log = folder / 'programs.log'
         self.producer = Program([program, '--role', 'producer', *options], log)
         self.workers.append(Program([program, '--role', 'node', *options, *mode, *concurrency], log))
