@@ -81,7 +81,7 @@ const dq_config_row dq_config_rows[] = {
      AT(max_crashes),
      .def = "3",
      .min = 1,
-     .max = 1000,
+     .max = 255,
      .help = "A job that took its process down so often is dead."},
     {.name = "dureqd.maxPayloadBytes",
      .type = DQ_CONFIG_BYTES,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What operators do to a system that works: nodes are restarted in turn, permissions are taken and given back, the password is changed, the server's
-   clock is set. Nothing is lost, nothing runs twice that need not, and work goes on by itself when all is well again. */
+/* What operators do to a system that works: nodes are restarted in turn, permissions are taken and given back, the password is changed, the server
+   takes no writes, its clock is set. Nothing is lost, nothing runs twice that need not, and work goes on by itself when all is well again. */
 #include "base/clock.h"
 #include "base/random.h"
 #include "fault_wait.h"
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -144,6 +145,72 @@ static void test_the_password_is_another_for_a_while(void **state)
     change_password(4, "password changed, 4 shards");
 }
 
+/* ---- no writes ---- */
+
+static void config_set(fault_world *w, const char *name, const char *value)
+{
+    char *reply = test_redis_command(w->server, "CONFIG", "SET", name, value, NULL);
+
+    assert_string_equal(reply, "+OK\r\n");
+    free(reply);
+}
+
+static void save_to(fault_world *w, const char *dir, const char *status)
+{
+    const int64_t until_us = dq_mono_us() + LOAD_LIMIT * INT64_C(1000);
+    bool is_over = false;
+
+    config_set(w, "dir", dir);
+    if (strcmp(status, "err") == 0)
+        assert_int_equal(rmdir(dir), 0);
+    free(test_redis_command(w->server, "BGSAVE", NULL));
+    while (!is_over) {
+        char *info = test_redis_command(w->server, "INFO", "persistence", NULL);
+        const char *told = strstr(info, "rdb_last_bgsave_status:");
+
+        is_over = told && strncmp(told + 23, status, strlen(status)) == 0;
+        free(info);
+        assert_true(dq_mono_us() < until_us);
+        fault_pass(10);
+    }
+}
+
+/* First it has too few replicas to write (NOREPLICAS), then its snapshots fail (MISCONF), as on a full disk. Reads are answered all the while. */
+static void refuse_writes(int shards, const char *what)
+{
+    const char *const with_snapshots[] = {"--save", "3600 1", "--enable-protected-configs", "yes", NULL};
+    fault_world_options o = {.shards = shards, .timeout_ms = 30000, .redis_args = with_snapshots};
+    fault_world *w = open_world(&o);
+    int rounds = fault_rounds(TAKEN, TAKEN_LESS);
+    fault_sums s;
+
+    for (int i = 0; i < rounds; i++) {
+        char dir[] = "/tmp/dureq-saves-XXXXXX";
+
+        fault_world_wait_load(w, 40, LOAD_LIMIT);
+        config_set(w, "min-replicas-to-write", "1");
+        fault_pass(TAKEN_MS);
+        config_set(w, "min-replicas-to-write", "0");
+        fault_world_wait_load(w, 40, LOAD_LIMIT);
+        assert_non_null(mkdtemp(dir));
+        save_to(w, dir, "err");
+        fault_pass(TAKEN_MS);
+        save_to(w, test_redis_dir(w->server), "ok");
+    }
+    fault_world_wait_load(w, 40, LOAD_LIMIT);
+    s = fault_world_finish(w, what);
+    assert_int_equal(s.unknown + s.refused, 0);
+    fault_world_close(w);
+}
+
+static void test_the_server_takes_no_writes_for_a_while(void **state)
+{
+    (void)state;
+    if (!fault_is_short())
+        refuse_writes(1, "writes refused, 1 shard");
+    refuse_writes(4, "writes refused, 4 shards");
+}
+
 /* ---- clock ---- */
 
 static void set_clock(fault_world *w, int64_t seconds)
@@ -195,9 +262,8 @@ static void test_the_servers_clock_is_stepped(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nodes_are_restarted_in_turn),
-        cmocka_unit_test(test_permissions_are_taken_and_given_back),
-        cmocka_unit_test(test_the_password_is_another_for_a_while),
+        cmocka_unit_test(test_nodes_are_restarted_in_turn),         cmocka_unit_test(test_permissions_are_taken_and_given_back),
+        cmocka_unit_test(test_the_password_is_another_for_a_while), cmocka_unit_test(test_the_server_takes_no_writes_for_a_while),
         cmocka_unit_test(test_the_servers_clock_is_stepped),
     };
 
