@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See ticker.h. One call a shard in flight for each of the four duties; each is bounded, and repeated at once while it says that there is more.
    Nothing polls: promotion sleeps until the next due time by the server's clock; reaping and the outbox start when a heartbeat says so;
-   housekeeping runs each minute, sooner when a schedule-to-start limit is near or a bucket of history was opened. A call that is lost is made again by the next
-   heartbeat. */
+   housekeeping runs each minute, sooner when a schedule-to-start limit is near, a bucket of history was opened or the server's memory is
+   short. A call that is lost is made again by the next heartbeat. */
 
 #include "leader/ticker.h"
 
@@ -179,6 +179,7 @@ static void keep(ticker *t)
         return;
     t->keep_again = false;
     dq_call_housekeep(&call, dq_store_keys(t->all->store), t->shard, t->me, &t->all->opts.keep, t->memory_short);
+    t->memory_short = false;
     t->keeping = send_call(t, &call, on_kept);
 }
 
@@ -376,6 +377,7 @@ static bool make_items(dq_tickers *all)
 static void step_down(ticker *t)
 {
     t->me.epoch = 0;
+    t->memory_short = false;
     dq_timer_clear(&t->due);
     dq_timer_clear(&t->house);
     t->due_ms = INT64_MAX;
@@ -436,6 +438,14 @@ void dq_tickers_history(dq_tickers *all, unsigned shard)
         t->keep_again = true;
     else
         keep(t);
+}
+
+/* One bucket a heartbeat: what a dropped one took is given back behind the call, and is not yet seen by the next. */
+void dq_tickers_memory_short(dq_tickers *all, unsigned shard)
+{
+    if (shard < all->n)
+        all->items[shard].memory_short = true;
+    dq_tickers_history(all, shard);
 }
 
 void dq_tickers_late(dq_tickers *all, unsigned shard, int64_t at_ms)

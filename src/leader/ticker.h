@@ -24,6 +24,7 @@ void dq_tickers_beat(dq_tickers *t, unsigned shard, uint64_t session, int64_t ep
                      int64_t n_outbox);
 void dq_tickers_due(dq_tickers *t, unsigned shard, int64_t at_ms);  /* something may be due sooner than known */
 void dq_tickers_history(dq_tickers *t, unsigned shard);             /* there may be more of it than is to be kept */
+void dq_tickers_memory_short(dq_tickers *t, unsigned shard);        /* the oldest bucket of history goes, whatever its time */
 void dq_tickers_late(dq_tickers *t, unsigned shard, int64_t at_ms); /* the next schedule-to-start limit; -1: none */
 void dq_tickers_down(dq_tickers *t);
 bool dq_tickers_is_ticker(const dq_tickers *t, unsigned shard);

@@ -281,6 +281,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
         .n_expired = dq_reply_int(dq_reply_at(r, 8)),
         .n_outbox = dq_reply_int(dq_reply_at(r, 9)),
         .next_late_ms = dq_reply_int(dq_reply_at(r, 10)),
+        .memory_is_short = dq_reply_int(dq_reply_at(r, 11)) != 0,
     };
     bool drain = dq_reply_int(dq_reply_at(r, 5)) != 0;
 

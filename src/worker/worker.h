@@ -31,6 +31,7 @@ typedef struct dq_worker_beat {
     int64_t n_expired;   /* sessions to reap */
     int64_t n_outbox;
     int64_t next_late_ms; /* -1: no job has a schedule-to-start limit */
+    bool memory_is_short; /* of the server */
 } dq_worker_beat;
 
 typedef struct dq_worker_callbacks {

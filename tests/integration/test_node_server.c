@@ -206,6 +206,53 @@ SCENARIO(a_node_waits_for_a_server_that_comes_up)
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
 }
 
+/* ---- full ---- */
+
+enum { KEPT = 600, KEPT_BYTES = 16000 };
+
+static void limit_memory(int64_t bytes)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%lld", (long long)bytes);
+    free(test_redis_command(rig.server, "CONFIG", "SET", "maxmemory", text, NULL));
+}
+
+static int64_t used_memory(void)
+{
+    char *used = test_redis_info(rig.server, "used_memory");
+    int64_t bytes = strtoll(used, NULL, 10);
+
+    free(used);
+    return bytes;
+}
+
+static int try_enqueue(void)
+{
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1")};
+
+    return dureq_client_enqueue(rig.client, &spec, NULL, NULL);
+}
+
+SCENARIO(a_server_that_is_full_of_history_makes_room_by_itself)
+{
+    char payload[KEPT_BYTES + 1];
+    int64_t full;
+
+    memset(payload, '1', KEPT_BYTES);
+    payload[KEPT_BYTES] = '\0';
+    rig_start(node_at(NULL, NULL));
+    for (int i = 0; i < KEPT; i++)
+        (void)rig_enqueue("t", payload, NULL);
+    RIG_UNTIL(rig_counts().completed == KEPT);
+    full = used_memory();
+    limit_memory(full);
+    RIG_UNTIL(try_enqueue() == 0);
+    RIG_UNTIL(used_memory() < full - KEPT * KEPT_BYTES / 8); /* no more than is needed: of four shards one may be enough */
+    rig_doctor();
+    limit_memory(0);
+}
+
 /* ---- killed under work ---- */
 
 enum { MANY = 1500 };

@@ -7,9 +7,11 @@
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
---   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none) }, or DQFENCED; the last three for the ticker
+--   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0) }, or DQFENCED; the last four for the
+--   ticker
 --#include "base.lua"
 --#include "clock.lua"
+--#include "memory.lua"
 --#include "session.lua"
 --#include "stats.lua"
 local session, lease = ARGV[1], tonumber(ARGV[2])
@@ -81,5 +83,5 @@ return {
   now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(q or 0),
   call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
-  tonumber(late[2] or -1),
+  tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0,
 }
