@@ -179,8 +179,8 @@ void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_j
     dq_buf_append_str(out, row.j);
 }
 
-/* The moved part with one attempt more, as a worker writes it. */
-static void moved_on(const hist_held *t, dureq_str id, int session, dq_buf *out)
+/* The moved part with one attempt more, as a worker writes it: due is only what waits for its time in the due set. */
+static void moved_on(const hist *h, const hm_done *d, const hist_held *t, int session, dq_buf *out)
 {
     dq_moved m = {0};
     dq_attempt at = {.outcome = 1, .started_at_ms = 5, .ran_ms = 2, .session = (uint64_t)session, .error = DQ_STR_LIT("no")};
@@ -189,11 +189,13 @@ static void moved_on(const hist_held *t, dureq_str id, int session, dq_buf *out)
     if (t->m.len > 0)
         (void)dq_moved_unpack(dq_buf_str(&t->m), &m);
     else
-        (void)dq_id_unpack(id, &m.id);
+        (void)dq_id_unpack(id_of(h, d->job), &m.id);
     m.runs++;
     m.attempts++;
     m.errors_in_row++;
     m.flags = 0;
+    m.ready_at_ms = h->base_ms + (int64_t)(h->m.now + DQ_MAX(d->delay, 0)) * HIST_UNIT_MS;
+    m.due_at_ms = d->kind == 'r' ? m.ready_at_ms : 0;
     at.run = m.runs;
     dq_attempts_add(&tail, m.tail, &at, &m.n_attempts);
     m.tail = dq_buf_str(&tail);
@@ -219,7 +221,7 @@ static void put_outcome(hist *h, args *a, const hm_done *d, const hist_held *t, 
     if (d->kind == 'c')
         dq_buf_append_str(&m, dq_buf_str(&t->m));
     else
-        moved_on(t, id_of(h, d->job), session, &m);
+        moved_on(h, d, t, session, &m);
     if (d->kind == 'r' || d->kind == 'p') {
         put_i64(a, d->delay < 0 ? -1 : (int64_t)d->delay * HIST_UNIT_MS);
         dq_record_pack(&row, dq_buf_str(&m), dq_buf_str(&t->j));
@@ -246,6 +248,7 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
 {
     args a = {0};
 
+    msg->made = h->m.now;
     put_i64(&a, msg->who);
     put_i64(&a, msg->no);
     put_i64(&a, 0);

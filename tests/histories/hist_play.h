@@ -45,7 +45,8 @@ typedef enum hist_msg_kind {
 typedef struct hist_msg {
     hist_msg_kind kind;
     dq_buf bytes;
-    int who; /* producer, session or job */
+    int who;  /* producer, session or job */
+    int made; /* complete: when */
     int64_t no;
     int n, a, b;
     bool flag;
@@ -76,6 +77,7 @@ typedef struct hist {
     hist_msg msg[HIST_MSGS]; /* on their way */
     int64_t call_no[HM_PRODUCERS], base_ms;
     int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
+    bool due_late[HM_JOBS];    /* its retry was said at another time than it came */
     bool trace;
     int step;
     bool failed;
