@@ -63,7 +63,7 @@ static const char *key_text(int key)
 
 /* ---- producers ---- */
 
-static void pack_item(const hm_item *it, dq_buf *j)
+void hist_pack_item(const hm_item *it, dq_buf *j)
 {
     dureq_job_options o = dureq_job_options_init();
     dureq_job_spec spec = {.task_type = "a", .payload = DQ_STR_LIT("{\"n\":1}"), .options = &o};
@@ -82,7 +82,7 @@ static void put_item(args *a, int lane, const hm_item *it)
     DQ_BUF_AUTO tail = {0};
     bool keyed = it->ukey >= 0 || it->request >= 0 || it->s2s > 0;
 
-    pack_item(it, &j);
+    hist_pack_item(it, &j);
     dq_moved_tail_fresh(&tail, 0);
     put_text(a, keyed ? "x" : it->delay ? "d" : "r");
     put_i64(a, lane);
@@ -316,7 +316,7 @@ static void put_reap(hist *h, hist_msg *msg)
 static void put_queue_set(hist *h, hist_msg *msg)
 {
     char name[] = {'q', (char)('0' + msg->who), '\0'};
-    dq_queue q = {.name = dureq_str_from(name), .max_len = msg->who == 1 ? HM_FULL : 0, .paused = msg->flag};
+    dq_queue q = {.name = dureq_str_from(name), .max_len = msg->a, .paused = msg->flag};
 
     dq_call_queue_set(&msg->bytes, &h->w->keys, 0, DQ_STR_LIT("me"), "queue.pause", &q);
 }

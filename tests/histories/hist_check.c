@@ -257,7 +257,7 @@ static void define_queues(hist *h)
 {
     for (int i = 0; i < HM_QUEUES; i++) {
         char name[] = {'q', (char)('0' + i), '\0'};
-        dq_queue q = {.name = dureq_str_from(name), .max_len = i == 1 ? HM_FULL : 0, .paused = h->m.paused[i]};
+        dq_queue q = {.name = dureq_str_from(name), .max_len = h->m.limit[i], .paused = h->m.paused[i]};
         dq_buf json = {0}, call = {0};
 
         dq_queue_to_json(&q, &json);

@@ -9,10 +9,11 @@
 #include "store/job_calls.h"
 
 static const char *const names[] = {
-    [MSG_NONE] = "nothing",        [MSG_ENQUEUE] = "enqueue", [MSG_BEAT] = "beat",           [MSG_COMPLETE] = "complete",
-    [MSG_RETURN] = "return",       [MSG_CLOSE] = "close",     [MSG_REAP] = "reap",           [MSG_PROMOTE] = "promote",
-    [MSG_HOUSEKEEP] = "housekeep", [MSG_CANCEL] = "cancel",   [MSG_RETRY] = "retry",         [MSG_DELETE] = "delete",
-    [MSG_MOVE] = "move",           [MSG_PURGE] = "purge",     [MSG_QUEUE_SET] = "queue set", [MSG_KEY_DELETE] = "key delete",
+    [MSG_NONE] = "nothing",          [MSG_SEAL] = "plain enqueue",  [MSG_ENQUEUE] = "enqueue", [MSG_BEAT] = "beat",
+    [MSG_COMPLETE] = "complete",     [MSG_RETURN] = "return",       [MSG_CLOSE] = "close",     [MSG_REAP] = "reap",
+    [MSG_PROMOTE] = "promote",       [MSG_HOUSEKEEP] = "housekeep", [MSG_CANCEL] = "cancel",   [MSG_RETRY] = "retry",
+    [MSG_DELETE] = "delete",         [MSG_MOVE] = "move",           [MSG_PURGE] = "purge",     [MSG_QUEUE_SET] = "queue set",
+    [MSG_KEY_DELETE] = "key delete",
 };
 
 /* An error where one is due, and none where none is. true: the answer is to be looked at. */
@@ -39,53 +40,177 @@ static void same_id(hist *h, int job, dureq_str id, bool fresh)
         hist_fail(h, "enqueue: the answer is not the id of job %d", job);
 }
 
+static void same_job(hist *h, int job, const dq_id *id, bool fresh)
+{
+    unsigned char packed[DQ_ID_BYTES];
+
+    if (!hist_equal(h, "enqueue: lane", h->m.lane_no[h->m.job[job].lane], id->lane))
+        return;
+    dq_id_pack(id, packed);
+    same_id(h, job, dureq_str_of((const char *)packed, DQ_ID_BYTES), fresh);
+    hist_say(h, "    job %d in lane %d", job, h->m.job[job].lane);
+}
+
+static int64_t read_be(dq_reader *r, int n)
+{
+    int64_t v = 0;
+
+    while (n-- > 0)
+        v = v << 8 | dq_read_u8(r);
+    return v;
+}
+
 static int read_run(hist *h, dq_reader *r, const hm_answer *want, int at)
 {
-    int n = dq_read_u8(r) << 8;
-    dq_id id = {0};
+    int64_t n = read_be(r, 2);
+    dq_id id = {.lane = (uint32_t)read_be(r, 3)};
 
-    n |= dq_read_u8(r);
-    for (int i = 0; i < 3; i++)
-        id.lane = id.lane << 8 | dq_read_u8(r);
-    for (int i = 0; i < 6; i++)
-        id.ms = id.ms << 8 | dq_read_u8(r);
+    id.ms = (uint64_t)read_be(r, 6);
     id.seq = dq_read_u32be(r);
     for (; n > 0 && !h->failed; n--, at++, id.seq++) {
-        unsigned char packed[DQ_ID_BYTES];
-
         if (at >= want->n || want->kind[at] != 0) {
             hist_fail(h, "enqueue: item %d was accepted, wanted kind %d", at, at < want->n ? want->kind[at] : -1);
             return at;
         }
-        dq_id_pack(&id, packed);
-        same_id(h, want->job[at], dureq_str_of((const char *)packed, DQ_ID_BYTES), /*fresh=*/true);
-        hist_say(h, "    job %d in lane %d", want->job[at], h->m.job[want->job[at]].lane);
+        same_job(h, want->job[at], &id, /*fresh=*/true);
     }
     return at;
 }
 
-static void exec_enqueue(hist *h, const hist_msg *msg, dq_reply r, const hm_answer *want)
+/* What enqueue.lua says: in the order of the jobs. */
+static void read_items(hist *h, dq_reader *in, const hm_answer *want)
 {
-    dq_reader in = dq_reader_of(dq_reply_str(r));
     int at = 0;
 
-    if (!hist_equal(h, "enqueue: kind of answer", 'G', dq_read_u8(&in)))
-        return;
-    (void)dq_read_bytes(&in, 6);
     while (at < want->n && !h->failed) {
-        int kind = dq_read_u8(&in);
+        int kind = dq_read_u8(in);
 
-        if (in.bad) {
+        if (in->bad) {
             hist_fail(h, "enqueue: the answer is cut");
         } else if (kind == 0) {
-            at = read_run(h, &in, want, at);
+            at = read_run(h, in, want, at);
         } else if (hist_equal(h, "enqueue: kind of item", want->kind[at], kind)) {
             if (kind >= 3)
-                same_id(h, want->job[at], dq_read_bytes(&in, DQ_ID_BYTES), /*fresh=*/false);
+                same_id(h, want->job[at], dq_read_bytes(in, DQ_ID_BYTES), /*fresh=*/false);
             at++;
         }
     }
-    (void)msg;
+}
+
+/* The oldest id of a lane, taken out. */
+static bool take_oldest(dq_id *ids, int *n, uint32_t lane, dq_id *ret)
+{
+    int found = -1;
+
+    for (int i = 0; i < *n; i++) {
+        bool older = found < 0 || ids[i].ms < ids[found].ms || (ids[i].ms == ids[found].ms && ids[i].seq < ids[found].seq);
+
+        if (ids[i].lane == lane && older)
+            found = i;
+    }
+    if (found < 0)
+        return false;
+    *ret = ids[found];
+    ids[found] = ids[--*n];
+    return true;
+}
+
+/* What enqueue_seal.lua kept: runs of ids lane by lane, in whatever order within a lane, whose oldest id is that of its first job. */
+static void read_sealed(hist *h, dq_reader *in, const hm_answer *want)
+{
+    dq_id ids[HM_ITEMS], id;
+    int n = 0;
+
+    while (in->p < in->end && !in->bad && !h->failed) {
+        id = (dq_id){.lane = (uint32_t)read_be(in, 3)};
+        id.ms = (uint64_t)read_be(in, 6);
+        id.seq = dq_read_u32be(in);
+        for (int64_t left = read_be(in, 2); left > 0 && n < HM_ITEMS; left--, id.seq++)
+            ids[n++] = id;
+    }
+    if (in->bad || !hist_equal(h, "plain enqueue: ids that were kept", want->n, n))
+        hist_fail(h, "plain enqueue: the answer is cut");
+    for (int i = 0; i < want->n && !h->failed; i++) {
+        int lane = h->m.lane_no[h->m.job[want->job[i]].lane];
+
+        if (take_oldest(ids, &n, (uint32_t)lane, &id))
+            same_job(h, want->job[i], &id, /*fresh=*/false);
+        else
+            hist_fail(h, "plain enqueue: no id was kept for job %d", want->job[i]);
+    }
+}
+
+static void read_answer(hist *h, dureq_str answer, const hm_answer *want)
+{
+    dq_reader in = dq_reader_of(answer);
+
+    if (!hist_equal(h, "enqueue: kind of answer", want->sealed ? 'S' : 'G', dq_read_u8(&in)) ||
+        !hist_equal(h, "enqueue: number", want->no, read_be(&in, 6)))
+        return;
+    if (want->sealed)
+        read_sealed(h, &in, want);
+    else
+        read_items(h, &in, want);
+}
+
+/* It knows now the numbers of the lanes that its jobs are in. */
+static void learn_lanes(hist *h, int producer, const hm_answer *a)
+{
+    for (int i = 0; i < a->n; i++) {
+        if (a->kind[i] == 0)
+            h->producer[producer].lane[h->m.job[a->job[i]].lane] = true;
+    }
+}
+
+static void exec_enqueue(hist *h, const hist_msg *msg)
+{
+    hm_answer a = {0};
+    dq_reply r = hist_ask(h->w, 0, &msg->bytes, 1);
+
+    if (!answered(h, msg, r, hm_enqueue(&h->m, msg->who, msg->no, msg->item, msg->n, &a)))
+        return;
+    read_answer(h, dq_reply_str(r), &a);
+    learn_lanes(h, msg->who, &a);
+}
+
+/* Accepted as a whole: the ids are what the XADDs said. */
+static void read_entries(hist *h, const hist_msg *msg, dq_reply exec, const hm_answer *want)
+{
+    for (int i = 0; i < want->n && !h->failed; i++) {
+        size_t at = (size_t)i + (i >= msg->b ? 1 : 0);
+        dureq_str entry = dq_reply_str(dq_reply_at(exec, at));
+        dq_id id;
+
+        if (dq_id_from_entry(entry, (uint32_t)h->m.lane_no[msg->item[i].lane], 0, &id))
+            same_job(h, want->job[i], &id, /*fresh=*/true);
+        else
+            hist_fail(h, "plain enqueue: " DQ_STR_FMT " is no entry", DQ_STR_ARG(entry));
+    }
+}
+
+static void exec_seal(hist *h, const hist_msg *msg)
+{
+    bool fresh = msg->no > h->m.producer[msg->who].last;
+    hm_answer a = {0};
+    dq_reply exec = hist_send_seal(h, msg), seal;
+    int want = hm_enqueue_seal(&h->m, msg->who, msg->no, msg->a, msg->item, msg->n, &a);
+
+    if (!hist_equal(h, "plain enqueue: replies", msg->n + 1 + (msg->b < msg->n), (int64_t)dq_reply_len(exec)))
+        return;
+    seal = dq_reply_at(exec, dq_reply_len(exec) - 1);
+    if (!answered(h, msg, seal, want == HM_STALE ? 0 : want))
+        return;
+    h->stale = want == HM_STALE;
+    if (h->stale) {
+        hist_say(h, "    refused: the queues changed");
+        (void)hist_equal(h, "plain enqueue: bytes of a refusal", 0, (int64_t)dq_reply_str(seal).len);
+    } else if (!fresh) {
+        read_answer(h, dq_reply_str(seal), &a);
+    } else if (dq_str_eq_text(dq_reply_str(seal), "N")) {
+        read_entries(h, msg, exec, &a);
+    } else {
+        hist_fail(h, "plain enqueue: wanted N, got " DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(seal)));
+    }
 }
 
 /* ---- sessions ---- */
@@ -264,28 +389,34 @@ static void exec_operator(hist *h, const hist_msg *msg, dq_reply r)
     case MSG_MOVE: want = hm_move(m, msg->who, msg->a, msg->b); break;
     case MSG_PURGE: want = hm_purge(m, msg->who); break;
     case MSG_KEY_DELETE: want = hm_key_delete(m, msg->who); break;
-    default: m->paused[msg->who] = msg->flag; break;
+    default: want = hm_queue_set(m, msg->who, msg->flag, msg->a); break;
     }
-    if (answered(h, msg, r, 0) && msg->kind != MSG_QUEUE_SET)
+    if (answered(h, msg, r, 0))
         (void)hist_equal(h, names[msg->kind], want, dq_reply_int(is_list ? dq_reply_at(r, 0) : r));
 }
 
 void hist_exec(hist *h, const hist_msg *msg)
 {
     dq_reply r;
-    hm_answer a = {0};
+    bool makes_jobs = msg->kind == MSG_ENQUEUE || msg->kind == MSG_SEAL;
 
-    if (h->failed || msg->kind == MSG_NONE)
+    h->stale = false;
+    if (h->failed || msg->kind == MSG_NONE || (makes_jobs && h->m.n_jobs + msg->n > HM_JOBS))
         return;
     hist_say(h, "  -> %s %d (%d, %d%s%s) no %" PRId64 " n %d", names[msg->kind], msg->who, msg->a, msg->b, msg->flag ? ", " : "",
              msg->flag ? "yes" : "", msg->no, msg->n);
     for (int i = 0; msg->kind == MSG_COMPLETE && i < msg->n; i++)
         hist_say(h, "    job %d turn %d: %c %d", msg->done[i].job, msg->done[i].turn, msg->done[i].kind, msg->done[i].delay);
-    r = hist_ask(h->w, 0, &msg->bytes, 1);
     if (msg->kind == MSG_ENQUEUE) {
-        if (answered(h, msg, r, hm_enqueue(&h->m, msg->who, msg->no, msg->item, msg->n, &a)))
-            exec_enqueue(h, msg, r, &a);
-    } else if (msg->kind <= MSG_CLOSE) {
+        exec_enqueue(h, msg);
+        return;
+    }
+    if (msg->kind == MSG_SEAL) {
+        exec_seal(h, msg);
+        return;
+    }
+    r = hist_ask(h->w, 0, &msg->bytes, 1);
+    if (msg->kind <= MSG_CLOSE) {
         exec_session(h, msg, r);
     } else if (msg->kind <= MSG_HOUSEKEEP) {
         exec_ticker(h, msg, r);

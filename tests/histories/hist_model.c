@@ -9,6 +9,8 @@
 void hm_init(hm *m)
 {
     memset(m, 0, sizeof(*m));
+    m->version = 1;
+    m->limit[1] = HM_FULL;
     for (int i = 0; i < HM_KEYS; i++)
         m->key[i] = -1;
     for (int i = 0; i < HM_REQUESTS; i++)
@@ -67,8 +69,10 @@ int hm_state(const hm *m, int job)
 
 static int room(const hm *m, int queue)
 {
-    int n = HM_FULL;
+    int n = m->limit[queue];
 
+    if (n == 0)
+        return HM_NEVER;
     for (int i = 0; i < m->n_jobs; i++)
         n -= m->job[i].lane / 2 == queue && waits(&m->job[i]);
     return n;
@@ -91,8 +95,10 @@ static int make(hm *m, const hm_item *it)
     return job;
 }
 
-static uint8_t accept(hm *m, const hm_item *it, int *room_left, int *ret_job)
+static uint8_t accept(hm *m, const hm_item *it, int room_left[HM_QUEUES], int *ret_job)
 {
+    int *left = &room_left[it->lane / 2];
+
     if (it->request >= 0 && m->request[it->request] >= 0) {
         *ret_job = m->request[it->request];
         return 4;
@@ -101,23 +107,29 @@ static uint8_t accept(hm *m, const hm_item *it, int *room_left, int *ret_job)
         *ret_job = m->key[it->ukey];
         return 3;
     }
-    if (it->delay == 0 && it->lane / 2 == 1 && *room_left <= 0)
+    if (it->delay == 0 && *left <= 0)
         return 2;
-    *room_left -= it->delay == 0 && it->lane / 2 == 1;
+    *left -= it->delay == 0;
     *ret_job = make(m, it);
     return 0;
+}
+
+static int repeated(const hm *m, int producer, int64_t no, hm_answer *ret)
+{
+    *ret = m->producer[producer].slot[no % 64];
+    return ret->no == no ? 0 : HM_UNKNOWN;
 }
 
 int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_answer *ret)
 {
     hm_producer *p = &m->producer[producer];
     hm_answer *a = &p->slot[no % 64];
-    int left = room(m, 1);
+    int left[HM_QUEUES];
 
-    if (no <= p->last) {
-        *ret = *a;
-        return a->no == no ? 0 : HM_UNKNOWN;
-    }
+    if (no <= p->last)
+        return repeated(m, producer, no, ret);
+    for (int i = 0; i < HM_QUEUES; i++)
+        left[i] = room(m, i);
     *a = (hm_answer){.no = no, .n = n};
     p->last = no;
     for (int i = 0; i < n; i++) {
@@ -125,7 +137,24 @@ int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_
             m->lane_no[items[i].lane] = ++m->n_lanes;
     }
     for (int i = 0; i < n; i++)
-        a->kind[i] = accept(m, &items[i], &left, &a->job[i]);
+        a->kind[i] = accept(m, &items[i], left, &a->job[i]);
+    *ret = *a;
+    return 0;
+}
+
+int hm_enqueue_seal(hm *m, int producer, int64_t no, int version, const hm_item *items, int n, hm_answer *ret)
+{
+    hm_producer *p = &m->producer[producer];
+    hm_answer *a = &p->slot[no % 64];
+
+    if (no <= p->last)
+        return repeated(m, producer, no, ret);
+    if (version != m->version)
+        return HM_STALE;
+    *a = (hm_answer){.no = no, .n = n, .sealed = true};
+    p->last = no;
+    for (int i = 0; i < n; i++)
+        a->job[i] = make(m, &items[i]);
     *ret = *a;
     return 0;
 }
@@ -537,6 +566,13 @@ int hm_purge(hm *m, int queue)
         n++;
     }
     return n;
+}
+
+int hm_queue_set(hm *m, int queue, bool paused, int limit)
+{
+    m->paused[queue] = paused;
+    m->limit[queue] = limit;
+    return ++m->version;
 }
 
 int hm_key_delete(hm *m, int key)

@@ -21,7 +21,7 @@
 #define HM_ITEMS     4
 #define HM_LEASE     4 /* units */
 #define HM_CRASHES   3 /* make a job dead */
-#define HM_FULL      5 /* the second queue takes so many */
+#define HM_FULL      5 /* a queue with a limit takes so many; at first the second one has it */
 #define HM_NEVER     1000000000
 
 typedef enum hm_place { HM_GONE, HM_LANE, HM_FRONT, HM_DUE, HM_PAUSED, HM_DEAD, HM_HISTORY } hm_place;
@@ -58,6 +58,7 @@ typedef struct hm_item {
 
 typedef struct hm_answer { /* of one enqueue call: kinds as in enqueue.lua; job is the one made, or the one in the way */
     int64_t no;
+    bool sealed; /* it was a plain call: jobs are told lane by lane */
     int n;
     uint8_t kind[HM_ITEMS];
     int job[HM_ITEMS];
@@ -72,6 +73,7 @@ typedef struct hm {
     int now, served, looked_at, n_sessions, ticker, epoch, ticker_until, n_lanes, n_jobs;
     int lane_no[HM_LANES];
     bool paused[HM_QUEUES];
+    int limit[HM_QUEUES] /* 0 none */, version /* of the queues: grows with each change */;
     int key[HM_KEYS], request[HM_REQUESTS]; /* job, or -1 */
     int stat_e[HM_LANES], stat_x[HM_LANES], stat_d[HM_LANES], stat_c[HM_LANES];
     hm_job job[HM_JOBS];
@@ -82,11 +84,15 @@ typedef struct hm {
 /* Answers of scripts that are no number of the script's own. */
 #define HM_FENCED  (-100)
 #define HM_UNKNOWN (-101)
+#define HM_STALE   (-102)
 
 void hm_init(hm *m);
 
 /* 0, or HM_UNKNOWN. Jobs it makes have no id yet: the caller fills it in from the answer. */
 int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_answer *ret);
+/* A plain call: of jobs that run now and have no keys, whose lanes its producer knows, and the queues as they were at `version`. The same, or
+   HM_STALE: nothing came of it, and its number is as free as before. */
+int hm_enqueue_seal(hm *m, int producer, int64_t no, int version, const hm_item *items, int n, hm_answer *ret);
 
 int hm_session_open(hm *m);
 /* Ticker's epoch, or HM_FENCED. */
@@ -124,6 +130,7 @@ int hm_delete(hm *m, int job);
 int hm_move(hm *m, int job, int verb /* dq_job_verb */, int at);
 int hm_update(hm *m, int job);
 int hm_purge(hm *m, int queue);
+int hm_queue_set(hm *m, int queue, bool paused, int limit); /* version */
 int hm_key_delete(hm *m, int key);
 
 int hm_state(const hm *m, int job); /* dureq_job_state, or -1 */

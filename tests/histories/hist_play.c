@@ -45,6 +45,25 @@ bool hist_equal(hist *h, const char *what, int64_t want, int64_t got)
 
 enum { FATE_ONCE, FATE_TWICE, FATE_LATE, FATE_AGAIN_LATE, FATES };
 
+/* A plain call that was refused goes the general way, once its producer reads so: with the last copy that was not lost. */
+static void follow(hist *h, hist_msg *msg, uint32_t r)
+{
+    if (msg->kind != MSG_SEAL || msg->followed || h->failed)
+        return;
+    msg->followed = true;
+    if (h->stale)
+        hist_go_general(h, msg, r % 4 == 0);
+}
+
+static void send_again(hist *h, const hist_msg *msg, uint32_t r)
+{
+    hist_say(h, "  the same again:");
+    if (msg->kind == MSG_SEAL && r % 2)
+        hist_by_name(h, msg);
+    else
+        hist_exec(h, msg);
+}
+
 /* Sends it now, twice, later, or now and later once more; n / 16 of the calls go straight. */
 static void dispatch(hist *h, hist_msg *msg, uint32_t r)
 {
@@ -55,10 +74,10 @@ static void dispatch(hist *h, hist_msg *msg, uint32_t r)
         return;
     if (fate != FATE_LATE)
         hist_exec(h, msg);
-    if (fate == FATE_TWICE) {
-        hist_say(h, "  the same again:");
-        hist_exec(h, msg);
-    }
+    if (fate == FATE_TWICE)
+        send_again(h, msg, r >> 12);
+    if (fate != FATE_LATE)
+        follow(h, msg, r >> 13);
     if (fate == FATE_LATE || fate == FATE_AGAIN_LATE) {
         hist_say(h, "  %s", fate == FATE_LATE ? "a call is on its way" : "a copy of it is on its way");
         dq_buf_deinit(&slot->bytes);
@@ -75,6 +94,7 @@ static void deliver(hist *h, const uint32_t *r)
     hist_msg *slot = &h->msg[r[0] % HIST_MSGS];
 
     hist_exec(h, slot);
+    follow(h, slot, r[2]);
     if (r[1] % 4 == 0)
         return; /* it may come once more */
     dq_buf_deinit(&slot->bytes);
@@ -83,27 +103,53 @@ static void deliver(hist *h, const uint32_t *r)
 
 /* ---- who does something ---- */
 
+static hm_item any_item(uint32_t bits)
+{
+    return (hm_item){
+        .lane = (int)(bits % HM_LANES),
+        .delay = bits / 4 % 4 == 0 ? 1 + (int)(bits / 16 % 4) : 0,
+        .ukey = bits / 64 % 3 == 0 ? (int)(bits / 256 % HM_KEYS) : -1,
+        .request = bits / 1024 % 4 == 0 ? (int)(bits / 4096 % HM_REQUESTS) : -1,
+        .s2s = bits / 16384 % 4 == 0 ? 2 + (int)(bits / 65536 % 4) : 0,
+        .ukey_stays = bits / 131072 % 4 == 0,
+        .kept = bits / 524288 % 4 != 0,
+    };
+}
+
+/* Mostly of the queue that has no limit as a rule. */
+static hm_item plain_item(uint32_t bits)
+{
+    return (hm_item){
+        .lane = (int)(bits % 2) + (bits / 2 % 16 == 0 ? 2 : 0), .ukey = -1, .request = -1, .kept = bits / 32 % 4 != 0};
+}
+
+/* As a producer does: by the plain call whenever it may. */
 static void step_enqueue(hist *h, const uint32_t *r)
 {
-    hist_msg msg = {.kind = MSG_ENQUEUE, .who = (int)(r[0] % HM_PRODUCERS), .n = 1 + (int)(r[0] / 8 % HM_ITEMS)};
+    hist_msg msg = {.kind = MSG_ENQUEUE, .who = (int)(r[0] % 4 % HM_PRODUCERS), .n = 1 + (int)(r[0] / 8 % HM_ITEMS)};
+    bool plain = r[0] / 32 % 8 < 5;
 
     if (h->m.n_jobs + 4 * HM_ITEMS > HM_JOBS) /* those on their way make jobs too */
         return;
-    msg.no = ++h->call_no[msg.who];
+    if (r[0] / 256 % 16 == 0) /* it connected anew */
+        hist_ask_token(h, msg.who);
+    if (r[0] / 4096 % 4 == 0)
+        hist_see_queues(h, msg.who);
+    /* Sometimes as if many calls had been between, whose answers push out older ones. */
+    h->producer[msg.who].call_no += r[0] / 4194304 % 16 == 0 ? 64 : 1;
+    msg.no = h->producer[msg.who].call_no;
     for (int i = 0; i < msg.n; i++) {
         uint32_t bits = r[1 + i % 3] >> (i / 3 * 13);
 
-        msg.item[i] = (hm_item){
-            .lane = (int)(bits % HM_LANES),
-            .delay = bits / 4 % 4 == 0 ? 1 + (int)(bits / 16 % 4) : 0,
-            .ukey = bits / 64 % 3 == 0 ? (int)(bits / 256 % HM_KEYS) : -1,
-            .request = bits / 1024 % 4 == 0 ? (int)(bits / 4096 % HM_REQUESTS) : -1,
-            .s2s = bits / 16384 % 4 == 0 ? 2 + (int)(bits / 65536 % 4) : 0,
-            .ukey_stays = bits / 131072 % 4 == 0,
-            .kept = bits / 524288 % 4 != 0,
-        };
+        msg.item[i] = plain ? plain_item(bits) : any_item(bits);
     }
-    hist_put_enqueue(h, &msg);
+    if (hist_may_seal(h, &msg)) {
+        msg.flag = r[0] / 16384 % 8 == 0;
+        msg.b = r[0] / 131072 % 8 == 0 ? 1 + (int)(r[0] / 1048576 % 3) : msg.n;
+        hist_put_seal(h, &msg);
+    } else {
+        hist_put_enqueue(h, &msg);
+    }
     dispatch(h, &msg, r[4]);
 }
 
@@ -267,6 +313,8 @@ static void step_operator(hist *h, const uint32_t *r)
     else
         msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : HM_QUEUES));
     msg.b = h->m.now + (int)(r[3] / 4 % 6) - 1;
+    if (msg.kind == MSG_QUEUE_SET)
+        msg.a = (msg.who == 1) == (msg.a > 0) ? HM_FULL : 0;
     hist_put_operator(h, &msg);
     dispatch(h, &msg, r[4]);
 }
@@ -300,7 +348,7 @@ enum {
     STEPS
 };
 
-static const uint8_t weights[STEPS] = {14, 5, 22, 12, 14, 3, 2, 4, 2, 12, 14, 7, 6};
+static const uint8_t weights[STEPS] = {18, 5, 22, 12, 14, 3, 2, 4, 2, 12, 14, 7, 6};
 
 static void play_one(hist *h, const hist_step *s)
 {
@@ -335,6 +383,8 @@ void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
     hm_init(&h->m);
     hist_reset(w);
     h->base_ms = hist_real_ms(w);
+    for (int i = 0; i < HM_PRODUCERS; i++)
+        hist_ask_token(h, i);
     hist_node_open(h);
     for (h->step = 0; h->step < n && !h->failed; h->step++) {
         hist_say(h, "step %d", h->step);

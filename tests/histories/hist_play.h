@@ -25,6 +25,7 @@ typedef struct hist_held {
 typedef enum hist_msg_kind {
     MSG_NONE,
     MSG_ENQUEUE,
+    MSG_SEAL,
     MSG_BEAT,
     MSG_COMPLETE,
     MSG_RETURN,
@@ -50,6 +51,7 @@ typedef struct hist_msg {
     int64_t no;
     int n, a, b;
     bool flag;
+    bool followed; /* seal: its producer read an answer */
     hm_item item[HM_ITEMS];
     hm_done done[HM_ITEMS];
     int job[HIST_HELD], turn[HIST_HELD];
@@ -70,14 +72,25 @@ typedef struct hist_node {
     hist_msg unsure; /* the call whose reply it did not get: before anything else it is sent again */
 } hist_node;
 
+/* What a producer knows. */
+typedef struct hist_producer {
+    int64_t call_no;
+    char token[64];        /* empty: it has not asked yet */
+    int version;           /* of the queues, as the token vouches */
+    bool plain[HM_QUEUES]; /* has no limit, when it read of it */
+    bool lane[HM_LANES];   /* it was told the number */
+} hist_producer;
+
 typedef struct hist {
     hist_wire *w;
     hm m;
+    hist_producer producer[HM_PRODUCERS];
     hist_node node[HM_SESSIONS];
     hist_msg msg[HIST_MSGS]; /* on their way */
-    int64_t call_no[HM_PRODUCERS], base_ms;
+    int64_t base_ms;
     int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
     bool due_late[HM_JOBS];    /* its retry was said at another time than it came */
+    bool stale;                /* the call that was sent last was refused as a whole */
     bool trace;
     int step;
     bool failed;
@@ -98,6 +111,16 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held);
 void hist_put_return(hist *h, hist_msg *msg, const hist_held *held);
 void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m);
 void hist_put_operator(hist *h, hist_msg *msg);
+void hist_pack_item(const hm_item *it, dq_buf *j);
+/* hist_produce.c: the plain calls of producers */
+bool hist_may_seal(const hist *h, const hist_msg *msg);
+void hist_put_seal(hist *h, hist_msg *msg);
+void hist_ask_token(hist *h, int producer);
+void hist_see_queues(hist *h, int producer);
+void hist_go_general(hist *h, hist_msg *msg, bool twice);
+void hist_by_name(hist *h, const hist_msg *msg);
+/* Sends it; EXEC's reply. */
+dq_reply hist_send_seal(hist *h, const hist_msg *msg);
 /* hist_exec.c: a call is sent, its answer is compared with the model's */
 void hist_exec(hist *h, const hist_msg *msg);
 /* hist_node.c: what a node does on its own connection */

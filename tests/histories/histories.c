@@ -3,12 +3,12 @@
    small model (hist_model.c) says what each job may be in and what each call must answer.
 
    A seed makes a history of 30 to 96 steps (hist_play.c). A step is a kind and five numbers that are chosen beforehand and mean something
-   wherever it stands: "the job of that number, modulo how many there are". So a history that fails is shrunk by dropping steps while it
-   still fails, and replays from its seed. Calls are made as bytes (hist_calls.c), as programs make them. Some are sent twice (the reply was
-   lost), some later than what was done after them (the connection was slow, their sender may be dead by then), some never. A node's turn
-   goes over a connection of its own that watches what the worker's does, so that anything can happen between the look and EXEC, and EXEC
-   may never come. Each answer is compared with the model's at once, all jobs after every few steps, and the whole shard at the end: every
-   locator, record, start limit, unique key, request id, lease, row and counter.
+   wherever it stands: "the job of that number, modulo how many there are". So a history that fails is shrunk by dropping steps while it still
+   fails, and replays from its seed. Calls are made as bytes (hist_calls.c, hist_produce.c), as programs make them. Some are sent twice (the reply
+   was lost), some later than what was done after them (the connection was slow, their sender may be dead by then), some never. A node's turn goes
+   over a connection of its own that watches what the worker's does, so that anything can happen between the look and EXEC, and EXEC may never
+   come. Each answer is compared with the model's at once, all jobs after every few steps, and the whole shard at the end: every locator, record,
+   start limit, unique key, request id, lease, row and counter.
 
    What is not real: the clock. The scripts read the server's time plus a number that the history steps forth and back (hist_wire.h).
 
