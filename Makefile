@@ -43,8 +43,8 @@ test: build ## unit, integration, fault and interface tests; ends with "N passed
 faults: build ## the fault tests with ROUNDS (40) rounds each, half an hour; writes docs/faults.md
 	@tools/faults.py $(B) $(ROUNDS)
 
-histories: build ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; without both it writes docs/faults.md
-	@DUREQ_TEST_SOURCE='$(CURDIR)' $(if $(SEED)$(N),,DUREQ_HISTORIES_REPORT=docs/faults.md) \
+histories: build ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; from N=100000 on it writes docs/faults.md
+	@DUREQ_TEST_SOURCE='$(CURDIR)' DUREQ_HISTORIES_REPORT=docs/faults.md \
 		$(B)/tests/histories $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N),$(if $(SEED),,n=200000))
 
 histories-planted: build ## plants faults in the scripts, each of which must be found within N (10000) histories

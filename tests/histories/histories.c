@@ -12,11 +12,13 @@
 
    What is not real: the clock. The scripts read the server's time plus a number that the history steps forth and back (hist_wire.h).
 
-     histories [seed=S] [n=N] [seconds=T] [planted]       seed=S without n: that one, with its trace, shrunk when it fails
+     histories [seed=S] [n=N] [seconds=T] [planted]       seed=S without n: that one, with its trace, shrunk when it fails;
+                                                           without any: as many as 45 s allow, and 1000 however long it takes
      histories planted                                     each planted fault (hist_plant.c) must be found within n histories, which
                                                            pass without it
 
-   DUREQ_TEST_SHORT=1 plays a tenth. DUREQ_HISTORIES_REPORT=FILE: the run writes what it did between the marks of that file. */
+   DUREQ_TEST_SHORT=1 plays 400 at most. DUREQ_HISTORIES_REPORT=FILE: a run of 100000 and more writes what it did between the marks of that
+   file. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,16 +27,19 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "fault_wait.h"
 #include "hist_play.h"
 #include "test_report.h"
 
-#define DEFAULT_N       4000
-#define DEFAULT_SECONDS 40
+#define DEFAULT_SECONDS 45
+#define LEAST_N         1000 /* the time is over, but so many are wanted */
+#define SHORT_N         400
+#define REPORT_N        100000
 #define PLANTED_N       10000
 #define DOCTOR_EACH     100
 
 typedef struct options {
-    int64_t seed, n, seconds;
+    int64_t seed, n, least, seconds; /* as many as n within the seconds (0: no limit), and `least` whatever it takes */
     bool one, planted;
 } options;
 
@@ -92,15 +97,15 @@ static void tell(hist_wire *w, uint64_t seed, hist_step *steps, int n)
 /* ---- runs ---- */
 
 /* How many were played; *ret_seed is the one that failed. */
-static int64_t play_many(hist_wire *w, uint64_t seed, int64_t n, int64_t seconds, bool doctor, bool *ret_failed)
+static int64_t play_many(hist_wire *w, const options *o, bool doctor, bool *ret_failed)
 {
-    int64_t until = dq_mono_us() / 1000 + seconds * 1000, i;
+    int64_t until = dq_mono_us() / 1000 + o->seconds * 1000, i;
     hist_step steps[HIST_STEPS_MAX];
     int n_steps;
 
     *ret_failed = false;
-    for (i = 0; i < n && !*ret_failed && (seconds == 0 || dq_mono_us() / 1000 < until); i++) {
-        hist_make(seed + (uint64_t)i, steps, &n_steps);
+    for (i = 0; i < o->n && !*ret_failed && (i < o->least || o->seconds == 0 || dq_mono_us() / 1000 < until); i++) {
+        hist_make((uint64_t)(o->seed + i), steps, &n_steps);
         ask_doctor = doctor && i % DOCTOR_EACH == 0;
         *ret_failed = fails(w, steps, n_steps, /*trace=*/false);
     }
@@ -129,7 +134,9 @@ static bool find_planted(const options *o, const hist_plant *plant, hist_wire *w
 
     hist_wire_open(&w, plant);
     while (!found && failed && n < o->n) {
-        n += play_many(&w, (uint64_t)(o->seed + n), o->n - n, 0, /*doctor=*/false, &failed);
+        const options left = {.seed = o->seed + n, .n = o->n - n};
+
+        n += play_many(&w, &left, /*doctor=*/false, &failed);
         found = failed && is_due_to_plant(&w, without, (uint64_t)(o->seed + n - 1), fault, sizeof(fault));
         if (failed && !found) {
             printf("  seed %" PRId64 " fails for another reason: %s\n", o->seed + n - 1, h.fault[0] ? h.fault : "not again");
@@ -170,22 +177,37 @@ static int run_one(hist_wire *w, uint64_t seed)
     return h.failed;
 }
 
+static void report(hist_wire *w, const options *o, int64_t n, int64_t ms, bool failed)
+{
+    const char *path = getenv("DUREQ_HISTORIES_REPORT");
+    char said[200], command[80];
+    DQ_BUF_AUTO text = {0};
+
+    (void)snprintf(said, sizeof(said),
+                   "%" PRId64 " histories, seeds %" PRId64 " to %" PRId64 ", in %.0f s, %.0f each second: %s.\n", n, o->seed,
+                   o->seed + n - 1, (double)ms / 1000, (double)n * 1000 / (double)ms,
+                   failed ? "the last one failed" : "none failed");
+    printf("%s", said);
+    if (!path || !path[0] || o->n < REPORT_N)
+        return;
+    (void)snprintf(command, sizeof(command), "make histories N=%" PRId64 " SEED=%" PRId64, o->n, o->seed);
+    test_report_head(&text, command, w->server);
+    dq_buf_append_fmt(&text, ": %s", said);
+    if (dq_buf_failed(&text))
+        hist_die("report", "no memory");
+    test_report_write(path, "<!-- histories -->", "<!-- end -->", text.ptr);
+}
+
 static int run_many(hist_wire *w, const options *o)
 {
     int64_t from = dq_mono_us() / 1000, n, ms;
-    const char *path = getenv("DUREQ_HISTORIES_REPORT");
-    char said[200];
     hist_step steps[HIST_STEPS_MAX];
     bool failed;
     int n_steps;
 
-    n = play_many(w, (uint64_t)o->seed, o->n, o->seconds, /*doctor=*/true, &failed);
+    n = play_many(w, o, /*doctor=*/true, &failed);
     ms = DQ_MAX(dq_mono_us() / 1000 - from, 1);
-    (void)snprintf(said, sizeof(said), "%" PRId64 " histories from seed %" PRId64 " in %.1f s, %.0f each second: %s.\n", n,
-                   o->seed, (double)ms / 1000, (double)n * 1000 / (double)ms, failed ? "the last one failed" : "none failed");
-    printf("%s", said);
-    if (path && path[0])
-        test_report_write(path, "<!-- histories -->", "<!-- end -->", said);
+    report(w, o, n, ms, failed);
     if (failed) {
         uint64_t seed = (uint64_t)(o->seed + n - 1);
 
@@ -215,10 +237,11 @@ static options read_options(int argc, char **argv)
             hist_die(argv[i], "is no option");
     }
     o.one = o.seed >= 0 && o.n < 0 && !o.planted;
+    o.least = o.n < 0 && o.seconds < 0 && !fault_is_short() ? LEAST_N : 0;
     if (o.seconds < 0)
         o.seconds = o.n < 0 ? DEFAULT_SECONDS : 0;
     if (o.n < 0)
-        o.n = o.planted ? PLANTED_N : getenv("DUREQ_TEST_SHORT") ? DEFAULT_N / 10 : DEFAULT_N;
+        o.n = o.planted ? PLANTED_N : fault_is_short() ? SHORT_N : INT64_MAX / 2;
     if (o.seed < 0)
         o.seed = 1;
     return o;

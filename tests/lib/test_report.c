@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_report.h"
 
-#include "base/buf.h"
 #include "fault_wait.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 #define FILE_MAX (1 << 20)
 
@@ -26,6 +29,20 @@ static void write_file(const char *path, const dq_buf *text)
 
     if (!f || fwrite(text->ptr, 1, text->len, f) != text->len || fclose(f) != 0)
         fault_die("%s cannot be written", path);
+}
+
+void test_report_head(dq_buf *out, const char *command, test_redis *server)
+{
+    char *version = test_redis_info(server, "redis_version"), day[16];
+    time_t now = time(NULL);
+    struct utsname os;
+    struct tm tm;
+
+    (void)uname(&os);
+    (void)strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &tm));
+    dq_buf_append_fmt(out, "`%s`, %s, %ld cores, %s %s, Redis %s", command, day, sysconf(_SC_NPROCESSORS_ONLN), os.sysname,
+                      os.release, version ? version : "?");
+    free(version);
 }
 
 void test_report_write(const char *path, const char *begin, const char *end, const char *said)

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -336,17 +335,9 @@ static void judge(soak *s)
 
 static void report_head(const soak *s, dq_buf *out)
 {
-    char *version = test_redis_info(s->scene.server, "redis_version"), day[16];
-    time_t now = time(NULL);
-    struct utsname os;
-    struct tm tm;
-
-    (void)uname(&os);
-    (void)strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &tm));
-    dq_buf_append_fmt(
-        out, "`make soak`, %s, %ld cores, %s %s, Redis %s, append-only file `always`, %.0f minutes, seed %" PRId64 ".\n\n", day,
-        sysconf(_SC_NPROCESSORS_ONLN), os.sysname, os.release, version ? version : "?", (double)s->soak_ms / 60000, s->seed);
-    free(version);
+    test_report_head(out, "make soak", s->scene.server);
+    dq_buf_append_fmt(out, ", append-only file `always`, %.0f minutes, seed %" PRId64 ".\n\n", (double)s->soak_ms / 60000,
+                      s->seed);
 }
 
 static void report_jobs(const soak *s, dq_buf *out)
