@@ -35,6 +35,23 @@ const hist_plant hist_plants[] = {
     {"a full queue takes more", "enqueue.lua", "q.room = q.room - 1", ""},
     {"the served clock takes a stall for time", "include/clock.lua", "math.min(math.max(now - cw, 0), math.floor(lease / 4))",
      "math.max(now - cw, 0)"},
+    {"a plain call's number is not remembered", "enqueue_seal.lua", "'n', call_no, slot, answer)", "slot, answer)"},
+    {"a plain call's answer lacks its last run", "enqueue_seal.lua", "table.concat(runs)",
+     "table.concat(runs, '', 1, #runs - 1)"},
+    {"a plain call's answer takes two milliseconds for one", "enqueue_seal.lua", "math.min(left, seq + 1)", "left"},
+    {"a plain call goes by queues of old", "enqueue_seal.lua", "call('HGET', sh, 'v') ~= ARGV[2]", "false"},
+    {"a refused plain call leaves an entry", "enqueue_seal.lua", "for e = 1, #entries do", "for e = 2, #entries do"},
+    {"a repeated plain call adds its jobs again", "enqueue_seal.lua", "if stale or repeated then", "if stale then"},
+    {"plain calls are not counted", "enqueue_seal.lua", "count(lane .. ':e', ARGV[i + 1])", ""},
+    {"a turn's call number is not remembered", "worker_cycle.lua", "call('HSET', KEYS[2], 'n', call_no, 'a', '')", ""},
+    {"a turn does not count its rows", "worker_cycle.lua", "call('HINCRBY', K .. 'hr', ARGV[5], #ids / 13)", ""},
+    {"a turn does not see that a queue is paused", "worker_cycle.lua", "call('SMEMBERS', KEYS[3])", "{}"},
+    {"a start limit ends a job that runs", "housekeep.lua", "and not session and not started", "and not started"},
+    {"a start limit ends a job that ran before", "housekeep.lua", "and not session and not started", "and not session"},
+    {"a start limit does not move with its job", "housekeep.lua", "call('ZADD', KEYS[4], due + e.s2s, id)",
+     "call('ZREM', KEYS[4], id)"},
+    {"a job dead of its start limit stays where it was", "housekeep.lua", "take(id, place, key, entry)", ""},
+    {"a job dead of its start limit keeps its unique key", "housekeep.lua", "ukey_release(e, id)", ""},
 };
 
 const size_t hist_n_plants = DQ_ARRAY_LEN(hist_plants);
