@@ -63,11 +63,14 @@ static const char *key_text(int key)
 
 /* ---- producers ---- */
 
-void hist_pack_item(const hm_item *it, dq_buf *j)
+void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
 {
     dureq_job_options o = dureq_job_options_init();
-    dureq_job_spec spec = {.task_type = "a", .payload = DQ_STR_LIT("{\"n\":1}"), .options = &o};
+    char text[24];
+    dureq_job_spec spec = {.task_type = "a", .options = &o};
 
+    (void)snprintf(text, sizeof(text), "{\"n\":%d}", payload);
+    spec.payload = dureq_str_from(text);
     o.unique_key = dureq_str_from(key_text(it->ukey));
     o.unique_for_ms = it->ukey_stays ? 3600000 : 0;
     o.request_id = dureq_str_from(key_text(it->request));
@@ -82,7 +85,7 @@ static void put_item(args *a, int lane, const hm_item *it)
     DQ_BUF_AUTO tail = {0};
     bool keyed = it->ukey >= 0 || it->request >= 0 || it->s2s > 0;
 
-    hist_pack_item(it, &j);
+    hist_pack_item(it, /*payload=*/0, &j);
     dq_moved_tail_fresh(&tail, 0);
     put_text(a, keyed ? "x" : it->delay ? "d" : "r");
     put_i64(a, lane);
@@ -321,10 +324,21 @@ static void put_queue_set(hist *h, hist_msg *msg)
     dq_call_queue_set(&msg->bytes, &h->w->keys, 0, DQ_STR_LIT("me"), "queue.pause", &q);
 }
 
+static void put_update(hist *h, hist_msg *msg)
+{
+    DQ_BUF_AUTO old_j = {0};
+    DQ_BUF_AUTO new_j = {0};
+
+    hist_pack_item(&h->item[msg->who], msg->a, &old_j);
+    hist_pack_item(&h->item[msg->who], msg->b, &new_j);
+    dq_call_job_update(&msg->bytes, &h->w->keys, 0, DQ_STR_LIT("me"), id_of(h, msg->who), dq_buf_str(&old_j), dq_buf_str(&new_j),
+                       /*blob=*/(dureq_str){0});
+}
+
 void hist_put_operator(hist *h, hist_msg *msg)
 {
     const dq_keys *k = &h->w->keys;
-    dureq_str me = DQ_STR_LIT("me"), id = msg->kind >= MSG_CANCEL && msg->kind <= MSG_MOVE ? id_of(h, msg->who) : me;
+    dureq_str me = DQ_STR_LIT("me"), id = msg->kind >= MSG_CANCEL && msg->kind <= MSG_UPDATE ? id_of(h, msg->who) : me;
     dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
     char queue[] = {'q', (char)('0' + msg->who % 10), '\0'};
     args a = {0};
@@ -344,6 +358,8 @@ void hist_put_operator(hist *h, hist_msg *msg)
     case MSG_MOVE:
         dq_call_job_move(&msg->bytes, k, 0, me, (dq_job_verb)msg->a, h->base_ms + (int64_t)msg->b * HIST_UNIT_MS, &id, 1);
         break;
+    case MSG_UPDATE: put_update(h, msg); break;
+    case MSG_DRAIN: dq_call_node_drain(&msg->bytes, k, 0, me, dureq_str_from(hist_node_name(msg->who)), msg->flag); break;
     case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue)); break;
     case MSG_QUEUE_SET: put_queue_set(h, msg); break;
     case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(key_text(msg->who))); break;

@@ -35,6 +35,18 @@ static void check_moved(hist *h, int job, dureq_str m)
     (void)hist_equal(h, what, j->suspect, (got.flags & DQ_M_SUSPECT) != 0);
 }
 
+static void check_payload(hist *h, int job, dureq_str j)
+{
+    dq_envelope e = {0};
+    char want[24];
+
+    (void)snprintf(want, sizeof(want), "{\"n\":%d}", h->m.job[job].payload);
+    if (dq_envelope_unpack(j, &e) < 0)
+        hist_fail(h, "job %d: its envelope cannot be read", job);
+    else if (!dq_str_eq_text(e.payload, want))
+        hist_fail(h, "job %d: wanted the payload %s, got " DQ_STR_FMT, job, want, DQ_STR_ARG(e.payload));
+}
+
 static void check_job(hist *h, int job, dq_reply r)
 {
     const hm_job *j = &h->m.job[job];
@@ -61,6 +73,7 @@ static void check_job(hist *h, int job, dq_reply r)
     if (!is_row)
         (void)hist_equal(h, what, j->session, (int64_t)view.session);
     check_moved(h, job, is_row ? row.m : view.m);
+    check_payload(h, job, is_row ? row.j : view.body);
     if (is_row && j->place == HM_HISTORY) {
         (void)snprintf(what, sizeof(what), "job %d: its row tells of a run", job);
         (void)hist_equal(h, what, j->was_run, row.started_at_ms > 0);

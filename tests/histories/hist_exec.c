@@ -9,11 +9,11 @@
 #include "store/job_calls.h"
 
 static const char *const names[] = {
-    [MSG_NONE] = "nothing",          [MSG_SEAL] = "plain enqueue",  [MSG_ENQUEUE] = "enqueue", [MSG_BEAT] = "beat",
-    [MSG_COMPLETE] = "complete",     [MSG_RETURN] = "return",       [MSG_CLOSE] = "close",     [MSG_REAP] = "reap",
-    [MSG_PROMOTE] = "promote",       [MSG_HOUSEKEEP] = "housekeep", [MSG_CANCEL] = "cancel",   [MSG_RETRY] = "retry",
-    [MSG_DELETE] = "delete",         [MSG_MOVE] = "move",           [MSG_PURGE] = "purge",     [MSG_QUEUE_SET] = "queue set",
-    [MSG_KEY_DELETE] = "key delete",
+    [MSG_NONE] = "nothing",    [MSG_SEAL] = "plain enqueue",  [MSG_UPDATE] = "update",         [MSG_DRAIN] = "drain",
+    [MSG_ENQUEUE] = "enqueue", [MSG_BEAT] = "beat",           [MSG_COMPLETE] = "complete",     [MSG_RETURN] = "return",
+    [MSG_CLOSE] = "close",     [MSG_REAP] = "reap",           [MSG_PROMOTE] = "promote",       [MSG_HOUSEKEEP] = "housekeep",
+    [MSG_CANCEL] = "cancel",   [MSG_RETRY] = "retry",         [MSG_DELETE] = "delete",         [MSG_MOVE] = "move",
+    [MSG_PURGE] = "purge",     [MSG_QUEUE_SET] = "queue set", [MSG_KEY_DELETE] = "key delete",
 };
 
 /* An error where one is due, and none where none is. true: the answer is to be looked at. */
@@ -153,12 +153,14 @@ static void read_answer(hist *h, dureq_str answer, const hm_answer *want)
         read_items(h, &in, want);
 }
 
-/* It knows now the numbers of the lanes that its jobs are in. */
-static void learn_lanes(hist *h, int producer, const hm_answer *a)
+/* What jobs were made of; and their producer knows now the numbers of their lanes. */
+static void see_made(hist *h, const hist_msg *msg, const hm_answer *a)
 {
     for (int i = 0; i < a->n; i++) {
-        if (a->kind[i] == 0)
-            h->producer[producer].lane[h->m.job[a->job[i]].lane] = true;
+        if (a->kind[i] != 0)
+            continue;
+        h->item[a->job[i]] = msg->item[i];
+        h->producer[msg->who].lane[msg->item[i].lane] = true;
     }
 }
 
@@ -170,7 +172,7 @@ static void exec_enqueue(hist *h, const hist_msg *msg)
     if (!answered(h, msg, r, hm_enqueue(&h->m, msg->who, msg->no, msg->item, msg->n, &a)))
         return;
     read_answer(h, dq_reply_str(r), &a);
-    learn_lanes(h, msg->who, &a);
+    see_made(h, msg, &a);
 }
 
 /* Accepted as a whole: the ids are what the XADDs said. */
@@ -207,6 +209,7 @@ static void exec_seal(hist *h, const hist_msg *msg)
     } else if (!fresh) {
         read_answer(h, dq_reply_str(seal), &a);
     } else if (dq_str_eq_text(dq_reply_str(seal), "N")) {
+        see_made(h, msg, &a);
         read_entries(h, msg, exec, &a);
     } else {
         hist_fail(h, "plain enqueue: wanted N, got " DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(seal)));
@@ -264,6 +267,7 @@ static void exec_beat(hist *h, const hist_msg *msg, dq_reply r, int epoch)
     for (int i = 1; i <= h->m.n_sessions; i++)
         over += hm_is_over(&h->m, i, 0);
     (void)hist_equal(h, "beat: epoch", epoch, dq_reply_int(dq_reply_at(r, 1)));
+    (void)hist_equal(h, "beat: draining", h->m.draining[msg->who % HM_NODES], dq_reply_int(dq_reply_at(r, 5)));
     (void)hist_equal(h, "beat: lanes", h->m.n_lanes, dq_reply_int(dq_reply_at(r, 3)));
     check_cancelled(h, msg->who, dq_reply_at(r, 6));
     (void)hist_equal(h, "beat: busy lanes", busy_lanes(h, msg->b), (int64_t)dq_reply_len(dq_reply_at(r, 7)));
@@ -380,13 +384,15 @@ static void exec_operator(hist *h, const hist_msg *msg, dq_reply r)
 {
     hm *m = &h->m;
     int want = 0;
-    bool is_list = msg->kind != MSG_KEY_DELETE && msg->kind != MSG_QUEUE_SET;
+    bool is_list = msg->kind <= MSG_PURGE && msg->kind != MSG_UPDATE;
 
     switch (msg->kind) {
     case MSG_CANCEL: want = hm_cancel(m, msg->who); break;
     case MSG_RETRY: want = hm_retry(m, msg->who, msg->flag); break;
     case MSG_DELETE: want = hm_delete(m, msg->who); break;
     case MSG_MOVE: want = hm_move(m, msg->who, msg->a, msg->b); break;
+    case MSG_UPDATE: want = hm_update(m, msg->who, msg->a, msg->b); break;
+    case MSG_DRAIN: want = hm_node_drain(m, msg->who, msg->flag); break;
     case MSG_PURGE: want = hm_purge(m, msg->who); break;
     case MSG_KEY_DELETE: want = hm_key_delete(m, msg->who); break;
     default: want = hm_queue_set(m, msg->who, msg->flag, msg->a); break;

@@ -541,7 +541,7 @@ int hm_move(hm *m, int job, int verb, int at)
     return 0;
 }
 
-int hm_update(hm *m, int job)
+int hm_update(hm *m, int job, int from, int to)
 {
     hm_job *j = &m->job[job];
 
@@ -549,6 +549,9 @@ int hm_update(hm *m, int job)
         return -3;
     if (!alive(j) || j->session)
         return -4;
+    if (j->payload != from)
+        return -7;
+    j->payload = to;
     if (waits(j))
         put(j, HM_FRONT);
     return 0;
@@ -581,4 +584,14 @@ int hm_key_delete(hm *m, int key)
 
     m->key[key] = -1;
     return held;
+}
+
+int hm_node_drain(hm *m, int node, bool drain)
+{
+    int n = 0;
+
+    m->draining[node] = drain;
+    for (int i = 1; i <= m->n_sessions; i++)
+        n += i % HM_NODES == node && (m->session[i].life == HM_LIVE || m->session[i].life == HM_REAPING);
+    return n;
 }

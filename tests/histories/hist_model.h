@@ -16,6 +16,7 @@
 #define HM_PRODUCERS 3
 #define HM_LANES     4 /* queue and type: lane / 2 is the queue */
 #define HM_QUEUES    2
+#define HM_NODES     2 /* a session's is its number modulo these */
 #define HM_KEYS      3
 #define HM_REQUESTS  4
 #define HM_ITEMS     4
@@ -35,6 +36,7 @@ typedef struct hm_job {
     int attempts, runs, crashes, due;
     bool suspect, was_run /* its row tells of a run */;
     int ukey, s2s, s2s_at; /* -1 none */
+    int payload;           /* a number for it: 0 as it was enqueued */
     bool ukey_stays /* held on behind its end */, kept /* in the history */;
 } hm_job;
 
@@ -72,7 +74,7 @@ typedef struct hm_producer {
 typedef struct hm {
     int now, served, looked_at, n_sessions, ticker, epoch, ticker_until, n_lanes, n_jobs;
     int lane_no[HM_LANES];
-    bool paused[HM_QUEUES];
+    bool paused[HM_QUEUES], draining[HM_NODES];
     int limit[HM_QUEUES] /* 0 none */, version /* of the queues: grows with each change */;
     int key[HM_KEYS], request[HM_REQUESTS]; /* job, or -1 */
     int stat_e[HM_LANES], stat_x[HM_LANES], stat_d[HM_LANES], stat_c[HM_LANES];
@@ -128,9 +130,10 @@ int hm_cancel(hm *m, int job);
 int hm_retry(hm *m, int job, bool force);
 int hm_delete(hm *m, int job);
 int hm_move(hm *m, int job, int verb /* dq_job_verb */, int at);
-int hm_update(hm *m, int job);
+int hm_update(hm *m, int job, int from, int to); /* payloads: the one that its sender read, and the new one */
 int hm_purge(hm *m, int queue);
 int hm_queue_set(hm *m, int queue, bool paused, int limit); /* version */
 int hm_key_delete(hm *m, int key);
+int hm_node_drain(hm *m, int node, bool drain); /* how many sessions it has */
 
 int hm_state(const hm *m, int job); /* dureq_job_state, or -1 */

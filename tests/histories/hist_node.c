@@ -22,6 +22,11 @@ void hist_node_drop(hist_node *n, int at)
     n->held[at] = n->held[--n->n_held];
 }
 
+const char *hist_node_name(int node)
+{
+    return node == 0 ? "even" : "odd";
+}
+
 void hist_node_open(hist *h)
 {
     static const char *const keys[] = {"sh", "lease"};
@@ -34,7 +39,7 @@ void hist_node_open(hist *h)
     dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
     for (int i = 0; i < 2; i++)
         dq_keys_arg(&call, &h->w->keys, 0, keys[i], (dureq_str){0});
-    dq_resp_arg_text(&call, "node");
+    dq_resp_arg_text(&call, hist_node_name(session % HM_NODES));
     dq_resp_arg_text(&call, "{}");
     dq_resp_arg_i64(&call, HM_LEASE * HIST_UNIT_MS);
     r = hist_ask(h->w, 0, &call, 1);

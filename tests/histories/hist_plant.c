@@ -52,6 +52,15 @@ const hist_plant hist_plants[] = {
      "call('ZREM', KEYS[4], id)"},
     {"a job dead of its start limit stays where it was", "housekeep.lua", "take(id, place, key, entry)", ""},
     {"a job dead of its start limit keeps its unique key", "housekeep.lua", "ukey_release(e, id)", ""},
+    {"an update by an old reading is taken", "job_update.lua", "if j ~= old_j then", "if false then"},
+    {"a job that runs is updated", "job_update.lua", "or place == 'history' or session", "or place == 'history'"},
+    {"an update leaves the old entry", "job_update.lua", "take(id, place, key, entry)", ""},
+    {"an update of what waits for its time is lost", "job_update.lua", "call('HSET', K .. place .. ':h', id, record(m, new_j))",
+     ""},
+    {"a drain is not remembered", "node_drain.lua", "call('SADD', K .. 'nodes:drain', ARGV[2])", ""},
+    {"a drain is for good", "node_drain.lua", "call('SREM', K .. 'nodes:drain', ARGV[2])", ""},
+    {"a drain is everybody's", "session_beat.lua", "call('SISMEMBER', K .. 'nodes:drain', s[2])",
+     "call('SCARD', K .. 'nodes:drain')"},
 };
 
 const size_t hist_n_plants = DQ_ARRAY_LEN(hist_plants);

@@ -302,19 +302,24 @@ static void step_ticker(hist *h, const uint32_t *r)
 
 static void step_operator(hist *h, const uint32_t *r)
 {
-    static const hist_msg_kind kinds[] = {MSG_CANCEL, MSG_CANCEL, MSG_RETRY, MSG_RETRY,     MSG_DELETE,    MSG_MOVE,
-                                          MSG_MOVE,   MSG_MOVE,   MSG_PURGE, MSG_QUEUE_SET, MSG_QUEUE_SET, MSG_KEY_DELETE};
+    static const hist_msg_kind kinds[] = {MSG_CANCEL,    MSG_CANCEL,     MSG_RETRY,  MSG_RETRY,  MSG_DELETE,
+                                          MSG_MOVE,      MSG_MOVE,       MSG_MOVE,   MSG_PURGE,  MSG_QUEUE_SET,
+                                          MSG_QUEUE_SET, MSG_KEY_DELETE, MSG_UPDATE, MSG_UPDATE, MSG_DRAIN};
     hist_msg msg = {.kind = kinds[r[0] % DQ_ARRAY_LEN(kinds)], .flag = r[2] % 3 == 0, .a = (int)(r[3] % 4)};
 
-    if (msg.kind <= MSG_MOVE && h->m.n_jobs == 0)
+    if (msg.kind <= MSG_UPDATE && h->m.n_jobs == 0)
         return;
-    if (msg.kind <= MSG_MOVE)
+    if (msg.kind <= MSG_UPDATE)
         msg.who = (int)(r[1] % (uint32_t)h->m.n_jobs);
     else
-        msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : HM_QUEUES));
+        msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : msg.kind == MSG_DRAIN ? HM_NODES : HM_QUEUES));
     msg.b = h->m.now + (int)(r[3] / 4 % 6) - 1;
     if (msg.kind == MSG_QUEUE_SET)
         msg.a = (msg.who == 1) == (msg.a > 0) ? HM_FULL : 0;
+    if (msg.kind == MSG_UPDATE) {
+        msg.a = h->m.job[msg.who].payload; /* it reads the job first */
+        msg.b = ++h->payloads;
+    }
     hist_put_operator(h, &msg);
     dispatch(h, &msg, r[4]);
 }

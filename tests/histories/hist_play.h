@@ -37,9 +37,11 @@ typedef enum hist_msg_kind {
     MSG_RETRY,
     MSG_DELETE,
     MSG_MOVE,
+    MSG_UPDATE,
     MSG_PURGE,
     MSG_QUEUE_SET,
     MSG_KEY_DELETE,
+    MSG_DRAIN,
 } hist_msg_kind;
 
 /* A call as bytes, and what the model must know of it. It may be sent at once, later, twice, or never. */
@@ -89,6 +91,8 @@ typedef struct hist {
     hist_msg msg[HIST_MSGS]; /* on their way */
     int64_t base_ms;
     int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
+    hm_item item[HM_JOBS];     /* as it was enqueued */
+    int payloads;              /* numbers of payloads that were given away */
     bool due_late[HM_JOBS];    /* its retry was said at another time than it came */
     bool stale;                /* the call that was sent last was refused as a whole */
     bool trace;
@@ -111,7 +115,7 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held);
 void hist_put_return(hist *h, hist_msg *msg, const hist_held *held);
 void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m);
 void hist_put_operator(hist *h, hist_msg *msg);
-void hist_pack_item(const hm_item *it, dq_buf *j);
+void hist_pack_item(const hm_item *it, int payload, dq_buf *j);
 /* hist_produce.c: the plain calls of producers */
 bool hist_may_seal(const hist *h, const hist_msg *msg);
 void hist_put_seal(hist *h, hist_msg *msg);
@@ -125,6 +129,7 @@ dq_reply hist_send_seal(hist *h, const hist_msg *msg);
 void hist_exec(hist *h, const hist_msg *msg);
 /* hist_node.c: what a node does on its own connection */
 void hist_node_open(hist *h);
+const char *hist_node_name(int node);
 void hist_node_watch(hist *h, int session);
 void hist_node_turn(hist *h, int session, const uint32_t *r);
 void hist_node_drop(hist_node *n, int at);

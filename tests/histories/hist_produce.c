@@ -73,7 +73,7 @@ static void put_entry(hist *h, dq_buf *out, const hm_item *it)
 {
     DQ_BUF_AUTO j = {0};
 
-    hist_pack_item(it, &j);
+    hist_pack_item(it, /*payload=*/0, &j);
     dq_resp_begin(out, 6);
     dq_resp_arg_text(out, "XADD");
     dq_keys_arg_u64(out, &h->w->keys, 0, "l:", (uint64_t)h->m.lane_no[it->lane]);
