@@ -63,6 +63,22 @@ static const char *key_text(int key)
 
 /* ---- producers ---- */
 
+dureq_str hist_large_payload(int which)
+{
+    static char text[DQ_PAYLOAD_INLINE_MAX + 2];
+    int len = snprintf(text, sizeof(text), "{\"large\":%d}", which);
+
+    memset(text + len, ' ', sizeof(text) - 1 - (size_t)len);
+    return dureq_str_of(text, sizeof(text) - 1);
+}
+
+bool hist_is_large(const hist_held *t)
+{
+    dq_envelope e;
+
+    return dq_envelope_unpack(dq_buf_str(&t->j), &e) == 0 && (e.flags & DQ_J_BLOB);
+}
+
 void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
 {
     dureq_job_options o = dureq_job_options_init();
@@ -70,7 +86,7 @@ void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
     dureq_job_spec spec = {.task_type = "a", .options = &o};
 
     (void)snprintf(text, sizeof(text), "{\"n\":%d}", payload);
-    spec.payload = dureq_str_from(text);
+    spec.payload = it->large && payload == 0 ? hist_large_payload(it->large) : dureq_str_from(text);
     o.unique_key = dureq_str_from(key_text(it->ukey));
     o.unique_for_ms = it->ukey_stays ? 3600000 : 0;
     o.request_id = dureq_str_from(key_text(it->request));
@@ -83,7 +99,7 @@ static void put_item(args *a, int lane, const hm_item *it)
 {
     DQ_BUF_AUTO j = {0};
     DQ_BUF_AUTO tail = {0};
-    bool keyed = it->ukey >= 0 || it->request >= 0 || it->s2s > 0;
+    bool keyed = it->ukey >= 0 || it->request >= 0 || it->s2s > 0 || it->large;
 
     hist_pack_item(it, /*payload=*/0, &j);
     dq_moved_tail_fresh(&tail, 0);
@@ -101,7 +117,7 @@ static void put_item(args *a, int lane, const hm_item *it)
         put_i64(a, 3600000);
         put_text(a, "");
         put_i64(a, (int64_t)it->s2s * HIST_UNIT_MS);
-        put_text(a, "");
+        put(a, it->large ? hist_large_payload(it->large) : (dureq_str){0});
     }
     if (keyed || it->delay)
         put(a, dq_buf_str(&tail));
@@ -219,7 +235,7 @@ static void put_outcome(hist *h, args *a, const hm_done *d, const hist_held *t, 
     put_text(a, t->entry);
     if (d->kind == 'c') {
         put_i64(a, DQ_RETENTION_DEFAULT_MS);
-        put_text(a, "");
+        put_text(a, hist_is_large(t) ? "1" : "");
     }
     if (d->kind == 'c')
         dq_buf_append_str(&m, dq_buf_str(&t->m));
@@ -279,6 +295,14 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
     put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++)
         put(&a, id_of(h, msg->done[i].job));
+    for (int i = 0; i < msg->n; i++) {
+        if (msg->done[i].kind != 'n' || !hist_is_large(held[i]))
+            continue;
+        put_text(&a, "b");
+        put_i64(&a, 1);
+        put_i64(&a, i);
+        put(&a, id_of(h, msg->done[i].job));
+    }
     finish(h, &msg->bytes, DQ_SCRIPT_COMPLETE, full_keys, DQ_ARRAY_LEN(full_keys), msg->who, &a);
 }
 

@@ -35,7 +35,7 @@ static void check_moved(hist *h, int job, dureq_str m)
     (void)hist_equal(h, what, j->suspect, (got.flags & DQ_M_SUSPECT) != 0);
 }
 
-static void check_payload(hist *h, int job, dureq_str j)
+static void check_payload(hist *h, int job, dureq_str j, dureq_str beside)
 {
     dq_envelope e = {0};
     char want[24];
@@ -43,7 +43,11 @@ static void check_payload(hist *h, int job, dureq_str j)
     (void)snprintf(want, sizeof(want), "{\"n\":%d}", h->m.job[job].payload);
     if (dq_envelope_unpack(j, &e) < 0)
         hist_fail(h, "job %d: its envelope cannot be read", job);
-    else if (!dq_str_eq_text(e.payload, want))
+    else if (h->m.job[job].large != ((e.flags & DQ_J_BLOB) != 0))
+        hist_fail(h, "job %d: its payload is %s", job, h->m.job[job].large ? "in its entry" : "a key of its own");
+    else if (h->m.job[job].large && !dq_str_eq(beside, hist_large_payload(h->item[job].large)))
+        hist_fail(h, "job %d: the payload beside it is not its own", job);
+    else if (!h->m.job[job].large && !dq_str_eq_text(e.payload, want))
         hist_fail(h, "job %d: wanted the payload %s, got " DQ_STR_FMT, job, want, DQ_STR_ARG(e.payload));
 }
 
@@ -73,7 +77,7 @@ static void check_job(hist *h, int job, dq_reply r)
     if (!is_row)
         (void)hist_equal(h, what, j->session, (int64_t)view.session);
     check_moved(h, job, is_row ? row.m : view.m);
-    check_payload(h, job, is_row ? row.j : view.body);
+    check_payload(h, job, is_row ? row.j : view.body, view.blob);
     if (is_row && j->place == HM_HISTORY) {
         (void)snprintf(what, sizeof(what), "job %d: its row tells of a run", job);
         (void)hist_equal(h, what, j->was_run, row.started_at_ms > 0);
@@ -107,7 +111,7 @@ void hist_check_jobs(hist *h)
 
 static const char look[] =
     "local K, call = '{dureq:0}:', redis.call\n"
-    "local front, entries, pending, run, cx, rows, gone, s, x = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
+    "local front, entries, pending, run, cx, rows, payloads, s, x = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
     "local st, keys, known = {}, {}, {}\n"
     "local function all(of) local n = 0 for _, v in ipairs(call('HVALS', K .. of)) do n = n + v end return n end\n"
     "for lane = 1, call('LLEN', K .. 'lane') do\n"
@@ -122,6 +126,7 @@ static const char look[] =
     "  local name = string.sub(key, #K + 1)\n"
     "  local two = string.sub(name, 1, 2)\n"
     "  if two == 's:' then s = s + 1 elseif two == 'x:' then x = x + 1\n"
+    "  elseif two == 'b:' then payloads = payloads + 1\n"
     "  elseif string.sub(name, 1, 4) == 'run:' then run = run + call('HLEN', key)\n"
     "  elseif string.sub(name, 1, 3) == 'cx:' then cx = cx + call('SCARD', key)\n"
     "  elseif two == 'u:' then keys[#keys + 1] = string.sub(name, 3) keys[#keys + 1] = call('GET', key)\n"
@@ -135,9 +140,9 @@ static const char look[] =
     "for f, n in pairs(st) do sums[#sums + 1] = f sums[#sums + 1] = n end\n"
     "return { { call('HLEN', K .. 'loc'), front, entries, pending, call('ZCARD', K .. 'due'), call('HLEN', K .. 'due:h'),\n"
     "  call('ZCARD', K .. 'paused'), call('HLEN', K .. 'paused:h'), call('ZCARD', K .. 'dead'), call('HLEN', K .. 'dead:h'),\n"
-    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx }, keys, known, sums }\n";
+    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads }, keys, known, sums }\n";
 
-#define COUNTED 18
+#define COUNTED 19
 static const char *const counted[COUNTED] = {
     "locators",
     "entries of fronts",
@@ -157,6 +162,7 @@ static const char *const counted[COUNTED] = {
     "watched keys",
     "starts known",
     "cancelled to tell",
+    "payloads beside jobs",
 };
 
 static void count_jobs(const hm *m, int64_t n[COUNTED])
@@ -173,6 +179,7 @@ static void count_jobs(const hm *m, int64_t n[COUNTED])
         n[10] += j->s2s_at >= 0;
         n[11] += j->place == HM_HISTORY;
         n[12] += j->place == HM_HISTORY && j->state == DUREQ_JOB_CANCELLED;
+        n[18] += j->large && j->place != HM_GONE;
     }
     n[1] = n[0];
     n[5] = n[4];

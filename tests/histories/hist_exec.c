@@ -178,10 +178,14 @@ static void exec_enqueue(hist *h, const hist_msg *msg)
 /* Accepted as a whole: the ids are what the XADDs said. */
 static void read_entries(hist *h, const hist_msg *msg, dq_reply exec, const hm_answer *want)
 {
-    for (int i = 0; i < want->n && !h->failed; i++) {
-        size_t at = (size_t)i + (i >= msg->b ? 1 : 0);
-        dureq_str entry = dq_reply_str(dq_reply_at(exec, at));
+    size_t at = 0;
+
+    for (int i = 0; i < want->n && !h->failed; i++, at++) {
+        dureq_str entry;
         dq_id id;
+
+        at += (i == msg->b) + (msg->item[i].large > 0); /* a stall, and the SET of its payload, come before it */
+        entry = dq_reply_str(dq_reply_at(exec, at));
 
         if (dq_id_from_entry(entry, (uint32_t)h->m.lane_no[msg->item[i].lane], 0, &id))
             same_job(h, want->job[i], &id, /*fresh=*/true);
@@ -197,7 +201,7 @@ static void exec_seal(hist *h, const hist_msg *msg)
     dq_reply exec = hist_send_seal(h, msg), seal;
     int want = hm_enqueue_seal(&h->m, msg->who, msg->no, msg->a, msg->item, msg->n, &a);
 
-    if (!hist_equal(h, "plain enqueue: replies", msg->n + 1 + (msg->b < msg->n), (int64_t)dq_reply_len(exec)))
+    if (!hist_equal(h, "plain enqueue: replies", hist_seal_commands(msg) - 2, (int64_t)dq_reply_len(exec)))
         return;
     seal = dq_reply_at(exec, dq_reply_len(exec) - 1);
     if (!answered(h, msg, seal, want == HM_STALE ? 0 : want))

@@ -83,7 +83,12 @@ static int make(hm *m, const hm_item *it)
     int job = m->n_jobs++;
     hm_job *j = &m->job[job];
 
-    *j = (hm_job){.lane = it->lane, .ukey = it->ukey, .ukey_stays = it->ukey_stays, .kept = it->kept, .s2s = it->s2s};
+    *j = (hm_job){.lane = it->lane,
+                  .ukey = it->ukey,
+                  .ukey_stays = it->ukey_stays,
+                  .kept = it->kept,
+                  .s2s = it->s2s,
+                  .large = it->large > 0};
     put(j, it->delay ? HM_DUE : HM_LANE);
     j->due = m->now + it->delay;
     j->s2s_at = it->s2s > 0 ? m->now + it->delay + it->s2s : -1;
@@ -552,6 +557,7 @@ int hm_update(hm *m, int job, int from, int to)
     if (j->payload != from)
         return -7;
     j->payload = to;
+    j->large = false;
     if (waits(j))
         put(j, HM_FRONT);
     return 0;

@@ -37,6 +37,7 @@ typedef struct hm_job {
     bool suspect, was_run /* its row tells of a run */;
     int ukey, s2s, s2s_at; /* -1 none */
     int payload;           /* a number for it: 0 as it was enqueued */
+    bool large;            /* its payload is a key of its own */
     bool ukey_stays /* held on behind its end */, kept /* in the history */;
 } hm_job;
 
@@ -56,6 +57,7 @@ typedef struct hm_session {
 typedef struct hm_item {
     int lane, delay /* 0 now */, ukey, request, s2s;
     bool ukey_stays, kept;
+    int large; /* 0, else which payload it has that is a key of its own */
 } hm_item;
 
 typedef struct hm_answer { /* of one enqueue call: kinds as in enqueue.lua; job is the one made, or the one in the way */

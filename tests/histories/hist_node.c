@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/id.h"
+#include "model/job.h"
 #include "redis/resp.h"
 
 #define CLASS_MS 604800000LL
@@ -228,7 +229,7 @@ static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const his
         ms = ms << 8 | (unsigned char)j->id[i];
     (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
     hist_put_row(h, &row, held, t->msg.who, DUREQ_JOB_COMPLETED, dq_buf_str(&held->m));
-    t->row_bytes += row.len + 110;
+    t->row_bytes += row.len + 110 + (hist_is_large(held) ? DQ_PAYLOAD_INLINE_MAX + 1 : 0);
     command(b, t, 4);
     dq_resp_arg_text(b, "HSET");
     dq_keys_arg(b, &h->w->keys, 0, part, (dureq_str){0});
@@ -239,10 +240,16 @@ static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const his
 static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
 {
     DQ_BUF_AUTO ids = {0};
+    DQ_BUF_AUTO side_ids = {0};
     char text[24];
 
-    for (int i = 0; i < t->msg.n; i++)
-        dq_buf_append(&ids, h->m.job[t->msg.done[i].job].id, DQ_ID_BYTES);
+    for (int i = 0; i < t->msg.n; i++) {
+        const char *id = h->m.job[t->msg.done[i].job].id;
+
+        dq_buf_append(&ids, id, DQ_ID_BYTES);
+        if (hist_is_large(t->held[i]))
+            dq_buf_append(&side_ids, id, DQ_ID_BYTES);
+    }
     t->n_commands++;
     dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3, 8 + (size_t)t->msg.n + 2 + 2 * (size_t)t->msg.n);
     dq_keys_arg(b, &h->w->keys, 0, "sh", (dureq_str){0});
@@ -255,7 +262,7 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     dq_resp_arg_i64(b, CLASS_MS);
     dq_resp_arg_text(b, t->msg.n ? n->bucket : "");
     dq_resp_arg_i64(b, (int64_t)t->row_bytes);
-    dq_resp_arg_text(b, "");
+    dq_resp_arg(b, dq_buf_str(&side_ids));
     dq_resp_arg_i64(b, t->msg.n);
     for (int i = 0; i < t->msg.n; i++) {
         uint64_t ms = 0;

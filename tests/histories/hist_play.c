@@ -142,6 +142,8 @@ static void step_enqueue(hist *h, const uint32_t *r)
         uint32_t bits = r[1 + i % 3] >> (i / 3 * 13);
 
         msg.item[i] = plain ? plain_item(bits) : any_item(bits);
+        if (bits / 1024 % 16 == 1)
+            msg.item[i].large = ++h->payloads;
     }
     if (hist_may_seal(h, &msg)) {
         msg.flag = r[0] / 16384 % 8 == 0;

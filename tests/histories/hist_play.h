@@ -115,6 +115,8 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held);
 void hist_put_return(hist *h, hist_msg *msg, const hist_held *held);
 void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m);
 void hist_put_operator(hist *h, hist_msg *msg);
+dureq_str hist_large_payload(int which); /* valid until the next one */
+bool hist_is_large(const hist_held *t);
 void hist_pack_item(const hm_item *it, int payload, dq_buf *j);
 /* hist_produce.c: the plain calls of producers */
 bool hist_may_seal(const hist *h, const hist_msg *msg);
@@ -123,6 +125,7 @@ void hist_ask_token(hist *h, int producer);
 void hist_see_queues(hist *h, int producer);
 void hist_go_general(hist *h, hist_msg *msg, bool twice);
 void hist_by_name(hist *h, const hist_msg *msg);
+int hist_seal_commands(const hist_msg *msg); /* with MULTI and EXEC */
 /* Sends it; EXEC's reply. */
 dq_reply hist_send_seal(hist *h, const hist_msg *msg);
 /* hist_exec.c: a call is sent, its answer is compared with the model's */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plain calls of producers, as src/client/produce_call.c makes them: MULTI, an XADD for each job, the seal, EXEC. A producer goes this way
-   while it has a token, knows the numbers of the lanes, and has read that their queues have no limit. Refused as a whole, it asks for the token
-   anew and sends the same jobs the general way under a new number; when another server answers, in the general way under the same number. */
+/* The plain calls of producers, as src/client/produce_call.c makes them: MULTI, an XADD for each job (and a SET of a large payload), the seal,
+   EXEC. A producer goes this way while it has a token, knows the numbers of the lanes, and has read that their queues have no limit. Refused as a
+   whole, it asks for the token anew and sends the same jobs the general way under a new number; when another server answers, in the general way
+   under the same number. */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,10 +71,26 @@ static void put_stall(dq_buf *out)
     dq_resp_arg_text(out, "0");
 }
 
-static void put_entry(hist *h, dq_buf *out, const hm_item *it)
+/* Of a payload, until the seal names it after its job. */
+static void put_payload_key(hist *h, dq_buf *out, const hist_msg *msg, int i)
 {
+    char name[64];
+
+    (void)snprintf(name, sizeof(name), "%d.%" PRId64 ".%d", msg->who, msg->no, i);
+    dq_keys_arg(out, &h->w->keys, 0, "b:", dureq_str_from(name));
+}
+
+static void put_entry(hist *h, dq_buf *out, const hist_msg *msg, int i)
+{
+    const hm_item *it = &msg->item[i];
     DQ_BUF_AUTO j = {0};
 
+    if (it->large) {
+        dq_resp_begin(out, 3);
+        dq_resp_arg_text(out, "SET");
+        put_payload_key(h, out, msg, i);
+        dq_resp_arg(out, hist_large_payload(it->large));
+    }
     hist_pack_item(it, /*payload=*/0, &j);
     dq_resp_begin(out, 6);
     dq_resp_arg_text(out, "XADD");
@@ -102,16 +120,38 @@ static size_t count_lanes(const hist_msg *msg, int lane[HM_LANES], int n_of[HM_L
     return n;
 }
 
+static size_t n_large(const hist_msg *msg)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < msg->n; i++)
+        n += msg->item[i].large > 0;
+    return n;
+}
+
+static int place_in_lane(const hist_msg *msg, int at)
+{
+    int n = 0;
+
+    for (int i = 0; i < at; i++)
+        n += msg->item[i].lane == msg->item[at].lane;
+    return n;
+}
+
 /* A producer sends the seal as text, since a server that forgot scripts would add the jobs unsealed; this one forgets none. */
 static void put_seal(hist *h, dq_buf *out, const hist_msg *msg)
 {
     const hist_producer *p = &h->producer[msg->who];
     int lane[HM_LANES], n_of[HM_LANES];
-    size_t n = count_lanes(msg, lane, n_of);
+    size_t n = count_lanes(msg, lane, n_of), large = n_large(msg);
 
-    dq_call_begin(out, DQ_SCRIPT_ENQUEUE_SEAL, 2, 4 + 2 * n);
+    dq_call_begin(out, DQ_SCRIPT_ENQUEUE_SEAL, 2 + large, 4 + 2 * n + 2 * large);
     dq_keys_arg(out, &h->w->keys, 0, "sh", (dureq_str){0});
     dq_keys_arg_u64(out, &h->w->keys, 0, "p:", (uint64_t)msg->who);
+    for (int i = 0; i < msg->n; i++) {
+        if (msg->item[i].large)
+            put_payload_key(h, out, msg, i);
+    }
     dq_resp_arg_i64(out, msg->no);
     dq_resp_arg_text(out, p->token);
     dq_resp_arg_i64(out, 0);
@@ -119,6 +159,12 @@ static void put_seal(hist *h, dq_buf *out, const hist_msg *msg)
     for (size_t i = 0; i < n; i++) {
         dq_resp_arg_i64(out, h->m.lane_no[lane[i]]);
         dq_resp_arg_i64(out, n_of[i]);
+    }
+    for (int i = 0; i < msg->n; i++) {
+        if (!msg->item[i].large)
+            continue;
+        dq_resp_arg_i64(out, h->m.lane_no[msg->item[i].lane]);
+        dq_resp_arg_i64(out, place_in_lane(msg, i));
     }
 }
 
@@ -132,14 +178,19 @@ void hist_put_seal(hist *h, hist_msg *msg)
     for (int i = 0; i < msg->n; i++) {
         if (i == msg->b)
             put_stall(out);
-        put_entry(h, out, &msg->item[i]);
+        put_entry(h, out, msg, i);
     }
     put_seal(h, out, msg);
 }
 
+int hist_seal_commands(const hist_msg *msg)
+{
+    return msg->n + (int)n_large(msg) + (msg->b < msg->n) + 3;
+}
+
 dq_reply hist_send_seal(hist *h, const hist_msg *msg)
 {
-    int n = msg->n + 3 + (msg->b < msg->n);
+    int n = hist_seal_commands(msg);
     DQ_BUF_AUTO bytes = {0};
 
     for (int i = msg->flag ? 0 : 1; i < 2; i++) {
