@@ -79,6 +79,19 @@ void dq_producer_queues(dq_producer *p)
 }
 
 /* The shard's token vouches for queue definitions read after it. */
+/* A shard that was deleted and made again, under the same connection too, gives its numbers to other lanes. */
+static void look_if_same_shard(enq_shard *s)
+{
+    size_t len = strcspn(s->token, "."), at = 0;
+    enq_lane *lane;
+
+    if (len == strlen(s->shard_is) && memcmp(s->token, s->shard_is, len) == 0)
+        return;
+    for (lane = dq_map_next(&s->producer->lanes, &at); lane; lane = dq_map_next(&s->producer->lanes, &at))
+        lane->no[s->no] = 0;
+    (void)snprintf(s->shard_is, sizeof s->shard_is, "%.*s", (int)len, s->token);
+}
+
 static void on_token(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     enq_shard *s = userdata;
@@ -90,6 +103,7 @@ static void on_token(void *userdata, int code, const dq_reply *reply, const dure
     if (token.len == 0 || token.len >= sizeof s->token)
         return;
     (void)snprintf(s->token, sizeof s->token, DQ_STR_FMT, DQ_STR_ARG(token));
+    look_if_same_shard(s);
     s->token_reads = dq_store_fresh_queues(s->producer->client->store);
 }
 

@@ -93,6 +93,8 @@ typedef struct enq_shard {
     size_t n_flying;
     uint64_t next_number;
     char token[64]; /* of K sh `v`; empty: not known */
+    char shard_is
+        [24]; /* its part before the dot, which a shard has for its life: lanes' numbers are of this one; empty: of none yet */
     bool asks_token;
     uint64_t token_reads; /* valid once the queues were read so often */
 } enq_shard;

@@ -146,6 +146,11 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
     if (code < 0)
         return; /* the connection: loaded again with the next session step */
     bool was_unsure = s->unsure_lanes;
+    if (was_unsure && !s->loading_all) { /* since it was asked for: these are only the last of them */
+        s->load_again = false;
+        dq_lanes_load(s);
+        return;
+    }
     if (was_unsure && !lanes_are_same(s, *reply))
         lanes_forget(s);
     if (!lanes_add(s, *reply, was_unsure ? s->n_lanes : 0))
@@ -175,7 +180,8 @@ void dq_lanes_load(dq_wshard *s)
     dq_resp_begin(out, 4);
     dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
     dq_keys_arg(out, dq_store_keys(s->worker->store), s->no, "lane", (dureq_str){0});
-    dq_resp_arg_i64(out, s->unsure_lanes ? 0 : s->n_lanes);
+    s->loading_all = s->unsure_lanes;
+    dq_resp_arg_i64(out, s->loading_all ? 0 : s->n_lanes);
     dq_resp_arg(out, DQ_STR_LIT("-1"));
     s->loading_lanes = dq_redis_commit(r, 0, on_lanes, s) == 0;
 }

@@ -118,6 +118,8 @@ void dq_session_lost(dq_wshard *s, const char *why)
     (void)dq_store_unsubscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
     s->state = WSHARD_CLOSED;
     s->verified = s->call_lost = s->resyncing = s->needs_resync = s->unsure_session = false;
+    s->unsure_lanes = s->n_lanes > 0; /* all may have been deleted and made again, with other lanes */
+    dq_store_refresh_queues(w->store);
     while (!dq_list_empty(&s->held))
         dq_worker_lose_task(dq_container_of(s->held.next, dureq_task, in_shard), DQ_STOP_LOST);
     s->n_fast = s->n_slow = s->n_returns = 0;
@@ -287,7 +289,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
 
     s->alive_us = s->last_beat_us;
     dq_store_saw_time(w->store, beat.now_ms);
-    if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes)
+    if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes || s->unsure_lanes)
         dq_lanes_load(s);
     if (s->no == 0 && drain != w->drain_asked) {
         w->drain_asked = drain;

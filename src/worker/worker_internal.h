@@ -60,16 +60,15 @@ struct dq_wshard {
     char x[24], hv[24]; /* values of the watched keys as far as we know */
     bool verified;      /* watched, and they were these */
     bool needs_resync, resyncing;
-    int64_t rest_until_us; /* its turns fail for a reason that will not be over at once */
-    bool unsure_session,
-        unsure_lanes;       /* another server answers: it may have forgotten them, and given their numbers away again */
-    int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
-    int64_t reads_again_us; /* reads by script were refused as well */
-    bool reads_in_script;   /* those of the turn that is planned, or in flight */
+    int64_t rest_until_us;             /* its turns fail for a reason that will not be over at once */
+    bool unsure_session, unsure_lanes; /* the server may have forgotten them, and given their numbers away again */
+    int64_t plain_again_us;            /* transactions were refused (memory): general calls until then, and reads by script */
+    int64_t reads_again_us;            /* reads by script were refused as well */
+    bool reads_in_script;              /* those of the turn that is planned, or in flight */
 
     dq_wlane **lanes; /* lane no - 1 */
     uint32_t n_lanes, cap_lanes;
-    bool loading_lanes, load_again;
+    bool loading_lanes, load_again, loading_all;
     uint32_t lanes_known; /* the server said there are so many */
     uint32_t turn_lane;   /* where the next read starts */
 

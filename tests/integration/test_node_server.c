@@ -206,6 +206,51 @@ SCENARIO(a_node_waits_for_a_server_that_comes_up)
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
 }
 
+/* ---- deleted ---- */
+
+static atomic_int n_right, n_wrong;
+
+static int own_payload(dureq_task *task, void *userdata)
+{
+    atomic_fetch_add(dq_str_eq_text(dureq_task_payload(task), userdata) ? &n_right : &n_wrong, 1);
+    return 0;
+}
+
+/* As soon as it is accepted: where all was deleted there is no queue until somebody has noticed. */
+static void enqueue_until_accepted(const char *type, const char *payload)
+{
+    dureq_job_spec spec = {.task_type = type, .payload = dureq_str_from(payload)};
+
+    RIG_UNTIL(dureq_client_enqueue(rig.client, &spec, NULL, NULL) == 0);
+}
+
+SCENARIO(when_all_was_deleted_under_live_programs_they_begin_anew)
+{
+    static char a[] = "\"a\"", b[] = "\"b\"";
+    dureq_node_options o = rig_node_options("n");
+    dureq_node *n = rig_node_create(&o);
+
+    atomic_store(&n_right, 0);
+    atomic_store(&n_wrong, 0);
+    rig_handle(n, "a", own_payload, a, NULL);
+    rig_handle(n, "b", own_payload, b, NULL);
+    rig_start(n);
+    for (int round = 0; round < 4; round++) {
+        bool turned = round % 2 != 0; /* lanes are numbered as they come */
+
+        for (int i = 0; i < 8; i++) {
+            enqueue_until_accepted(turned ? "b" : "a", turned ? b : a);
+            enqueue_until_accepted(turned ? "a" : "b", turned ? a : b);
+        }
+        RIG_UNTIL(atomic_load(&n_right) == 16 * (round + 1));
+        RIG_UNTIL(rig_counts().completed == 16);
+        rig_doctor();
+        free(test_redis_command(rig.server, "FLUSHALL", NULL));
+    }
+    EXPECT_I64(0, atomic_load(&n_wrong));
+    enqueue_until_accepted("a", a); /* for the doctor of the end */
+}
+
 /* ---- full ---- */
 
 enum { KEPT = 600, KEPT_BYTES = 16000 };

@@ -8,7 +8,9 @@
 --#include "stats.lua"
 local session = tostring(call('HINCRBY', sh, 'ss', 1))
 call('HSET', K .. 's:' .. session, 'st', 'live', 'node', ARGV[1], 'info', ARGV[2], 'at', now, 'hb', now, 'n', 0, 'a', '')
-call('SET', K .. 'x:' .. session, 1)
+-- Not from 1: where all was deleted, the number of a session goes to another one, which must not look like it.
+local x = string.format('%.0f', now * 1000)
+call('SET', K .. 'x:' .. session, x)
 call('HSET', K .. 'sn', session, ARGV[1])
 if session % 64 == 0 then
   local old = {}
@@ -19,4 +21,4 @@ if session % 64 == 0 then
 end
 call('ZADD', KEYS[2], served(tonumber(ARGV[3])) + ARGV[3], session)
 event('N' .. pack('>I6', now) .. 'j' .. ARGV[1])
-return { tonumber(session), now, '1', call('GET', K .. 'hv') or '' }
+return { tonumber(session), now, x, call('GET', K .. 'hv') or '' }
