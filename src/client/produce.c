@@ -258,8 +258,6 @@ static void queue_up(dq_producer *p, enq_item *item)
     dq_loop_defer(p->client->loop, &p->send);
 }
 
-static void reserve(dq_producer *p, enq_item *item);
-
 /* Asking for a unique key on another shard; outlives an item whose caller gives up. */
 typedef struct enq_reserve {
     dq_producer *producer;
@@ -279,13 +277,14 @@ static void on_reserved(void *userdata, int code, const dq_reply *reply, const d
         return;
     item->reserve = NULL;
     if (code == DUREQ_EUNAVAILABLE) {
-        reserve(p, item); /* the same token: asking again changes nothing */
+        dq_enq_reserve(p, item); /* the same token: asking again changes nothing */
     } else if (code < 0) {
         dq_enq_answer(item, code, NULL, err->msg);
     } else if (holder.len == DQ_ID_BYTES && item->has_request) {
         item->token[0] = 'X'; /* the request may be known: its shard says, and refuses the key for us if not */
         memcpy(item->token + 1, holder.ptr, DQ_ID_BYTES);
         item->token_len = 1 + DQ_ID_BYTES;
+        item->reserved_us = 0;
         queue_up(p, item);
     } else if (holder.len > 0) {
         dq_enq_answer(item, DUREQ_EDUPLICATE, dq_id_unpack(holder, &id) && id.ms ? &id : NULL,
@@ -296,10 +295,8 @@ static void on_reserved(void *userdata, int code, const dq_reply *reply, const d
     }
 }
 
-#define RESERVE_MS 60000
-
 /* The unique key lives on another shard than the job: ask there first. */
-static void reserve(dq_producer *p, enq_item *item)
+void dq_enq_reserve(dq_producer *p, enq_item *item)
 {
     const dq_keys *k = dq_client_keys(p->client);
     unsigned home = (unsigned)item->ukey_home;
@@ -309,7 +306,7 @@ static void reserve(dq_producer *p, enq_item *item)
     dq_keys_arg(&call, k, home, "sh", (dureq_str){0});
     dq_keys_arg(&call, k, home, "u:", item->ukey);
     dq_resp_arg(&call, dureq_str_of(item->token, DQ_TOKEN_BYTES));
-    dq_resp_arg_i64(&call, RESERVE_MS);
+    dq_resp_arg_i64(&call, DQ_RESERVE_MS);
     enq_reserve *op = dq_calloc(1, sizeof *op);
     int rc = op && !dq_buf_failed(&call) ? 0 : DUREQ_ENOMEM;
     if (rc == 0) {
@@ -322,6 +319,7 @@ static void reserve(dq_producer *p, enq_item *item)
         return;
     }
     item->reserve = op;
+    item->reserved_us = dq_mono_us();
 }
 
 /* The shard of a job: where a limited queue lives whole, or its request id or unique key, or whichever takes jobs now. */
@@ -333,7 +331,7 @@ static void place(dq_producer *p, enq_item *item)
     if (item->shard < 0)
         item->shard = (int16_t)p->current;
     if (item->ukey_home >= 0 && item->ukey_home != item->shard)
-        reserve(p, item);
+        dq_enq_reserve(p, item);
     else
         queue_up(p, item);
 }

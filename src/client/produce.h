@@ -47,6 +47,7 @@ typedef struct enq_item {
     bool large;        /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
     uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
     unsigned char token[DQ_TOKEN_BYTES];
+    int64_t reserved_us;   /* when its unique key was asked for on another shard; 0: it was not */
     struct enq_call *call; /* while it flies */
     size_t call_slot;
     struct enq_reserve *reserve; /* while its unique key is asked for */
@@ -76,7 +77,8 @@ typedef struct enq_call {
     bool fast;
     bool lost; /* its reply was: to be sent again when the server is back */
     int64_t first_sent_us;
-    size_t n_executed; /* replies of EXEC */
+    int64_t reserved_us; /* the oldest of its items; 0: none has one */
+    size_t n_executed;   /* replies of EXEC */
     dq_buf bytes;
     size_t n;
     enq_item *items[DQ_CALL_JOBS_MAX];   /* NULL: its caller gave up */
@@ -94,7 +96,7 @@ typedef struct enq_shard {
     uint64_t next_number;
     char token[64]; /* of K sh `v`; empty: not known */
     char shard_is
-        [24]; /* its part before the dot, which a shard has for its life: lanes' numbers are of this one; empty: of none yet */
+        [24]; /* its part before the dot, which a shard keeps for life: lanes' numbers are of this one; empty: of none yet */
     bool asks_token;
     uint64_t token_reads; /* valid once the queues were read so often */
 } enq_shard;
@@ -110,6 +112,12 @@ struct dq_producer {
     dq_buf scratch;
 };
 
+/* How long a unique key on another shard is held for a job whose call is yet to come: that goes out within the first part of it, again if its
+   answer was lost within the second. Later the key may be another job's. */
+#define DQ_RESERVE_MS       60000
+#define DQ_RESERVE_FIRST_US 30000000
+#define DQ_RESERVE_AGAIN_US 45000000
+
 /* Callers' side to the loop. */
 void dq_enq_submit(dq_producer *p, enq_request *r);
 void dq_enq_withdraw(enq_request *r); /* answers all that is left */
@@ -119,5 +127,6 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
 /* produce_call.c; loop thread */
 void dq_enq_send(enq_shard *s); /* as many calls as may fly */
 void dq_enq_resend(enq_shard *s, bool same_server);
-void dq_enq_ask_token(enq_shard *s); /* produce.c */
+void dq_enq_reserve(dq_producer *p, enq_item *item); /* produce.c; it comes back to its shard's queue, or is answered */
+void dq_enq_ask_token(enq_shard *s);                 /* produce.c */
 void dq_enq_call_free(enq_call *call);

@@ -484,6 +484,7 @@ static bool may_be_fast(const enq_shard *s, const enq_item *item)
 static enq_call *collect(enq_shard *s)
 {
     enq_call *call = dq_calloc(1, sizeof *call);
+    int64_t now_us = dq_mono_us();
     size_t bytes = 0;
     bool fast = token_holds(s);
 
@@ -499,6 +500,12 @@ static enq_call *collect(enq_shard *s)
         if (call->n > 0 && bytes + item->len > (still_fast ? DQ_FAST_BYTES_MAX : DQ_CALL_BYTES_MAX))
             break;
         dq_list_remove(&item->link);
+        if (item->reserved_us && now_us - item->reserved_us > DQ_RESERVE_FIRST_US) {
+            dq_enq_reserve(s->producer, item);
+            continue;
+        }
+        if (item->reserved_us && (!call->reserved_us || item->reserved_us < call->reserved_us))
+            call->reserved_us = item->reserved_us;
         bytes += item->len;
         fast = still_fast;
         item->call = call;
@@ -526,6 +533,10 @@ void dq_enq_send(enq_shard *s)
         if (!call) { /* nothing may ever come that tries again */
             refuse_waiting(s);
             return;
+        }
+        if (call->n == 0) {
+            dq_free(call);
+            continue;
         }
         call->number = s->next_number++;
         call->first_sent_us = dq_mono_us();
@@ -569,7 +580,8 @@ void dq_enq_resend(enq_shard *s, bool same_server)
             continue;
         if (call->fast && !same_server && !by_name(s, call))
             continue;
-        if (dq_mono_us() - call->first_sent_us > REPEAT_LIMIT_US)
+        if (dq_mono_us() - call->first_sent_us > REPEAT_LIMIT_US ||
+            (call->reserved_us && dq_mono_us() - call->reserved_us > DQ_RESERVE_AGAIN_US))
             call_failed(s, call, DUREQ_EUNKNOWN, "the connection was lost for too long to know what became of the call");
         else
             fly(s, call);
