@@ -97,25 +97,22 @@ static void read_items(hist *h, dq_reader *in, const hm_answer *want)
     }
 }
 
-/* The oldest id of a lane, taken out. */
-static bool take_oldest(dq_id *ids, int *n, uint32_t lane, dq_id *ret)
+/* The first id of a lane, taken out. */
+static bool take_first(dq_id *ids, int *n, uint32_t lane, dq_id *ret)
 {
-    int found = -1;
+    int i = 0;
 
-    for (int i = 0; i < *n; i++) {
-        bool older = found < 0 || ids[i].ms < ids[found].ms || (ids[i].ms == ids[found].ms && ids[i].seq < ids[found].seq);
-
-        if (ids[i].lane == lane && older)
-            found = i;
-    }
-    if (found < 0)
+    while (i < *n && ids[i].lane != lane)
+        i++;
+    if (i == *n)
         return false;
-    *ret = ids[found];
-    ids[found] = ids[--*n];
+    *ret = ids[i];
+    --*n;
+    memmove(&ids[i], &ids[i + 1], (size_t)(*n - i) * sizeof *ids);
     return true;
 }
 
-/* What enqueue_seal.lua kept: runs of ids lane by lane, in whatever order within a lane, whose oldest id is that of its first job. */
+/* What enqueue_seal.lua kept: runs of ids lane by lane, those of a lane in the order of its jobs. */
 static void read_sealed(hist *h, dq_reader *in, const hm_answer *want)
 {
     dq_id ids[HM_ITEMS], id;
@@ -133,7 +130,7 @@ static void read_sealed(hist *h, dq_reader *in, const hm_answer *want)
     for (int i = 0; i < want->n && !h->failed; i++) {
         int lane = h->m.lane_no[h->m.job[want->job[i]].lane];
 
-        if (take_oldest(ids, &n, (uint32_t)lane, &id))
+        if (take_first(ids, &n, (uint32_t)lane, &id))
             same_job(h, want->job[i], &id, /*fresh=*/false);
         else
             hist_fail(h, "plain enqueue: no id was kept for job %d", want->job[i]);

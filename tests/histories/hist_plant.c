@@ -38,6 +38,7 @@ const hist_plant hist_plants[] = {
     {"a plain call's number is not remembered", "enqueue_seal.lua", "'n', call_no, slot, answer)", "slot, answer)"},
     {"a plain call's answer lacks its last run", "enqueue_seal.lua", "table.concat(runs)",
      "table.concat(runs, '', 1, #runs - 1)"},
+    {"a plain call's answer has the newest run first", "enqueue_seal.lua", "table.insert(packed, 1, ", "table.insert(packed, "},
     {"a plain call's answer takes two milliseconds for one", "enqueue_seal.lua", "math.min(left, seq + 1)", "left"},
     {"a plain call goes by queues of old", "enqueue_seal.lua", "call('HGET', sh, 'v') ~= ARGV[2]", "false"},
     {"a refused plain call leaves an entry", "enqueue_seal.lua", "for e = 1, #entries do", "for e = 2, #entries do"},

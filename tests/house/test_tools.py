@@ -71,10 +71,13 @@ def test_scripts_are_shortened_without_a_change_of_meaning():
 
 
 def test_what_documents_name_is_there():
-    tests = {path.stem for path in (ROOT / 'tests').glob('*/test_*')}
+    """Programs of tests, and their scenarios: those have names of many words."""
+    known = {path.stem for path in (ROOT / 'tests').glob('*/test_*')}
+    for source in (path for top in ('tests', 'src', 'include', 'bench') for path in (ROOT / top).rglob('*.[ch]')):
+        known |= set(re.findall(r'\w+', source.read_text()))
     for document in (ROOT / 'docs').glob('*.md'):
-        named = re.findall(r'`(test_\w+)`', document.read_text())
-        assert not set(named) - tests, f'{document.name} names {sorted(set(named) - tests)}'
+        named = re.findall(r'`(test_\w+|[a-z]+(?:_[a-z0-9]+){3,})`', document.read_text())
+        assert not set(named) - known, f'{document.name} names {sorted(set(named) - known)}'
 
 
 def test_cases_are_counted_and_an_unfinished_one_has_failed():

@@ -5,7 +5,8 @@
 -- keys: {p:0}:sh {p:0}:p:PRODUCER {p:0}:b:NAME ...
 -- argv: call_no token shard n_lanes (lane n_added)... then for each payload key: lane and place of its job among those added to the lane, from 0
 -- returns: 'N': accepted, the ids are those the XADDs gave; '' when token is out of date (nothing was added: use enqueue). For a repeat
---   (nothing was added) the answer that was kept: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2; or enqueue's
+--   (nothing was added) the answer that was kept: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2, in the order
+--   of the jobs of each lane; or enqueue's
 --#include "base.lua"
 --#include "ids.lua"
 --#include "stats.lua"
@@ -39,7 +40,7 @@ end
 local runs, runs_of = {}, {}
 for i = 5, lanes_end, 2 do
   local lane, left, upto = ARGV[i], tonumber(ARGV[i + 1]), '+'
-  local of_lane = {}
+  local of_lane, packed = {}, {}
   runs_of[lane] = of_lane
   while left > 0 do
     local last = call('XREVRANGE', K .. 'l:' .. lane, upto, '-', 'COUNT', 1)[1][1]
@@ -49,9 +50,10 @@ for i = 5, lanes_end, 2 do
       upto = '(' .. ms .. '-0'
     end
     left = left - n
-    runs[#runs + 1] = pack('>I3I6I4I2', tonumber(lane), tonumber(ms), seq - n + 1, n)
+    table.insert(packed, 1, pack('>I3I6I4I2', tonumber(lane), tonumber(ms), seq - n + 1, n)) -- found last to first
     of_lane[#of_lane + 1] = { left, ms, seq - n + 1 }
   end
+  runs[#runs + 1] = table.concat(packed)
   count(lane .. ':e', ARGV[i + 1])
 end
 for i = 3, #KEYS do
