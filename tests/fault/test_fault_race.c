@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Orders that meet what they are about in the middle of something: cancel and complete, retry and cancel, delete and complete, pause and fetch, from
-   many threads. What each caller was told and what nodes did must add up, job by job, and the doctor finds nothing. */
+/* Orders that meet what they are about in the middle of something: cancel and complete, retry and cancel, delete and complete, pause and fetch, the
+   release of a key and who wants it, from many threads. What each caller was told and what nodes did must add up, job by job, and the doctor finds nothing. */
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mutex.h"
@@ -377,13 +377,101 @@ static void test_pause_against_fetch(void **state)
     pause_against_fetch(4, "pause, fetch, 4 shards");
 }
 
+/* ---- one key for all: its release against who wants it ---- */
+
+#define KEY_RUN_MS 3
+
+typedef struct key_race {
+    fault_world *world;
+    atomic_int n_accepted, n_refused;
+    int wanted;
+} key_race;
+
+static int enqueue_with_key(dureq_client *c, dureq_error *err)
+{
+    dureq_job_options o = dureq_job_options_init();
+    char payload[32];
+    dureq_job_spec spec = {.task_type = fault_type_of('w'), .options = &o};
+
+    (void)snprintf(payload, sizeof payload, "w 0 %d", KEY_RUN_MS);
+    spec.payload = dureq_str_from(payload);
+    o.unique_key = dureq_str_from("the only one");
+    return dureq_client_enqueue(c, &spec, NULL, err);
+}
+
+static void *want_key(void *userdata)
+{
+    key_race *r = userdata;
+    dureq_client *c = fault_world_client(r->world);
+    dureq_error err = {0};
+
+    while (atomic_load(&r->n_accepted) < r->wanted) {
+        int rc = enqueue_with_key(c, &err);
+
+        if (rc < 0 && rc != DUREQ_EDUPLICATE)
+            fault_die("enqueue: %s: %s", dureq_errcode_name(rc), err.msg);
+        atomic_fetch_add(rc == 0 ? &r->n_accepted : &r->n_refused, 1);
+    }
+    dureq_client_destroy(c);
+    return NULL;
+}
+
+/* Who holds the key has ended before the next one is accepted: no two handlers begin within the time that one takes. */
+static int count_apart(const char *log_path)
+{
+    fault_lines lines = fault_lines_read(log_path);
+    int64_t last_us = 0;
+    int n = 0;
+
+    for (size_t i = 0; i < lines.n; i++) {
+        if (lines.items[i].mark != FAULT_MARK_START)
+            continue;
+        if (n++ > 0 && lines.items[i].at_us - last_us < KEY_RUN_MS * 1000)
+            fault_die("two jobs with the same key were alive at a time: %s", lines.items[i].job_id);
+        last_us = lines.items[i].at_us;
+    }
+    fault_lines_deinit(&lines);
+    return n;
+}
+
+static void one_key(int shards, const char *what)
+{
+    fault_world_options o = {.shards = shards};
+    key_race r = {.world = fault_world_open(&o), .wanted = 100 * fault_rounds(JOBS, JOBS_LESS)};
+    pthread_t threads[RACERS];
+    dureq_counts n = {0};
+    dureq_error err = {0};
+
+    fault_world_spawn(r.world, 0);
+    fault_world_spawn(r.world, 1);
+    for (int i = 0; i < RACERS; i++)
+        if (dq_thread_start(&threads[i], "racer", 0, want_key, &r, NULL) < 0)
+            fault_die("a racer's thread did not start");
+    for (int i = 0; i < RACERS; i++)
+        (void)pthread_join(threads[i], NULL);
+    fault_world_wait_done(r.world, DONE_LIMIT);
+    fault_world_assert_clean(r.world);
+    assert_int_equal(dureq_client_count(r.world->client, &n, &err), 0);
+    printf("%s: %d jobs one behind the other, %d calls told whose the key is\n", what, r.n_accepted, r.n_refused);
+    assert_int_equal(n.completed, r.n_accepted);
+    assert_int_equal(count_apart(r.world->log_path), r.n_accepted);
+    assert_int_equal(enqueue_with_key(r.world->client, &err), 0); /* it was let go */
+    fault_world_close(r.world);
+}
+
+static void test_release_against_enqueue(void **state)
+{
+    (void)state;
+    one_key(1, "one key, 1 shard");
+    one_key(4, "one key, 4 shards");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cancel_against_complete),
-        cmocka_unit_test(test_retry_against_cancel),
-        cmocka_unit_test(test_delete_against_complete),
-        cmocka_unit_test(test_pause_against_fetch),
+        cmocka_unit_test(test_cancel_against_complete), cmocka_unit_test(test_retry_against_cancel),
+        cmocka_unit_test(test_delete_against_complete), cmocka_unit_test(test_pause_against_fetch),
+        cmocka_unit_test(test_release_against_enqueue),
     };
 
     fault_node_main(argc, argv);
