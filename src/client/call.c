@@ -11,7 +11,8 @@ typedef struct pending_call {
     dq_message message;
     dureq_client *client;
     unsigned shard, flags;
-    int n_replies; /* 0: a script call for the store; else plain commands */
+    int n_replies;       /* 0: a script call for the store; else plain commands */
+    dq_store_conn which; /* for these */
     dq_buf bytes;
     atomic_int refs;
     atomic_bool abandoned; /* relaxed: only saves sending again for nobody */
@@ -56,7 +57,7 @@ static void on_answer(void *userdata, int code, const dq_reply *reply, const dur
     dureq_error why;
 
     if (code == 0 && reply) {
-        finish(p, NULL, dq_redis_reply_raw(dq_store_redis(p->client->store, p->shard, DQ_CONN_MAIN)));
+        finish(p, NULL, dq_redis_reply_raw(dq_store_redis(p->client->store, p->shard, p->which)));
         return;
     }
     why = *err;
@@ -79,10 +80,11 @@ static void send_call(pending_call *p)
     if (p->n_replies == 0) {
         rc = dq_store_send(c->store, p->shard, DQ_SEND_WAIT, bytes, on_answer, p);
     } else {
-        dq_redis *r = dq_store_redis(c->store, p->shard, DQ_CONN_MAIN);
+        dq_redis *r = dq_store_redis(c->store, p->shard, p->which);
 
-        dq_buf_append_str(dq_redis_out(r), bytes);
-        rc = dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p);
+        if (r)
+            dq_buf_append_str(dq_redis_out(r), bytes);
+        rc = r ? dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p) : DUREQ_ENOMEM;
     }
     if (rc < 0) {
         dq_fail(&why, rc, "the call could not be sent: %s", dureq_errcode_text(rc));
@@ -130,8 +132,8 @@ static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
     return dq_owned_reply_parse(&p->reply, ret, err);
 }
 
-static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_owned_reply *ret,
-                dureq_error *err)
+static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_store_conn which,
+                dq_owned_reply *ret, dureq_error *err)
 {
     pending_call *p = dq_buf_failed(bytes) ? NULL : dq_calloc(1, sizeof *p);
     int rc;
@@ -145,6 +147,7 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
     p->shard = shard;
     p->flags = flags;
     p->n_replies = n_replies;
+    p->which = which;
     p->bytes = *bytes;
     *bytes = (dq_buf){0};
     atomic_init(&p->refs, 2);
@@ -163,10 +166,15 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
 
 int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err)
 {
-    return call(c, shard, flags, bytes, 0, ret, err);
+    return call(c, shard, flags, bytes, 0, DQ_CONN_MAIN, ret, err);
 }
 
 int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)
 {
-    return call(c, 0, DQ_CALL_REPEAT, bytes, n_replies, ret, err);
+    return call(c, 0, DQ_CALL_REPEAT, bytes, n_replies, DQ_CONN_MAIN, ret, err);
+}
+
+int dq_client_read_large(dureq_client *c, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err)
+{
+    return call(c, 0, DQ_CALL_REPEAT, bytes, 1, DQ_CONN_BULK, ret, err);
 }

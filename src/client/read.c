@@ -42,6 +42,32 @@ void dureq_job_list_destroy(dureq_job_list *list)
     dq_free(list);
 }
 
+int dq_client_read_payload(dureq_client *c, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    int rc = 0;
+
+    if (!job->payload_omitted)
+        return 0;
+    dq_id_pack(id, packed);
+    dq_resp_begin(&bytes, 2);
+    dq_resp_arg(&bytes, DQ_STR_LIT("GET"));
+    dq_keys_arg(&bytes, dq_client_keys(c), id->shard, "b:", dureq_str_of(packed, sizeof packed));
+    rc = dq_client_read_large(c, &bytes, &reply, err);
+    if (rc < 0)
+        return rc;
+    dureq_str payload = dq_reply_str(reply.reply);
+    if (!dq_reply_is_nil(reply.reply)) {
+        job->payload = dq_arena_dup_str(arena, payload);
+        job->payload_omitted = false;
+        rc = job->payload.ptr || payload.len == 0 ? 0 : dq_fail_nomem(err);
+    }
+    dq_owned_reply_deinit(&reply);
+    return rc;
+}
+
 static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_reply r, dureq_job_list *list, dureq_error *err)
 {
     dq_job_view view;
@@ -58,6 +84,8 @@ static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_re
     dq_node_names *names = dq_node_names_create(c, shard);
     rc = dq_job_view_to_job(&view, dq_node_names_get, names, dq_job_list_arena(list), &list->items[0], err);
     dq_node_names_destroy(names);
+    if (rc == 0)
+        rc = dq_client_read_payload(c, &view.id, dq_job_list_arena(list), &list->items[0], err);
     list->n = rc == 0;
     return rc;
 }

@@ -43,7 +43,7 @@ struct dq_store {
     bool allow_eviction;
     int64_t history_max_bytes;
 
-    dq_redis *main, *cycle;
+    dq_redis *main, *cycle, *bulk; /* the latter two NULL until used */
     bool up;
     bool other_server; /* than the last one that it was up with */
     dq_keys keys;      /* made at the first meta; the same from then on */

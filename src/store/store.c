@@ -146,6 +146,8 @@ void dq_store_destroy(dq_store *s)
     s->cb = (dq_store_callbacks){0};
     if (s->cycle)
         dq_redis_destroy(s->cycle);
+    if (s->bulk)
+        dq_redis_destroy(s->bulk);
     if (s->main)
         dq_redis_destroy(s->main);
     dq_send_close(s);
@@ -192,9 +194,21 @@ const dq_keys *dq_store_keys(const dq_store *s)
     return &s->keys;
 }
 
+static dq_redis *bulk_of(dq_store *s)
+{
+    dq_redis_options o = {.url = s->url, .client_name = s->client_name, .log = s->log};
+    dq_redis_callbacks none = {0};
+
+    if (!s->bulk && dq_redis_create(s->loop, &o, &none, &s->bulk, NULL) < 0)
+        s->bulk = NULL;
+    return s->bulk;
+}
+
 dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which)
 {
     (void)shard; /* all shards of this version are on one server */
+    if (which == DQ_CONN_BULK)
+        return bulk_of(s);
     return which == DQ_CONN_CYCLE ? s->cycle : s->main;
 }
 

@@ -70,6 +70,8 @@ void dq_store_saw_time(dq_store *s, int64_t server_now_ms);
 typedef enum dq_store_conn {
     DQ_CONN_MAIN,
     DQ_CONN_CYCLE, /* opened at the first use by dq_store_open_cycle */
+    DQ_CONN_BULK, /* opened at the first use; for answers of many MB: Redis drops subscribers, as the store's own is, whose answers pile up beyond
+                      32 MiB. NULL: no memory */
 } dq_store_conn;
 int dq_store_open_cycle(dq_store *s, dureq_error *err);
 dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which);

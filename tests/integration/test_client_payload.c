@@ -125,6 +125,36 @@ SCENARIO(a_payload_goes_with_its_job)
 }
 
 /* A quarter of it is what a bucket takes, and what is too much goes without waiting for a minute to be over. */
+static int check_largest(dureq_task *task, void *userdata)
+{
+    return dq_str_eq(dureq_task_payload(task), *(const dureq_str *)userdata) ? 0 : DUREQ_EHANDLER;
+}
+
+SCENARIO(the_largest_payload_there_can_be)
+{
+    static dureq_str largest;
+    char *bytes = make_payload(DUREQ_PAYLOAD_LIMIT_MAX + 1, 1);
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *c;
+    dureq_job_spec spec = {.task_type = "largest"};
+    dureq_job_id id;
+
+    o.redis_url = test_redis_url(rig.server);
+    o.prefix = rig.prefix;
+    o.max_payload_bytes = DUREQ_PAYLOAD_LIMIT_MAX;
+    RIG_OK(dureq_client_create(&o, &c, &err));
+    spec.payload = dureq_str_of(bytes, DUREQ_PAYLOAD_LIMIT_MAX + 1);
+    RIG_FAILS(DUREQ_ETOOLARGE, "payload", dureq_client_enqueue(c, &spec, NULL, &err));
+    largest = spec.payload = dureq_str_of(bytes, DUREQ_PAYLOAD_LIMIT_MAX);
+    RIG_OK(dureq_client_enqueue(c, &spec, &id, &err));
+    (void)rig_node("n", "largest", check_largest, &largest);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+    RIG_OK(dureq_client_delete(c, id.text, &err));
+    EXPECT_I64(0, n_payload_keys());
+    dureq_client_destroy(c);
+    free(bytes);
+}
+
 SCENARIO(history_is_capped_by_all_that_it_keeps)
 {
     enum { CAP = 1000000, JOBS = 120 };
