@@ -267,7 +267,6 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
 {
     args a = {0};
 
-    msg->made = h->m.now;
     put_i64(&a, msg->who);
     put_i64(&a, msg->no);
     put_i64(&a, 0);

@@ -296,17 +296,6 @@ static void exec_complete(hist *h, const hist_msg *msg, dq_reply r)
     }
 }
 
-/* A record says when its worker wanted the retry; its place counts from when the call came. */
-static void see_due(hist *h, const hist_msg *msg)
-{
-    for (int i = 0; i < msg->n; i++) {
-        const hm_done *d = &msg->done[i];
-
-        if (d->kind == 'r' && h->m.job[d->job].turn == d->turn + 1)
-            h->due_late[d->job] = msg->made != h->m.now;
-    }
-}
-
 /* ---- tickers ---- */
 
 static void exec_reap(hist *h, const hist_msg *msg, dq_reply r)
@@ -352,7 +341,6 @@ static void exec_ticker(hist *h, const hist_msg *msg, dq_reply r)
 static void exec_session(hist *h, const hist_msg *msg, dq_reply r)
 {
     hm *m = &h->m;
-    bool fresh = m->session[msg->who].last_call != msg->no;
     int want;
 
     switch (msg->kind) {
@@ -363,8 +351,6 @@ static void exec_session(hist *h, const hist_msg *msg, dq_reply r)
         break;
     case MSG_COMPLETE:
         want = hm_complete(m, msg->who, msg->no, msg->done, msg->n);
-        if (fresh && want == 0)
-            see_due(h, msg);
         if (answered(h, msg, r, want))
             exec_complete(h, msg, r);
         break;

@@ -48,8 +48,7 @@ typedef enum hist_msg_kind {
 typedef struct hist_msg {
     hist_msg_kind kind;
     dq_buf bytes;
-    int who;  /* producer, session or job */
-    int made; /* complete: when */
+    int who; /* producer, session or job */
     int64_t no;
     int n, a, b;
     bool flag;
@@ -93,7 +92,6 @@ typedef struct hist {
     int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
     hm_item item[HM_JOBS];     /* as it was enqueued */
     int payloads;              /* numbers of payloads that were given away */
-    bool due_late[HM_JOBS];    /* its retry was said at another time than it came */
     bool stale;                /* the call that was sent last was refused as a whole */
     bool trace;
     int step;

@@ -93,13 +93,21 @@ local function keep_rows(class, side, rows)
   end
 end
 
+-- A record as it is from now on: a call that comes late, behind an outage, says another time than the one that counts.
+local function due_at(record, at)
+  if #record > 40 and math.abs(unpk('>I6', record, 33) - at) > 1000 then
+    return string.sub(record, 1, 32) .. pack('>I6', at) .. string.sub(record, 39)
+  end
+  return record
+end
+
 local function wait_in(set, items, may_wake)
   local z, h = {}, {}
   for i = 1, #items, 3 do
     local delay = tonumber(items[i])
     local at = delay < 0 and '+inf' or now + delay
     z[#z + 1], z[#z + 2] = at, items[i + 1]
-    h[#h + 1], h[#h + 2] = items[i + 1], items[i + 2]
+    h[#h + 1], h[#h + 2] = items[i + 1], set == 'due' and due_at(items[i + 2], at) or items[i + 2]
     if delay >= 0 and may_wake and (not soonest or at < soonest) then
       soonest = at
     end
