@@ -54,7 +54,22 @@ def settings_table(rows, peers, columns):
         if any(found):
             lines.append([p.name] + [f'{number(r["per_s"])} ({r["store_us"]:.1f} us)' + ('' if r['delivery'] == 'exact' else ' ' + r['delivery']) if r else '-'
                                      for r in found])
-    return table(['queue', *(title for title, _ in columns)], lines)
+    return table(['queue', *(title for title, _ in columns)], lines + [['**dureq beside the fastest on Redis**'] + [ahead(rows, peers, how) for _, how in columns]])
+
+
+def is_ours(peer):
+    return peer.name.startswith('dureq')
+
+
+def ahead(rows, peers, how):
+    """jobs/s under one setting: how many times those of the fastest Redis-backed peer (in brackets: with retention 0)."""
+    ours = [find(rows, p.name, **how) for p in peers if is_ours(p)]
+    theirs = [r for r in (find(rows, p.name, **how) for p in peers if p.server.name == 'redis-server' and not is_ours(p)) if r]
+    if not theirs or not all(ours):
+        return '-'
+    best = max(theirs, key=lambda r: r['per_s'])
+    times = [f'{r["per_s"] / best["per_s"]:.1f}' for r in ours]
+    return times[0] + ''.join(f' ({t})' for t in times[1:]) + f' times {best["peer"]}; asked: {TARGETS[0]}'
 
 
 def ratios(ours, theirs):
@@ -64,8 +79,8 @@ def ratios(ours, theirs):
 
 def verdict(rows, peers):
     """dureq beside each Redis-backed peer, and what is asked beside the one that does most jobs a second."""
-    ours = [find(rows, p.name) for p in peers if p.name.startswith('dureq')]
-    theirs = [find(rows, p.name) for p in peers if p.server.name == 'redis-server' and not p.name.startswith('dureq')]
+    ours = [find(rows, p.name) for p in peers if is_ours(p)]
+    theirs = [find(rows, p.name) for p in peers if p.server.name == 'redis-server' and not is_ours(p)]
     ours, theirs = ([r for r in some if r and 'life_us' in r] for some in (ours, theirs))
     if not ours or not theirs:
         return []
