@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The fault tests with many rounds, and what they counted into docs/faults.md:  faults.py BUILD_DIR ROUNDS [PATTERN]
+"""The fault tests with many rounds, and what they counted into docs/faults.md:  [JOBS=n] faults.py BUILD_DIR ROUNDS [PATTERN]
 
 Each program of tests/fault tells in a line of its own what it did, how often, what was lost and how long recovery took. These lines go between
 the marks of the document, with the command, the day and the machine. Ends with "N passed, N failed"; programs that failed are named
-and nothing is written.
+and nothing is written. JOBS programs run at a time (1), but for those that want the machine for themselves.
 """
+import concurrent.futures
 import datetime
 import os
 import pathlib
@@ -18,6 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / 'docs/faults.md'
 BEGIN, END = '<!-- faults -->', '<!-- end faults -->'
+ALONE = ('test_fault_load',)
 TOLD = re.compile(r'^([^\[\]:]+, \d shards?|poison|[a-z -]+): (.*)$')
 
 
@@ -36,10 +38,12 @@ def machine():
     return f'{os.cpu_count()} cores, {platform.system()} {platform.release()}, Redis {version.group(1) if version else "?"}'
 
 
-def write(rows, rounds, seconds):
+def write(rows, rounds, jobs, seconds):
     text = DOCUMENT.read_text()
-    lines = [f'`make faults ROUNDS={rounds}`, {datetime.date.today().isoformat()}, {machine()}, {seconds / 60:.0f} minutes.', '',
-             '| fault | what was counted |', '| --- | --- |']
+    kills = sum(int(n) for _, counted in rows for n in re.findall(r'(\d+) kills', counted))
+    command = f'make faults ROUNDS={rounds}' + (f' JOBS={jobs}' if jobs > 1 else '')
+    lines = [f'`{command}`, {datetime.date.today().isoformat()}, {machine()}, {seconds / 60:.0f} minutes: {kills} kills of nodes, producers and Redis.',
+             '', '| fault | what was counted |', '| --- | --- |']
     told = {}
     for what, counted in rows:
         told.setdefault(what, []).append(counted)
@@ -50,20 +54,24 @@ def write(rows, rounds, seconds):
 
 def main():
     build, rounds, pattern = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ''
-    rows, failed, passed, began = [], [], 0, time.monotonic()
-    for source in sorted((ROOT / 'tests/fault').glob('test_fault_*.c')):
-        if pattern not in source.stem:
-            continue
-        code, told, seconds = run(build / 'tests' / source.stem, build, rounds)
-        print(f'{"ok    " if code == 0 else "FAILED"} {source.stem:28} {seconds:5.0f} s', flush=True)
-        passed += code == 0
-        failed += [source.stem] if code else []
-        rows += told
+    jobs, began, told, failed = int(os.environ.get('JOBS') or 1), time.monotonic(), {}, []
+    names = [source.stem for source in sorted((ROOT / 'tests/fault').glob('test_fault_*.c')) if pattern in source.stem]
+
+    def run_one(name):
+        code, told[name], seconds = run(build / 'tests' / name, build, rounds)
+        print(f'{"ok    " if code == 0 else "FAILED"} {name:28} {seconds:5.0f} s', flush=True)
+        failed.extend([name] if code else [])
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run_one, (name for name in names if name not in ALONE)))
+    for name in names:
+        if name in ALONE:
+            run_one(name)
     if not failed and not pattern:
-        write(rows, rounds, time.monotonic() - began)
+        write([row for name in names for row in told[name]], rounds, jobs, time.monotonic() - began)
     for name in failed:
         print(f'FAILED {name}: {build}/meson-logs/{name}.long.log')
-    print(f'{passed} passed, {len(failed)} failed')
+    print(f'{len(names) - len(failed)} passed, {len(failed)} failed')
     return 1 if failed else 0
 
 

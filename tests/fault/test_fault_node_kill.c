@@ -88,8 +88,9 @@ static void report(fault_world *w, const char *what, const death *deaths, int n)
             fault_print_job(w->log_path, r.job_id, deaths[i].at_us);
         }
     }
-    printf("%s: a dead node was known to be gone after %lld ms at most, its jobs (%d) ran elsewhere after %lld ms at most\n",
-           what, (long long)gone_ms, jobs, (long long)started_ms);
+    printf(
+        "%s: %d kills, a dead node was known to be gone after %lld ms at most, its jobs (%d) ran elsewhere after %lld ms at most\n",
+        what, n, (long long)gone_ms, jobs, (long long)started_ms);
     (void)fflush(stdout);
     assert_true(gone_ms <= RECOVER_MS);
     assert_true(started_ms <= RECOVER_MS);
