@@ -12,7 +12,7 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-peers lint format sanitize fuzz coverage install \
+.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-doc bench-peers lint format sanitize fuzz coverage install \
 	clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
@@ -60,6 +60,11 @@ bench: needs ## measure speed and memory against the targets
 
 bench-long: ## the same with the big rows
 	@$(MAKE) bench ARGS="--long $(ARGS)"
+
+bench-doc: needs ## make bench-long, its results into docs/benchmarks.md
+	@tools/configure build/bench --buildtype=release -Db_ndebug=false
+	@ninja -C build/bench
+	@tools/bench_report.py build/bench/bench/dureq-bench
 
 bench-peers: needs ## the same work by other job queues; writes docs/benchmarks.md
 	@bench/peers/run

@@ -65,7 +65,8 @@ static void print_json_row(const bench_row *row, const bench_result *result)
         printf("%.6g", result->value);
     else
         printf("null");
-    printf(",\"unit\":\"%s\",\"target\":%.6g,\"met\":%s,\"note\":", row->unit, row->target,
+    printf(",\"unit\":\"%s\",\"target\":%.6g,\"at_least\":%s,\"met\":%s,\"note\":", row->unit, row->target,
+           row->at_least ? "true" : "false",
            !result->is_measured         ? "null"
            : is_met(row, result->value) ? "true"
                                         : "false");
