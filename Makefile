@@ -3,6 +3,7 @@
 #
 #   make build [PREFIX=/usr/local]      make test [ARGS="--suite unit"]     make run [DIR=...] [ONCE=1]
 #   make fuzz [T=60]                    make install [DESTDIR=...]          make lint [FILES="src/base/buf.c"]
+#   make bench [ROWS=a,b] [JSON=1]      make faults [ROUNDS=40] [JOBS=1]    make histories [N=200000] [SEED=...]
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -35,12 +36,12 @@ run: build ## show it at work: a checksum of every file under DIR
 	@tools/run $(if $(DIR),--dir '$(DIR)') $(if $(ONCE),--once)
 
 # A failing program must not hide the count, so meson's own result is dropped: count_results.py fails instead.
-test: build ## unit, integration, fault and interface tests; ends with "N passed, N failed"
+test: build ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some); ends with "N passed, N failed"
 	@rm -f $(B)/meson-logs/testlog.json
 	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
 	@tools/count_results.py $(B)
 
-faults: build ## the fault tests with ROUNDS (40) rounds each, half an hour; writes docs/faults.md
+faults: build ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs at a time, half an hour; writes docs/faults.md
 	@tools/faults.py $(B) $(ROUNDS)
 
 histories: build ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; from N=100000 on it writes docs/faults.md
@@ -48,17 +49,17 @@ histories: build ## N (200000, an hour) randomised histories from SEED on; SEED 
 		$(B)/tests/histories $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N),$(if $(SEED),,n=200000))
 
 histories-planted: build ## plants faults in the scripts, each of which must be found within N (10000) histories
-	@DUREQ_TEST_SOURCE='$(CURDIR)' $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
+	@DUREQ_TEST_SOURCE='$(CURDIR)' $(if $(SEED)$(N),,DUREQ_HISTORIES_REPORT=docs/faults.md) $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
 
 soak: build ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
-bench: needs ## measure speed and memory against the targets
-	@tools/configure build/bench --buildtype=release -Db_ndebug=false
-	@ninja -C build/bench
+bench: needs ## measure speed and memory against the targets, ten minutes; ROWS=a,b for some, JSON=1 for programs
+	@tools/configure build/bench --buildtype=release -Db_ndebug=false >&2
+	@ninja -C build/bench >&2
 	@build/bench/bench/dureq-bench $(ARGS)
 
-bench-long: ## the same with the big rows
+bench-long: ## the same with the big rows: 20 minutes, 4 GB of memory
 	@$(MAKE) bench ARGS="--long $(ARGS)"
 
 bench-doc: needs ## make bench-long, its results into docs/benchmarks.md
@@ -66,7 +67,7 @@ bench-doc: needs ## make bench-long, its results into docs/benchmarks.md
 	@ninja -C build/bench
 	@tools/bench_report.py build/bench/bench/dureq-bench
 
-bench-peers: needs ## the same work by other job queues; writes docs/benchmarks.md
+bench-peers: needs ## the same work by other job queues, which it installs: half an hour; writes docs/benchmarks.md
 	@bench/peers/run
 
 lint: needs-dev configure ## style, layers, clang-tidy, cppcheck, luacheck
@@ -78,7 +79,7 @@ format: needs-dev ## format the C sources in place
 sanitize: needs-dev ## short tests under ASan + UBSan and under TSan
 	@.ci/run sanitize
 
-fuzz: needs-dev ## run every fuzz target for T seconds
+fuzz: needs-dev ## run every fuzz target for T (60) seconds
 	@tools/fuzz $(T)
 
 coverage: needs-dev ## line coverage of each layer

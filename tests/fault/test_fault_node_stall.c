@@ -241,6 +241,7 @@ static fault_sums disturb(int shards, const char *what, void (*fn)(fault_world *
         fault_world_wait_load(w, 1 + i * 7 % 20, LOAD_LIMIT);
         fn(w);
     }
+    w->times = rounds;
     s = fault_world_finish(w, what);
     assert_int_equal(s.unknown + s.refused, 0);
     fault_world_close(w);

@@ -153,6 +153,7 @@ static void hold_rounds(int shards, const char *what)
         fault_proxy_hold(w->proxy, false);
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
+    w->times = rounds;
     s = fault_world_finish(w, what);
     assert_true(s.unknown > 0);
     fault_world_close(w);
@@ -204,6 +205,7 @@ static void slow_way(int shards, const char *what)
         fault_world_wait_load(w, fault_rounds(60, 20), LOAD_LIMIT);
     }
     fault_proxy_delay(w->proxy, 0);
+    w->times = DQ_ARRAY_LEN(delays);
     s = fault_world_finish(w, what);
     assert_int_equal(s.unknown + s.refused + s.lost, 0);
     assert_int_equal(s.starts, s.starts_expected);

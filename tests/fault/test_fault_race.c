@@ -365,6 +365,7 @@ static void pause_against_fetch(int shards, const char *what)
         p.n++;
         set_paused(w, false);
     }
+    w->times = rounds;
     (void)fault_world_finish(w, what);
     assert_none_started(w, &p);
     fault_world_close(w);

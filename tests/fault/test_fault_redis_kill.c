@@ -229,6 +229,8 @@ static void test_synced_every_second(void **state)
 {
     (void)state;
     kill_rounds(KEEP_EVERYSEC, 1, "everysec, 1 shard");
+    if (!fault_is_short())
+        kill_rounds(KEEP_EVERYSEC, 4, "everysec, 4 shards");
 }
 
 static void test_a_lost_tail_of_the_file_leaves_a_consistent_rest(void **state)

@@ -101,6 +101,7 @@ static void take_permissions(int shards, const char *what)
         may(w, taken[i % (int)DQ_ARRAY_LEN(taken)][1]);
     }
     fault_world_wait_load(w, 60, LOAD_LIMIT);
+    w->times = rounds;
     (void)fault_world_finish(w, what);
     fault_world_close(w);
 }
@@ -132,6 +133,7 @@ static void change_password(int shards, const char *what)
         test_redis_set_password(w->server, NULL);
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
+    w->times = rounds;
     s = fault_world_finish(w, what);
     assert_int_equal(s.unknown, 0);
     fault_world_close(w);
@@ -198,6 +200,7 @@ static void refuse_writes(int shards, const char *what)
         save_to(w, test_redis_dir(w->server), "ok");
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
+    w->times = 2 * rounds;
     s = fault_world_finish(w, what);
     assert_int_equal(s.unknown + s.refused, 0);
     fault_world_close(w);

@@ -125,7 +125,8 @@ static bool is_due_to_plant(hist_wire *with, hist_wire *without, uint64_t seed, 
     return !fails(without, steps, n, /*trace=*/false);
 }
 
-static bool find_planted(const options *o, const hist_plant *plant, hist_wire *without, int *n_doubtful)
+/* *latest: grows to the number of the history that found it. */
+static bool find_planted(const options *o, const hist_plant *plant, hist_wire *without, int *n_doubtful, int64_t *latest)
 {
     hist_wire w;
     bool found = false, failed = true;
@@ -145,20 +146,43 @@ static bool find_planted(const options *o, const hist_plant *plant, hist_wire *w
     }
     printf("%-44s %s %" PRId64 ": %s\n", plant->name, found ? "found by history" : "NOT FOUND in", n, fault);
     (void)fflush(stdout);
+    *latest = DQ_MAX(*latest, n);
     hist_wire_close(&w);
     return found;
+}
+
+/* A long run is written into the document that it is given. */
+static void report_to_document(hist_wire *w, const char *command, const char *said, const char *begin, const char *end)
+{
+    const char *path = getenv("DUREQ_HISTORIES_REPORT");
+    DQ_BUF_AUTO text = {0};
+
+    if (!path || !path[0])
+        return;
+    test_report_head(&text, command, w->server);
+    dq_buf_append_fmt(&text, ": %s", said);
+    if (dq_buf_failed(&text))
+        hist_die("report", "no memory");
+    test_report_write(path, begin, end, text.ptr);
 }
 
 static int run_planted(const options *o)
 {
     hist_wire without;
     int missed = 0, doubtful = 0;
+    int64_t latest = 0;
+    char said[200], command[80];
 
     hist_wire_open(&without, NULL);
     for (size_t i = 0; i < hist_n_plants; i++)
-        missed += !find_planted(o, &hist_plants[i], &without, &doubtful);
+        missed += !find_planted(o, &hist_plants[i], &without, &doubtful, &latest);
+    (void)snprintf(said, sizeof(said),
+                   "%zu planted, %d not found, %d failures that no plant explains, the last one found by history %" PRId64 ".\n",
+                   hist_n_plants, missed, doubtful, latest);
+    printf("%s", said);
+    (void)snprintf(command, sizeof(command), "make histories-planted N=%" PRId64 " SEED=%" PRId64, o->n, o->seed);
+    report_to_document(&without, command, said, "<!-- planted -->", "<!-- end planted -->");
     hist_wire_close(&without);
-    printf("%zu planted, %d not found, %d failures that no plant explains\n", hist_n_plants, missed, doubtful);
     return missed > 0 || doubtful > 0;
 }
 
@@ -179,23 +203,16 @@ static int run_one(hist_wire *w, uint64_t seed)
 
 static void report(hist_wire *w, const options *o, int64_t n, int64_t ms, bool failed)
 {
-    const char *path = getenv("DUREQ_HISTORIES_REPORT");
     char said[200], command[80];
-    DQ_BUF_AUTO text = {0};
 
     (void)snprintf(said, sizeof(said),
                    "%" PRId64 " histories, seeds %" PRId64 " to %" PRId64 ", in %.0f s, %.0f each second: %s.\n", n, o->seed,
                    o->seed + n - 1, (double)ms / 1000, (double)n * 1000 / (double)ms,
-                   failed ? "the last one failed" : "none failed");
+                   failed ? "the last one failed, a replay by its seed shows how" : "none failed");
     printf("%s", said);
-    if (!path || !path[0] || o->n < REPORT_N)
-        return;
     (void)snprintf(command, sizeof(command), "make histories N=%" PRId64 " SEED=%" PRId64, o->n, o->seed);
-    test_report_head(&text, command, w->server);
-    dq_buf_append_fmt(&text, ": %s", said);
-    if (dq_buf_failed(&text))
-        hist_die("report", "no memory");
-    test_report_write(path, "<!-- histories -->", "<!-- end -->", text.ptr);
+    if (o->n >= REPORT_N)
+        report_to_document(w, command, said, "<!-- histories -->", "<!-- end -->");
 }
 
 static int run_many(hist_wire *w, const options *o)

@@ -298,6 +298,8 @@ fault_sums fault_world_finish(fault_world *w, const char *what)
         fault_node_stop(&w->nodes[i]);
     fault_world_assert_clean(w);
     s = fault_ledger_check(w->ledger, w->client, w->log_path);
+    if (w->times > 0)
+        printf("%s: %d times\n", what, w->times);
     fault_sums_print(what, &s);
     return s;
 }

@@ -36,6 +36,7 @@ typedef struct fault_world {
     int n_spawned; /* node ids are never used twice */
     fault_producer *producers[FAULT_PRODUCERS_MAX];
     dureq_client *client; /* directly to the server, for looking */
+    int times;            /* how often the fault came, to be told at the end; 0: said elsewhere */
 } fault_world;
 
 fault_world *fault_world_open(const fault_world_options *o);
