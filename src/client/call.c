@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "client/client_internal.h"
 
+#define BULK_HELD_MAX 8 /* of callers who may have gone: all go out at once when it connects */
+
 typedef struct pending_call {
     dq_message message;
     dureq_client *client;
@@ -65,7 +67,7 @@ static void on_answer(void *userdata, int code, const dq_reply *reply, const dur
         send_call(p);
         return;
     }
-    if (code == DUREQ_EUNAVAILABLE)
+    if (code == DUREQ_EUNAVAILABLE && !reply) /* else the server itself said that it did nothing */
         dq_fail(&why, DUREQ_EUNKNOWN, "the connection was lost before the answer came: %.150s", err->msg);
     finish(p, &why, (dureq_str){0});
 }
@@ -82,9 +84,11 @@ static void send_call(pending_call *p)
     } else {
         dq_redis *r = dq_store_redis(c->store, p->shard, p->which);
 
+        if (r && p->which == DQ_CONN_BULK && !dq_redis_is_ready(r) && dq_redis_in_flight(r) >= BULK_HELD_MAX)
+            r = NULL;
         if (r)
             dq_buf_append_str(dq_redis_out(r), bytes);
-        rc = r ? dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p) : DUREQ_ENOMEM;
+        rc = r ? dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p) : DUREQ_EUNAVAILABLE;
     }
     if (rc < 0) {
         dq_fail(&why, rc, "the call could not be sent: %s", dureq_errcode_text(rc));

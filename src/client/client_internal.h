@@ -57,7 +57,7 @@ int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_re
 /* A command that reads, and whose answer may be of many MB. */
 int dq_client_read_large(dureq_client *c, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err);
 /* The payload that job_get left out, if it did, into the arena. It stays left out when it is gone by now. */
-int dq_client_read_payload(dureq_client *c, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err);
+int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err);
 int64_t dq_client_deadline_us(const dureq_client *c); /* -1: none */
 const dq_keys *dq_client_keys(const dureq_client *c);
 dureq_str dq_client_actor(const dureq_client *c);

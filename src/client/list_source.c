@@ -43,7 +43,7 @@ static int read_whole(dq_lister *l, unsigned shard, const dq_job_view *view, dur
     if (rc == 0)
         rc = dq_job_view_to_job(&whole, dq_node_names_get, names_of(l, shard), dq_job_list_arena(l->list), ret, l->err);
     if (rc == 0)
-        rc = dq_client_read_payload(l->c, &view->id, dq_job_list_arena(l->list), ret, l->err);
+        rc = dq_client_read_payload(l->c, shard, &view->id, dq_job_list_arena(l->list), ret, l->err);
     dq_owned_reply_deinit(&reply);
     return rc;
 }

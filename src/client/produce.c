@@ -78,7 +78,6 @@ void dq_producer_queues(dq_producer *p)
         lane_judge(p, lane);
 }
 
-/* The shard's token vouches for queue definitions read after it. */
 /* A shard that was deleted and made again, under the same connection too, gives its numbers to other lanes. */
 static void look_if_same_shard(enq_shard *s)
 {
@@ -92,6 +91,7 @@ static void look_if_same_shard(enq_shard *s)
     (void)snprintf(s->shard_is, sizeof s->shard_is, "%.*s", (int)len, s->token);
 }
 
+/* The shard's token vouches for queue definitions read after it. */
 static void on_token(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     enq_shard *s = userdata;

@@ -42,7 +42,7 @@ void dureq_job_list_destroy(dureq_job_list *list)
     dq_free(list);
 }
 
-int dq_client_read_payload(dureq_client *c, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err)
+int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
     dq_owned_reply reply;
@@ -54,7 +54,7 @@ int dq_client_read_payload(dureq_client *c, const dq_id *id, dq_arena *arena, du
     dq_id_pack(id, packed);
     dq_resp_begin(&bytes, 2);
     dq_resp_arg(&bytes, DQ_STR_LIT("GET"));
-    dq_keys_arg(&bytes, dq_client_keys(c), id->shard, "b:", dureq_str_of(packed, sizeof packed));
+    dq_keys_arg(&bytes, dq_client_keys(c), shard, "b:", dureq_str_of(packed, sizeof packed));
     rc = dq_client_read_large(c, &bytes, &reply, err);
     if (rc < 0)
         return rc;
@@ -85,7 +85,7 @@ static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_re
     rc = dq_job_view_to_job(&view, dq_node_names_get, names, dq_job_list_arena(list), &list->items[0], err);
     dq_node_names_destroy(names);
     if (rc == 0)
-        rc = dq_client_read_payload(c, &view.id, dq_job_list_arena(list), &list->items[0], err);
+        rc = dq_client_read_payload(c, shard, &view.id, dq_job_list_arena(list), &list->items[0], err);
     list->n = rc == 0;
     return rc;
 }

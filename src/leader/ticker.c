@@ -25,7 +25,8 @@ typedef struct ticker {
     bool keep_again;
     bool again; /* promote: something became due while a call was in flight */
     bool reap_more, settle_more;
-    bool memory_short;
+    bool memory_short;      /* for the next call */
+    int64_t short_since_us; /* 0: it is not, or that was looked at */
 } ticker;
 
 struct dq_tickers {
@@ -378,6 +379,7 @@ static void step_down(ticker *t)
 {
     t->me.epoch = 0;
     t->memory_short = false;
+    t->short_since_us = 0;
     dq_timer_clear(&t->due);
     dq_timer_clear(&t->house);
     t->due_ms = INT64_MAX;
@@ -440,12 +442,21 @@ void dq_tickers_history(dq_tickers *all, unsigned shard)
         keep(t);
 }
 
-/* One bucket a heartbeat: what a dropped one took is given back behind the call, and is not yet seen by the next. */
-void dq_tickers_memory_short(dq_tickers *all, unsigned shard)
+/* A peak is none. And one bucket at a time: what a dropped one took is given back behind the call, and is not yet seen by the next. */
+void dq_tickers_memory(dq_tickers *all, unsigned shard, bool is_short)
 {
-    if (shard < all->n)
-        all->items[shard].memory_short = true;
-    dq_tickers_history(all, shard);
+    ticker *t = shard < all->n ? &all->items[shard] : NULL;
+    int64_t now_us = dq_mono_us();
+
+    if (!t || t->me.epoch == 0)
+        return;
+    if (!is_short || t->short_since_us == 0) {
+        t->short_since_us = is_short ? now_us : 0;
+    } else if (now_us - t->short_since_us >= all->opts.lease_ms * 1000 / 4) {
+        t->short_since_us = now_us;
+        t->memory_short = true;
+        dq_tickers_history(all, shard);
+    }
 }
 
 void dq_tickers_late(dq_tickers *all, unsigned shard, int64_t at_ms)

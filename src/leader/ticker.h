@@ -22,9 +22,10 @@ void dq_tickers_destroy(dq_tickers *t);
 /* A heartbeat's answer. epoch 0: not ticker (any more). next_due_ms -1: nothing is due ever. */
 void dq_tickers_beat(dq_tickers *t, unsigned shard, uint64_t session, int64_t epoch, int64_t next_due_ms, int64_t n_expired,
                      int64_t n_outbox);
-void dq_tickers_due(dq_tickers *t, unsigned shard, int64_t at_ms);  /* something may be due sooner than known */
-void dq_tickers_history(dq_tickers *t, unsigned shard);             /* there may be more of it than is to be kept */
-void dq_tickers_memory_short(dq_tickers *t, unsigned shard);        /* the oldest bucket of history goes, whatever its time */
+void dq_tickers_due(dq_tickers *t, unsigned shard, int64_t at_ms); /* something may be due sooner than known */
+void dq_tickers_history(dq_tickers *t, unsigned shard);            /* there may be more of it than is to be kept */
+void dq_tickers_memory(dq_tickers *t, unsigned shard,
+                       bool is_short); /* short for a while: the oldest history goes, whatever its time */
 void dq_tickers_late(dq_tickers *t, unsigned shard, int64_t at_ms); /* the next schedule-to-start limit; -1: none */
 void dq_tickers_down(dq_tickers *t);
 bool dq_tickers_is_ticker(const dq_tickers *t, unsigned shard);

@@ -247,7 +247,8 @@ static int send_meta(dq_store *s, bool only_look)
     dq_call_begin_text(out, DQ_SCRIPT_META_INIT, 1, 5);
     config_key_arg(s, out, "meta");
     dq_resp_arg_i64(out, DQ_SCHEMA_VERSION);
-    dq_resp_arg_i64(out, s->shards_wanted);
+    dq_resp_arg_i64(out,
+                    s->has_keys ? s->keys.n_shards : s->shards_wanted); /* again: as it was, not as this program would begin */
     dq_resp_arg_i64(out, DQ_SCRIPTS_VERSION);
     dq_resp_arg_i64(out, DQ_ENVELOPE_VERSION);
     dq_resp_arg_text(out, only_look ? "l" : "");

@@ -124,7 +124,7 @@ static void refresh_read(void *userdata, int code, const dq_reply *reply, const 
         DQ_LOG(s->log, DUREQ_LOG_ERROR, "store.queues", "error=\"%s\"", why.msg);
         return;
     }
-    if (fresh.n == 0 && s->queues.n > 0) { /* there are always some: the prefix was deleted. It is made anew, as at the start */
+    if (fresh.n == 0) { /* there are always some: the prefix was deleted. It is made anew, as at the start */
         dq_queue_set_deinit(&fresh);
         s->other_server = true;
         dq_redis_reconnect(s->main, "the prefix was deleted");

@@ -108,7 +108,8 @@ static bool lanes_are_same(const dq_wshard *s, dq_reply list)
 /* The server lost what it knew of lanes, and with it what we hold of them. */
 static void lanes_forget(dq_wshard *s)
 {
-    dq_session_lost(s, "the server has other lanes now");
+    if (!s->opened_unsure)
+        dq_session_lost(s, "the server has other lanes now");
     for (uint32_t i = 0; i < s->n_lanes; i++) {
         if (!s->lanes[i])
             continue;
@@ -155,7 +156,7 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
         lanes_forget(s);
     if (!lanes_add(s, *reply, was_unsure ? s->n_lanes : 0))
         return;
-    s->unsure_lanes = false;
+    s->unsure_lanes = s->opened_unsure = false;
     dq_session_look_if_sure(s);
     if (s->load_again) {
         s->load_again = false;

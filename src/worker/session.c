@@ -71,6 +71,7 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 2))));
     (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 3))));
     s->state = WSHARD_LIVE;
+    s->opened_unsure = s->unsure_lanes;
     s->verified = s->needs_resync = s->resyncing = s->call_lost = false;
     s->call_no = 0;
     s->class_ms = 0;

@@ -62,9 +62,10 @@ struct dq_wshard {
     bool needs_resync, resyncing;
     int64_t rest_until_us;             /* its turns fail for a reason that will not be over at once */
     bool unsure_session, unsure_lanes; /* the server may have forgotten them, and given their numbers away again */
-    int64_t plain_again_us;            /* transactions were refused (memory): general calls until then, and reads by script */
-    int64_t reads_again_us;            /* reads by script were refused as well */
-    bool reads_in_script;              /* those of the turn that is planned, or in flight */
+    bool opened_unsure;     /* the session: while its lanes were not sure, so it has nothing of those that were before */
+    int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
+    int64_t reads_again_us; /* reads by script were refused as well */
+    bool reads_in_script;   /* those of the turn that is planned, or in flight */
 
     dq_wlane **lanes; /* lane no - 1 */
     uint32_t n_lanes, cap_lanes;

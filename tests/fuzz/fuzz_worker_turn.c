@@ -108,8 +108,7 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
     assert(b->shard < w->n_shards && b->session == w->shards[b->shard].session);
     dq_tickers_beat(n->tickers, b->shard, b->session, b->epoch, b->next_due_ms, b->n_expired, b->n_outbox);
     dq_tickers_late(n->tickers, b->shard, b->next_late_ms);
-    if (b->memory_is_short)
-        dq_tickers_memory_short(n->tickers, b->shard);
+    dq_tickers_memory(n->tickers, b->shard, b->memory_is_short);
 }
 
 static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)

@@ -289,7 +289,7 @@ void hist_clock(hist_wire *w, int units)
     (void)hist_words(w, 0, "SET", "clock", text, NULL);
 }
 
-/* Queues as shard_init would make them: limit (6 bytes), paused, retention class (6 bytes). */
+/* Queues as shard_init would make them: limit (6 bytes), paused, retention class (6 bytes). Sessions are counted from 1, as the model does. */
 void hist_reset(hist_wire *w)
 {
     static const int64_t limit[HM_QUEUES] = {0, HM_FULL};
@@ -298,6 +298,7 @@ void hist_reset(hist_wire *w)
 
     (void)hist_words(w, 0, "FLUSHALL", "SYNC", NULL);
     hist_clock(w, 0);
+    (void)hist_words(w, 0, "HSET", "{dureq:0}:sh", "ss", "0", NULL);
     dq_call_begin(&call, DQ_SCRIPT_SHARD_INIT, 3, 3 + 3 * (size_t)HM_QUEUES);
     dq_keys_arg(&call, &w->keys, 0, "sh", (dureq_str){0});
     dq_keys_arg(&call, &w->keys, 0, "q", (dureq_str){0});

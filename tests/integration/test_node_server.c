@@ -227,14 +227,21 @@ static void enqueue_until_accepted(const char *type, const char *payload)
 SCENARIO(when_all_was_deleted_under_live_programs_they_begin_anew)
 {
     static char a[] = "\"a\"", b[] = "\"b\"";
-    dureq_node_options o = rig_node_options("n");
-    dureq_node *n = rig_node_create(&o);
+    dureq_client *old = rig.client;
 
     atomic_store(&n_right, 0);
     atomic_store(&n_wrong, 0);
-    rig_handle(n, "a", own_payload, a, NULL);
-    rig_handle(n, "b", own_payload, b, NULL);
-    rig_start(n);
+    for (int i = 0; i < 3; i++) {
+        dureq_node_options o = rig_node_options((const char *[]){"n", "m", "o"}[i]);
+        dureq_node *n = rig_node_create(&o);
+
+        rig_handle(n, "a", own_payload, a, NULL);
+        rig_handle(n, "b", own_payload, b, NULL);
+        rig_start(n);
+    }
+    rig.client =
+        rig_client(NULL, 0); /* whose options say nothing of shards: it must not make the prefix with another number of them */
+    dureq_client_destroy(old);
     for (int round = 0; round < 4; round++) {
         bool turned = round % 2 != 0; /* lanes are numbered as they come */
 

@@ -6,11 +6,13 @@
 --#include "base.lua"
 --#include "clock.lua"
 --#include "stats.lua"
+-- Numbers begin with the time (4 ms each, from 2025 on): where all was deleted, those of sessions that do not know it yet must not come again.
+if call('HEXISTS', sh, 'ss') == 0 then
+  call('HSET', sh, 'ss', string.format('%d', math.max(math.floor((now - 1735689600000) / 4), 0)))
+end
 local session = tostring(call('HINCRBY', sh, 'ss', 1))
 call('HSET', K .. 's:' .. session, 'st', 'live', 'node', ARGV[1], 'info', ARGV[2], 'at', now, 'hb', now, 'n', 0, 'a', '')
--- Not from 1: where all was deleted, the number of a session goes to another one, which must not look like it.
-local x = string.format('%.0f', now * 1000)
-call('SET', K .. 'x:' .. session, x)
+call('SET', K .. 'x:' .. session, 1)
 call('HSET', K .. 'sn', session, ARGV[1])
 if session % 64 == 0 then
   local old = {}
@@ -21,4 +23,4 @@ if session % 64 == 0 then
 end
 call('ZADD', KEYS[2], served(tonumber(ARGV[3])) + ARGV[3], session)
 event('N' .. pack('>I6', now) .. 'j' .. ARGV[1])
-return { tonumber(session), now, x, call('GET', K .. 'hv') or '' }
+return { tonumber(session), now, '1', call('GET', K .. 'hv') or '' }
