@@ -30,6 +30,7 @@ void test_world_open(test_world *w, dq_loop *loop, test_redis *server, unsigned 
     test_store_open(&w->s, loop, test_redis_url(server), NULL, n_shards);
     test_store_until_up(&w->s);
     for (unsigned i = 0; i < n_shards; i++) {
+        (void)test_plant(w, i, NULL, "call('HSET', K .. 'sh', 'ss', 0)"); /* sessions of tests count from 1 */
         w->ticker[i].session = test_session_open(w, i, "ticker", TICKER_LEASE_MS);
         w->ticker[i].epoch =
             dq_reply_int(dq_reply_at(test_session_beat(w, i, w->ticker[i].session, TICKER_LEASE_MS, true, NULL), 1));
