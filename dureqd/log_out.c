@@ -96,6 +96,8 @@ static void put_text_members(dq_json_writer *w, dureq_str rest)
                 dq_buf_append_fmt(&msg, "%s" DQ_STR_FMT, msg.len ? " " : "", DQ_STR_ARG(word));
         }
     }
+    if (dq_buf_failed(&msg))
+        w->out->failed = true; /* no line rather than one without its words */
     if (msg.len > 0) {
         dq_json_key(w, "msg");
         dq_json_put_str(w, dq_buf_str(&msg));
