@@ -61,12 +61,20 @@ static dureq_str cut_value(dureq_str *rest)
     return value;
 }
 
+/* "007" and "-0" are names: as numbers they would be others. */
+static bool is_written_as_number(dureq_str s)
+{
+    size_t at = s.len > 0 && s.ptr[0] == '-';
+
+    return s.len > at && (s.ptr[at] != '0' || s.len == 1);
+}
+
 static void put_member(dq_json_writer *w, dureq_str key, dureq_str value)
 {
     int64_t n;
 
     dq_json_key_str(w, key);
-    if (dq_parse_i64(value, INT64_MIN, INT64_MAX, &n) == 0)
+    if (is_written_as_number(value) && dq_parse_i64(value, INT64_MIN, INT64_MAX, &n) == 0)
         dq_json_put_i64(w, n);
     else
         dq_json_put_str(w, value);

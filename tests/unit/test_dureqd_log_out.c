@@ -28,6 +28,8 @@ static const struct format_case {
      "\"level\":\"error\",\"event\":\"e.x\",\"last\":\"a b\",\"rc\":-3,\"msg\":\"it died now\"}"},
     {DUREQ_LOG_DEBUG, "level=9 k= open=\"x y", "debug e.x level=9 k= open=\"x y",
      "\"level\":\"debug\",\"event\":\"e.x\",\"k\":\"\",\"open\":\"\\\"x\",\"msg\":\"level=9 y\"}"},
+    {DUREQ_LOG_INFO, "job=007 n=0 m=-0 k=-07", "info  e.x job=007 n=0 m=-0 k=-07",
+     "\"level\":\"info\",\"event\":\"e.x\",\"job\":\"007\",\"n\":0,\"m\":\"-0\",\"k\":\"-07\"}"},
     {DUREQ_LOG_INFO, "", "info  e.x ", "\"level\":\"info\",\"event\":\"e.x\"}"},
     {DUREQ_LOG_INFO, "k=a\x1b[31m", "info  e.x k=a?[31m", "\"level\":\"info\",\"event\":\"e.x\",\"k\":\"a\\u001b[31m\"}"},
     {DUREQ_LOG_INFO, "Url=http://x?a=b 1x=2", "info  e.x Url=http://x?a=b 1x=2",
