@@ -473,6 +473,8 @@ int dq_reply_error(dq_reply r, dureq_error *err)
     if (r.node->type != DQ_RESP_ERROR)
         return 0;
     code = dq_resp_error_code(text);
+    if (text.len == 0 || text.ptr[0] == '\0') /* an error has a message, whoever made it */
+        return dq_fail(err, code, "%s", dureq_errcode_text(code));
     return dq_fail(err, code, DQ_STR_FMT, (int)DQ_MIN(text.len, DUREQ_ERROR_MSG_MAX), text.ptr);
 }
 

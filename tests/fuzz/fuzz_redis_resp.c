@@ -39,10 +39,13 @@ static void parse_slowly(dq_resp_parser *p, const char *text, size_t size, outco
 static void check_value(dq_reply r, const char *text, size_t size)
 {
     dureq_str s = dq_reply_str(r);
+    dureq_error err = {0};
+    int code;
 
     assert(s.len == 0 || (s.ptr >= text && s.ptr + s.len <= text + size));
     (void)dq_reply_int(r);
-    (void)dq_reply_error(r, NULL);
+    code = dq_reply_error(r, &err);
+    assert(code == 0 || (err.code == code && err.msg[0]));
     (void)dq_reply_lookup(r, "key");
 }
 

@@ -487,6 +487,25 @@ static void an_error_reply_gives_code_and_the_servers_text(void **state)
     dq_resp_parser_destroy(p);
 }
 
+static void an_error_without_a_text_has_a_message(void **state)
+{
+    static const char wire[] = "-\r\n-\0x\r\n";
+    dq_resp_parser *p = NULL;
+    size_t at = 0, used;
+    dq_reply r;
+
+    (void)state;
+    assert_int_equal(dq_resp_parser_create(&p), 0);
+    for (int i = 0; i < 2; i++, at += used) {
+        dureq_error err = {0};
+
+        assert_int_equal(dq_resp_parse(p, wire + at, sizeof wire - 1 - at, &used, &r, NULL), 1);
+        assert_int_equal(dq_reply_error(r, &err), DUREQ_EREDIS);
+        assert_string_equal(err.msg, dureq_errcode_text(DUREQ_EREDIS));
+    }
+    dq_resp_parser_destroy(p);
+}
+
 /* ---- writing ---- */
 
 static void commands_are_written_as_the_protocol_wants(void **state)
@@ -610,6 +629,7 @@ int main(void)
         cmocka_unit_test(a_walk_behind_the_last_value_gives_nils),
         cmocka_unit_test(server_errors_are_told_apart),
         cmocka_unit_test(an_error_reply_gives_code_and_the_servers_text),
+        cmocka_unit_test(an_error_without_a_text_has_a_message),
         cmocka_unit_test(commands_are_written_as_the_protocol_wants),
         cmocka_unit_test(lengths_of_any_number_of_digits_are_written_right),
         cmocka_unit_test(without_memory_the_buffer_remembers_that_it_failed),
