@@ -2,13 +2,16 @@
 #include "fuzz.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "builtins.h"
-#include "embedded.h"
 #include "orphans.h"
 
+/* Who owns a state directory is read by the file's own. */
+#include "../../dureqd/embedded_check.c" /* NOLINT(bugprone-suspicious-include) */
+
 /* What the daemon reads of programs and of the system, each from the same bytes: the environment and the state of a process in /proc, the version that
-   redis-server prints, the payload of the built-in sleep. */
+   redis-server prints, the file that names the process a state directory is of, the payload of the built-in sleep. */
 
 static void read_process(dureq_str text)
 {
@@ -27,6 +30,22 @@ static void read_version(dureq_str text)
 
     assert(version >= -1 && version <= 999 * 10000 + 999 * 100 + 99);
     assert(!valkey || dq_str_starts_with(text, DQ_STR_LIT("Valkey")));
+}
+
+/* A number that a process may have, and the next one's own behind whatever stood there. */
+static void read_lock_file(dureq_str text)
+{
+    static int fd = -1;
+    int64_t owner;
+
+    if (fd < 0)
+        fd = memfd_create("lock", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, 0) < 0 || (text.len > 0 && pwrite(fd, text.ptr, text.len, 0) != (ssize_t)text.len))
+        abort();
+    owner = read_owner(fd);
+    assert(owner >= 0 && owner <= INT32_MAX);
+    write_owner(fd);
+    assert(read_owner(fd) == getpid());
 }
 
 static int read_sleep(dureq_str text, long n)
@@ -50,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     read_process(text);
     read_version(text);
+    read_lock_file(text);
     rc = read_sleep(text, 0);
     for (long n = 1; n <= 8; n++) {
         int short_rc = read_sleep(text, n);
