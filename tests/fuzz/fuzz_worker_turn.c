@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz_peer.h"
+#include "fuzz_server.h"
 
 #include <stdio.h>
 
-#include "store/core.h"
 #include "store/queue_calls.h"
 #include "worker/worker_internal.h"
 
@@ -28,7 +27,7 @@
 
 const size_t fuzz_replay_fewer = 10;
 
-enum { RUNNING_MAX = 4096, STEPS_MAX = 512, SHARDS = 2 };
+enum { RUNNING_MAX = 4096, STEPS_MAX = 512 };
 
 typedef struct node {
     dq_store *store;
@@ -197,7 +196,7 @@ static void create(node *n)
                              .userdata = n};
     dq_worker_callbacks wc = {
         .on_beat = on_beat, .on_due = on_due, .on_history = on_history, .on_stopped = on_stopped, .userdata = n};
-    dq_store_options so = {.redis_url = "unix:///none", .prefix = "dq", .shards = SHARDS, .log = &quiet};
+    dq_store_options so = {.redis_url = "unix:///none", .prefix = "dq", .shards = FUZZ_SHARDS, .log = &quiet};
     dq_worker_options wo = {.node_id = "n",
                             .info = "{}",
                             .concurrency = 8,
@@ -220,18 +219,10 @@ static void create(node *n)
 
 /* ---- what holds at any time ---- */
 
-static size_t length(const dq_list *list)
-{
-    size_t n = 0;
-
-    for (const dq_list *at = list->next; at != list; at = at->next)
-        n++;
-    return n;
-}
-
 static void check_shard(const dq_wshard *s)
 {
-    assert(s->n_fast == length(&s->done_fast) && s->n_slow == length(&s->done_slow) && s->n_returns == length(&s->returns));
+    assert(s->n_fast == fuzz_length(&s->done_fast) && s->n_slow == fuzz_length(&s->done_slow) &&
+           s->n_returns == fuzz_length(&s->returns));
     assert(s->state == WSHARD_LIVE || dq_list_empty(&s->sent) || s->state == WSHARD_CLOSING || s->state == WSHARD_GONE);
     assert(memchr(s->x, '\0', sizeof s->x) && memchr(s->hv, '\0', sizeof s->hv) && memchr(s->bucket, '\0', sizeof s->bucket));
     DQ_LIST_FOREACH (dureq_task, t, (dq_list *)&s->sent, link)
@@ -319,88 +310,6 @@ static void turn(node *n)
     }
 }
 
-static void put_text(dq_buf *out, const char *text)
-{
-    dq_buf_append_fmt(out, "$%zu\r\n%s\r\n", strlen(text), text);
-}
-
-static void put_info(dq_buf *out, const char *run_id)
-{
-    DQ_BUF_AUTO info = {0};
-
-    dq_buf_append_fmt(&info, "redis_version:7.2.0\r\nrun_id:%s\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n", run_id);
-    put_text(out, info.ptr);
-}
-
-static void put_greeting(dq_redis *r, const char *run_id, dq_buf *out)
-{
-    dq_buf_append_text(out, "%1\r\n$5\r\nproto\r\n:3\r\n");
-    put_info(out, run_id);
-    dq_buf_append_text(out, "+PONG\r\n");
-    for (size_t i = length(&r->subscriptions); i > 0; i--)
-        dq_buf_append_text(out, ">3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n");
-}
-
-/* What a server answers that knows the prefix. */
-static void put_opening(const char *run_id, dq_buf *out)
-{
-    DQ_BUF_AUTO queues = {0};
-    size_t n;
-
-    if (dq_queues_defaults(&queues, &n, NULL) < 0)
-        abort();
-    put_info(out, run_id);
-    put_info(out, run_id);
-    dq_buf_append_fmt(out, "*6\r\n:1800000000000\r\n:1\r\n:%d\r\n:1\r\n:1\r\n:1\r\n*%d\r\n", SHARDS, DQ_SCRIPT_COUNT);
-    for (int i = 0; i < DQ_SCRIPT_COUNT; i++)
-        dq_buf_append_text(out, ":1\r\n");
-    dq_buf_append_fmt(out, "*6\r\n:1800000000000\r\n:1\r\n:%d\r\n:1\r\n:1\r\n:1\r\n*%zu\r\n", SHARDS, 2 * n);
-    dq_buf_append_buf(out, &queues);
-    for (int i = 0; i < SHARDS; i++)
-        dq_buf_append_text(out, "*3\r\n:1800000000000\r\n:1\r\n:268435456\r\n");
-    dq_buf_append_fmt(out, "%%%zu\r\n", n);
-    dq_buf_append_buf(out, &queues);
-}
-
-static void connect_to(fuzz_peer *p, const char *run_id, bool opens)
-{
-    DQ_BUF_AUTO answers = {0};
-
-    if (!p->redis || p->redis->state != DQ_CONN_WAITING)
-        return;
-    fuzz_peer_connect(p);
-    put_greeting(p->redis, run_id, &answers);
-    if (opens)
-        put_opening(run_id, &answers);
-    if (!fuzz_peer_say(p, answers.ptr, answers.len))
-        abort();
-}
-
-/* One reply at *at, or nothing. */
-static void say_one(fuzz_peer *p, const uint8_t **at, size_t *left)
-{
-    dq_resp_parser *parser = NULL;
-    dureq_error err = {0};
-    size_t used = 0;
-    dq_reply r;
-
-    if (dq_resp_parser_create(&parser) < 0)
-        abort();
-    if (dq_resp_parse(parser, (const char *)*at, *left, &used, &r, &err) == 1) {
-        if (p->redis && p->redis->fd >= 0)
-            (void)fuzz_peer_say(p, (const char *)*at, used);
-        *at += used;
-        *left -= used;
-    }
-    dq_resp_parser_destroy(parser);
-}
-
-static void lose(fuzz_peer *p)
-{
-    if (p->redis && p->redis->fd >= 0)
-        dq_redis_reconnect(p->redis, "cut");
-}
-
 /* ---- steps ---- */
 
 static void end_one(node *n, char how)
@@ -484,8 +393,8 @@ static void stop_now(node *n)
 static void step(node *n, char what, const uint8_t **at, size_t *left)
 {
     switch (what) {
-    case 'm': say_one(&n->main, at, left); break;
-    case 'c': say_one(&n->cycle, at, left); break;
+    case 'm': fuzz_say_one(&n->main, at, left); break;
+    case 'c': fuzz_say_one(&n->cycle, at, left); break;
     case 'e':
         end_one(n, *left ? (char)**at : '0');
         *at += *left > 0;
@@ -503,12 +412,12 @@ static void step(node *n, char what, const uint8_t **at, size_t *left)
     case 'b': beat(n); break;
     case 't': tick(n); break;
     case 'w': go_on(n); break;
-    case 'X': lose(&n->main); break;
-    case 'Y': lose(&n->cycle); break;
-    case 'U': connect_to(&n->main, "a", /*opens=*/true); break;
-    case 'u': connect_to(&n->main, "b", /*opens=*/true); break;
-    case 'R': connect_to(&n->main, "a", /*opens=*/false); break;
-    case 'V': connect_to(&n->cycle, "a", /*opens=*/false); break;
+    case 'X': fuzz_lose(&n->main); break;
+    case 'Y': fuzz_lose(&n->cycle); break;
+    case 'U': fuzz_connect_to(&n->main, "a", /*opens=*/true); break;
+    case 'u': fuzz_connect_to(&n->main, "b", /*opens=*/true); break;
+    case 'R': fuzz_connect_to(&n->main, "a", /*opens=*/false); break;
+    case 'V': fuzz_connect_to(&n->cycle, "a", /*opens=*/false); break;
     case 'd':
         n->drained = !n->drained;
         dq_worker_drain(n->worker, n->drained);
@@ -531,8 +440,8 @@ static void end(node *n)
     stop_now(n);
     while (n->n_running > 0)
         finish(n, 0, 0);
-    lose(&n->main);
-    lose(&n->cycle);
+    fuzz_lose(&n->main);
+    fuzz_lose(&n->cycle);
     turn(n);
     check(n);
     assert(n->stopped);
