@@ -80,6 +80,16 @@ def test_what_documents_name_is_there():
         assert not set(named) - known, f'{document.name} names {sorted(set(named) - known)}'
 
 
+def test_each_fuzz_target_has_seeds_and_a_dictionary():
+    """And no seeds or dictionary is left over of a target that is gone."""
+    fuzz = ROOT / 'tests/fuzz'
+    names = {path.stem.removeprefix('fuzz_') for path in fuzz.glob('fuzz_*.c')}
+    seeds = {path.parent.name for path in fuzz.glob('seeds/*/*') if path.is_file()}
+    dictionaries = {path.stem for path in fuzz.glob('dict/*.dict')}
+    assert names == seeds, f'seeds of none or missing: {sorted(names ^ seeds)}'
+    assert names == dictionaries, f'dictionaries of none or missing: {sorted(names ^ dictionaries)}'
+
+
 def test_cases_are_counted_and_an_unfinished_one_has_failed():
     text = '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  FAILED  ] b\n[  FAILED  ] b\n[ RUN      ] c\n'
     assert results.count_program({'name': 't', 'result': 'FAIL', 'stdout': text}) == (1, ['b', 'c'], 0)
