@@ -360,7 +360,7 @@ static void children_left_behind_are_killed(void **state)
     for (size_t i = 0; i < DQ_ARRAY_LEN(commands); i++) {
         dureq_job_list *list;
         pid_t pids[2];
-        pid_file f = { 0 };
+        pid_file f = {0};
         rig r;
 
         pid_file_init(&f);
@@ -382,7 +382,7 @@ static void a_job_s_daemon_lives_as_long_as_its_job(void **state)
     dureq_job_list *list;
     dureq_job_id id;
     pid_t pids[1];
-    pid_file f = { 0 };
+    pid_file f = {0};
     rig r;
 
     (void)state;
@@ -409,7 +409,7 @@ static void a_program_that_ignores_the_time_out_is_killed(void **state)
 {
     dureq_job_list *list;
     pid_t pids[1];
-    pid_file f = { 0 };
+    pid_file f = {0};
     rig r;
 
     (void)state;
@@ -437,7 +437,7 @@ static void a_stop_gives_jobs_back_and_leaves_no_process(void **state)
     dureq_job_list *list = NULL;
     dureq_job_id id;
     pid_t pids[1];
-    pid_file f = { 0 };
+    pid_file f = {0};
     rig r;
 
     (void)state;

@@ -2,6 +2,7 @@
 #include "fault_node.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "fault_wait.h"
 
 #include <dureq/node.h>
@@ -15,13 +16,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROLE     "--fault-node"
 #define READY_FD 3
 #define LIMIT_MS 20000
 
+#define COMPLETING_US 600
+
 static int log_fd = -1;
+static char die_at;
 
 const char *fault_type_of(char kind)
 {
@@ -52,19 +57,28 @@ static long run_of(const char *run_id)
     return dot ? strtol(dot + 1, NULL, 10) : 0;
 }
 
-static int run_job(dureq_task *task, void *userdata)
+static void die_if_at(fault_step step)
 {
-    dureq_str payload = dureq_task_payload(task);
-    char text[64] = {0}, kind = 0;
-    long seq = 0, n = 0;
+    if (die_at == (char)step)
+        (void)kill(getpid(), SIGKILL);
+}
 
-    (void)userdata;
-    memcpy(text, payload.ptr, payload.len < sizeof text ? payload.len : sizeof text - 1);
-    mark(FAULT_MARK_START, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
-    if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
-        return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
-    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0)
-        mark(FAULT_MARK_MIXED_UP, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+/* By a timer of the kernel's: a thread that waits would have to be woken first, and would take a core from those it is to hit. */
+static void die_soon(void)
+{
+    struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    struct itimerspec in = {0};
+    timer_t timer;
+    dq_rng rng;
+
+    dq_rng_seed(&rng, (uint64_t)dq_mono_us() ^ (uint64_t)getpid() << 32);
+    in.it_value.tv_nsec = 1 + (long)dq_rng_below(&rng, COMPLETING_US * 1000);
+    if (timer_create(CLOCK_MONOTONIC, &how, &timer) < 0 || timer_settime(timer, 0, &in, NULL) < 0)
+        abort();
+}
+
+static int run_kind(dureq_task *task, char kind, long n)
+{
     switch (kind) {
     case 'w': return dureq_task_wait_cancelled(task, n) ? dureq_task_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
     case 'f': return dureq_task_attempt(task) <= n ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;
@@ -74,12 +88,40 @@ static int run_job(dureq_task *task, void *userdata)
     }
 }
 
+static int run_job(dureq_task *task, void *userdata)
+{
+    dureq_str payload = dureq_task_payload(task);
+    char text[64] = {0}, kind = 0;
+    long seq = 0, n = 0;
+    int rc;
+
+    (void)userdata;
+    memcpy(text, payload.ptr, payload.len < sizeof text ? payload.len : sizeof text - 1);
+    mark(FAULT_MARK_START, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+    die_if_at(FAULT_STEP_HANDLER);
+    if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
+        return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
+    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0)
+        mark(FAULT_MARK_MIXED_UP, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+    rc = run_kind(task, kind, n);
+    if (die_at)
+        mark(FAULT_MARK_EFFECT, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+    die_if_at(FAULT_STEP_EFFECT);
+    if (die_at == FAULT_STEP_COMPLETING)
+        die_soon();
+    return rc;
+}
+
 static void on_event(const dureq_node_event *e, void *userdata)
 {
     const char *node_id = userdata;
 
     switch (e->kind) {
-    case DUREQ_NODE_JOB_COMPLETED: mark(FAULT_MARK_COMPLETED, node_id, e->job_id, run_of(e->run_id)); break;
+    case DUREQ_NODE_JOB_STARTED: die_if_at(FAULT_STEP_STARTING); break;
+    case DUREQ_NODE_JOB_COMPLETED:
+        mark(FAULT_MARK_COMPLETED, node_id, e->job_id, run_of(e->run_id));
+        die_if_at(FAULT_STEP_COMPLETED);
+        break;
     case DUREQ_NODE_JOB_FAILED: mark(FAULT_MARK_FAILED, node_id, e->job_id, run_of(e->run_id)); break;
     case DUREQ_NODE_JOB_DEAD: mark(FAULT_MARK_DEAD, node_id, e->job_id, run_of(e->run_id)); break;
     case DUREQ_NODE_JOB_CANCELLED: mark(FAULT_MARK_CANCELLED, node_id, e->job_id, run_of(e->run_id)); break;
@@ -98,7 +140,7 @@ static int end_role(const char *what, const dureq_error *err)
     return 1;
 }
 
-/* argv: role url prefix node_id log_path shards concurrency no_ticker max_crashes */
+/* argv: role url prefix node_id log_path shards concurrency no_ticker max_crashes die_at */
 static int role(char **argv)
 {
     dureq_node_options o = dureq_node_options_init();
@@ -121,6 +163,7 @@ static int role(char **argv)
     o.lease_ms = FAULT_LEASE_MS;
     o.max_crashes = (int32_t)strtol(argv[8], NULL, 10);
     o.shutdown_timeout_ms = 5000;
+    die_at = argv[9][0] == '-' ? 0 : argv[9][0];
     o.on_event = on_event;
     o.on_event_userdata = argv[3];
     o.log_fn = getenv("DUREQ_FAULT_LOG") ? on_log : NULL;
@@ -142,7 +185,7 @@ static int role(char **argv)
 
 void fault_node_main(int argc, char **argv)
 {
-    if (argc == 10 && strcmp(argv[1], ROLE) == 0)
+    if (argc == 11 && strcmp(argv[1], ROLE) == 0)
         exit(role(argv + 1));
 }
 
@@ -150,10 +193,10 @@ void fault_node_main(int argc, char **argv)
 
 static void exec_role(const fault_node_options *o, int ready_fd, pid_t parent)
 {
-    char shards[16], concurrency[16], max_crashes[16];
+    char shards[16], concurrency[16], max_crashes[16], step[2] = {o->die_at ? o->die_at : '-'};
     const char *argv[] = {
         "fault-node", ROLE, o->url, o->prefix, o->node_id, o->log_path, shards, concurrency, o->no_ticker ? "1" : "0",
-        max_crashes,  NULL};
+        max_crashes,  step, NULL};
 
     (void)snprintf(shards, sizeof shards, "%d", o->shards);
     (void)snprintf(concurrency, sizeof concurrency, "%d", o->concurrency);

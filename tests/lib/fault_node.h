@@ -12,12 +12,22 @@
 
 #define FAULT_LEASE_MS 500
 
+/* Steps of a job's run, in their order. */
+typedef enum fault_step {
+    FAULT_STEP_STARTING = 's',   /* its handler is about to be called */
+    FAULT_STEP_HANDLER = 'h',    /* in the handler, behind its mark */
+    FAULT_STEP_EFFECT = 'e',     /* the handler has done all it does, and is about to return */
+    FAULT_STEP_COMPLETING = 'c', /* at any instant of the 600 us behind its return */
+    FAULT_STEP_COMPLETED = 'd'   /* the node was told that the completion is recorded */
+} fault_step;
+
 typedef struct fault_node_options {
     const char *url, *prefix, *node_id;
     const char *log_path; /* lines are appended to it */
     int shards, concurrency;
     int max_crashes; /* 0 = 200: what is killed here is the process's doing, not the job's */
     bool no_ticker;
+    char die_at; /* a fault_step: the process kills itself when the first job of its life reaches it; 0: never */
 } fault_node_options;
 
 typedef struct fault_node {
@@ -41,7 +51,8 @@ bool fault_node_is_alive(fault_node *n);
 /* ---- what the nodes wrote ---- */
 
 typedef enum fault_mark {
-    FAULT_MARK_START = 'S', /* a handler was called */
+    FAULT_MARK_START = 'S',  /* a handler was called */
+    FAULT_MARK_EFFECT = 'E', /* it has done what it does; only of nodes that die at a step */
     FAULT_MARK_COMPLETED = 'C',
     FAULT_MARK_FAILED = 'F',
     FAULT_MARK_DEAD = 'D',

@@ -106,7 +106,7 @@ void fault_world_close(fault_world *w)
     dq_free(w);
 }
 
-void fault_world_spawn(fault_world *w, int slot)
+static void spawn(fault_world *w, int slot, char die_at)
 {
     char node_id[32];
     fault_node_options o = {
@@ -117,10 +117,21 @@ void fault_world_spawn(fault_world *w, int slot)
         .shards = w->o.shards,
         .concurrency = w->o.concurrency,
         .max_crashes = w->o.max_crashes,
+        .die_at = die_at,
     };
 
     (void)snprintf(node_id, sizeof node_id, "node-%d", ++w->n_spawned);
     fault_node_spawn(&w->nodes[slot], &o);
+}
+
+void fault_world_spawn(fault_world *w, int slot)
+{
+    spawn(w, slot, 0);
+}
+
+void fault_world_spawn_dying(fault_world *w, int slot, fault_step step)
+{
+    spawn(w, slot, (char)step);
 }
 
 void fault_world_respawn_dead(fault_world *w)

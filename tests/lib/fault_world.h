@@ -8,7 +8,7 @@
 #include "redis_server.h"
 
 #define FAULT_PREFIX        "fault"
-#define FAULT_NODES_MAX     4
+#define FAULT_NODES_MAX     5
 #define FAULT_PRODUCERS_MAX 4
 
 typedef struct fault_world_options {
@@ -45,6 +45,8 @@ dureq_client *fault_world_client(fault_world *w); /* another one, for a thread; 
 void fault_world_spawn(fault_world *w, int slot); /* a node with a new id */
 void fault_world_go_direct(fault_world *w);       /* whoever is spawned from now on passes the proxy by */
 void fault_world_respawn_dead(fault_world *w);    /* a new one for each that ended by itself */
+/* A node that kills itself when the first job of its life reaches this step. */
+void fault_world_spawn_dying(fault_world *w, int slot, fault_step step);
 /* Producers until fault_world_quiesce: each enqueues one job at a time, every other one batches, with `pause_ms` between calls. */
 void fault_world_produce(fault_world *w, int n, int64_t pause_ms);
 /* How many jobs were acknowledged so far. */
