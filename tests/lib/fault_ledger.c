@@ -2,6 +2,7 @@
 #include "fault_ledger.h"
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mutex.h"
 #include "base/str.h"
 #include "fault_wait.h"
@@ -28,6 +29,7 @@ struct fault_ledger {
     int fd;
     loss losses[LOSSES_MAX];
     int n_losses;
+    bool history_goes;
     fault_entry entries[];
 };
 
@@ -308,6 +310,40 @@ static void read_jobs(fault_ledger *l, dureq_client *c)
     }
 }
 
+void fault_ledger_let_history_go(fault_ledger *l)
+{
+    l->history_goes = true;
+}
+
+static void take_end(const dq_map *by_id, const fault_line *x)
+{
+    fault_entry *e = dq_map_get(by_id, dureq_str_from(x->job_id));
+
+    if (!e || (x->mark != FAULT_MARK_COMPLETED && x->mark != FAULT_MARK_DEAD))
+        return;
+    e->found = 1;
+    e->state = x->mark == FAULT_MARK_COMPLETED ? DUREQ_JOB_COMPLETED : DUREQ_JOB_DEAD;
+    e->runs = (int32_t)x->run;
+}
+
+/* Of acknowledged jobs that are not there. */
+static void take_ends_from_lines(fault_ledger *l, const char *log_path)
+{
+    fault_lines lines = fault_lines_read(log_path);
+    dq_map by_id = {0};
+
+    for (long i = 0; i < fault_ledger_len(l); i++) {
+        fault_entry *e = &l->entries[i];
+
+        if (e->answer == FAULT_ACKNOWLEDGED && !e->found && dq_map_put(&by_id, dureq_str_from(e->id.text), e) < 0)
+            fault_die("out of memory");
+    }
+    for (size_t i = 0; i < lines.n; i++)
+        take_end(&by_id, &lines.items[i]);
+    dq_map_deinit(&by_id);
+    fault_lines_deinit(&lines);
+}
+
 static bool is_forgotten(const fault_ledger *l, const fault_entry *e)
 {
     return e->answer == FAULT_ACKNOWLEDGED && !e->found && may_be_forgotten(l, e->began_us, e->answered_us);
@@ -420,6 +456,8 @@ fault_sums fault_ledger_check(fault_ledger *l, dureq_client *c, const char *log_
     fault_sums s = {0};
 
     read_jobs(l, c);
+    if (l->history_goes)
+        take_ends_from_lines(l, log_path);
     for (long i = 0; i < fault_ledger_len(l); i++)
         check_entry(l, i, &s);
     check_lines(l, log_path, &s);
