@@ -62,7 +62,7 @@ bench: needs ## measure speed and memory against the targets, ten minutes; ROWS=
 bench-long: ## the same with the big rows: 20 minutes, 4 GB of memory
 	@$(MAKE) bench ARGS="--long $(ARGS)"
 
-bench-doc: needs ## make bench-long, its results into docs/benchmarks.md
+bench-doc: needs ## make bench-long (LONG=0: make bench), its results into docs/benchmarks.md
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false
 	@ninja -C build/bench
 	@tools/bench_report.py build/bench/bench/dureq-bench

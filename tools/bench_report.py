@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""All rows of `make bench-long` into docs/benchmarks.md:  bench_report.py BENCH_PROGRAM     (make bench-doc)
+"""The rows of `make bench-long` into docs/benchmarks.md:  [LONG=0] bench_report.py BENCH_PROGRAM     (make bench-doc)
 
-Shows each row as it comes. Rows that are not there yet are left out. ROWS takes some of them: then nothing is written.
+Shows each row as it comes. Rows that are not there yet are left out. ROWS takes some of them: then nothing is written. LONG=0
+leaves out the big ones.
 """
 import datetime
 import json
@@ -34,9 +35,9 @@ def line(row):
 
 
 def main():
-    env = dict(os.environ, JSON='1')
-    rows = []
-    with subprocess.Popen([sys.argv[1], '--long'], env=env, stdout=subprocess.PIPE, text=True, cwd=ROOT) as bench:
+    env = dict(os.environ, JSON='1', LONG='')
+    rows, long = [], os.environ.get('LONG', '1') != '0'
+    with subprocess.Popen([sys.argv[1], *(['--long'] if long else [])], env=env, stdout=subprocess.PIPE, text=True, cwd=ROOT) as bench:
         for text in bench.stdout:
             row = json.loads(text)
             if row['value'] is None and row['note'].endswith(' yet'):
@@ -46,7 +47,7 @@ def main():
             print(line(row), flush=True)
     if bench.returncode or os.environ.get('ROWS'):
         return bench.returncode
-    head = (f'`make bench-doc`, {datetime.date.today().isoformat()}, commit {said("git", "describe", "--always", "--dirty")}, {os.cpu_count()} cores, '
+    head = (f'`make bench-doc{"" if long else " LONG=0"}`, {datetime.date.today().isoformat()}, commit {said("git", "describe", "--always", "--dirty")}, {os.cpu_count()} cores, '
             f'{platform.system()} {platform.release().split("-")[0]}, {said("redis-server", "--version").split()[2].replace("v=", "Redis ")}:')
     lines = [head, '', '| row | target | result | met | |', '| --- | --- | --- | --- | --- |']
     lines += [line(row) for row in rows]
