@@ -26,6 +26,7 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
     int n_positional = 0;
     bool only_positional = false;
 
+    *ret_n = 0;
     for (int i = 1; i < argc; i++) {
         dureq_str value = dureq_str_from(argv[i]), name;
         const ctl_option *o;

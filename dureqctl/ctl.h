@@ -113,7 +113,7 @@ typedef struct ctl_option {
     int (*each)(void *data, const char *value); /* instead of value: called for each occurrence; non-zero is an exit code */
     void *data;
 } ctl_option;
-/* Moves positionals to the front of argv; *ret_n is their count (argv[0] not among them: they start at argv[1]). 0 or CTL_USAGE. */
+/* Moves positionals to the front of argv; *ret_n is their count (argv[0] not among them: they start at argv[1]). 0, or CTL_USAGE with *ret_n 0. */
 int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int *ret_n);
 /* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
