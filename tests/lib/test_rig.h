@@ -42,6 +42,8 @@ int rig_teardown(void **state);
     expect_add(                  \
         (struct CMUnitTest){.name = #fn " " text, .test_func = fn##_run, .setup_func = setup, .teardown_func = rig_teardown})
 #define SCENARIO(fn) EXPECT_CASE(fn, RIG_ADD(fn, "[1 shard]", rig_setup_one); RIG_ADD(fn, "[4 shards]", rig_setup_four))
+/* Of what one shard does not have. */
+#define SCENARIO_OF_SHARDS(fn) EXPECT_CASE(fn, RIG_ADD(fn, "[4 shards]", rig_setup_four))
 /* DUREQ_TEST_ONLY: a pattern of scenarios such as "*queue*"; DUREQ_TEST_LOG=1: what nodes log. */
 #define RIG_MAIN()                                                                                               \
     int main(void)                                                                                               \
