@@ -1,34 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A unique key at home on another shard than its job is held for that job for a limited time: a producer that cannot send its call within it
-   asks again, and one that cannot learn in it what became of the call says so. Time passes at once: the monotonic clock of this program is
-   set by the tests (libevent's too). */
+   asks again, and one that cannot learn in it what became of the call says so. Time passes at once. */
 #include "fault_proxy.h"
+#include "test_mono.h"
 #include "test_rig.h"
 
 #include "client/client_internal.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #define TIMEOUT_MS   60000
 #define DELAY_MS     3000 /* long enough for what a test does meanwhile */
 #define CALL_TAIL    40   /* bytes: less than the call of a job, so a cut so far before its end is within that call */
 #define FIRST_OVER_S 35   /* a call may begin within 30 s, and begin again within 45 s, of the reservation */
 #define AGAIN_OVER_S 50
-
-static atomic_long ahead_s;
-
-__attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct timespec *ts)
-{
-    long rc = syscall(SYS_clock_gettime, id, ts);
-
-    if (rc == 0 && (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE))
-        ts->tv_sec += atomic_load(&ahead_s);
-    return (int)rc;
-}
 
 /* ---- a producer behind a proxy ---- */
 
@@ -128,7 +113,7 @@ SCENARIO_OF_SHARDS(a_reservation_that_grew_old_before_the_call_is_asked_for_agai
     fault_proxy_hold(p.proxy, true);
     EXPECT_I64(1, of_key(&p, "DEL"));
     EXPECT_RC(0, enqueue(rig.client, p.key, "", &other));
-    atomic_fetch_add(&ahead_s, FIRST_OVER_S);
+    test_mono_pass(FIRST_OVER_S);
     fault_proxy_delay(p.proxy, 0);
     fault_proxy_hold(p.proxy, false);
     end(&p);
@@ -155,7 +140,7 @@ static void lose_call(producer *p, long seconds)
     begin(p);
     RIG_UNTIL(fault_proxy_has_cut(p->proxy));
     EXPECT_I64(1, of_key(p, "EXISTS"));
-    atomic_fetch_add(&ahead_s, seconds);
+    test_mono_pass(seconds);
     fault_proxy_refuse(p->proxy, false);
     end(p);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test_jobs.h"
+#include "test_places.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,24 +58,6 @@ static int keep_all(test_world *w, unsigned shard)
 static unsigned last_shard(const test_world *w)
 {
     return w->n_shards - 1;
-}
-
-static void cancel(test_world *w, unsigned shard, const test_id *id)
-{
-    dureq_str ids[] = {test_id_str(id)};
-    dq_buf call = {0};
-
-    dq_call_job_cancel(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_STR_LIT("no more"), ids, 1);
-    assert_int_equal(dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0)), 0);
-}
-
-static int move(test_world *w, unsigned shard, const test_id *id, dq_job_verb verb, int64_t at_ms)
-{
-    dureq_str ids[] = {test_id_str(id)};
-    dq_buf call = {0};
-
-    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), verb, at_ms, ids, 1);
-    return (int)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
 }
 
 static void a_young_shard_needs_nothing(void **state)
@@ -151,7 +133,7 @@ static void a_job_that_runs_or_ran_has_started(void **state)
     test_id running = add_with_limit(w, 0, &o), ended = add_with_limit(w, 0, &o), retrying;
 
     assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
-    cancel(w, 0, &ended);
+    assert_int_equal(test_job_cancel(w, 0, &ended), 0);
     o.delay_ms = 3600000;
     retrying = add_with_limit(w, 0, &o);
     (void)test_plant(w, 0, &retrying, /* one run behind it */
@@ -182,8 +164,8 @@ static void a_start_put_off_by_hand_puts_the_limit_off(void **state)
     test_id later = add_with_limit(w, 0, &o), paused = add_with_limit(w, 0, &o);
     int64_t at_ms = test_server_ms(w) + 3600000;
 
-    assert_int_equal(move(w, 0, &later, DQ_JOB_RESCHEDULE, at_ms), 0);
-    assert_int_equal(move(w, 0, &paused, DQ_JOB_PAUSE, 0), 0);
+    assert_int_equal(test_job_move(w, 0, DQ_JOB_RESCHEDULE, at_ms, &later), 0);
+    assert_int_equal(test_job_move(w, 0, DQ_JOB_PAUSE, 0, &paused), 0);
     end_limit(w, 0, &later);
     end_limit(w, 0, &paused);
     assert_int_equal(keep(w, 0).n_dead, 0);
@@ -250,7 +232,7 @@ static void fill_history(test_world *w, unsigned shard, int64_t retention_ms, in
     o.retention_ms = retention_ms;
     for (int i = 0; i < n; i++) {
         ret[i] = test_job_add(w, shard, &o, "mail", i % 3 ? "small" : payload);
-        cancel(w, shard, &ret[i]);
+        assert_int_equal(test_job_cancel(w, shard, &ret[i]), 0);
         assert_int_equal(test_job_state(w, shard, &ret[i]), DUREQ_JOB_CANCELLED);
     }
     free(payload);
@@ -432,7 +414,7 @@ static void audit_entries_go_after_thirty_days(void **state)
         "for i = 1, 500 do call('XADD', K .. 'au', (now - 2600000000 + i) .. '-0', 'at', 1, 'actor', 'a', 'action', 'b', "
         "'target', 'c', 'detail', '') end");
     id = test_job_add(w, 0, NULL, "mail", "x");
-    cancel(w, 0, &id);
+    assert_int_equal(test_job_cancel(w, 0, &id), 0);
     (void)keep(w, 0);
     assert_in_range(dq_reply_int(test_key(w, "XLEN", 0, "au", (dureq_str){0})), 1, 101); /* whole nodes of the stream go */
 }
