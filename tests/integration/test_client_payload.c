@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Payloads of all sizes: those over 32 KiB are keys of their own, which must come and go with their jobs. */
+#include "fault_proxy.h"
 #include "test_rig.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +155,69 @@ SCENARIO(the_largest_payload_there_can_be)
     RIG_OK(dureq_client_delete(c, id.text, &err));
     EXPECT_I64(0, n_payload_keys());
     dureq_client_destroy(c);
+    free(bytes);
+}
+
+/* ---- reads of what is too large for the connection that all calls share ---- */
+
+enum { READERS = 20, HELD = 8 };
+
+typedef struct reader {
+    pthread_t thread;
+    dureq_client *client;
+    const char *id;
+    int rc;
+    size_t len;
+    atomic_int *n_refused;
+} reader;
+
+static void *read_one(void *arg)
+{
+    reader *r = arg;
+    dureq_job_list *list = NULL;
+
+    r->rc = dureq_client_get_job(r->client, r->id, &list, NULL);
+    r->len = r->rc < 0 ? 0 : list->items[0].payload.len;
+    dureq_job_list_destroy(list);
+    if (r->rc == DUREQ_EUNAVAILABLE)
+        atomic_fetch_add(r->n_refused, 1);
+    return NULL;
+}
+
+/* Each of them may bring many MB when the server is there again: all others are told at once that it is not. */
+SCENARIO(few_large_reads_wait_for_a_connection)
+{
+    enum { BYTES = 2 << 20 };
+    fault_proxy *proxy = fault_proxy_start(test_redis_socket(rig.server), test_redis_file(rig.server, "proxy.sock"));
+    char *bytes = make_payload(BYTES, 1);
+    dureq_job_spec spec = {"t", dureq_str_of(bytes, BYTES), NULL};
+    dureq_client_options o = dureq_client_options_init();
+    atomic_int n_refused = 0;
+    reader readers[READERS];
+    dureq_client *c;
+    dureq_job_id id;
+    int n_read = 0;
+
+    o.redis_url = fault_proxy_url(proxy);
+    o.prefix = rig.prefix;
+    o.max_payload_bytes = BYTES;
+    RIG_OK(dureq_client_create(&o, &c, &err));
+    RIG_OK(dureq_client_enqueue(c, &spec, &id, &err));
+    fault_proxy_refuse(proxy, true); /* the connection of large reads is yet to be made */
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (reader){.client = c, .id = id.text, .n_refused = &n_refused};
+        EXPECT_I64(0, pthread_create(&readers[i].thread, NULL, read_one, &readers[i]));
+    }
+    RIG_UNTIL(atomic_load(&n_refused) == READERS - HELD);
+    fault_proxy_refuse(proxy, false);
+    for (int i = 0; i < READERS; i++) {
+        (void)pthread_join(readers[i].thread, NULL);
+        n_read += readers[i].rc == 0 && readers[i].len == BYTES;
+    }
+    EXPECT_I64(HELD, n_read);
+    EXPECT_I64(READERS - HELD, atomic_load(&n_refused));
+    dureq_client_destroy(c);
+    fault_proxy_stop(proxy);
     free(bytes);
 }
 
