@@ -171,7 +171,7 @@ void hist_put_beat(hist *h, hist_msg *msg)
     put_text(&a, "{}");
     put_text(&a, msg->flag ? "1" : "");
     put(&a, msg->a >= 0 ? id_of(h, msg->a) : (dureq_str){0});
-    put_text(&a, "");
+    put_i64(&a, h->node[msg->who].opened_ms + msg->no);
     put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++) {
         put(&a, id_of(h, msg->job[i]));

@@ -110,7 +110,7 @@ void hist_check_jobs(hist *h)
 
 static const char look[] =
     "local K, call = '{dureq:0}:', redis.call\n"
-    "local front, entries, pending, run, cx, rows, payloads, s, x = 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
+    "local front, entries, pending, run, cx, rows, payloads, idle, s, x = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
     "local st, keys, known = {}, {}, {}\n"
     "local function all(of) local n = 0 for _, v in ipairs(call('HVALS', K .. of)) do n = n + v end return n end\n"
     "for lane = 1, call('LLEN', K .. 'lane') do\n"
@@ -126,6 +126,7 @@ static const char look[] =
     "  local two = string.sub(name, 1, 2)\n"
     "  if two == 's:' then s = s + 1 elseif two == 'x:' then x = x + 1\n"
     "  elseif two == 'b:' then payloads = payloads + 1\n"
+    "  elseif string.sub(name, 1, 5) == 'idle:' then idle = idle + call('SCARD', key)\n"
     "  elseif string.sub(name, 1, 4) == 'run:' then run = run + call('HLEN', key)\n"
     "  elseif string.sub(name, 1, 3) == 'cx:' then cx = cx + call('SCARD', key)\n"
     "  elseif two == 'u:' then keys[#keys + 1] = string.sub(name, 3) keys[#keys + 1] = call('GET', key)\n"
@@ -139,9 +140,9 @@ static const char look[] =
     "for f, n in pairs(st) do sums[#sums + 1] = f sums[#sums + 1] = n end\n"
     "return { { call('HLEN', K .. 'loc'), front, entries, pending, call('ZCARD', K .. 'due'), call('HLEN', K .. 'due:h'),\n"
     "  call('ZCARD', K .. 'paused'), call('HLEN', K .. 'paused:h'), call('ZCARD', K .. 'dead'), call('HLEN', K .. 'dead:h'),\n"
-    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads }, keys, known, sums }\n";
+    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads, idle }, keys, known, sums }\n";
 
-#define COUNTED 19
+#define COUNTED 20
 static const char *const counted[COUNTED] = {
     "locators",
     "entries of fronts",
@@ -162,6 +163,7 @@ static const char *const counted[COUNTED] = {
     "starts known",
     "cancelled to tell",
     "payloads beside jobs",
+    "sessions that wait for work of a lane",
 };
 
 static void count_jobs(const hm *m, int64_t n[COUNTED])
@@ -197,6 +199,8 @@ static void count_sessions(const hm *m, int64_t n[COUNTED])
             n[16] += s->started[k];
             n[17] += s->cancelled[k];
         }
+        for (int lane = 0; lane < HM_LANES; lane++)
+            n[19] += m->idle[lane][i];
     }
     n[14] = n[13];
 }

@@ -345,7 +345,7 @@ static void exec_session(hist *h, const hist_msg *msg, dq_reply r)
 
     switch (msg->kind) {
     case MSG_BEAT:
-        want = hm_session_beat(m, msg->who, msg->flag, msg->a, msg->job, msg->n);
+        want = msg->no == 0 ? hm_session_beat(m, msg->who, msg->flag, msg->a, msg->job, msg->n) : HM_FENCED;
         if (answered(h, msg, r, want))
             exec_beat(h, msg, r, want);
         break;
@@ -388,14 +388,10 @@ static void exec_operator(hist *h, const hist_msg *msg, dq_reply r)
         (void)hist_equal(h, names[msg->kind], want, dq_reply_int(is_list ? dq_reply_at(r, 0) : r));
 }
 
-void hist_exec(hist *h, const hist_msg *msg)
+static void exec_one(hist *h, const hist_msg *msg)
 {
     dq_reply r;
-    bool makes_jobs = msg->kind == MSG_ENQUEUE || msg->kind == MSG_SEAL;
 
-    h->stale = false;
-    if (h->failed || msg->kind == MSG_NONE || (makes_jobs && h->m.n_jobs + msg->n > HM_JOBS))
-        return;
     hist_say(h, "  -> %s %d (%d, %d%s%s) no %" PRId64 " n %d", names[msg->kind], msg->who, msg->a, msg->b, msg->flag ? ", " : "",
              msg->flag ? "yes" : "", msg->no, msg->n);
     for (int i = 0; msg->kind == MSG_COMPLETE && i < msg->n; i++)
@@ -416,4 +412,17 @@ void hist_exec(hist *h, const hist_msg *msg)
     } else {
         exec_operator(h, msg, r);
     }
+}
+
+void hist_exec(hist *h, const hist_msg *msg)
+{
+    bool makes_jobs = msg->kind == MSG_ENQUEUE || msg->kind == MSG_SEAL;
+    hist_before before;
+
+    h->stale = false;
+    if (h->failed || msg->kind == MSG_NONE || (makes_jobs && h->m.n_jobs + msg->n > HM_JOBS))
+        return;
+    before = hist_wake_before(h);
+    exec_one(h, msg);
+    hist_wake_after(h, &before, /*delivers=*/makes_jobs);
 }

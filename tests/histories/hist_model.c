@@ -226,6 +226,12 @@ static void forget(hm *m, int session)
     memset(m->session[session].cancelled, 0, sizeof(m->session[session].cancelled));
 }
 
+static void unregister(hm *m, int session, int lane_no)
+{
+    for (int i = 0; i < HM_LANES; i++)
+        m->idle[i][session] = m->idle[i][session] && m->lane_no[i] != lane_no;
+}
+
 int hm_session_close(hm *m, int session)
 {
     hm_session *s = &m->session[session];
@@ -237,6 +243,8 @@ int hm_session_close(hm *m, int session)
         return 0;
     for (int i = 0; i < m->n_jobs; i++)
         clean = clean && m->job[i].session != session;
+    for (int i = 1; i <= m->n_lanes; i++)
+        unregister(m, session, i);
     if (clean) {
         forget(m, session);
         return 1;
@@ -337,6 +345,40 @@ bool hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
     return m->session[session].life == HM_LIVE;
 }
 
+/* ---- wake-ups ---- */
+
+void hm_register(hm *m, int session, int lane)
+{
+    m->idle[lane][session] = true;
+}
+
+/* FIFO in a lane, in a front any that waits there. */
+bool hm_is_next(const hm *m, int job, int lane, hm_place place)
+{
+    const hm_job *j = &m->job[job];
+
+    if (j->place != place || j->lane != lane || j->session)
+        return false;
+    for (int i = 0; i < m->n_jobs && place == HM_LANE; i++) {
+        const hm_job *o = &m->job[i];
+
+        if (o->place == HM_LANE && o->lane == lane && o->session == 0 && memcmp(o->id, j->id, sizeof(o->id)) < 0)
+            return false;
+    }
+    return true;
+}
+
+bool hm_may_deliver(const hm *m, int session, int lane, int n_added)
+{
+    bool ok = m->session[session].life == HM_LIVE && n_added <= 4, waiting = false;
+
+    for (int i = 0; i < HM_QUEUES; i++)
+        ok = ok && !m->paused[i];
+    for (int i = 0; i < m->n_jobs; i++)
+        waiting = waiting || (m->job[i].lane == lane && m->job[i].place == HM_LANE && m->job[i].session == 0);
+    return ok && waiting;
+}
+
 /* ---- the ticker ---- */
 
 bool hm_is_over(const hm *m, int session, int ticker)
@@ -431,6 +473,7 @@ hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes)
         empty = drain(m, victim, s->lane, HM_FRONT, &limit, &r) && empty;
         if (!empty)
             break;
+        unregister(m, victim, s->lane);
         s->lane++;
         lanes--;
     }

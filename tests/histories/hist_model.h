@@ -4,8 +4,8 @@
 /* The reference model: what each job of a shard may be in, and what each call must answer. It knows no Redis, no streams and no Lua;
    what it says follows from docs/state-machines.md and docs/redis-keys.md alone. One function a script, named after it: it changes the
    model as the script must change the shard, and returns what the script must answer. Time is counted in units (HIST_UNIT_MS): what
-   really passes within a history is far less than one, so it decides nothing. Everything is refused by asserting nothing: hist_play.c
-   compares. */
+   really passes within a history is far less than one, so it decides nothing. The model asserts nothing: hist_exec.c, hist_node.c, hist_wake.c and
+   hist_check.c compare. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,6 +83,7 @@ typedef struct hm {
     hm_job job[HM_JOBS];
     hm_session session[HM_SESSIONS];
     hm_producer producer[HM_PRODUCERS];
+    bool idle[HM_LANES][HM_SESSIONS]; /* asked to be woken when this lane gets work */
 } hm;
 
 /* Answers of scripts that are no number of the script's own. */
@@ -115,6 +116,10 @@ typedef struct hm_done {
 int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n);
 /* All of them are its own: else EXEC said no. false: the session is being reaped, what it reads is the reaper's. */
 bool hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n);
+void hm_register(hm *m, int session, int lane); /* with a turn: it wants to be woken */
+/* May a job that was added just now go out in the message that wakes this session? Which of them is woken is the server's choice. */
+bool hm_may_deliver(const hm *m, int session, int lane, int n_added);
+bool hm_is_next(const hm *m, int job, int lane, hm_place place); /* that somebody must be given of a stream */
 
 typedef struct hm_reaped {
     int handed, dead;

@@ -47,8 +47,83 @@ void hist_node_open(hist *h)
     dq_buf_deinit(&call);
     hist_say(h, "  session %d", session);
     (void)hist_equal(h, "open: number of the session", session, dq_reply_int(dq_reply_at(r, 0)));
+    n->opened_ms = dq_reply_int(dq_reply_at(r, 1));
     copy(n->x, dq_reply_str(dq_reply_at(r, 2)));
     copy(n->hv, dq_reply_str(dq_reply_at(r, 3)));
+    hist_listen(h->w, session, true);
+    n->listens = true;
+}
+
+/* ---- what it was pushed ---- */
+
+static void give_back(hist *h, int session, int first)
+{
+    hist_node *n = &h->node[session];
+    hist_msg back = {.kind = MSG_RETURN, .who = session, .n = n->n_held - first};
+
+    for (int i = 0; i < back.n; i++) {
+        back.job[i] = n->held[first + i].job;
+        back.turn[i] = n->held[first + i].turn;
+    }
+    hist_put_return(h, &back, &n->held[first]);
+    hist_exec(h, &back);
+    dq_buf_deinit(&back.bytes);
+    while (n->n_held > first)
+        hist_node_drop(n, n->n_held - 1);
+}
+
+void hist_node_hear(hist *h, int session, bool no_slot)
+{
+    hist_node *n = &h->node[session];
+    int first = n->n_held;
+
+    for (int i = 0; i < n->n_pushed; i++) {
+        if (n->n_held == HIST_HELD) {
+            give_back(h, session, first);
+            first = n->n_held;
+        }
+        hist_say(h, "  session %d hears of job %d", session, n->pushed[i].job);
+        n->held[n->n_held++] = n->pushed[i];
+    }
+    n->n_pushed = 0;
+    if (no_slot && n->n_held > first)
+        give_back(h, session, first);
+}
+
+/* What is on its way to it is lost. */
+static void stop_listening(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+
+    if (n->listens)
+        hist_listen(h->w, session, false);
+    n->listens = false;
+    for (int i = 0; i < n->n_pushed; i++) {
+        dq_buf_deinit(&n->pushed[i].m);
+        dq_buf_deinit(&n->pushed[i].j);
+    }
+    n->n_pushed = 0;
+}
+
+void hist_node_cut(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+
+    hist_say(h, "  session %d loses its connections", session);
+    (void)hist_words(h->w, session, "UNWATCH", NULL);
+    n->watching = false;
+    n->x[0] = '\0'; /* it looks what it has before it does anything else */
+    stop_listening(h, session);
+}
+
+void hist_node_end(hist *h, int session)
+{
+    hist_node *n = &h->node[session];
+
+    stop_listening(h, session);
+    while (n->n_held > 0)
+        hist_node_drop(n, 0);
+    dq_buf_deinit(&n->unsure.bytes);
 }
 
 /* ---- what was taken from it, and what it does not know of ---- */
@@ -108,6 +183,7 @@ static int pending_in_model(const hist *h, int session)
     return n;
 }
 
+/* What was pushed before the answer came over the same connection, so it is known by then. */
 static void resync(hist *h, int session)
 {
     hist_node *n = &h->node[session];
@@ -117,6 +193,7 @@ static void resync(hist *h, int session)
     dq_buf call = {0};
     dq_reply r, at;
 
+    hist_node_hear(h, session, /*no_slot=*/false);
     hist_say(h, "  session %d looks what it has", session);
     dq_call_begin(&call, DQ_SCRIPT_SESSION_PENDING, 1, 2 + (size_t)h->m.n_lanes);
     dq_keys_arg(&call, &h->w->keys, 0, "sh", (dureq_str){0});
@@ -172,6 +249,9 @@ void hist_node_watch(hist *h, int session)
 
     if (n->watching)
         (void)hist_words(h->w, session, "UNWATCH", NULL);
+    if (!n->listens)
+        hist_listen(h->w, session, true);
+    n->listens = true;
     get_watched(h, session, session, /*watch=*/true, n->watched_x, n->watched_hv);
     n->watching = true;
     if (n->watched_x[0] != '\0' && h->m.session[session].life != HM_LIVE)
@@ -199,6 +279,9 @@ typedef struct turn {
     hist_msg msg; /* the jobs that ended, in the general form that a lost reply asks for */
     const hist_held *held[HM_ITEMS];
     int lane, count, n_commands;
+    bool kept;        /* the jobs that ended: all of them, or none */
+    bool registers;   /* for wake-ups of its lane */
+    bool by_script;   /* as when memory is short: no transaction, and nothing ends */
     size_t row_bytes; /* as they count in the history */
 } turn;
 
@@ -225,6 +308,14 @@ static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const his
     dq_resp_arg_text(b, "XDEL");
     dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
     dq_resp_arg_text(b, held->entry);
+    if (!t->kept) {
+        if (hist_is_large(held)) {
+            command(b, t, 2);
+            dq_resp_arg_text(b, "UNLINK");
+            dq_keys_arg(b, &h->w->keys, 0, "b:", dureq_str_of(j->id, DQ_ID_BYTES));
+        }
+        return;
+    }
     for (int i = 0; i < 6; i++)
         ms = ms << 8 | (unsigned char)j->id[i];
     (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
@@ -242,16 +333,18 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     DQ_BUF_AUTO ids = {0};
     DQ_BUF_AUTO side_ids = {0};
     char text[24];
+    int n_rows = t->kept ? t->msg.n : 0;
 
     for (int i = 0; i < t->msg.n; i++) {
         const char *id = h->m.job[t->msg.done[i].job].id;
 
         dq_buf_append(&ids, id, DQ_ID_BYTES);
-        if (hist_is_large(t->held[i]))
+        if (t->kept && hist_is_large(t->held[i]))
             dq_buf_append(&side_ids, id, DQ_ID_BYTES);
     }
     t->n_commands++;
-    dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3, 8 + (size_t)t->msg.n + 2 + 2 * (size_t)t->msg.n);
+    dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3,
+                  8 + (size_t)n_rows + 2 + t->registers + 2 * (size_t)t->msg.n + 2 * (size_t)t->by_script);
     dq_keys_arg(b, &h->w->keys, 0, "sh", (dureq_str){0});
     dq_keys_arg_u64(b, &h->w->keys, 0, "s:", (uint64_t)t->msg.who);
     dq_keys_arg(b, &h->w->keys, 0, "paused_queues", (dureq_str){0});
@@ -259,24 +352,31 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     (void)snprintf(text, sizeof(text), "%" PRId64, t->msg.no);
     dq_resp_arg_text(b, t->msg.n ? text : "");
     dq_resp_arg(b, dq_buf_str(&ids));
-    dq_resp_arg_i64(b, CLASS_MS);
-    dq_resp_arg_text(b, t->msg.n ? n->bucket : "");
+    dq_resp_arg_i64(b, t->msg.n && !t->kept ? 0 : CLASS_MS);
+    dq_resp_arg_text(b, n_rows ? n->bucket : "");
     dq_resp_arg_i64(b, (int64_t)t->row_bytes);
     dq_resp_arg(b, dq_buf_str(&side_ids));
-    dq_resp_arg_i64(b, t->msg.n);
-    for (int i = 0; i < t->msg.n; i++) {
+    dq_resp_arg_i64(b, n_rows);
+    for (int i = 0; i < n_rows; i++) {
         uint64_t ms = 0;
 
         for (int k = 0; k < 6; k++)
             ms = ms << 8 | (unsigned char)h->m.job[t->msg.done[i].job].id[k];
         dq_resp_arg_i64(b, (int64_t)(ms / (uint64_t)n->width));
     }
-    dq_resp_arg_i64(b, 0);
+    dq_resp_arg_i64(b, t->registers);
+    if (t->registers)
+        dq_resp_arg_i64(b, h->m.lane_no[t->lane]);
     dq_resp_arg_i64(b, t->msg.n);
     for (int i = 0; i < t->msg.n; i++) {
         (void)snprintf(text, sizeof(text), "%d:c", h->m.lane_no[h->m.job[t->msg.done[i].job].lane]);
         dq_resp_arg_text(b, text);
         dq_resp_arg_i64(b, 1);
+    }
+    if (t->by_script) {
+        (void)snprintf(text, sizeof(text), "%c:%d", t->msg.a, h->m.lane_no[t->lane]);
+        dq_resp_arg_text(b, text);
+        dq_resp_arg_i64(b, t->count);
     }
 }
 
@@ -295,22 +395,6 @@ static void put_read(hist *h, dq_buf *b, turn *t)
     (void)snprintf(stream, sizeof(stream), "%c:%d", t->msg.a, h->m.lane_no[t->lane]);
     dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
     dq_resp_arg_text(b, ">");
-}
-
-/* The job that this session must be given next of a stream; FIFO in a lane, in a front any that waits there. */
-static bool may_be_next(const hist *h, int job, int lane, hm_place place)
-{
-    const hm_job *j = &h->m.job[job];
-
-    if (j->place != place || j->lane != lane || j->session)
-        return false;
-    for (int i = 0; i < h->m.n_jobs && place == HM_LANE; i++) {
-        const hm_job *o = &h->m.job[i];
-
-        if (o->place == HM_LANE && o->lane == lane && o->session == 0 && memcmp(o->id, j->id, DQ_ID_BYTES) < 0)
-            return false;
-    }
-    return true;
 }
 
 static void take_entry(hist *h, const turn *t, dq_reply e, bool known)
@@ -332,7 +416,7 @@ static void take_entry(hist *h, const turn *t, dq_reply e, bool known)
         dq_id_pack(&parsed, id);
     for (int i = 0; i < h->m.n_jobs; i++)
         job = memcmp(h->m.job[i].id, id, DQ_ID_BYTES) == 0 ? i : job;
-    if (job < 0 || !may_be_next(h, job, t->lane, place)) {
+    if (job < 0 || !hm_is_next(&h->m, job, t->lane, place)) {
         hist_fail(h, "read: session %d was given job %d, whose turn it is not", t->msg.who, job);
         return;
     }
@@ -354,22 +438,6 @@ static int waiting_in(const hist *h, int lane, hm_place place)
     for (int i = 0; i < h->m.n_jobs; i++)
         n += h->m.job[i].lane == lane && h->m.job[i].place == place && h->m.job[i].session == 0;
     return n;
-}
-
-static void give_back(hist *h, int session, int first)
-{
-    hist_node *n = &h->node[session];
-    hist_msg back = {.kind = MSG_RETURN, .who = session, .n = n->n_held - first};
-
-    for (int i = 0; i < back.n; i++) {
-        back.job[i] = n->held[first + i].job;
-        back.turn[i] = n->held[first + i].turn;
-    }
-    hist_put_return(h, &back, &n->held[first]);
-    hist_exec(h, &back);
-    dq_buf_deinit(&back.bytes);
-    while (n->n_held > first)
-        hist_node_drop(n, n->n_held - 1);
 }
 
 static void see_gate(hist *h, const turn *t, dq_reply gate, bool known)
@@ -402,19 +470,19 @@ static void see_read(hist *h, const turn *t, dq_reply read, bool known)
         give_back(h, t->msg.who, first);
 }
 
-/* Up to `max` of its jobs end well: such as need no more than plain commands. */
+/* Up to `max` of its jobs end well: such as need no more than plain commands, and go into the history or do not, all of them. */
 static void pick_ended(hist *h, turn *t, int max)
 {
     hist_node *n = &h->node[t->msg.who];
 
-    for (int i = 0; i < n->n_held && t->msg.n < max && n->bucket[0]; i++) {
+    for (int i = 0; i < n->n_held && t->msg.n < max && (n->bucket[0] || !t->kept); i++) {
         const hm_job *j = &h->m.job[n->held[i].job];
 
-        if (!j->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l' ||
+        if (j->kept != t->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l' ||
             h->m.session[t->msg.who].started[n->held[i].job])
             continue;
         t->held[t->msg.n] = &n->held[i];
-        t->msg.done[t->msg.n++] = (hm_done){.job = n->held[i].job, .turn = n->held[i].turn, .kind = 'c'};
+        t->msg.done[t->msg.n++] = (hm_done){.job = n->held[i].job, .turn = n->held[i].turn, .kind = t->kept ? 'c' : 'n'};
     }
     if (t->msg.n > 0) {
         t->msg.no = ++n->call_no;
@@ -456,9 +524,30 @@ static void see_exec(hist *h, turn *t, dq_reply r, bool same, bool known)
     if (!hm_cycle(&h->m, t->msg.who, t->msg.no, t->msg.done, t->msg.n)) { /* it starts nothing of what it reads now */
         known = false;
         n->dead = true;
+    } else if (t->registers) {
+        hm_register(&h->m, t->msg.who, t->lane);
     }
     see_gate(h, t, dq_reply_at(r, dq_reply_len(r) - 2), known);
     see_read(h, t, dq_reply_at(r, dq_reply_len(r) - 1), known);
+}
+
+/* A turn of a node that was refused transactions: it reads, if it lives, and that is all. */
+static void turn_by_script(hist *h, turn *t, bool known)
+{
+    bool live = h->m.session[t->msg.who].life == HM_LIVE;
+    DQ_BUF_AUTO b = {0};
+    dq_reply r;
+
+    hist_say(h, "    by script");
+    put_cycle(h, &b, t, &h->node[t->msg.who]);
+    r = hist_ask(h->w, t->msg.who, &b, 1);
+    if (!hist_equal(h, "turn by script: answers", 1 + live, (int64_t)dq_reply_len(r)))
+        return;
+    if (live && t->registers)
+        hm_register(&h->m, t->msg.who, t->lane);
+    see_gate(h, t, dq_reply_at(r, 0), known);
+    if (live)
+        see_read(h, t, dq_reply_at(r, 1), known);
 }
 
 void hist_node_turn(hist *h, int session, const uint32_t *r)
@@ -466,16 +555,23 @@ void hist_node_turn(hist *h, int session, const uint32_t *r)
     hist_node *n = &h->node[session];
     turn t = {.msg = {.kind = MSG_COMPLETE, .who = session, .a = r[0] % 2 ? 'l' : 'f'},
               .lane = (int)(r[1] % HM_LANES),
-              .count = 1 + (int)(r[2] % 3)};
+              .count = 1 + (int)(r[2] % 3),
+              .kept = r[2] / 16 % 4 != 0,
+              .registers = r[2] / 64 % 4 != 0,
+              .by_script = r[2] / 256 % 16 == 0};
     bool known = r[3] % 6 != 0, same;
     char x[24], hv[24];
     DQ_BUF_AUTO b = {0};
 
-    if (!n->watching)
+    if (!n->watching && !t.by_script)
         hist_node_watch(h, session);
     if (n->dead || h->failed || h->m.lane_no[t.lane] == 0 || n->n_held + t.count > HIST_HELD)
         return;
     hist_say(h, "  session %d reads %c of lane %d%s", session, t.msg.a, t.lane, known ? "" : ", the reply is lost");
+    if (t.by_script) {
+        turn_by_script(h, &t, known);
+        return;
+    }
     pick_ended(h, &t, (int)(r[4] % HM_ITEMS));
     for (int i = 0; i < t.msg.n; i++)
         hist_say(h, "    and ends job %d", t.msg.done[i].job);

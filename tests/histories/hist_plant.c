@@ -68,6 +68,21 @@ const hist_plant hist_plants[] = {
     {"a drain is for good", "node_drain.lua", "call('SREM', K .. 'nodes:drain', ARGV[2])", ""},
     {"a drain is everybody's", "session_beat.lua", "call('SISMEMBER', K .. 'nodes:drain', s[2])",
      "call('SCARD', K .. 'nodes:drain')"},
+    {"a session that is gone is given a job", "include/deliver.lua", "and call('HGET', K .. 's:' .. session, 'st') == 'live'",
+     ""},
+    {"who does not listen is given a job", "include/deliver.lua", "call('PUBSUB', 'SHARDNUMSUB', channel)[2] == 1", "true"},
+    {"a job is handed out while queues are paused", "include/deliver.lua", "and call('EXISTS', K .. 'paused_queues') == 0", ""},
+    {"who is given a job is not told", "include/deliver.lua", "redis.pcall('SPUBLISH', channel, 'J'", "redis.pcall('ECHO', 'J'"},
+    {"who was woken waits on", "include/deliver.lua", "call('SPOP', K .. 'idle:' .. lane, n)",
+     "call('SRANDMEMBER', K .. 'idle:' .. lane, n)"},
+    {"nobody is woken for what is not new", "include/wake.lua", "for i = 1, #idle do", "for i = 2, #idle do"},
+    {"a handed-over job wakes nobody", "session_reap.lua", "wake(lane, #handed - before)", ""},
+    {"the reaper leaves who waits for work", "session_reap.lua", "call('SREM', K .. 'idle:' .. lane, victim)", ""},
+    {"who closes still waits for work", "session_close.lua", "call('SREM', K .. 'idle:' .. lane, session)", ""},
+    {"who is gone waits for work", "worker_cycle.lua", "live and p + tonumber(ARGV[p]) or p do", "p + tonumber(ARGV[p]) do"},
+    {"a session reads that is gone", "worker_cycle.lua", "live and #ARGV or 0, 2 do", "#ARGV, 2 do"},
+    {"a session is taken for the one that had its number", "session_beat.lua", "(ARGV[6] == '' or ARGV[6] == s[3]) and s[1]",
+     "s[1]"},
 };
 
 const size_t hist_n_plants = DQ_ARRAY_LEN(hist_plants);

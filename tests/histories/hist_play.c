@@ -193,6 +193,8 @@ static void step_beat(hist *h, int session, const uint32_t *r)
     const hist_node *n = &h->node[session];
     hist_msg msg = {.kind = MSG_BEAT, .who = session, .flag = r[1] % 3 == 0, .a = -1};
 
+    msg.no = r[1] / 4 % 32 == 0; /* as one whose number a server gave away that had forgotten it */
+
     for (int i = 0; i < n->n_held; i++) {
         if (r[2] >> i & 1)
             msg.job[msg.n++] = n->held[i].job;
@@ -271,9 +273,17 @@ static void step_node(hist *h, const uint32_t *r, uint32_t what)
         return;
     if (what == 4) {
         hist_say(h, "  session %d dies", session);
+        if (r[1] % 2) /* else it stands still: its connections are open */
+            hist_node_cut(h, session);
         h->node[session].dead = true;
         return;
     }
+    if (what == 7) {
+        hist_node_cut(h, session);
+        return;
+    }
+    if (r[1] >> 24 & 3)
+        hist_node_hear(h, session, (r[1] >> 26 & 7) == 0);
     ask_again(h, session);
     switch (what) {
     case 0: hist_node_turn(h, session, r); break;
@@ -348,6 +358,7 @@ enum {
     STEP_DIE,
     STEP_WATCH,
     STEP_CLOSE,
+    STEP_CUT,
     STEP_TICKER,
     STEP_OPERATOR,
     STEP_CLOCK,
@@ -355,7 +366,7 @@ enum {
     STEPS
 };
 
-static const uint8_t weights[STEPS] = {18, 5, 22, 12, 14, 3, 2, 4, 2, 12, 14, 7, 6};
+static const uint8_t weights[STEPS] = {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6};
 
 static void play_one(hist *h, const hist_step *s)
 {
@@ -375,11 +386,8 @@ static void play_one(hist *h, const hist_step *s)
 
 static void clean(hist *h)
 {
-    for (int i = 0; i < HM_SESSIONS; i++) {
-        while (h->node[i].n_held > 0)
-            hist_node_drop(&h->node[i], 0);
-        dq_buf_deinit(&h->node[i].unsure.bytes);
-    }
+    for (int i = 0; i < HM_SESSIONS; i++)
+        hist_node_end(h, i);
     for (int i = 0; i < HIST_MSGS; i++)
         dq_buf_deinit(&h->msg[i].bytes);
 }

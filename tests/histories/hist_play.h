@@ -60,8 +60,11 @@ typedef struct hist_msg {
 } hist_msg;
 
 typedef struct hist_node {
-    bool dead; /* the process is gone; what it sent may still come */
-    int64_t call_no;
+    bool dead; /* the process is gone, or stands still for good; what it sent may still come */
+    int64_t call_no, opened_ms;
+    bool listens; /* is subscribed to its wake-ups */
+    hist_held pushed[HIST_HELD];
+    int n_pushed;       /* jobs that came with wake-ups, which it has yet to hear of */
     char x[24], hv[24]; /* as it knows them */
     bool watching;
     char watched_x[24], watched_hv[24];
@@ -132,8 +135,18 @@ void hist_exec(hist *h, const hist_msg *msg);
 void hist_node_open(hist *h);
 const char *hist_node_name(int node);
 void hist_node_watch(hist *h, int session);
+void hist_node_hear(hist *h, int session, bool no_slot); /* of what was pushed to it; without a slot it gives that back */
+void hist_node_cut(hist *h, int session);                /* its connections end, and what was on its way to it with them */
+void hist_node_end(hist *h, int session);                /* frees what it holds */
 void hist_node_turn(hist *h, int session, const uint32_t *r);
 void hist_node_drop(hist_node *n, int at);
+/* hist_wake.c: what came with wake-ups is the model's too, once it was right that it came */
+typedef struct hist_before {
+    bool any; /* session waits for work */
+    int n_jobs, turn[HM_JOBS];
+} hist_before;
+hist_before hist_wake_before(const hist *h);
+void hist_wake_after(hist *h, const hist_before *before, bool delivers);
 /* hist_check.c */
 void hist_check_jobs(hist *h);
 void hist_check_all(hist *h);

@@ -117,6 +117,55 @@ dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n)
     return r;
 }
 
+/* ---- the listener: what was published before a PING comes before its answer ---- */
+
+static void tell_listener(hist_wire *w, const dq_buf *bytes)
+{
+    hist_conn *c = &w->conn[HIST_LISTENER];
+
+    if (dq_buf_failed(bytes))
+        hist_die("call", "no memory");
+    if (c->used == c->in.len) {
+        dq_buf_clear(&c->in);
+        c->used = 0;
+    }
+    write_all(c->fd, bytes->ptr, bytes->len);
+}
+
+static bool is_answer_of(dq_reply r, const char *what)
+{
+    return dq_str_eq_text(dq_reply_type(r) == DQ_RESP_ARRAY ? dq_reply_str(dq_reply_at(r, 0)) : dq_reply_str(r), what);
+}
+
+void hist_ask_heard(hist_wire *w)
+{
+    dq_buf ping = {0};
+
+    dq_resp_begin(&ping, 1);
+    dq_resp_arg_text(&ping, "PING");
+    tell_listener(w, &ping);
+    dq_buf_deinit(&ping);
+}
+
+bool hist_heard(hist_wire *w, dq_reply *ret)
+{
+    *ret = read_one(&w->conn[HIST_LISTENER]);
+    return !is_answer_of(*ret, "pong") && !is_answer_of(*ret, "PONG");
+}
+
+void hist_listen(hist_wire *w, int session, bool on)
+{
+    dq_buf call = {0};
+
+    dq_resp_begin(&call, 2);
+    dq_resp_arg_text(&call, on ? "SSUBSCRIBE" : "SUNSUBSCRIBE");
+    dq_keys_arg_u64(&call, &w->keys, 0, "w:", (uint64_t)session);
+    tell_listener(w, &call);
+    dq_buf_deinit(&call);
+    while (!is_answer_of(read_one(&w->conn[HIST_LISTENER]), on ? "ssubscribe" : "sunsubscribe"))
+        ; /* what is no wake-up; those were heard behind the call that led to them */
+}
+
 dq_reply hist_words(hist_wire *w, int conn, const char *word, ...)
 {
     const char *words[24];

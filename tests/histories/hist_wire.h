@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The server under the histories: blocking connections to a private Redis, one for everybody and one for each session, and the scripts.
+/* The server under the histories: blocking connections to a private Redis, one for everybody, one for each session, one that is subscribed for all of
+   them, and the scripts.
 
    The scripts are those of the library but for one thing: the time they read is the server's plus what the key "clock" says, so that a
    history steps its clock forth and back at will. A planted fault (hist_plant.h) is one more change: then the scripts are read from their
@@ -13,8 +14,9 @@
 #include "hist_plant.h"
 #include "store/store.h"
 
-#define HIST_UNIT_MS 100000
-#define HIST_CONNS   HM_SESSIONS /* 0: everybody's; else the session's of that number */
+#define HIST_UNIT_MS  100000
+#define HIST_LISTENER HM_SESSIONS /* a connection; those before it: 0 everybody's, else the session's of that number */
+#define HIST_CONNS    (HM_SESSIONS + 1)
 
 typedef struct hist_conn {
     int fd;
@@ -35,7 +37,11 @@ void hist_wire_close(hist_wire *w);
 /* Sends whole commands and reads n replies. The last, valid until the next one of this connection. */
 dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n);
 dq_reply hist_words(hist_wire *w, int conn, const char *word, ...) __attribute__((sentinel));
-void hist_reset(hist_wire *w); /* an empty shard */
+/* What the listener was sent until now: asked for once, then read message by message, { "smessage", channel, text }, until false. */
+void hist_ask_heard(hist_wire *w);
+bool hist_heard(hist_wire *w, dq_reply *ret);
+void hist_listen(hist_wire *w, int session, bool on); /* to the channel of its wake-ups */
+void hist_reset(hist_wire *w);                        /* an empty shard */
 void hist_clock(hist_wire *w, int units);
 int64_t hist_real_ms(hist_wire *w); /* the server's own clock */
 void hist_die(const char *what, const char *why) __attribute__((noreturn));

@@ -39,7 +39,7 @@ local bucket, width = '', 0
 if class > 0 then
   bucket, width = bucket_of(class)
 end
-for i = p + 1, p + tonumber(ARGV[p]) do
+for i = p + 1, live and p + tonumber(ARGV[p]) or p do -- who is gone would be woken in another's place
   call('SADD', K .. 'idle:' .. ARGV[i], session)
 end
 p = p + 1 + tonumber(ARGV[p])
