@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls from callers' threads: bytes go to the loop by mailbox, the raw reply comes back. A call is shared by the caller, who may give up
-   waiting, and the loop, which answers later: whoever lets go last frees it. */
+   waiting, and the loop, which answers later: whoever lets go last frees it.
+
+   Answers that may be large are asked for a few at a time (struct dq_large_room): Redis drops a connection that is subscribed, as the store's is, when
+   more than 32 MiB of answers wait for it, and it holds the answers of any connection in its memory until they are read. So each such call has a
+   number of units, about 2 MiB each, and waits in the client until there is room for them. */
 
 #include <stdatomic.h>
 
 #include "base/clock.h"
 #include "client/client_internal.h"
 
-#define BULK_HELD_MAX 8 /* of callers who may have gone: all go out at once when it connects */
+#define ROOM_MAIN 12 /* units */
+#define ROOM_BULK 1  /* payloads, of any size, one at a time */
 
 typedef struct pending_call {
     dq_message message;
@@ -15,6 +20,9 @@ typedef struct pending_call {
     unsigned shard, flags;
     int n_replies;       /* 0: a script call for the store; else plain commands */
     dq_store_conn which; /* for these */
+    int units;           /* 0: its answer is small */
+    bool has_room;
+    dq_list link; /* waits for room */
     dq_buf bytes;
     atomic_int refs;
     atomic_bool abandoned; /* relaxed: only saves sending again for nobody */
@@ -37,8 +45,72 @@ static void call_unref(pending_call *p)
     dq_free(p);
 }
 
+static void send_call(pending_call *p);
+static void finish(pending_call *p, const dureq_error *err, dureq_str raw);
+
+static dq_large_room *room_of(const pending_call *p)
+{
+    return p->which == DQ_CONN_BULK ? &p->client->room_bulk : &p->client->room_main;
+}
+
+void dq_client_rooms_init(dureq_client *c)
+{
+    c->room_main.free = ROOM_MAIN;
+    c->room_bulk.free = ROOM_BULK;
+    dq_list_init(&c->room_main.waiting);
+    dq_list_init(&c->room_bulk.waiting);
+}
+
+static void fail_all(dq_list *list)
+{
+    dureq_error why;
+
+    (void)dq_fail(&why, DUREQ_ECLOSED, "the client was closed");
+    while (!dq_list_empty(list))
+        finish(dq_container_of(dq_list_pop_front(list), pending_call, link), &why, (dureq_str){0});
+}
+
+void dq_client_rooms_close(dureq_client *c)
+{
+    fail_all(&c->room_main.waiting);
+    fail_all(&c->room_bulk.waiting);
+}
+
+/* In their order; those whose callers have gone need none. */
+static void let_in(dq_large_room *room)
+{
+    while (!dq_list_empty(&room->waiting)) {
+        pending_call *p = dq_container_of(room->waiting.next, pending_call, link);
+
+        if (atomic_load_explicit(&p->abandoned, memory_order_relaxed)) {
+            dq_list_remove(&p->link);
+            call_unref(p);
+            continue;
+        }
+        if (p->units > room->free)
+            return;
+        dq_list_remove(&p->link);
+        room->free -= p->units;
+        p->has_room = true;
+        send_call(p);
+    }
+}
+
+/* The store's end answers what flies; then nobody else is sent. */
+static void leave_room(pending_call *p, int code)
+{
+    dq_large_room *room = room_of(p);
+
+    p->has_room = false;
+    room->free += p->units;
+    if (code != DUREQ_ECLOSED)
+        let_in(room);
+}
+
 static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
 {
+    int code = err ? err->code : 0;
+
     dq_mutex_lock(&p->mu);
     if (err)
         p->err = *err;
@@ -48,10 +120,10 @@ static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
     p->done = true;
     dq_cond_signal(&p->cond);
     dq_mutex_unlock(&p->mu);
+    if (p->has_room)
+        leave_room(p, code);
     call_unref(p);
 }
-
-static void send_call(pending_call *p);
 
 static void on_answer(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
@@ -84,11 +156,9 @@ static void send_call(pending_call *p)
     } else {
         dq_redis *r = dq_store_redis(c->store, p->shard, p->which);
 
-        if (r && p->which == DQ_CONN_BULK && !dq_redis_is_ready(r) && dq_redis_in_flight(r) >= BULK_HELD_MAX)
-            r = NULL;
         if (r)
             dq_buf_append_str(dq_redis_out(r), bytes);
-        rc = r ? dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p) : DUREQ_EUNAVAILABLE;
+        rc = r ? dq_redis_commit_many(r, DQ_REDIS_HOLD, (size_t)p->n_replies, on_answer, p) : DUREQ_ENOMEM;
     }
     if (rc < 0) {
         dq_fail(&why, rc, "the call could not be sent: %s", dureq_errcode_text(rc));
@@ -98,7 +168,14 @@ static void send_call(pending_call *p)
 
 static void run_call(dq_message *m)
 {
-    send_call(dq_container_of(m, pending_call, message));
+    pending_call *p = dq_container_of(m, pending_call, message);
+
+    if (p->units == 0) {
+        send_call(p);
+        return;
+    }
+    dq_list_push_back(&room_of(p)->waiting, &p->link);
+    let_in(room_of(p));
 }
 
 int dq_client_why_down(dureq_client *c, dureq_error *err)
@@ -152,6 +229,7 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
     p->flags = flags;
     p->n_replies = n_replies;
     p->which = which;
+    p->units = which == DQ_CONN_BULK ? ROOM_BULK : (int)(flags / DQ_CALL_LARGE);
     p->bytes = *bytes;
     *bytes = (dq_buf){0};
     atomic_init(&p->refs, 2);

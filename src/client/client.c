@@ -123,6 +123,7 @@ static int init_parts(dureq_client *c, dureq_error *err)
 
     dq_mutex_init(&c->mu);
     dq_cond_init(&c->cond);
+    dq_client_rooms_init(c);
     rc = dq_producer_create(c, &c->producer, err);
     if (rc < 0)
         return rc;
@@ -278,6 +279,7 @@ void dureq_client_destroy(dureq_client *c)
         dq_loop_stop_thread(c->loop);
     if (c->owns)
         dq_store_destroy(c->store);
+    dq_client_rooms_close(c);
     dq_producer_destroy(c->producer);
     dq_waiters_destroy(c->waiters);
     if (c->owns)

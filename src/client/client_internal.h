@@ -17,6 +17,11 @@
 typedef struct dq_producer dq_producer;
 typedef struct dq_waiters dq_waiters;
 
+typedef struct dq_large_room { /* call.c */
+    int free;                  /* units */
+    dq_list waiting;
+} dq_large_room;
+
 struct dureq_client {
     dq_loop *loop;
     dq_store *store;
@@ -29,6 +34,7 @@ struct dureq_client {
     size_t max_payload;
     dq_producer *producer; /* loop thread, but for what produce.h says */
     dq_waiters *waiters;
+    dq_large_room room_main, room_bulk; /* loop thread */
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
@@ -48,16 +54,20 @@ void dq_client_enter(dureq_client *c);
 void dq_client_leave(dureq_client *c);
 
 #define DQ_CALL_REPEAT (1u << 0) /* safe to send again when its reply was lost */
+#define DQ_CALL_LARGE \
+    (1u << 8) /* times how many units of about 2 MiB the answer may take, up to 12: it waits until few such are under way */
 
 /* Sends a script call (bytes as dq_call_... made them; taken) and waits for its answer. On 0 *ret is the caller's to deinit. DUREQ_EUNKNOWN: the
    reply was lost and the call is not one to repeat. */
 int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call, dq_owned_reply *ret, dureq_error *err);
 /* Any commands (RESP bytes, n_replies of them); the last reply. */
 int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err);
-/* A command that reads, and whose answer may be of many MB. */
+/* A command that reads, and whose answer may be of many MB: over a connection of its own, one at a time. */
 int dq_client_read_large(dureq_client *c, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err);
 /* The payload that job_get left out, if it did, into the arena. It stays left out when it is gone by now. */
 int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err);
+void dq_client_rooms_init(dureq_client *c);
+void dq_client_rooms_close(dureq_client *c);          /* behind the store's end */
 int64_t dq_client_deadline_us(const dureq_client *c); /* -1: none */
 const dq_keys *dq_client_keys(const dureq_client *c);
 dureq_str dq_client_actor(const dureq_client *c);

@@ -12,6 +12,7 @@
 #define PAGE_ROWS_BIG 8     /* the same with payloads of up to 1 MiB; and what is read of each of many structures */
 #define BYTES_SMALL   4608  /* 4 KiB of payload and what comes before it */
 #define BYTES_BIG     1100000
+#define UNITS_BIG     5 /* DQ_CALL_LARGE, of a page of these */
 
 static bool is_big(const dq_lister *l)
 {
@@ -36,7 +37,7 @@ static int read_whole(dq_lister *l, unsigned shard, const dq_job_view *view, dur
     dq_id_pack(&view->id, packed);
     dureq_str one = dureq_str_of(packed, sizeof packed);
     dq_call_job_get(&call, dq_client_keys(l->c), shard, &one, 1);
-    rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &reply, l->err);
+    rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT | DQ_CALL_LARGE, &call, &reply, l->err);
     if (rc < 0)
         return rc;
     rc = dq_job_view_decode(dq_reply_at(reply.reply, 0), &whole);
@@ -158,7 +159,7 @@ static int read_page(dq_lister *l, dq_list_source *s)
 
     drop_page(s);
     dq_call_page(&call, dq_client_keys(l->c), &p);
-    rc = dq_client_call(l->c, s->shard, DQ_CALL_REPEAT, &call, &s->page, l->err);
+    rc = dq_client_call(l->c, s->shard, DQ_CALL_REPEAT | (is_big(l) ? UNITS_BIG * DQ_CALL_LARGE : 0), &call, &s->page, l->err);
     if (rc < 0)
         return rc;
     s->has_page = true;

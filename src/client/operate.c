@@ -144,7 +144,7 @@ static int read_envelope(dureq_client *c, const char *id, const target *t, dq_bu
     int rc;
 
     dq_call_job_get(&call, dq_client_keys(c), t->id.shard, &t->one, 1);
-    rc = dq_client_call(c, t->id.shard, DQ_CALL_REPEAT, &call, &reply, err);
+    rc = dq_client_call(c, t->id.shard, DQ_CALL_REPEAT | DQ_CALL_LARGE, &call, &reply, err);
     if (rc < 0)
         return rc;
     rc = dq_job_view_decode(dq_reply_at(reply.reply, 0), &view);

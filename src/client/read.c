@@ -103,7 +103,7 @@ static int get_job(dureq_client *c, const char *id_text, dureq_job_list **ret, d
         return rc;
     dureq_str one = dureq_str_of(packed, sizeof packed);
     dq_call_job_get(&call, dq_client_keys(c), id.shard, &one, 1);
-    rc = dq_client_call(c, id.shard, DQ_CALL_REPEAT, &call, &reply, err);
+    rc = dq_client_call(c, id.shard, DQ_CALL_REPEAT | DQ_CALL_LARGE, &call, &reply, err);
     if (rc < 0)
         return rc;
     dureq_job_list *list = dq_job_list_create();

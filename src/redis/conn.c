@@ -481,7 +481,8 @@ static void on_flush(dq_deferred *d)
     dq_conn_unpin(r);
 }
 
-/* One timer looks at the oldest command now and then, instead of one set and cleared for each. */
+/* One timer looks at the oldest command now and then, instead of one set and cleared for each. A long answer over a slow way is one as long as bytes
+   of it come. */
 static void on_reply_timer(dq_timer *t)
 {
     dq_redis *r = dq_container_of(t, dq_redis, reply_timer);
@@ -491,7 +492,7 @@ static void on_reply_timer(dq_timer *t)
     r->reply_timer_is_set = false;
     if (r->state != DQ_CONN_READY || r->ring.n == 0)
         return;
-    left_us = ring_front(&r->ring)->at_mono_us + r->reply_timeout_us - dq_loop_now_us(r->loop);
+    left_us = DQ_MAX(ring_front(&r->ring)->at_mono_us, r->last_byte_us) + r->reply_timeout_us - dq_loop_now_us(r->loop);
     if (left_us > 0) {
         arm_reply_timer(r, left_us);
         return;

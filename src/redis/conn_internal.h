@@ -82,7 +82,7 @@ struct dq_redis {
     unsigned pins;       /* frames on the stack that still need `this` */
     dureq_error last_error;
     unsigned failures; /* attempts since the connection last held */
-    int64_t ready_at_mono_us;
+    int64_t ready_at_mono_us, last_byte_us;
     dq_rng rng;
     dq_timer state_timer; /* end of the attempt, or of the wait */
     dq_timer reply_timer;

@@ -367,6 +367,7 @@ static bool read_once(dq_redis *r, size_t *ret_got, bool *ret_more)
     if (n == 0)
         return true;
     dq_inbox_added(&r->in, (size_t)n);
+    r->last_byte_us = dq_loop_now_us(r->loop);
     *ret_got = (size_t)n;
     *ret_more = r->tls || (size_t)n == room; /* a plain socket that gave less is empty */
     return take_replies(r);

@@ -468,12 +468,13 @@ hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes)
         s->touched++;
     }
     while (s->lane <= m->n_lanes && lanes > 0 && limit > 0) {
-        bool empty = drain(m, victim, s->lane, HM_LANE, &limit, &r);
+        bool empty;
 
+        unregister(m, victim, s->lane);
+        empty = drain(m, victim, s->lane, HM_LANE, &limit, &r);
         empty = drain(m, victim, s->lane, HM_FRONT, &limit, &r) && empty;
         if (!empty)
             break;
-        unregister(m, victim, s->lane);
         s->lane++;
         lanes--;
     }

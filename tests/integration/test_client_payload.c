@@ -4,7 +4,6 @@
 #include "test_rig.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,67 +157,165 @@ SCENARIO(the_largest_payload_there_can_be)
     free(bytes);
 }
 
-/* ---- reads of what is too large for the connection that all calls share ---- */
+/* ---- many large reads at once: Redis drops a subscribed connection when 32 MiB of answers wait for it ---- */
 
-enum { READERS = 20, HELD = 8 };
+enum { READERS = 40, MIB = 1 << 20 };
 
 typedef struct reader {
     pthread_t thread;
     dureq_client *client;
-    const char *id;
+    const char *id; /* NULL: lists */
     int rc;
     size_t len;
-    atomic_int *n_refused;
 } reader;
 
 static void *read_one(void *arg)
 {
     reader *r = arg;
+    dureq_job_filter f = dureq_job_filter_init();
     dureq_job_list *list = NULL;
 
-    r->rc = dureq_client_get_job(r->client, r->id, &list, NULL);
-    r->len = r->rc < 0 ? 0 : list->items[0].payload.len;
+    f.with_payload = true;
+    r->rc = r->id ? dureq_client_get_job(r->client, r->id, &list, NULL) : dureq_client_list_jobs(r->client, &f, &list, NULL);
+    for (size_t i = 0; r->rc == 0 && i < list->n; i++)
+        r->len += list->items[i].payload.len;
     dureq_job_list_destroy(list);
-    if (r->rc == DUREQ_EUNAVAILABLE)
-        atomic_fetch_add(r->n_refused, 1);
     return NULL;
 }
 
-/* Each of them may bring many MB when the server is there again: all others are told at once that it is not. */
-SCENARIO(few_large_reads_wait_for_a_connection)
+static void read_all(dureq_client *c, const char *id, int n, size_t len)
 {
-    enum { BYTES = 2 << 20 };
-    fault_proxy *proxy = fault_proxy_start(test_redis_socket(rig.server), test_redis_file(rig.server, "proxy.sock"));
-    char *bytes = make_payload(BYTES, 1);
-    dureq_job_spec spec = {"t", dureq_str_of(bytes, BYTES), NULL};
-    dureq_client_options o = dureq_client_options_init();
-    atomic_int n_refused = 0;
     reader readers[READERS];
+
+    for (int i = 0; i < n; i++) {
+        readers[i] = (reader){.client = c, .id = id};
+        EXPECT_I64(0, pthread_create(&readers[i].thread, NULL, read_one, &readers[i]));
+    }
+    for (int i = 0; i < n; i++) {
+        (void)pthread_join(readers[i].thread, NULL);
+        EXPECT_NOTE("reader %d", i);
+        EXPECT_RC(0, readers[i].rc);
+        EXPECT_U64(len, readers[i].len);
+    }
+}
+
+/* Subscribed, as one that has waited for a job is. */
+static dureq_client *open_subscribed(const char *url)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dureq_job_list *list = NULL;
     dureq_client *c;
-    dureq_job_id id;
-    int n_read = 0;
+    dureq_job_id id = rig_enqueue("nobody", "1", NULL);
+
+    o.redis_url = url;
+    o.prefix = rig.prefix;
+    o.max_payload_bytes = 2 * MIB;
+    RIG_OK(dureq_client_create(&o, &c, &err));
+    EXPECT_RC(DUREQ_ETIMEOUT, dureq_client_wait(c, id.text, 1, &list, NULL));
+    RIG_OK(dureq_client_cancel(c, id.text, NULL, &err));
+    RIG_OK(dureq_client_delete(c, id.text, &err));
+    return c;
+}
+
+static dureq_job_id enqueue_of(dureq_client *c, size_t len)
+{
+    char *bytes = make_payload(len, 1);
+    dureq_job_spec spec = {"t", dureq_str_of(bytes, len), NULL};
+    dureq_job_id id = {{0}};
+
+    RIG_OK(dureq_client_enqueue(c, &spec, &id, &err));
+    free(bytes);
+    return id;
+}
+
+static long long connections(void)
+{
+    return test_redis_command_int(
+        rig.server, "EVAL", "return tonumber(string.match(redis.call('INFO', 'stats'), 'total_connections_received:(%d+)'))", "0",
+        NULL);
+}
+
+SCENARIO(large_reads_wait_for_each_other)
+{
+    dureq_client *c = open_subscribed(test_redis_url(rig.server));
+    dureq_job_id mib = enqueue_of(c, MIB), two = enqueue_of(c, 2 * MIB);
+    long long before = connections();
+
+    read_all(c, mib.text, READERS, MIB);
+    EXPECT_I64(1, connections() - before); /* that of the question */
+    read_all(c, two.text, READERS, 2 * MIB);
+    EXPECT_I64(3, connections() - before); /* and that of such payloads */
+    dureq_client_destroy(c);
+}
+
+SCENARIO(lists_of_large_payloads_wait_for_each_other)
+{
+    enum { JOBS = 8, LISTS = 16 };
+    dureq_client *c = open_subscribed(test_redis_url(rig.server));
+    long long before;
+
+    for (int i = 0; i < JOBS; i++)
+        (void)enqueue_of(c, MIB);
+    before = connections();
+    read_all(c, NULL, LISTS, JOBS * (size_t)MIB);
+    EXPECT_I64(1, connections() - before);
+    dureq_client_destroy(c);
+}
+
+SCENARIO(large_reads_outlast_lost_connections)
+{
+    fault_proxy *proxy = fault_proxy_start(test_redis_socket(rig.server), test_redis_file(rig.server, "proxy.sock"));
+    dureq_client *c = open_subscribed(fault_proxy_url(proxy));
+    dureq_job_id two = enqueue_of(c, 2 * MIB);
+    reader r[READERS];
+
+    for (int i = 0; i < READERS; i++) {
+        r[i] = (reader){.client = c, .id = two.text};
+        EXPECT_I64(0, pthread_create(&r[i].thread, NULL, read_one, &r[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        long seen = fault_proxy_get_stats(proxy).connections;
+
+        fault_proxy_cut_all(proxy);
+        RIG_UNTIL(fault_proxy_get_stats(proxy).connections > seen);
+    }
+    for (int i = 0; i < READERS; i++) {
+        (void)pthread_join(r[i].thread, NULL);
+        EXPECT_RC(0, r[i].rc);
+        EXPECT_U64(2 * MIB, r[i].len);
+    }
+    dureq_client_destroy(c);
+    fault_proxy_stop(proxy);
+}
+
+/* Who gives up leaves its place to the others. */
+SCENARIO(large_reads_that_nobody_waits_for_take_no_room)
+{
+    fault_proxy *proxy = fault_proxy_start(test_redis_socket(rig.server), test_redis_file(rig.server, "proxy.sock"));
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *c = open_subscribed(test_redis_url(rig.server)), *hasty;
+    dureq_job_id two = enqueue_of(c, 2 * MIB);
+    reader r[READERS];
 
     o.redis_url = fault_proxy_url(proxy);
     o.prefix = rig.prefix;
-    o.max_payload_bytes = BYTES;
-    RIG_OK(dureq_client_create(&o, &c, &err));
-    RIG_OK(dureq_client_enqueue(c, &spec, &id, &err));
-    fault_proxy_refuse(proxy, true); /* the connection of large reads is yet to be made */
+    o.timeout_ms = 1000;
+    RIG_OK(dureq_client_create(&o, &hasty, &err));
+    fault_proxy_hold(proxy, true);
     for (int i = 0; i < READERS; i++) {
-        readers[i] = (reader){.client = c, .id = id.text, .n_refused = &n_refused};
-        EXPECT_I64(0, pthread_create(&readers[i].thread, NULL, read_one, &readers[i]));
+        r[i] = (reader){.client = hasty, .id = two.text};
+        EXPECT_I64(0, pthread_create(&r[i].thread, NULL, read_one, &r[i]));
     }
-    RIG_UNTIL(atomic_load(&n_refused) == READERS - HELD);
-    fault_proxy_refuse(proxy, false);
     for (int i = 0; i < READERS; i++) {
-        (void)pthread_join(readers[i].thread, NULL);
-        n_read += readers[i].rc == 0 && readers[i].len == BYTES;
+        (void)pthread_join(r[i].thread, NULL);
+        EXPECT_TRUE(r[i].rc < 0);
     }
-    EXPECT_I64(HELD, n_read);
-    EXPECT_I64(READERS - HELD, atomic_load(&n_refused));
+    fault_proxy_hold(proxy, false);
+    RIG_UNTIL((r[0] = (reader){.client = hasty, .id = two.text}, (void)read_one(&r[0]), r[0].rc == 0));
+    EXPECT_U64(2 * MIB, r[0].len);
+    dureq_client_destroy(hasty);
     dureq_client_destroy(c);
     fault_proxy_stop(proxy);
-    free(bytes);
 }
 
 SCENARIO(history_is_capped_by_all_that_it_keeps)

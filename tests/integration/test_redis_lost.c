@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "fake_redis.h"
 #include "redis_server.h"
 #include "test_conn.h"
 
@@ -213,6 +214,42 @@ static void answers_that_come_keep_the_connection(void **state)
     test_conn_close(&c);
 }
 
+static bool be_silent(void *userdata, int connection, const dureq_str *words, size_t n, dq_buf *out)
+{
+    (void)userdata;
+    (void)connection;
+    (void)n;
+    (void)out;
+    return dq_str_eq_text(words[0], "ECHO");
+}
+
+/* As a long answer over a slow way does. */
+static void an_answer_that_comes_slowly_keeps_the_connection(void **state)
+{
+    static const char answer[] = "$13\r\nbit by bit ..\r\n";
+    fake_redis_options o = {.fn = be_silent};
+    fake_redis *f = fake_redis_start(&o);
+    test_answer a = {0};
+    test_conn c;
+
+    (void)state;
+    test_conn_open_with(&c, loop, fake_redis_url(f), (dq_redis_options){.reply_timeout_ms = 100});
+    test_conn_until_ready(&c);
+    assert_int_equal(test_conn_send(&c, 0, &a, "ECHO slow"), 0);
+    for (const char *p = answer; *p; p++) {
+        int64_t until_us = dq_mono_us() + 20000;
+
+        TEST_UNTIL(loop, dq_mono_us() >= until_us);
+        fake_redis_send(f, dureq_str_of(p, 1));
+    }
+    TEST_UNTIL(loop, a.calls == 1);
+    assert_int_equal(a.code, 0);
+    assert_int_equal(c.n_lost, 0);
+    test_answer_reset(&a);
+    test_conn_close(&c);
+    fake_redis_stop(f);
+}
+
 static void a_server_that_stands_still_while_greeting_is_given_up(void **state)
 {
     dureq_error err = {0};
@@ -383,6 +420,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_does_not_come_costs_the_connection),
         cmocka_unit_test(without_a_time_out_it_waits),
         cmocka_unit_test(answers_that_come_keep_the_connection),
+        cmocka_unit_test(an_answer_that_comes_slowly_keeps_the_connection),
         cmocka_unit_test(a_server_that_stands_still_while_greeting_is_given_up),
         cmocka_unit_test(what_is_held_survives_failed_attempts_in_order),
         cmocka_unit_test(what_was_held_long_is_not_late_when_it_is_sent),

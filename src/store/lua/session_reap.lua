@@ -135,6 +135,7 @@ local lane, last = tonumber(state[2] or 1), call('LLEN', K .. 'lane')
 local at = lane
 while lane <= last and lanes_left > 0 and left > 0 do
   local before = #handed
+  call('SREM', K .. 'idle:' .. lane, victim) -- or it would be woken for its own jobs, in another's place
   local empty = drain(K .. 'l:' .. lane, lane)
   empty = drain(K .. 'f:' .. lane, lane) and empty
   if #handed > before then
@@ -143,7 +144,6 @@ while lane <= last and lanes_left > 0 and left > 0 do
   if not empty then
     break
   end
-  call('SREM', K .. 'idle:' .. lane, victim)
   lane = lane + 1
   lanes_left = lanes_left - 1
 end
