@@ -24,6 +24,7 @@ static void set_place(const dureq_client *c, enq_item *item, const dureq_job_spe
     item->shard = item->ukey_home = -1;
     if (o->unique_key.len > 0) {
         item->ukey = o->unique_key;
+        item->ukey_ms = o->unique_for_ms;
         item->ukey_home = item->shard = (int16_t)dq_keys_shard_of(k, o->unique_key);
     }
     item->has_request = o->request_id.len > 0;

@@ -322,6 +322,37 @@ void dq_enq_reserve(dq_producer *p, enq_item *item)
     item->reserved_us = dq_mono_us();
 }
 
+static void on_confirmed(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    (void)userdata;
+    (void)code;
+    (void)reply;
+    (void)err;
+}
+
+/* The ticker of the job's shard does it as well, from the outbox; but there may be none for longer than the reservation lasts. */
+void dq_enq_confirm(enq_item *item, const dq_id *id)
+{
+    dureq_client *c = item->request->producer->client;
+    const dq_keys *k = dq_client_keys(c);
+    unsigned char packed[DQ_ID_BYTES];
+    DQ_BUF_AUTO value = {0};
+    DQ_BUF_AUTO call = {0};
+
+    dq_id_pack(id, packed);
+    dq_buf_append(&value, item->token, DQ_TOKEN_BYTES);
+    dq_buf_append(&value, packed, sizeof packed);
+    dq_buf_append_i64(&value, item->ukey_ms);
+    dq_call_begin(&call, DQ_SCRIPT_KEY_SETTLE, 1, 4);
+    dq_keys_arg(&call, k, (unsigned)item->ukey_home, "sh", (dureq_str){0});
+    dq_resp_arg_i64(&call, item->shard);
+    dq_resp_arg_text(&call, "k");
+    dq_resp_arg(&call, item->ukey);
+    dq_resp_arg_buf(&call, &value);
+    if (!dq_buf_failed(&call))
+        (void)dq_store_send(c->store, (unsigned)item->ukey_home, 0, dq_buf_str(&call), on_confirmed, NULL);
+}
+
 /* The shard of a job: where a limited queue lives whole, or its request id or unique key, or whichever takes jobs now. */
 static void place(dq_producer *p, enq_item *item)
 {

@@ -47,6 +47,7 @@ typedef struct enq_item {
     bool large;        /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
     uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
     unsigned char token[DQ_TOKEN_BYTES];
+    int64_t ukey_ms;       /* how long its unique key is held; 0: until its end */
     int64_t reserved_us;   /* when its unique key was asked for on another shard; 0: it was not */
     struct enq_call *call; /* while it flies */
     size_t call_slot;
@@ -127,6 +128,7 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
 /* produce_call.c; loop thread */
 void dq_enq_send(enq_shard *s); /* as many calls as may fly */
 void dq_enq_resend(enq_shard *s, bool same_server);
-void dq_enq_reserve(dq_producer *p, enq_item *item); /* produce.c; it comes back to its shard's queue, or is answered */
-void dq_enq_ask_token(enq_shard *s);                 /* produce.c */
+void dq_enq_reserve(dq_producer *p, enq_item *item);  /* produce.c; it comes back to its shard's queue, or is answered */
+void dq_enq_confirm(enq_item *item, const dq_id *id); /* produce.c; its reservation is this job's, which was accepted */
+void dq_enq_ask_token(enq_shard *s);                  /* produce.c */
 void dq_enq_call_free(enq_call *call);

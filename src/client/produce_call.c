@@ -319,7 +319,10 @@ static void answer_item(enq_item *item, int kind, const dq_id *id)
         item->request->results[item->index].existing = true;
         dq_enq_answer(item, 0, id, NULL);
         break;
-    default: dq_enq_answer(item, 0, id, NULL);
+    default:
+        if (item->token_len == DQ_TOKEN_BYTES)
+            dq_enq_confirm(item, id);
+        dq_enq_answer(item, 0, id, NULL);
     }
 }
 

@@ -119,7 +119,9 @@ void dq_session_lost(dq_wshard *s, const char *why)
     (void)dq_store_unsubscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
     s->state = WSHARD_CLOSED;
     s->verified = s->call_lost = s->resyncing = s->needs_resync = s->unsure_session = false;
-    s->unsure_lanes = s->n_lanes > 0; /* all may have been deleted and made again, with other lanes */
+    /* All may have been deleted and made again, with other lanes; a list that is on its way may be of before. */
+    s->unsure_lanes = s->n_lanes > 0 || s->loading_lanes;
+    s->loading_all = false;
     dq_store_refresh_queues(w->store);
     while (!dq_list_empty(&s->held))
         dq_worker_lose_task(dq_container_of(s->held.next, dureq_task, in_shard), DQ_STOP_LOST);

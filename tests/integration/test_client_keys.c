@@ -21,6 +21,29 @@ static int try_unique(const char *key, int64_t for_ms, const char *payload, dure
     return dureq_client_enqueue(rig.client, &spec, ret, NULL);
 }
 
+/* A job that lives where its request id is at home, not where its key is. */
+static int try_request(const char *request, const char *key, dureq_job_id *ret)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &o};
+
+    o.unique_key = dureq_str_from(key);
+    o.request_id = dureq_str_from(request);
+    return dureq_client_enqueue(rig.client, &spec, ret, NULL);
+}
+
+static long long outbox_rows(void)
+{
+    long long n = 0;
+    char name[80];
+
+    for (int s = 0; s < rig.shards; s++) {
+        (void)snprintf(name, sizeof name, "{%s:%d}:ob", rig.prefix, s);
+        n += test_redis_command_int(rig.server, "HLEN", name, NULL);
+    }
+    return n;
+}
+
 static dureq_job_id holder_of(const char *key, int64_t *ttl_ms)
 {
     dureq_job_id id = {{0}};
@@ -78,6 +101,54 @@ SCENARIO(every_end_of_a_job_lets_its_key_go)
     EXPECT_RC(0, try_unique("k", 0, "1", &id));
     /* one that a node read, and gives back as the queue is paused, does not wait for that moment */
     RIG_UNTIL(dureq_client_purge_queue(rig.client, "normal", NULL, NULL) == 0 && is_free("k"));
+}
+
+/* The jobs are over before their shards have told the keys' homes that they have them: both go out, in any order. */
+SCENARIO(many_long_keys_at_home_elsewhere_are_let_go)
+{
+    enum { JOBS = 60, LONG = 200 };
+    dureq_job_id ids[JOBS];
+    char keys[JOBS][LONG + 1];
+
+    (void)rig_node("n", "t", fine, NULL);
+    for (int i = 0; i < JOBS; i++) {
+        char request[24];
+
+        (void)snprintf(keys[i], sizeof keys[i], "%0*d", LONG, i);
+        (void)snprintf(request, sizeof request, "request %d", i); /* is at home where the job is */
+        EXPECT_RC(0, try_request(request, keys[i], &ids[i]));
+    }
+    for (int i = 0; i < JOBS; i++)
+        (void)rig_wait(ids[i].text);
+    RIG_UNTIL(outbox_rows() == 0);
+    for (int i = 0; i < JOBS; i++) {
+        EXPECT_NOTE("key %d", i);
+        EXPECT_TRUE(is_free(keys[i]));
+    }
+}
+
+/* No node is there that would settle what the outbox says: the producer has said it itself. */
+SCENARIO(a_key_at_home_elsewhere_is_held_without_any_node)
+{
+    enum { JOBS = 20 };
+    dureq_job_id id, again;
+
+    for (int i = 0; i < JOBS; i++) {
+        char key[24], request[24], name[96];
+        long long found = 0;
+
+        EXPECT_NOTE("key %d", i);
+        (void)snprintf(key, sizeof key, "key %d", i);
+        (void)snprintf(request, sizeof request, "request %d", i);
+        EXPECT_RC(0, try_request(request, key, &id));
+        EXPECT_RC(DUREQ_EDUPLICATE, try_unique(key, 0, "2", &again));
+        EXPECT_TEXT(id.text, again.text);
+        for (int s = 0; s < rig.shards; s++) {
+            (void)snprintf(name, sizeof name, "{%s:%d}:u:%s", rig.prefix, s, key);
+            found += test_redis_command_int(rig.server, "TTL", name, NULL) == -1;
+        }
+        EXPECT_I64(1, found); /* for as long as the job lives */
+    }
 }
 
 SCENARIO(a_key_for_a_time_is_held_past_the_end_and_no_longer)

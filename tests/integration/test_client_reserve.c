@@ -11,7 +11,6 @@
 
 #define TIMEOUT_MS   60000
 #define DELAY_MS     3000 /* long enough for what a test does meanwhile */
-#define CALL_TAIL    40   /* bytes: less than the call of a job, so a cut so far before its end is within that call */
 #define FIRST_OVER_S 35   /* a call may begin within 30 s, and begin again within 45 s, of the reservation */
 #define AGAIN_OVER_S 50
 
@@ -124,7 +123,7 @@ SCENARIO_OF_SHARDS(a_reservation_that_grew_old_before_the_call_is_asked_for_agai
 
 /* ---- the call's answer is lost ---- */
 
-/* The call is cut before its end, the clock goes on, and then there is a connection again. */
+/* A reservation, the call, which is the longest, and a confirmation: the call is cut, the clock goes on, and then there is a connection again. */
 static void lose_call(producer *p, long seconds)
 {
     long before = fault_proxy_get_stats(p->proxy).bytes[FAULT_TO_SERVER], length;
@@ -136,7 +135,7 @@ static void lose_call(producer *p, long seconds)
     length = fault_proxy_get_stats(p->proxy).bytes[FAULT_TO_SERVER] - before;
     name_job(p, 3);
     fault_proxy_refuse(p->proxy, true);
-    fault_proxy_cut_at(p->proxy, FAULT_TO_SERVER, length - CALL_TAIL);
+    fault_proxy_cut_at(p->proxy, FAULT_TO_SERVER, length / 2);
     begin(p);
     RIG_UNTIL(fault_proxy_has_cut(p->proxy));
     EXPECT_I64(1, of_key(p, "EXISTS"));

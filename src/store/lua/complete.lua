@@ -27,6 +27,7 @@
 --#include "side.lua"
 --#include "stats.lua"
 --#include "tell.lua"
+--#include "ukey.lua"
 local session, call_no, is_repeat = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local s = call('HMGET', KEYS[2], 'st', 'n', 'a')
 local err = fenced(s[1])
@@ -198,7 +199,7 @@ local keyed = {
     end
   end,
   U = function(id, v)
-    call('HSET', K .. 'ob', 'r' .. v, id)
+    outbox_release(v, id)
   end,
   o = function(id, v)
     call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. v, -65536))

@@ -16,12 +16,16 @@
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 local op, ukey = ARGV[3], ARGV[4]
+-- Whose release of a key is on its way.
+local function release_of(key)
+  return string.sub(call('HGET', K .. 'ob', 'r' .. key) or '', -13)
+end
 if op == 'holder' then
   local id = ARGV[5]
   local place, j = whereabouts(id)
   local e = place and envelope_of(j)
   local names = place and (e == false or e and e.ukey == ukey and e.ukey_home == tonumber(ARGV[6]))
-  if names or call('HGET', K .. 'ob', 'r' .. ukey) == id then
+  if names or release_of(ukey) == id then
     more[1] = { 'y' }
   end
 elseif op == 'held' then
@@ -31,7 +35,7 @@ elseif op == 'held' then
       call('DEL', key)
     end)
   end
-elseif call('HGET', K .. 'ob', 'r' .. ukey) == ARGV[5] then
+elseif release_of(ukey) == ARGV[5] then
   more[1] = { 'y' }
   if ARGV[6] == '1' then
     fault('outbox_stale', K .. 'ob', ARGV[5], 'the release of its unique key does not go out')

@@ -198,11 +198,11 @@ function look.ob(field, value)
   local kind, ukey = string.sub(field, 1, 1), string.sub(field, 2)
   tally('outbox')
   local held_ms = kind == 'c' and tonumber(string.sub(value, 30))
-  if not (held_ms or kind == 'r' and #value == 13) then
+  if not (held_ms or kind == 'r' and (#value == 13 or #value == 29)) then
     fault('unreadable', key, '', 'an outbox row cannot be read')
     return
   end
-  local id = kind == 'c' and string.sub(value, 17, 29) or value
+  local id = kind == 'c' and string.sub(value, 17, 29) or string.sub(value, -13)
   local since = kind == 'c' and unpk('>I6', id) or ended_ms(id)
   if not ticker_lives() then
     return

@@ -10,6 +10,7 @@
 --#include "ids.lua"
 --#include "varint.lua"
 --#include "envelope.lua"
+--#include "ukey.lua"
 --#include "history_read.lua"
 --#include "records.lua"
 --#include "locate.lua"

@@ -7,6 +7,7 @@
 --#include "ids.lua"
 --#include "varint.lua"
 --#include "envelope.lua"
+--#include "ukey.lua"
 --#include "history.lua"
 --#include "history_read.lua"
 --#include "records.lua"

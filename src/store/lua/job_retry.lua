@@ -6,6 +6,7 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "envelope.lua"
+--#include "ukey.lua"
 --#include "history_read.lua"
 --#include "records.lua"
 --#include "locate.lua"

@@ -6,6 +6,7 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "envelope.lua"
+--#include "ukey.lua"
 --#include "undelivered.lua"
 --#include "stats.lua"
 --#include "tell.lua"

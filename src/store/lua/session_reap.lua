@@ -10,6 +10,7 @@
 --#include "ids.lua"
 --#include "varint.lua"
 --#include "envelope.lua"
+--#include "ukey.lua"
 --#include "rows.lua"
 --#include "front.lua"
 --#include "attempts.lua"

@@ -64,18 +64,3 @@ local function class_of(e, lane)
   local q = name and call('HGET', K .. 'q', string.match(name, '^[^|]*'))
   return q and unpk('>I6', q, 8) or 604800000
 end
--- Whether a unique key lives on another shard than its job: the envelope names its home, the id the job's shard.
-local function ukey_away(e, id)
-  return e.ukey_home and e.ukey_home ~= unpk('>I3', id, 11) % 1024
-end
--- Let go of a job's unique key, when the job ends: here, or through the outbox when its home is another shard.
-local function ukey_release(e, id)
-  if not e.ukey or e.ukey_ms > 0 then
-    return
-  end
-  if ukey_away(e, id) then
-    call('HSET', K .. 'ob', 'r' .. e.ukey, id)
-  elseif call('GET', K .. 'u:' .. e.ukey) == id then
-    call('DEL', K .. 'u:' .. e.ukey)
-  end
-end

@@ -1,5 +1,5 @@
 -- Is the server about to refuse what needs memory? It is when more than 95 % of maxmemory is taken: what is written until somebody looks again
--- still finds room. What answers to clients take will be over soon.
+-- still finds room. What answers to clients take will be over soon, and counts only when the server refuses already.
 local function memory_is_short()
   local info = redis.pcall('INFO', 'memory')
   if type(info) ~= 'string' then
@@ -9,6 +9,6 @@ local function memory_is_short()
     return tonumber(string.match(info, '\n' .. name .. ':(%d+)') or 0)
   end
   local max = field('maxmemory')
-  local used = field('used_memory') - field('mem_not_counted_for_evict') - field('mem_clients_normal')
-  return max > 0 and used > 0.95 * max
+  local used = field('used_memory') - field('mem_not_counted_for_evict')
+  return max > 0 and (used > max or used - field('mem_clients_normal') > 0.95 * max)
 end
