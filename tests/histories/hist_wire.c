@@ -251,6 +251,18 @@ static void add_file(dq_buf *out, const char *root, const char *file, const hist
     dq_free(text);
 }
 
+void hist_check_plants(void)
+{
+    const char *root = getenv("DUREQ_TEST_SOURCE");
+
+    for (size_t i = 0; i < hist_n_plants; i++) {
+        dq_buf text = {0};
+
+        add_file(&text, root ? root : ".", hist_plants[i].file, &hist_plants[i]);
+        dq_buf_deinit(&text);
+    }
+}
+
 /* Time is the server's and the clock's. */
 static void change_clock(dq_buf *text)
 {

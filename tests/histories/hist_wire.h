@@ -34,6 +34,7 @@ typedef struct hist_wire {
 
 void hist_wire_open(hist_wire *w, const hist_plant *plant); /* NULL: none. Ends the program when it fails */
 void hist_wire_close(hist_wire *w);
+void hist_check_plants(void); /* ends the program when one's text is not in its script any more */
 /* Sends whole commands and reads n replies. The last, valid until the next one of this connection. */
 dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n);
 dq_reply hist_words(hist_wire *w, int conn, const char *word, ...) __attribute__((sentinel));

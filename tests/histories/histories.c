@@ -272,6 +272,7 @@ int main(int argc, char **argv)
 
     if (o.planted)
         return run_planted(&o);
+    hist_check_plants();
     hist_wire_open(&w, NULL);
     rc = o.one ? run_one(&w, (uint64_t)o.seed) : run_many(&w, &o);
     hist_wire_close(&w);
