@@ -25,14 +25,20 @@
    The server holds the lock of the state directory, too (it inherits the descriptor): a daemon that is started after another one
    was killed waits until the server of that one, which gets SIGTERM then, has written what it had.
 
-   What it prints is logged; its last line is the reason when it does not come up. */
+   What it prints is logged; its last line is the reason when it does not come up.
+
+   A file that was torn within a transaction is cut by the server behind the last whole command, and what it appends from then on would belong to the
+   begun transaction: the next start would throw all of it away. So a server that says it has cut its file writes it anew before it counts as
+   ready. */
 
 #define PING_EVERY_US     10000
+#define REWRITE_LOOK_US   200000
 #define BACKOFF_FIRST_US  100000
 #define BACKOFF_MOST_US   5000000
 #define STEADY_US         60000000 /* one that lived so long starts anew at the first back-off */
 #define STOP_TIMEOUT_MS   60000
-#define LOADING_SAY_EVERY 500 /* pings */
+#define LOADING_SAY_EVERY 500                  /* pings */
+#define CUT_FILE_SAYS     "Truncating the AOF" /* Redis 7, Valkey */
 
 struct dq_embedded {
     dq_loop *loop;
@@ -48,6 +54,7 @@ struct dq_embedded {
     struct event exit_event, out_event;
     dq_timer timer; /* next ping while starting; next start while waiting */
     bool is_ready;
+    bool has_cut_file, rewrites; /* it is to write its file anew, and does */
     int64_t begun_us, backoff_us;
     unsigned n_pings;
     dq_buf line; /* of its output, unfinished */
@@ -123,6 +130,7 @@ static void say_line(dq_embedded *e, dureq_str line)
     line.len = DQ_MIN(line.len, sizeof e->last_line - 1);
     memcpy(e->last_line, line.ptr, line.len);
     e->last_line[line.len] = '\0';
+    e->has_cut_file = e->has_cut_file || strstr(e->last_line, CUT_FILE_SAYS);
 }
 
 static void read_output(dq_embedded *e)
@@ -226,6 +234,7 @@ static int start_child(dq_embedded *e, dureq_error *err)
     }
     e->out_fd = fds[0];
     e->n_pings = 0;
+    e->has_cut_file = e->rewrites = false;
     e->last_line[0] = '\0';
     e->begun_us = dq_loop_now_us(e->loop);
     dq_timer_set(&e->timer, PING_EVERY_US);
@@ -237,18 +246,46 @@ static int start_child(dq_embedded *e, dureq_error *err)
     return rc;
 }
 
+/* True when its file is as it should be. */
+static bool mend_file(dq_embedded *e)
+{
+    char reply[128];
+    int state;
+
+    read_output(e); /* it may have said so a moment ago */
+    if (!e->has_cut_file)
+        return true;
+    if (!e->rewrites) {
+        e->rewrites = dq_embedded_ask(e->socket_path, "BGREWRITEAOF\r\n", reply, sizeof reply) && reply[0] == '+';
+        return false;
+    }
+    state = dq_embedded_rewrite_state(e->socket_path);
+    if (state < 0) {
+        DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.rewrite",
+               "error=\"the append-only file was torn and cannot be written anew: %s\"", e->last_line);
+        e->rewrites = false;
+    }
+    if (state > 0)
+        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.rewritten", "the append-only file was torn; it was written anew");
+    return state > 0;
+}
+
 static void ping(dq_embedded *e)
 {
     int answer = dq_embedded_ping(e->socket_path);
+    bool answers = answer > 0;
 
-    if (answer > 0) {
+    if (answers && mend_file(e)) {
         e->is_ready = true;
         DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.ready", "pid=%d dir=%s", (int)e->pid, e->dir);
         return;
     }
     if (++e->n_pings % LOADING_SAY_EVERY == 0)
-        DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.loading", "%s", answer == 0 ? "it loads its data" : "it does not answer yet");
-    dq_timer_set(&e->timer, PING_EVERY_US);
+        DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.loading", "%s",
+               answers       ? "it writes its file anew"
+               : answer == 0 ? "it loads its data"
+                             : "it does not answer yet");
+    dq_timer_set(&e->timer, answers ? REWRITE_LOOK_US : PING_EVERY_US);
 }
 
 static void on_timer(dq_timer *t)

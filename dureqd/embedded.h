@@ -35,5 +35,9 @@ int dq_embedded_make_dir(const char *dir, dureq_error *err);
 /* Takes the directory for this process and those that inherit *ret_fd; waits up to 10 s for a server that a daemon which died
    left behind. DUREQ_ECONFLICT: a daemon lives there. */
 int dq_embedded_lock_dir(const char *dir, int *ret_fd, dureq_error *err);
+/* Sends one inline command ("PING\r\n") and reads what one read gives, at most size - 1 bytes, NUL-ended. false: no answer within a second. */
+bool dq_embedded_ask(const char *socket_path, const char *command, char *reply, size_t size);
 /* Whether a server answers at the socket: 1 yes, 0 it is loading its data, -1 no. Waits a second at most. */
 int dq_embedded_ping(const char *socket_path);
+/* Of its append-only file: 1 the last rewrite went well, -1 it failed, 0 one is under way or it does not say. */
+int dq_embedded_rewrite_state(const char *socket_path);

@@ -183,27 +183,47 @@ int dq_embedded_lock_dir(const char *dir, int *ret_fd, dureq_error *err)
     return 0;
 }
 
-/* ---- whether it answers ---- */
+/* ---- asking it ---- */
 
-int dq_embedded_ping(const char *socket_path)
+bool dq_embedded_ask(const char *socket_path, const char *command, char *reply, size_t size)
 {
     const struct timeval second = {.tv_sec = 1};
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    char reply[64] = "";
-    ssize_t n = -1;
+    ssize_t len = (ssize_t)strlen(command), n = -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    reply[0] = '\0';
     if (fd < 0 || strlen(socket_path) >= sizeof addr.sun_path) {
         if (fd >= 0)
             (void)close(fd);
-        return -1;
+        return false;
     }
     memcpy(addr.sun_path, socket_path, strlen(socket_path) + 1);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
-    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0 && send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6)
-        n = recv(fd, reply, sizeof reply - 1, 0);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0 && send(fd, command, (size_t)len, MSG_NOSIGNAL) == len)
+        n = recv(fd, reply, size - 1, 0);
     (void)close(fd);
-    if (n <= 0)
+    if (n > 0)
+        reply[n] = '\0';
+    return n > 0;
+}
+
+int dq_embedded_ping(const char *socket_path)
+{
+    char reply[64];
+
+    if (!dq_embedded_ask(socket_path, "PING\r\n", reply, sizeof reply))
         return -1;
     return strncmp(reply, "+PONG", 5) == 0 ? 1 : strncmp(reply, "-LOADING", 8) == 0 ? 0 : -1;
+}
+
+int dq_embedded_rewrite_state(const char *socket_path)
+{
+    char reply[4096];
+
+    if (!dq_embedded_ask(socket_path, "INFO persistence\r\n", reply, sizeof reply))
+        return 0;
+    if (!strstr(reply, "aof_rewrite_in_progress:0") || !strstr(reply, "aof_rewrite_scheduled:0"))
+        return 0;
+    return strstr(reply, "aof_last_bgrewrite_status:ok") ? 1 : -1;
 }

@@ -5,11 +5,13 @@
 #include "base/clock.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,6 +133,65 @@ static void it_is_started_again_when_it_dies(void **state)
     turn_until_event(f, "embedded.ready");
     assert_true(server_pid(f) != pid);
     dq_embedded_stop(e);
+}
+
+/* The file of which the server has written last. */
+static void tear_file(const fixture *f, off_t bytes)
+{
+    DQ_BUF_AUTO pattern = {0};
+    struct stat st;
+    glob_t found;
+
+    path_of(f, "appendonlydir/*.incr.aof", &pattern);
+    assert_int_equal(glob(pattern.ptr, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    assert_int_equal(stat(found.gl_pathv[0], &st), 0);
+    assert_int_equal(truncate(found.gl_pathv[0], st.st_size - bytes), 0);
+    globfree(&found);
+}
+
+static void expect_answer(dq_embedded *e, const char *command, const char *answer)
+{
+    char reply[256];
+
+    assert_true(dq_embedded_ask(dq_embedded_url(e) + strlen("unix://"), command, reply, sizeof reply));
+    assert_string_equal(reply, answer);
+}
+
+/* At any byte of the last transaction. What was there before is there, and what came behind the start outlasts the next. */
+static void a_file_torn_within_a_transaction_is_written_anew(void **state)
+{
+    fixture *f = *state;
+    dq_embedded *e = NULL;
+
+    for (off_t bytes = 1; bytes < 60; bytes += 9) {
+        char command[64], answer[64];
+
+        dq_buf_clear(&f->events);
+        assert_int_equal(dq_embedded_start(f->loop, &f->options, &e, NULL), 0);
+        (void)snprintf(command, sizeof command, "SET before%d 1\r\n", (int)bytes);
+        expect_answer(e, command, "+OK\r\n");
+        expect_answer(e, "EVAL \"redis.call('SET','x',1) redis.call('SET','y',1) return 1\" 0\r\n",
+                      ":1\r\n"); /* a transaction in the file */
+        dq_embedded_stop(e);
+        tear_file(f, bytes);
+
+        dq_buf_clear(&f->events);
+        assert_int_equal(dq_embedded_start(f->loop, &f->options, &e, NULL), 0);
+        assert_true(has_event(f, "embedded.rewritten"));
+        expect_answer(e, "MGET x y\r\n", "*2\r\n$-1\r\n$-1\r\n");
+        (void)snprintf(command, sizeof command, "SET behind%d 2\r\n", (int)bytes);
+        expect_answer(e, command, "+OK\r\n");
+        dq_embedded_stop(e);
+
+        dq_buf_clear(&f->events);
+        assert_int_equal(dq_embedded_start(f->loop, &f->options, &e, NULL), 0);
+        assert_false(has_event(f, "embedded.rewritten"));
+        (void)snprintf(command, sizeof command, "MGET before%d behind%d x\r\n", (int)bytes, (int)bytes);
+        (void)snprintf(answer, sizeof answer, "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n");
+        expect_answer(e, command, answer);
+        dq_embedded_stop(e);
+    }
 }
 
 static void two_daemons_do_not_share_a_directory(void **state)
@@ -265,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_starts_private_and_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_started_again_when_it_dies, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_torn_within_a_transaction_is_written_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_daemons_do_not_share_a_directory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_program_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_program_that_will_not_do_is_told, set_up, tear_down),
