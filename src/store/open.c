@@ -427,6 +427,15 @@ static int look_at_queues(const dq_reply *reply, dureq_error *err)
     return r;
 }
 
+/* There are always some queues: without any, the prefix was deleted since its first step, and is half made. */
+static int look_for_deletion(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    if (dq_reply_len(*reply) > 0)
+        return 0;
+    s->other_server = true;
+    return dq_fail(err, DUREQ_ECONFLICT, "the prefix was deleted while it was made");
+}
+
 static void go_up(dq_store *s, bool queues_changed)
 {
     s->step = DQ_OPEN_IDLE;
@@ -468,7 +477,9 @@ static void step_done(dq_store *s, const dq_reply *reply)
         s->queues_changed = s->queues_changed || differ;
         break;
     case DQ_OPEN_VERIFY:
-        r = take_queues(s, reply, &differ, &err);
+        r = look_for_deletion(s, reply, &err);
+        if (r == 0)
+            r = take_queues(s, reply, &differ, &err);
         s->queues_changed = s->queues_changed || differ;
         if (r == 0) {
             if (differ)

@@ -6,8 +6,10 @@
 #include "store/store.h"
 
 /* ---- one function a script, named after it; any thread ---- */
-/* seen: the JSON this change is based on, empty when there was none. Answer: 1, or 0 when it is another one by now. */
+/* seen: the JSON this change is based on, empty when there was none. Answer: 1, 0 when it is another one by now, or -1 when the
+   prefix is not there. */
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
+/* Answer: the version of the shard's queues, or 0 when the shard is not initialised. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
@@ -26,7 +28,8 @@ void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const du
 /* Adds one shard's answer to `sums` (n of them, zeroed by the caller but for oldest_ms = -1). */
 int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms);
 
-/* ---- changes: the definition first, then every shard, then a look whether it is still ours. Loop thread ---- */
+/* ---- changes: the definition first, then every shard, then a look whether it is still ours; all again on a prefix made anew when it was
+   deleted. Loop thread ---- */
 typedef enum dq_queue_verb {
     DQ_QUEUE_SET,
     DQ_QUEUE_SET_IF_MISSING,

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A change of one queue: read the definition, write the new one if it is still the one read, copy it to every shard, read again: who
    changed it meanwhile may have copied before us, so then theirs is copied once more. A program that dies between leaves shards behind
-   the definition; the next one that connects brings them up to it (open.c). Loop thread. */
+   the definition; the next one that connects brings them up to it (open.c).
+
+   A prefix that was deleted shows by having no queues, or by a shard without its state. It must not be written to then: with a queue it
+   would look as if it were there. It is made anew by connecting (open.c), and the change begins again on what is there then. Loop thread. */
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/core.h"
 #include "store/queue_calls.h"
 
-#define TRIES_MAX 20
+#define TRIES_MAX     20
+#define GONE_MAX      5
+#define ANEW_LIMIT_US (10 * 1000000LL) /* who asked for the change has given up by then */
 
 typedef enum change_step {
     STEP_READ,
@@ -32,7 +38,10 @@ typedef struct change {
     change_step step;
     unsigned pending; /* answers awaited */
     int tries;
-    int code; /* first failure of the step */
+    int gone;             /* how often the prefix was found deleted */
+    bool misses_shard;    /* one that is not initialised, in the step */
+    int64_t anew_mono_us; /* when it last was; 0: not */
+    int code;             /* first failure of the step */
     dureq_error err;
     bool differs;
     dq_arena arena;
@@ -70,8 +79,10 @@ static void on_reread(void *userdata, int code, const dq_reply *reply, const dur
     dq_store *s = c->store;
     dq_queue_set fresh;
 
-    (void)err; /* the connection: the queues are read again with the next one */
-    if (code == 0 && dq_queue_set_from_reply(reply, &fresh, NULL) == 0 && dq_queues_take(s, &fresh) && s->cb.on_queues)
+    (void)err;                                  /* the connection: the queues are read again with the next one */
+    if (code == 0 && dq_reply_len(*reply) == 0) /* deleted behind the change */
+        dq_queues_gone(s);
+    else if (code == 0 && dq_queue_set_from_reply(reply, &fresh, NULL) == 0 && dq_queues_take(s, &fresh) && s->cb.on_queues)
         s->cb.on_queues(s, s->cb.userdata);
     tell(c, 0, NULL);
 }
@@ -85,19 +96,19 @@ static void finish(change *c, int code, const dureq_error *err)
 
 static void on_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
 
+/* All of them: of one that is missing it could not be told whether the prefix is there. */
 static int send_read(change *c)
 {
     DQ_BUF_AUTO call = {0};
     DQ_BUF_AUTO key = {0};
 
     dq_buf_append_fmt(&key, "%s:config:queues", c->store->prefix);
-    dq_resp_begin(&call, 3);
-    dq_resp_arg(&call, DQ_STR_LIT("HGET"));
+    dq_resp_begin(&call, 2);
+    dq_resp_arg(&call, DQ_STR_LIT("HGETALL"));
     dq_resp_arg_buf(&call, &key);
-    dq_resp_arg(&call, c->name);
     if (dq_buf_failed(&call) || dq_buf_failed(&key))
         return DUREQ_ENOMEM;
-    return dq_store_send(c->store, 0, 0, dq_buf_str(&call), on_reply, c);
+    return dq_store_send(c->store, 0, c->anew_mono_us ? DQ_SEND_WAIT : 0, dq_buf_str(&call), on_reply, c);
 }
 
 static int send_define(change *c)
@@ -141,6 +152,7 @@ static void run_step(change *c, change_step step)
     c->step = step;
     c->code = 0;
     c->pending = 0;
+    c->misses_shard = false;
     switch (step) {
     case STEP_READ:
     case STEP_VERIFY:
@@ -203,11 +215,37 @@ out:
     return r;
 }
 
-static void on_read(change *c, const dq_reply *reply)
+static void begin_anew(change *c)
 {
     dureq_error err;
 
-    put(&c->seen, dq_reply_str(*reply));
+    dq_queues_gone(c->store);
+    if (++c->gone > GONE_MAX) {
+        dq_fail(&err, DUREQ_ECONFLICT, "the prefix is being deleted all the time");
+        finish(c, err.code, &err);
+        return;
+    }
+    c->anew_mono_us = dq_mono_us();
+    run_step(c, STEP_READ);
+}
+
+static dureq_str definition(const change *c, const dq_reply *reply)
+{
+    return dq_reply_str(dq_reply_lookup(*reply, c->name.ptr));
+}
+
+static void on_read(change *c, const dq_reply *reply)
+{
+    bool was_late = c->anew_mono_us && dq_mono_us() - c->anew_mono_us > ANEW_LIMIT_US;
+    dureq_error err;
+
+    c->anew_mono_us = 0;
+    if (was_late) {
+        dq_fail(&err, DUREQ_EUNAVAILABLE, "the prefix was deleted, and the server away for too long since");
+        finish(c, err.code, &err);
+        return;
+    }
+    put(&c->seen, definition(c, reply));
     int r = dq_buf_finish(&c->seen, &err);
     if (r == 0)
         r = decide(c, &err);
@@ -219,7 +257,7 @@ static void on_read(change *c, const dq_reply *reply)
 
 static void on_verify(change *c, const dq_reply *reply)
 {
-    dureq_str there = dq_reply_str(*reply);
+    dureq_str there = definition(c, reply);
     dureq_error err;
 
     if (dq_str_eq(there, dq_buf_str(&c->now)) || !there.len) {
@@ -239,18 +277,28 @@ static void on_step(change *c, const dq_reply *reply)
     dureq_error err;
 
     switch (c->step) {
-    case STEP_READ: on_read(c, reply); return;
+    case STEP_READ:
+        if (dq_reply_len(*reply) == 0)
+            begin_anew(c);
+        else
+            on_read(c, reply);
+        return;
     case STEP_DEFINE:
         if (dq_reply_int(*reply) == 1) {
             run_step(c, STEP_SHARDS);
         } else if (++c->tries < TRIES_MAX) {
-            run_step(c, STEP_READ);
+            run_step(c, STEP_READ); /* which tells a prefix that was deleted from another change */
         } else {
             dq_fail(&err, DUREQ_ECONFLICT, "the queue is being changed by others all the time");
             finish(c, err.code, &err);
         }
         return;
-    case STEP_SHARDS: run_step(c, STEP_VERIFY); return;
+    case STEP_SHARDS:
+        if (c->misses_shard)
+            begin_anew(c);
+        else
+            run_step(c, STEP_VERIFY);
+        return;
     case STEP_VERIFY: on_verify(c, reply); return;
     }
 }
@@ -263,6 +311,8 @@ static void on_reply(void *userdata, int code, const dq_reply *reply, const dure
         c->code = code;
         c->err = *err;
     }
+    if (code == 0 && c->step == STEP_SHARDS && dq_reply_int(*reply) == 0)
+        c->misses_shard = true;
     c->pending--;
     if (c->pending > 0)
         return;

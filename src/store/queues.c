@@ -103,6 +103,12 @@ void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES])
     put_u48(out + 7, (uint64_t)dq_retention_class(retention_ms));
 }
 
+void dq_queues_gone(dq_store *s)
+{
+    s->other_server = true;
+    dq_redis_reconnect(s->main, "the prefix was deleted");
+}
+
 static void refresh_read(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_store *s = userdata;
@@ -124,10 +130,9 @@ static void refresh_read(void *userdata, int code, const dq_reply *reply, const 
         DQ_LOG(s->log, DUREQ_LOG_ERROR, "store.queues", "error=\"%s\"", why.msg);
         return;
     }
-    if (fresh.n == 0) { /* there are always some: the prefix was deleted. It is made anew, as at the start */
+    if (fresh.n == 0) { /* there are always some */
         dq_queue_set_deinit(&fresh);
-        s->other_server = true;
-        dq_redis_reconnect(s->main, "the prefix was deleted");
+        dq_queues_gone(s);
         return;
     }
     s->queue_reads++;

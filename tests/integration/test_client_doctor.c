@@ -335,6 +335,21 @@ static void test_repair_mends_what_it_says(void **state)
     }
 }
 
+/* A token made of nothing would be the same each time: only who initialises a shard makes one. */
+static void test_repair_makes_no_token(void **state)
+{
+    dq_doctor_report r;
+
+    (void)state;
+    make_world();
+    eval_prefixed("c('HDEL', K .. 'sh', 'v') c('HDEL', K .. 'q', 'normal')");
+    r = examine(true);
+    assert_int_equal(r.n_found, 2);
+    dq_doctor_report_deinit(&r);
+    assert_int_equal(test_redis_command_int(server, "HEXISTS", "{dureq:0}:q", "normal", NULL), 1);
+    assert_int_equal(test_redis_command_int(server, "HEXISTS", "{dureq:0}:sh", "v", NULL), 0);
+}
+
 static void test_every_kind_is_planted(void **state)
 {
     static const dq_fault_kind kinds[] = {
@@ -434,9 +449,13 @@ static void test_many_of_each_are_counted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_healthy_world_is_clean),        cmocka_unit_test(test_each_fault_is_named_and_no_other),
-        cmocka_unit_test(test_repair_mends_what_it_says),     cmocka_unit_test(test_every_kind_is_planted),
-        cmocka_unit_test(test_a_fault_names_its_key_and_job), cmocka_unit_test(test_more_faults_than_wanted_are_counted),
+        cmocka_unit_test(test_healthy_world_is_clean),
+        cmocka_unit_test(test_each_fault_is_named_and_no_other),
+        cmocka_unit_test(test_repair_makes_no_token),
+        cmocka_unit_test(test_repair_mends_what_it_says),
+        cmocka_unit_test(test_every_kind_is_planted),
+        cmocka_unit_test(test_a_fault_names_its_key_and_job),
+        cmocka_unit_test(test_more_faults_than_wanted_are_counted),
         cmocka_unit_test(test_many_of_each_are_counted_once),
     };
 

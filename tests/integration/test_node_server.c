@@ -258,6 +258,59 @@ SCENARIO(when_all_was_deleted_under_live_programs_they_begin_anew)
     enqueue_until_accepted("a", a); /* for the doctor of the end */
 }
 
+static bool has_queue(const char *name)
+{
+    dureq_queue_list *list = NULL;
+    bool found = false;
+
+    RIG_OK(dureq_client_list_queues(rig.client, &list, &err));
+    for (size_t i = 0; i < list->n; i++)
+        found = found || dq_str_eq_text(list->items[i].name, name);
+    dureq_queue_list_destroy(list);
+    return found;
+}
+
+/* By a program that has not noticed yet: a queue alone must not be taken for a prefix. */
+SCENARIO(a_queue_that_is_set_where_all_was_deleted_is_not_the_only_one)
+{
+    static char a[] = "\"a\"", b[] = "\"b\"", c[] = "\"c\"";
+    static char *const payloads[] = {a, b, c};
+    static const char *const types[] = {"a", "b", "c"};
+    dureq_queue_options q = dureq_queue_options_init();
+    dureq_job_options in_bulk = dureq_job_options_init();
+    dureq_node_options o = rig_node_options("n");
+    dureq_node *n = rig_node_create(&o);
+    char meta[64];
+
+    q.weight = 2;
+    in_bulk.queue = "bulk";
+    (void)snprintf(meta, sizeof meta, "%s:meta", rig.prefix);
+    atomic_store(&n_right, 0);
+    atomic_store(&n_wrong, 0);
+    for (int i = 0; i < 3; i++)
+        rig_handle(n, types[i], own_payload, payloads[i], NULL);
+    rig_start(n);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 9; i++) { /* lanes are numbered as they come */
+            int k = (i + round) % 3;
+
+            enqueue_until_accepted(types[k], payloads[k]);
+            if (round > 0)
+                (void)rig_enqueue(types[k], payloads[k], &in_bulk);
+        }
+        RIG_UNTIL(atomic_load(&n_right) + atomic_load(&n_wrong) == 9 + 18 * round);
+        EXPECT_I64(0, atomic_load(&n_wrong));
+        RIG_UNTIL(rig_counts().completed == (round ? 18 : 9));
+        rig_doctor();
+        if (round == 2)
+            break;
+        free(test_redis_command(rig.server, "FLUSHALL", NULL));
+        RIG_OK(dureq_client_set_queue(rig.client, "bulk", &q, /*only_if_missing=*/false, NULL, &err));
+        EXPECT_TRUE(has_queue("high") && has_queue("normal") && has_queue("low") && has_queue("bulk"));
+        EXPECT_I64(1, test_redis_command_int(rig.server, "HEXISTS", meta, "schema", NULL));
+    }
+}
+
 /* ---- full ---- */
 
 enum { KEPT = 600, KEPT_BYTES = 16000 };

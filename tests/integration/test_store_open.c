@@ -166,6 +166,23 @@ static void two_prefixes_do_not_see_each_other(void **state)
     test_store_close(&b);
 }
 
+static void a_prefix_that_is_deleted_while_it_is_made_is_made_again(void **state)
+{
+    test_store s;
+
+    (void)state;
+    test_store_open(&s, loop, test_redis_url(server), "twice", 2);
+    TEST_UNTIL(loop, test_redis_command_int(server, "EXISTS", "twice:config:queues", NULL) == 1);
+    assert_int_equal(s.n_up, 0);
+    free(test_redis_command(server, "FLUSHALL", NULL));
+    test_store_until_up(&s);
+    assert_int_equal(dq_store_queues(s.store)->n, 3);
+    assert_int_equal(test_redis_command_int(server, "HLEN", "twice:config:queues", NULL), 3);
+    assert_int_equal(test_redis_command_int(server, "HEXISTS", "twice:meta", "schema", NULL), 1);
+    assert_int_equal(test_redis_command_int(server, "HEXISTS", "{twice:1}:sh", "v", NULL), 1);
+    test_store_close(&s);
+}
+
 static void the_history_cap_follows_the_options(void **state)
 {
     static const struct {
@@ -450,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup(an_existing_prefix_keeps_its_shards, clear),
         cmocka_unit_test_setup(several_that_come_at_once_make_one_prefix, clear),
         cmocka_unit_test_setup(two_prefixes_do_not_see_each_other, clear),
+        cmocka_unit_test_setup(a_prefix_that_is_deleted_while_it_is_made_is_made_again, clear),
         cmocka_unit_test_setup(the_history_cap_follows_the_options, clear),
         cmocka_unit_test_setup(its_clock_is_the_servers, clear),
         cmocka_unit_test_setup(wrong_options_are_refused_at_once, clear),

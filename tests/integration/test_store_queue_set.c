@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -108,6 +109,18 @@ static void a_change_of_the_row_is_audited_with_who_did_it(void **state)
     assert_true(dq_str_eq_text(dq_reply_str(dq_reply_lookup(fields, "target")), "normal"));
 }
 
+/* A token made here would be the same each time, and what producers keep under it, too. */
+static void a_shard_that_is_not_initialised_is_left_alone(void **state)
+{
+    test_world *w = *state;
+    dq_queue q = {.name = DQ_STR_LIT("normal"), .weight = 3, .paused = true};
+
+    free(test_redis_command(w->server, "FLUSHALL", NULL));
+    for (unsigned i = 0; i < w->n_shards; i++)
+        assert_int_equal(set(w, i, "queue.set", &q), 0);
+    assert_int_equal(test_redis_command_int(w->server, "DBSIZE", NULL), 0);
+}
+
 /* ---- queue_define ---- */
 
 static void a_definition_is_written_only_over_what_was_seen(void **state)
@@ -122,6 +135,17 @@ static void a_definition_is_written_only_over_what_was_seen(void **state)
     assert_true(define(w, "bulk", "{\"weight\":2}", "{\"weight\":3}"));
     assert_false(define(w, "none", "{\"weight\":2}", "{\"weight\":3}"));
     assert_int_equal(dq_reply_int(test_command(w, "HEXISTS", "dureq:config:queues", "none", NULL)), 0);
+}
+
+static void nothing_is_defined_where_no_queue_is(void **state)
+{
+    test_world *w = *state;
+    dq_buf call = {0};
+
+    free(test_redis_command(w->server, "FLUSHALL", NULL));
+    dq_call_queue_define(&call, dq_store_keys(w->s.store), DQ_STR_LIT("bulk"), DQ_STR_LIT(""), DQ_STR_LIT("{\"weight\":2}"));
+    assert_int_equal(dq_reply_int(test_store_call(&w->s, 0, &call, NULL)), -1);
+    assert_int_equal(test_redis_command_int(w->server, "DBSIZE", NULL), 0);
 }
 
 /* ---- the change ---- */
@@ -211,6 +235,99 @@ static void a_queue_that_is_not_there_cannot_be_paused(void **state)
     assert_int_equal(change(w, DQ_QUEUE_RESUME, "none", NULL).code, DUREQ_ENOTFOUND);
 }
 
+/* ---- the change of what was deleted ---- */
+
+/* The server is asked by a connection of the test's: the store has none now and then. */
+static bool shard_is_whole(const test_world *w, unsigned shard, int n_queues)
+{
+    char sh[32], rows[32];
+
+    snprintf(sh, sizeof(sh), "{dureq:%u}:sh", shard);
+    snprintf(rows, sizeof(rows), "{dureq:%u}:q", shard);
+    return test_redis_command_int(w->server, "HEXISTS", sh, "v", NULL) == 1 &&
+           test_redis_command_int(w->server, "HLEN", rows, NULL) == n_queues;
+}
+
+static bool is_whole(test_world *w)
+{
+    int n_queues = known(w, "bulk") ? 4 : 3;
+    bool whole = dq_store_is_up(w->s.store) && known(w, "normal") &&
+                 test_redis_command_int(w->server, "HEXISTS", "dureq:meta", "schema", NULL) == 1 &&
+                 test_redis_command_int(w->server, "HLEN", "dureq:config:queues", NULL) == n_queues;
+
+    for (unsigned i = 0; i < w->n_shards; i++)
+        whole = whole && shard_is_whole(w, i, n_queues);
+    return whole;
+}
+
+static void a_change_on_a_deleted_prefix_makes_it_anew_first(void **state)
+{
+    test_world *w = *state;
+    dq_queue q = {.name = DQ_STR_LIT("bulk"), .weight = 2, .max_len = 10};
+
+    for (int round = 1; round <= 2; round++) {
+        free(test_redis_command(w->server, "FLUSHALL", NULL));
+        assert_int_equal(change(w, DQ_QUEUE_SET, "bulk", &q).code, 0);
+        assert_false(w->s.same_server);
+        assert_non_null(known(w, "bulk"));
+        assert_true(is_whole(w));
+        free(test_redis_command(w->server, "FLUSHALL", NULL));
+        assert_int_equal(change(w, DQ_QUEUE_PAUSE, "normal", NULL).code, 0);
+        assert_true(known(w, "normal")->paused);
+        assert_null(known(w, "bulk"));
+        assert_true(is_whole(w));
+    }
+    free(test_redis_command(w->server, "FLUSHALL", NULL));
+    assert_int_equal(change(w, DQ_QUEUE_RESUME, "bulk", NULL).code, DUREQ_ENOTFOUND);
+    assert_true(is_whole(w));
+    assert_int_equal(w->s.n_down, 5);
+    w->s.n_down = 0; /* these are what is tested */
+}
+
+static void a_deletion_in_the_middle_of_a_change_leaves_no_half_made_prefix(void **state)
+{
+    enum { TURNS_MAX = 16 };
+    test_world *w = *state;
+    dq_queue q = {.name = DQ_STR_LIT("bulk"), .weight = 2, .max_len = 10};
+
+    for (int turns = 0; turns <= TURNS_MAX; turns++) {
+        outcome o = {0};
+        test_wait wait;
+
+        assert_int_equal(dq_store_change_queue(w->s.store, DQ_QUEUE_SET, q.name, &q, DQ_STR_LIT("me"), on_changed, &o, NULL), 0);
+        test_wait_begin(&wait, w->s.loop, TEST_LIMIT_MS);
+        for (int i = 0; i < turns && o.calls == 0; i++)
+            assert_true(test_wait_turn(&wait));
+        test_wait_end(&wait);
+        free(test_redis_command(w->server, "FLUSHALL", NULL));
+        TEST_UNTIL(w->s.loop, o.calls == 1);
+        assert_int_equal(o.code, 0);
+        assert_non_null(known(w, "normal")); /* what is not there is not taken for the queues */
+        dq_store_refresh_queues(w->s.store); /* it may have come behind all */
+        TEST_UNTIL(w->s.loop, is_whole(w));
+    }
+    w->s.n_down = 0; /* these are what is tested */
+}
+
+static void a_change_on_a_shard_that_was_deleted_initialises_it_first(void **state)
+{
+    test_world *w = *state;
+    dq_queue q = {.name = DQ_STR_LIT("bulk"), .weight = 2, .max_len = 10};
+    char token[64];
+
+    w->is_damaged = true; /* the sessions of the shard are gone, too */
+    snprintf(token, sizeof(token), DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("v")))));
+    (void)test_key(w, "DEL", 0, "sh", (dureq_str){0});
+    assert_int_equal(change(w, DQ_QUEUE_SET, "bulk", &q).code, 0);
+    assert_non_null(known(w, "bulk"));
+    assert_true(is_whole(w));
+    dureq_str now = dq_reply_str(test_key(w, "HGET", 0, "sh", DQ_STR_LIT("v")));
+    assert_int_equal(now.len, 18);
+    assert_memory_not_equal(now.ptr, token, 16);
+    assert_int_equal(w->s.n_down, 1);
+    w->s.n_down = 0;
+}
+
 /* Two stores change the same queue at once, again and again: definitions and shards end up the same, whoever was last. */
 static void changes_that_race_converge(void **state)
 {
@@ -252,11 +369,16 @@ int main(void)
         TEST_WORLDS(the_token_changes_with_every_change),
         TEST_WORLDS(who_knows_an_older_one_is_told),
         TEST_WORLDS(a_change_of_the_row_is_audited_with_who_did_it),
+        TEST_WORLDS(a_shard_that_is_not_initialised_is_left_alone),
+        TEST_WORLDS(nothing_is_defined_where_no_queue_is),
         TEST_WORLDS(a_definition_is_written_only_over_what_was_seen),
         TEST_WORLDS(a_new_queue_is_in_the_definitions_and_in_every_shard),
         TEST_WORLDS(an_existing_queue_is_left_alone_if_asked),
         TEST_WORLDS(a_pause_stays_when_the_queue_is_changed),
         TEST_WORLDS(a_queue_that_is_not_there_cannot_be_paused),
+        TEST_WORLDS(a_change_on_a_deleted_prefix_makes_it_anew_first),
+        TEST_WORLDS(a_deletion_in_the_middle_of_a_change_leaves_no_half_made_prefix),
+        TEST_WORLDS(a_change_on_a_shard_that_was_deleted_initialises_it_first),
         TEST_WORLDS(changes_that_race_converge),
     };
 

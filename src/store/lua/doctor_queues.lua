@@ -68,7 +68,9 @@ end
 local function changed()
   local s = call('HMGET', sh, 'v', 'qv')
   local version = (tonumber(s[2] or 0) or 0) + 1
-  call('HSET', sh, 'v', string.match(s[1] or 'none', '^[^.]*') .. '.' .. version, 'qv', version)
+  if s[1] then -- else shard_init makes one, which nobody has seen yet
+    call('HSET', sh, 'v', string.match(s[1], '^[^.]*') .. '.' .. version, 'qv', version)
+  end
   redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 end
 function run.rows()

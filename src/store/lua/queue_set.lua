@@ -2,9 +2,13 @@
 -- Bring one shard up to a queue's definition: its row, whether it is paused; and tell all who know an older one.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
 -- argv: actor action queue row paused('1' or '')
--- returns: queue version
+-- returns: queue version, or 0 when the shard is not initialised: nothing is written then, as only shard_init may give it a token
 --#include "base.lua"
 --#include "audit.lua"
+local token = call('HGET', sh, 'v')
+if not token then
+  return 0
+end
 local changed = call('HGET', KEYS[2], ARGV[3]) ~= ARGV[4]
 call('HSET', KEYS[2], ARGV[3], ARGV[4])
 if call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1 then
@@ -12,7 +16,6 @@ if call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1 then
 end
 -- The version grows also when the row stays: weight and priorities are only in the definition.
 local version = tonumber(call('HGET', sh, 'qv') or 0) + 1
-local token = call('HGET', sh, 'v') or 'none'
 call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', version)
 redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 if changed then
