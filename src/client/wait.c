@@ -2,7 +2,8 @@
 /* Waiting for the end of jobs. Each client listens to one channel of its own, d:<random>, on the shards where it waits; it registers the channel
    with the job (wait_register), and the script that ends the job publishes the id there. The subscription goes out before the
    registration on the same connection, so nothing falls between the two; after a reconnect all are registered again, and a job
-   that ended meanwhile is answered then. Loop thread, but for dureq_client_wait. */
+   that ended meanwhile is answered then. All are asked for again every 10 s: what was deleted by hand (FLUSHALL) tells nobody of its end.
+   Loop thread, but for dureq_client_wait. */
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include "client/client_internal.h"
 #include "redis/resp.h"
 
-#define CLOSED_TEXT "the client was closed while the job was waited for"
+#define ASK_EVERY_US (10 * 1000000LL)
+#define ASK_MAX      500 /* ids in a call */
+#define CLOSED_TEXT  "the client was closed while the job was waited for"
 
 typedef struct waiter {
     dq_list link; /* in dq_waiters.all while it waits */
@@ -34,6 +37,7 @@ struct dq_waiters {
     char channel[24];
     dq_list all;
     dq_message close;
+    dq_timer ask;     /* set when anybody waits */
     bool closed;      /* whoever comes now is told so */
     bool *subscribed; /* by shard; made at first use */
 };
@@ -94,6 +98,7 @@ static void run_close(dq_message *m)
 
     ws->closed = true;
     end_all(ws);
+    dq_timer_clear(&ws->ask);
     dq_mutex_lock(&c->mu);
     c->waits_closed = true;
     dq_cond_broadcast(&c->cond);
@@ -120,23 +125,29 @@ void dq_waiters_destroy(dq_waiters *w)
     if (!w)
         return;
     end_all(w);
+    dq_timer_deinit(&w->ask);
     dq_free(w->subscribed);
     dq_free(w);
 }
 
-static void on_registered(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+static void waiter_answered(waiter *w, int64_t answer)
 {
-    waiter *w = userdata;
-    int64_t answer = code == 0 ? dq_reply_int(dq_reply_at(*reply, 0)) : 0;
-
-    if (code < 0 && code != DUREQ_EUNAVAILABLE) /* else it is registered again when the server is back */
-        waiter_done(w, code, err->msg);
-    else if (answer == 1)
+    if (answer == 1)
         waiter_done(w, 0, NULL);
     else if (answer == DUREQ_ENOTFOUND)
         waiter_done(w, DUREQ_ENOTFOUND, "no such job");
     else if (answer == DUREQ_ELIMIT)
         waiter_done(w, DUREQ_ELIMIT, "too many clients wait for this job");
+}
+
+static void on_registered(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    waiter *w = userdata;
+
+    if (code == 0)
+        waiter_answered(w, dq_reply_int(dq_reply_at(*reply, 0)));
+    else if (code != DUREQ_EUNAVAILABLE) /* else it is registered again when the server is back */
+        waiter_done(w, code, err->msg);
     waiter_unref(w);
 }
 
@@ -148,17 +159,24 @@ static void subscribe(dq_waiters *ws, unsigned shard)
         ws->subscribed[shard] = dq_store_subscribe(ws->client->store, shard, "d:", dureq_str_from(ws->channel)) == 0;
 }
 
+/* n ids are to follow. */
+static void begin_register(dq_buf *call, const dq_waiters *ws, unsigned shard, size_t n)
+{
+    const dq_keys *k = dq_client_keys(ws->client);
+
+    dq_call_begin(call, DQ_SCRIPT_WAIT_REGISTER, 2, 1 + n);
+    dq_keys_arg(call, k, shard, "sh", (dureq_str){0});
+    dq_keys_arg(call, k, shard, "wt", (dureq_str){0});
+    dq_resp_arg_text(call, ws->channel);
+}
+
 static void do_register(waiter *w)
 {
     dq_waiters *ws = w->owner;
-    const dq_keys *k = dq_client_keys(ws->client);
     DQ_BUF_AUTO call = {0};
 
     subscribe(ws, w->shard);
-    dq_call_begin(&call, DQ_SCRIPT_WAIT_REGISTER, 2, 2);
-    dq_keys_arg(&call, k, w->shard, "sh", (dureq_str){0});
-    dq_keys_arg(&call, k, w->shard, "wt", (dureq_str){0});
-    dq_resp_arg_text(&call, ws->channel);
+    begin_register(&call, ws, w->shard, 1);
     dq_resp_arg(&call, dureq_str_of(w->id, sizeof w->id));
     atomic_fetch_add(&w->refs, 1);
     int rc =
@@ -182,6 +200,101 @@ void dq_waiters_up(dq_waiters *ws)
         dq_list_push_back(&ws->all, &w->link);
         do_register(w);
     }
+}
+
+/* ---- asking again: all of a shard in one call ---- */
+
+typedef struct ask_call {
+    size_t n;
+    waiter *waiters[ASK_MAX]; /* of one shard; a reference each */
+} ask_call;
+
+static void ask_free(ask_call *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        waiter_unref(a->waiters[i]);
+    dq_free(a);
+}
+
+/* They were registered before and may still be: a failure (of memory that is full, say) is no reason to end their waits. */
+static void on_asked(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    ask_call *a = userdata;
+
+    (void)err;
+    if (code == 0 && dq_reply_len(*reply) == a->n) {
+        dq_reply at = dq_reply_first(*reply);
+
+        for (size_t i = 0; i < a->n; i++, at = dq_reply_next(at))
+            waiter_answered(a->waiters[i], dq_reply_int(at));
+    }
+    ask_free(a);
+}
+
+static void send_ask(dq_waiters *ws, ask_call *a)
+{
+    unsigned shard = a->waiters[0]->shard;
+    DQ_BUF_AUTO call = {0};
+
+    begin_register(&call, ws, shard, a->n);
+    for (size_t i = 0; i < a->n; i++)
+        dq_resp_arg(&call, dureq_str_of(a->waiters[i]->id, DQ_ID_BYTES));
+    if (dq_buf_failed(&call) || dq_store_send(ws->client->store, shard, 0, dq_buf_str(&call), on_asked, a) < 0)
+        ask_free(a); /* the next time */
+}
+
+/* From `list` to `asked` and into one call: those of the first one's shard, as many as a call takes. */
+static ask_call *gather(dq_list *list, dq_list *asked)
+{
+    unsigned shard = dq_container_of(list->next, waiter, link)->shard;
+    ask_call *a = dq_calloc(1, sizeof *a);
+
+    if (!a)
+        return NULL;
+    DQ_LIST_FOREACH (waiter, w, list, link) {
+        if (w->shard != shard || a->n == ASK_MAX)
+            continue;
+        atomic_fetch_add(&w->refs, 1);
+        a->waiters[a->n++] = w;
+        dq_list_remove(&w->link);
+        dq_list_push_back(asked, &w->link);
+    }
+    return a;
+}
+
+static void ask_all(dq_waiters *ws)
+{
+    dq_list left;
+
+    dq_list_init(&left);
+    dq_list_splice_back(&left, &ws->all);
+    while (!dq_list_empty(&left)) {
+        ask_call *a = gather(&left, &ws->all);
+
+        if (!a)
+            break;
+        send_ask(ws, a);
+    }
+    dq_list_splice_back(&ws->all, &left);
+}
+
+static void ask_fired(dq_timer *t)
+{
+    dq_waiters *ws = dq_container_of(t, dq_waiters, ask);
+
+    if (dq_list_empty(&ws->all))
+        return;
+    if (dq_store_is_up(ws->client->store)) /* else all are registered when it is */
+        ask_all(ws);
+    dq_timer_set(t, ASK_EVERY_US);
+}
+
+static void ask_later(dq_waiters *ws)
+{
+    if (!ws->ask.loop && dq_timer_init(&ws->ask, ws->client->loop, ask_fired) < 0)
+        return; /* no memory: with the next one who waits */
+    if (!dq_timer_is_set(&ws->ask))
+        dq_timer_set(&ws->ask, ASK_EVERY_US);
 }
 
 /* state: of a job of which nothing is left (see tell.lua); -1: it can be looked at. */
@@ -209,12 +322,15 @@ void dq_waiters_message(dq_waiters *ws, dureq_str name, dureq_str id)
 static void run_start(dq_message *m)
 {
     waiter *w = dq_container_of(m, waiter, start);
+    dq_waiters *ws = w->owner; /* w may be gone when it is registered */
 
-    dq_list_push_back(&w->owner->all, &w->link);
-    if (w->owner->closed)
+    dq_list_push_back(&ws->all, &w->link);
+    if (ws->closed) {
         waiter_done(w, DUREQ_ECLOSED, CLOSED_TEXT);
-    else
-        do_register(w);
+        return;
+    }
+    do_register(w);
+    ask_later(ws);
 }
 
 static void run_leave(dq_message *m)
