@@ -242,7 +242,7 @@ DUREQ_API void dureq_node_destroy(dureq_node *node);
 DUREQ_API dureq_client *dureq_node_client(dureq_node *node);
 DUREQ_API const char *dureq_node_id(const dureq_node *node); /* lent until destroy */
 
-/* Of this node, since start; counters only grow. */
+/* Of this node, since start; counters but `unsent` only grow. */
 typedef struct dureq_node_stats {
     int32_t running, concurrency, stuck; /* stuck: abandoned handlers that still hold their thread */
     uint64_t started;                    /* runs */
@@ -250,7 +250,7 @@ typedef struct dureq_node_stats {
     uint64_t failed;                     /* attempts that will be tried again */
     uint64_t returned;                   /* jobs given back without their end */
     uint64_t lost;                       /* jobs that went elsewhere: the lease was over */
-    uint64_t unsent;                     /* completions held while Redis is away */
+    uint64_t unsent;                     /* runs that ended here, not yet known to be recorded: goes down again */
     bool connected, draining;
 } dureq_node_stats;
 /* Before start all 0 but concurrency; behind stop what it was at the end. Any thread, from create until destroy. */

@@ -139,8 +139,7 @@ static void refuse(dureq_task *t, int rc)
     t->started_at_ms = t->finished_at_ms = dq_store_now_ms(w->store);
     dq_outcome_judge(t, DUREQ_EPROTO);
     t->phase = TASK_FINISHED;
-    dq_list_push_back(&t->shard->done_slow, &t->link);
-    t->shard->n_slow++;
+    dq_worker_put_done(t);
 }
 
 static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)

@@ -72,6 +72,7 @@ struct dureq_task {
     bool lost;                /* taken from us: nothing of it is recorded. Loop's */
     bool reported;            /* its start is in run:<session>. Loop's */
     bool report_flying;       /* a heartbeat that names it is not answered yet: until then its end is not recorded. Loop's */
+    bool unsent;              /* its end is known here and not yet known to be recorded. Loop's */
     bool abandoned;           /* recorded or lost while its handler still runs. Loop's */
     bool told_cancelled;      /* the session was told that this run is cancelled. Loop's */
     bool suspect;             /* waits until its start is on record (suspect.c) */

@@ -378,10 +378,22 @@ static void put_finished(dureq_task *t, int rc)
     dq_worker_put_done(t);
 }
 
+/* Written by this thread only, so a load and a store do. */
+static void count_unsent(dureq_task *t, bool unsent)
+{
+    _Atomic uint64_t *n = &t->worker->s_unsent;
+
+    if (t->unsent == unsent)
+        return;
+    t->unsent = unsent;
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (unsent ? 1 : -1), memory_order_relaxed);
+}
+
 void dq_worker_put_done(dureq_task *t)
 {
     dq_wshard *s = t->shard;
 
+    count_unsent(t, true);
     if (t->report_flying) {
         dq_list_push_back(&s->after_beat, &t->link);
         return;
@@ -527,7 +539,6 @@ static void task_ended(dureq_task *t, int rc)
 
     if (t->deadline.pos)
         dq_heap_remove(&w->deadlines, &t->deadline);
-    atomic_fetch_sub_explicit(&w->s_running, 1, memory_order_relaxed);
     t->finished_at_ms = dq_store_now_ms(w->store);
     t->phase = TASK_FINISHED;
     if (t->abandoned) {
@@ -544,6 +555,7 @@ static void task_ended(dureq_task *t, int rc)
     } else {
         put_finished(t, rc);
     }
+    atomic_fetch_sub_explicit(&w->s_running, 1, memory_order_relaxed); /* last: who sees none running sees what is unsent */
 }
 
 void dq_task_finish(dureq_task *t, int rc)
@@ -558,6 +570,7 @@ void dq_task_finish(dureq_task *t, int rc)
 
 void dq_worker_drop_task(dureq_task *t)
 {
+    count_unsent(t, false);
     dq_list_remove(&t->in_shard);
     if (t->phase == TASK_RUNNING || t->fetching_blob) {
         t->lost = true; /* freed when its handler, or its payload, comes back */

@@ -161,7 +161,7 @@ struct dq_worker {
     /* statistics; relaxed atomics: written on the loop, read anywhere */
     _Atomic uint64_t s_started, s_completed, s_failed, s_dead, s_cancelled, s_returned, s_lost;
     _Atomic int32_t s_running, s_stuck;
-    _Atomic uint64_t s_unsent;
+    _Atomic uint64_t s_unsent; /* tasks whose `unsent` is set */
     atomic_bool s_connected, s_draining;
 };
 

@@ -206,6 +206,44 @@ SCENARIO(a_node_waits_for_a_server_that_comes_up)
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
 }
 
+/* A gate that handlers wait at: a job has begun, and ends when the test says so. */
+static atomic_int at_gate;
+static atomic_bool gate_is_open;
+
+static int gated(dureq_task *task, void *userdata)
+{
+    (void)userdata;
+    atomic_fetch_add(&at_gate, 1);
+    while (!atomic_load(&gate_is_open))
+        if (dureq_task_wait_cancelled(task, 1))
+            break;
+    return 0;
+}
+
+SCENARIO(what_ends_while_the_server_stands_is_counted_until_it_is_recorded)
+{
+    enum { N = 5 };
+    dureq_node_stats s;
+    dureq_node *n;
+
+    atomic_store(&at_gate, 0);
+    atomic_store(&gate_is_open, false);
+    n = rig_node("n", "gated", gated, NULL);
+    for (int i = 0; i < N; i++)
+        (void)rig_enqueue("gated", "", NULL);
+    RIG_UNTIL(atomic_load(&at_gate) == N);
+    EXPECT_U64(0, rig_stats(n).unsent);
+
+    test_redis_freeze(rig.server);
+    atomic_store(&gate_is_open, true);
+    RIG_UNTIL((s = rig_stats(n)).running == 0);
+    EXPECT_U64(N, s.unsent);
+    EXPECT_U64(0, s.completed);
+    test_redis_thaw(rig.server);
+    RIG_UNTIL((s = rig_stats(n)).unsent == 0);
+    EXPECT_U64(N, s.completed + s.lost);
+}
+
 /* ---- deleted ---- */
 
 static atomic_int n_right, n_wrong;
