@@ -10,7 +10,6 @@
 #define DQ_PROMOTE_BYTES (1024 * 1024)
 #define DQ_REAP_LIMIT    100
 #define DQ_REAP_LANES    250
-#define DQ_MAX_CRASHES   3
 
 typedef struct dq_ticker {
     uint64_t session;

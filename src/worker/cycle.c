@@ -502,14 +502,13 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
 /* n_words: of reads by script, which follow. */
 static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq_str listing, size_t n_listing, size_t n_words)
 {
-    static const char *const names[] = {"paused_queues"};
     const dq_keys *k = dq_store_keys(s->worker->store);
     bool keeps = b->n_jobs > 0 && b->class_ms > 0;
 
     dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 10 + b->n_parts + n_listing + 2 * b->stats.n + n_words);
     dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
     dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
-    dq_keys_arg(b->out, k, s->no, names[0], (dureq_str){0});
+    dq_keys_arg(b->out, k, s->no, "paused_queues", (dureq_str){0});
     dq_resp_arg_text(b->out, s->session_text);
     if (b->n_jobs > 0)
         dq_resp_arg_i64(b->out, (int64_t)s->call_no);

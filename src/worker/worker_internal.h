@@ -103,7 +103,6 @@ struct dq_wshard {
     bool has_young;                    /* runs that were too young to report at the last beat, or started since */
     uint64_t blame_flying, blame_told; /* w->alone_no of the heartbeat in flight, and of the last that came through */
     size_t turn_hint;
-    char ticking; /* epoch > 0 at the last beat */
 };
 
 struct dq_worker {

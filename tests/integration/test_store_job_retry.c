@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#define MAX_CRASHES 3
+
 static unsigned last_shard(const test_world *w)
 {
     return w->n_shards - 1;
@@ -61,14 +63,14 @@ static test_id dead_after_much(test_world *w, unsigned shard)
     test_id id = test_job_at_with(w, shard, TEST_PLACE_RETRYING, NULL, session, "the payload");
 
     assert_int_equal(test_job_move(w, shard, DQ_JOB_RUN_NOW, 0, &id), 0);
-    for (int crash = 0; crash < DQ_MAX_CRASHES; crash++) {
+    for (int crash = 0; crash < MAX_CRASHES; crash++) {
         dq_buf call = {0};
 
         session = test_session_open(w, shard, "n1", 60000);
         assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
         test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
-        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 60000, DQ_MAX_CRASHES);
+        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 60000, MAX_CRASHES);
         (void)test_store_call(&w->s, shard, &call, NULL);
     }
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_DEAD);

@@ -10,7 +10,8 @@
 
 #include <cmocka.h>
 
-#define LEASE_MS 60000
+#define LEASE_MS    60000
+#define MAX_CRASHES 3
 
 static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_code)
 {
@@ -18,7 +19,7 @@ static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_co
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, t, LEASE_MS, DQ_MAX_CRASHES);
+    dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, t, LEASE_MS, MAX_CRASHES);
     reply = test_store_call(&w->s, shard, &call, ret_code);
     if (!ret_code || *ret_code == 0)
         assert_int_equal(dq_session_reap_decode(&reply, &r), 0);
@@ -164,7 +165,7 @@ static void a_job_that_crashed_too_often_is_dead(void **state)
     id = test_job_add(w, shard, &o, "mail", "x");
     assert_int_equal(dq_store_subscribe(w->s.store, shard, "d:", DQ_STR_LIT("me")), 0);
     (void)test_plant(w, shard, &id, "call('HSET', K .. 'wt', id, 'me')");
-    for (int crash = 1; crash <= DQ_MAX_CRASHES; crash++) {
+    for (int crash = 1; crash <= MAX_CRASHES; crash++) {
         uint64_t session = test_session_open(w, shard, "n1", LEASE_MS);
         dq_reaped r;
 
@@ -172,8 +173,8 @@ static void a_job_that_crashed_too_often_is_dead(void **state)
         test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
         r = reap(w, shard);
-        assert_int_equal(r.n_dead, crash == DQ_MAX_CRASHES);
-        assert_int_equal(r.n_handed_over, crash < DQ_MAX_CRASHES);
+        assert_int_equal(r.n_dead, crash == MAX_CRASHES);
+        assert_int_equal(r.n_handed_over, crash < MAX_CRASHES);
     }
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_DEAD);
     row = test_job_row(w, shard, &id);
