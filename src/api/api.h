@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The REST resources as functions from request to response, over a client: no sockets, no authentication. The daemon serves them over
-   HTTP; dureqctl calls them in its own process. Any thread, several at once; calls block as the client's do.
+/* The REST resources as functions from request to response, over a client: no sockets, no authentication. dureqctl calls them in its own
+   process; there is no listener yet that serves them over HTTP. Any thread, several at once; calls block as the client's do.
 
-   Routes, names and error bodies: the API document (docs/api.md). Errors are {"error": sentence, "code": word, "details": [...]?}. */
+   Routes, names and error bodies: docs/api.md. Errors are {"error": sentence, "code": word}. */
 
 #include <dureq/client.h>
 

@@ -3,8 +3,8 @@
    all that was asked. A read that gives less is followed by one that registers this session for the lane's wake-ups in the same
    transaction; when that one gives less too, the lane is idle and costs nothing until we are told.
 
-   Free slots are shared out to queues by weight, with credits so that fractions are not lost, and within a queue to its lanes in turn; a lane's front
-   stream goes first. */
+   Free slots are shared out to queues by weight, with credits so that fractions are not lost, and within a queue to its lanes in turn; of a lane's
+   share half goes to its front stream while both hold jobs. */
 
 #include <stdio.h>
 
@@ -395,7 +395,7 @@ static int32_t lane_share(dq_wlane *lane, credit *c)
     return n;
 }
 
-/* A front stream that holds anything takes all of the lane's share this time; both are read when there is room for both. */
+/* Half of the lane's share, rounded up, is for its front stream while both may hold jobs; all is for the only one that may. */
 static size_t plan_lane(dq_wlane *lane, int32_t n, dq_buf *out)
 {
     int32_t front = 0, main;

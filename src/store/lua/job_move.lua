@@ -2,7 +2,7 @@
 -- Run now, reschedule, pause or resume a job that does not run.
 -- keys: {p:0}:sh
 -- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard id...
--- returns: for each 0, -3 (no such job) or -4 (running, ended, or not paused for resume)
+-- returns: for each 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
 --#include "base.lua"
 --#include "ids.lua"
 --#include "history_read.lua"

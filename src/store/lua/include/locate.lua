@@ -1,5 +1,5 @@
--- Where a job is. Returns its place ('lane', 'front', 'due', 'paused', 'dead', 'history' or nil), then m, j (or the row), and for
--- streams: key, entry, delivered (bool).
+-- Where a job is. Returns its place ('lane', 'front', 'due', 'paused', 'dead', 'history' or nil), then m and j (for dead and history: nil and
+-- the row); for lane and front also key, entry and the session it was delivered to (nil: it waits); for history key and bucket.
 local function delivered(key, entry)
   local p = call('XPENDING', key, 'g', entry, entry, 1)
   return p[1] and p[1][2] or nil
