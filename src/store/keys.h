@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Key names: the only place that knows them in C (docs/redis-keys.md lists them; a test compares). Immutable once made: any
-   thread may read. */
+/* How keys are put together: prefix, shard, name, suffix. The names stand where calls are written; docs/redis-keys.md lists
+   them, and a test compares. Immutable once made: any thread may read. */
 
 #include "base/buf.h"
 
