@@ -26,7 +26,7 @@ static void tell_resumed(dq_wshard *s, dureq_str packed)
     w->on_event(&e, w->on_event_userdata);
 }
 
-/* w:<session>: L<lane> J<job> D<ms> H U<id> C<id><l|f><entry> P R; ctl: N<lane> P R. */
+/* w:<session>: L<lane> J<job> D<ms> H U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;

@@ -151,6 +151,69 @@ static int check_names(const char *source, const char *doc)
     return n;
 }
 
+/* Names behind `mark` in one script, up to a quote, a blank or the upper case that stands for a suffix. Returns how many. */
+static int check_script_names(const char *script, const char *mark, const char *doc)
+{
+    static const char *const asked[] = {"x", "y",
+                                        "*"}; /* shard_init asks what the user may do with them: there are no such keys */
+    int n = 0;
+
+    for (const char *p = strstr(script, mark); p; p = strstr(p, mark)) {
+        p += strlen(mark);
+        size_t len = strcspn(p, "' \nABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        bool is_asked = false;
+
+        for (size_t i = 0; i < DQ_ARRAY_LEN(asked); i++)
+            is_asked = is_asked || dq_str_eq_text(dureq_str_of(p, len), asked[i]);
+        EXPECT_NOTE("key name '%.*s'", (int)len, p);
+        EXPECT_TRUE(is_asked || is_documented(doc, p, len));
+        n++;
+    }
+    return n;
+}
+
+static bool has_row(const char *table, const char *name, size_t len)
+{
+    for (const char *row = strstr(table, "\n| "); row; row = strstr(row + 1, "\n| ")) {
+        const char *end = strstr(row + 3, " |");
+
+        for (const char *at = strchr(row, '`'); at && at < end; at = strchr(at + 1, '`'))
+            if (strncmp(at + 1, name, len) == 0 && at[1 + len] == '`')
+                return true;
+    }
+    return false;
+}
+
+/* Each text between quotes that follows `mark` at once, or after others and commas, is the name of a row. Returns how many. */
+static int check_rows(const char *script, const char *mark, const char *table)
+{
+    int n = 0;
+
+    for (const char *p = strstr(script, mark); p; p = strstr(p, mark)) {
+        p += strlen(mark);
+        for (bool more = true; more; n++) {
+            size_t len = strcspn(p, "'");
+
+            EXPECT_NOTE("row of '%.*s'", (int)len, p);
+            EXPECT_TRUE(has_row(table, p, len));
+            more = strncmp(p + len, "', '", 4) == 0;
+            p += len + (more ? 4 : 0);
+        }
+    }
+    return n;
+}
+
+/* A part of the document: from a text to a line that begins with another; the caller's. */
+static char *part_of(const char *doc, const char *from, const char *to)
+{
+    const char *begin = strstr(doc, from), *end = begin ? strstr(begin, to) : NULL;
+    dq_buf part = {0};
+
+    EXPECT_TRUE(begin != NULL);
+    dq_buf_append(&part, begin, end ? (size_t)(end - begin) : strlen(begin));
+    return dq_buf_take(&part);
+}
+
 TEST(every_key_name_in_the_sources_is_documented)
 {
     const char *root = getenv("DUREQ_TEST_SOURCE");
@@ -175,6 +238,88 @@ TEST(every_key_name_in_the_sources_is_documented)
     }
     EXPECT_TRUE(n > 30);
     globfree(&files);
+    dq_free(doc);
+}
+
+/* What each_script is to do with one. */
+typedef int (*script_fn)(const char *script, const char *doc);
+
+static int each_script(script_fn fn, const char *doc)
+{
+    static const char *const folders[] = {"src/store/lua", "src/store/lua/include"};
+    int n = 0;
+
+    for (size_t f = 0; f < DQ_ARRAY_LEN(folders); f++) {
+        char path[1024];
+        glob_t files;
+
+        (void)snprintf(path, sizeof(path), "%s/%s/*.lua", getenv("DUREQ_TEST_SOURCE"), folders[f]);
+        EXPECT_I64(0, glob(path, 0, NULL, &files));
+        for (size_t i = 0; i < files.gl_pathc; i++) {
+            char *script = read_file(files.gl_pathv[i]);
+
+            n += fn(script, doc);
+            dq_free(script);
+        }
+        globfree(&files);
+    }
+    return n;
+}
+
+static char *read_doc(void)
+{
+    char path[1024];
+
+    if (!getenv("DUREQ_TEST_SOURCE"))
+        skip(); /* not run by the build */
+    (void)snprintf(path, sizeof(path), "%s/docs/redis-keys.md", getenv("DUREQ_TEST_SOURCE"));
+    return read_file(path);
+}
+
+static int check_keys(const char *script, const char *doc)
+{
+    return check_script_names(script, "K .. '", doc) + check_script_names(script, "{p:0}:", doc);
+}
+
+TEST(every_key_name_in_the_scripts_is_documented)
+{
+    char *doc = read_doc();
+
+    EXPECT_TRUE(each_script(check_keys, doc) > 300);
+    dq_free(doc);
+}
+
+static int check_state(const char *script, const char *table)
+{
+    static const char *const marks[] = {"GET', sh, '", "SET', sh, '", "INCRBY', sh, '", "EXISTS', sh, '", "DEL', sh, '"};
+    int n = 0;
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(marks); i++)
+        n += check_rows(script, marks[i], table);
+    return n;
+}
+
+TEST(every_field_of_the_small_state_is_documented)
+{
+    char *doc = read_doc(), *table = part_of(doc, "Fields of `K sh`", "\nChannels");
+
+    EXPECT_TRUE(each_script(check_state, table) > 40);
+    dq_free(table);
+    dq_free(doc);
+}
+
+static int check_events(const char *script, const char *table)
+{
+    return check_rows(script, "event('", table);
+}
+
+TEST(every_kind_of_event_is_documented)
+{
+    char *doc = read_doc(), *table = part_of(doc, "### Events", "\n#");
+
+    EXPECT_TRUE(each_script(check_events, table) > 15);
+    EXPECT_FALSE(has_row(table, "Z", 1));
+    dq_free(table);
     dq_free(doc);
 }
 
