@@ -5,8 +5,8 @@
 Puts in include/ parts (--#include "x.lua" on a line of its own), shortens them, and writes byte arrays with the SHA1 that EVALSHA
 needs. A `#!lua` line stays first. `-- keys:` names the known keys; their number goes into the table.
 
-Shortening matters because two scripts go out as text with each call, and the server takes the SHA1 of it each time: comments, blanks
-and long names of locals go. A name that is also a field or a table key anywhere in the script stays as it is.
+Shortening matters because two scripts go out as text with each call, and the server takes the SHA1 of it each time: comments, blanks,
+named numbers and long names of locals go. A name that is also a field or a table key anywhere in the script stays as it is.
 """
 import hashlib
 import pathlib
@@ -29,6 +29,7 @@ def text_of(path):
 TOKEN = re.compile(r"""--[^\n]*|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|\n|[^\s\w]""")
 BLANK = re.compile(r'^(\w\w|--|\[\[|\d\.\.|\.\.)')  # end of one token and begin of the next that would become another
 NAME = re.compile(r'[A-Za-z_]\w*$')
+CONSTANT = re.compile(r'[A-Z][A-Z0-9_]+$')
 KEYWORDS = set('and break do else elseif end false for function if in local nil not or repeat return then true until while'.split())
 
 
@@ -73,9 +74,20 @@ def fixed_of(tokens):
     return found
 
 
+def fold(lines):
+    """Without `local NAME = 1`: the number stands where its name stood, since a name would cost each call of the script."""
+    numbers, kept = {}, []
+    for line in lines:
+        if len(line) == 4 and line[0] == 'local' and CONSTANT.match(line[1]) and line[2] == '=' and line[3][0].isdigit():
+            numbers[line[1]] = line[3]
+        else:
+            kept.append([numbers.get(token, token) for token in line])
+    return kept
+
+
 def shorten(text):
     head, text = text.split('\n', 1)
-    lines = [[t for t in TOKEN.findall(line) if not t.startswith('--')] for line in text.split('\n')]
+    lines = fold([[t for t in TOKEN.findall(line) if not t.startswith('--')] for line in text.split('\n')])
     tokens = [token for line in lines for token in line] + ['']
     taken = set(tokens)
     names = (name for name in short_names() if name not in taken and name not in KEYWORDS)

@@ -66,7 +66,7 @@ static void put_keyed(dq_buf *out, enq_item *item, const dureq_job_spec *spec, c
     dq_resp_arg(out, o->unique_key);
     dq_resp_arg_i64(out, o->unique_for_ms);
     dq_resp_arg(out, o->request_id);
-    dq_resp_arg_i64(out, o->request_window_ms ? o->request_window_ms : 3600000);
+    dq_resp_arg_i64(out, o->request_window_ms ? o->request_window_ms : DQ_REQUEST_WINDOW_MS);
     item->token_at = (uint32_t)(out->len - item->off);
     dq_resp_arg_i64(out, o->schedule_to_start_timeout_ms);
     item->payload_at = (uint32_t)(out->len - item->off);

@@ -13,8 +13,8 @@
 #include "client/produce.h"
 #include "redis/resp.h"
 
-/* The server forgets a producer an hour after its last call; a call that is older may have been executed and forgotten. */
-#define REPEAT_LIMIT_US (50LL * 60 * 1000000)
+/* A call that is older than the server remembers a producer may have been executed and forgotten: ten minutes before that, no more. */
+#define REPEAT_LIMIT_US ((DQ_PRODUCER_KEPT_MS - 600000) * 1000)
 
 void dq_enq_call_free(enq_call *call)
 {

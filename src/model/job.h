@@ -33,13 +33,19 @@ int dq_options_adopt(void *ours, size_t our_size, const void *theirs, const char
 /* Rounds a retention up to one of the classes rows are kept by (10 s, 30 s, 1 m, 5 m, 10 m, 30 m, 1 h, 3 h, 6 h, 12 h, 1 d, 2 d, 3 d, 7 d,
    14 d, 30 d, 60 d, 90 d, 180 d, 400 d): few classes keep look-ups bounded. <= 0 gives 0: not kept. */
 int64_t dq_retention_class(int64_t retention_ms);
-#define DQ_RETENTION_DEFAULT_MS       (7 * 86400000LL)
+#define DQ_RETENTION_DEFAULT_MS       (7 * 86400000LL) /* a class itself */
 #define DQ_RETENTION_DEAD_DEFAULT_MS  (30 * 86400000LL)
 #define DQ_RETENTION_AUDIT_DEFAULT_MS (30 * 86400000LL)
 /* Statistics by minute, hour and day. */
 #define DQ_RETENTION_MINUTES_DEFAULT_MS (2 * 86400000LL)
 #define DQ_RETENTION_HOURS_DEFAULT_MS   (30 * 86400000LL)
 #define DQ_RETENTION_DAYS_DEFAULT_MS    (400 * 86400000LL)
+
+/* Known to scripts as well: src/store/lua/include/base.lua; DQ_ID_SEQ_DUE is another one. */
+#define DQ_ROW_OVERHEAD          110         /* bytes that a history row costs beside itself: its id in a hash and in a list */
+#define DQ_HISTORY_DEFAULT_BYTES (1LL << 30) /* cap of kept rows, of a server without maxmemory */
+#define DQ_PRODUCER_KEPT_MS      3600000LL   /* the server forgets a producer so long after its last call */
+#define DQ_REQUEST_WINDOW_MS     3600000LL   /* of a request id, when none is given */
 
 /* ---- envelope `j` ---- */
 #define DQ_J_JSON      (1u << 0)

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "model/id.h"
+#include "model/job.h"
 #include "redis/resp.h"
 #include "store/core.h"
 #include "store/queue_calls.h"
@@ -20,7 +21,6 @@
 #define RETRY_LONGEST_MS 2000
 #define RETRY_REFUSED_MS 5000
 #define WATCH_MS         100
-#define HISTORY_DEFAULT  (1LL << 30)
 #define HISTORY_NO_LIMIT (1LL << 50)
 #define REDIS_MAJOR_MIN  7
 
@@ -296,7 +296,7 @@ static void token_arg(dq_buf *out)
 
 static int64_t history_cap(const dq_store *s)
 {
-    int64_t total = s->maxmemory > 0 ? s->maxmemory / 4 : HISTORY_DEFAULT;
+    int64_t total = s->maxmemory > 0 ? s->maxmemory / 4 : DQ_HISTORY_DEFAULT_BYTES;
 
     if (s->history_max_bytes < 0)
         return HISTORY_NO_LIMIT;

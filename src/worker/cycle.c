@@ -394,7 +394,7 @@ static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t fro
         dq_record_row(list[i], row);
         dq_resp_arg(b->out, dureq_str_of(id, sizeof id));
         dq_resp_arg_buf(b->out, row);
-        b->bytes += (int64_t)row->len + 110;
+        b->bytes += (int64_t)row->len + DQ_ROW_OVERHEAD;
         if (dq_buf_failed(row))
             b->out->failed = true;
     }

@@ -79,7 +79,7 @@ local function keep_rows(class, side, rows)
     local list = parts[part]
     list[#list + 1], list[#list + 2] = rows[i], rows[i + 1]
     ids[#ids + 1] = rows[i]
-    bytes = bytes + #rows[i + 1] + 110
+    bytes = bytes + #rows[i + 1] + ROW_OVERHEAD
   end
   for part, list in pairs(parts) do
     call('HSET', K .. 'h:' .. bucket .. ':' .. part, unpack(list))

@@ -124,7 +124,7 @@ function run.part()
     local id, row = step[2][i], step[2][i + 1]
     local is_cancelled, beside = look_row(key, width, id, row)
     cancelled = cancelled + (is_cancelled and 1 or 0)
-    bytes = bytes + #row + 110 + beside
+    bytes = bytes + #row + ROW_OVERHEAD + beside
     ids[#ids + 1] = #id == 13 and id or string.rep('\0', 13)
   end
   more[1] = { 'r', table.concat(ids), bytes, cancelled, call('HLEN', key) }

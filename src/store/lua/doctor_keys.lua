@@ -115,7 +115,7 @@ local function request(key)
   local id = call('GET', key)
   local wrong = id_wrong(id)
   tally('request_ids')
-  expires(key, 3600000)
+  expires(key, REQUEST_WINDOW_MS)
   if wrong then
     fault('unreadable', key, '', 'its job ' .. wrong)
   end
@@ -152,7 +152,7 @@ local families = {
   u = { 'string', unique }, r = { 'string', request },
   b = { 'string', function(key, id) of_job(key, id, true) end },
   lg = { 'string', function(key, id) of_job(key, id, false) end },
-  p = { 'hash', function(key) expires(key, 3600000) end },
+  p = { 'hash', function(key) expires(key, PRODUCER_KEPT_MS) end },
   s = { 'hash', function(key, session)
     tally('sessions')
     if ask('ZSCORE', K .. 'lease', session) == false then
@@ -172,7 +172,7 @@ local families = {
     of_lane(key, lane)
     more[#more + 1] = { 'w', 'idle:' .. lane }
   end },
-  st = { 'hash', function(key) expires(key, 172800000) end },
+  st = { 'hash', function(key) expires(key, MINUTE_KEPT_MS) end },
   sth = { 'hash', function(key) expires(key, 2592000000) end },
   std = { 'hash', function(key) expires(key, 34560000000) end },
 }

@@ -70,14 +70,14 @@ end
 -- Ids of the due set come from the shard's own counter, which must be ahead of them all.
 local function look_ahead(id)
   local ms, seq = id_unpack(id)
-  if seq < 134217728 then
+  if seq < ID_SEQ_DUE then
     return
   end
   local s = call('HMGET', sh, 'ms', 'sq')
   local top_ms, top_seq = tonumber(s[1] or 0) or 0, tonumber(s[2] or 0) or 0
-  if ms > top_ms or (ms == top_ms and seq - 134217728 > top_seq) then
+  if ms > top_ms or (ms == top_ms and seq - ID_SEQ_DUE > top_seq) then
     fault('id_ahead', key, id, 'is newer than the newest id that was given', function()
-      call('HSET', sh, 'ms', ms, 'sq', seq - 134217728 + 1)
+      call('HSET', sh, 'ms', ms, 'sq', seq - ID_SEQ_DUE + 1)
     end)
   end
 end

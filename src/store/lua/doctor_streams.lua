@@ -128,7 +128,7 @@ local function look_at(entry, fields)
   local id = front and string.sub(m, 2, 14) or seq < 268435456 and id_pack(ms, seq, lane, shard)
   local wrong = not id and 'is no id' or id_wrong(id)
   local _, _, own = id_unpack(id or string.rep('\0', 13))
-  if wrong or own ~= lane or (not front and seq >= 134217728) then
+  if wrong or own ~= lane or (not front and seq >= ID_SEQ_DUE) then
     fault('misplaced', key, '', 'entry ' .. entry .. ' ' .. (wrong or 'does not belong in this lane'))
     return
   end

@@ -218,7 +218,7 @@ end
 local body = table.concat(items)
 local answer = 'G' .. pack('>I6', call_no) .. body
 call('HSET', pk, 'n', call_no, slot, answer)
-call('PEXPIRE', pk, 3600000)
+call('PEXPIRE', pk, PRODUCER_KEPT_MS)
 if next(stats) then
   event('A' .. pack('>I6', now) .. body)
 end

@@ -67,7 +67,7 @@ for i = 3, #KEYS do
 end
 local answer = 'S' .. pack('>I6', call_no) .. table.concat(runs)
 call('HSET', KEYS[2], 'n', call_no, slot, answer)
-call('PEXPIRE', KEYS[2], 3600000)
+call('PEXPIRE', KEYS[2], PRODUCER_KEPT_MS)
 event('E' .. pack('>I6', now) .. string.sub(answer, 8))
 for i = 5, lanes_end, 2 do
   deliver(ARGV[i], ARGV[i + 1])

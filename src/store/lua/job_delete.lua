@@ -26,7 +26,7 @@ for i = 2, #ARGV do
     else
       call('HDEL', hkey, id)
       local state, _, j, logged = row_split(row)
-      call('HINCRBY', K .. 'hz', bucket, -#row - 110 - side_bytes(id, envelope_read(j), logged))
+      call('HINCRBY', K .. 'hz', bucket, -#row - ROW_OVERHEAD - side_bytes(id, envelope_read(j), logged))
       call('HINCRBY', K .. 'hr', bucket, -1)
       if state == 7 then
         call('HINCRBY', K .. 'hn', bucket, -1)

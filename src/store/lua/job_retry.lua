@@ -57,7 +57,7 @@ for i = 3, #ARGV do
         call('HDEL', K .. 'dead:h', id)
       else
         call('HDEL', hkey, id)
-        call('HINCRBY', K .. 'hz', bucket, -#row - 110 - side_bytes(id, e, logged))
+        call('HINCRBY', K .. 'hz', bucket, -#row - ROW_OVERHEAD - side_bytes(id, e, logged))
         call('HINCRBY', K .. 'hr', bucket, -1)
         if state == 7 then
           call('HINCRBY', K .. 'hn', bucket, -1)

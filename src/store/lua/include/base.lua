@@ -1,3 +1,12 @@
+-- Numbers that scripts share with each other or with C (model/job.h, model/id.h; a test compares). The build puts each where its name stands,
+-- so a name costs nothing.
+local ROW_OVERHEAD = 110 -- bytes that a history row costs beside itself
+local ID_SEQ_DUE = 134217728 -- first sequence of jobs that start in the due set
+local RETENTION_DEFAULT_MS = 604800000
+local HISTORY_DEFAULT_BYTES = 1073741824
+local PRODUCER_KEPT_MS = 3600000 -- after its last call
+local REQUEST_WINDOW_MS = 3600000
+local MINUTE_KEPT_MS = 172800000 -- statistics of a minute that nobody has summed yet
 local sh = KEYS[1]
 local K = string.sub(sh, 1, -3)
 -- Messages go by redis.pcall: they are hints, and one that may not be sent must not break off a step.

@@ -58,7 +58,7 @@ end
 
 local function in_lane(id)
   local ms, seq, lane = id_unpack(id)
-  if seq >= 134217728 then
+  if seq >= ID_SEQ_DUE then
     return nil
   end
   local entry = string.format('%d-%d', ms, seq)

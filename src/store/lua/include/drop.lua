@@ -62,7 +62,7 @@ local function drop_next(full)
   for _, n in ipairs(call('HVALS', K .. 'hz')) do
     bytes = bytes + n
   end
-  if not full and bytes <= tonumber(call('HGET', sh, 'hm') or 1073741824) then
+  if not full and bytes <= tonumber(call('HGET', sh, 'hm') or HISTORY_DEFAULT_BYTES) then
     return nil
   end
   local oldest, number

@@ -10,10 +10,10 @@ local function due_id(lane, shard)
     end
   end
   id_seq = id_seq + 1
-  if id_seq >= 134217728 then
+  if id_seq >= ID_SEQ_DUE then
     id_ms, id_seq = id_ms + 1, 1
   end
-  return id_pack(id_ms, 134217728 + id_seq - 1, lane, shard)
+  return id_pack(id_ms, ID_SEQ_DUE + id_seq - 1, lane, shard)
 end
 local function due_ids_save()
   if id_ms then

@@ -55,12 +55,12 @@ local function envelope_read(j)
   e.blob = bit_set(flags, 15)
   return e
 end
--- The retention class of a job: its own, else its queue's, else 7 days.
+-- The retention class of a job: its own, else its queue's, else the default.
 local function class_of(e, lane)
   if e.class then
     return e.class
   end
   local name = call('LINDEX', K .. 'lane', lane - 1)
   local q = name and call('HGET', K .. 'q', string.match(name, '^[^|]*'))
-  return q and unpk('>I6', q, 8) or 604800000
+  return q and unpk('>I6', q, 8) or RETENTION_DEFAULT_MS
 end

@@ -1,3 +1,4 @@
+local WIDTH_MAX_MS = 1073741824
 -- The bucket that takes rows of this retention class now, and its part width. It rolls over by time (a quarter of the retention) and by
 -- bytes (a quarter of the cap), so that what goes, goes whole; and when its width fits the rate no more: a part should hold some
 -- thousands of rows, since adding to a hash of a hundred thousand costs twice as much. hx orders the buckets by when they go.
@@ -6,7 +7,7 @@ local function bucket_of(class)
   local cur = call('HMGET', hc, 'b', 's', 'w')
   local bucket, width = cur[1], tonumber(cur[3])
   if bucket then
-    local cap = tonumber(call('HGET', sh, 'hm') or 1073741824)
+    local cap = tonumber(call('HGET', sh, 'hm') or HISTORY_DEFAULT_BYTES)
     local age = math.max(now - cur[2], 1)
     local used = tonumber(call('HGET', K .. 'hz', bucket) or 0)
     local roll = age >= class / 4 or used >= cap / 4
@@ -14,7 +15,7 @@ local function bucket_of(class)
     if age > 60000 or roll then
       fit = 16
       local rows = tonumber(call('HGET', K .. 'hr', bucket) or 0)
-      while fit < 1073741824 and fit * rows / age < 5000 do
+      while fit < WIDTH_MAX_MS and fit * rows / age < 5000 do
         fit = fit * 2
       end
       roll = roll or fit >= width * 16 or fit * 16 <= width
@@ -48,7 +49,7 @@ local function history_add(class, id, row, cancelled, side)
   call('HSET', K .. 'h:' .. bucket .. ':' .. string.format('%d', part), id, row)
   call('SADD', K .. 'hp:' .. bucket, string.format('%d', part))
   call('RPUSH', K .. 'ho:' .. bucket, id)
-  call('HINCRBY', K .. 'hz', bucket, #row + 110 + (side or 0))
+  call('HINCRBY', K .. 'hz', bucket, #row + ROW_OVERHEAD + (side or 0))
   call('HINCRBY', K .. 'hr', bucket, 1)
   if cancelled then
     call('HINCRBY', K .. 'hn', bucket, 1)

@@ -18,7 +18,7 @@ end
 local function locate(id)
   local ms, seq, lane = id_unpack(id)
   local entry, key
-  if seq < 134217728 then
+  if seq < ID_SEQ_DUE then
     entry, key = string.format('%d-%d', ms, seq), K .. 'l:' .. lane
     local e = call('XRANGE', key, entry, entry)
     if e[1] then

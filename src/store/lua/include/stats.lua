@@ -1,7 +1,7 @@
 local function count(field, n)
   local minute = K .. 'st:' .. math.floor(now / 60000)
   if call('HINCRBY', minute, field, n) == tonumber(n) then
-    call('PEXPIRE', minute, 172800000)
+    call('PEXPIRE', minute, MINUTE_KEPT_MS)
   end
 end
 local function event(text)
