@@ -74,7 +74,7 @@ const dq_config_row dq_config_rows[] = {
      AT(lease_ms),
      .def = "5000",
      .min = 200,
-     .max = 600000,
+     .max = 3600000, /* as a node has it */
      .help = "A node silent for so long has lost its jobs to the others."},
     {.name = "dureqd.maxCrashes",
      .type = DQ_CONFIG_INT,

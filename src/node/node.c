@@ -24,6 +24,7 @@
 #define CONCURRENCY_MAX     65536
 #define LEASE_DEFAULT_MS    5000
 #define LEASE_MIN_MS        200
+#define LEASE_MAX_MS        3600000
 #define SHUTDOWN_DEFAULT_MS 30000
 #define START_TIMEOUT_US    10000000
 #define MAX_CRASHES_DEFAULT 3
@@ -208,8 +209,8 @@ static int check_numbers(const dureq_node_options *o, dureq_error *err)
         return dq_fail(err, DUREQ_EINVAL, "concurrency takes 1 to %d, or 0 for %d", CONCURRENCY_MAX, CONCURRENCY_DEFAULT);
     if (o->threads < 0 || o->threads > CONCURRENCY_MAX)
         return dq_fail(err, DUREQ_EINVAL, "threads takes 1 to %d, or 0 for as many as concurrency", CONCURRENCY_MAX);
-    if (o->lease_ms != 0 && (o->lease_ms < LEASE_MIN_MS || o->lease_ms > 3600000))
-        return dq_fail(err, DUREQ_EINVAL, "lease_ms takes %d to 3600000, or 0 for %d", LEASE_MIN_MS, LEASE_DEFAULT_MS);
+    if (o->lease_ms != 0 && (o->lease_ms < LEASE_MIN_MS || o->lease_ms > LEASE_MAX_MS))
+        return dq_fail(err, DUREQ_EINVAL, "lease_ms takes %d to %d, or 0 for %d", LEASE_MIN_MS, LEASE_MAX_MS, LEASE_DEFAULT_MS);
     if (o->shutdown_timeout_ms < 0)
         return dq_fail(err, DUREQ_EINVAL, "shutdown_timeout_ms takes 1 or more, or 0 for %d", SHUTDOWN_DEFAULT_MS);
     if (o->max_crashes < 0 || o->max_crashes > 255)

@@ -75,12 +75,6 @@ static void on_reply(void *userdata, int code, const dq_reply *reply, const dure
     finish(c, code < 0 ? err : NULL, code < 0 ? (dureq_str){0} : dq_redis_reply_raw(c->redis));
 }
 
-/* Waiting for a server that refuses us does not help; for one that is away or starting it does. */
-static bool is_worth_waiting(int code)
-{
-    return code != DUREQ_EAUTH && code != DUREQ_EPERM && code != DUREQ_EREDIS && code != DUREQ_EPROTO;
-}
-
 static void note_why(call *c, const dureq_error *why)
 {
     dq_mutex_lock(&c->mu);
@@ -94,7 +88,7 @@ static void on_watch(dq_timer *t)
     dureq_error why;
 
     dq_redis_last_error(c->redis, &why);
-    if (!is_worth_waiting(why.code)) {
+    if (dq_redis_error_is_refusal(why.code)) {
         c->is_given_up = true;
         tell(c, &why, (dureq_str){0});
         return;
@@ -118,7 +112,7 @@ static void on_posted(dq_message *m)
     int rc;
 
     dq_redis_last_error(c->redis, &why);
-    if (!is_worth_waiting(why.code)) {
+    if (dq_redis_error_is_refusal(why.code)) {
         finish(c, &why, (dureq_str){0});
         return;
     }

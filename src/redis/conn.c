@@ -214,8 +214,7 @@ void dq_redis_destroy(dq_redis *r)
 
 /* ---- coming and going ---- */
 
-/* Faults that a person must mend first: no hurry to try again. */
-static bool is_lasting(int code)
+bool dq_redis_error_is_refusal(int code)
 {
     return code == DUREQ_EAUTH || code == DUREQ_EPERM || code == DUREQ_EREDIS || code == DUREQ_EPROTO;
 }
@@ -225,7 +224,7 @@ static int64_t next_backoff_us(dq_redis *r, int code)
     unsigned doublings = DQ_MIN(r->failures, 10u);
     int64_t span = DQ_MIN((int64_t)BACKOFF_FIRST_US << doublings, (int64_t)BACKOFF_MAX_US);
 
-    if (is_lasting(code))
+    if (dq_redis_error_is_refusal(code)) /* no hurry to try again */
         span = BACKOFF_MAX_US;
     /* Between half of it and all: many clients of a server that fell must not come back as one. */
     return span / 2 + (int64_t)dq_rng_below(&r->rng, (uint64_t)span / 2);

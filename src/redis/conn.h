@@ -46,8 +46,10 @@ void dq_redis_destroy(dq_redis *r);    /* commands in flight are answered DUREQ_
 bool dq_redis_is_ready(const dq_redis *r);
 bool dq_redis_has_failed(const dq_redis *r); /* an attempt to connect, or a connection; not while the first is under way */
 void dq_redis_last_error(const dq_redis *r, dureq_error *ret); /* why it is not ready; code 0 when it is */
-dureq_str dq_redis_server_version(const dq_redis *r);          /* "7.0.15" once greeted */
-void dq_redis_reconnect(dq_redis *r, const char *why);         /* drop the socket and start over now */
+/* Waiting does not mend it: the server refuses us, and a person must act. One that is away or starting is no such case. */
+bool dq_redis_error_is_refusal(int code);
+dureq_str dq_redis_server_version(const dq_redis *r);  /* "7.0.15" once greeted */
+void dq_redis_reconnect(dq_redis *r, const char *why); /* drop the socket and start over now */
 
 #define DQ_REDIS_HOLD (1u << 0) /* while not ready: keep it and send it when ready, first come first served */
 

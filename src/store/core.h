@@ -82,7 +82,7 @@ struct dq_store {
 void dq_open_start(dq_store *s);
 void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refused */
 void dq_open_retry_fired(dq_timer *t);
-bool dq_error_is_refusal(int code); /* waiting does not mend it */
+bool dq_error_is_refusal(int code); /* waiting does not mend it: the connection's refusals, and wrong versions, data, settings */
 /* queues.c */
 bool dq_queues_take(dq_store *s, dq_queue_set *fresh);                 /* true: they differ from before. Taken either way */
 int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err);  /* appends (name json) as arguments */

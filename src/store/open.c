@@ -29,15 +29,11 @@ static void step_run(dq_store *s, dq_open_step step);
 bool dq_error_is_refusal(int code)
 {
     switch (code) {
-    case DUREQ_EAUTH:
-    case DUREQ_EPERM:
-    case DUREQ_EPROTO:
     case DUREQ_ETOOOLD:
     case DUREQ_ESCHEMA:
     case DUREQ_EPOLICY:
-    case DUREQ_EWRONGTYPE:
-    case DUREQ_EREDIS: return true;
-    default: return false;
+    case DUREQ_EWRONGTYPE: return true;
+    default: return dq_redis_error_is_refusal(code);
     }
 }
 

@@ -63,6 +63,7 @@ SCENARIO(bad_options_are_refused_by_name)
         {"threads", {.redis_url = "redis://h", .threads = -1}},
         {"lease_ms", {.redis_url = "redis://h", .lease_ms = 199}},
         {"lease_ms", {.redis_url = "redis://h", .lease_ms = -1}},
+        {"lease_ms", {.redis_url = "redis://h", .lease_ms = 3600001}},
         {"shutdown_timeout_ms", {.redis_url = "redis://h", .shutdown_timeout_ms = -1}},
         {"max_crashes", {.redis_url = "redis://h", .max_crashes = 256}},
         {"max_payload_bytes", {.redis_url = "redis://h", .max_payload_bytes = DUREQ_PAYLOAD_LIMIT_MAX + 1}},

@@ -89,6 +89,9 @@ typedef struct bad_args {
 
 static const bad_args bad_args_cases[] = {
     {{"--concurrency"}, DUREQ_EINVAL, "--concurrency needs a value"},
+    {{"--lease-ms=3600001"},
+     DUREQ_EINVAL,
+     "--lease-ms: dureqd.leaseMs takes milliseconds or a duration such as 30s, from 200ms to 1h0m0s, not '3600001'"},
     {{"--concurrency=0"}, DUREQ_EINVAL, "--concurrency: dureqd.concurrency takes a whole number from 1 to 65536, not '0'"},
     {{"--dead-retention=0"},
      DUREQ_EINVAL,
