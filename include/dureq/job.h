@@ -6,6 +6,10 @@
    that it points to, a list owns all that it points to until dureq_job_list_destroy. Nothing here is locked: one thread at
    a time, or readers only. <dureq/client.h> has the calls.
 
+   A run is one start of a job; its id is "<job id>.<run>", and runs count from 1 as long as the job lives. An attempt is a
+   run that counts against max_attempts: one that is done, failed or timed out. One that was rate limited, skipped, paused,
+   repeated, given back, or went down with its process is a run and no attempt.
+
    Example: a job for later, one at a time, with its own retries; and a job that was read.
 
        static dureq_job_spec nightly(dureq_job_options *o, dureq_retry_policy *policy)
@@ -77,7 +81,7 @@ DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state);
 /* "failed", the ancestor's word, is read as dead. */
 DUREQ_API int dureq_job_state_parse(dureq_str text, dureq_job_state *ret);
 
-/* How an attempt ended. X(number, NAME, text) */
+/* How a run ended. X(number, NAME, text) */
 #define DUREQ_OUTCOME_MAP(X)           \
     X(0, DONE, "done")                 \
     X(1, RETRY, "retry")               \
@@ -103,7 +107,7 @@ DUREQ_API int dureq_outcome_parse(dureq_str text, dureq_outcome *ret);
    +-jitter. */
 typedef struct dureq_retry_policy {
     size_t struct_size;
-    int32_t max_attempts;                    /* 0 = 3; counts the first run; at most 10,000 */
+    int32_t max_attempts;                    /* 0 = 3; the first one counts; at most 10,000 */
     int64_t initial_delay_ms;                /* 0 = 5 s; -1 = none */
     int64_t max_delay_ms;                    /* 0 = 5 min; -1 = no cap */
     double multiplier;                       /* 0 = 2.0; 1 to 1000 */
@@ -143,7 +147,7 @@ typedef struct dureq_job_options {
     const char *const *tags;
     size_t n_tags;                          /* at most DUREQ_TAGS_MAX */
     const dureq_retry_policy *retry_policy; /* NULL: the handler's, else the queue's, else the default */
-    int64_t timeout_ms;                     /* of one attempt; 0 = the handler's, else none */
+    int64_t timeout_ms;                     /* of each run; 0 = the handler's, else none */
     int64_t schedule_to_start_timeout_ms;   /* a job that waited longer is dead; 0 = none */
     int64_t heartbeat_timeout_ms;           /* the handler must give a sign of life so often; 0 = none */
     int32_t dlq_after;                      /* lowers max_attempts; 0 = not */
@@ -166,9 +170,9 @@ typedef struct dureq_job_spec {
     const dureq_job_options *options; /* NULL: all defaults */
 } dureq_job_spec;
 
-/* One attempt of a job. */
+/* One run of a job, and how it ended. */
 typedef struct dureq_attempt {
-    int32_t attempt; /* counts from 1, every start has its own: run id is "<job id>.<attempt>" */
+    int32_t attempt; /* the run's number: its id is "<job id>.<run>" */
     dureq_outcome outcome;
     int64_t started_at_ms, finished_at_ms;
     dureq_str node_id;
@@ -185,10 +189,10 @@ typedef struct dureq_job {
     dureq_str payload, content_type;
     bool payload_omitted; /* too large for a list: get the job by itself */
     int32_t priority;     /* as given; 0 when none was */
-    int32_t attempt;      /* finished attempts that count */
+    int32_t attempt;      /* attempts that ended */
     int32_t
         max_attempts; /* as its own policy and dlq_after say; 0: they do not, so its handler's, queue's or default policy counts */
-    int32_t runs;     /* starts so far */
+    int32_t runs;     /* so far */
     int32_t crashes;  /* of these, that took their process down */
     int64_t created_at_ms, run_at_ms /* next start when scheduled or retrying */, started_at_ms, finished_at_ms, resume_at_ms;
     int64_t timeout_ms, schedule_to_start_timeout_ms, heartbeat_timeout_ms, retention_ms;
@@ -199,7 +203,7 @@ typedef struct dureq_job {
     const dureq_str *tags;
     size_t n_tags;
     const dureq_retry_policy *retry_policy; /* NULL: none given with the job */
-    const dureq_attempt *attempts;          /* oldest first */
+    const dureq_attempt *attempts;          /* of its runs with an outcome, oldest first; of many the first 2 and the last */
     size_t n_attempts;
     dureq_str result, result_content_type;
     dureq_str last_error;

@@ -68,7 +68,7 @@ typedef int (*dureq_handler_fn)(dureq_task *task, void *userdata);
 /* What it runs; the handler's thread only. No texts are NULL. */
 DUREQ_API const char *dureq_task_job_id(const dureq_task *task);
 DUREQ_API const char *dureq_task_run_id(const dureq_task *task); /* "<job id>.<run>" */
-DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* counts from 1; runs that spent none do not count */
+DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* from 1: attempts that ended, and this one */
 DUREQ_API int32_t dureq_task_max_attempts(const dureq_task *task);
 DUREQ_API const char *dureq_task_type(const dureq_task *task);
 DUREQ_API const char *dureq_task_queue(const dureq_task *task);
@@ -132,7 +132,7 @@ typedef struct dureq_middleware {
 typedef struct dureq_handler_options {
     size_t struct_size;
     int32_t concurrency;                    /* at a time on this node; 0 = the node's */
-    int64_t timeout_ms;                     /* of an attempt; 0 = none. The job's own goes first */
+    int64_t timeout_ms;                     /* of a run; 0 = none. The job's own goes first */
     int64_t grace_ms;                       /* between telling it to stop and giving it up; 0 = 5 s */
     const dureq_retry_policy *retry_policy; /* for jobs without one; NULL: the queue's */
     const dureq_middleware *middleware;     /* n_middleware of them, run in this order inside the node's; copied */
@@ -165,7 +165,7 @@ typedef enum dureq_node_event_kind {
 typedef struct dureq_node_event {
     dureq_node_event_kind kind;
     const char *job_id, *run_id, *task_type, *queue;
-    int32_t attempt;
+    int32_t attempt;   /* as dureq_task_attempt */
     int code;          /* of FAILED and DEAD: what the handler said or returned; else 0 */
     const char *error; /* of FAILED and DEAD: the message, of PAUSED the reason; else "" */
 } dureq_node_event;

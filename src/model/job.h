@@ -138,7 +138,7 @@ typedef struct dq_attempt {
     dureq_str error, detail;
 } dq_attempt;
 bool dq_attempt_next(dureq_str *rest, dq_attempt *ret);
-/* Writes to out the tail with one attempt more, thinned to what is kept; *ret_n is the new count. */
+/* Writes to out the tail with one run more, thinned to what is kept; *ret_n is the new count. */
 void dq_attempts_add(dq_buf *out, dureq_str tail, const dq_attempt *a, uint8_t *ret_n);
 
 /* ---- record and row ---- */
