@@ -115,7 +115,7 @@ typedef enum dq_config_type {
     DQ_CONFIG_BOOL,
     DQ_CONFIG_CHOICE,
     DQ_CONFIG_LIST,    /* comma list; a sequence in the file */
-    DQ_CONFIG_IGNORED, /* the ancestor's, without meaning here: taken with a warning */
+    DQ_CONFIG_IGNORED, /* of the Go version of dureq, without meaning here: taken with a warning */
     DQ_CONFIG_REFUSED, /* not in this version */
 } dq_config_type;
 

@@ -209,7 +209,7 @@ typedef struct dureq_node_info {
     int64_t pid;
     int64_t started_at_ms, last_heartbeat_ms;
     int32_t concurrency, running; /* running: slots that are taken */
-    int32_t stuck;                /* of them, by handlers that did not end behind their grace */
+    int32_t stuck;                /* of them, by handlers that did not end within their grace */
     bool draining;
     bool ticker; /* promotes and reaps for at least one shard */
 } dureq_node_info;

@@ -78,7 +78,7 @@ typedef enum dureq_job_state {
 /* Words are static texts, "unknown" for a number of no meaning; parsing fails with DUREQ_EINVAL for an unknown word. Any
    thread. */
 DUREQ_API const char *dureq_job_state_to_str(dureq_job_state state);
-/* "failed", the ancestor's word, is read as dead. */
+/* "failed", the word of the Go version of dureq, is read as dead. */
 DUREQ_API int dureq_job_state_parse(dureq_str text, dureq_job_state *ret);
 
 /* How a run ended. X(number, NAME, text) */

@@ -117,7 +117,7 @@ DUREQ_API int dureq_task_repeat_limited(dureq_task *task, int64_t after_ms, dure
 
 /* ---- registering ---- */
 
-/* What stands behind a middleware: the next one, or the handler. Returns what that returned. `next_data` is valid until the
+/* What a middleware is around: the next one, or the handler. Returns what that returned. `next_data` is valid until the
    middleware returns. */
 typedef int (*dureq_next_fn)(dureq_task *task, void *next_data);
 /* Around a handler: calls next(task, next_data), before and after which it may act. Called on the pool thread that runs the
@@ -170,7 +170,7 @@ typedef struct dureq_node_event {
     const char *error; /* of FAILED and DEAD: the message, of PAUSED the reason; else "" */
 } dureq_node_event;
 
-/* Called on the loop thread, behind the record of the change in Redis, but for JOB_STARTED. The event and its texts are
+/* Called on the loop thread, after the change is on record in Redis, but for JOB_STARTED. The event and its texts are
    valid until it returns. It must not block: nothing else of the node moves meanwhile. It must not call a client, nor stop
    or destroy the node; drain, stop_now and get_stats are fine. */
 typedef void (*dureq_node_event_fn)(const dureq_node_event *event, void *userdata);
@@ -228,7 +228,7 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_node_start(dureq_node *node, dureq_error *e
    started. */
 DUREQ_API int dureq_node_drain(dureq_node *node, bool drain);
 /* Drain, wait up to shutdown_timeout_ms for handlers, tell those that still run to stop and wait for their grace, give
-   unfinished jobs back without spending an attempt, close the session. No callback runs behind it, but handlers that were
+   unfinished jobs back without spending an attempt, close the session. No callback runs after it, but handlers that were
    given up. Who waits in dureq_client_wait with the node's client is told DUREQ_ECLOSED; other calls on it, but those of
    handlers, must have returned before. DUREQ_ECONFLICT when the node is not started; nothing else fails. */
 DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
@@ -237,7 +237,7 @@ DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
 DUREQ_API void dureq_node_stop_now(dureq_node *node);
 /* Stops when needed. NULL is fine. */
 DUREQ_API void dureq_node_destroy(dureq_node *node);
-/* A client that shares the node's connections; lent until stop, NULL before start and behind stop. Its calls take at most
+/* A client that shares the node's connections; lent until stop, NULL before start and after stop. Its calls take at most
    10 s. */
 DUREQ_API dureq_client *dureq_node_client(dureq_node *node);
 DUREQ_API const char *dureq_node_id(const dureq_node *node); /* lent until destroy */
@@ -253,7 +253,7 @@ typedef struct dureq_node_stats {
     uint64_t unsent;                     /* runs that ended here, not yet known to be recorded: goes down again */
     bool connected, draining;
 } dureq_node_stats;
-/* Before start all 0 but concurrency; behind stop what it was at the end. Any thread, from create until destroy. */
+/* Before start all 0 but concurrency; after stop what it was at the end. Any thread, from create until destroy. */
 DUREQ_API void dureq_node_get_stats(dureq_node *node, dureq_node_stats *ret);
 
 #ifdef __cplusplus

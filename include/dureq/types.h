@@ -6,7 +6,7 @@
    compiles alone, as C99 and as C++11.
 
    Errors: a function that can fail returns 0 or a documented positive, or a negative DUREQ_E code, and fills `err` (NULL is
-   fine; read it behind a failure only). *ret is set on success and not touched on failure, unless it is said. DUREQ_EINVAL
+   fine; read it after a failure only). *ret is set on success and not touched on failure, unless it is said. DUREQ_EINVAL
    (err names the argument and what it takes) and DUREQ_ENOMEM are not listed again at each.
 
    Ownership: what comes through `ret` is yours to destroy; what is returned is lent. What a call is given is borrowed until
@@ -18,7 +18,7 @@
    library does not know is refused (DUREQ_EINVAL).
 
    Callbacks: none may let a C++ exception out, longjmp out, or end its thread. The library's threads block all signals.
-   In a child behind fork() nothing of it may be used.
+   In a child after fork() nothing of it may be used.
 
    Example: bytes that need no copy.
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs, queues and nodes as JSON: the ancestor's names in the ancestor's forms, ours beside them. */
+/* Jobs, queues and nodes as JSON: names of the Go version of dureq in its forms, ours beside them. */
 
 #include "model/job_json.h"
 
@@ -118,7 +118,7 @@ void dq_json_put_content(dq_json_writer *w, const char *name, dureq_str bytes, d
 
 #define NS_PER_MS 1000000
 
-/* As the ancestor: whole nanoseconds, 0 for none. */
+/* As the Go version: whole nanoseconds, 0 for none. */
 static void put_delay_ns(dq_json_writer *w, const char *name, int64_t given_ms, int64_t default_ms)
 {
     int64_t ms = given_ms ? given_ms : default_ms;
@@ -328,7 +328,7 @@ void dq_queue_info_to_json(const dureq_queue_info *q, dq_json_writer *w)
     put_i64(w, "pending", q->pending);
     put_i64(w, "running", q->running);
     put_duration(w, "oldest_age", q->oldest_age_ms);
-    put_i64(w, "size", q->pending); /* the ancestor's name for it */
+    put_i64(w, "size", q->pending); /* the Go version's name for it */
     dq_json_end_object(w);
 }
 

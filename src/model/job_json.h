@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* JSON forms of api.md and reference types: job, job list, queue, node; and the job spec of an enqueue body. Pure. */
+/* JSON forms of docs/api.md: job, job list, queue, node; and the job spec of an enqueue body. Pure. */
 
 #include <dureq/client.h>
 
 #include "json/json.h"
 #include "model/job.h"
 
-/* One job object with the ancestor's names (go types section 4.2) and ours (api.md section 2): id task_type payload |
+/* One job object (docs/api.md "Job"), with the names of the Go version of dureq where it has one: id task_type payload |
    payload_base64 content_type schedule{type} retry_policy(ns) status attempt last_error ... attempts[]. */
 void dq_job_to_json(const dureq_job *job, dq_json_writer *w);
 void dq_queue_info_to_json(const dureq_queue_info *q, dq_json_writer *w);
 void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w);
-void dq_retry_policy_to_json(const dureq_retry_policy *p, dq_json_writer *w); /* durations in nanoseconds, as the ancestor */
+void dq_retry_policy_to_json(const dureq_retry_policy *p,
+                             dq_json_writer *w); /* durations in nanoseconds, as the Go version has them */
 /* Durations of a retry policy: text with a unit, or integer nanoseconds. */
 int dq_retry_policy_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_retry_policy *ret, dureq_error *err);
-/* A job spec (api.md "job spec"). Unknown names, wrong types: DUREQ_EINVAL naming the field and what it takes; `version`,
+/* A job spec (docs/api.md "Job spec"). Unknown names, wrong types: DUREQ_EINVAL naming the field and what it takes; `version`,
    `concurrency_keys`, `schedule`: DUREQ_EUNSUPPORTED by name. Everything allocated in the arena or a view into the document. */
 int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                           dureq_error *err);

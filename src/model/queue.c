@@ -255,7 +255,7 @@ static const dq_queue *nearest_to(const dq_queue_set *s, int priority)
 }
 
 /* Shares n_free priorities out to the n_takers queues without a range. The k-th lowest goes to the taker so far from
-   the lightest; when they do not divide, the lighter ones take more, as the ancestor does. */
+   the lightest; when they do not divide, the lighter ones take more, as the Go version of dureq does. */
 static const dq_queue *taker_of(const dq_queue_set *s, size_t n_takers, size_t k, size_t n_free)
 {
     size_t shares = DQ_MIN(n_takers, n_free);

@@ -253,7 +253,7 @@ static int read_object(const reading *r, dq_json_ref object, const field *fields
 
 /* ---- retry policy ---- */
 
-/* Text with a unit, or whole nanoseconds as the ancestor sends; parts of a millisecond round up. */
+/* Text with a unit, or whole nanoseconds as the Go version of dureq has them; parts of a millisecond round up. */
 static int read_delay(const reading *r, const field *f, dq_json_ref v, void *target)
 {
     int64_t ms, ns;

@@ -127,7 +127,7 @@ static void delays_follow_the_formula(void **state)
         {{.initial_ms = 1000, .max_ms = 1000, .factor = 2, .jitter = 0.5},
          9,
          1,
-         1500}, /* spread behind the cap, as the ancestor */
+         1500}, /* spread after the cap, as the Go version of dureq */
         {{.initial_ms = 1000, .max_ms = -1, .factor = 2, .jitter = 1}, 1, 0, 0},
         {{.initial_ms = 0, .max_ms = 300000, .factor = 2, .jitter = 0.1}, 3, 1, 0},
         {{.initial_ms = 1000, .max_ms = -1, .factor = 1000}, 10000, 0.5, 9000000000000000}, /* saturates */
