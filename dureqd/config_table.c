@@ -96,7 +96,9 @@ const dq_config_row dq_config_rows[] = {
      .def = "full",
      .max = 128,
      .check = dq_config_check_mode,
-     .help = "What the node does: queue, scheduler, workflow, monitor, or full for all; a comma list combines."},
+     .help =
+         "What the node does: queue (runs jobs; without it the node has no handlers and does not start in this version), scheduler "
+         "(may become ticker), or full for all; a comma list combines. Words workflow and monitor do nothing in this version."},
     {.name = "dureqd.nodeId",
      .type = DQ_CONFIG_NAME,
      AT(node_id),
