@@ -383,6 +383,49 @@ static void a_long_absence_is_summed_in_bounded_steps(void **state)
     assert_int_equal(counter(w, 0, "sth", 3600000, now - 20 * 3600000), 60);
 }
 
+/* Of the days until today, all shards' jobs that were enqueued. */
+static int64_t enqueued_in_days(test_world *w, unsigned shard, int n)
+{
+    int64_t sum = 0;
+    dq_buf call = {0};
+    dq_reply days;
+
+    dq_call_stats_days(&call, dq_store_keys(w->s.store), shard, test_server_ms(w) / DAY_MS - n + 1, n);
+    days = test_store_call(&w->s, shard, &call, NULL);
+    for (int i = 0; i < n; i++)
+        sum += dq_reply_int(dq_reply_at(dq_reply_at(days, (size_t)i), 0));
+    return sum;
+}
+
+static void days_count_what_nobody_has_summed_for_long(void **state)
+{
+    test_world *w = *state;
+
+    (void)keep_all(w, 0);
+    /* No ticker for 40 hours, in each minute of which one job was enqueued; and hours of before that wait for their day. */
+    (void)test_plant(w, 0, NULL,
+                     "local m = math.floor(now / 60000) for i = m - 2400, m - 1 do "
+                     "call('HSET', K .. 'st:' .. i, '1:e', 1) end "
+                     "local h = math.floor(m / 60) for i = h - 100, h - 61 do call('HSET', K .. 'sth:' .. i, '1:e', 100) end "
+                     "call('HSET', K .. 'sh', 'rm', m - 2401, 'rh', h - 101)");
+    assert_int_equal(enqueued_in_days(w, 0, 7), 2400 + 4000);
+    (void)keep_all(w, 0);
+    assert_int_equal(enqueued_in_days(w, 0, 7), 2400 + 4000);
+}
+
+/* Minutes of a prefix that never had a ticker: nothing says what is summed. */
+static void days_count_what_nobody_ever_summed(void **state)
+{
+    test_world *w = *state;
+
+    (void)test_plant(w, 0, NULL,
+                     "local m = math.floor(now / 60000) for i = m - 2800, m - 1 do call('HSET', K .. 'st:' .. i, '1:e', 1) end "
+                     "call('HDEL', K .. 'sh', 'rm', 'rh')");
+    assert_int_equal(enqueued_in_days(w, 0, 7), 2800);
+    (void)keep_all(w, 0);
+    assert_int_equal(enqueued_in_days(w, 0, 7), 2800);
+}
+
 static void events_are_capped_by_bytes(void **state)
 {
     test_world *w = *state;
@@ -464,6 +507,8 @@ int main(void)
         TEST_WORLDS(minutes_are_summed_into_hours_and_days_once),
         TEST_WORLDS(statistics_and_audit_are_kept_as_long_as_told),
         TEST_WORLDS(a_long_absence_is_summed_in_bounded_steps),
+        TEST_WORLDS(days_count_what_nobody_has_summed_for_long),
+        TEST_WORLDS(days_count_what_nobody_ever_summed),
         TEST_WORLDS(events_are_capped_by_bytes),
         TEST_WORLDS(audit_entries_go_after_thirty_days),
     };

@@ -82,8 +82,8 @@ more = more or #late == 100
 -- Sums before the sources end: a minute that is not summed yet lives two days, an hour at least one.
 local minute = math.floor(now / 60000)
 local minutes_ms, hours_ms, days_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local minutes_left, minutes_done = roll({ 'rm', 'st:', 'sth:', 60, 2880, 60000, minutes_ms, hours_ms }, minute - 1)
-local hours_left = roll({ 'rh', 'sth:', 'std:', 24, 720, 3600000, hours_ms, days_ms }, math.floor((minutes_done + 1) / 60) - 1)
+local minutes_left, minutes_done = roll({ 'rm', 'st:', 'sth:', 60, MINUTES_BACK, 60000, minutes_ms, hours_ms }, minute - 1)
+local hours_left = roll({ 'rh', 'sth:', 'std:', 24, HOURS_BACK, 3600000, hours_ms, days_ms }, math.floor((minutes_done + 1) / 60) - 1)
 more = more or minutes_left or hours_left
 
 -- Events are capped by bytes: how many entries that is, is looked at once a minute.

@@ -1,5 +1,6 @@
 #!lua flags=no-writes
--- Sums of days by counter, all lanes together. Minutes and hours that are not summed into their day yet are added here.
+-- Sums of days by counter, all lanes together. Minutes and hours that are not summed into their day yet are added here: few, or all that there
+-- are when no ticker has been there for long.
 -- keys: {p:0}:sh
 -- argv: first_day n
 -- returns: for each day { enqueued, completed, failed attempts, dead, cancelled }
@@ -28,12 +29,12 @@ for day = first, first + n - 1 do
 end
 local minute = math.floor(now / 60000)
 local done = call('HMGET', sh, 'rm', 'rh')
-local minutes_done = tonumber(done[1] or minute - 2880)
-local hours_done = tonumber(done[2] or math.floor(minute / 60) - 720)
-for hour = math.max(hours_done + 1, math.floor(minute / 60) - 48), math.floor(minute / 60) do
+local minutes_done = math.max(tonumber(done[1] or 0), minute - MINUTES_BACK - 1)
+local hours_done = math.max(tonumber(done[2] or 0), math.floor(minute / 60) - HOURS_BACK - 1)
+for hour = hours_done + 1, math.floor(minute / 60) do
   add(K .. 'sth:' .. hour, math.floor(hour / 24))
 end
-for m = math.max(minutes_done + 1, minute - 1440), minute do
+for m = minutes_done + 1, minute do
   add(K .. 'st:' .. m, math.floor(m / 1440))
 end
 return out

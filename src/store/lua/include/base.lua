@@ -7,6 +7,8 @@ local HISTORY_DEFAULT_BYTES = 1073741824
 local PRODUCER_KEPT_MS = 3600000 -- after its last call
 local REQUEST_WINDOW_MS = 3600000
 local MINUTE_KEPT_MS = 172800000 -- statistics of a minute that nobody has summed yet
+local MINUTES_BACK = 2880 -- so many minutes, or hours, back there may be some that nobody has summed
+local HOURS_BACK = 720
 local sh = KEYS[1]
 local K = string.sub(sh, 1, -3)
 -- Messages go by redis.pcall: they are hints, and one that may not be sent must not break off a step.
