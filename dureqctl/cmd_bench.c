@@ -266,7 +266,7 @@ static int run_bench(ctl *c, int argc, char **argv)
 
 const ctl_command ctl_bench_commands[] = {
     {"bench", "[--jobs N] [--payload BYTES] [--concurrency N] [--batch N]", "Measure jobs a second on this server",
-     "Enqueues jobs that do nothing (100000 of 200 bytes) and runs them in this process, under the prefix with '-bench' behind it.\n"
+     "Enqueues jobs that do nothing (100000 of 200 bytes) and runs them in this process, under the prefix with '-bench' added.\n"
      "--batch N is how many are given to the client at once (1024), --concurrency N how many run at a time (100).\n",
      run_bench},
     {NULL, NULL, NULL, NULL, NULL},

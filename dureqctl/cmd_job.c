@@ -493,7 +493,7 @@ const ctl_command ctl_job_commands[] = {
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
     {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n",
      dlq_redrive},
-    {"run get", "RUN", "A run: one start of a job", "RUN is <job id>.<n>, as `run list` and `job get` show it.\n", run_get},
+    {"run get", "RUN", "A run: one start of a job", "RUN is <job id>.<run>, as `run list` and `job get` show it.\n", run_get},
     {"run list", "", "What runs now", "", run_list},
     {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},
     {"key delete", "KEY...", "Let go of unique keys by hand", "", key_delete},

@@ -17,7 +17,7 @@ static const char intro[] = "dureqctl: everything about jobs on a dureq server.\
 
 static const char outro[] =
     "\n"
-    "Options, anywhere before or behind the command:\n"
+    "Options, anywhere before or after the command:\n"
     "  -s, --server URL     redis://, rediss:// or unix:// (else $DUREQ_SERVER, else what $DUREQ_CONFIG_PATH\n"
     "                       says, else the private server of dureqd)\n"
     "  -p, --prefix P       key prefix (else $DUREQ_PREFIX, else dureq)\n"
