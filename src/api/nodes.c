@@ -133,7 +133,7 @@ static int job_of_run(dq_api_ctx *c, dureq_job_list **ret, int64_t *ret_n, dureq
     const char *text;
 
     if (!id.ptr || dq_parse_i64(id, 1, INT32_MAX, ret_n) < 0)
-        return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<n>, not '%.64s'", c->vars[0]);
+        return dq_fail(err, DUREQ_EINVAL, "a run id is <job id>.<run>, not '%.64s'", c->vars[0]);
     text = dq_arena_dup(&c->arena, job_id);
     return text ? dureq_client_get_job(c->client, text, ret, err) : dq_fail_nomem(err);
 }

@@ -153,7 +153,7 @@ SCENARIO(runs_and_logs_of_a_job_are_kept)
     EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/logs", id.text), NULL, NULL));
     EXPECT_HAS("line of ", api_text("logs"));
     API_FAILS(404, "not_found", "no run '", "GET", api_path("/api/runs/%s.2", id.text), NULL, NULL);
-    API_FAILS(400, "invalid", "a run id is <job id>.<n>, not 'x'", "GET", "/api/runs/x", NULL, NULL);
+    API_FAILS(400, "invalid", "a run id is <job id>.<run>, not 'x'", "GET", "/api/runs/x", NULL, NULL);
     API_FAILS(404, "not_found", "no run '", "POST", api_path("/api/runs/%s.9/requeue", id.text), NULL, NULL);
     EXPECT_I64(200, api("POST", api_path("/api/runs/%s/requeue", run), NULL, NULL));
     EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
