@@ -7,8 +7,8 @@
    a time, or readers only. <dureq/client.h> has the calls.
 
    A run is one start of a job; its id is "<job id>.<run>", and runs count from 1 as long as the job lives. An attempt is a
-   run that counts against max_attempts: one that is done, failed or timed out. One that was rate limited, skipped, paused,
-   repeated, given back, or went down with its process is a run and no attempt.
+   run that counts against max_attempts: one that is done, failed or timed out. One that was rate limited, skipped, paused
+   by its handler, repeated, cancelled, given back, or went down with its process is a run and no attempt.
 
    Example: a job for later, one at a time, with its own retries; and a job that was read.
 
