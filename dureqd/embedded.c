@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "handler_spec.h"
+#include "line_cut.h"
 #include "node/state_dir.h"
 #include "orphans.h"
 
@@ -38,6 +39,7 @@
 #define STEADY_US         60000000 /* one that lived so long starts anew at the first back-off */
 #define STOP_TIMEOUT_MS   60000
 #define LOADING_SAY_EVERY 500                  /* pings */
+#define LINE_BYTES_MAX    4096                 /* no line of redis-server is so long */
 #define CUT_FILE_SAYS     "Truncating the AOF" /* Redis 7, Valkey */
 
 struct dq_embedded {
@@ -57,7 +59,7 @@ struct dq_embedded {
     bool has_cut_file, rewrites; /* it is to write its file anew, and does */
     int64_t begun_us, backoff_us;
     unsigned n_pings;
-    dq_buf line; /* of its output, unfinished */
+    dq_line_cut lines; /* of its output */
     char last_line[160];
 };
 
@@ -137,22 +139,13 @@ static void read_output(dq_embedded *e)
 {
     char text[4096];
     ssize_t n = read(e->out_fd, text, sizeof text);
-    dureq_str rest;
-    size_t used = 0;
+    dureq_str rest = dureq_str_of(text, n > 0 ? (size_t)n : 0), line;
 
     if (n == 0)
         (void)event_del(&e->out_event); /* its end is told by the other event */
-    if (n <= 0)
-        return;
-    dq_buf_append(&e->line, text, (size_t)n);
-    rest = dq_buf_str(&e->line);
-    for (const char *end = memchr(rest.ptr, '\n', rest.len); end; end = memchr(rest.ptr + used, '\n', rest.len - used)) {
-        say_line(e, dureq_str_of(rest.ptr + used, (size_t)(end - rest.ptr) - used));
-        used = (size_t)(end - rest.ptr) + 1;
-    }
-    dq_buf_consume(&e->line, used);
-    if (e->line.len > sizeof text)
-        dq_buf_clear(&e->line); /* no line of redis-server is so long */
+    while (rest.len > 0)
+        if (dq_line_cut_take(&e->lines, &rest, &line) == DQ_LINE_WHOLE)
+            say_line(e, line);
 }
 
 static void on_output(evutil_socket_t fd, short what, void *arg)
@@ -169,10 +162,13 @@ static void on_output(evutil_socket_t fd, short what, void *arg)
 static void forget_child(dq_embedded *e)
 {
     siginfo_t info;
+    dureq_str line;
 
     (void)event_del(&e->exit_event);
     (void)event_del(&e->out_event);
     read_output(e);
+    if (dq_line_cut_last(&e->lines, &line) == DQ_LINE_WHOLE)
+        say_line(e, line);
     (void)waitid(P_PID, (id_t)e->pid, &info, WEXITED);
     dq_orphans_forget(e->pid);
     (void)close(e->pid_fd);
@@ -377,6 +373,7 @@ int dq_embedded_start(dq_loop *loop, const dq_embedded_options *opts, dq_embedde
     e->log = opts->log;
     e->give_up = opts->give_up;
     e->lock_fd = -1;
+    e->lines.max = LINE_BYTES_MAX;
     e->backoff_us = BACKOFF_FIRST_US;
     rc = prepare(e, opts, err);
     if (rc == 0 && dq_timer_init(&e->timer, loop, on_timer) < 0)
@@ -421,7 +418,7 @@ void dq_embedded_stop(dq_embedded *e)
         end_child(e);
     if (e->lock_fd >= 0)
         (void)close(e->lock_fd);
-    dq_buf_deinit(&e->line);
+    dq_line_cut_deinit(&e->lines);
     dq_arena_deinit(&e->arena);
     dq_free(e);
 }

@@ -31,7 +31,7 @@ static void run_destroy(dq_exec_run *run)
     dq_exec_said_deinit(&run->said);
     dq_buf_deinit(&run->stdout_kept);
     dq_buf_deinit(&run->stderr_tail);
-    dq_buf_deinit(&run->line);
+    dq_line_cut_deinit(&run->lines);
     dq_buf_deinit(&run->context);
     dq_arena_deinit(&run->arena);
     dq_free(run);
@@ -228,6 +228,7 @@ static int on_start(dureq_task *task, void *userdata)
     }
     run->handler = h;
     run->task = task;
+    run->lines.max = DQ_EXEC_LINE_MAX;
     run->spawn.done.fn = on_spawned;
     run->out.fd = run->err.fd = run->ctl.fd = -1;
     dq_list_push_back(&h->host->runs, &run->link);

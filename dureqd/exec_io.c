@@ -68,40 +68,23 @@ static void take_line(dq_exec_run *run, dureq_str text)
     dq_exec_line_deinit(&line);
 }
 
-/* The line ends with `rest`; what came before is in run->line. */
-static void end_line(dq_exec_run *run, dureq_str rest)
+static void take_cut(dq_exec_run *run, dq_line_end cut, dureq_str text)
 {
-    if (run->line_dropped) {
+    if (cut == DQ_LINE_WHOLE)
+        take_line(run, text);
+    else if (cut == DQ_LINE_LONG)
         log_text(run, "ignored a line", "longer than 2 MiB");
-    } else if (run->line.len == 0 && !run->line.failed) {
-        take_line(run, rest);
-    } else {
-        dq_buf_append_str(&run->line, rest);
-        if (run->line.failed)
-            dq_exec_said_lost(&run->said); /* the end of a line must not pass for one */
-        else
-            take_line(run, dq_buf_str(&run->line));
-    }
-    dq_buf_clear(&run->line);
-    run->line_dropped = false;
+    else if (cut == DQ_LINE_LOST)
+        dq_exec_said_lost(&run->said);
 }
 
 static void take_ctl(dq_exec_run *run, dureq_str bytes)
 {
     while (bytes.len > 0) {
-        const char *end = memchr(bytes.ptr, '\n', bytes.len);
-        size_t n = end ? (size_t)(end - bytes.ptr) : bytes.len;
+        dureq_str text = {0};
+        dq_line_end cut = dq_line_cut_take(&run->lines, &bytes, &text);
 
-        if (run->line.len + n > DQ_EXEC_LINE_MAX)
-            run->line_dropped = true;
-        if (end)
-            end_line(run, dureq_str_of(bytes.ptr, n));
-        else if (run->line_dropped)
-            dq_buf_deinit(&run->line);
-        else
-            dq_buf_append(&run->line, bytes.ptr, n);
-        n += end ? 1 : 0;
-        bytes = dureq_str_of(bytes.ptr + n, bytes.len - n);
+        take_cut(run, cut, text);
     }
 }
 
@@ -187,11 +170,14 @@ static void stream_drain(dq_exec_stream *s)
 
 void dq_exec_io_drain(dq_exec_run *run)
 {
+    dureq_str text = {0};
+    dq_line_end cut;
+
     stream_drain(&run->err);
     stream_drain(&run->out);
     stream_drain(&run->ctl);
-    if (run->line.len > 0 || run->line_dropped)
-        end_line(run, (dureq_str){0}); /* the last line may lack its newline */
+    cut = dq_line_cut_last(&run->lines, &text);
+    take_cut(run, cut, text);
 }
 
 void dq_exec_io_close(dq_exec_run *run)

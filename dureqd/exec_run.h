@@ -9,6 +9,7 @@
 #include "exec.h"
 #include "exec_outcome.h"
 #include "exec_spawn.h"
+#include "line_cut.h"
 #include "orphans.h"
 
 #define DQ_EXEC_READ_BYTES (64 * 1024)
@@ -63,8 +64,7 @@ struct dq_exec_run {
 
     dq_buf stdout_kept; /* the first DQ_EXEC_STDOUT_KEEP bytes */
     dq_buf stderr_tail; /* at most twice DQ_EXEC_TAIL_BYTES */
-    dq_buf line;        /* of descriptor 3, unfinished */
-    bool line_dropped;  /* the unfinished line is too long */
+    dq_line_cut lines;  /* of descriptor 3 */
     int64_t n_bytes;    /* read from all three */
     const char *limit;  /* it was killed for this */
     dq_exec_said said;

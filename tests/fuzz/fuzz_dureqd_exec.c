@@ -7,6 +7,7 @@
 #include "exec_args.h"
 #include "exec_outcome.h"
 #include "json/json.h"
+#include "line_cut.h"
 
 /* Both ways between a program and its run: what it is given for a payload, and what it says on descriptor 3, on standard output and on standard error. */
 
@@ -54,6 +55,76 @@ static void read_lines(dureq_str text)
     judge(text, &said);
     dq_exec_said_deinit(&said);
 }
+
+/* ---- lines, however they come ---- */
+
+enum { NOMEM_MAX = 40, NOMEM_BYTES_MAX = 1024 };
+
+typedef struct expected {
+    dureq_str rest; /* what was not seen yet */
+    size_t max;
+    bool nomem; /* a line may be lost */
+} expected;
+
+static void check_line(expected *x, dq_line_end end, dureq_str got)
+{
+    dureq_str want;
+
+    if (end == DQ_LINE_NONE)
+        return;
+    assert(x->rest.len > 0);
+    want = dq_str_cut(&x->rest, '\n');
+    assert(end != DQ_LINE_WHOLE || dq_str_eq(want, got));
+    assert(end != DQ_LINE_LOST || x->nomem);
+    assert(want.len > x->max ? end != DQ_LINE_WHOLE : end != DQ_LINE_LONG);
+}
+
+static void cut_lines(dureq_str text, size_t piece, size_t max, bool nomem)
+{
+    dq_line_cut cut = {.max = max};
+    expected x = {.rest = text, .max = max, .nomem = nomem};
+    dureq_str line = {0};
+    dq_line_end end;
+
+    for (size_t at = 0; at < text.len; at += DQ_MIN(piece, text.len - at)) {
+        size_t n = DQ_MIN(piece, text.len - at);
+        char *exact = malloc(n); /* a sanitizer sees what is read behind it, and a view into it that is kept */
+        dureq_str bytes = dureq_str_of(exact, n);
+
+        if (!exact)
+            abort();
+        memcpy(exact, text.ptr + at, n);
+        while (bytes.len > 0) {
+            end = dq_line_cut_take(&cut, &bytes, &line);
+            check_line(&x, end, line);
+        }
+        free(exact);
+    }
+    end = dq_line_cut_last(&cut, &line);
+    check_line(&x, end, line);
+    assert(x.rest.len == 0 && dq_line_cut_last(&cut, &line) == DQ_LINE_NONE);
+    dq_line_cut_deinit(&cut);
+}
+
+/* Each line is told once, whole, or why it is not. */
+static void cut_each_way(dureq_str text)
+{
+    static const size_t pieces[] = {1, 7, 64 * 1024}, max[] = {3, 40, 2 * 1024 * 1024};
+
+    for (size_t p = 0; p < DQ_ARRAY_LEN(pieces); p++)
+        for (size_t m = 0; m < DQ_ARRAY_LEN(max); m++) {
+            long n = 0;
+
+            cut_lines(text, pieces[p], max[m], /*nomem=*/false);
+            do {
+                dq_alloc_fail_at(++n);
+                cut_lines(text, pieces[p], max[m], /*nomem=*/true);
+            } while (dq_alloc_count() >= n && n < (text.len > NOMEM_BYTES_MAX ? 1 : NOMEM_MAX));
+            dq_alloc_fail_at(0);
+        }
+}
+
+/* ---- a result, arguments ---- */
 
 static void make_result(dureq_str text)
 {
@@ -104,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dureq_str text = dureq_str_of((const char *)data, size);
 
     read_lines(text);
+    cut_each_way(text);
     make_result(text);
     make_args(text, "application/json");
     make_args(text, "text/plain");

@@ -241,6 +241,8 @@ static const struct program_case {
     {"echo hello", DUREQ_EINVAL, "is no redis-server"},
     {"case $1 in --version) echo 'Redis server v=7.2.4 sha=0';; *) echo 'Fatal error, no mood'; exit 1;; esac",
      DUREQ_EUNAVAILABLE, "did not come up: Fatal error, no mood"},
+    {"case $1 in --version) echo 'Redis server v=7.2.4 sha=0';; *) echo one; printf 'no newline'; exit 1;; esac",
+     DUREQ_EUNAVAILABLE, "did not come up: no newline"},
 };
 
 static void a_program_that_will_not_do_is_told(void **state)
