@@ -259,7 +259,7 @@ static int job_update(ctl *c, int argc, char **argv)
 
     if (rc != 0)
         return rc;
-    if (n != 2)
+    if (n != 2 || !*argv[1])
         return ctl_usage("update takes an id and the new payload");
     dq_json_begin_object(&w);
     dq_json_key(&w, "payload");

@@ -86,6 +86,7 @@ SCENARIO(what_is_asked_wrongly_is_named)
     CTL_FAILS(3, "no queue 'nosuch'", "job", "list", "--queue", "nosuch");
     CTL_FAILS(2, "'*' at the end, not 'a*b'", "job", "list", "--type", "a*b");
     CTL_FAILS(2, "update takes an id and the new payload", "job", "update", id.text);
+    CTL_FAILS(2, "update takes an id and the new payload", "job", "update", "", "1");
     CTL_FAILS(2, "a run id is <job id>.<run>, not 'x'", "run", "get", "x");
     CTL_FAILS(2, "'list' takes no 'x'", "run", "list", "x");
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
