@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client whose n-th allocation fails, for each n until the call needs no more: whichever of its two threads asks for it. The call ends soon, with
-   success or with DUREQ_ENOMEM, nothing of it is half done, and with memory back the same client goes on. */
+/* A client whose n-th allocation fails, for each n: whichever of its two threads asks for it. Here it is created, enqueues, and reads; test_oom_operate.c has
+   what changes jobs, queues and nodes. */
 
 #include "test_oom.h"
 #include "test_rig.h"
@@ -8,52 +8,11 @@
 #include "api/api.h"
 
 #define ROUNDS_MAX 3000
-#define CALL_MS    2000 /* no call waits for a time-out instead of saying what is wrong */
-
-typedef struct call {
-    int64_t calls, accepted; /* accepted: jobs, all together */
-    dureq_job_id id;         /* of the last call */
-} call;
-
-typedef int (*call_fn)(call *c, dureq_error *err);
-
-static int64_t n_jobs(void)
-{
-    dureq_counts n = rig_counts();
-
-    return n.pending + n.scheduled + n.running + n.retrying + n.paused + n.completed + n.dead + n.cancelled;
-}
-
-/* check (NULL: none) looks behind each call, with memory back. */
-static void each_allocation(const char *name, call_fn fn, void (*check)(const call *c, int rc))
-{
-    call c = {.accepted = n_jobs()};
-    bool over = false;
-
-    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(3)) {
-        dureq_error err = {0};
-        int64_t began = rig_mono_ms();
-        int rc;
-
-        EXPECT_NOTE("%s, allocation %ld fails", name, n);
-        dq_alloc_fail_at(n);
-        rc = fn(&c, &err);
-        over = oom_is_over(n);
-        if (!oom_is_fair(rc))
-            print_error("%s\n", err.msg);
-        EXPECT_TRUE(oom_is_fair(rc));
-        EXPECT_TRUE(rc == 0 || err.code == rc);
-        EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
-        EXPECT_I64(c.accepted, n_jobs());
-        if (check)
-            check(&c, rc);
-    }
-    EXPECT_TRUE(over);
-}
+#define CREATE_MS  2000 /* it does not wait for a time-out instead of saying what is wrong */
 
 /* ---- calls ---- */
 
-static int enqueue_one(call *c, dureq_error *err)
+static int enqueue_one(oom_call *c, dureq_error *err)
 {
     dureq_job_options o = dureq_job_options_init();
     dureq_header header = {"x-from", DQ_STR_LIT("test")};
@@ -67,35 +26,34 @@ static int enqueue_one(call *c, dureq_error *err)
     o.tags = &tag;
     o.n_tags = 1;
     rc = dureq_client_enqueue(rig.client, &spec, &id, err);
-    c->accepted += rc == 0;
+    c->n_jobs += rc == 0;
     if (rc == 0)
         EXPECT_I64(DUREQ_JOB_ID_LEN, (int64_t)strlen(id.text));
     return rc;
 }
 
-static void name_key(const call *c, char out[32])
+static void name_key(const oom_call *c, char out[32])
 {
     (void)snprintf(out, 32, "k%lld", (long long)c->calls);
 }
 
-static int enqueue_unique(call *c, dureq_error *err)
+static int enqueue_unique(oom_call *c, dureq_error *err)
 {
     dureq_job_options o = dureq_job_options_init();
     dureq_job_spec spec = {"mail", DQ_STR_LIT("1"), &o};
     char key[32];
     int rc;
 
-    c->calls++;
     c->id.text[0] = '\0';
     name_key(c, key);
     o.unique_key = dureq_str_from(key);
     rc = dureq_client_enqueue(rig.client, &spec, &c->id, err);
-    c->accepted += rc == 0;
+    c->n_jobs += rc == 0;
     return rc;
 }
 
 /* The key is held by the job there is, or, within the minute that a reservation lasts, by none. */
-static void key_is_right(const call *c, int rc)
+static void key_is_right(oom_call *c, int rc)
 {
     dureq_job_id holder = {.text = ""};
     char key[32];
@@ -110,7 +68,7 @@ static void key_is_right(const call *c, int rc)
         EXPECT_TRUE(found == DUREQ_ENOTFOUND || !holder.text[0]);
 }
 
-static int enqueue_many(call *c, dureq_error *err)
+static int enqueue_many(oom_call *c, dureq_error *err)
 {
     enum { N = 40 };
     dureq_job_spec specs[N];
@@ -122,14 +80,14 @@ static int enqueue_many(call *c, dureq_error *err)
     rc = dureq_client_enqueue_many(rig.client, specs, N, results, err);
     for (int i = 0; i < N; i++) {
         EXPECT_TRUE(oom_is_fair(results[i].code));
-        c->accepted += results[i].code == 0;
+        c->n_jobs += results[i].code == 0;
     }
     return rc;
 }
 
 static dureq_job_id known;
 
-static int get(call *c, dureq_error *err)
+static int get(oom_call *c, dureq_error *err)
 {
     dureq_job_list *list = NULL;
     int rc = dureq_client_get_job(rig.client, known.text, &list, err);
@@ -141,7 +99,7 @@ static int get(call *c, dureq_error *err)
     return rc;
 }
 
-static int list(call *c, dureq_error *err)
+static int list(oom_call *c, dureq_error *err)
 {
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_list *found = NULL;
@@ -157,7 +115,7 @@ static int list(call *c, dureq_error *err)
     return rc;
 }
 
-static int list_others(call *c, dureq_error *err)
+static int list_others(oom_call *c, dureq_error *err)
 {
     dureq_queue_list *queues = NULL;
     dureq_node_list *nodes = NULL;
@@ -171,7 +129,7 @@ static int list_others(call *c, dureq_error *err)
     return rc;
 }
 
-static int wait_ended(call *c, dureq_error *err)
+static int wait_ended(oom_call *c, dureq_error *err)
 {
     dureq_job_list *ended = NULL;
     int rc = dureq_client_wait(rig.client, known.text, 1000, &ended, err);
@@ -181,15 +139,15 @@ static int wait_ended(call *c, dureq_error *err)
     return rc;
 }
 
-static int set_queue(call *c, dureq_error *err)
+static int set_queue(oom_call *c, dureq_error *err)
 {
     dureq_queue_options o = dureq_queue_options_init();
 
-    o.weight = 1 + (int32_t)(c->calls++ % 5);
+    o.weight = 1 + (int32_t)(c->calls % 5);
     return dureq_client_set_queue(rig.client, "bulk", &o, /*only_if_missing=*/false, NULL, err);
 }
 
-static int ask_api(call *c, const char *method, const char *path, const char *query, const char *body)
+static int ask_api(oom_call *c, const char *method, const char *path, const char *query, const char *body)
 {
     dq_api_request req = {.method = method, .path = path, .query = query, .body = dureq_str_from(body)};
     dq_api_response res;
@@ -204,13 +162,13 @@ static int ask_api(call *c, const char *method, const char *path, const char *qu
     return rc;
 }
 
-static int api_list(call *c, dureq_error *err)
+static int api_list(oom_call *c, dureq_error *err)
 {
     err->code = ask_api(c, "GET", "/api/jobs", "limit=3&status=pending&queue=normal", "");
     return err->code;
 }
 
-static int api_get(call *c, dureq_error *err)
+static int api_get(oom_call *c, dureq_error *err)
 {
     char path[64];
 
@@ -219,7 +177,7 @@ static int api_get(call *c, dureq_error *err)
     return err->code;
 }
 
-static int api_set_queue(call *c, dureq_error *err)
+static int api_set_queue(oom_call *c, dureq_error *err)
 {
     err->code = ask_api(c, "PUT", "/api/queues/bulk", NULL, "{\"weight\": 2, \"retry_policy\": {\"max_attempts\": 2}}");
     return err->code;
@@ -229,26 +187,35 @@ static int api_set_queue(call *c, dureq_error *err)
 
 SCENARIO(an_enqueued_job_is_accepted_once_or_not)
 {
-    each_allocation("enqueue", enqueue_one, NULL);
-    each_allocation("enqueue with a key", enqueue_unique, key_is_right);
-    each_allocation("enqueue_many", enqueue_many, NULL);
+    static const oom_row rows[] = {
+        {.name = "enqueue", .run = enqueue_one},
+        {.name = "enqueue with a key", .run = enqueue_unique, .check = key_is_right},
+        {.name = "enqueue_many", .run = enqueue_many},
+    };
+
+    oom_each_of(rows, DQ_ARRAY_LEN(rows));
     rig_doctor();
 }
 
 SCENARIO(reading_fails_whole_or_not_at_all)
 {
+    static const oom_row rows[] = {
+        {.name = "get_job", .run = get},
+        {.name = "list_jobs", .run = list},
+        {.name = "list_queues and list_nodes", .run = list_others},
+        {.name = "set_queue", .run = set_queue},
+        {.name = "GET /api/jobs", .run = api_list},
+        {.name = "GET /api/jobs/{id}", .run = api_get},
+        {.name = "PUT /api/queues/{name}", .run = api_set_queue},
+    };
+    static const oom_row wait_row = {.name = "wait", .run = wait_ended};
+
     known = rig_enqueue("mail", "{\"to\": 1}", NULL);
     for (int i = 0; i < 6; i++)
         (void)rig_enqueue("mail", "{\"to\": 1}", NULL);
-    each_allocation("get_job", get, NULL);
-    each_allocation("list_jobs", list, NULL);
-    each_allocation("list_queues and list_nodes", list_others, NULL);
-    each_allocation("set_queue", set_queue, NULL);
-    each_allocation("GET /api/jobs", api_list, NULL);
-    each_allocation("GET /api/jobs/{id}", api_get, NULL);
-    each_allocation("PUT /api/queues/{name}", api_set_queue, NULL);
+    oom_each_of(rows, DQ_ARRAY_LEN(rows));
     RIG_OK(dureq_client_cancel(rig.client, known.text, "", &err));
-    each_allocation("wait", wait_ended, NULL);
+    oom_each(&wait_row);
 }
 
 SCENARIO(a_client_is_created_whole_or_not_at_all)
@@ -260,7 +227,7 @@ SCENARIO(a_client_is_created_whole_or_not_at_all)
     o.prefix = rig.prefix;
     o.shards = rig.shards;
     o.timeout_ms = 3000;
-    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(3)) {
+    for (long n = oom_first(3); !over && n < ROUNDS_MAX; n += oom_step(3)) {
         dureq_client *client = NULL;
         dureq_error why = {0};
         int64_t began = rig_mono_ms();
@@ -274,7 +241,7 @@ SCENARIO(a_client_is_created_whole_or_not_at_all)
             print_error("%s\n", why.msg);
         EXPECT_TRUE(oom_is_fair(rc));
         EXPECT_TRUE((rc == 0) == (client != NULL));
-        EXPECT_TRUE(rig_mono_ms() - began < CALL_MS);
+        EXPECT_TRUE(rig_mono_ms() - began < CREATE_MS);
         if (client) {
             dureq_job_spec spec = {"mail", DQ_STR_LIT("1"), NULL};
             dureq_job_id id;

@@ -110,7 +110,7 @@ SCENARIO(a_node_starts_whole_or_not_and_then_again)
 {
     bool over = false;
 
-    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
+    for (long n = oom_first(4); !over && n < ROUNDS_MAX; n += oom_step(4)) {
         EXPECT_NOTE("allocation %ld fails", n);
         start_with_failure(n, &over);
     }
@@ -173,7 +173,7 @@ SCENARIO(each_job_ends_as_its_handler_said)
     EXPECT_RC(0, node_make(&node, &why));
     rig.nodes[rig.n_nodes++] = node;
     rig_start(node);
-    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
+    for (long n = oom_first(4); !over && n < ROUNDS_MAX; n += oom_step(4)) {
         batch b;
 
         EXPECT_NOTE("allocation %ld fails", n);
@@ -199,7 +199,7 @@ SCENARIO(a_node_stops_cleanly)
 {
     bool over = false;
 
-    for (long n = 1; !over && n < ROUNDS_MAX; n += oom_step(4)) {
+    for (long n = oom_first(4); !over && n < ROUNDS_MAX; n += oom_step(4)) {
         dureq_node *node = NULL;
         dureq_error why = {0};
         int64_t began;
