@@ -189,7 +189,8 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete_unique_key(dureq_client *clie
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_queues(dureq_client *client, dureq_queue_list **ret, dureq_error *err);
 /* Create, or replace the whole definition: a field left at zero becomes its default, whatever it was before; only whether
    the queue is paused stays. With only_if_missing an existing queue is left as it is; *ret_differs (may be NULL) then tells
-   whether it differs, else it is false. DUREQ_ECONFLICT: others change it all the time. */
+   whether it differs, else it is false. DUREQ_ECONFLICT: others change it all the time. When it fails otherwise it may hold
+   already, or on some shards only: call it again. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_set_queue(dureq_client *client, const char *name, const dureq_queue_options *opts,
                                                       bool only_if_missing, bool *ret_differs, dureq_error *err);
 /* DUREQ_ENOTFOUND; else as set_queue. Pausing one that is paused is fine, as is resuming one that is not. */

@@ -107,6 +107,14 @@ static void leave_room(pending_call *p, int code)
         let_in(room);
 }
 
+/* There is an answer. What was only read is not; what was changed may be, so DUREQ_ENOMEM, which says that nothing happened, would be wrong. */
+static int answer_without_memory(const pending_call *p, dureq_error *err)
+{
+    if (p->flags & DQ_CALL_REPEAT)
+        return dq_fail_nomem(err);
+    return dq_fail(err, DUREQ_EUNKNOWN, "an answer came, but there was no memory to read it");
+}
+
 static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
 {
     int code = err ? err->code : 0;
@@ -116,7 +124,7 @@ static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
         p->err = *err;
     dq_buf_append_str(&p->reply, raw);
     if (!err && dq_buf_failed(&p->reply))
-        (void)dq_fail_nomem(&p->err);
+        (void)answer_without_memory(p, &p->err);
     p->done = true;
     dq_cond_signal(&p->cond);
     dq_mutex_unlock(&p->mu);
@@ -205,12 +213,15 @@ static bool wait_answer(pending_call *p, int64_t deadline_us)
 
 static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
 {
+    int rc;
+
     if (p->err.code < 0) {
         if (err)
             *err = p->err;
         return p->err.code;
     }
-    return dq_owned_reply_parse(&p->reply, ret, err);
+    rc = dq_owned_reply_parse(&p->reply, ret, err);
+    return rc == DUREQ_ENOMEM ? answer_without_memory(p, err) : rc;
 }
 
 static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_store_conn which,

@@ -157,7 +157,7 @@ static int read_envelope(dureq_client *c, const char *id, const target *t, dq_bu
     else
         dq_buf_append_str(ret, view.body);
     dq_owned_reply_deinit(&reply);
-    return rc;
+    return rc < 0 ? rc : dq_buf_finish(ret, err);
 }
 
 static int update_once(dureq_client *c, const char *id, const target *t, dureq_str payload, const char *content_type,
