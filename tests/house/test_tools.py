@@ -12,6 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.dont_write_bytecode = True
 
 
+sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'bench/peers')]
+
+
 def load(name):
     spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
@@ -23,6 +26,9 @@ lint = load('lint')
 results = load('count_results')
 layers = load('check_layers')
 embed = load('embed_lua')
+bench_report = load('bench_report')
+measured = importlib.import_module('measured')
+peers_report = importlib.import_module('harness.report')
 
 
 def faults_of(code):
@@ -88,6 +94,54 @@ def test_each_fuzz_target_has_seeds_and_a_dictionary():
     dictionaries = {path.stem for path in fuzz.glob('dict/*.dict')}
     assert names == seeds, f'seeds of none or missing: {sorted(names ^ seeds)}'
     assert names == dictionaries, f'dictionaries of none or missing: {sorted(names ^ dictionaries)}'
+
+
+def test_a_changed_document_makes_no_other_commit_but_a_changed_source_does():
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        (root / 'docs').mkdir()
+        for name in ('docs/a.md', 'b.c'):
+            (root / name).write_text('1')
+        for words in (('init', '-q'), ('add', '.'), ('-c', 'user.name=n', '-c', 'user.email=e', 'commit', '-qm', 'c')):
+            measured.git(*words, root=root)
+        commit = measured.describe(root)
+        (root / 'docs/a.md').write_text('2')
+        assert measured.describe(root) == commit and 'dirty' not in commit
+        (root / 'b.c').write_text('2')
+        assert measured.describe(root) == commit + '-dirty'
+
+
+def peer_row(peer, day, delay_ms=0):
+    return {'peer': peer, 'day': day, 'commit': 'c1', 'durability': 'off', 'sleep_ms': 1 - delay_ms, 'delay_ms': delay_ms, 'per_s': 1000.0, 'store_us': 5.0,
+            'others': 0.25, 'delivery': 'exact'}
+
+
+def settings_of(*rows):
+    class Peer:
+        name = 'dureq'
+        server = type('redis-server', (), {'name': 'redis-server'})
+
+    return peers_report.settings_table(rows, [Peer], [('handler', {'sleep_ms': 1}), ('way', {'delay_ms': 1})], 'Title')
+
+
+def test_a_table_of_one_day_says_so_once_and_how_much_others_took():
+    lines = settings_of(peer_row('dureq', '2026-01-02'), peer_row('dureq', '2026-01-02', delay_ms=1))
+    assert lines[0] == 'Title (2026-01-02, commit c1; others took 25 % of the machine):'
+    assert lines[4] == '| dureq | 1,000 (5.0 us) | 1,000 (5.0 us) | 25 %, 25 % |'
+
+
+def test_a_row_that_was_kept_says_its_day():
+    lines = settings_of(peer_row('dureq', '2026-01-02'), peer_row('dureq', '2026-01-03', delay_ms=1))
+    assert 'measured when each line says' in lines[0]
+    assert lines[4].endswith('| 25 %, 25 % | 2026-01-02, commit c1; 2026-01-03, commit c1 |')
+    assert len({line.count('|') for line in lines[2:]}) == 1
+
+
+def test_each_row_of_the_bench_says_how_much_others_took():
+    row = {'name': 'r', 'value': 2.0, 'unit': 'ms', 'target': 3.0, 'at_least': False, 'met': True, 'note': 'a|b', 'others': 0.1}
+    lines = bench_report.document([row, {**row, 'others': 0.3}], 'head')
+    assert lines[0] == 'head. Others took 10 % to 30 % of the machine meanwhile:'
+    assert lines[4] == '| `r` | at most 3 | 2 ms | yes | 10 % | a/b |'
 
 
 def test_cases_are_counted_and_an_unfinished_one_has_failed():

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 
+import measured
 from harness.procs import Delay, Failed, Others, group_memory_mb, mono_us
 
 NUMBERS_MAX = 1 << 20
@@ -107,7 +108,7 @@ def measure(peer, server, plan, said):
 
 def measure_row(peer_class, plan, tell):
     """One line of results; never raises for what a peer does."""
-    row = {'peer': peer_class.name, **{k: plan[k] for k in ('durability', 'sleep_ms', 'delay_ms')}}
+    row = {'peer': peer_class.name, 'day': measured.today(), 'commit': measured.commit(), **{k: plan[k] for k in ('durability', 'sleep_ms', 'delay_ms')}}
     folder = pathlib.Path(tempfile.mkdtemp(prefix='dureq-peers-'))
     peer, server, said = peer_class(), None, []
     try:

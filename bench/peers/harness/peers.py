@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+import measured
 from harness.procs import Failed, Postgres, Program, Redis, postgres_bin
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
@@ -174,7 +175,7 @@ class Dureq(Peer):
         log = folder / 'programs.log'
         self.producer = Program([program, '--role', 'producer', *options], log)
         self.workers.append(Program([program, '--role', 'node', *options, *mode, *concurrency], log))
-        self.version = {'version': run(['git', 'describe', '--always', '--dirty'], cwd=ROOT).strip(), 'runtime': ''}
+        self.version = {'version': measured.commit(), 'runtime': ''}
 
     def clear(self):
         with open(self.board, 'r+b' if self.board.exists() else 'wb') as f:

@@ -16,8 +16,9 @@ import socket
 import subprocess
 import time
 
+from measured import TICK_US, machine_cpu_us
+
 CORES = os.environ.get('CORES', '0,1')
-TICK_US = 1e6 / os.sysconf('SC_CLK_TCK')
 
 
 def mono_us():
@@ -42,12 +43,6 @@ def group_files(pgid, name):
 def group_cpu_us(pgid):
     """Processor time of a group, ended children included."""
     return sum(sum(map(int, text.rsplit(')', 1)[1].split()[11:15])) for text in group_files(pgid, 'stat')) * TICK_US
-
-
-def machine_cpu_us():
-    """What the whole machine has worked, stolen time included."""
-    fields = list(map(int, pathlib.Path('/proc/stat').read_text().split('\n', 1)[0].split()[1:9]))
-    return (sum(fields) - fields[3] - fields[4]) * TICK_US # without idle and waiting for a disk
 
 
 class Others:

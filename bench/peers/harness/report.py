@@ -3,7 +3,8 @@
 import os
 import pathlib
 import platform
-import time
+
+import measured
 
 BEGIN, END = '<!-- peers -->', '<!-- end peers -->'
 TARGETS = (6, 6, 6, 2)
@@ -18,7 +19,7 @@ def number(value, digits=0):
 def machine():
     cpu = next((line.split(':', 1)[1].strip() for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name')), platform.machine())
     name = next((line.split('=', 1)[1].strip('"') for line in pathlib.Path('/etc/os-release').read_text().splitlines() if line.startswith('PRETTY_NAME=')), '')
-    return f'{cpu}, {os.cpu_count()} processors, Linux {platform.release().split("-")[0]}, {name}'
+    return f'{cpu}, {os.cpu_count()} processors, {measured.kernel()}, {name}'
 
 
 def find(rows, peer, durability='off', sleep_ms=0, delay_ms=0):
@@ -33,28 +34,49 @@ def table(head, lines):
     return out + ['| ' + ' | '.join(line) + ' |' for line in lines]
 
 
+def measured_when(r):
+    return f'{r.get("day", "day unknown")}, commit {r.get("commit", "unknown")}'
+
+
+def of_when(rows):
+    """(What is said above a table of these rows, whether each line says it for itself.)"""
+    days = sorted({measured_when(r) for r in rows})
+    when = days[0] if len(days) == 1 else 'measured when each line says'
+    return f'{when}; others took {measured.spread([r["others"] for r in rows if "others" in r])} of the machine', len(days) > 1
+
+
+def main_rows(rows, peers):
+    found = [(p, find(rows, p.name)) for p in peers]
+    return [(p, r) for p, r in found if r and 'life_us' in r]
+
+
 def main_table(rows, peers):
-    lines = []
-    for p in peers:
-        r = find(rows, p.name)
-        if not r or 'life_us' not in r:
-            continue
+    found, lines = main_rows(rows, peers), []
+    said, each = of_when([r for _, r in found])
+    for p, r in found:
         latency = f'{r["p50_ms"]:.2f}, {r["p99_ms"]:.2f}' if 'p50_ms' in r else ''
         lines.append([p.name, number(r['per_s']), f'{number(r["low"])} to {number(r["high"])}', number(r['drain_per_s']), number(r['enqueue_per_s']),
-                      f'{r["life_us"]:.1f}', f'{r["store_us"]:.1f}', number(r['bytes']), latency, number(r['worker_mb']), f'{100 * r["others"]:.0f} %', r['delivery']])
-    return table(['queue', 'jobs/s', 'lowest to highest', 'worker alone, jobs/s', 'enqueue/s', 'Redis us a job, backlog', 'the same, flow', 'bytes a queued job',
-                  'idle latency ms, p50, p99', 'worker MB', 'others', 'delivery'], lines)
+                      f'{r["life_us"]:.1f}', f'{r["store_us"]:.1f}', number(r['bytes']), latency, number(r['worker_mb']), measured.percent(r['others']), r['delivery']] +
+                     ([measured_when(r)] if each else []))
+    return [f'No-op handler, append-only file off ({said}):', ''] + table(['queue', 'jobs/s', 'lowest to highest', 'worker alone, jobs/s', 'enqueue/s', 'Redis us a job, backlog', 'the same, flow', 'bytes a queued job',
+                  'idle latency ms, p50, p99', 'worker MB', 'others', 'delivery'] + (['measured'] if each else []), lines)
 
 
-def settings_table(rows, peers, columns):
+def settings_table(rows, peers, columns, title):
     """jobs/s (and Redis CPU) of each peer under several settings; columns: [(title, find's arguments)]."""
-    lines = []
-    for p in peers:
-        found = [find(rows, p.name, **how) for _, how in columns]
-        if any(found):
-            lines.append([p.name] + [f'{number(r["per_s"])} ({r["store_us"]:.1f} us)' + ('' if r['delivery'] == 'exact' else ' ' + r['delivery']) if r else '-'
-                                     for r in found])
-    return table(['queue', *(title for title, _ in columns)], lines + [['**dureq beside the fastest on Redis**'] + [ahead(rows, peers, how) for _, how in columns]])
+    found = [(p, [find(rows, p.name, **how) for _, how in columns]) for p in peers]
+    found = [(p, line) for p, line in found if any(line)]
+    said, each = of_when([r for _, line in found for r in line if r])
+    lines = [[p.name] + [f'{number(r["per_s"])} ({r["store_us"]:.1f} us)' + ('' if r['delivery'] == 'exact' else ' ' + r['delivery']) if r else '-' for r in line] +
+             [', '.join(measured.percent(r['others']) if r else '-' for r in line)] + ([of_cells(line)] if each else []) for p, line in found]
+    best = ['**dureq beside the fastest on Redis**'] + [ahead(rows, peers, how) for _, how in columns] + [''] * (1 + each)
+    return [f'{title} ({said}):', ''] + table(['queue', *(head for head, _ in columns), 'others'] + (['measured'] if each else []), lines + [best])
+
+
+def of_cells(line):
+    """When the cells of a line were measured, each of them when they differ."""
+    when = [measured_when(r) if r else '-' for r in line]
+    return when[0] if len(set(when) - {'-'}) == 1 and '-' not in when else '; '.join(when)
 
 
 def is_ours(peer):
@@ -111,16 +133,17 @@ def document(rows, peers, absent):
     """The lines between the markers."""
     runs = sorted({r['runs'] for r in rows if 'runs' in r})
     others = max((r['others'] for r in rows if 'others' in r), default=0)
-    out = [f'Measured {time.strftime("%Y-%m-%d")} by `make bench-peers` on {machine()}; medians of {" or ".join(map(str, runs))} runs.']
+    said, _ = of_when([r for r in rows if 'per_s' in r])
+    out = [f'`make bench-peers` on {machine()}; medians of {" or ".join(map(str, runs))} runs; {said}.']
     if others > NOISY:
-        out[0] += f' **The machine was not idle**: other processes took up to {100 * others:.0f} % of it, more in some rows than in others, so jobs a second are too few and ratios of them rough; Redis CPU and bytes hold better.'
+        out[0] += ' **The machine was not idle**, so jobs a second are too few and ratios of them rough; Redis CPU and bytes hold better.'
     out += ['', *versions(rows, peers), '']
     out += [f'- {name}: not measured, {why}.' for name, why in absent] + ([''] if absent else [])
-    out += ['No-op handler, append-only file off:', '', *main_table(rows, peers), '', *verdict(rows, peers), '']
-    out += ['jobs/s, and in brackets the CPU of the server a job, by what is written to disk (River: `fsync` off, `synchronous_commit` off, on):', '']
-    out += settings_table(rows, peers, [(DURABILITY[d], {'durability': d}) for d in DURABILITY]) + ['']
-    out += ['With a handler of 1 ms, and with 1 ms more of round trip between programs and server (no-op handler); append-only file off:', '']
-    out += settings_table(rows, peers, [('1 ms handler', {'sleep_ms': 1}), ('1 ms of round trip', {'delay_ms': 1})])
+    out += [*main_table(rows, peers), '', *verdict(rows, peers), '']
+    out += settings_table(rows, peers, [(DURABILITY[d], {'durability': d}) for d in DURABILITY],
+                          'jobs/s, and in brackets the CPU of the server a job, by what is written to disk; River: `fsync` off, `synchronous_commit` off, on') + ['']
+    out += settings_table(rows, peers, [('1 ms handler', {'sleep_ms': 1}), ('1 ms of round trip', {'delay_ms': 1})],
+                          'With a handler of 1 ms, and with 1 ms more of round trip between programs and server (no-op handler); append-only file off')
     return out
 
 
