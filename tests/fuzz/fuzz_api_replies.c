@@ -103,6 +103,16 @@ int dq_client_read_large(dureq_client *c, dq_buf *bytes, dq_owned_reply *ret, du
     return next_reply(bytes, ret, err);
 }
 
+void dq_client_rooms_init(dureq_client *c)
+{
+    (void)c; /* nothing waits here */
+}
+
+void dq_client_rooms_close(dureq_client *c)
+{
+    (void)c;
+}
+
 int dq_client_why_down(dureq_client *c, dureq_error *err)
 {
     (void)c;
