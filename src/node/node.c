@@ -618,7 +618,7 @@ static void run_stop(dq_message *m)
     int64_t timeout_us = n->o.shutdown_timeout_ms * 1000;
 
     dq_timer_set(&n->stop_timer, timeout_us);
-    dq_worker_stop(n->worker, dq_mono_us() + timeout_us);
+    dq_worker_stop(n->worker);
 }
 
 int dureq_node_stop(dureq_node *n, dureq_error *err)

@@ -108,7 +108,6 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     w->stands_for_ticker = o->stands_for_ticker;
     w->on_event = o->on_event;
     w->on_event_userdata = o->on_event_userdata;
-    w->stop_at_us = INT64_MAX;
     init_lists(w);
     w->node_id = dq_strdup(o->node_id);
     w->info = dq_strdup(o->info);
@@ -667,10 +666,9 @@ void dq_worker_look_for_end(dq_worker *w)
         w->cb.on_stopped(w, w->cb.userdata);
 }
 
-void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us)
+void dq_worker_stop(dq_worker *w)
 {
     w->stopping = true;
-    w->stop_at_us = deadline_mono_us;
     dq_suspects_give_back(w);
     dq_worker_pump(w);
     if (w->give_up)

@@ -54,7 +54,7 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
 void dq_worker_on_queues(dq_worker *w);
 
 void dq_worker_drain(dq_worker *w, bool drain);
-/* Take nothing more; when handlers are done, or at the deadline, give the rest back, close the sessions, on_stopped. */
-void dq_worker_stop(dq_worker *w, int64_t deadline_mono_us);
-void dq_worker_stop_now(dq_worker *w);                               /* the deadline is over */
+/* Take nothing more; when handlers are done give the rest back, close the sessions, on_stopped. Whoever has no patience left calls stop_now. */
+void dq_worker_stop(dq_worker *w);
+void dq_worker_stop_now(dq_worker *w);                               /* tells handlers to end */
 void dq_worker_get_stats(const dq_worker *w, dureq_node_stats *ret); /* any thread: counters are atomic */

@@ -380,7 +380,7 @@ static void change_queue(node *n, char how)
 static void stop(node *n)
 {
     if (!n->worker->stopping)
-        dq_worker_stop(n->worker, INT64_MAX);
+        dq_worker_stop(n->worker);
 }
 
 static void stop_now(node *n)

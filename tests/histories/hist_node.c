@@ -320,7 +320,7 @@ static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const his
         ms = ms << 8 | (unsigned char)j->id[i];
     (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
     hist_put_row(h, &row, held, t->msg.who, DUREQ_JOB_COMPLETED, dq_buf_str(&held->m));
-    t->row_bytes += row.len + 110 + (hist_is_large(held) ? DQ_PAYLOAD_INLINE_MAX + 1 : 0);
+    t->row_bytes += row.len + DQ_ROW_OVERHEAD + (hist_is_large(held) ? DQ_PAYLOAD_INLINE_MAX + 1 : 0);
     command(b, t, 4);
     dq_resp_arg_text(b, "HSET");
     dq_keys_arg(b, &h->w->keys, 0, part, (dureq_str){0});
