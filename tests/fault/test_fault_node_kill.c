@@ -92,6 +92,7 @@ static void report(fault_world *w, const char *what, const death *deaths, int n)
         "%s: %d kills, a dead node was known to be gone after %lld ms at most, its jobs (%d) ran elsewhere after %lld ms at most\n",
         what, n, (long long)gone_ms, jobs, (long long)started_ms);
     (void)fflush(stdout);
+    assert_true(jobs > 0);
     assert_true(gone_ms <= RECOVER_MS);
     assert_true(started_ms <= RECOVER_MS);
 }

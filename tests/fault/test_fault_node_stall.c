@@ -126,12 +126,14 @@ static void report_freezes(fault_world *w, const char *what, const freeze *list,
         back_ms = DQ_MAX(back_ms, list[i].back_ms);
         started_ms = DQ_MAX(started_ms, r.longest_ms);
         jobs += r.n_jobs;
+        fault_assert_fenced(w->log_path, list[i].node_id, list[i].at_us, list[i].thawed_us);
         if (!has_started_since(w->log_path, list[i].node_id, list[i].thawed_us))
             fault_die("%s came back and did nothing", list[i].node_id);
     }
     printf("%s: %d freezes, gone after %lld ms at most, their %d jobs elsewhere after %lld ms, back %lld ms after they went on\n",
            what, n, (long long)gone_ms, jobs, (long long)started_ms, (long long)back_ms);
     (void)fflush(stdout);
+    assert_true(jobs > 0);
     assert_true(gone_ms <= RECOVER_MS);
     assert_true(started_ms <= RECOVER_MS);
 }

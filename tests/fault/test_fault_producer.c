@@ -220,12 +220,17 @@ static void test_a_slow_way_to_the_server(void **state)
         slow_way(4, "slow way, 4 shards");
 }
 
+typedef struct span {
+    int64_t from_us, to_us;
+} span;
+
 /* Half of the nodes' connections stand open and dead: what those nodes held runs on the others, and what they say later is refused. */
 static void cut_off(int shards, const char *what)
 {
     fault_world_options o = {.shards = shards, .proxied = true, .timeout_ms = 30000};
     fault_world *w = fault_world_open(&o);
-    int rounds = fault_rounds(2, 1);
+    int rounds = fault_rounds(2, 1), jobs = 0;
+    span *silences = dq_calloc((size_t)rounds, sizeof *silences);
     int64_t longest_ms = 0;
     char lonely[32];
 
@@ -243,16 +248,22 @@ static void cut_off(int shards, const char *what)
         fault_proxy_hold(w->proxy, true);
         fault_pass(FAULT_LEASE_MS + 1000);
         r = fault_recovery_of(w->log_path, lonely, from_us);
+        jobs += r.n_jobs;
         longest_ms = DQ_MAX(longest_ms, r.longest_ms);
         if (i % 2)
             fault_proxy_cut_all(w->proxy);
+        silences[i] = (span){from_us, dq_mono_us()};
         fault_proxy_hold(w->proxy, false);
     }
     fault_world_wait_load(w, 80, LOAD_LIMIT);
     (void)fault_world_finish(w, what);
-    printf("%s: %d times, its jobs ran elsewhere after %lld ms at most\n", what, rounds, (long long)longest_ms);
+    for (int i = 0; i < rounds; i++)
+        fault_assert_fenced(w->log_path, lonely, silences[i].from_us, silences[i].to_us);
+    printf("%s: %d times, its jobs (%d) ran elsewhere after %lld ms at most\n", what, rounds, jobs, (long long)longest_ms);
     (void)fflush(stdout);
+    assert_true(jobs > 0);
     assert_true(longest_ms <= FAULT_LEASE_MS + 1000);
+    dq_free(silences);
     fault_world_close(w);
 }
 

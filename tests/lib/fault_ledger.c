@@ -379,62 +379,13 @@ static void check_entry(const fault_ledger *l, long seq, fault_sums *s)
                   e->id.text);
 }
 
-static int by_job(const void *a, const void *b)
-{
-    const fault_line *x = a, *y = b;
-    int order = strcmp(x->job_id, y->job_id);
-
-    return order ? order : (x->at_us > y->at_us) - (x->at_us < y->at_us);
-}
-
-fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us)
-{
-    fault_lines lines = fault_lines_read(log_path);
-    fault_recovery r = {.longest_ms = -1};
-    bool ran = false;
-
-    qsort(lines.items, lines.n, sizeof *lines.items, by_job);
-    for (size_t i = 0; i < lines.n; i++) {
-        const fault_line *x = &lines.items[i];
-        bool of_same = i > 0 && strcmp(lines.items[i - 1].job_id, x->job_id) == 0;
-        int64_t ms = (x->at_us - ended_us) / 1000;
-
-        if (ran && of_same && x->at_us > ended_us && x->mark == FAULT_MARK_START) {
-            r.n_jobs++;
-            if (ms > r.longest_ms) {
-                r.longest_ms = ms;
-                (void)snprintf(r.job_id, sizeof r.job_id, "%s", x->job_id);
-            }
-        }
-        ran = x->mark == FAULT_MARK_START && x->at_us <= ended_us && strcmp(x->node_id, node_id) == 0;
-    }
-    fault_lines_deinit(&lines);
-    return r;
-}
-
-void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us)
-{
-    fault_lines lines = fault_lines_read(log_path);
-
-    for (size_t i = 0; i < lines.n; i++) {
-        const fault_line *x = &lines.items[i];
-
-        if (strcmp(x->job_id, job_id) == 0)
-            fprintf(stderr, "  %+lld ms  %s  %c  run %ld\n", (long long)(x->at_us - ended_us) / 1000, x->node_id, (char)x->mark,
-                    x->run);
-    }
-    fault_lines_deinit(&lines);
-}
-
 /* A node tells an end behind its acceptance by Redis; so two of one job would be two accepted ends. */
-static void check_lines(const fault_ledger *l, const char *log_path, fault_sums *s)
+static void check_ends(const fault_ledger *l, const fault_lines *lines, fault_sums *s)
 {
-    fault_lines lines = fault_lines_read(log_path);
     const fault_line *end = NULL;
 
-    qsort(lines.items, lines.n, sizeof *lines.items, by_job);
-    for (size_t i = 0; i < lines.n; i++) {
-        const fault_line *x = &lines.items[i];
+    for (size_t i = 0; i < lines->n; i++) {
+        const fault_line *x = &lines->items[i];
 
         s->starts += x->mark == FAULT_MARK_START;
         s->lost += x->mark == FAULT_MARK_LOST ? x->run : 0;
@@ -448,6 +399,84 @@ static void check_lines(const fault_ledger *l, const char *log_path, fault_sums 
             fault_die("job %s ended twice: run %ld on %s, run %ld on %s", x->job_id, end->run, end->node_id, x->run, x->node_id);
         end = x;
     }
+}
+
+/* A job that was not over before a server forgot, nor made behind that: its runs may have been counted anew. */
+static bool runs_may_be_forgotten(const fault_ledger *l, int64_t began_us, int64_t over_us)
+{
+    for (int i = 0; i < l->n_losses; i++)
+        if (over_us >= l->losses[i].since_us && began_us <= l->losses[i].back_us)
+            return true;
+    return false;
+}
+
+static bool has_started(const fault_lines *of_job, const fault_line *end)
+{
+    for (size_t i = 0; i < of_job->n; i++) {
+        const fault_line *x = &of_job->items[i];
+
+        if (x->mark == FAULT_MARK_START && x->run == end->run && x->at_us <= end->at_us && strcmp(x->node_id, end->node_id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Runs are numbered, and a job that is handed over begins the next one when its start was on record. So an end of any run but the last that began
+   is the word of somebody who had lost the job. */
+static void check_runs(const fault_ledger *l, long seq, const fault_lines *of_job)
+{
+    const fault_entry *e = &l->entries[seq];
+    const fault_line *end = NULL;
+    long highest = 0;
+
+    for (size_t i = 0; i < of_job->n; i++) {
+        const fault_line *x = &of_job->items[i];
+
+        if (x->mark == FAULT_MARK_START)
+            highest = DQ_MAX(highest, x->run);
+        if (x->mark == FAULT_MARK_COMPLETED || x->mark == FAULT_MARK_DEAD)
+            end = x;
+    }
+    if (runs_may_be_forgotten(l, e->began_us, end ? end->at_us : INT64_MAX))
+        return;
+    if (e->runs != highest)
+        fault_die("job %ld (%c %d) has %d runs on record, and run %ld was the last that began: %s", seq, e->kind, e->n, e->runs,
+                  highest, e->id.text);
+    if (end && end->run != highest)
+        fault_die("job %s ended with run %ld on %s, and run %ld had begun", e->id.text, end->run, end->node_id, highest);
+    if (end && !has_started(of_job, end))
+        fault_die("job %s ended with run %ld on %s, where it had not begun", e->id.text, end->run, end->node_id);
+}
+
+/* By job: where its lines begin. */
+static void index_lines(const fault_lines *lines, dq_map *ret)
+{
+    for (size_t i = 0; i < lines->n; i++)
+        if ((i == 0 || strcmp(lines->items[i - 1].job_id, lines->items[i].job_id) != 0) &&
+            dq_map_put(ret, dureq_str_from(lines->items[i].job_id), &lines->items[i]) < 0)
+            fault_die("out of memory");
+}
+
+static void check_lines(fault_ledger *l, const char *log_path, fault_sums *s)
+{
+    fault_lines lines = fault_lines_read(log_path);
+    dq_map by_id = {0};
+
+    fault_lines_sort(&lines);
+    check_ends(l, &lines, s);
+    index_lines(&lines, &by_id);
+    for (long i = 0; i < fault_ledger_len(l); i++) {
+        fault_lines of_job = {0};
+
+        if (!l->entries[i].found)
+            continue;
+        of_job.items = dq_map_get(&by_id, dureq_str_from(l->entries[i].id.text));
+        while (of_job.items && of_job.items + of_job.n < lines.items + lines.n &&
+               strcmp(of_job.items[of_job.n].job_id, l->entries[i].id.text) == 0)
+            of_job.n++;
+        check_runs(l, i, &of_job);
+    }
+    dq_map_deinit(&by_id);
     fault_lines_deinit(&lines);
 }
 

@@ -12,6 +12,7 @@
 
 #include <dureq/client.h>
 
+#include "fault_lines.h"
 #include "fault_node.h"
 
 typedef enum fault_answer {
@@ -71,17 +72,6 @@ typedef struct fault_sums {
     long starts, starts_expected; /* of handlers; expected: had nothing gone wrong */
     long lost;                    /* jobs that nodes noticed to have lost */
 } fault_sums;
-
-/* The longest time between the end of a node and the next start of a job that it had running then. */
-typedef struct fault_recovery {
-    int n_jobs;
-    int64_t longest_ms; /* -1: it had none */
-    char job_id[24];    /* of the longest */
-} fault_recovery;
-
-fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us);
-/* What nodes wrote of a job, for whoever reads the failure. */
-void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us);
 
 /* Reads all jobs and the nodes' lines, and ends the test with a message when anything does not agree: every acknowledged job there
    once, with the outcome of its kind; refused ones not there; unknown ones at most once; none completed twice. */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "fault_lines.h"
 #include "fault_wait.h"
 
 #include <dureq/node.h>
@@ -297,39 +298,4 @@ void fault_node_stop(fault_node *n)
     status = reap(n);
     if (status != 0)
         fault_die("node %s ended with status %d", n->node_id, status);
-}
-
-/* ---- its lines ---- */
-
-fault_lines fault_lines_read(const char *log_path)
-{
-    fault_lines l = {0};
-    size_t cap = 0;
-    char text[160], c;
-    FILE *f = fopen(log_path, "re");
-
-    if (!f)
-        fault_die("cannot read %s", log_path);
-    while (fgets(text, sizeof text, f)) {
-        fault_line line;
-        long long at;
-
-        if (sscanf(text, "%c %lld %31s %23s %ld", &c, &at, line.node_id, line.job_id, &line.run) != 5)
-            fault_die("damaged line of a node: %s", text);
-        if (l.n == cap) {
-            cap = cap ? cap * 2 : 1024;
-            l.items = dq_realloc(l.items, cap * sizeof *l.items);
-        }
-        line.mark = (fault_mark)c;
-        line.at_us = at;
-        l.items[l.n++] = line;
-    }
-    (void)fclose(f);
-    return l;
-}
-
-void fault_lines_deinit(fault_lines *l)
-{
-    dq_free(l->items);
-    *l = (fault_lines){0};
 }

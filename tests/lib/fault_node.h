@@ -47,32 +47,3 @@ void fault_node_freeze(fault_node *n);                             /* SIGSTOP, a
 void fault_node_thaw(fault_node *n);
 void fault_node_stop(fault_node *n); /* SIGTERM; it must end by itself, cleanly */
 bool fault_node_is_alive(fault_node *n);
-
-/* ---- what the nodes wrote ---- */
-
-typedef enum fault_mark {
-    FAULT_MARK_START = 'S',  /* a handler was called */
-    FAULT_MARK_EFFECT = 'E', /* it has done what it does; only of nodes that die at a step */
-    FAULT_MARK_COMPLETED = 'C',
-    FAULT_MARK_FAILED = 'F',
-    FAULT_MARK_DEAD = 'D',
-    FAULT_MARK_CANCELLED = 'X',
-    FAULT_MARK_MIXED_UP = 'M', /* a handler was called for a job of another type */
-    FAULT_MARK_LOST = 'L'      /* at a clean end: how many of its jobs it lost, in `run` */
-} fault_mark;
-
-typedef struct fault_line {
-    fault_mark mark;
-    int64_t at_us; /* monotonic, the same clock in all processes */
-    char node_id[32];
-    char job_id[24];
-    long run;
-} fault_line;
-
-typedef struct fault_lines {
-    fault_line *items;
-    size_t n;
-} fault_lines;
-
-fault_lines fault_lines_read(const char *log_path);
-void fault_lines_deinit(fault_lines *l);
