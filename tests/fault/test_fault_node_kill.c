@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-#define RECOVER_MS  (FAULT_LEASE_MS + 1000)
 #define LOAD_LIMIT  20000
 #define KILLS       20
 #define KILLS_SHORT 4
@@ -82,7 +81,7 @@ static void report(fault_world *w, const char *what, const death *deaths, int n)
             continue;
         started_ms = DQ_MAX(r.longest_ms, started_ms);
         jobs += r.n_jobs;
-        if (r.longest_ms > RECOVER_MS) {
+        if (r.longest_ms > FAULT_RECOVER_MS) {
             fprintf(stderr, "%s was gone after %lld ms; its job %s started again after %lld ms:\n", deaths[i].node_id,
                     (long long)deaths[i].gone_ms, r.job_id, (long long)r.longest_ms);
             fault_print_job(w->log_path, r.job_id, deaths[i].at_us);
@@ -93,8 +92,8 @@ static void report(fault_world *w, const char *what, const death *deaths, int n)
         what, n, (long long)gone_ms, jobs, (long long)started_ms);
     (void)fflush(stdout);
     assert_true(jobs > 0);
-    assert_true(gone_ms <= RECOVER_MS);
-    assert_true(started_ms <= RECOVER_MS);
+    assert_true(gone_ms <= FAULT_RECOVER_MS);
+    assert_true(started_ms <= FAULT_RECOVER_MS);
 }
 
 /* Every other time whoever took over is killed as well, right away. */
@@ -102,7 +101,7 @@ static void let_recover(death *d, int round)
 {
     d->is_single = round % 2 == 1;
     if (d->is_single)
-        fault_pass(DQ_MAX(RECOVER_MS - (dq_mono_us() - d->at_us) / 1000, 0));
+        fault_pass(DQ_MAX(FAULT_RECOVER_MS - (dq_mono_us() - d->at_us) / 1000, 0));
 }
 
 static void kill_rounds(int shards, const char *what)
@@ -115,6 +114,7 @@ static void kill_rounds(int shards, const char *what)
         fault_world_wait_load(w, 60, LOAD_LIMIT);
         kill_one(w, i % 2, &deaths[i]);
         fault_world_spawn(w, i % 2);
+        fault_world_wait_at_work(w);
         let_recover(&deaths[i], i);
     }
     (void)fault_world_finish(w, what);

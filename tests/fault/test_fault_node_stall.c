@@ -16,7 +16,6 @@
 
 #include <cmocka.h>
 
-#define RECOVER_MS   (FAULT_LEASE_MS + 1000)
 #define LOAD_LIMIT   20000
 #define STALL_MS     (2 * FAULT_LEASE_MS)
 #define FREEZES      3
@@ -93,7 +92,7 @@ static void freeze_one(fault_world *w, int slot, freeze *f)
     if (!fault_wait(LOAD_LIMIT, is_gone, &a))
         fault_die("frozen node %s keeps its session", n->node_id);
     f->gone_ms = (dq_mono_us() - f->at_us) / 1000;
-    fault_pass(RECOVER_MS - f->gone_ms > 0 ? RECOVER_MS - f->gone_ms : 0); /* until its jobs must run elsewhere */
+    fault_pass(FAULT_RECOVER_MS - f->gone_ms > 0 ? FAULT_RECOVER_MS - f->gone_ms : 0); /* until its jobs must run elsewhere */
     f->thawed_us = dq_mono_us();
     fault_node_thaw(n);
     if (!fault_wait(LOAD_LIMIT, is_known, &a))
@@ -134,8 +133,8 @@ static void report_freezes(fault_world *w, const char *what, const freeze *list,
            what, n, (long long)gone_ms, jobs, (long long)started_ms, (long long)back_ms);
     (void)fflush(stdout);
     assert_true(jobs > 0);
-    assert_true(gone_ms <= RECOVER_MS);
-    assert_true(started_ms <= RECOVER_MS);
+    assert_true(gone_ms <= FAULT_RECOVER_MS);
+    assert_true(started_ms <= FAULT_RECOVER_MS);
 }
 
 static void freeze_rounds(int shards, const char *what)
@@ -147,6 +146,7 @@ static void freeze_rounds(int shards, const char *what)
     for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 80, LOAD_LIMIT);
         freeze_one(w, i % 2, &list[i]);
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 300, LOAD_LIMIT);
     (void)fault_world_finish(w, what);
@@ -184,6 +184,7 @@ static void stall_server(fault_world *w, stall how)
     case STALL_PAUSE:
         (void)snprintf(text, sizeof text, "%d", STALL_MS);
         command(w, "CLIENT", "PAUSE", text, "ALL");
+        fault_pass(STALL_MS);
         break;
     default:
         test_redis_freeze(w->server);
@@ -204,6 +205,7 @@ static void stall_rounds(int shards, const char *what)
     for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 60, LOAD_LIMIT);
         stall_server(w, (stall)(i % N_STALLS));
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 60, LOAD_LIMIT);
     assert_int_equal(count_sessions(w), sessions); /* none was reaped, or another would have been opened */
@@ -245,6 +247,7 @@ static fault_sums disturb(int shards, const char *what, void (*fn)(fault_world *
     for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 1 + i * 7 % 20, LOAD_LIMIT);
         fn(w);
+        fault_world_wait_at_work(w);
     }
     w->times = rounds;
     s = fault_world_finish(w, what);
@@ -320,6 +323,7 @@ static void fill_memory(int shards, const char *what)
     fault_world_wait_done(w, LOAD_LIMIT);
     limit_memory(w, 0);
     fault_world_produce(w, 2, /*pause_ms=*/1);
+    fault_world_wait_at_work(w);
     fault_world_wait_load(w, 200, LOAD_LIMIT);
     s = fault_world_finish(w, what);
     assert_refused_for_memory_only(w);

@@ -18,12 +18,11 @@
 
 #include <cmocka.h>
 
-#define RECOVER_MS (FAULT_LEASE_MS + 1000)
-#define LIMIT_MS   20000
-#define KILLS      4
-#define ROUND_MS   (FAULT_LEASE_MS / 2)
-#define VICTIMS    (FAULT_NODES_MAX - 1)
-#define SURVIVOR   VICTIMS
+#define LIMIT_MS 20000
+#define KILLS    4
+#define ROUND_MS (FAULT_LEASE_MS / 2)
+#define VICTIMS  (FAULT_NODES_MAX - 1)
+#define SURVIVOR VICTIMS
 
 typedef struct death {
     char node_id[32], job_id[24];
@@ -199,9 +198,9 @@ static void report(const step_case *c, const char *what, const death *deaths, in
         if (deaths[i].was_recorded)
             continue;
         longest_ms = DQ_MAX((a.end_us - deaths[i].at_us) / 1000, longest_ms);
-        if (longest_ms > RECOVER_MS)
+        if (longest_ms > FAULT_RECOVER_MS)
             fault_print_job(c->world->log_path, deaths[i].job_id, deaths[i].at_us);
-        assert_true(longest_ms <= RECOVER_MS);
+        assert_true(longest_ms <= FAULT_RECOVER_MS);
     }
     fault_lines_deinit(&lines);
     printf("%s: %d kills, all jobs ended once, %d completions were recorded before, %d jobs began again, ended elsewhere after "

@@ -55,6 +55,7 @@ static void restart_rounds(int shards, const char *what)
         fault_node_stop(&w->nodes[i % 2]);
         fault_world_spawn(w, i % 2);
         longest_ms = DQ_MAX(longest_ms, (dq_mono_us() - from_us) / 1000);
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     s = fault_world_finish(w, what);
@@ -85,6 +86,12 @@ static void may(fault_world *w, const char *rule)
     free(reply);
 }
 
+static void close_connections(fault_world *w)
+{
+    free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "normal", NULL));
+    free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "pubsub", NULL));
+}
+
 /* Whole groups, since a script that is refused a single command has done what stood before it (docs/guarantees.md). */
 static void take_permissions(int shards, const char *what)
 {
@@ -99,6 +106,9 @@ static void take_permissions(int shards, const char *what)
         may(w, taken[i % (int)DQ_ARRAY_LEN(taken)][0]);
         fault_pass(TAKEN_MS / 2);
         may(w, taken[i % (int)DQ_ARRAY_LEN(taken)][1]);
+        if (strcmp(taken[i % (int)DQ_ARRAY_LEN(taken)][1], "&*") == 0)
+            close_connections(w); /* who was refused a channel asks for it when it connects, and is not woken until then */
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 60, LOAD_LIMIT);
     w->times = rounds;
@@ -127,10 +137,10 @@ static void change_password(int shards, const char *what)
     for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 40, LOAD_LIMIT);
         test_redis_set_password(w->server, "another");
-        free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "normal", NULL));
-        free(test_redis_command(w->server, "CLIENT", "KILL", "TYPE", "pubsub", NULL));
+        close_connections(w);
         fault_pass(TAKEN_MS);
         test_redis_set_password(w->server, NULL);
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     w->times = rounds;
@@ -193,11 +203,13 @@ static void refuse_writes(int shards, const char *what)
         config_set(w, "min-replicas-to-write", "1");
         fault_pass(TAKEN_MS);
         config_set(w, "min-replicas-to-write", "0");
+        fault_world_wait_at_work(w);
         fault_world_wait_load(w, 40, LOAD_LIMIT);
         assert_non_null(mkdtemp(dir));
         save_to(w, dir, "err");
         fault_pass(TAKEN_MS);
         save_to(w, test_redis_dir(w->server), "ok");
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     w->times = 2 * rounds;
@@ -241,9 +253,11 @@ static void step_clock(int shards, const char *what)
     for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 60, LOAD_LIMIT);
         set_clock(w, (int64_t)dq_rng_below(&rng, 2 * STEP_MAX_S) - STEP_MAX_S);
+        fault_world_wait_at_work(w);
     }
     fault_world_wait_load(w, 60, LOAD_LIMIT);
     set_clock(w, STEP_MAX_S);
+    fault_world_wait_at_work(w);
     fault_world_wait_load(w, 60, LOAD_LIMIT);
     s = fault_world_finish(w, what);
     assert_int_equal(s.lost, 0); /* no session was reaped */

@@ -8,20 +8,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 fault_lines fault_lines_read(const char *log_path)
+{
+    return fault_lines_read_from(log_path, 0);
+}
+
+long fault_lines_bytes(const char *log_path)
+{
+    struct stat st;
+
+    if (stat(log_path, &st) < 0)
+        fault_die("cannot read %s", log_path);
+    return (long)st.st_size;
+}
+
+fault_lines fault_lines_read_from(const char *log_path, long first_byte)
 {
     fault_lines l = {0};
     size_t cap = 0;
     char text[160], c;
     FILE *f = fopen(log_path, "re");
 
-    if (!f)
+    if (!f || fseek(f, first_byte, SEEK_SET) < 0)
         fault_die("cannot read %s", log_path);
     while (fgets(text, sizeof text, f)) {
         fault_line line;
         long long at;
 
+        if (!strchr(text, '\n'))
+            break; /* the last one, which is being written */
         if (sscanf(text, "%c %lld %31s %23s %ld", &c, &at, line.node_id, line.job_id, &line.run) != 5)
             fault_die("damaged line of a node: %s", text);
         if (l.n == cap) {

@@ -32,6 +32,8 @@ typedef struct fault_lines {
 } fault_lines;
 
 fault_lines fault_lines_read(const char *log_path);
+long fault_lines_bytes(const char *log_path);                             /* of all that was written so far */
+fault_lines fault_lines_read_from(const char *log_path, long first_byte); /* what was written behind that */
 void fault_lines_deinit(fault_lines *l);
 void fault_lines_sort(fault_lines *l); /* by job, and then by time */
 

@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 #define FAULT_LEASE_MS 500
+/* By then all is as before: work of a dead node, and everyone behind a fault that is over, since nobody waits longer than a second to connect again. */
+#define FAULT_RECOVER_MS (FAULT_LEASE_MS + 1000)
 
 /* Steps of a job's run, in their order. */
 typedef enum fault_step {

@@ -8,14 +8,32 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LOOK_MS 2
+#define LOOK_MS        2
+#define HELD_UP_MAX_MS 100
+#define LATE_US        20000 /* less is usual on cores that are busy */
+
+static _Thread_local int64_t held_up_us;
+
+int64_t fault_held_up_ms(void)
+{
+    return held_up_us / 1000;
+}
+
+bool fault_is_to_set_aside(int64_t ms, int64_t most_ms, int64_t held_up_ms)
+{
+    return ms > most_ms && fault_held_up_ms() - held_up_ms > HELD_UP_MAX_MS;
+}
 
 void fault_pass(int64_t ms)
 {
     struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int64_t until_us = dq_mono_us() + ms * 1000, late_us;
 
     while (nanosleep(&ts, &ts) < 0)
         ;
+    late_us = dq_mono_us() - until_us;
+    if (late_us > LATE_US)
+        held_up_us += late_us;
 }
 
 bool fault_wait(int64_t limit_ms, bool (*is_so)(void *userdata), void *userdata)

@@ -12,6 +12,12 @@
 bool fault_wait(int64_t limit_ms, bool (*is_so)(void *userdata), void *userdata);
 /* Lets time pass that is a part of the scenario, such as that of load between two faults. Never for waiting for something. */
 void fault_pass(int64_t ms);
+/* By how long, in all, this thread was late to look when it waited or let time pass; what is usual is left out. A machine that gives it no time gives none
+   to those it looks at either, and what took long meanwhile says nothing of them. */
+int64_t fault_held_up_ms(void);
+/* Of something that took so long: whether more than it may, and this thread was held up meanwhile (a tenth of a second and more since that count was
+   read), so that it says nothing. */
+bool fault_is_to_set_aside(int64_t ms, int64_t most_ms, int64_t held_up_ms);
 __attribute__((noreturn)) void fault_die(const char *fmt, ...) DUREQ_PRINTF(1, 2);
 
 bool fault_is_short(void); /* DUREQ_TEST_SHORT=1 */

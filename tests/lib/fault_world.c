@@ -4,15 +4,18 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "client/doctor.h"
+#include "fault_lines.h"
 #include "fault_wait.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#define DONE_LIMIT_MS 30000
-#define BATCH         16
+#define DONE_LIMIT_MS    30000
+#define AT_WORK_LIMIT_MS 20000
+#define BATCH            16
 
 struct fault_producer {
     fault_world *world;
@@ -217,6 +220,49 @@ void fault_world_wait_load(fault_world *w, long n, int64_t limit_ms)
         fault_die("no %ld more jobs were acknowledged within %lld ms", n, (long long)limit_ms);
 }
 
+typedef struct work {
+    fault_world *world;
+    int64_t since_us;
+    long log_bytes, acknowledged;
+} work;
+
+static bool are_at_work(void *userdata)
+{
+    work *a = userdata;
+    fault_world *w = a->world;
+    fault_lines lines = fault_lines_read_from(w->log_path, a->log_bytes);
+    bool all = fault_world_acknowledged(w) > a->acknowledged;
+
+    for (int i = 0; all && i < FAULT_NODES_MAX; i++) {
+        bool is_at_work = w->nodes[i].pid == 0;
+
+        for (size_t k = 0; k < lines.n && !is_at_work; k++)
+            is_at_work = lines.items[k].mark == FAULT_MARK_START && lines.items[k].at_us > a->since_us &&
+                         strcmp(lines.items[k].node_id, w->nodes[i].node_id) == 0;
+        all = is_at_work;
+    }
+    fault_lines_deinit(&lines);
+    return all;
+}
+
+void fault_world_wait_at_work(fault_world *w)
+{
+    int64_t held_up_ms = fault_held_up_ms(), ms;
+    work a = {.world = w,
+              .since_us = dq_mono_us(),
+              .log_bytes = fault_lines_bytes(w->log_path),
+              .acknowledged = fault_world_acknowledged(w)};
+
+    if (!fault_wait(AT_WORK_LIMIT_MS, are_at_work, &a))
+        fault_die("somebody does nothing any more, %d ms behind fault %d", AT_WORK_LIMIT_MS, w->recoveries.n + 1);
+    ms = (dq_mono_us() - a.since_us) / 1000;
+    w->recoveries.n++;
+    if (fault_is_to_set_aside(ms, FAULT_RECOVER_MS, held_up_ms))
+        w->recoveries.n_aside++;
+    else
+        w->recoveries.longest_ms = DQ_MAX(w->recoveries.longest_ms, ms);
+}
+
 /* ---- the end ---- */
 
 static void count(fault_world *w, dureq_counts *ret)
@@ -298,6 +344,24 @@ bool fault_world_has_node(fault_world *w, const char *node_id)
     return found;
 }
 
+static void report_recoveries(const fault_world *w, const char *what)
+{
+    const fault_recoveries *r = &w->recoveries;
+
+    if (r->n == 0)
+        return;
+    printf("%s: everyone at work %lld ms behind it at most", what, (long long)r->longest_ms);
+    if (r->n_aside > 0)
+        printf(" (%d not judged: the machine stood still)", r->n_aside);
+    printf("\n");
+    (void)fflush(stdout);
+    if (r->longest_ms > FAULT_RECOVER_MS)
+        fault_die("%s: everyone was at work after %lld ms only, %d is the most", what, (long long)r->longest_ms,
+                  FAULT_RECOVER_MS);
+    if (r->n_aside > DQ_MAX(r->n / 2, 1))
+        fault_die("%s: the machine stood still in %d of %d recoveries", what, r->n_aside, r->n);
+}
+
 fault_sums fault_world_finish(fault_world *w, const char *what)
 {
     fault_sums s;
@@ -312,5 +376,6 @@ fault_sums fault_world_finish(fault_world *w, const char *what)
     if (w->times > 0)
         printf("%s: %d times\n", what, w->times);
     fault_sums_print(what, &s);
+    report_recoveries(w, what);
     return s;
 }

@@ -25,6 +25,13 @@ typedef struct fault_world_options {
 
 typedef struct fault_producer fault_producer;
 
+/* How long it took until everyone was at work, behind each fault. */
+typedef struct fault_recoveries {
+    int n;
+    int n_aside; /* in which the machine stood still; the time is of the others */
+    int64_t longest_ms;
+} fault_recoveries;
+
 typedef struct fault_world {
     fault_world_options o;
     test_redis *server;
@@ -37,6 +44,7 @@ typedef struct fault_world {
     fault_producer *producers[FAULT_PRODUCERS_MAX];
     dureq_client *client; /* directly to the server, for looking */
     int times;            /* how often the fault came, to be told at the end; 0: said elsewhere */
+    fault_recoveries recoveries;
 } fault_world;
 
 fault_world *fault_world_open(const fault_world_options *o);
@@ -53,6 +61,9 @@ void fault_world_produce(fault_world *w, int n, int64_t pause_ms);
 long fault_world_acknowledged(fault_world *w);
 /* Waits until `n` more are, which is how load of a known size passes between two faults. */
 void fault_world_wait_load(fault_world *w, long n, int64_t limit_ms);
+/* The fault is over now: waits until every node has started a job and a producer was acknowledged. That it took FAULT_RECOVER_MS at most is looked at
+   at the end. */
+void fault_world_wait_at_work(fault_world *w);
 /* Stops the producers; waits until nothing is left to do; stops the nodes; asks the doctor and the ledger. */
 fault_sums fault_world_finish(fault_world *w, const char *what);
 void fault_world_stop_producers(fault_world *w);

@@ -25,8 +25,10 @@ typedef struct soak_fault {
     void (*strike)(soak_scene *s, struct soak_fault *f); /* comes back when what was broken is started again */
     bool takes_jobs;                                     /* what a node ran must run elsewhere */
     int n;
+    int n_aside;          /* in which the machine stood still; the figures are of the others */
     int64_t n_jobs;       /* that nodes ran then, of those that take a while */
     int64_t elsewhere_ms; /* longest, until all of them ran elsewhere */
+    int64_t loading_ms;   /* longest, until a server that was started again had read its file and answered */
     int64_t at_work_ms;   /* longest from then until each process did something */
 } soak_fault;
 
