@@ -349,11 +349,12 @@ static void add_with_file(rig *r, const char *fmt, const pid_file *f)
 
 static void children_left_behind_are_killed(void **state)
 {
-    /* In the group; of another session; of another session and without its environment. */
+    /* In the group; of another session; of another session and without its environment; that ended and whose parent does not reap them. */
     static const char *const commands[] = {
         "t=exec:sh -c 'exec >FILE; sleep 1000 & echo $!; sleep 1000 & echo $!'",
         "t=exec:sh -c 'exec >FILE; for i in 1 2; do setsid -f sh -c \"echo \\$\\$; exec sleep 1000\"; done; " UNTIL_TWO,
         "t=exec:sh -c 'exec >FILE; for i in 1 2; do env -i setsid -f /bin/sh -c \"echo \\$\\$; exec /bin/sleep 1000\"; done; " UNTIL_TWO,
+        "t=exec:sh -c 'exec >FILE; for i in 1 2; do setsid -f sh -c \"true & echo \\$!; exec sleep 1000\"; done; " UNTIL_TWO,
     };
 
     (void)state;
@@ -372,6 +373,7 @@ static void children_left_behind_are_killed(void **state)
         dureq_job_list_destroy(list);
         assert_int_equal(test_pids_wait(f.path, pids, 2), 2);
         test_pids_wait_gone(pids, 2);
+        test_pids_wait_reaped();
         rig_stop(&r);
         (void)unlink(f.path);
     }
@@ -426,6 +428,7 @@ static void a_program_that_ignores_the_time_out_is_killed(void **state)
     dureq_job_list_destroy(list);
     assert_int_equal(test_pids_wait(f.path, pids, 1), 1);
     test_pids_wait_gone(pids, 1);
+    test_pids_wait_reaped();
     rig_stop(&r);
     (void)unlink(f.path);
 }
@@ -450,6 +453,7 @@ static void a_stop_gives_jobs_back_and_leaves_no_process(void **state)
     assert_int_equal(test_pids_wait(f.path, pids, 1), 1);
     rig_stop(&r);
     test_pids_wait_gone(pids, 1);
+    test_pids_wait_reaped();
 
     o.redis_url = test_redis_url(redis);
     o.prefix = r.prefix;

@@ -13,3 +13,5 @@ int test_pids_wait(const char *path, pid_t *pids, int n);
 bool test_pid_is_gone(pid_t pid); /* or a zombie, which does nothing any more */
 /* Until all of them are gone. */
 void test_pids_wait_gone(const pid_t *pids, int n);
+/* Until no child of this process is a zombie: each that ended was reaped. */
+void test_pids_wait_reaped(void);
