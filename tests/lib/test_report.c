@@ -31,6 +31,22 @@ static void write_file(const char *path, const dq_buf *text)
         fault_die("%s cannot be written", path);
 }
 
+static void append_commit(dq_buf *out)
+{
+    static const char command[] =
+        "git describe --always 2>/dev/null && { git diff-index --quiet HEAD -- . ':(exclude,top)docs' 2>/dev/null || echo -dirty; }";
+    FILE *f = popen(command, "re");
+    char line[80];
+    size_t before = out->len;
+
+    while (f && fgets(line, sizeof line, f))
+        dq_buf_append(out, line, strcspn(line, "\n"));
+    if (f)
+        (void)pclose(f);
+    if (out->len == before)
+        dq_buf_append_text(out, "unknown");
+}
+
 void test_report_head(dq_buf *out, const char *command, test_redis *server)
 {
     char *version = test_redis_info(server, "redis_version"), day[16];
@@ -40,8 +56,11 @@ void test_report_head(dq_buf *out, const char *command, test_redis *server)
 
     (void)uname(&os);
     (void)strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &tm));
-    dq_buf_append_fmt(out, "`%s`, %s, %ld cores, %s %s, Redis %s", command, day, sysconf(_SC_NPROCESSORS_ONLN), os.sysname,
-                      os.release, version ? version : "?");
+    dq_buf_append_fmt(out, "`%s`, ", command);
+    append_commit(out);
+    /* the version without what a builder of kernels appends */
+    dq_buf_append_fmt(out, ", %s, %ld cores, %s %.*s, Redis %s", day, sysconf(_SC_NPROCESSORS_ONLN), os.sysname,
+                      (int)strspn(os.release, "0123456789."), os.release, version ? version : "?");
     free(version);
 }
 

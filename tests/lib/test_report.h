@@ -7,7 +7,8 @@
 #include "base/buf.h"
 #include "redis_server.h"
 
-/* Appends which command it was, the day and the machine: "`make soak`, 2026-11-25, 2 cores, Linux 6.1, Redis 7.0.15". */
+/* Appends which command it was, of which commit, the day and the machine: "`make soak`, 3a2e8d1, 2026-11-25, 2 cores, Linux 6.1.2, Redis 7.0.15".
+   The commit is "unknown" outside of a clone, and ends with "-dirty" when anything but documents differs, since reports are documents. */
 void test_report_head(dq_buf *out, const char *command, test_redis *server);
 /* Marks are lines of their own; `said` ends with a line break. */
 void test_report_write(const char *path, const char *begin, const char *end, const char *said);
