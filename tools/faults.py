@@ -3,9 +3,9 @@
 """The fault tests with many rounds, and what they counted into docs/faults.md:  [JOBS=n] [KEEP=1] faults.py BUILD_DIR ROUNDS [PATTERN]
 
 Each program of tests/fault tells in a line of its own what it did, how often, what was lost and how long recovery took. These lines go between
-the marks of the document, with the command, the day and the machine. Ends with "N passed, N failed"; programs that failed are named
+the marks of the document, with the command, the commit, the day and the machine. Ends with "N passed, N failed"; programs that failed are named
 and nothing is written. JOBS programs run at a time (1), but for those that want the machine for themselves. With a PATTERN only some run,
-and nothing is written; with KEEP=1 then it is, the rest as it was when it ran last with so many rounds.
+and nothing is written; with KEEP=1 then it is, the rest as it was when it ran last, of this commit and with so many rounds.
 """
 import concurrent.futures
 import datetime
@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / 'docs/faults.md'
 BEGIN, END = '<!-- faults -->', '<!-- end faults -->'
 ALONE = ('test_fault_load', 'test_fault_node_kill', 'test_fault_redis_kill')
+ROUNDS_MAX = 1000 # FAULT_ROUNDS_MAX of tests/lib/fault_wait.h
 FORGETFUL = ('everysec', 'torn', 'snapshot', 'nothing kept') # servers told not to keep all that they acknowledge
 TOLD = re.compile(r'^([^\[\]:]+, \d shards?|poison|[a-z -]+): (.*)$')
 
@@ -31,7 +32,7 @@ def run(program, build, rounds):
     env = dict(os.environ, DUREQ_TEST_BUILD=str(build), DUREQ_TEST_SOURCE=str(ROOT), DUREQ_FAULT_ROUNDS=str(rounds))
     done = subprocess.run([program], env=env, cwd=build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', check=False)
     seconds = time.monotonic() - began
-    log_of(program.name, build).write_text(f'{done.stdout}exit code {done.returncode}, {rounds} rounds, {seconds:.0f} s\n')
+    log_of(program.name, build).write_text(f'{done.stdout}exit code {done.returncode}, {rounds} rounds, {commit()}, {seconds:.0f} s\n')
     return done.returncode, told_in(done.stdout), seconds
 
 
@@ -46,26 +47,47 @@ def told_in(text):
 def last_run(name, build, rounds):
     """What a program told when it ran last, and its seconds; ends with a message when that run does not count."""
     text = log_of(name, build).read_text() if log_of(name, build).exists() else ''
-    end = re.search(rf'^exit code 0, {rounds} rounds, (\d+) s$', text, re.MULTILINE)
+    end = re.search(rf'^exit code 0, {rounds} rounds, {re.escape(commit())}, (\d+) s$', text, re.MULTILINE)
     if not end:
-        sys.exit(f'KEEP: {name} has no good run with {rounds} rounds')
+        sys.exit(f'KEEP: {name} has no good run of this commit with {rounds} rounds')
     return told_in(text), int(end.group(1))
+
+
+def commit():
+    """As in tests/lib/test_report.c: documents do not make it dirty, since reports are documents."""
+    def git(*words):
+        return subprocess.run(['git', *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        name = git('describe', '--always').stdout.strip()
+    except FileNotFoundError:
+        name = ''
+    if not name:
+        return 'unknown'
+    return name + ('-dirty' if git('diff-index', '--quiet', 'HEAD', '--', '.', ':(exclude,top)docs').returncode else '')
 
 
 def machine():
     server = subprocess.run(['redis-server', '--version'], capture_output=True, text=True, check=False).stdout
     version = re.search(r'v=(\S+)', server)
-    return f'{os.cpu_count()} cores, {platform.system()} {platform.release()}, Redis {version.group(1) if version else "?"}'
+    return f'{os.cpu_count()} cores, {platform.system()} {re.match("[0-9.]*", platform.release()).group()}, Redis {version.group(1) if version else "?"}'
+
+
+def kills_of(rows, *beginnings):
+    return sum(int(n) for what, counted in rows if what.startswith(beginnings) for n in re.findall(r'(\d+) kills', counted))
+
+
+def told_kills(rows):
+    nodes, producers, redis = kills_of(rows, 'kill, '), kills_of(rows, 'producers killed'), kills_of(rows, 'always')
+    return (f'{nodes + producers + redis} kills at random instants under load behind which nothing may be lost: {nodes} of nodes, {producers} of producers, '
+            f'{redis} of Redis. {kills_of(rows, *FORGETFUL)} under load of a Redis that is told not to keep all. '
+            f'{kills_of(rows, "killed ")} of nodes at a fixed step of the one job that they have in hand.')
 
 
 def write(rows, rounds, jobs, seconds):
     text = DOCUMENT.read_text()
-    kills = {False: 0, True: 0}
-    for what, counted in rows:
-        kills[what.startswith(FORGETFUL)] += sum(map(int, re.findall(r'(\d+) kills', counted)))
     command = f'make faults ROUNDS={rounds}' + (f' JOBS={jobs}' if jobs > 1 else '')
-    lines = [f'`{command}`, {datetime.date.today().isoformat()}, {machine()}, {seconds / 60:.0f} minutes. {kills[False]} kills of nodes, producers and Redis behind '
-             f'which nothing may be lost, {kills[True]} of a Redis that is told not to keep all.', '', '| fault | what was counted |', '| --- | --- |']
+    lines = [f'`{command}`, {commit()}, {datetime.date.today().isoformat()}, {machine()}, {seconds / 60:.0f} minutes. {told_kills(rows)}', '',
+             '| fault | what was counted |', '| --- | --- |']
     told = {}
     for what, counted in rows:
         told.setdefault(what, []).append(counted)
@@ -75,7 +97,10 @@ def write(rows, rounds, jobs, seconds):
 
 
 def main():
-    build, rounds, pattern = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ''
+    build, pattern = pathlib.Path(sys.argv[1]).resolve(), sys.argv[3] if len(sys.argv) > 3 else ''
+    rounds = int(sys.argv[2]) if sys.argv[2].isdecimal() else 0
+    if not 1 <= rounds <= ROUNDS_MAX:
+        sys.exit(f'ROUNDS={sys.argv[2]}: it is a number from 1 to {ROUNDS_MAX}')
     jobs, began, told, failed = int(os.environ.get('JOBS') or 1), time.monotonic(), {}, []
     everything = [source.stem for source in sorted((ROOT / 'tests/fault').glob('test_fault_*.c'))]
     names = [name for name in everything if pattern in name]

@@ -225,7 +225,7 @@ static int64_t count_completed(fault_world *w)
 
 static void kill_rounds(fault_step step, const char *name, int shards)
 {
-    fault_world_options o = {.shards = shards, .n_jobs = 10000, .concurrency = 1};
+    fault_world_options o = {.shards = shards, .concurrency = 1};
     step_case c = {.step = step, .name = name, .at_once = VICTIMS, .world = fault_world_open(&o)};
     int rounds = fault_rounds(KILLS, KILLS);
     death *deaths = dq_calloc((size_t)rounds, sizeof *deaths);

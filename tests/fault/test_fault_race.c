@@ -22,7 +22,6 @@
 #define RACERS     4
 #define JOBS       15 /* hundreds */
 #define JOBS_LESS  3
-#define JOBS_MAX   20000
 #define NEAR       24 /* racers look at the jobs made last, which are about to run */
 #define DONE_LIMIT 30000
 
@@ -35,7 +34,7 @@ struct race {
     int far;      /* how far back racers look */
     atomic_int n; /* jobs enqueued */
     atomic_bool stop;
-    atomic_int cancelled[JOBS_MAX], retried[JOBS_MAX], deleted[JOBS_MAX]; /* orders that were carried out */
+    atomic_int *cancelled, *retried, *deleted; /* orders that were carried out, by job */
 };
 
 typedef struct racer {
@@ -110,6 +109,9 @@ static race *run_race(int shards, race_fn fn, int far, char kind, int n_ms)
 
     r->fn = fn;
     r->far = far;
+    r->cancelled = dq_calloc((size_t)n, sizeof *r->cancelled);
+    r->retried = dq_calloc((size_t)n, sizeof *r->retried);
+    r->deleted = dq_calloc((size_t)n, sizeof *r->deleted);
     r->world = fault_world_open(&o);
     fault_world_spawn(r->world, 0);
     fault_world_spawn(r->world, 1);
@@ -139,6 +141,9 @@ static race *run_race(int shards, race_fn fn, int far, char kind, int n_ms)
 static void end_race(race *r)
 {
     fault_world_close(r->world);
+    dq_free(r->cancelled);
+    dq_free(r->retried);
+    dq_free(r->deleted);
     dq_free(r);
 }
 
@@ -160,7 +165,7 @@ static int state_of(race *r, int job)
 static int *count_marks(race *r, fault_mark mark)
 {
     fault_lines lines = fault_lines_read(r->world->log_path);
-    int *counts = dq_calloc(JOBS_MAX, sizeof *counts);
+    int *counts = dq_calloc((size_t)r->n, sizeof *counts);
     dq_map by_id = {0};
 
     for (int i = 0; i < r->n; i++)
@@ -309,12 +314,10 @@ static void test_delete_against_complete(void **state)
 #define PAUSES_LESS 2
 #define PAUSE_MS    400
 #define HAND_OVER   150 /* from a fetch before the pause to the first line of its handler */
-#define PAUSED_MAX  64
 
-typedef struct pause_times {
-    int64_t from_us[PAUSED_MAX], to_us[PAUSED_MAX];
-    int n;
-} pause_times;
+typedef struct pause_time {
+    int64_t from_us, to_us;
+} pause_time;
 
 static void set_paused(fault_world *w, bool paused)
 {
@@ -333,16 +336,16 @@ static void set_paused(fault_world *w, bool paused)
     dureq_queue_list_destroy(list);
 }
 
-static void assert_none_started(fault_world *w, const pause_times *p)
+static void assert_none_started(fault_world *w, const pause_time *pauses, int n)
 {
     fault_lines lines = fault_lines_read(w->log_path);
 
     for (size_t i = 0; i < lines.n; i++)
-        for (int k = 0; k < p->n; k++)
-            if (lines.items[i].mark == FAULT_MARK_START && lines.items[i].at_us > p->from_us[k] + HAND_OVER * 1000 &&
-                lines.items[i].at_us < p->to_us[k])
+        for (int k = 0; k < n; k++)
+            if (lines.items[i].mark == FAULT_MARK_START && lines.items[i].at_us > pauses[k].from_us + HAND_OVER * 1000 &&
+                lines.items[i].at_us < pauses[k].to_us)
                 fault_die("job %s started %lld ms after its queue was paused", lines.items[i].job_id,
-                          (long long)(lines.items[i].at_us - p->from_us[k]) / 1000);
+                          (long long)(lines.items[i].at_us - pauses[k].from_us) / 1000);
     fault_lines_deinit(&lines);
 }
 
@@ -351,23 +354,23 @@ static void pause_against_fetch(int shards, const char *what)
     fault_world_options o = {.shards = shards};
     fault_world *w = fault_world_open(&o);
     int rounds = fault_rounds(PAUSES, PAUSES_LESS);
-    pause_times p = {.n = 0};
+    pause_time *pauses = dq_calloc((size_t)rounds, sizeof *pauses);
 
     fault_world_spawn(w, 0);
     fault_world_spawn(w, 1);
     fault_world_produce(w, 2, /*pause_ms=*/3);
-    for (int i = 0; i < rounds && i < PAUSED_MAX; i++) {
+    for (int i = 0; i < rounds; i++) {
         fault_world_wait_load(w, 40, DONE_LIMIT);
         set_paused(w, true);
-        p.from_us[i] = dq_mono_us();
+        pauses[i].from_us = dq_mono_us();
         fault_pass(PAUSE_MS);
-        p.to_us[i] = dq_mono_us();
-        p.n++;
+        pauses[i].to_us = dq_mono_us();
         set_paused(w, false);
     }
     w->times = rounds;
     (void)fault_world_finish(w, what);
-    assert_none_started(w, &p);
+    assert_none_started(w, pauses, rounds);
+    dq_free(pauses);
     fault_world_close(w);
 }
 

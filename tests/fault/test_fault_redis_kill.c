@@ -193,15 +193,18 @@ static void kill_round(scene *s, int round)
 
 static void kill_rounds(keeping k, int shards, const char *what)
 {
-    int rounds = fault_rounds(k == KEEP_ALWAYS ? KILLS : KILLS_LOSSY, KILLS_SHORT);
+    int rounds = k == KEEP_ALWAYS ? fault_rounds_times(2, KILLS, KILLS_SHORT) : fault_rounds(KILLS_LOSSY, KILLS_SHORT);
+    int64_t round_us;
     fault_sums sums;
     scene s;
 
     open_scene(&s, k, shards);
+    round_us = dq_mono_us();
     for (int i = 0; i < rounds; i++)
         kill_round(&s, i);
+    round_us = (dq_mono_us() - round_us) / rounds;
     sums = fault_world_finish(s.world, what);
-    printf("%s: %d kills\n", what, rounds);
+    printf("%s: %d kills, one each %lld ms\n", what, rounds, (long long)round_us / 1000);
     (void)fflush(stdout);
     assert_int_equal(sums.unknown, 0);
     assert_int_equal(sums.refused, 0);

@@ -59,7 +59,7 @@ static void restart_rounds(int shards, const char *what)
     }
     fault_world_wait_load(w, 40, LOAD_LIMIT);
     s = fault_world_finish(w, what);
-    assert_int_equal(s.lost, 0);
+    assert_int_equal(s.taken, 0);
     assert_int_equal(s.unknown + s.refused, 0);
     assert_int_equal(s.starts, s.starts_expected);
     printf("%s: %d restarts, %lld ms at most\n", what, rounds, (long long)longest_ms);
@@ -260,7 +260,7 @@ static void step_clock(int shards, const char *what)
     fault_world_wait_at_work(w);
     fault_world_wait_load(w, 60, LOAD_LIMIT);
     s = fault_world_finish(w, what);
-    assert_int_equal(s.lost, 0); /* no session was reaped */
+    assert_int_equal(s.taken, 0); /* no session was reaped */
     assert_int_equal(s.starts, s.starts_expected);
     assert_int_equal(s.unknown + s.refused, 0);
     printf("%s: %d steps of up to %d minutes, forward and back\n", what, rounds + 1, 2 * STEP_MAX_S / 60);

@@ -17,7 +17,7 @@
 #define BATCH_MAX   64
 #define N_UNIQUE    7
 #define RETRIES_MAX 4
-#define LOSSES_MAX  256
+#define LOSSES_MAX  FAULT_ROUNDS_MAX
 
 typedef struct loss {
     int64_t since_us, ended_us, back_us; /* back_us: INT64_MAX until it is known */
@@ -25,6 +25,7 @@ typedef struct loss {
 
 struct fault_ledger {
     atomic_long next;
+    atomic_long n_acknowledged; /* while producers run; one that was killed may have died before it counted */
     long n_max;
     int fd;
     loss losses[LOSSES_MAX];
@@ -85,6 +86,16 @@ long fault_ledger_len(fault_ledger *l)
     long n = atomic_load(&l->next);
 
     return n < l->n_max ? n : l->n_max;
+}
+
+long fault_ledger_acknowledged(fault_ledger *l)
+{
+    return atomic_load(&l->n_acknowledged);
+}
+
+bool fault_ledger_is_full(fault_ledger *l)
+{
+    return atomic_load(&l->next) > l->n_max;
 }
 
 fault_entry *fault_ledger_entry(fault_ledger *l, long seq)
@@ -192,8 +203,10 @@ static void make(fault_ledger *l, long seq, made_job *m)
         m->options.schedule_to_start_timeout_ms = 3600000;
 }
 
-static void note(fault_entry *e, int code, const dureq_job_id *id)
+static void note(fault_ledger *l, long seq, int code, const dureq_job_id *id)
 {
+    fault_entry *e = &l->entries[seq];
+
     e->code = code;
     e->answered_us = dq_mono_us();
     if (code == 0 || code == DUREQ_EDUPLICATE)
@@ -202,6 +215,8 @@ static void note(fault_entry *e, int code, const dureq_job_id *id)
                 : code == DUREQ_EDUPLICATE ? FAULT_DUPLICATE
                 : code == DUREQ_EUNKNOWN   ? FAULT_UNKNOWN
                                            : FAULT_REFUSED;
+    if (code == 0)
+        atomic_fetch_add(&l->n_acknowledged, 1);
 }
 
 int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full)
@@ -216,7 +231,7 @@ int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full)
         return 0;
     make(l, seq, &m);
     rc = dureq_client_enqueue(c, &m.spec, &id, NULL);
-    note(&l->entries[seq], rc, &id);
+    note(l, seq, rc, &id);
     return rc;
 }
 
@@ -233,7 +248,7 @@ int fault_ledger_enqueue_kind(fault_ledger *l, dureq_client *c, char kind, int n
     l->entries[seq].n = n;
     make_plain(l, seq, &m);
     rc = dureq_client_enqueue(c, &m.spec, &id, NULL);
-    note(&l->entries[seq], rc, &id);
+    note(l, seq, rc, &id);
     return rc;
 }
 
@@ -255,7 +270,7 @@ int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *ful
     if (dureq_client_enqueue_many(c, specs, (size_t)n, results, NULL) < 0)
         missing = n;
     for (int i = 0; i < n; i++) {
-        note(&l->entries[first + i], results[i].code, &results[i].id);
+        note(l, first + i, results[i].code, &results[i].id);
         missing += missing < n && results[i].code < 0;
     }
     return missing;
@@ -388,7 +403,7 @@ static void check_ends(const fault_ledger *l, const fault_lines *lines, fault_su
         const fault_line *x = &lines->items[i];
 
         s->starts += x->mark == FAULT_MARK_START;
-        s->lost += x->mark == FAULT_MARK_LOST ? x->run : 0;
+        s->taken += x->mark == FAULT_MARK_LOST ? x->run : 0;
         if (x->mark == FAULT_MARK_MIXED_UP)
             fault_die("job %s was given to the handler of another type on %s", x->job_id, x->node_id);
         if (x->mark != FAULT_MARK_COMPLETED && x->mark != FAULT_MARK_DEAD)
@@ -459,10 +474,9 @@ static void index_lines(const fault_lines *lines, dq_map *ret)
 
 static void check_lines(fault_ledger *l, const char *log_path, fault_sums *s)
 {
-    fault_lines lines = fault_lines_read(log_path);
+    fault_lines lines = fault_lines_read_sorted(log_path);
     dq_map by_id = {0};
 
-    fault_lines_sort(&lines);
     check_ends(l, &lines, s);
     index_lines(&lines, &by_id);
     for (long i = 0; i < fault_ledger_len(l); i++) {
@@ -493,14 +507,30 @@ fault_sums fault_ledger_check(fault_ledger *l, dureq_client *c, const char *log_
     return s;
 }
 
+/* Nothing of what there was none of. */
+static void print_part(const char *before, long n, const char *what)
+{
+    if (n > 0)
+        printf("%s%ld %s", before, n, what);
+}
+
 void fault_sums_print(const char *what, const fault_sums *s)
 {
     long more = s->starts - s->starts_expected;
 
-    printf(
-        "%s: %ld acknowledged (%ld completed, %ld dead, %ld forgotten), %ld ended again, %ld unknown (%ld there), %ld duplicate, %ld refused; %ld starts, %ld of them "
-        "again (%.2f %%), %ld lost\n",
-        what, s->acknowledged, s->completed, s->dead, s->forgotten, s->ended_again, s->unknown, s->unknown_found, s->duplicate,
-        s->refused, s->starts, more, s->starts ? 100.0 * (double)more / (double)s->starts : 0.0, s->lost);
+    printf("%s: %ld acknowledged (%ld completed", what, s->acknowledged, s->completed);
+    print_part(", ", s->dead, "dead");
+    print_part(", ", s->forgotten, "forgotten");
+    printf(")");
+    print_part(", ", s->ended_again, "ended again");
+    print_part(", ", s->unknown, "unknown");
+    print_part(" (", s->unknown_found, "there)");
+    print_part(", ", s->duplicate, "duplicate");
+    print_part(", ", s->refused, "refused");
+    printf("; %ld starts", s->starts);
+    if (more > 0)
+        printf(", %ld of them again (%.2f %%)", more, 100.0 * (double)more / (double)DQ_MAX(s->starts, 1));
+    print_part(", ", s->taken, "taken from nodes");
+    printf("\n");
     (void)fflush(stdout);
 }

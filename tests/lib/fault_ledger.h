@@ -57,6 +57,8 @@ void fault_ledger_note_back(fault_ledger *l);
 /* The server is short of memory and may drop what it keeps of ended jobs: of those that are gone nodes' words count, which tell ends only behind
    their record. */
 void fault_ledger_let_history_go(fault_ledger *l);
+long fault_ledger_acknowledged(fault_ledger *l); /* so far; cheap */
+bool fault_ledger_is_full(fault_ledger *l);
 long fault_ledger_count(fault_ledger *l, fault_answer answer);
 long fault_ledger_len(fault_ledger *l);
 fault_entry *fault_ledger_entry(fault_ledger *l, long seq);
@@ -70,7 +72,7 @@ typedef struct fault_sums {
     long forgotten;               /* acknowledged, and lost with a server that forgot them */
     long ended_again;             /* jobs whose first end a server forgot */
     long starts, starts_expected; /* of handlers; expected: had nothing gone wrong */
-    long lost;                    /* jobs that nodes noticed to have lost */
+    long taken;                   /* jobs that nodes noticed to have been taken from them */
 } fault_sums;
 
 /* Reads all jobs and the nodes' lines, and ends the test with a message when anything does not agree: every acknowledged job there

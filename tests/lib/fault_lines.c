@@ -67,21 +67,22 @@ static int by_job(const void *a, const void *b)
     return order ? order : (x->at_us > y->at_us) - (x->at_us < y->at_us);
 }
 
-void fault_lines_sort(fault_lines *l)
+fault_lines fault_lines_read_sorted(const char *log_path)
 {
-    qsort(l->items, l->n, sizeof *l->items, by_job);
+    fault_lines l = fault_lines_read(log_path);
+
+    qsort(l.items, l.n, sizeof *l.items, by_job);
+    return l;
 }
 
-fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us)
+fault_recovery fault_recovery_of(const fault_lines *sorted, const char *node_id, int64_t ended_us)
 {
-    fault_lines lines = fault_lines_read(log_path);
     fault_recovery r = {.longest_ms = -1};
     bool ran = false;
 
-    fault_lines_sort(&lines);
-    for (size_t i = 0; i < lines.n; i++) {
-        const fault_line *x = &lines.items[i];
-        bool of_same = i > 0 && strcmp(lines.items[i - 1].job_id, x->job_id) == 0;
+    for (size_t i = 0; i < sorted->n; i++) {
+        const fault_line *x = &sorted->items[i];
+        bool of_same = i > 0 && strcmp(sorted->items[i - 1].job_id, x->job_id) == 0;
         int64_t ms = (x->at_us - ended_us) / 1000;
 
         if (ran && of_same && x->at_us > ended_us && x->mark == FAULT_MARK_START) {
@@ -93,7 +94,6 @@ fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int6
         }
         ran = x->mark == FAULT_MARK_START && x->at_us <= ended_us && strcmp(x->node_id, node_id) == 0;
     }
-    fault_lines_deinit(&lines);
     return r;
 }
 
@@ -138,16 +138,13 @@ static void assert_not_late(silence *s, const fault_line *x)
                   (char)x->mark, x->run, x->job_id, s->begun);
 }
 
-void fault_assert_fenced(const char *log_path, const char *node_id, int64_t from_us, int64_t to_us)
+void fault_assert_fenced(const fault_lines *sorted, const char *node_id, int64_t from_us, int64_t to_us)
 {
-    fault_lines lines = fault_lines_read(log_path);
     silence s = {0};
 
-    fault_lines_sort(&lines);
-    for (size_t i = 0; i < lines.n; i++) {
-        if (i == 0 || strcmp(lines.items[i - 1].job_id, lines.items[i].job_id) != 0)
+    for (size_t i = 0; i < sorted->n; i++) {
+        if (i == 0 || strcmp(sorted->items[i - 1].job_id, sorted->items[i].job_id) != 0)
             s = (silence){.node_id = node_id, .from_us = from_us, .to_us = to_us};
-        assert_not_late(&s, &lines.items[i]);
+        assert_not_late(&s, &sorted->items[i]);
     }
-    fault_lines_deinit(&lines);
 }

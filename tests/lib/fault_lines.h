@@ -35,7 +35,7 @@ fault_lines fault_lines_read(const char *log_path);
 long fault_lines_bytes(const char *log_path);                             /* of all that was written so far */
 fault_lines fault_lines_read_from(const char *log_path, long first_byte); /* what was written behind that */
 void fault_lines_deinit(fault_lines *l);
-void fault_lines_sort(fault_lines *l); /* by job, and then by time */
+fault_lines fault_lines_read_sorted(const char *log_path); /* by job, and then by time */
 
 /* The longest time between the end of a node and the next start of a job that it had running then. */
 typedef struct fault_recovery {
@@ -44,9 +44,9 @@ typedef struct fault_recovery {
     char job_id[24];    /* of the longest */
 } fault_recovery;
 
-fault_recovery fault_recovery_of(const char *log_path, const char *node_id, int64_t ended_us);
+fault_recovery fault_recovery_of(const fault_lines *sorted, const char *node_id, int64_t ended_us);
 /* What nodes wrote of a job, for whoever reads the failure. */
 void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us);
 /* Ends the test when this node, which reached nobody from `from_us` to `to_us`, had its word accepted behind that about a run that another one had
    begun meanwhile. */
-void fault_assert_fenced(const char *log_path, const char *node_id, int64_t from_us, int64_t to_us);
+void fault_assert_fenced(const fault_lines *sorted, const char *node_id, int64_t from_us, int64_t to_us);

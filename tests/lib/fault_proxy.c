@@ -32,11 +32,12 @@ typedef struct pair {
 
 struct fault_proxy {
     char server_socket[128], own_socket[128], url[160];
-    int listener;
+    int listener; /* of the thread; -1: none */
     pthread_t thread;
     pair *pairs[PAIRS_MAX];
     int n_pairs;
-    atomic_bool stop, hold, refuse, cut_all;
+    atomic_bool stop, hold, cut_all;
+    _Atomic(fault_refusal) refusal;
     atomic_int delay_ms;
     atomic_long cut_in[2]; /* bytes until the ordered cut; 0: none */
     atomic_long connections, cuts, bytes[2];
@@ -79,7 +80,8 @@ static void accept_one(fault_proxy *p)
     if (client < 0)
         return;
     server = open_socket(0);
-    if (atomic_load(&p->refuse) || p->n_pairs == PAIRS_MAX || connect(server, (struct sockaddr *)&a, sizeof a) < 0) {
+    if (atomic_load(&p->refusal) != FAULT_TAKE || p->n_pairs == PAIRS_MAX ||
+        connect(server, (struct sockaddr *)&a, sizeof a) < 0) {
         close(client);
         close(server);
         return;
@@ -177,12 +179,35 @@ static int fill_polls(fault_proxy *p, struct pollfd *polls)
     return 1 + 2 * p->n_pairs;
 }
 
+static void listen_anew(fault_proxy *p)
+{
+    struct sockaddr_un a = address_of(p->own_socket);
+
+    (void)unlink(p->own_socket);
+    p->listener = open_socket(SOCK_NONBLOCK);
+    if (bind(p->listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(p->listener, PAIRS_MAX) < 0)
+        fault_die("cannot listen on %s: %s", p->own_socket, strerror(errno));
+}
+
+static void open_or_close_listener(fault_proxy *p)
+{
+    bool wanted = atomic_load(&p->refusal) != FAULT_NO_LISTENER;
+
+    if (wanted && p->listener < 0)
+        listen_anew(p);
+    if (!wanted && p->listener >= 0) {
+        close(p->listener);
+        p->listener = -1;
+    }
+}
+
 static void *run(void *userdata)
 {
     fault_proxy *p = userdata;
     struct pollfd polls[1 + 2 * PAIRS_MAX];
 
     while (!atomic_load(&p->stop)) {
+        open_or_close_listener(p);
         int n = fill_polls(p, polls);
 
         if (poll(polls, (nfds_t)n, TICK_MS) < 0)
@@ -202,14 +227,11 @@ static void *run(void *userdata)
 fault_proxy *fault_proxy_start(const char *server_socket, const char *own_socket)
 {
     fault_proxy *p = dq_calloc(1, sizeof *p);
-    struct sockaddr_un a = address_of(own_socket);
 
     (void)snprintf(p->server_socket, sizeof p->server_socket, "%s", server_socket);
     (void)snprintf(p->own_socket, sizeof p->own_socket, "%s", own_socket);
     (void)snprintf(p->url, sizeof p->url, "unix://%s", own_socket);
-    p->listener = open_socket(SOCK_NONBLOCK);
-    if (bind(p->listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(p->listener, PAIRS_MAX) < 0)
-        fault_die("cannot listen on %s: %s", own_socket, strerror(errno));
+    listen_anew(p);
     if (dq_thread_start(&p->thread, "proxy", 0, run, p, NULL) < 0)
         fault_die("the proxy's thread did not start");
     return p;
@@ -219,7 +241,8 @@ void fault_proxy_stop(fault_proxy *p)
 {
     atomic_store(&p->stop, true);
     (void)pthread_join(p->thread, NULL);
-    close(p->listener);
+    if (p->listener >= 0)
+        close(p->listener);
     (void)unlink(p->own_socket);
     dq_free(p);
 }
@@ -249,9 +272,19 @@ void fault_proxy_hold(fault_proxy *p, bool hold)
     atomic_store(&p->hold, hold);
 }
 
-void fault_proxy_refuse(fault_proxy *p, bool refuse)
+void fault_proxy_refuse(fault_proxy *p, fault_refusal how)
 {
-    atomic_store(&p->refuse, refuse);
+    atomic_store(&p->refusal, how);
+}
+
+bool fault_proxy_is_refused(const fault_proxy *p)
+{
+    struct sockaddr_un a = address_of(p->own_socket);
+    int fd = open_socket(0);
+    bool is_refused = connect(fd, (struct sockaddr *)&a, sizeof a) < 0 && errno == ECONNREFUSED;
+
+    close(fd);
+    return is_refused;
 }
 
 void fault_proxy_delay(fault_proxy *p, int ms)

@@ -2,15 +2,15 @@
 #include "fault_wait.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define LOOK_MS        2
-#define HELD_UP_MAX_MS 100
-#define LATE_US        20000 /* less is usual on cores that are busy */
+#define LOOK_MS 2
+#define LATE_US 20000 /* less is usual on cores that are busy */
 
 static _Thread_local int64_t held_up_us;
 
@@ -21,7 +21,7 @@ int64_t fault_held_up_ms(void)
 
 bool fault_is_to_set_aside(int64_t ms, int64_t most_ms, int64_t held_up_ms)
 {
-    return ms > most_ms && fault_held_up_ms() - held_up_ms > HELD_UP_MAX_MS;
+    return ms > most_ms && ms - (fault_held_up_ms() - held_up_ms) <= most_ms;
 }
 
 void fault_pass(int64_t ms)
@@ -66,11 +66,27 @@ bool fault_is_short(void)
     return text && text[0] == '1';
 }
 
-int fault_rounds(int usual, int brief)
+/* 0: not set */
+static int rounds_wanted(void)
 {
     const char *text = getenv("DUREQ_FAULT_ROUNDS");
+    int64_t rounds = 0;
 
-    if (text && text[0])
-        return (int)strtol(text, NULL, 10);
+    if (text && text[0] && dq_parse_i64(dureq_str_from(text), 1, FAULT_ROUNDS_MAX, &rounds) < 0)
+        fault_die("DUREQ_FAULT_ROUNDS=%s: it is a number from 1 to %d", text, FAULT_ROUNDS_MAX);
+    return (int)rounds;
+}
+
+int fault_rounds_times(int times, int usual, int brief)
+{
+    int wanted = rounds_wanted();
+
+    if (wanted > 0)
+        return wanted * times;
     return fault_is_short() ? brief : usual;
+}
+
+int fault_rounds(int usual, int brief)
+{
+    return fault_rounds_times(1, usual, brief);
 }

@@ -16,6 +16,9 @@
 #define DONE_LIMIT_MS    30000
 #define AT_WORK_LIMIT_MS 20000
 #define BATCH            16
+#define JOBS_LEAST       200000
+#define JOBS_A_ROUND \
+    8000 /* twice what the busiest kind makes in a round of DUREQ_FAULT_ROUNDS; its lines cost memory when they are written */
 
 struct fault_producer {
     fault_world *world;
@@ -77,7 +80,7 @@ fault_world *fault_world_open(const fault_world_options *o)
     if (!w->o.shards)
         w->o.shards = 1;
     if (!w->o.n_jobs)
-        w->o.n_jobs = 200000;
+        w->o.n_jobs = DQ_MAX(JOBS_LEAST, (long)fault_rounds(1, 1) * JOBS_A_ROUND);
     if (!w->o.concurrency)
         w->o.concurrency = 8;
     w->server = test_redis_start(&ro);
@@ -197,7 +200,7 @@ void fault_world_stop_producers(fault_world *w)
 
 long fault_world_acknowledged(fault_world *w)
 {
-    return fault_ledger_count(w->ledger, FAULT_ACKNOWLEDGED);
+    return fault_ledger_acknowledged(w->ledger);
 }
 
 typedef struct load {
@@ -216,7 +219,9 @@ void fault_world_wait_load(fault_world *w, long n, int64_t limit_ms)
 {
     load l = {.world = w, .until = fault_world_acknowledged(w) + n};
 
-    if (!fault_wait(limit_ms, has_load, &l))
+    if (!fault_wait(limit_ms, has_load, &l) && fault_ledger_is_full(w->ledger))
+        fault_die("the ledger's %ld lines are full: too few for so many rounds", w->o.n_jobs);
+    if (!has_load(&l))
         fault_die("no %ld more jobs were acknowledged within %lld ms", n, (long long)limit_ms);
 }
 

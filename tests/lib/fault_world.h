@@ -13,7 +13,7 @@
 
 typedef struct fault_world_options {
     int shards;       /* 0 = 1 */
-    long n_jobs;      /* at most; 0 = 200,000 */
+    long n_jobs;      /* at most; 0 = 200,000 or more, by the rounds */
     bool append_only; /* of the server */
     bool own_clock;   /* of the server: test_redis_set_clock */
     const char *const *redis_args;
