@@ -2,9 +2,11 @@
 #include "fuzz.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../dureqctl/ctl.h"
 #include "client/doctor.h"
@@ -12,8 +14,6 @@
 /* The whole of dureqctl: its words, one a line, and behind a NUL byte what standard input and each file hold. What it would ask of a server comes here (the linker
    wraps those calls) and can be read: paths and queries are encoded and give back the words they were made of, bodies are JSON, jobs are within their limits.
    It ends by a code that is documented, says why it is no success, and 0 only when it did something. */
-
-const size_t fuzz_replay_fewer = 2;
 
 enum { WORDS_MAX = 96, API_STEPS = 3 };
 
@@ -258,10 +258,22 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 
 /* ---- one run ---- */
 
+static char *told; /* on standard error */
+static struct sigaction was_abort;
+
+/* An assertion speaks on standard error, which is kept back here. */
+static void on_abort(int sig)
+{
+    (void)fflush(stderr);
+    (void)!write(STDERR_FILENO, told, strlen(told));
+    (void)sigaction(sig, &was_abort, NULL);
+    (void)raise(sig);
+}
+
 static int run(int argc, char **argv, size_t *ret_out, size_t *ret_err)
 {
     FILE *was_in = stdin, *was_out = stdout, *was_err = stderr;
-    char *out = NULL, *told = NULL;
+    char *out = NULL;
     int rc;
 
     stdin = input.len > 0 ? fmemopen((void *)input.ptr, input.len, "r") : fopen("/dev/null", "r");
@@ -269,9 +281,11 @@ static int run(int argc, char **argv, size_t *ret_out, size_t *ret_err)
     stderr = open_memstream(&told, ret_err);
     if (!stdin || !stdout || !stderr)
         abort();
+    (void)sigaction(SIGABRT, &(struct sigaction){.sa_handler = on_abort}, &was_abort);
     is_running = true;
     rc = dureqctl_main(argc, argv);
     is_running = false;
+    (void)sigaction(SIGABRT, &was_abort, NULL);
     (void)fclose(stdin);
     (void)fclose(stdout);
     (void)fclose(stderr);
@@ -280,6 +294,7 @@ static int run(int argc, char **argv, size_t *ret_out, size_t *ret_err)
     stderr = was_err;
     free(out);
     free(told);
+    told = NULL;
     return rc;
 }
 
