@@ -54,12 +54,12 @@ histories-planted: build ## plants faults in the scripts, each of which must be 
 soak: build ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
-bench: needs ## measure speed and memory against the targets, ten minutes; ROWS=a,b for some, JSON=1 for programs
+bench: needs ## measure speed and memory against the targets, a quarter of an hour; ROWS=a,b for some, JSON=1 for programs
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false >&2
 	@ninja -C build/bench >&2
 	@build/bench/bench/dureq-bench $(ARGS)
 
-bench-long: ## the same with the big rows: 20 minutes, 4 GB of memory
+bench-long: ## the same with the big rows: 25 minutes, 4 GB of memory
 	@$(MAKE) bench ARGS="--long $(ARGS)"
 
 bench-doc: needs ## make bench-long (LONG=0: make bench), its results into docs/benchmarks.md
