@@ -152,7 +152,7 @@ struct dq_worker {
 
     bool draining, drain_asked, stopping, give_up, stopped;
     bool schema_refused; /* a job of a newer schema was seen */
-    dq_buf scratch; /* one row */
+    dq_buf scratch;      /* one row */
     dq_message progress_message;
     atomic_bool progress_noted; /* progress_message is under way: acquired by who sends it, released when it came */
 
