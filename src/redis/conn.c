@@ -297,7 +297,7 @@ static void on_state_timer(dq_timer *t)
     case DQ_CONN_CONNECTING:
     case DQ_CONN_TLS: fail_attempt_by_time(r); break;
     case DQ_CONN_GREETING: dq_hello_on_timer(r); break;
-    case DQ_CONN_READY:
+    case DQ_CONN_READY: dq_pubsub_ask_again(r); break;
     case DQ_CONN_CLOSED: break;
     }
     dq_conn_unpin(r);
@@ -516,6 +516,8 @@ static void take_push(dq_redis *r, dq_reply push)
 
     if (dq_pubsub_is_confirmation(push, &kind) && r->ring.n > 0 && ring_front(&r->ring)->kind == kind) {
         (void)ring_pop(&r->ring);
+        if (kind == DQ_PENDING_SUBSCRIBE)
+            dq_pubsub_on_confirmed(r);
         return;
     }
     if (r->cb.on_push)
@@ -545,7 +547,7 @@ static void take_answer(dq_redis *r, dq_reply reply)
             dq_conn_lost(r, &err);
     } else if (p.kind != DQ_PENDING_COMMAND) {
         if (dq_reply_error(reply, &err) < 0)
-            DQ_LOG(r->log, DUREQ_LOG_ERROR, "redis.subscribe_refused", "server=%s error=\"%s\"", r->address, err.msg);
+            dq_pubsub_on_refused(r, &err);
         else
             lose_by_protocol(r, "a subscription was answered with something else");
     }

@@ -74,6 +74,8 @@ struct dq_redis {
     int64_t connect_timeout_us;
     int64_t reply_timeout_us; /* -1: never */
     bool wants_resp2;
+    bool subscribe_refused; /* at least once over this connection */
+    size_t n_asked_again;   /* for channels, not confirmed yet and none refused */
     const dq_log *log;
     dq_redis_callbacks cb;
     dq_tls_context *tls_ctx;
@@ -140,5 +142,8 @@ void dq_hello_deinit(dq_hello *h);
 size_t dq_pubsub_append_all(dq_redis *r, dq_buf *out); /* commands for all that is wanted; how many */
 void dq_pubsub_after_greeting(dq_redis *r);            /* those added since */
 void dq_pubsub_on_lost(dq_redis *r);
+void dq_pubsub_on_refused(dq_redis *r, const dureq_error *why);
+void dq_pubsub_on_confirmed(dq_redis *r); /* may end the connection */
+void dq_pubsub_ask_again(dq_redis *r);    /* for all of them */
 void dq_pubsub_deinit(dq_redis *r);
 bool dq_pubsub_is_confirmation(dq_reply push, dq_pending_kind *ret_kind);

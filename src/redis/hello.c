@@ -243,7 +243,7 @@ static hello_verdict take_step(dq_redis *r, dq_hello_step step, dq_reply reply)
     case DQ_HELLO_PING: return take_ping(r, code, &err);
     case DQ_HELLO_SUBSCRIBE:
         if (code < 0)
-            DQ_LOG(r->log, DUREQ_LOG_ERROR, "redis.subscribe_refused", "server=%s error=\"%s\"", r->address, err.msg);
+            dq_pubsub_on_refused(r, &err);
         return GO_ON;
     }
     return GO_ON;

@@ -4,7 +4,12 @@
 #include "redis/conn_internal.h"
 
 /* The list holds what is wanted. `is_sent` says that this connection was told; it falls with the connection. The server
-   confirms by a push, in the order of the commands: the ring has a slot for each, as for other commands. */
+   confirms by a push, in the order of the commands: the ring has a slot for each, as for other commands.
+
+   A user may be refused a channel, and be given it later. So after a refusal all are asked for again every second, which costs those that are had
+   nothing; when none is refused any more, the connection is made anew, so that its owner looks for what it did not hear. */
+
+#define AGAIN_US 1000000
 
 typedef struct subscription {
     dq_list link;
@@ -104,10 +109,39 @@ void dq_pubsub_after_greeting(dq_redis *r)
     DQ_LIST_FOREACH (subscription, s, &r->subscriptions, link)
         if (!s->is_sent)
             (void)send_subscribe(r, s); /* out of memory: with the next connection */
+    if (r->subscribe_refused)
+        dq_timer_set(&r->state_timer, AGAIN_US);
+}
+
+void dq_pubsub_on_refused(dq_redis *r, const dureq_error *why)
+{
+    if (!r->subscribe_refused) /* each time would be once a second */
+        DQ_LOG(r->log, DUREQ_LOG_ERROR, "redis.subscribe_refused", "server=%s error=\"%s\"", r->address, why->msg);
+    r->subscribe_refused = true;
+    r->n_asked_again = 0;
+    if (r->state == DQ_CONN_READY)
+        dq_timer_set(&r->state_timer, AGAIN_US);
+}
+
+void dq_pubsub_on_confirmed(dq_redis *r)
+{
+    if (r->n_asked_again == 0 || --r->n_asked_again > 0)
+        return;
+    dq_redis_reconnect(r, "channels that were refused are not any more");
+}
+
+void dq_pubsub_ask_again(dq_redis *r)
+{
+    r->n_asked_again = 0;
+    DQ_LIST_FOREACH (subscription, s, &r->subscriptions, link)
+        if (send_subscribe(r, s) == 0) /* out of memory: with the next connection */
+            r->n_asked_again++;
 }
 
 void dq_pubsub_on_lost(dq_redis *r)
 {
+    r->subscribe_refused = false;
+    r->n_asked_again = 0;
     DQ_LIST_FOREACH (subscription, s, &r->subscriptions, link)
         s->is_sent = false;
 }

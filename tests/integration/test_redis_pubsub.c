@@ -218,6 +218,32 @@ static void a_refused_subscription_costs_nothing_else(void **state)
     test_conn_close(&c);
 }
 
+/* Refused with the greeting, and later. */
+static void a_channel_that_is_given_back_is_heard_again(void **state)
+{
+    char url[300];
+    test_conn c;
+
+    (void)state;
+    free(test_redis_command(server, "ACL", "SETUSER", "moody", "on", ">secret", "~*", "+@all", "resetchannels", NULL));
+    snprintf(url, sizeof(url), "unix://moody:secret@%s", test_redis_socket(server));
+    test_conn_open(&c, loop, url);
+    assert_int_equal(dq_redis_subscribe(c.redis, true, DQ_STR_LIT("a")), 0);
+    test_conn_until_ready(&c);
+    free(test_redis_command(server, "ACL", "SETUSER", "moody", "&a", NULL));
+    TEST_UNTIL(loop, c.n_ready == 2); /* with a connection made anew, for what was missed */
+    assert_int_equal(publish("SPUBLISH", "a", "x"), 1);
+    assert_int_equal(dq_redis_subscribe(c.redis, false, DQ_STR_LIT("b")), 0);
+    assert_string_equal(test_conn_ask(&c, "PING", NULL), "+PONG\r\n");
+    assert_int_equal(publish("PUBLISH", "b", "x"), 0);
+    free(test_redis_command(server, "ACL", "SETUSER", "moody", "&b", NULL));
+    TEST_UNTIL(loop, c.n_ready == 3);
+    assert_int_equal(publish("PUBLISH", "b", "x"), 1);
+    assert_int_equal(publish("SPUBLISH", "a", "y"), 1);
+    TEST_UNTIL(loop, has_pushed(&c, "smessage:a:y;"));
+    test_conn_close(&c);
+}
+
 static void resp2_has_no_subscriptions(void **state)
 {
     test_conn c;
@@ -263,6 +289,7 @@ int main(void)
         cmocka_unit_test(subscriptions_are_made_again_before_it_is_ready_again),
         cmocka_unit_test(what_is_wanted_when_it_comes_back_counts),
         cmocka_unit_test(a_refused_subscription_costs_nothing_else),
+        cmocka_unit_test(a_channel_that_is_given_back_is_heard_again),
         cmocka_unit_test(resp2_has_no_subscriptions),
         cmocka_unit_test(a_subscriber_cut_off_by_the_server_comes_back),
     };
