@@ -149,6 +149,7 @@ static bool end_may_be_forgotten(const fault_ledger *l, int64_t at_us)
 typedef struct made_job {
     long seq;
     char payload[48], key[32], request[32];
+    char *large; /* instead of payload; NULL: it is not */
     dureq_retry_policy policy;
     dureq_job_options options;
     dureq_job_spec spec;
@@ -176,6 +177,7 @@ static void make_plain(fault_ledger *l, long seq, made_job *m)
 
     e->began_us = dq_mono_us();
     m->seq = seq;
+    m->large = NULL;
     (void)snprintf(m->payload, sizeof m->payload, "%c %ld %d", e->kind, seq, e->n);
     m->policy = dureq_retry_policy_init();
     m->policy.max_attempts = RETRIES_MAX;
@@ -187,10 +189,24 @@ static void make_plain(fault_ledger *l, long seq, made_job *m)
         (dureq_job_spec){.task_type = fault_type_of(e->kind), .payload = dureq_str_from(m->payload), .options = &m->options};
 }
 
+/* As it was, and blanks up to the length of one that Redis keeps beside its job. */
+static void make_large(made_job *m)
+{
+    m->large = malloc(FAULT_LARGE_BYTES);
+    if (!m->large)
+        fault_die("no memory");
+    memset(m->large, ' ', FAULT_LARGE_BYTES);
+    memcpy(m->large, m->payload, strlen(m->payload));
+    m->spec.payload = dureq_str_of(m->large, FAULT_LARGE_BYTES);
+}
+
 static void make(fault_ledger *l, long seq, made_job *m)
 {
     choose_kind(&l->entries[seq], seq);
     make_plain(l, seq, m);
+    l->entries[seq].large = seq % 64 == 12;
+    if (l->entries[seq].large)
+        make_large(m);
     (void)snprintf(m->key, sizeof m->key, "key-%ld", seq / 16 % N_UNIQUE);
     (void)snprintf(m->request, sizeof m->request, "request-%ld", seq);
     if (seq % 16 == 2 || seq % 16 == 9)
@@ -231,6 +247,7 @@ int fault_ledger_enqueue(fault_ledger *l, dureq_client *c, bool *full)
         return 0;
     make(l, seq, &m);
     rc = dureq_client_enqueue(c, &m.spec, &id, NULL);
+    free(m.large);
     note(l, seq, rc, &id);
     return rc;
 }
@@ -271,6 +288,7 @@ int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *ful
         missing = n;
     for (int i = 0; i < n; i++) {
         note(l, first + i, results[i].code, &results[i].id);
+        free(made[i].large);
         missing += missing < n && results[i].code < 0;
     }
     return missing;
@@ -290,6 +308,8 @@ static void count_job(fault_ledger *l, const dureq_job *job)
     fault_entry *e = &l->entries[seq];
     if (!dq_str_eq_text(job->task_type, fault_type_of(e->kind)))
         fault_die("job %ld (%c %d) is of type " DQ_STR_FMT ": %s", seq, e->kind, e->n, DQ_STR_ARG(job->task_type), job->id.text);
+    if (!fault_payload_is_whole(job->payload) || e->large != (job->payload.len == FAULT_LARGE_BYTES))
+        fault_die("job %ld has a payload of %zu bytes, and not its own: %s", seq, job->payload.len, job->id.text);
     e->found++;
     if (e->found > 1)
         fault_die("job %ld is there twice: %s and %s (%s, answer %d)", seq, e->id.text, job->id.text,
@@ -299,6 +319,22 @@ static void count_job(fault_ledger *l, const dureq_job *job)
     e->id = job->id;
     e->state = job->state;
     e->runs = job->runs;
+}
+
+/* Lists leave large payloads out. */
+static void count_listed(fault_ledger *l, dureq_client *c, const dureq_job *job)
+{
+    dureq_job_list *list = NULL;
+    dureq_error err = {0};
+
+    if (!job->payload_omitted) {
+        count_job(l, job);
+        return;
+    }
+    if (dureq_client_get_job(c, job->id.text, &list, &err) < 0)
+        fault_die("job %s cannot be read: %s", job->id.text, err.msg);
+    count_job(l, &list->items[0]);
+    dureq_job_list_destroy(list);
 }
 
 static void read_jobs(fault_ledger *l, dureq_client *c)
@@ -315,7 +351,7 @@ static void read_jobs(fault_ledger *l, dureq_client *c)
         if (dureq_client_list_jobs(c, &filter, &list, &err) < 0)
             fault_die("listing jobs: %s", err.msg);
         for (size_t i = 0; i < list->n; i++)
-            count_job(l, &list->items[i]);
+            count_listed(l, c, &list->items[i]);
         if (list->next_cursor.len >= sizeof cursor)
             fault_die("a cursor of %zu bytes", list->next_cursor.len);
         (void)snprintf(cursor, sizeof cursor, "%.*s", (int)list->next_cursor.len, list->next_cursor.ptr);
@@ -405,7 +441,8 @@ static void check_ends(const fault_ledger *l, const fault_lines *lines, fault_su
         s->starts += x->mark == FAULT_MARK_START;
         s->taken += x->mark == FAULT_MARK_LOST ? x->run : 0;
         if (x->mark == FAULT_MARK_MIXED_UP)
-            fault_die("job %s was given to the handler of another type on %s", x->job_id, x->node_id);
+            fault_die("job %s was given to the handler of another type, or with the payload of another, on %s", x->job_id,
+                      x->node_id);
         if (x->mark != FAULT_MARK_COMPLETED && x->mark != FAULT_MARK_DEAD)
             continue;
         bool again = end && strcmp(end->job_id, x->job_id) == 0;

@@ -4,7 +4,7 @@
 /* What producers were told, job by job, and whether Redis agrees in the end. Every job has a number of its own (seq) in its payload, so a
    job that was enqueued twice, or that was enqueued although its producer was told that it was not, shows.
 
-   Kinds of jobs, by the first letter of the payload; n follows its number:
+   Kinds of jobs, by the first letter of the payload; n follows its number (and, in some, blanks up to a length that Redis keeps beside the job):
      w  waits n ms and completes (0: at once)
      f  fails n times and completes
      d  is dead at its first run
@@ -27,6 +27,7 @@ typedef struct fault_entry {
     _Atomic(fault_answer) answer; /* written last: who counts looks at nothing else while producers run */
     int code;
     char kind;
+    bool large; /* its payload is FAULT_LARGE_BYTES long */
     int n;
     dureq_job_id id; /* acknowledged: its own; duplicate: of the living one */
     int64_t began_us, answered_us;

@@ -20,9 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROLE     "--fault-node"
-#define READY_FD 3
-#define LIMIT_MS 20000
+#define ROLE           "--fault-node"
+#define READY_FD       3
+#define LIMIT_MS       20000
+#define FAULT_TEXT_MAX 64 /* of a payload */
 
 #define COMPLETING_US 600
 
@@ -89,10 +90,19 @@ static int run_kind(dureq_task *task, char kind, long n)
     }
 }
 
+bool fault_payload_is_whole(dureq_str payload)
+{
+    size_t blanks = 0;
+
+    while (blanks < payload.len && payload.ptr[payload.len - 1 - blanks] == ' ')
+        blanks++;
+    return blanks == 0 ? payload.len < FAULT_TEXT_MAX : payload.len == FAULT_LARGE_BYTES && payload.len - blanks < FAULT_TEXT_MAX;
+}
+
 static int run_job(dureq_task *task, void *userdata)
 {
     dureq_str payload = dureq_task_payload(task);
-    char text[64] = {0}, kind = 0;
+    char text[FAULT_TEXT_MAX] = {0}, kind = 0;
     long seq = 0, n = 0;
     int rc;
 
@@ -102,7 +112,7 @@ static int run_job(dureq_task *task, void *userdata)
     die_if_at(FAULT_STEP_HANDLER);
     if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
         return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
-    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0)
+    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0 || !fault_payload_is_whole(payload))
         mark(FAULT_MARK_MIXED_UP, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
     rc = run_kind(task, kind, n);
     if (die_at)

@@ -6,6 +6,8 @@
 
    The text of a job's payload says what its handler does: "<kind> <seq> <n>", see fault_ledger.h. */
 
+#include <dureq/types.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -36,6 +38,10 @@ typedef struct fault_node {
     pid_t pid; /* 0: none */
     char node_id[32];
 } fault_node;
+
+/* Some payloads are so long, more than Redis keeps in a job's entry: the text, and blanks behind it. */
+#define FAULT_LARGE_BYTES 40000
+bool fault_payload_is_whole(dureq_str payload); /* a text alone, or that */
 
 /* The task type of jobs of this kind. */
 const char *fault_type_of(char kind);
