@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define LOAD_LIMIT  20000
-#define KILLS       20
+#define KILLS       14
 #define KILLS_SHORT 4
 
 static fault_world *open_world(int shards)

@@ -17,7 +17,7 @@
 
 #define LOAD_LIMIT    20000
 #define MAKERS        3
-#define MAKER_KILLS   40
+#define MAKER_KILLS   30
 #define MAKER_TIMES   4
 #define MAKER_LESS    6
 #define LIFE_MS_MAX   60
