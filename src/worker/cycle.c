@@ -552,6 +552,7 @@ static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
     dq_store_saw_time(s->worker->store, v[0]);
     copy_text(s->bucket, sizeof s->bucket, bucket);
     s->class_ms = bucket.len > 0 ? wanted_class : 0;
+    s->queues_version = v[3];
     dq_lanes_set_paused(s, paused, n_paused);
     if ((uint32_t)v[2] > s->n_lanes)
         dq_lanes_load(s);

@@ -274,6 +274,16 @@ static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
     }
 }
 
+/* A turn that read that a queue is paused may be answered when we know already that it is resumed, and a queue that counts as paused is not read
+   from any more: there is no further turn that would say otherwise. */
+static void look_for_resumed(dq_wshard *s, int64_t queues_version)
+{
+    if (queues_version == s->queues_version)
+        return;
+    s->queues_version = queues_version;
+    dq_lanes_judge(s);
+}
+
 static void take_beat(dq_wshard *s, dq_reply r)
 {
     dq_worker *w = s->worker;
@@ -294,6 +304,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
     dq_store_saw_time(w->store, beat.now_ms);
     if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes || s->unsure_lanes)
         dq_lanes_load(s);
+    look_for_resumed(s, dq_reply_int(dq_reply_at(r, 4)));
     if (s->no == 0 && drain != w->drain_asked) {
         w->drain_asked = drain;
         atomic_store_explicit(&w->s_draining, drain || w->draining, memory_order_relaxed);

@@ -92,7 +92,8 @@ struct dq_wshard {
     size_t cycle_gate;         /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
     int64_t cycle_class;
 
-    int64_t class_ms; /* of `bucket`; 0: none known */
+    int64_t queues_version; /* of the shard's queues, with the word on which of them are paused that counts */
+    int64_t class_ms;       /* of `bucket`; 0: none known */
     char bucket[24];
     int64_t width;
 

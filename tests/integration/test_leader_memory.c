@@ -36,7 +36,8 @@ static test_id add_ended(test_world *w, int64_t retention_ms)
 
 static keeper keeper_open(test_world *w)
 {
-    dq_tickers_options o = {.lease_ms = LEASE_S * 1000, .max_crashes = 3, .log = &(const dq_log){0}};
+    static const dq_log none = {0};
+    dq_tickers_options o = {.lease_ms = LEASE_S * 1000, .max_crashes = 3, .log = &none};
     keeper k = {.w = w, .old = add_ended(w, 2 * HOUR_MS), .young = add_ended(w, HOUR_MS)};
 
     assert_int_equal(dq_tickers_create(w->s.store, &o, &k.tickers, NULL), 0);

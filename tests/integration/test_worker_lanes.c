@@ -215,6 +215,47 @@ SCENARIO(jobs_of_a_lane_start_in_the_order_they_came)
         EXPECT_I64(starts.number[i - 1] + 1, starts.number[i]);
 }
 
+static int fine(dureq_task *task, void *userdata)
+{
+    (void)task;
+    (void)userdata;
+    return 0;
+}
+
+static char *definitions(const char *command, const char *json)
+{
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "%s:config:queues", rig.prefix);
+    return test_redis_command(rig.server, command, key, "normal", json, NULL);
+}
+
+/* Whoever resumes a queue changes its definition first, then the shards one by one. A node may learn of the former, and read in a turn that its shard
+   still says paused, before it is resumed there too: then no word comes that the definition is another one. */
+SCENARIO(a_queue_that_is_resumed_while_a_node_looks_is_read_again)
+{
+    char *before = definitions("HGET", NULL), *json = strchr(before, '{');
+    dureq_node *n;
+    dureq_job_id id;
+
+    *strrchr(before, '\r') = '\0';
+    RIG_OK(dureq_client_pause_queue(rig.client, "normal", &err));
+    n = rig_node("n", "t", fine, NULL);
+    free(definitions("HSET", json));
+    for (int i = 0; i < rig.shards; i++) {
+        char channel[96];
+
+        (void)snprintf(channel, sizeof channel, "{%s:%d}:ctl", rig.prefix, i);
+        free(test_redis_command(rig.server, "SPUBLISH", channel, "P", NULL));
+    }
+    id = rig_enqueue("t", "1", NULL);
+    RIG_UNTIL(rig_stats(n).returned > 0); /* the shard said paused */
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
+    RIG_OK(dureq_client_resume_queue(rig.client, "normal", &err));
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+    free(before);
+}
+
 SCENARIO(a_job_run_now_by_hand_goes_before_the_backlog)
 {
     dureq_job_id id;
