@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wake-ups. A session that waits for work of a lane is registered there; a call that brings n jobs to the lane takes n of the registered out, whichever
-   the server picks, and tells each. A producer's call may hand a session its job in the same message: it is the session's from then on, whether it
+   the script picks, and tells each. A producer's call may hand a session its job in the same message: it is the session's from then on, whether it
    hears of it or not. So who was taken out is read from the server, and everything else follows from that. */
 #include "hist_play.h"
 

@@ -263,29 +263,52 @@ void hist_check_plants(void)
     }
 }
 
-/* Time is the server's and the clock's. */
-static void change_clock(dq_buf *text)
+/* A call of the script, such as call('TIME'), becomes one of a function that is put in front: `command` is what it begins with behind the name. False:
+   the script has none such. */
+static bool change_call(dq_buf *text, const char *command, const char *name)
 {
-    static const char ask[] = "('TIME')";
-    static const char hand[] =
-        "local function dq_time() local t = redis.call('TIME') t[1] = t[1] + (redis.call('GET', 'clock') or 0) return t end\n";
+    char *at = memmem(text->ptr, text->len, command, strlen(command)), *begin = at;
     dq_buf out = {0};
-    char *at = memmem(text->ptr, text->len, ask, sizeof(ask) - 1);
-    char *line = memchr(text->ptr, '\n', text->len);
-    char *name = at;
 
-    if (!at || !line)
-        return;
-    while (isalnum((unsigned char)name[-1]) || name[-1] == '_' || name[-1] == '.')
-        name--;
-    dq_buf_append(&out, text->ptr, (size_t)(line + 1 - text->ptr));
-    dq_buf_append_text(&out, hand);
-    dq_buf_append(&out, line + 1, (size_t)(name - line - 1));
-    dq_buf_append_text(&out, "dq_time()");
-    at += sizeof(ask) - 1;
+    if (!at)
+        return false;
+    while (isalnum((unsigned char)begin[-1]) || begin[-1] == '_' || begin[-1] == '.')
+        begin--;
+    dq_buf_append(&out, text->ptr, (size_t)(begin - text->ptr));
+    dq_buf_append_text(&out, name);
     dq_buf_append(&out, at, (size_t)(text->ptr + text->len - at));
     dq_buf_deinit(text);
     *text = out;
+    return true;
+}
+
+static void put_in_front(dq_buf *text, const char *function)
+{
+    char *line = memchr(text->ptr, '\n', text->len); /* the first is "#!lua" */
+    dq_buf out = {0};
+
+    dq_buf_append(&out, text->ptr, (size_t)(line + 1 - text->ptr));
+    dq_buf_append_text(&out, function);
+    dq_buf_append(&out, line + 1, (size_t)(text->ptr + text->len - line - 1));
+    dq_buf_deinit(text);
+    *text = out;
+}
+
+/* Time is the server's and the clock's. And whom SPOP takes is the server's choice: here one that is the same when a history is played again. */
+static void change_calls(dq_buf *text)
+{
+    static const char time[] =
+        "local function dq_time() local t = redis.call('TIME') t[1] = t[1] + (redis.call('GET', 'clock') or 0) return t end\n";
+    static const char pop[] =
+        "local function dq_pop(_, key, n) local all, out = redis.call('SMEMBERS', key), {} "
+        "local turn = (tonumber(redis.call('GET', 'clock')) or 0) + #all "
+        "table.sort(all, function(a, b) return (a * 7 + turn) % 17 < (b * 7 + turn) % 17 end) "
+        "for i = 1, math.min(n, #all) do out[i] = all[i] redis.call('SREM', key, all[i]) end return out end\n";
+
+    if (change_call(text, "('TIME')", "dq_time"))
+        put_in_front(text, time);
+    if (change_call(text, "('SPOP',", "dq_pop"))
+        put_in_front(text, pop);
 }
 
 static void load_scripts(hist_wire *w, const hist_plant *plant)
@@ -303,7 +326,7 @@ static void load_scripts(hist_wire *w, const hist_plant *plant)
             add_file(&text, root ? root : ".", file, plant);
         else
             dq_buf_append(&text, dq_scripts[i].text, dq_scripts[i].len);
-        change_clock(&text);
+        change_calls(&text);
         dq_resp_begin(&call, 3);
         dq_resp_arg_text(&call, "SCRIPT");
         dq_resp_arg_text(&call, "LOAD");
