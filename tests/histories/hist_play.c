@@ -302,7 +302,7 @@ static void step_node(hist *h, const uint32_t *r, uint32_t what)
 /* Mostly the ticker that is, sometimes one that was, or never. */
 static void step_ticker(hist *h, const uint32_t *r)
 {
-    hist_msg msg = {.kind = (hist_msg_kind)(MSG_REAP + r[0] % 3), .a = 1 + (int)(r[2] % 4), .b = 1 + (int)(r[3] % 3)};
+    hist_msg msg = {.kind = (hist_msg_kind)(MSG_REAP + r[0] % 3), .a = 1 + (int)(r[2] % 4), .b = r[3] % 4 ? 1 : 3};
 
     if (h->m.n_sessions == 0)
         return;
