@@ -51,7 +51,7 @@ static void same_job(hist *h, int job, const dq_id *id, bool fresh)
     hist_say(h, "    job %d in lane %d", job, h->m.job[job].lane);
 }
 
-static int64_t read_be(dq_reader *r, int n)
+int64_t hist_read_be(dq_reader *r, int n)
 {
     int64_t v = 0;
 
@@ -62,10 +62,10 @@ static int64_t read_be(dq_reader *r, int n)
 
 static int read_run(hist *h, dq_reader *r, const hm_answer *want, int at)
 {
-    int64_t n = read_be(r, 2);
-    dq_id id = {.lane = (uint32_t)read_be(r, 3)};
+    int64_t n = hist_read_be(r, 2);
+    dq_id id = {.lane = (uint32_t)hist_read_be(r, 3)};
 
-    id.ms = (uint64_t)read_be(r, 6);
+    id.ms = (uint64_t)hist_read_be(r, 6);
     id.seq = dq_read_u32be(r);
     for (; n > 0 && !h->failed; n--, at++, id.seq++) {
         if (at >= want->n || want->kind[at] != 0) {
@@ -119,10 +119,10 @@ static void read_sealed(hist *h, dq_reader *in, const hm_answer *want)
     int n = 0;
 
     while (in->p < in->end && !in->bad && !h->failed) {
-        id = (dq_id){.lane = (uint32_t)read_be(in, 3)};
-        id.ms = (uint64_t)read_be(in, 6);
+        id = (dq_id){.lane = (uint32_t)hist_read_be(in, 3)};
+        id.ms = (uint64_t)hist_read_be(in, 6);
         id.seq = dq_read_u32be(in);
-        for (int64_t left = read_be(in, 2); left > 0 && n < HM_ITEMS; left--, id.seq++)
+        for (int64_t left = hist_read_be(in, 2); left > 0 && n < HM_ITEMS; left--, id.seq++)
             ids[n++] = id;
     }
     if (in->bad || !hist_equal(h, "plain enqueue: ids that were kept", want->n, n))
@@ -142,7 +142,7 @@ static void read_answer(hist *h, dureq_str answer, const hm_answer *want)
     dq_reader in = dq_reader_of(answer);
 
     if (!hist_equal(h, "enqueue: kind of answer", want->sealed ? 'S' : 'G', dq_read_u8(&in)) ||
-        !hist_equal(h, "enqueue: number", want->no, read_be(&in, 6)))
+        !hist_equal(h, "enqueue: number", want->no, hist_read_be(&in, 6)))
         return;
     if (want->sealed)
         read_sealed(h, &in, want);

@@ -131,6 +131,7 @@ int hist_seal_commands(const hist_msg *msg); /* with MULTI and EXEC */
 dq_reply hist_send_seal(hist *h, const hist_msg *msg);
 /* hist_exec.c: a call is sent, its answer is compared with the model's */
 void hist_exec(hist *h, const hist_msg *msg);
+int64_t hist_read_be(dq_reader *r, int n); /* n bytes, highest first */
 /* hist_node.c: what a node does on its own connection */
 void hist_node_open(hist *h);
 const char *hist_node_name(int node);

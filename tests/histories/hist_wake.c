@@ -124,21 +124,12 @@ static void push(hist *h, int session, int job, const char *entry, dureq_str j)
     n->n_pushed++;
 }
 
-static uint64_t read_be(dq_reader *r, int n)
-{
-    uint64_t v = 0;
-
-    while (n-- > 0)
-        v = v << 8 | dq_read_u8(r);
-    return v;
-}
-
 /* lane I3, ms I6, sequence I4, j */
 static void see_delivered(hist *h, wakes *w, int session, dureq_str body)
 {
     dq_reader in = dq_reader_of(body);
-    int lane = lane_of(h, (int)read_be(&in, 3)), job;
-    unsigned long long ms = read_be(&in, 6), seq = read_be(&in, 4);
+    int lane = lane_of(h, (int)hist_read_be(&in, 3)), job;
+    long long ms = hist_read_be(&in, 6), seq = hist_read_be(&in, 4);
     char entry[32];
 
     if (in.bad || lane < 0 || !w->taken[lane][session] || !w->delivers) {
@@ -146,7 +137,7 @@ static void see_delivered(hist *h, wakes *w, int session, dureq_str body)
         return;
     }
     w->taken[lane][session] = false;
-    (void)snprintf(entry, sizeof entry, "%llu-%llu", ms, seq);
+    (void)snprintf(entry, sizeof entry, "%lld-%lld", ms, seq);
     job = job_of_entry(h, entry, lane);
     hist_say(h, "    session %d is woken with job %d of lane %d", session, job, lane);
     if (job < 0 || !hm_is_next(&h->m, job, lane, HM_LANE)) {

@@ -2,6 +2,7 @@
 #include "store/keys.h"
 
 #include "expect.h"
+#include "test_file.h"
 
 #include <glob.h>
 #include <stdlib.h>
@@ -105,21 +106,6 @@ TEST(without_memory_keys_are_not_made_and_nothing_is_left)
 }
 
 /* ---- the documentation ---- */
-
-static char *read_file(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    dq_buf b = {0};
-    char part[4096];
-    size_t n;
-
-    if (!f)
-        fail_msg("cannot open %s", path);
-    for (n = fread(part, 1, sizeof(part), f); n > 0; n = fread(part, 1, sizeof(part), f))
-        dq_buf_append(&b, part, n);
-    (void)fclose(f);
-    return dq_buf_take(&b);
-}
 
 static bool is_documented(const char *doc, const char *name, size_t len)
 {
@@ -226,13 +212,13 @@ TEST(every_key_name_in_the_sources_is_documented)
     if (!root)
         skip(); /* not run by the build */
     (void)snprintf(path, sizeof(path), "%s/docs/redis-keys.md", root);
-    doc = read_file(path);
+    doc = test_file_read(path);
     EXPECT_TRUE(is_documented(doc, "sh", 2));
     EXPECT_FALSE(is_documented(doc, "s", 1));
     (void)snprintf(path, sizeof(path), "%s/src/*/*.c", root);
     EXPECT_I64(0, glob(path, 0, NULL, &files));
     for (size_t i = 0; i < files.gl_pathc; i++) {
-        char *source = read_file(files.gl_pathv[i]);
+        char *source = test_file_read(files.gl_pathv[i]);
 
         n += check_names(source, doc);
         dq_free(source);
@@ -257,7 +243,7 @@ static int each_script(script_fn fn, const char *doc)
         (void)snprintf(path, sizeof(path), "%s/%s/*.lua", getenv("DUREQ_TEST_SOURCE"), folders[f]);
         EXPECT_I64(0, glob(path, 0, NULL, &files));
         for (size_t i = 0; i < files.gl_pathc; i++) {
-            char *script = read_file(files.gl_pathv[i]);
+            char *script = test_file_read(files.gl_pathv[i]);
 
             n += fn(script, doc);
             dq_free(script);
@@ -274,7 +260,7 @@ static char *read_doc(void)
     if (!getenv("DUREQ_TEST_SOURCE"))
         skip(); /* not run by the build */
     (void)snprintf(path, sizeof(path), "%s/docs/redis-keys.md", getenv("DUREQ_TEST_SOURCE"));
-    return read_file(path);
+    return test_file_read(path);
 }
 
 static int check_keys(const char *script, const char *doc)

@@ -6,24 +6,10 @@
 #include "model/id.h"
 #include "model/job.h"
 #include "store/scripts.h"
+#include "test_file.h"
 
 #include <glob.h>
 #include <stdlib.h>
-
-static char *read_file(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    dq_buf b = {0};
-    char part[4096];
-    size_t n;
-
-    if (!f)
-        fail_msg("cannot open %s", path);
-    for (n = fread(part, 1, sizeof(part), f); n > 0; n = fread(part, 1, sizeof(part), f))
-        dq_buf_append(&b, part, n);
-    (void)fclose(f);
-    return dq_buf_take(&b);
-}
 
 /* Of src/store/lua; the caller's. */
 static char *read_lua(const char *file)
@@ -34,7 +20,7 @@ static char *read_lua(const char *file)
     if (!root)
         skip(); /* not run by the build */
     (void)snprintf(path, sizeof(path), "%s/src/store/lua/%s", root, file);
-    return read_file(path);
+    return test_file_read(path);
 }
 
 static int64_t number_of(const char *lua, const char *name)
@@ -91,7 +77,7 @@ TEST(a_number_that_has_a_name_stands_in_one_place)
             (void)snprintf(path, sizeof(path), "%s/%s", root, folders[f]);
             EXPECT_I64(0, glob(path, 0, NULL, &files));
             for (size_t i = 0; i < files.gl_pathc; i++) {
-                char *text = read_file(files.gl_pathv[i]);
+                char *text = test_file_read(files.gl_pathv[i]);
 
                 n_files += says(text, numbers[n]);
                 dq_free(text);
