@@ -24,7 +24,7 @@ typedef struct node_role {
 
 /* ---- handlers ---- */
 
-static void note_start(node_role *r, const dureq_task *task)
+static void note_start(node_role *r, const dureq_run *task)
 {
     int64_t number, expected = 0;
     board_job *job;
@@ -35,7 +35,7 @@ static void note_start(node_role *r, const dureq_task *task)
     atomic_fetch_add_explicit(&r->board->n_started, 1, memory_order_relaxed);
     if (r->board->n == 0)
         return;
-    number = board_read_number(dureq_task_payload(task));
+    number = board_read_number(dureq_run_payload(task));
     if (number < 0 || number >= r->board->n)
         return;
     job = &r->board->jobs[number];
@@ -44,31 +44,31 @@ static void note_start(node_role *r, const dureq_task *task)
     atomic_store(&job->started_by, r->number + 1);
 }
 
-static int run_noop(dureq_task *task, void *userdata)
+static int run_noop(dureq_run *task, void *userdata)
 {
     note_start(userdata, task);
     return 0;
 }
 
-static int run_sleep(dureq_task *task, void *userdata)
+static int run_sleep(dureq_run *task, void *userdata)
 {
     node_role *r = userdata;
 
     note_start(r, task);
     if (r->sleep_us < 0)
-        (void)dureq_task_wait_cancelled(task, -1);
+        (void)dureq_run_wait_cancelled(task, -1);
     else
         role_sleep_until_us(dq_mono_us() + r->sleep_us);
     return 0;
 }
 
 /* Fails until its last attempt. */
-static int run_retry(dureq_task *task, void *userdata)
+static int run_retry(dureq_run *task, void *userdata)
 {
     note_start(userdata, task);
-    if (dureq_task_attempt(task) >= dureq_task_max_attempts(task))
+    if (dureq_run_attempt(task) >= dureq_run_max_attempts(task))
         return 0;
-    return dureq_task_retry(task, 1, "again", dureq_str_of(NULL, 0));
+    return dureq_run_retry(task, 1, "again", dureq_str_of(NULL, 0));
 }
 
 /* ---- commands ---- */

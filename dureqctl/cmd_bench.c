@@ -35,10 +35,10 @@ typedef struct bench {
     int64_t enqueue_us, total_us;
 } bench;
 
-static int run_job(dureq_task *task, void *userdata)
+static int run_job(dureq_run *task, void *userdata)
 {
     bench *b = userdata;
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
 
     if (payload.len < TOKEN_LEN || memcmp(payload.ptr, b->token, TOKEN_LEN) != 0)
         return 0;

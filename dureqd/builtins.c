@@ -11,9 +11,9 @@
 
 /* ---- echo: {"message": text}; the payload comes back as the result ---- */
 
-static int run_echo(dureq_task *task, void *userdata)
+static int run_echo(dureq_run *task, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
     DQ_BUF_AUTO message = {0};
     dq_json doc;
 
@@ -25,13 +25,13 @@ static int run_echo(dureq_task *task, void *userdata)
             dq_buf_append_str(&message, dq_json_raw(&doc, v));
         dq_json_deinit(&doc);
     }
-    dureq_task_log(task, "job %s: %s", dureq_task_job_id(task), message.len ? message.ptr : "(no message)");
-    return dureq_task_set_result(task, payload, dureq_task_content_type(task));
+    dureq_run_log(task, "job %s: %s", dureq_run_job_id(task), message.len ? message.ptr : "(no message)");
+    return dureq_run_set_result(task, payload, dureq_run_content_type(task));
 }
 
 /* ---- noop ---- */
 
-static int run_noop(dureq_task *task, void *userdata)
+static int run_noop(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;
@@ -72,7 +72,7 @@ int dq_builtin_parse_sleep(dureq_str payload, int64_t *ret_ms, dq_buf *ret_messa
     return rc;
 }
 
-static int sleep_result(dureq_task *task, int64_t slept_ms, const dq_buf *message)
+static int sleep_result(dureq_run *task, int64_t slept_ms, const dq_buf *message)
 {
     DQ_BUF_AUTO out = {0};
     dq_json_writer w = dq_json_writer_of(&out);
@@ -85,32 +85,32 @@ static int sleep_result(dureq_task *task, int64_t slept_ms, const dq_buf *messag
         dq_json_put_str(&w, dq_buf_str(message));
     }
     dq_json_end_object(&w);
-    return out.failed ? DUREQ_ENOMEM : dureq_task_set_result(task, dq_buf_str(&out), "application/json");
+    return out.failed ? DUREQ_ENOMEM : dureq_run_set_result(task, dq_buf_str(&out), "application/json");
 }
 
-static int run_sleep(dureq_task *task, void *userdata)
+static int run_sleep(dureq_run *task, void *userdata)
 {
     DQ_BUF_AUTO message = {0};
     dureq_error err = {0};
     int64_t ms = 0, begun_us = dq_mono_us();
-    int rc = dq_builtin_parse_sleep(dureq_task_payload(task), &ms, &message, &err);
+    int rc = dq_builtin_parse_sleep(dureq_run_payload(task), &ms, &message, &err);
 
     (void)userdata;
     if (rc == DUREQ_ENOMEM)
         return rc;
     if (rc < 0)
-        return dureq_task_fail(task, rc, err.msg, (dureq_str){0});
-    if (dureq_task_wait_cancelled(task, ms))
+        return dureq_run_fail(task, rc, err.msg, (dureq_str){0});
+    if (dureq_run_wait_cancelled(task, ms))
         return DUREQ_ECANCELLED;
     return sleep_result(task, (dq_mono_us() - begun_us) / 1000, &message);
 }
 
 /* ---- fail-always ---- */
 
-static int run_fail_always(dureq_task *task, void *userdata)
+static int run_fail_always(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_retry(task, 0, "fail-always always fails", (dureq_str){0});
+    return dureq_run_retry(task, 0, "fail-always always fails", (dureq_str){0});
 }
 
 /* ---- registering ---- */

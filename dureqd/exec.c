@@ -40,7 +40,7 @@ static void run_destroy(dq_exec_run *run)
 /* The run is gone before the worker hears of it: finishing may start the next job at once. */
 static void finish(dq_exec_run *run, int rc)
 {
-    dureq_task *task = run->task;
+    dureq_run *task = run->task;
 
     dq_task_set_state(task, NULL);
     run_destroy(run);
@@ -52,11 +52,11 @@ static int set_result(dq_exec_run *run)
     const char *type;
 
     if (run->stdout_kept.failed)
-        return dureq_task_retry(run->task, DUREQ_ENOMEM, "out of memory for the output", (dureq_str){0});
+        return dureq_run_retry(run->task, DUREQ_ENOMEM, "out of memory for the output", (dureq_str){0});
     if (run->stdout_kept.len == 0)
         return 0;
     type = dq_exec_result(&run->stdout_kept);
-    return dureq_task_set_result(run->task, dq_buf_str(&run->stdout_kept), type);
+    return dureq_run_set_result(run->task, dq_buf_str(&run->stdout_kept), type);
 }
 
 static int apply(dq_exec_run *run, const dq_exec_verdict *v)
@@ -67,19 +67,19 @@ static int apply(dq_exec_run *run, const dq_exec_verdict *v)
         detail = dureq_str_of(detail.ptr + detail.len - DQ_EXEC_TAIL_BYTES, DQ_EXEC_TAIL_BYTES);
     switch (v->outcome) {
     case DUREQ_OUTCOME_DONE: return set_result(run);
-    case DUREQ_OUTCOME_FAIL: return dureq_task_fail(run->task, v->code, v->msg, detail);
-    case DUREQ_OUTCOME_RATE_LIMITED: return dureq_task_rate_limited(run->task, v->after_ms, v->msg);
-    case DUREQ_OUTCOME_SKIP: return dureq_task_skip(run->task, v->msg);
-    case DUREQ_OUTCOME_PAUSE: return dureq_task_pause(run->task, v->after_ms, v->msg);
+    case DUREQ_OUTCOME_FAIL: return dureq_run_fail(run->task, v->code, v->msg, detail);
+    case DUREQ_OUTCOME_RATE_LIMITED: return dureq_run_rate_limited(run->task, v->after_ms, v->msg);
+    case DUREQ_OUTCOME_SKIP: return dureq_run_skip(run->task, v->msg);
+    case DUREQ_OUTCOME_PAUSE: return dureq_run_pause(run->task, v->after_ms, v->msg);
     case DUREQ_OUTCOME_REPEAT:
-        return dureq_task_repeat_limited(
-            run->task, v->after_ms, run->said.has_payload ? dq_buf_str(&run->said.payload) : (dureq_str){0}, run->said.limit);
+        return dureq_run_repeat_limited(run->task, v->after_ms,
+                                        run->said.has_payload ? dq_buf_str(&run->said.payload) : (dureq_str){0}, run->said.limit);
     case DUREQ_OUTCOME_RETRY:
     case DUREQ_OUTCOME_TIMED_OUT:
     case DUREQ_OUTCOME_CANCELLED:
     case DUREQ_OUTCOME_CRASHED: break;
     }
-    return dureq_task_retry(run->task, v->code, v->msg, detail);
+    return dureq_run_retry(run->task, v->code, v->msg, detail);
 }
 
 static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
@@ -117,13 +117,13 @@ static int start_failed(dq_exec_run *run)
     DQ_BUF_AUTO msg = {0};
 
     if (is_no_room(s->sys_errno))
-        return dureq_task_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text);
+        return dureq_run_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text);
     dq_buf_append_fmt(&msg, "cannot start '%.150s': %s (%s)", s->program, strerror(s->sys_errno), s->failed_step);
     if (msg.failed)
         return DUREQ_ENOMEM;
     if (s->sys_errno == E2BIG)
-        return dureq_task_fail(run->task, DUREQ_ETOOLARGE, msg.ptr, (dureq_str){0});
-    return dureq_task_retry(run->task, DUREQ_EIO, msg.ptr, (dureq_str){0});
+        return dureq_run_fail(run->task, DUREQ_ETOOLARGE, msg.ptr, (dureq_str){0});
+    return dureq_run_retry(run->task, DUREQ_EIO, msg.ptr, (dureq_str){0});
 }
 
 /* Nothing can watch the child: it must not go on. It dies of SIGKILL at once, so the wait is short. */
@@ -133,7 +133,7 @@ static void give_up(dq_exec_run *run)
 
     dq_exec_run_signal(run, SIGKILL);
     (void)waitid(P_PIDFD, (id_t)run->spawn.pid_fd, &info, WEXITED);
-    finish(run, dureq_task_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text));
+    finish(run, dureq_run_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text));
 }
 
 static void on_spawned(dq_message *m)
@@ -165,25 +165,25 @@ static void on_spawned(dq_message *m)
         dq_exec_run_signal(run, SIGTERM);
 }
 
-static dq_exec_facts facts_of(const dureq_task *task)
+static dq_exec_facts facts_of(const dureq_run *task)
 {
     dq_exec_facts f = {
-        .job_id = dureq_task_job_id(task),
-        .run_id = dureq_task_run_id(task),
-        .task_type = dureq_task_type(task),
-        .queue = dureq_task_queue(task),
-        .node_id = dureq_task_node_id(task),
-        .content_type = dureq_task_content_type(task),
-        .priority = dureq_task_priority(task),
-        .attempt = dureq_task_attempt(task),
-        .max_attempts = dureq_task_max_attempts(task),
-        .deadline_at_ms = dureq_task_deadline_at_ms(task),
-        .enqueued_at_ms = dureq_task_enqueued_at_ms(task),
-        .traceparent = dureq_task_header(task, "traceparent"),
-        .payload = dureq_task_payload(task),
+        .job_id = dureq_run_job_id(task),
+        .run_id = dureq_run_id(task),
+        .task_type = dureq_run_task_type(task),
+        .queue = dureq_run_queue(task),
+        .node_id = dureq_run_node_id(task),
+        .content_type = dureq_run_content_type(task),
+        .priority = dureq_run_priority(task),
+        .attempt = dureq_run_attempt(task),
+        .max_attempts = dureq_run_max_attempts(task),
+        .deadline_at_ms = dureq_run_deadline_at_ms(task),
+        .enqueued_at_ms = dureq_run_enqueued_at_ms(task),
+        .traceparent = dureq_run_header(task, "traceparent"),
+        .payload = dureq_run_payload(task),
     };
 
-    f.n_headers = dureq_task_headers(task, &f.headers);
+    f.n_headers = dureq_run_headers(task, &f.headers);
     return f;
 }
 
@@ -215,7 +215,7 @@ static int prepare(dq_exec_run *run, dureq_error *err)
     return rc;
 }
 
-static int on_start(dureq_task *task, void *userdata)
+static int on_start(dureq_run *task, void *userdata)
 {
     dq_exec_handler *h = userdata;
     dq_exec_run *run = dq_calloc(1, sizeof *run);
@@ -223,7 +223,7 @@ static int on_start(dureq_task *task, void *userdata)
     int rc;
 
     if (!run) {
-        dq_task_finish(task, dureq_task_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text));
+        dq_task_finish(task, dureq_run_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text));
         return 0;
     }
     run->handler = h;
@@ -236,8 +236,8 @@ static int on_start(dureq_task *task, void *userdata)
     rc = prepare(run, &err);
     if (rc < 0) {
         run->spawn.context_path = NULL;
-        finish(run, rc == DUREQ_ENOMEM ? dureq_task_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text)
-                                       : dureq_task_fail(task, rc, err.msg, (dureq_str){0}));
+        finish(run, rc == DUREQ_ENOMEM ? dureq_run_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text)
+                                       : dureq_run_fail(task, rc, err.msg, (dureq_str){0}));
         return 0;
     }
     run->started_ticks = dq_orphans_now_ticks();
@@ -245,7 +245,7 @@ static int on_start(dureq_task *task, void *userdata)
     return 0;
 }
 
-static void on_stop(dureq_task *task, dq_stop_reason why, void *userdata)
+static void on_stop(dureq_run *task, dq_stop_reason why, void *userdata)
 {
     dq_exec_run *run = dq_task_get_state(task);
 
@@ -255,7 +255,7 @@ static void on_stop(dureq_task *task, dq_stop_reason why, void *userdata)
     dq_exec_run_signal(run, SIGTERM);
 }
 
-static void on_kill(dureq_task *task, void *userdata)
+static void on_kill(dureq_run *task, void *userdata)
 {
     dq_exec_run *run = dq_task_get_state(task);
 

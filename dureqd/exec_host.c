@@ -21,7 +21,7 @@ static dq_exec_host *host_of(dq_orphans *o)
 static bool is_live_run(dq_orphans *o, dureq_str run_id)
 {
     DQ_LIST_FOREACH (dq_exec_run, run, &host_of(o)->runs, link)
-        if (dq_str_eq_text(run_id, dureq_task_run_id(run->task)))
+        if (dq_str_eq_text(run_id, dureq_run_id(run->task)))
             return true;
     return false;
 }

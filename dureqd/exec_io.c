@@ -59,12 +59,12 @@ static void take_line(dq_exec_run *run, dureq_str text)
         log_text(run, "ignored a line", err.msg);
         return;
     }
-    if (line.progress.len > 0 && dureq_task_progress(run->task, line.progress) < 0)
+    if (line.progress.len > 0 && dureq_run_progress(run->task, line.progress) < 0)
         log_text(run, "ignored a progress that is too large", "");
     if (line.log.len > 0)
         dq_task_log_bytes(run->task, dq_buf_str(&line.log));
     if (line.heartbeat)
-        dureq_task_heartbeat(run->task);
+        dureq_run_heartbeat(run->task);
     dq_exec_line_deinit(&line);
 }
 

@@ -51,7 +51,7 @@ typedef struct dq_exec_stream {
 struct dq_exec_run {
     dq_list link; /* in the host */
     dq_exec_handler *handler;
-    dureq_task *task;
+    dureq_run *task;
     dq_spawn spawn;
     dq_arena arena; /* what the spawn refers to */
     dq_buf context;

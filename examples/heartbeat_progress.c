@@ -3,7 +3,7 @@
 /* A long job that tells how far it is, and what becomes of one that falls silent.
 
    Progress is any JSON; readers see it within a second. With a heartbeat time-out a handler has to give a sign of life so often,
-   by progress or by dureq_task_heartbeat, or its attempt is over and another one begins: a handler that hangs is found in seconds
+   by progress or by dureq_run_heartbeat, or its attempt is over and another one begins: a handler that hangs is found in seconds
    although the job may take hours.
 
        heartbeat_progress [redis://host:port]  DUREQ_REDIS_URL and DUREQ_PREFIX are read too */
@@ -20,7 +20,7 @@
 
 /* ---- worker ---- */
 
-static int import(dureq_task *task, void *userdata)
+static int import(dureq_run *run, void *userdata)
 {
     int done;
 
@@ -29,23 +29,23 @@ static int import(dureq_task *task, void *userdata)
         char json[96];
 
         snprintf(json, sizeof json, "{\"rows_processed\":%d,\"rows_total\":%d,\"percent\":%d}", done, ROWS, done * 100 / ROWS);
-        dureq_task_progress(task, dureq_str_from(json)); /* a sign of life as well */
+        dureq_run_progress(run, dureq_str_from(json)); /* a sign of life as well */
         /* Where a real handler would work. Sleeping this way ends at once when the job is cancelled. */
-        if (dureq_task_wait_cancelled(task, CHUNK_MS))
+        if (dureq_run_wait_cancelled(run, CHUNK_MS))
             return DUREQ_ECANCELLED; /* nobody listens any more: leave */
     }
-    return dureq_task_set_result(task, dureq_str_from("{\"rows\":1000}"), NULL); /* NULL: JSON when it is JSON */
+    return dureq_run_set_result(run, dureq_str_from("{\"rows\":1000}"), NULL); /* NULL: JSON when it is JSON */
 }
 
 /* Hangs in its first attempt, as if on a dead connection. */
-static int flaky(dureq_task *task, void *userdata)
+static int flaky(dureq_run *run, void *userdata)
 {
     (void)userdata;
-    if (dureq_task_attempt(task) == 1) {
-        dureq_task_wait_cancelled(task, -1); /* wakes when the attempt was given up; what follows no longer counts */
+    if (dureq_run_attempt(run) == 1) {
+        dureq_run_wait_cancelled(run, -1); /* wakes when the attempt was given up; what follows no longer counts */
         return DUREQ_ECANCELLED;
     }
-    dureq_task_heartbeat(task);
+    dureq_run_heartbeat(run);
     return 0;
 }
 

@@ -34,18 +34,18 @@ static int ledger_charge_once(ledger *l, dureq_str invoice)
     return 1;
 }
 
-static int charge(dureq_task *task, void *userdata)
+static int charge(dureq_run *run, void *userdata)
 {
-    dureq_str invoice = dureq_task_payload(task);
+    dureq_str invoice = dureq_run_payload(run);
 
     if (ledger_charge_once(userdata, invoice))
-        printf("%.*s: charged (attempt %d)\n", (int)invoice.len, invoice.ptr, (int)dureq_task_attempt(task));
+        printf("%.*s: charged (attempt %d)\n", (int)invoice.len, invoice.ptr, (int)dureq_run_attempt(run));
     else
-        printf("%.*s: was charged before (attempt %d)\n", (int)invoice.len, invoice.ptr, (int)dureq_task_attempt(task));
+        printf("%.*s: was charged before (attempt %d)\n", (int)invoice.len, invoice.ptr, (int)dureq_run_attempt(run));
 
     /* The worst moment: the effect is done, and then something fails. The next attempt finds it done. */
-    if (dureq_task_attempt(task) == 1)
-        return dureq_task_retry(task, 0, "lost the connection after charging", dureq_str_from(NULL));
+    if (dureq_run_attempt(run) == 1)
+        return dureq_run_retry(run, 0, "lost the connection after charging", dureq_str_from(NULL));
     return 0;
 }
 

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-static int query(dureq_task *task, void *userdata)
+static int query(dureq_run *run, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(run);
 
     (void)userdata;
     printf("queried: %.*s\n", (int)payload.len, payload.ptr);

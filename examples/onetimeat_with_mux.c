@@ -16,48 +16,48 @@
 /* ---- middleware ---- */
 
 /* Around every handler of the node: registered with dureq_node_use, the first one outermost. */
-static int logged(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata)
+static int logged(dureq_run *run, dureq_next_fn next, void *next_data, void *userdata)
 {
     int rc;
 
     (void)userdata;
-    printf("[log] %s begins, attempt %d of %d, queue %s\n", dureq_task_type(task), (int)dureq_task_attempt(task),
-           (int)dureq_task_max_attempts(task), dureq_task_queue(task));
-    rc = next(task, next_data); /* left out, the handler would not run */
-    printf("[log] %s ends with %s\n", dureq_task_type(task), rc == 0 ? "0" : dureq_errcode_name(rc));
+    printf("[log] %s begins, attempt %d of %d, queue %s\n", dureq_run_task_type(run), (int)dureq_run_attempt(run),
+           (int)dureq_run_max_attempts(run), dureq_run_queue(run));
+    rc = next(run, next_data); /* left out, the handler would not run */
+    printf("[log] %s ends with %s\n", dureq_run_task_type(run), rc == 0 ? "0" : dureq_errcode_name(rc));
     return rc;
 }
 
 /* Around the handlers it was given with: runs inside the node's own. An order without a customer can never succeed, so it says so
    before the handler sees it, and no attempt is wasted on trying again. */
-static int customer_required(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata)
+static int customer_required(dureq_run *run, dureq_next_fn next, void *next_data, void *userdata)
 {
-    dureq_str customer = dureq_task_header(task, "customer");
+    dureq_str customer = dureq_run_header(run, "customer");
 
     (void)userdata;
     if (customer.len == 0)
-        return dureq_task_fail(task, 0, "no customer", dureq_str_from(NULL)); /* final: no retries */
-    return next(task, next_data);
+        return dureq_run_fail(run, 0, "no customer", dureq_str_from(NULL)); /* final: no retries */
+    return next(run, next_data);
 }
 
 /* ---- handlers ---- */
 
-static int order(dureq_task *task, void *userdata)
+static int order(dureq_run *run, void *userdata)
 {
-    const char *what = dureq_task_type(task) + strlen("order.");
-    dureq_str customer = dureq_task_header(task, "customer");
+    const char *what = dureq_run_task_type(run) + strlen("order.");
+    dureq_str customer = dureq_run_header(run, "customer");
 
     (void)userdata;
     printf("%s for %.*s\n", what, (int)customer.len, customer.ptr);
     /* A negative code is a failure worth another try: after a pause, as the retry policy says. */
-    return strcmp(what, "charge") == 0 && dureq_task_attempt(task) == 1 ? DUREQ_EHANDLER : 0;
+    return strcmp(what, "charge") == 0 && dureq_run_attempt(run) == 1 ? DUREQ_EHANDLER : 0;
 }
 
 /* More exact than "order.*", so it goes first. */
-static int order_audit(dureq_task *task, void *userdata)
+static int order_audit(dureq_run *run, void *userdata)
 {
     (void)userdata;
-    printf("audit by %s\n", dureq_task_node_id(task));
+    printf("audit by %s\n", dureq_run_node_id(run));
     return 0;
 }
 

@@ -22,20 +22,20 @@
 /* ---- worker ---- */
 
 /* Fails three times, then works: the fault outside was mended while the job was paused. */
-static int fragile(dureq_task *task, void *userdata)
+static int fragile(dureq_run *run, void *userdata)
 {
     int *starts = userdata;
 
-    (void)task;
+    (void)run;
     return ++*starts <= 3 ? DUREQ_EHANDLER : 0;
 }
 
 /* Not ready yet: come back in a second. That spends no attempt and holds no thread. */
-static int early(dureq_task *task, void *userdata)
+static int early(dureq_run *run, void *userdata)
 {
     int *starts = userdata;
 
-    return ++*starts == 1 ? dureq_task_pause(task, 1000, "the file is not there yet") : 0;
+    return ++*starts == 1 ? dureq_run_pause(run, 1000, "the file is not there yet") : 0;
 }
 
 /* ---- producer ---- */

@@ -14,14 +14,14 @@
 
 /* ---- worker ---- */
 
-static int greet(dureq_task *task, void *userdata)
+static int greet(dureq_run *run, void *userdata)
 {
-    dureq_str name = dureq_task_payload(task); /* bytes with a length, not NUL-ended */
+    dureq_str name = dureq_run_payload(run); /* bytes with a length, not NUL-ended */
     char text[128];
 
     (void)userdata;
     snprintf(text, sizeof text, "hello, %.*s", (int)name.len, name.ptr);
-    return dureq_task_set_result(task, dureq_str_from(text), "text/plain"); /* 0: done */
+    return dureq_run_set_result(run, dureq_str_from(text), "text/plain"); /* 0: done */
 }
 
 static int start_worker(const char *url, const char *prefix, dureq_node **ret, dureq_error *err)

@@ -19,9 +19,9 @@
 #define KEPT_MS 2000
 #define LIMIT_S 150
 
-static int noop(dureq_task *task, void *userdata)
+static int noop(dureq_run *run, void *userdata)
 {
-    (void)task;
+    (void)run;
     (void)userdata;
     return 0;
 }

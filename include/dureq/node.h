@@ -12,16 +12,16 @@
 
    Example: a worker until standard input ends.
 
-       static int greet(dureq_task *task, void *userdata)
+       static int greet(dureq_run *run, void *userdata)
        {
-           dureq_str name = dureq_task_payload(task);
+           dureq_str name = dureq_run_payload(run);
            char text[64];
 
            (void)userdata;
            if (name.len > 40)
-               return dureq_task_fail(task, 0, "the name is too long", dureq_str_from(NULL));
+               return dureq_run_fail(run, 0, "the name is too long", dureq_str_from(NULL));
            snprintf(text, sizeof text, "hello, %.*s", (int)name.len, name.ptr);
-           return dureq_task_set_result(task, dureq_str_from(text), "text/plain");
+           return dureq_run_set_result(run, dureq_str_from(text), "text/plain");
        }
 
        static int work(dureq_error *err)
@@ -51,78 +51,78 @@ extern "C" {
 #endif
 
 typedef struct dureq_node dureq_node;
-typedef struct dureq_task dureq_task;
+typedef struct dureq_run dureq_run;
 
 /* ---- inside a handler ---- */
 
-/* Run one job. Called on a pool thread, several at once; may block, and may call any client and dureq_node_client's. `task`
+/* Run one job. Called on a pool thread, several at once; may block, and may call any client and dureq_node_client's. `run`
    and everything got from it is valid until it returns. Return 0 or more for done (the default result is empty), a negative
    code for a retryable failure. To say more, call one of the outcomes below and return what it returned; the last one
    counts, not the code.
 
-   When it is told to stop (dureq_task_is_cancelled) it has grace_ms to return. Later it is given up: its outcome is
+   When it is told to stop (dureq_run_is_cancelled) it has grace_ms to return. Later it is given up: its outcome is
    recorded without it, and another thread takes its place. One that is still running when dureq_node_stop returns must not
-   touch its task any more. */
-typedef int (*dureq_handler_fn)(dureq_task *task, void *userdata);
+   touch its run any more. */
+typedef int (*dureq_handler_fn)(dureq_run *run, void *userdata);
 
 /* What it runs; the handler's thread only. No texts are NULL. */
-DUREQ_API const char *dureq_task_job_id(const dureq_task *task);
-DUREQ_API const char *dureq_task_run_id(const dureq_task *task); /* "<job id>.<run>" */
-DUREQ_API int32_t dureq_task_attempt(const dureq_task *task);    /* from 1: attempts that ended, and this one */
-DUREQ_API int32_t dureq_task_max_attempts(const dureq_task *task);
-DUREQ_API const char *dureq_task_type(const dureq_task *task);
-DUREQ_API const char *dureq_task_queue(const dureq_task *task);
-DUREQ_API int32_t dureq_task_priority(const dureq_task *task); /* as given, else 5 */
-DUREQ_API const char *dureq_task_node_id(const dureq_task *task);
-DUREQ_API dureq_str dureq_task_payload(const dureq_task *task);
-DUREQ_API const char *dureq_task_content_type(const dureq_task *task);
-DUREQ_API dureq_str dureq_task_header(const dureq_task *task, const char *name);       /* empty when absent */
-DUREQ_API size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret); /* how many; ret may be NULL */
-DUREQ_API int64_t dureq_task_deadline_at_ms(const dureq_task *task);                   /* 0: none */
-DUREQ_API int64_t dureq_task_enqueued_at_ms(const dureq_task *task);
+DUREQ_API const char *dureq_run_job_id(const dureq_run *run);
+DUREQ_API const char *dureq_run_id(const dureq_run *run);  /* "<job id>.<run>" */
+DUREQ_API int32_t dureq_run_attempt(const dureq_run *run); /* from 1: attempts that ended, and this one */
+DUREQ_API int32_t dureq_run_max_attempts(const dureq_run *run);
+DUREQ_API const char *dureq_run_task_type(const dureq_run *run);
+DUREQ_API const char *dureq_run_queue(const dureq_run *run);
+DUREQ_API int32_t dureq_run_priority(const dureq_run *run); /* as given, else 5 */
+DUREQ_API const char *dureq_run_node_id(const dureq_run *run);
+DUREQ_API dureq_str dureq_run_payload(const dureq_run *run);
+DUREQ_API const char *dureq_run_content_type(const dureq_run *run);
+DUREQ_API dureq_str dureq_run_header(const dureq_run *run, const char *name);       /* empty when absent */
+DUREQ_API size_t dureq_run_headers(const dureq_run *run, const dureq_header **ret); /* how many; ret may be NULL */
+DUREQ_API int64_t dureq_run_deadline_at_ms(const dureq_run *run);                   /* 0: none */
+DUREQ_API int64_t dureq_run_enqueued_at_ms(const dureq_run *run);
 
 /* These five may also be called from threads that the handler joins before it returns. */
 
 /* Progress (JSON, copied): seen by readers within a second; also a sign of life. DUREQ_EINVAL: not JSON; DUREQ_ETOOLARGE:
    over 64 KiB. */
-DUREQ_API int dureq_task_progress(dureq_task *task, dureq_str json);
+DUREQ_API int dureq_run_progress(dureq_run *run, dureq_str json);
 /* A sign of life, for the job's heartbeat_timeout_ms. Costs next to nothing. */
-DUREQ_API void dureq_task_heartbeat(dureq_task *task);
+DUREQ_API void dureq_run_heartbeat(dureq_run *run);
 /* True once the job was cancelled or timed out, this node lost it, or its stop has no more time: return soon. What you
    return counts in the last case only: done is done, anything else gives the job back without spending an attempt. */
-DUREQ_API bool dureq_task_is_cancelled(const dureq_task *task);
+DUREQ_API bool dureq_run_is_cancelled(const dureq_run *run);
 /* Sleeps up to timeout_ms (-1: for ever) or until that is true, and returns it. */
-DUREQ_API bool dureq_task_wait_cancelled(dureq_task *task, int64_t timeout_ms);
+DUREQ_API bool dureq_run_wait_cancelled(dureq_run *run, int64_t timeout_ms);
 /* A line (cut at 4 KiB) of the job's log, of which the last 64 KiB are kept. */
-DUREQ_API void dureq_task_log(dureq_task *task, const char *fmt, ...) DUREQ_PRINTF(2, 3);
+DUREQ_API void dureq_run_log(dureq_run *run, const char *fmt, ...) DUREQ_PRINTF(2, 3);
 
 /* The result (copied), for a job that is done; the last one counts. content_type NULL: JSON when it is, else bytes.
    DUREQ_ETOOLARGE: over DUREQ_RESULT_MAX; DUREQ_EINVAL: a content_type of 0 or over DUREQ_CONTENT_TYPE_MAX bytes. The
    handler's thread only. */
-DUREQ_API int dureq_task_set_result(dureq_task *task, dureq_str result, const char *content_type);
+DUREQ_API int dureq_run_set_result(dureq_run *run, dureq_str result, const char *content_type);
 
 /* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return; none fails.
    Texts are copied: `msg` and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty) up to 8 KiB. `code` is
    yours (0 = DUREQ_EHANDLER). */
-DUREQ_API int dureq_task_retry(dureq_task *task, int code, const char *msg, dureq_str detail); /* dead after the last attempt */
-DUREQ_API int dureq_task_fail(dureq_task *task, int code, const char *msg, dureq_str detail);  /* final: dead */
-DUREQ_API int dureq_task_rate_limited(dureq_task *task, int64_t after_ms,
-                                      const char *msg);              /* no attempt spent; 0 = policy's delay */
-DUREQ_API int dureq_task_skip(dureq_task *task, const char *reason); /* completed, marked skipped */
-DUREQ_API int dureq_task_pause(dureq_task *task, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
+DUREQ_API int dureq_run_retry(dureq_run *run, int code, const char *msg, dureq_str detail); /* dead after the last attempt */
+DUREQ_API int dureq_run_fail(dureq_run *run, int code, const char *msg, dureq_str detail);  /* final: dead */
+DUREQ_API int dureq_run_rate_limited(dureq_run *run, int64_t after_ms,
+                                     const char *msg);            /* no attempt spent; 0 = policy's delay */
+DUREQ_API int dureq_run_skip(dureq_run *run, const char *reason); /* completed, marked skipped */
+DUREQ_API int dureq_run_pause(dureq_run *run, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
 /* Run again after after_ms (0: at once), attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
-DUREQ_API int dureq_task_repeat(dureq_task *task, int64_t after_ms, dureq_str new_payload);
+DUREQ_API int dureq_run_repeat(dureq_run *run, int64_t after_ms, dureq_str new_payload);
 /* The same, but at most `limit` times in a row (1 to 255, more is 255; 0 = no limit): beyond, the attempt fails for good. */
-DUREQ_API int dureq_task_repeat_limited(dureq_task *task, int64_t after_ms, dureq_str new_payload, int32_t limit);
+DUREQ_API int dureq_run_repeat_limited(dureq_run *run, int64_t after_ms, dureq_str new_payload, int32_t limit);
 
 /* ---- registering ---- */
 
 /* What a middleware is around: the next one, or the handler. Returns what that returned. `next_data` is valid until the
    middleware returns. */
-typedef int (*dureq_next_fn)(dureq_task *task, void *next_data);
-/* Around a handler: calls next(task, next_data), before and after which it may act. Called on the pool thread that runs the
+typedef int (*dureq_next_fn)(dureq_run *run, void *next_data);
+/* Around a handler: calls next(run, next_data), before and after which it may act. Called on the pool thread that runs the
    handler and under the same rules; what it returns counts as the handler's. Not calling next leaves the handler out. */
-typedef int (*dureq_middleware_fn)(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata);
+typedef int (*dureq_middleware_fn)(dureq_run *run, dureq_next_fn next, void *next_data, void *userdata);
 
 typedef struct dureq_middleware {
     dureq_middleware_fn fn;
@@ -165,7 +165,7 @@ typedef enum dureq_node_event_kind {
 typedef struct dureq_node_event {
     dureq_node_event_kind kind;
     const char *job_id, *run_id, *task_type, *queue;
-    int32_t attempt;   /* as dureq_task_attempt */
+    int32_t attempt;   /* as dureq_run_attempt */
     int code;          /* of FAILED and DEAD: what the handler said or returned; else 0 */
     const char *error; /* of FAILED and DEAD: the message, of PAUSED the reason; else "" */
 } dureq_node_event;

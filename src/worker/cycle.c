@@ -141,7 +141,7 @@ static void put_watch(dq_worker *w, dq_wshard *s, bool unwatch)
 
 /* ---- recorded, refused, or not known ---- */
 
-static void recorded(dureq_task *t)
+static void recorded(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -166,7 +166,7 @@ static void recorded(dureq_task *t)
     dq_worker_drop_task(t);
 }
 
-static void refused(dureq_task *t)
+static void refused(dureq_run *t)
 {
     if (!t->told_cancelled)
         dq_stat_add(&t->worker->s_lost, 1);
@@ -176,7 +176,7 @@ static void refused(dureq_task *t)
 static void sent_recorded(dq_wshard *s)
 {
     while (!dq_list_empty(&s->sent))
-        recorded(dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link));
+        recorded(dq_container_of(dq_list_pop_front(&s->sent), dureq_run, link));
 }
 
 /* Back to where they were taken from, in front. */
@@ -187,7 +187,7 @@ static void sent_again(dq_wshard *s)
     dq_list_init(&slow);
     dq_list_init(&fast);
     while (!dq_list_empty(&s->sent)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link);
+        dureq_run *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_run, link);
         bool plain = dq_record_is_plain(t);
 
         t->phase = TASK_FINISHED;
@@ -212,7 +212,7 @@ static bool take_refusals(dq_wshard *s, dureq_str answer)
     if (answer.len < 8 || answer.len != 8 + 2 * n)
         return false;
     while (!dq_list_empty(&s->sent)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_task, link);
+        dureq_run *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_run, link);
 
         if (at < n && ((size_t)p[8 + 2 * at] << 8 | p[9 + 2 * at]) == i) {
             at++;
@@ -301,7 +301,7 @@ static bool put_general(dq_worker *w, dq_wshard *s, bool is_repeat)
 static void collect(dq_wshard *s, dq_list *from, size_t *n_from, size_t *n, size_t *bytes)
 {
     while (*n < DQ_BATCH_MAX && *bytes < DQ_BATCH_BYTES && !dq_list_empty(from)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(from), dureq_task, link);
+        dureq_run *t = dq_container_of(dq_list_pop_front(from), dureq_run, link);
 
         --*n_from;
         ++*n;
@@ -351,13 +351,13 @@ typedef struct plain_batch {
     dq_stat_rows stats;
 } plain_batch;
 
-static int64_t part_of(const dq_wshard *s, const dureq_task *t)
+static int64_t part_of(const dq_wshard *s, const dureq_run *t)
 {
     return (int64_t)t->id.ms / s->width;
 }
 
 /* XACK and XDEL of a lane's entries. */
-static void put_ack(plain_batch *b, dq_wshard *s, dureq_task **list, size_t from, size_t to)
+static void put_ack(plain_batch *b, dq_wshard *s, dureq_run **list, size_t from, size_t to)
 {
     const dq_keys *k = dq_store_keys(s->worker->store);
     char entry[48];
@@ -377,7 +377,7 @@ static void put_ack(plain_batch *b, dq_wshard *s, dureq_task **list, size_t from
 }
 
 /* One HSET for the rows of one part: list[from..to). */
-static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t from, size_t to)
+static void put_rows(plain_batch *b, dq_wshard *s, dureq_run **list, size_t from, size_t to)
 {
     char name[64], part[24];
     unsigned char id[DQ_ID_BYTES];
@@ -404,7 +404,7 @@ static void put_rows(plain_batch *b, dq_wshard *s, dureq_task **list, size_t fro
 }
 
 /* Large payloads: they stay with the rows, or go with the jobs. */
-static void put_large(plain_batch *b, dq_wshard *s, dureq_task **list, size_t n)
+static void put_large(plain_batch *b, dq_wshard *s, dureq_run **list, size_t n)
 {
     const dq_keys *k = dq_store_keys(s->worker->store);
     unsigned char id[DQ_ID_BYTES];
@@ -426,10 +426,10 @@ static void put_large(plain_batch *b, dq_wshard *s, dureq_task **list, size_t n)
 }
 
 /* Stable order by a key, for small n: groups come together. */
-static void group_by(dureq_task **list, size_t n, int64_t (*key)(const dq_wshard *, const dureq_task *), const dq_wshard *s)
+static void group_by(dureq_run **list, size_t n, int64_t (*key)(const dq_wshard *, const dureq_run *), const dq_wshard *s)
 {
     for (size_t i = 1; i < n; i++) {
-        dureq_task *t = list[i];
+        dureq_run *t = list[i];
         int64_t k = key(s, t);
         size_t at = i;
 
@@ -441,13 +441,13 @@ static void group_by(dureq_task **list, size_t n, int64_t (*key)(const dq_wshard
     }
 }
 
-static int64_t lane_key(const dq_wshard *s, const dureq_task *t)
+static int64_t lane_key(const dq_wshard *s, const dureq_run *t)
 {
     (void)s;
     return t->lane->no;
 }
 
-static size_t group_end(dureq_task **list, size_t from, size_t n, int64_t (*key)(const dq_wshard *, const dureq_task *),
+static size_t group_end(dureq_run **list, size_t from, size_t n, int64_t (*key)(const dq_wshard *, const dureq_run *),
                         const dq_wshard *s)
 {
     size_t to = from + 1;
@@ -460,12 +460,12 @@ static size_t group_end(dureq_task **list, size_t from, size_t n, int64_t (*key)
 /* The jobs of one retention class from the front of done_fast, as plain commands. */
 static void put_jobs(plain_batch *b, dq_wshard *s)
 {
-    dureq_task *list[DQ_BATCH_MAX] = {NULL};
+    dureq_run *list[DQ_BATCH_MAX] = {NULL};
     unsigned char id[DQ_ID_BYTES];
     size_t n = 0, bytes = 0;
 
     while (n < DQ_BATCH_MAX && bytes < DQ_PLAIN_BYTES && !dq_list_empty(&s->done_fast)) {
-        dureq_task *t = dq_container_of(s->done_fast.next, dureq_task, link);
+        dureq_run *t = dq_container_of(s->done_fast.next, dureq_run, link);
 
         if (dq_record_class(t) != b->class_ms)
             break;
@@ -625,7 +625,7 @@ static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq
 static int64_t wanted_class(const dq_wshard *s)
 {
     if (s->n_fast > 0)
-        return dq_record_class(dq_container_of(s->done_fast.next, dureq_task, link));
+        return dq_record_class(dq_container_of(s->done_fast.next, dureq_run, link));
     return s->class_ms;
 }
 

@@ -21,19 +21,19 @@ typedef enum dq_stop_reason {
 
 typedef struct dq_external_ops {
     int (*start)(
-        dureq_task *task,
-        void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_task_fail... to say more) */
-    void (*stop)(dureq_task *task, dq_stop_reason why, void *userdata);
-    void (*kill)(dureq_task *task, void *userdata);
+        dureq_run *task,
+        void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_run_fail... to say more) */
+    void (*stop)(dureq_run *task, dq_stop_reason why, void *userdata);
+    void (*kill)(dureq_run *task, void *userdata);
 } dq_external_ops;
 
-/* rc as a handler function returns it: 0 done, or what dureq_task_fail, _retry, _skip ... returned. The task is gone afterwards. */
-void dq_task_finish(dureq_task *task, int rc);
+/* rc as a handler function returns it: 0 done, or what dureq_run_fail, _retry, _skip ... returned. The task is gone afterwards. */
+void dq_task_finish(dureq_run *task, int rc);
 
 /* A place for the handler's own state of this run. */
-void dq_task_set_state(dureq_task *task, void *state);
-void *dq_task_get_state(dureq_task *task);
+void dq_task_set_state(dureq_run *task, void *state);
+void *dq_task_get_state(dureq_run *task);
 /* Log bytes kept with the run (whole lines not required); the last 64 KiB stay. */
-void dq_task_log_bytes(dureq_task *task, dureq_str bytes);
+void dq_task_log_bytes(dureq_run *task, dureq_str bytes);
 /* Milliseconds given between stop and kill. */
-int64_t dq_task_grace_ms(const dureq_task *task);
+int64_t dq_task_grace_ms(const dureq_run *task);

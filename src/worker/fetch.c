@@ -33,7 +33,7 @@ static bool parse_entry(dureq_str text, uint64_t *ret_ms, uint64_t *ret_seq)
     return true;
 }
 
-static void read_fields(dureq_task *t, dq_reply fields)
+static void read_fields(dureq_run *t, dq_reply fields)
 {
     dq_reply at = dq_reply_first(fields);
     size_t n = dq_reply_len(fields);
@@ -51,7 +51,7 @@ static void read_fields(dureq_task *t, dq_reply fields)
     }
 }
 
-static void set_retry(dureq_task *t)
+static void set_retry(dureq_run *t)
 {
     dureq_str packed = t->env.retry;
 
@@ -66,7 +66,7 @@ static void set_retry(dureq_task *t)
 }
 
 /* A job that was never moved is called after its entry. */
-static int read_id(dureq_task *t)
+static int read_id(dureq_run *t)
 {
     int rc = 0;
 
@@ -82,7 +82,7 @@ static int read_id(dureq_task *t)
     return rc;
 }
 
-static int decode(dureq_task *t)
+static int decode(dureq_run *t)
 {
     int rc = read_id(t);
 
@@ -93,7 +93,7 @@ static int decode(dureq_task *t)
     return rc;
 }
 
-static void set_texts(dureq_task *t)
+static void set_texts(dureq_run *t)
 {
     dureq_job_id id;
 
@@ -106,7 +106,7 @@ static void set_texts(dureq_task *t)
         (void)snprintf(t->run_id_text + DUREQ_JOB_ID_LEN, sizeof t->run_id_text - DUREQ_JOB_ID_LEN, ".%d", t->moved.runs + 1);
 }
 
-void dq_fetch_give_back(dureq_task *t)
+void dq_fetch_give_back(dureq_run *t)
 {
     dq_wshard *s = t->shard;
 
@@ -116,7 +116,7 @@ void dq_fetch_give_back(dureq_task *t)
 }
 
 /* What cannot be read: of a newer schema, then others may know it and we stop; or damaged, then nobody does and it is dead. */
-static void refuse(dureq_task *t, int rc)
+static void refuse(dureq_run *t, int rc)
 {
     dq_worker *w = t->worker;
 
@@ -144,7 +144,7 @@ static void refuse(dureq_task *t, int rc)
 
 static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
-    dureq_task *t = userdata;
+    dureq_run *t = userdata;
     dq_worker *w = t->worker;
     dureq_str bytes = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
 
@@ -179,7 +179,7 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
 }
 
 /* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. */
-static void fetch_blob(dureq_task *t)
+static void fetch_blob(dureq_run *t)
 {
     dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_CYCLE);
     unsigned char id[DQ_ID_BYTES];
@@ -197,7 +197,7 @@ static void fetch_blob(dureq_task *t)
     }
 }
 
-static void admit(dureq_task *t)
+static void admit(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -212,7 +212,7 @@ static void admit(dureq_task *t)
         dq_fetch_start(t);
 }
 
-void dq_fetch_start(dureq_task *t)
+void dq_fetch_start(dureq_run *t)
 {
     if (t->env.flags & DQ_J_BLOB)
         fetch_blob(t);
@@ -220,18 +220,18 @@ void dq_fetch_start(dureq_task *t)
         dq_worker_start_task(t);
 }
 
-dureq_task *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
+dureq_run *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
 {
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         if (t->entry_seq == seq && t->entry_ms == ms && t->front == front && t->lane->no == lane)
             return t;
     return NULL;
 }
 
 /* NULL: stays pending; the next resync gives it back. */
-static dureq_task *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
+static dureq_run *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
 {
-    dureq_task *t = dq_task_create(lane->shard->worker);
+    dureq_run *t = dq_task_create(lane->shard->worker);
 
     if (!t)
         return NULL;
@@ -247,7 +247,7 @@ static dureq_task *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
 }
 
 /* Among what its shard holds; false when it cannot be read. */
-static bool take_task(dureq_task *t)
+static bool take_task(dureq_run *t)
 {
     int rc;
 
@@ -262,7 +262,7 @@ static bool take_task(dureq_task *t)
 static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
 {
     const dq_worker *w = lane->shard->worker;
-    dureq_task *t = make_task(lane, front, rbuf);
+    dureq_run *t = make_task(lane, front, rbuf);
     dq_reply id = dq_reply_first(entry);
 
     if (!t)
@@ -291,7 +291,7 @@ static uint64_t read_be(dq_reader *r, int n)
 }
 
 /* A process that stood still may find a job when its lease is long over: then others run it. */
-static void decide(dureq_task *t)
+static void decide(dureq_run *t)
 {
     dq_wshard *s = t->shard;
 
@@ -307,7 +307,7 @@ static void decide(dureq_task *t)
 void dq_fetch_decide(dq_worker *w)
 {
     while (!dq_list_empty(&w->undecided))
-        decide(dq_container_of(dq_list_pop_front(&w->undecided), dureq_task, link));
+        decide(dq_container_of(dq_list_pop_front(&w->undecided), dureq_run, link));
 }
 
 /* lane I3, ms I6, sequence I4, j. While a read is in flight, the slots that are free now may be taken when it is answered. It may be here already: a
@@ -318,7 +318,7 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     dq_reader r = dq_reader_of(job);
     uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
     dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
-    dureq_task *t = dq_fetch_held(s, /*front=*/false, (uint32_t)no, ms, seq);
+    dureq_run *t = dq_fetch_held(s, /*front=*/false, (uint32_t)no, ms, seq);
     dq_rbuf *rbuf;
 
     if (s->state != WSHARD_LIVE)

@@ -9,7 +9,7 @@
 #include "worker/worker_internal.h"
 
 /* The text of a failure nobody explained; what was said on being told to stop explains nothing. */
-static void explain(dureq_task *t)
+static void explain(dureq_run *t)
 {
     char text[96];
 
@@ -25,13 +25,13 @@ static void explain(dureq_task *t)
     t->said.msg = dq_strdup(text);
 }
 
-static int64_t policy_delay_ms(dureq_task *t, int failures)
+static int64_t policy_delay_ms(dureq_run *t, int failures)
 {
     return dq_retry_delay_ms(&t->retry, DQ_MAX(failures, 1), dq_rng_unit(&t->worker->rng));
 }
 
 /* A failed attempt: again later, paused, or dead. */
-static void judge_failure(dureq_task *t, bool final)
+static void judge_failure(dureq_run *t, bool final)
 {
     int attempts = t->moved.attempts + 1, in_row = t->moved.errors_in_row + 1;
 
@@ -55,7 +55,7 @@ static void judge_failure(dureq_task *t, bool final)
     t->next = t->delay_ms > 0 ? NEXT_DUE : NEXT_FRONT;
 }
 
-static void too_many_repeats(dureq_task *t)
+static void too_many_repeats(dureq_run *t)
 {
     char text[64];
 
@@ -67,7 +67,7 @@ static void too_many_repeats(dureq_task *t)
     judge_failure(t, true);
 }
 
-static dureq_outcome outcome_of(const dureq_task *t)
+static dureq_outcome outcome_of(const dureq_run *t)
 {
     if (t->why_stop == DQ_STOP_TIMED_OUT)
         return DUREQ_OUTCOME_TIMED_OUT;
@@ -76,7 +76,7 @@ static dureq_outcome outcome_of(const dureq_task *t)
     return t->rc < 0 ? DUREQ_OUTCOME_RETRY : DUREQ_OUTCOME_DONE;
 }
 
-void dq_outcome_judge(dureq_task *t, int rc)
+void dq_outcome_judge(dureq_run *t, int rc)
 {
     t->rc = rc;
     t->outcome = outcome_of(t);

@@ -7,13 +7,13 @@
 #include "redis/resp.h"
 #include "worker/worker_internal.h"
 
-int64_t dq_record_class(const dureq_task *t)
+int64_t dq_record_class(const dureq_run *t)
 {
     return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->class_ms;
 }
 
 /* What plain commands can end: a job that ran well, straight from its lane, and holds no key that others may want. */
-bool dq_record_is_plain(const dureq_task *t)
+bool dq_record_is_plain(const dureq_run *t)
 {
     return t->next == NEXT_COMPLETED && !t->front && t->m.len == 0 && !(t->env.flags & DQ_J_UNIQUE) && !t->reported &&
            t->log.len == 0 && !t->progress_sent;
@@ -21,7 +21,7 @@ bool dq_record_is_plain(const dureq_task *t)
 
 /* ---- packed forms ---- */
 
-static dureq_str result_type_of(const dureq_task *t)
+static dureq_str result_type_of(const dureq_run *t)
 {
     dureq_str bytes = dq_buf_str(&t->result);
 
@@ -32,7 +32,7 @@ static dureq_str result_type_of(const dureq_task *t)
     return bytes.len > 0 && dq_json_valid(bytes) ? DQ_STR_LIT("application/json") : DQ_STR_LIT("application/octet-stream");
 }
 
-void dq_record_row(dureq_task *t, dq_buf *out)
+void dq_record_row(dureq_run *t, dq_buf *out)
 {
     DQ_BUF_AUTO m = {0};
     dq_row row = {
@@ -62,7 +62,7 @@ void dq_record_row(dureq_task *t, dq_buf *out)
         out->failed = true;
 }
 
-static int32_t attempt_code(const dureq_task *t)
+static int32_t attempt_code(const dureq_run *t)
 {
     if (t->outcome == DUREQ_OUTCOME_TIMED_OUT)
         return DUREQ_ETIMEOUT;
@@ -70,7 +70,7 @@ static int32_t attempt_code(const dureq_task *t)
 }
 
 /* The moved part behind this run: one run and, as judged, one attempt more. */
-void dq_record_moved(const dureq_task *t, dq_buf *out)
+void dq_record_moved(const dureq_run *t, dq_buf *out)
 {
     DQ_BUF_AUTO tail = {0};
     dq_moved m = t->moved;
@@ -102,7 +102,7 @@ void dq_record_moved(const dureq_task *t, dq_buf *out)
 }
 
 /* The envelope that goes on: with the new payload of a repeat. */
-static dureq_str envelope_on(dureq_task *t, dq_buf *scratch)
+static dureq_str envelope_on(dureq_run *t, dq_buf *scratch)
 {
     if (t->outcome != DUREQ_OUTCOME_REPEAT || !t->said.has_payload)
         return t->j;
@@ -120,7 +120,7 @@ typedef struct group_key {
     int64_t class_ms;
 } group_key;
 
-static group_key key_of(const dureq_task *t)
+static group_key key_of(const dureq_run *t)
 {
     group_key k = {.front = t->front, .lane = t->lane->no};
 
@@ -160,7 +160,7 @@ static void put_i64(writer *w, int64_t v)
     w->n_args++;
 }
 
-static void put_id(writer *w, const dureq_task *t)
+static void put_id(writer *w, const dureq_run *t)
 {
     unsigned char id[DQ_ID_BYTES];
 
@@ -168,7 +168,7 @@ static void put_id(writer *w, const dureq_task *t)
     put(w, dureq_str_of(id, sizeof id));
 }
 
-static void put_job(writer *w, dureq_task *t, char kind)
+static void put_job(writer *w, dureq_run *t, char kind)
 {
     DQ_BUF_AUTO body = {0};
     DQ_BUF_AUTO m = {0};
@@ -197,7 +197,7 @@ static void put_job(writer *w, dureq_task *t, char kind)
 }
 
 /* The tasks of list[from..to) are of one group. */
-static void put_segment(writer *w, dureq_task **list, size_t from, size_t to, const group_key *k)
+static void put_segment(writer *w, dureq_run **list, size_t from, size_t to, const group_key *k)
 {
     char stream[24], entry[48];
     int len = snprintf(stream, sizeof stream, "%c:%u", k->front ? 'f' : 'l', (unsigned)k->lane);
@@ -216,7 +216,7 @@ static void put_segment(writer *w, dureq_task **list, size_t from, size_t to, co
 }
 
 /* Side segments: for tasks for which `wants` holds, kind n and `n` items. */
-static bool wants_side(const dureq_task *t, char kind)
+static bool wants_side(const dureq_run *t, char kind)
 {
     bool ends = t->next == NEXT_COMPLETED || t->next == NEXT_DEAD;
 
@@ -238,7 +238,7 @@ static bool wants_side(const dureq_task *t, char kind)
     }
 }
 
-static dureq_str side_value(const dureq_task *t, char kind)
+static dureq_str side_value(const dureq_run *t, char kind)
 {
     if (kind == 'u' || kind == 'U')
         return t->env.unique_key;
@@ -250,7 +250,7 @@ static dureq_str side_value(const dureq_task *t, char kind)
     return log;
 }
 
-static void put_side(writer *w, dureq_task **list, size_t n, char kind)
+static void put_side(writer *w, dureq_run **list, size_t n, char kind)
 {
     size_t count = 0;
 
@@ -272,7 +272,7 @@ static void put_side(writer *w, dureq_task **list, size_t n, char kind)
 }
 
 /* Groups together, each in the order it was in. n is at most DQ_BATCH_MAX. */
-static void sort_groups(dureq_task **list, size_t n)
+static void sort_groups(dureq_run **list, size_t n)
 {
     for (size_t from = 0; from < n;) {
         group_key k = key_of(list[from]);
@@ -280,7 +280,7 @@ static void sort_groups(dureq_task **list, size_t n)
 
         for (size_t i = to; i < n; i++) {
             group_key other = key_of(list[i]);
-            dureq_task *t = list[i];
+            dureq_run *t = list[i];
 
             if (!same_group(&k, &other))
                 continue;
@@ -295,7 +295,7 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
     static const char sides[] = "uUoagbB";
     const dq_keys *k = dq_store_keys(s->worker->store);
-    dureq_task *list[DQ_BATCH_MAX];
+    dureq_run *list[DQ_BATCH_MAX];
     DQ_BUF_AUTO args = {0};
     writer w = {.out = &args};
     dq_stat_rows *stats = dq_calloc(1, sizeof *stats);
@@ -305,7 +305,7 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
         out->failed = true;
         return;
     }
-    DQ_LIST_FOREACH (dureq_task, t, &s->sent, link)
+    DQ_LIST_FOREACH (dureq_run, t, &s->sent, link)
         if (n < DQ_BATCH_MAX) {
             list[n++] = t;
             dq_stats_of(stats, t);
@@ -375,7 +375,7 @@ static int32_t log2_bucket(int64_t ms)
     return i;
 }
 
-void dq_stats_of(dq_stat_rows *rows, const dureq_task *t)
+void dq_stats_of(dq_stat_rows *rows, const dureq_run *t)
 {
     uint32_t lane = t->lane->no;
     int64_t since = t->m.len > 0 ? t->moved.ready_at_ms : (int64_t)t->id.ms;

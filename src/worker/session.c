@@ -124,7 +124,7 @@ void dq_session_lost(dq_wshard *s, const char *why)
     s->loading_all = false;
     dq_store_refresh_queues(w->store);
     while (!dq_list_empty(&s->held))
-        dq_worker_lose_task(dq_container_of(s->held.next, dureq_task, in_shard), DQ_STOP_LOST);
+        dq_worker_lose_task(dq_container_of(s->held.next, dureq_run, in_shard), DQ_STOP_LOST);
     s->n_fast = s->n_slow = s->n_returns = 0;
     dq_list_init(&s->done_fast);
     dq_list_init(&s->done_slow);
@@ -138,7 +138,7 @@ void dq_session_lost(dq_wshard *s, const char *why)
 
 /* ---- heartbeat ---- */
 
-static bool wants_start_report(dureq_task *t)
+static bool wants_start_report(dureq_run *t)
 {
     if (t->phase != TASK_RUNNING || t->reported || t->lost)
         return false;
@@ -166,7 +166,7 @@ static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
         s->has_young = true;
         return;
     }
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
         unsigned char id[DQ_ID_BYTES];
 
         if (!wants_start_report(t) && !dq_suspect_wants_report(t))
@@ -187,7 +187,7 @@ static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
 {
     if (s->needs_resync || s->resyncing)
         return;
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
         unsigned char id[DQ_ID_BYTES];
 
         if (t->phase != TASK_RUNNING || t->lost)
@@ -222,7 +222,7 @@ static void put_lanes(dq_wshard *s, dq_buf *args, size_t *n)
 }
 
 /* Whether this is the run that was cancelled, and not one after it. */
-static bool is_run(const dureq_task *t, dureq_str id, dureq_str entry)
+static bool is_run(const dureq_run *t, dureq_str id, dureq_str entry)
 {
     unsigned char mine[DQ_ID_BYTES];
     char text[48];
@@ -238,7 +238,7 @@ static void take_cancelled(dq_wshard *s, dureq_str what)
     if (what.len < DQ_ID_BYTES + 2)
         return;
     dureq_str id = dureq_str_of(what.ptr, DQ_ID_BYTES), entry = dureq_str_of(what.ptr + DQ_ID_BYTES, what.len - DQ_ID_BYTES);
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
         if (!is_run(t, id, entry))
             continue;
         if (t->told_cancelled)
@@ -320,7 +320,7 @@ static void take_beat(dq_wshard *s, dq_reply r)
 /* What was reported in a beat that did not come through is reported again: a start twice is the same row. */
 static void beat_failed(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         if (t->phase == TASK_WAITING)
             t->reported = false;
 }
@@ -328,10 +328,10 @@ static void beat_failed(dq_wshard *s)
 /* Whatever the answer: what was named may be recorded now. */
 static void release_named(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         t->report_flying = false;
     while (!dq_list_empty(&s->after_beat))
-        dq_worker_put_done(dq_container_of(dq_list_pop_front(&s->after_beat), dureq_task, link));
+        dq_worker_put_done(dq_container_of(dq_list_pop_front(&s->after_beat), dureq_run, link));
 }
 
 static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
@@ -373,7 +373,7 @@ void dq_session_beat_soon(dq_wshard *s)
 /* Who is to be blamed for a crash from here on; empty: everybody whose start was reported. */
 static void put_blame(dq_wshard *s, dq_buf *call)
 {
-    const dureq_task *alone = s->worker->alone;
+    const dureq_run *alone = s->worker->alone;
     unsigned char id[DQ_ID_BYTES];
 
     s->blame_flying = s->worker->alone_no;
@@ -501,7 +501,7 @@ static void take_pending(dq_wshard *s, dq_reply list)
         ms_text = dq_str_cut(&rest, '-');
         if (stream.len > 2 && dq_parse_i64(dureq_str_of(stream.ptr + 2, stream.len - 2), 1, UINT32_MAX, &lane) == 0 &&
             dq_parse_i64(ms_text, 0, INT64_MAX, &ms) == 0 && dq_parse_i64(rest, 0, INT64_MAX, &seq) == 0) {
-            dureq_task *t = dq_fetch_held(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
+            dureq_run *t = dq_fetch_held(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
 
             if (t)
                 t->seen = true;
@@ -545,7 +545,7 @@ static void on_unknown_returned(void *userdata, int code, const dq_reply *reply,
 /* All lanes were looked at: what is held here and not there was taken from us. */
 static void resync_finish(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
         bool ours = t->seen || t->phase == TASK_SENT;
 
         t->seen = false;
@@ -635,7 +635,7 @@ void dq_session_resync(dq_wshard *s)
     r = dq_calloc(1, sizeof *r);
     if (!r)
         return;
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         t->seen = false;
     dq_buf_clear(&s->unknown);
     s->n_unknown = 0;
@@ -682,7 +682,7 @@ void dq_session_return(dq_wshard *s)
     if (s->returning || s->n_returns == 0 || s->state != WSHARD_LIVE || dq_shard_is_unsure(s))
         return;
     while (n < DQ_BATCH_MAX && !dq_list_empty(&s->returns)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(&s->returns), dureq_task, link);
+        dureq_run *t = dq_container_of(dq_list_pop_front(&s->returns), dureq_run, link);
         char stream[24], entry[48];
         int len = snprintf(stream, sizeof stream, "%c:%u", t->front ? 'f' : 'l', (unsigned)t->lane->no);
 

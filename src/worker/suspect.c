@@ -17,7 +17,7 @@
 #define SUSPECT_WAIT_US 200000
 #define ALONE_US        300000
 
-bool dq_suspect_wants_report(const dureq_task *t)
+bool dq_suspect_wants_report(const dureq_run *t)
 {
     bool has_turn = t->moved.crashes == 0 || t == t->worker->alone;
 
@@ -29,7 +29,7 @@ bool dq_suspects_hold(const dq_worker *w)
     return w->alone || !dq_list_empty(&w->suspects);
 }
 
-void dq_suspect_admit(dureq_task *t)
+void dq_suspect_admit(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -44,7 +44,7 @@ void dq_suspect_admit(dureq_task *t)
 }
 
 /* All sessions are told whom to blame. */
-static void set_alone(dq_worker *w, dureq_task *t)
+static void set_alone(dq_worker *w, dureq_run *t)
 {
     w->alone = t;
     w->alone_no++;
@@ -72,7 +72,7 @@ static uint32_t count_waiting(dq_worker *w)
 {
     uint32_t n = 0;
 
-    DQ_LIST_FOREACH (dureq_task, t, &w->suspects, link)
+    DQ_LIST_FOREACH (dureq_run, t, &w->suspects, link)
         n++;
     return n;
 }
@@ -90,10 +90,10 @@ void dq_suspects_look(dq_worker *w)
         dq_timer_set(&w->suspect_timer, left_us);
         return;
     }
-    set_alone(w, dq_container_of(dq_list_pop_front(&w->suspects), dureq_task, link));
+    set_alone(w, dq_container_of(dq_list_pop_front(&w->suspects), dureq_run, link));
 }
 
-void dq_suspect_over(dureq_task *t)
+void dq_suspect_over(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -111,7 +111,7 @@ static bool all_know_whom_to_blame(const dq_worker *w)
     return true;
 }
 
-static void start(dureq_task *t)
+static void start(dureq_run *t)
 {
     t->admitted = true;
     dq_fetch_start(t);
@@ -121,10 +121,10 @@ static void start(dureq_task *t)
 void dq_suspects_told(dq_wshard *s)
 {
     dq_worker *w = s->worker;
-    dureq_task *alone = w->alone;
+    dureq_run *alone = w->alone;
 
     s->blame_told = s->blame_flying;
-    DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         if (t->suspect && t->phase == TASK_WAITING && t->reported && !t->admitted && t != alone)
             start(t);
     if (alone && alone->phase == TASK_WAITING && alone->reported && !alone->report_flying && !alone->admitted &&
@@ -139,7 +139,7 @@ void dq_suspects_give_back(dq_worker *w)
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *s = &w->shards[i];
 
-        DQ_LIST_FOREACH (dureq_task, t, &s->held, in_shard) {
+        DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
             if (!t->suspect || t->phase != TASK_WAITING || t->admitted || t->in_returns)
                 continue;
             dq_list_remove(&t->link);

@@ -14,12 +14,12 @@
 
 #define PROGRESS_MAX 65536
 
-dureq_task *dq_task_create(dq_worker *w)
+dureq_run *dq_task_create(dq_worker *w)
 {
-    dureq_task *t;
+    dureq_run *t;
 
     if (!dq_list_empty(&w->spare)) {
-        t = dq_container_of(dq_list_pop_front(&w->spare), dureq_task, link);
+        t = dq_container_of(dq_list_pop_front(&w->spare), dureq_run, link);
         w->n_spare--;
     } else {
         t = dq_calloc(1, sizeof *t);
@@ -33,7 +33,7 @@ dureq_task *dq_task_create(dq_worker *w)
 }
 
 /* What a run may have left behind; most leave nothing. */
-static void forget_said(dureq_task *t)
+static void forget_said(dureq_run *t)
 {
     dq_free(t->said.msg);
     dq_buf_deinit(&t->said.detail);
@@ -46,7 +46,7 @@ static void forget_said(dureq_task *t)
     dq_free(t->headers);
 }
 
-void dq_task_free(dureq_task *t)
+void dq_task_free(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -59,20 +59,20 @@ void dq_task_free(dureq_task *t)
         dq_free(t);
         return;
     }
-    memset(t, 0, offsetof(struct dureq_task, mu)); /* what lies behind the lock is empty by now */
+    memset(t, 0, offsetof(struct dureq_run, mu)); /* what lies behind the lock is empty by now */
     t->progress_new = false;
     dq_list_push_back(&w->spare, &t->link);
     w->n_spare++;
 }
 
-dureq_str dq_task_entry(const dureq_task *t, char out[48])
+dureq_str dq_task_entry(const dureq_run *t, char out[48])
 {
     int len = snprintf(out, 48, "%" PRIu64 "-%" PRIu64, t->entry_ms, t->entry_seq);
 
     return dureq_str_of(out, (size_t)len);
 }
 
-void dq_task_cancel(dureq_task *t, dq_stop_reason why)
+void dq_task_cancel(dureq_run *t, dq_stop_reason why)
 {
     if (!t->why_stop)
         t->why_stop = why;
@@ -85,12 +85,12 @@ void dq_task_cancel(dureq_task *t, dq_stop_reason why)
 /* ---- running it ---- */
 
 typedef struct chain {
-    dureq_task *task;
+    dureq_run *task;
     const dq_handlers *all;
     size_t at; /* next middleware: global ones first, then the handler's */
 } chain;
 
-static int run_next(dureq_task *t, void *data)
+static int run_next(dureq_run *t, void *data)
 {
     chain next = *(chain *)data;
     const dq_handler *h = t->handler;
@@ -106,7 +106,7 @@ static int run_next(dureq_task *t, void *data)
     return m->fn(t, run_next, &next, m->userdata);
 }
 
-int dq_task_run(dureq_task *t)
+int dq_task_run(dureq_run *t)
 {
     chain first = {.task = t, .all = t->worker->handlers};
 
@@ -115,54 +115,54 @@ int dq_task_run(dureq_task *t)
 
 /* ---- what it is ---- */
 
-const char *dureq_task_job_id(const dureq_task *t)
+const char *dureq_run_job_id(const dureq_run *t)
 {
     return t->job_id_text;
 }
 
-const char *dureq_task_run_id(const dureq_task *t)
+const char *dureq_run_id(const dureq_run *t)
 {
     return t->run_id_text;
 }
 
-int32_t dureq_task_attempt(const dureq_task *t)
+int32_t dureq_run_attempt(const dureq_run *t)
 {
     return t->moved.attempts + 1;
 }
 
-int32_t dureq_task_max_attempts(const dureq_task *t)
+int32_t dureq_run_max_attempts(const dureq_run *t)
 {
     return t->retry.max_attempts;
 }
 
-const char *dureq_task_type(const dureq_task *t)
+const char *dureq_run_task_type(const dureq_run *t)
 {
     return t->type_text;
 }
 
-const char *dureq_task_queue(const dureq_task *t)
+const char *dureq_run_queue(const dureq_run *t)
 {
     return t->queue_text;
 }
 
-int32_t dureq_task_priority(const dureq_task *t)
+int32_t dureq_run_priority(const dureq_run *t)
 {
     return t->env.priority ? t->env.priority : DQ_PRIORITY_DEFAULT;
 }
 
-const char *dureq_task_node_id(const dureq_task *t)
+const char *dureq_run_node_id(const dureq_run *t)
 {
     return t->worker->node_id;
 }
 
-dureq_str dureq_task_payload(const dureq_task *t)
+dureq_str dureq_run_payload(const dureq_run *t)
 {
     return t->env.flags & DQ_J_BLOB ? dq_buf_str(&t->blob) : t->env.payload;
 }
 
-const char *dureq_task_content_type(const dureq_task *task)
+const char *dureq_run_content_type(const dureq_run *task)
 {
-    dureq_task *t = (dureq_task *)task;
+    dureq_run *t = (dureq_run *)task;
 
     if (!t->content_type_text[0])
         (void)snprintf(t->content_type_text, sizeof t->content_type_text, DQ_STR_FMT, DQ_STR_ARG(t->env.content_type));
@@ -170,7 +170,7 @@ const char *dureq_task_content_type(const dureq_task *task)
 }
 
 /* Names get their NUL: one block holds the array and all names. */
-static void make_headers(dureq_task *t)
+static void make_headers(dureq_run *t)
 {
     dureq_str rest = t->env.headers, name, value;
     size_t n = 0, bytes = 0;
@@ -194,9 +194,9 @@ static void make_headers(dureq_task *t)
     t->n_headers = n;
 }
 
-size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret)
+size_t dureq_run_headers(const dureq_run *task, const dureq_header **ret)
 {
-    dureq_task *t = (dureq_task *)task;
+    dureq_run *t = (dureq_run *)task;
 
     if (!t->headers)
         make_headers(t);
@@ -205,7 +205,7 @@ size_t dureq_task_headers(const dureq_task *task, const dureq_header **ret)
     return t->n_headers;
 }
 
-dureq_str dureq_task_header(const dureq_task *t, const char *wanted)
+dureq_str dureq_run_header(const dureq_run *t, const char *wanted)
 {
     dureq_str rest = t->env.headers, name, value;
 
@@ -215,31 +215,31 @@ dureq_str dureq_task_header(const dureq_task *t, const char *wanted)
     return (dureq_str){0};
 }
 
-int64_t dureq_task_deadline_at_ms(const dureq_task *t)
+int64_t dureq_run_deadline_at_ms(const dureq_run *t)
 {
     int64_t timeout_ms = dq_task_timeout_ms(t);
 
     return timeout_ms ? t->started_at_ms + timeout_ms : 0;
 }
 
-int64_t dureq_task_enqueued_at_ms(const dureq_task *t)
+int64_t dureq_run_enqueued_at_ms(const dureq_run *t)
 {
     return (int64_t)t->id.ms;
 }
 
 /* ---- signs of life ---- */
 
-static void sign(dureq_task *t)
+static void sign(dureq_run *t)
 {
     atomic_store_explicit(&t->sign_mono_us, dq_mono_us(), memory_order_relaxed);
 }
 
-void dureq_task_heartbeat(dureq_task *t)
+void dureq_run_heartbeat(dureq_run *t)
 {
     sign(t);
 }
 
-int dureq_task_progress(dureq_task *t, dureq_str json)
+int dureq_run_progress(dureq_run *t, dureq_str json)
 {
     if (json.len > PROGRESS_MAX)
         return DUREQ_ETOOLARGE;
@@ -260,12 +260,12 @@ int dureq_task_progress(dureq_task *t, dureq_str json)
     return 0;
 }
 
-bool dureq_task_is_cancelled(const dureq_task *t)
+bool dureq_run_is_cancelled(const dureq_run *t)
 {
-    return atomic_load_explicit(&((dureq_task *)t)->cancelled, memory_order_relaxed);
+    return atomic_load_explicit(&((dureq_run *)t)->cancelled, memory_order_relaxed);
 }
 
-bool dureq_task_wait_cancelled(dureq_task *t, int64_t timeout_ms)
+bool dureq_run_wait_cancelled(dureq_run *t, int64_t timeout_ms)
 {
     int64_t deadline_us = timeout_ms < 0 || timeout_ms > INT64_MAX / 1000 ? -1 : dq_add_sat(dq_mono_us(), timeout_ms * 1000);
     bool in_time = true;
@@ -274,11 +274,11 @@ bool dureq_task_wait_cancelled(dureq_task *t, int64_t timeout_ms)
     while (!atomic_load_explicit(&t->cancelled, memory_order_relaxed) && in_time)
         in_time = dq_cond_wait_until(&t->cond, &t->mu, deadline_us);
     dq_mutex_unlock(&t->mu);
-    return dureq_task_is_cancelled(t);
+    return dureq_run_is_cancelled(t);
 }
 
 /* Keeps the last DQ_LOG_MAX bytes; cut only when twice that, so that a line costs its length. */
-void dq_task_log_bytes(dureq_task *t, dureq_str bytes)
+void dq_task_log_bytes(dureq_run *t, dureq_str bytes)
 {
     if (bytes.len > DQ_LOG_MAX)
         bytes = dureq_str_of(bytes.ptr + (bytes.len - DQ_LOG_MAX), DQ_LOG_MAX);
@@ -291,7 +291,7 @@ void dq_task_log_bytes(dureq_task *t, dureq_str bytes)
     dq_mutex_unlock(&t->mu);
 }
 
-void dureq_task_log(dureq_task *t, const char *fmt, ...)
+void dureq_run_log(dureq_run *t, const char *fmt, ...)
 {
     char line[4096]; /* longer lines are cut */
     va_list args;
@@ -310,7 +310,7 @@ void dureq_task_log(dureq_task *t, const char *fmt, ...)
 
 /* ---- result and outcome ---- */
 
-int dureq_task_set_result(dureq_task *t, dureq_str result, const char *content_type)
+int dureq_run_set_result(dureq_run *t, dureq_str result, const char *content_type)
 {
     if (result.len > DUREQ_RESULT_MAX)
         return DUREQ_ETOOLARGE;
@@ -326,7 +326,7 @@ int dureq_task_set_result(dureq_task *t, dureq_str result, const char *content_t
     return 0;
 }
 
-static void say(dureq_task *t, dureq_outcome outcome, int code, const char *msg)
+static void say(dureq_run *t, dureq_outcome outcome, int code, const char *msg)
 {
     t->said.any = true;
     t->said.outcome = outcome;
@@ -335,52 +335,52 @@ static void say(dureq_task *t, dureq_outcome outcome, int code, const char *msg)
     t->said.msg = msg && *msg ? dq_strdup(msg) : NULL;
 }
 
-static void say_detail(dureq_task *t, dureq_str detail)
+static void say_detail(dureq_run *t, dureq_str detail)
 {
     dq_buf_clear(&t->said.detail);
     dq_buf_append(&t->said.detail, detail.ptr, DQ_MIN(detail.len, DQ_DETAIL_MAX));
 }
 
-int dureq_task_retry(dureq_task *t, int code, const char *msg, dureq_str detail)
+int dureq_run_retry(dureq_run *t, int code, const char *msg, dureq_str detail)
 {
     say(t, DUREQ_OUTCOME_RETRY, code ? code : DUREQ_EHANDLER, msg);
     say_detail(t, detail);
     return code < 0 ? code : DUREQ_EHANDLER;
 }
 
-int dureq_task_fail(dureq_task *t, int code, const char *msg, dureq_str detail)
+int dureq_run_fail(dureq_run *t, int code, const char *msg, dureq_str detail)
 {
     say(t, DUREQ_OUTCOME_FAIL, code ? code : DUREQ_EHANDLER, msg);
     say_detail(t, detail);
     return code < 0 ? code : DUREQ_EHANDLER;
 }
 
-int dureq_task_rate_limited(dureq_task *t, int64_t after_ms, const char *msg)
+int dureq_run_rate_limited(dureq_run *t, int64_t after_ms, const char *msg)
 {
     say(t, DUREQ_OUTCOME_RATE_LIMITED, 0, msg);
     t->said.after_ms = DQ_MAX(after_ms, 0);
     return DUREQ_ELIMIT;
 }
 
-int dureq_task_skip(dureq_task *t, const char *reason)
+int dureq_run_skip(dureq_run *t, const char *reason)
 {
     say(t, DUREQ_OUTCOME_SKIP, 0, reason);
     return 0;
 }
 
-int dureq_task_pause(dureq_task *t, int64_t resume_after_ms, const char *reason)
+int dureq_run_pause(dureq_run *t, int64_t resume_after_ms, const char *reason)
 {
     say(t, DUREQ_OUTCOME_PAUSE, 0, reason);
     t->said.after_ms = DQ_MAX(resume_after_ms, 0);
     return DUREQ_EPAUSED;
 }
 
-int dureq_task_repeat(dureq_task *t, int64_t after_ms, dureq_str new_payload)
+int dureq_run_repeat(dureq_run *t, int64_t after_ms, dureq_str new_payload)
 {
-    return dureq_task_repeat_limited(t, after_ms, new_payload, 0);
+    return dureq_run_repeat_limited(t, after_ms, new_payload, 0);
 }
 
-int dureq_task_repeat_limited(dureq_task *t, int64_t after_ms, dureq_str new_payload, int32_t limit)
+int dureq_run_repeat_limited(dureq_run *t, int64_t after_ms, dureq_str new_payload, int32_t limit)
 {
     say(t, DUREQ_OUTCOME_REPEAT, 0, NULL);
     t->said.after_ms = DQ_MAX(after_ms, 0);
@@ -393,17 +393,17 @@ int dureq_task_repeat_limited(dureq_task *t, int64_t after_ms, dureq_str new_pay
 
 /* ---- for external handlers ---- */
 
-void dq_task_set_state(dureq_task *t, void *state)
+void dq_task_set_state(dureq_run *t, void *state)
 {
     t->state = state;
 }
 
-void *dq_task_get_state(dureq_task *t)
+void *dq_task_get_state(dureq_run *t)
 {
     return t->state;
 }
 
-int64_t dq_task_grace_ms(const dureq_task *t)
+int64_t dq_task_grace_ms(const dureq_run *t)
 {
     return t->handler->grace_ms;
 }

@@ -3,7 +3,7 @@
 
 /* One run of a job on this node, from its fetch until its end is recorded.
 
-   Owner by phase: loop (fetched, waiting) -> pool thread or external handler (RUNNING; only what dureq_task_... functions touch, and the
+   Owner by phase: loop (fetched, waiting) -> pool thread or external handler (RUNNING; only what dureq_run_... functions touch, and the
    loop's own fields) -> loop again (FINISHED). `mu` of the worker's pool guards nothing here; what both sides touch at once is atomic, or
    guarded by the task's lock below. */
 
@@ -39,7 +39,7 @@ typedef enum task_next {
 
 /* What a handler said, before it is judged (outcome.c). */
 typedef struct task_said {
-    bool any; /* one of dureq_task_fail ... was called */
+    bool any; /* one of dureq_run_fail ... was called */
     dureq_outcome outcome;
     int code;
     char *msg; /* NULL: none */
@@ -50,7 +50,7 @@ typedef struct task_said {
     dq_buf payload;
 } task_said;
 
-struct dureq_task {
+struct dureq_run {
     dq_list link;      /* in the list of its phase */
     dq_list pool_link; /* the pool's, while it has the task */
     dq_list in_shard;  /* in its shard's `held`, until it is recorded or lost */
@@ -118,10 +118,10 @@ struct dureq_task {
 };
 
 /* Loop thread. The task is in no list yet. NULL when out of memory. */
-dureq_task *dq_task_create(dq_worker *w);
-void dq_task_free(dureq_task *t);
-dureq_str dq_task_entry(const dureq_task *t, char out[48]); /* "ms-seq" */
+dureq_run *dq_task_create(dq_worker *w);
+void dq_task_free(dureq_run *t);
+dureq_str dq_task_entry(const dureq_run *t, char out[48]); /* "ms-seq" */
 /* Tells the handler to stop; loop thread. */
-void dq_task_cancel(dureq_task *t, dq_stop_reason why);
+void dq_task_cancel(dureq_run *t, dq_stop_reason why);
 /* Runs the handler with its middleware. Pool thread. */
-int dq_task_run(dureq_task *t);
+int dq_task_run(dureq_run *t);

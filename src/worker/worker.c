@@ -16,7 +16,7 @@
 
 static void run_task(dq_list *link, void *userdata)
 {
-    dureq_task *t = dq_container_of(link, dureq_task, pool_link);
+    dureq_run *t = dq_container_of(link, dureq_run, pool_link);
 
     (void)userdata;
     t->started_mono_us = dq_mono_us();
@@ -24,11 +24,11 @@ static void run_task(dq_list *link, void *userdata)
     t->ended_mono_us = dq_mono_us();
 }
 
-static void task_ended(dureq_task *t, int rc);
+static void task_ended(dureq_run *t, int rc);
 
 static void task_back(dq_list *link, void *userdata)
 {
-    dureq_task *t = dq_container_of(link, dureq_task, pool_link);
+    dureq_run *t = dq_container_of(link, dureq_run, pool_link);
 
     (void)userdata;
     t->ran_ms = (t->ended_mono_us - t->started_mono_us) / 1000;
@@ -168,7 +168,7 @@ void dq_worker_destroy(dq_worker *w)
         dq_wshard *s = &w->shards[i];
 
         while (!dq_list_empty(&s->held)) {
-            dureq_task *t = dq_container_of(s->held.next, dureq_task, in_shard);
+            dureq_run *t = dq_container_of(s->held.next, dureq_run, in_shard);
 
             dq_list_remove(&t->in_shard);
             if (t->phase != TASK_RUNNING) /* else a handler that never returns still uses it */
@@ -179,7 +179,7 @@ void dq_worker_destroy(dq_worker *w)
         dq_buf_deinit(&s->unknown);
     }
     while (!dq_list_empty(&w->spare)) {
-        dureq_task *t = dq_container_of(dq_list_pop_front(&w->spare), dureq_task, link);
+        dureq_run *t = dq_container_of(dq_list_pop_front(&w->spare), dureq_run, link);
 
         dq_cond_deinit(&t->cond);
         dq_mutex_deinit(&t->mu);
@@ -261,7 +261,7 @@ void dq_worker_pump(dq_worker *w)
     dq_loop_defer(w->loop, &w->pump);
 }
 
-void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error)
+void dq_worker_tell(dureq_run *t, dureq_node_event_kind kind, const char *error)
 {
     dq_worker *w = t->worker;
     dureq_node_event e = {
@@ -282,7 +282,7 @@ void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error
 
 /* ---- deadlines ---- */
 
-int64_t dq_task_timeout_ms(const dureq_task *t)
+int64_t dq_task_timeout_ms(const dureq_run *t)
 {
     return t->env.timeout_ms ? t->env.timeout_ms : t->handler->timeout_ms;
 }
@@ -297,7 +297,7 @@ static void arm_deadlines(dq_worker *w)
         dq_timer_set(&w->deadline_timer, DQ_MAX(top->key - dq_loop_now_us(w->loop), 0));
 }
 
-static void set_deadline(dureq_task *t, int64_t at_us)
+static void set_deadline(dureq_run *t, int64_t at_us)
 {
     dq_worker *w = t->worker;
     bool first = !dq_heap_top(&w->deadlines) || at_us < dq_heap_top(&w->deadlines)->key;
@@ -314,14 +314,14 @@ static void set_deadline(dureq_task *t, int64_t at_us)
 }
 
 /* When this task must be looked at next; INT64_MAX: never. */
-static int64_t next_deadline_us(const dureq_task *t, int64_t started_us)
+static int64_t next_deadline_us(const dureq_run *t, int64_t started_us)
 {
     int64_t at = INT64_MAX, timeout_ms = dq_task_timeout_ms(t);
 
     if (timeout_ms)
         at = dq_add_sat(started_us, timeout_ms > INT64_MAX / 1000 ? INT64_MAX : timeout_ms * 1000);
     if (t->env.heartbeat_ms) {
-        int64_t sign = atomic_load_explicit(&((dureq_task *)t)->sign_mono_us, memory_order_relaxed);
+        int64_t sign = atomic_load_explicit(&((dureq_run *)t)->sign_mono_us, memory_order_relaxed);
         int64_t beat = dq_add_sat(DQ_MAX(sign, started_us), t->env.heartbeat_ms * 1000);
 
         at = DQ_MIN(at, beat);
@@ -330,9 +330,9 @@ static int64_t next_deadline_us(const dureq_task *t, int64_t started_us)
 }
 
 /* A stand-in that is recorded in place of a task whose handler does not come back. */
-static dureq_task *make_twin(dureq_task *t)
+static dureq_run *make_twin(dureq_run *t)
 {
-    dureq_task *twin = dq_task_create(t->worker);
+    dureq_run *twin = dq_task_create(t->worker);
 
     if (!twin)
         return NULL;
@@ -370,7 +370,7 @@ static dureq_task *make_twin(dureq_task *t)
     return twin;
 }
 
-static void put_finished(dureq_task *t, int rc)
+static void put_finished(dureq_run *t, int rc)
 {
     t->phase = TASK_FINISHED;
     dq_outcome_judge(t, rc);
@@ -378,7 +378,7 @@ static void put_finished(dureq_task *t, int rc)
 }
 
 /* Written by this thread only, so a load and a store do. */
-static void count_unsent(dureq_task *t, bool unsent)
+static void count_unsent(dureq_run *t, bool unsent)
 {
     _Atomic uint64_t *n = &t->worker->s_unsent;
 
@@ -388,7 +388,7 @@ static void count_unsent(dureq_task *t, bool unsent)
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (unsent ? 1 : -1), memory_order_relaxed);
 }
 
-void dq_worker_put_done(dureq_task *t)
+void dq_worker_put_done(dureq_run *t)
 {
     dq_wshard *s = t->shard;
 
@@ -403,7 +403,7 @@ void dq_worker_put_done(dureq_task *t)
 }
 
 /* The grace is over and the handler has not come back. */
-static void abandon(dureq_task *t)
+static void abandon(dureq_run *t)
 {
     dq_worker *w = t->worker;
     dq_wshard *s = t->shard;
@@ -415,7 +415,7 @@ static void abandon(dureq_task *t)
     dq_worker_pump(w); /* a stop may have waited for it */
     if (t->lost)
         return;
-    dureq_task *twin = make_twin(t);
+    dureq_run *twin = make_twin(t);
     dq_list_remove(&t->in_shard);
     t->lost = true;
     if (!twin)
@@ -431,7 +431,7 @@ static void abandon(dureq_task *t)
     }
 }
 
-static void grace_over(dureq_task *t)
+static void grace_over(dureq_run *t)
 {
     if (t->handler->fn) {
         abandon(t);
@@ -442,7 +442,7 @@ static void grace_over(dureq_task *t)
 }
 
 /* No thread was free for it until now, and none shall begin it. */
-static bool stop_unbegun(dureq_task *t, dq_stop_reason why)
+static bool stop_unbegun(dureq_run *t, dq_stop_reason why)
 {
     if (t->why_stop || t->phase != TASK_RUNNING || !t->handler->fn || !dq_pool_take_out(t->worker->pool, &t->pool_link))
         return false;
@@ -451,7 +451,7 @@ static bool stop_unbegun(dureq_task *t, dq_stop_reason why)
     return true;
 }
 
-void dq_worker_stop_task(dureq_task *t, dq_stop_reason why)
+void dq_worker_stop_task(dureq_run *t, dq_stop_reason why)
 {
     if (t->why_stop || t->phase != TASK_RUNNING)
         return;
@@ -463,7 +463,7 @@ void dq_worker_stop_task(dureq_task *t, dq_stop_reason why)
         t->handler->ops->stop(t, why, t->handler->userdata); /* may finish it: not touched behind this */
 }
 
-static void look_at_deadline(dureq_task *t)
+static void look_at_deadline(dureq_run *t)
 {
     int64_t now_us = dq_loop_now_us(t->worker->loop), at;
 
@@ -489,14 +489,14 @@ static void deadline_fired(dq_timer *timer)
 
     for (; top && top->key <= dq_loop_now_us(w->loop); top = dq_heap_top(&w->deadlines)) {
         dq_heap_remove(&w->deadlines, top);
-        look_at_deadline(dq_container_of(top, dureq_task, deadline));
+        look_at_deadline(dq_container_of(top, dureq_run, deadline));
     }
     arm_deadlines(w);
 }
 
 /* ---- a task's life ---- */
 
-void dq_worker_start_task(dureq_task *t)
+void dq_worker_start_task(dureq_run *t)
 {
     dq_worker *w = t->worker;
     int64_t at_us;
@@ -523,7 +523,7 @@ void dq_worker_start_task(dureq_task *t)
         dq_task_finish(t, rc);
 }
 
-void dq_worker_task_over(dureq_task *t)
+void dq_worker_task_over(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
@@ -532,7 +532,7 @@ void dq_worker_task_over(dureq_task *t)
     dq_suspect_over(t);
 }
 
-static void task_ended(dureq_task *t, int rc)
+static void task_ended(dureq_run *t, int rc)
 {
     dq_worker *w = t->worker;
 
@@ -557,7 +557,7 @@ static void task_ended(dureq_task *t, int rc)
     atomic_fetch_sub_explicit(&w->s_running, 1, memory_order_relaxed); /* last: who sees none running sees what is unsent */
 }
 
-void dq_task_finish(dureq_task *t, int rc)
+void dq_task_finish(dureq_run *t, int rc)
 {
     dq_worker *w = t->worker;
 
@@ -567,7 +567,7 @@ void dq_task_finish(dureq_task *t, int rc)
     dq_worker_look_for_end(w);
 }
 
-void dq_worker_drop_task(dureq_task *t)
+void dq_worker_drop_task(dureq_run *t)
 {
     count_unsent(t, false);
     dq_list_remove(&t->in_shard);
@@ -582,7 +582,7 @@ void dq_worker_drop_task(dureq_task *t)
 }
 
 /* Out of whichever list of its shard it waits in. */
-static void unlist(dureq_task *t)
+static void unlist(dureq_run *t)
 {
     dq_wshard *s = t->shard;
 
@@ -596,7 +596,7 @@ static void unlist(dureq_task *t)
     t->in_returns = false;
 }
 
-void dq_worker_lose_task(dureq_task *t, dq_stop_reason why)
+void dq_worker_lose_task(dureq_run *t, dq_stop_reason why)
 {
     dq_worker *w = t->worker;
     bool held = t->phase == TASK_WAITING && !t->in_returns && !t->undecided; /* takes a slot, without a handler yet */
@@ -681,10 +681,10 @@ void dq_worker_stop_now(dq_worker *w)
 {
     w->give_up = true;                         /* nothing is read any more either */
     for (unsigned i = 0; i < w->n_shards; i++) /* first, or threads that others leave would begin them */
-        DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard)
+        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
             (void)stop_unbegun(t, DQ_STOP_SHUTDOWN);
     for (unsigned i = 0; i < w->n_shards; i++)
-        DQ_LIST_FOREACH (dureq_task, t, &w->shards[i].held, in_shard)
+        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
             dq_worker_stop_task(t, DQ_STOP_SHUTDOWN);
     dq_worker_look_for_end(w);
 }

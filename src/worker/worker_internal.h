@@ -126,7 +126,7 @@ struct dq_worker {
     uint32_t n_held;          /* tasks that take a slot: fetched, not finished */
     uint32_t n_fetching;      /* of them: their payload is on its way */
     dq_list suspects;         /* wait until nothing else runs; by link (suspect.c) */
-    dureq_task *alone;        /* the suspect that runs alone or is about to */
+    dureq_run *alone;         /* the suspect that runs alone or is about to */
     uint64_t alone_no;        /* counts changes of `alone` */
     int64_t suspect_since_us; /* since when suspects wait */
     dq_timer suspect_timer;
@@ -176,17 +176,17 @@ static inline bool dq_shard_is_unsure(const dq_wshard *s)
 }
 
 /* worker.c */
-int64_t dq_task_timeout_ms(const dureq_task *t); /* 0: none */
-void dq_worker_pump(dq_worker *w);               /* look for something to send, soon */
-void dq_worker_note_progress(dq_worker *w);      /* any thread */
-void dq_worker_start_task(dureq_task *t);        /* with all it needs; slots were counted at the fetch */
-void dq_worker_put_done(dureq_task *t);          /* judged: among what is to be recorded */
-void dq_worker_task_over(dureq_task *t);         /* its slot is free; outcome not looked at */
+int64_t dq_task_timeout_ms(const dureq_run *t); /* 0: none */
+void dq_worker_pump(dq_worker *w);              /* look for something to send, soon */
+void dq_worker_note_progress(dq_worker *w);     /* any thread */
+void dq_worker_start_task(dureq_run *t);        /* with all it needs; slots were counted at the fetch */
+void dq_worker_put_done(dureq_run *t);          /* judged: among what is to be recorded */
+void dq_worker_task_over(dureq_run *t);         /* its slot is free; outcome not looked at */
 void dq_worker_look_for_end(dq_worker *w);
-void dq_worker_tell(dureq_task *t, dureq_node_event_kind kind, const char *error);
-void dq_worker_drop_task(dureq_task *t); /* out of its shard's hands; freed when no handler uses it */
-void dq_worker_stop_task(dureq_task *t, dq_stop_reason why);
-void dq_worker_lose_task(dureq_task *t, dq_stop_reason why); /* taken from us */
+void dq_worker_tell(dureq_run *t, dureq_node_event_kind kind, const char *error);
+void dq_worker_drop_task(dureq_run *t); /* out of its shard's hands; freed when no handler uses it */
+void dq_worker_stop_task(dureq_run *t, dq_stop_reason why);
+void dq_worker_lose_task(dureq_run *t, dq_stop_reason why); /* taken from us */
 /* lanes.c */
 void dq_lanes_load(dq_wshard *s);
 void dq_lanes_free_old(dq_worker *w);
@@ -209,24 +209,24 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
 void dq_fetch_decide(dq_worker *w);                /* no read is in flight: which of those that came that way are started */
-dureq_task *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq); /* by its entry; NULL: none */
-void dq_fetch_give_back(dureq_task *t);                                                        /* into its shard's `returns` */
-void dq_fetch_start(dureq_task *t);                                                            /* with its payload */
+dureq_run *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq); /* by its entry; NULL: none */
+void dq_fetch_give_back(dureq_run *t);                                                        /* into its shard's `returns` */
+void dq_fetch_start(dureq_run *t);                                                            /* with its payload */
 /* suspect.c */
-void dq_suspect_admit(dureq_task *t);      /* fetched */
+void dq_suspect_admit(dureq_run *t);       /* fetched */
 void dq_suspects_look(dq_worker *w);       /* something ended, or time passed */
 void dq_suspects_told(dq_wshard *s);       /* a heartbeat came through */
-void dq_suspect_over(dureq_task *t);       /* its slot is free */
+void dq_suspect_over(dureq_run *t);        /* its slot is free */
 void dq_suspects_give_back(dq_worker *w);  /* those that have not started: at a stop */
 bool dq_suspects_hold(const dq_worker *w); /* nothing is to be fetched */
-bool dq_suspect_wants_report(const dureq_task *t);
+bool dq_suspect_wants_report(const dureq_run *t);
 /* outcome.c */
-void dq_outcome_judge(dureq_task *t, int rc);
+void dq_outcome_judge(dureq_run *t, int rc);
 /* record.c */
-bool dq_record_is_plain(const dureq_task *t);
-int64_t dq_record_class(const dureq_task *t);                      /* retention class; 0: not kept */
-void dq_record_row(dureq_task *t, dq_buf *out);                    /* the whole row */
-void dq_record_moved(const dureq_task *t, dq_buf *out);            /* its moved part behind this run */
+bool dq_record_is_plain(const dureq_run *t);
+int64_t dq_record_class(const dureq_run *t);                       /* retention class; 0: not kept */
+void dq_record_row(dureq_run *t, dq_buf *out);                     /* the whole row */
+void dq_record_moved(const dureq_run *t, dq_buf *out);             /* its moved part behind this run */
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
 typedef struct dq_stat_row {
     uint32_t lane;
@@ -237,7 +237,7 @@ typedef struct dq_stat_rows {
     dq_stat_row rows[512];
     size_t n;
 } dq_stat_rows;
-void dq_stats_of(dq_stat_rows *rows, const dureq_task *t);
+void dq_stats_of(dq_stat_rows *rows, const dureq_run *t);
 void dq_stats_put(const dq_stat_rows *rows, dq_buf *out);
 /* session.c */
 void dq_session_open(dq_wshard *s);

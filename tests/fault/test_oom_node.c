@@ -14,20 +14,20 @@
 static atomic_long n_runs;
 
 /* Does what handlers do; what has no memory for it is done without. The payload says how it ends. */
-static int work(dureq_task *task, void *userdata)
+static int work(dureq_run *task, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
 
     (void)userdata;
     atomic_fetch_add(&n_runs, 1);
-    dureq_task_log(task, "a line of %zu", payload.len);
-    (void)dureq_task_header(task, "x-from");
-    (void)dureq_task_progress(task, DQ_STR_LIT("{\"done\": 1}"));
+    dureq_run_log(task, "a line of %zu", payload.len);
+    (void)dureq_run_header(task, "x-from");
+    (void)dureq_run_progress(task, DQ_STR_LIT("{\"done\": 1}"));
     if (payload.len > 1 && payload.ptr[1] == 'f')
-        return dureq_task_fail(task, 7, "as asked", DQ_STR_LIT("detail"));
-    if (payload.len > 1 && payload.ptr[1] == 'r' && dureq_task_attempt(task) == 1)
-        return dureq_task_retry(task, 7, "as asked", DQ_STR_LIT("detail"));
-    return dureq_task_set_result(task, DQ_STR_LIT("\"result\""), NULL) == DUREQ_ENOMEM ? DUREQ_ENOMEM : 0;
+        return dureq_run_fail(task, 7, "as asked", DQ_STR_LIT("detail"));
+    if (payload.len > 1 && payload.ptr[1] == 'r' && dureq_run_attempt(task) == 1)
+        return dureq_run_retry(task, 7, "as asked", DQ_STR_LIT("detail"));
+    return dureq_run_set_result(task, DQ_STR_LIT("\"result\""), NULL) == DUREQ_ENOMEM ? DUREQ_ENOMEM : 0;
 }
 
 static int node_make(dureq_node **ret, dureq_error *err)

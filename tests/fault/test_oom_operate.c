@@ -404,10 +404,10 @@ SCENARIO(queues_and_counts_are_right_or_refused)
 
 /* ---- a node, whose allocations fail as well ---- */
 
-static int write_log(dureq_task *task, void *userdata)
+static int write_log(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    dureq_task_log(task, "a line");
+    dureq_run_log(task, "a line");
     return 0;
 }
 

@@ -6,7 +6,7 @@
 
 /* An entry of a stream as a worker reads it: [id, [field, value ...]]. What can be read has an id that can be written, and a policy that gives delays. */
 
-static void check_task(dureq_task *t)
+static void check_task(dureq_run *t)
 {
     dureq_str run;
     dq_id id;
@@ -24,7 +24,7 @@ static void read_entry(dq_reply entry, dureq_str whole)
     static dq_wshard shard = {.no = 2};
     static dq_handler handler;
     static dq_wlane lane = {.no = 5, .shard = &shard, .handler = &handler};
-    static dureq_task t;
+    static dureq_run t;
     dq_reply id = dq_reply_first(entry);
 
     (void)whole;

@@ -35,7 +35,7 @@ typedef struct node {
     dq_tickers *tickers;
     dq_handlers handlers;
     fuzz_peer main, cycle;
-    dureq_task *running[RUNNING_MAX]; /* oldest first; those that were lost as well */
+    dureq_run *running[RUNNING_MAX]; /* oldest first; those that were lost as well */
     size_t n_running;
     bool drained, stopped;
     unsigned n_up, n_down;
@@ -140,22 +140,22 @@ static void on_event(const dureq_node_event *e, void *userdata)
     assert(e->job_id && strlen(e->job_id) == DUREQ_JOB_ID_LEN && e->run_id && e->task_type && e->queue && e->error);
 }
 
-static int handler_start(dureq_task *task, void *userdata)
+static int handler_start(dureq_run *task, void *userdata)
 {
     node *n = userdata;
 
     if (n->n_running == RUNNING_MAX)
         return DUREQ_ELIMIT;
-    assert(strncmp(dureq_task_run_id(task), dureq_task_job_id(task), DUREQ_JOB_ID_LEN) == 0);
-    assert(dureq_task_attempt(task) >= 1 && dureq_task_max_attempts(task) >= 1);
-    (void)dureq_task_headers(task, NULL);
+    assert(strncmp(dureq_run_id(task), dureq_run_job_id(task), DUREQ_JOB_ID_LEN) == 0);
+    assert(dureq_run_attempt(task) >= 1 && dureq_run_max_attempts(task) >= 1);
+    (void)dureq_run_headers(task, NULL);
     n->running[n->n_running++] = task;
     return 0;
 }
 
 static void finish(node *n, size_t i, int rc)
 {
-    dureq_task *t = n->running[i];
+    dureq_run *t = n->running[i];
 
     n->n_running--;
     memmove(&n->running[i], &n->running[i + 1], (n->n_running - i) * sizeof n->running[0]);
@@ -163,14 +163,14 @@ static void finish(node *n, size_t i, int rc)
 }
 
 /* A handler's process may outlive the order to stop; nothing outlives a kill. */
-static void handler_stop(dureq_task *task, dq_stop_reason why, void *userdata)
+static void handler_stop(dureq_run *task, dq_stop_reason why, void *userdata)
 {
     (void)task;
     (void)userdata;
     assert(why >= DQ_STOP_CANCELLED && why <= DQ_STOP_SHUTDOWN);
 }
 
-static void handler_kill(dureq_task *task, void *userdata)
+static void handler_kill(dureq_run *task, void *userdata)
 {
     node *n = userdata;
 
@@ -225,9 +225,9 @@ static void check_shard(const dq_wshard *s)
            s->n_returns == fuzz_length(&s->returns));
     assert(s->state == WSHARD_LIVE || dq_list_empty(&s->sent) || s->state == WSHARD_CLOSING || s->state == WSHARD_GONE);
     assert(memchr(s->x, '\0', sizeof s->x) && memchr(s->hv, '\0', sizeof s->hv) && memchr(s->bucket, '\0', sizeof s->bucket));
-    DQ_LIST_FOREACH (dureq_task, t, (dq_list *)&s->sent, link)
+    DQ_LIST_FOREACH (dureq_run, t, (dq_list *)&s->sent, link)
         assert(t->phase == TASK_SENT && !t->lost);
-    DQ_LIST_FOREACH (dureq_task, t, (dq_list *)&s->held, in_shard)
+    DQ_LIST_FOREACH (dureq_run, t, (dq_list *)&s->held, in_shard)
         assert(t->shard == s && !t->lost);
 }
 
@@ -314,7 +314,7 @@ static void turn(node *n)
 
 static void end_one(node *n, char how)
 {
-    dureq_task *t = n->n_running ? n->running[0] : NULL;
+    dureq_run *t = n->n_running ? n->running[0] : NULL;
     dureq_str detail = DQ_STR_LIT("detail");
     int rc = 0;
 
@@ -322,14 +322,14 @@ static void end_one(node *n, char how)
         return;
     switch (how) {
     case '1': rc = DUREQ_EIO; break;
-    case '2': rc = dureq_task_fail(t, 7, "as asked", detail); break;
-    case '3': rc = dureq_task_retry(t, 7, "as asked", detail); break;
-    case '4': rc = dureq_task_skip(t, "skipped"); break;
-    case '5': rc = dureq_task_pause(t, 0, "paused"); break;
-    case '6': rc = dureq_task_repeat(t, 0, DQ_STR_LIT("2")); break;
-    case '7': rc = dureq_task_rate_limited(t, 1000, "slower"); break;
+    case '2': rc = dureq_run_fail(t, 7, "as asked", detail); break;
+    case '3': rc = dureq_run_retry(t, 7, "as asked", detail); break;
+    case '4': rc = dureq_run_skip(t, "skipped"); break;
+    case '5': rc = dureq_run_pause(t, 0, "paused"); break;
+    case '6': rc = dureq_run_repeat(t, 0, DQ_STR_LIT("2")); break;
+    case '7': rc = dureq_run_rate_limited(t, 1000, "slower"); break;
     case '8': dq_task_log_bytes(t, DQ_STR_LIT("a line\n")); break;
-    default: (void)dureq_task_set_result(t, DQ_STR_LIT("\"r\""), NULL); break;
+    default: (void)dureq_run_set_result(t, DQ_STR_LIT("\"r\""), NULL); break;
     }
     finish(n, 0, rc);
 }
@@ -407,7 +407,7 @@ static void step(node *n, char what, const uint8_t **at, size_t *left)
         break;
     case 'p':
         if (n->n_running)
-            (void)dureq_task_progress(n->running[0], DQ_STR_LIT("{\"at\": 1}"));
+            (void)dureq_run_progress(n->running[0], DQ_STR_LIT("{\"at\": 1}"));
         break;
     case 'b': beat(n); break;
     case 't': tick(n); break;

@@ -6,21 +6,21 @@
 
 #include <stdatomic.h>
 
-static int end_as_told(dureq_task *task, void *userdata)
+static int end_as_told(dureq_run *task, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
 
     (void)userdata;
-    dureq_task_log(task, "line of %s", dureq_task_job_id(task));
+    dureq_run_log(task, "line of %s", dureq_run_job_id(task));
     if (dq_str_eq_text(payload, "\"fail\""))
-        return dureq_task_fail(task, 7, "told to fail", (dureq_str){0});
-    return dureq_task_set_result(task, DQ_STR_LIT("{\"sum\": 3}"), NULL);
+        return dureq_run_fail(task, 7, "told to fail", (dureq_str){0});
+    return dureq_run_set_result(task, DQ_STR_LIT("{\"sum\": 3}"), NULL);
 }
 
-static int until_cancelled(dureq_task *task, void *userdata)
+static int until_cancelled(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    while (!dureq_task_wait_cancelled(task, 100))
+    while (!dureq_run_wait_cancelled(task, 100))
         ;
     return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "json/json.h"
 
-static int nothing(dureq_task *task, void *userdata)
+static int nothing(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;

@@ -7,17 +7,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static int count_run(dureq_task *task, void *userdata)
+static int count_run(dureq_run *task, void *userdata)
 {
     (void)task;
     atomic_fetch_add((atomic_int *)userdata, 1);
     return 0;
 }
 
-static int echo(dureq_task *task, void *userdata)
+static int echo(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_set_result(task, dureq_task_payload(task), NULL);
+    return dureq_run_set_result(task, dureq_run_payload(task), NULL);
 }
 
 /* ---- now, later, many ---- */

@@ -6,10 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dq_str_eq_text(dureq_task_payload(task), "die") ? dureq_task_fail(task, 1, "died", (dureq_str){0}) : 0;
+    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died", (dureq_str){0}) : 0;
 }
 
 /* Ids seen over the pages of a listing. */
@@ -395,10 +395,10 @@ SCENARIO(the_newest_comes_first_whatever_its_state_type_and_shard)
 
 static atomic_bool let_go;
 
-static int hold(dureq_task *task, void *userdata)
+static int hold(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    while (!atomic_load(&let_go) && !dureq_task_wait_cancelled(task, 20))
+    while (!atomic_load(&let_go) && !dureq_run_wait_cancelled(task, 20))
         ;
     return 0;
 }

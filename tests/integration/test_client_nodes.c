@@ -8,13 +8,13 @@
 static atomic_bool let_go;
 static atomic_int entered;
 
-static int stay(dureq_task *task, void *userdata)
+static int stay(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&entered, 1);
-    for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_task_is_cancelled(task); i++)
+    for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
         rig_pause();
-    return dq_str_eq_text(dureq_task_payload(task), "die") ? dureq_task_fail(task, 1, "died", (dureq_str){0}) : 0;
+    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died", (dureq_str){0}) : 0;
 }
 
 static void begin(void)

@@ -7,17 +7,17 @@
 
 static atomic_bool let_go;
 
-static int act(dureq_task *task, void *userdata)
+static int act(dureq_run *task, void *userdata)
 {
-    dureq_str p = dureq_task_payload(task);
+    dureq_str p = dureq_run_payload(task);
 
     (void)userdata;
     if (dq_str_eq_text(p, "die"))
-        return dureq_task_fail(task, 1, "died", (dureq_str){0});
+        return dureq_run_fail(task, 1, "died", (dureq_str){0});
     if (dq_str_eq_text(p, "again"))
-        return dureq_task_rate_limited(task, 3600000, "in an hour");
+        return dureq_run_rate_limited(task, 3600000, "in an hour");
     if (dq_str_eq_text(p, "stay"))
-        for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_task_is_cancelled(task); i++)
+        for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
             rig_pause();
     return 0;
 }

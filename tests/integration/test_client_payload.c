@@ -10,10 +10,10 @@
 
 #define LARGE 40000
 
-static int echo(dureq_task *task, void *userdata)
+static int echo(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_set_result(task, dureq_task_payload(task), "application/octet-stream");
+    return dureq_run_set_result(task, dureq_run_payload(task), "application/octet-stream");
 }
 
 /* Bytes that tell their place and which payload they are of. */
@@ -127,9 +127,9 @@ SCENARIO(a_payload_goes_with_its_job)
 }
 
 /* A quarter of it is what a bucket takes, and what is too much goes without waiting for a minute to be over. */
-static int check_largest(dureq_task *task, void *userdata)
+static int check_largest(dureq_run *task, void *userdata)
 {
-    return dq_str_eq(dureq_task_payload(task), *(const dureq_str *)userdata) ? 0 : DUREQ_EHANDLER;
+    return dq_str_eq(dureq_run_payload(task), *(const dureq_str *)userdata) ? 0 : DUREQ_EHANDLER;
 }
 
 SCENARIO(the_largest_payload_there_can_be)

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)task;
     if (userdata)
@@ -15,10 +15,10 @@ static int fine(dureq_task *task, void *userdata)
 
 static atomic_bool let_go;
 
-static int stay(dureq_task *task, void *userdata)
+static int stay(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_task_is_cancelled(task); i++)
+    for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
         rig_pause();
     return 0;
 }

@@ -7,17 +7,17 @@
 
 static atomic_bool let_go;
 
-static int act(dureq_task *task, void *userdata)
+static int act(dureq_run *task, void *userdata)
 {
-    dureq_str p = dureq_task_payload(task);
+    dureq_str p = dureq_run_payload(task);
 
     (void)userdata;
     if (dq_str_eq_text(p, "die"))
-        return dureq_task_fail(task, 17, "it broke", DQ_STR_LIT("here"));
+        return dureq_run_fail(task, 17, "it broke", DQ_STR_LIT("here"));
     if (dq_str_eq_text(p, "stay"))
-        for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_task_is_cancelled(task); i++)
+        for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
             rig_pause();
-    return dureq_task_set_result(task, DQ_STR_LIT("{\"ok\": true}"), NULL);
+    return dureq_run_set_result(task, DQ_STR_LIT("{\"ok\": true}"), NULL);
 }
 
 static void node(void)

@@ -2,16 +2,16 @@
 /* dureqctl enqueue: one job with each of its options, waiting for its end, and refusals that leave nothing behind. */
 #include "test_ctl.h"
 
-static int echo(dureq_task *task, void *userdata)
+static int echo(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_set_result(task, dureq_task_payload(task), dureq_task_content_type(task));
+    return dureq_run_set_result(task, dureq_run_payload(task), dureq_run_content_type(task));
 }
 
-static int fail_finally(dureq_task *task, void *userdata)
+static int fail_finally(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_fail(task, 0, "no good", (dureq_str){0});
+    return dureq_run_fail(task, 0, "no good", (dureq_str){0});
 }
 
 /* ---- payloads ---- */

@@ -2,26 +2,26 @@
 /* The commands job, dlq, run and key. */
 #include "test_ctl.h"
 
-static int end_as_told(dureq_task *task, void *userdata)
+static int end_as_told(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    dureq_task_log(task, "a line");
-    if (dq_str_eq_text(dureq_task_payload(task), "fail"))
-        return dureq_task_fail(task, 0, "told to fail", (dureq_str){0});
-    (void)dureq_task_progress(task, DQ_STR_LIT("{\"percent\":50}"));
-    return dureq_task_set_result(task, DQ_STR_LIT("{\"sum\":3}"), NULL);
+    dureq_run_log(task, "a line");
+    if (dq_str_eq_text(dureq_run_payload(task), "fail"))
+        return dureq_run_fail(task, 0, "told to fail", (dureq_str){0});
+    (void)dureq_run_progress(task, DQ_STR_LIT("{\"percent\":50}"));
+    return dureq_run_set_result(task, DQ_STR_LIT("{\"sum\":3}"), NULL);
 }
 
-static int skip_it(dureq_task *task, void *userdata)
+static int skip_it(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_task_skip(task, "nothing to do");
+    return dureq_run_skip(task, "nothing to do");
 }
 
-static int until_cancelled(dureq_task *task, void *userdata)
+static int until_cancelled(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    while (!dureq_task_wait_cancelled(task, 100))
+    while (!dureq_run_wait_cancelled(task, 100))
         ;
     return 0;
 }

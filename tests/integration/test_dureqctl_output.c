@@ -28,11 +28,11 @@ static bool has_controls(const char *text)
     return false;
 }
 
-static int fail_nastily(dureq_task *task, void *userdata)
+static int fail_nastily(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    dureq_task_log(task, "%s", "log " NASTY "\nsecond");
-    return dureq_task_fail(task, 0, "broken\nstatus  completed " NASTY, (dureq_str){0});
+    dureq_run_log(task, "%s", "log " NASTY "\nsecond");
+    return dureq_run_fail(task, 0, "broken\nstatus  completed " NASTY, (dureq_str){0});
 }
 
 /* ---- tables ---- */
@@ -74,14 +74,14 @@ SCENARIO(a_value_of_several_lines_cannot_pass_for_another_field)
     EXPECT_TRUE(!strstr(ctl_out(), "\nstatus        completed"));
 }
 
-static int fail_at_length(dureq_task *task, void *userdata)
+static int fail_at_length(dureq_run *task, void *userdata)
 {
     char text[512] = "";
 
     (void)userdata;
     for (int i = 0; i < 100; i++)
         (void)snprintf(text + strlen(text), sizeof text - strlen(text), "\xc3\xa4");
-    return dureq_task_fail(task, 0, text, (dureq_str){0});
+    return dureq_run_fail(task, 0, text, (dureq_str){0});
 }
 
 /* Where a column begins in a line, in characters. */
@@ -183,11 +183,11 @@ SCENARIO(events_and_audit_tell_when_who_and_what)
     EXPECT_HAS("not wanted", ctl_out());
 }
 
-static int hold(dureq_task *task, void *userdata)
+static int hold(dureq_run *task, void *userdata)
 {
-    (void)snprintf(userdata, 40, "%s", dureq_task_run_id(task));
-    (void)dureq_task_progress(task, DQ_STR_LIT("1"));
-    (void)dureq_task_wait_cancelled(task, -1);
+    (void)snprintf(userdata, 40, "%s", dureq_run_id(task));
+    (void)dureq_run_progress(task, DQ_STR_LIT("1"));
+    (void)dureq_run_wait_cancelled(task, -1);
     return 0;
 }
 

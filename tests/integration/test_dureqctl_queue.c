@@ -2,7 +2,7 @@
 /* The commands queue and node. */
 #include "test_ctl.h"
 
-static int nothing(dureq_task *task, void *userdata)
+static int nothing(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;

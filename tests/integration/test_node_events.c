@@ -22,13 +22,13 @@ static void on_event(const dureq_node_event *e, void *userdata)
     atomic_fetch_add(&h->n, 1);
 }
 
-static int pause_once(dureq_task *task, void *userdata)
+static int pause_once(dureq_run *task, void *userdata)
 {
     int64_t *after_ms = userdata;
 
-    if (dureq_task_attempt(task) > 1 || strstr(dureq_task_run_id(task), ".1") == NULL)
+    if (dureq_run_attempt(task) > 1 || strstr(dureq_run_id(task), ".1") == NULL)
         return 0;
-    return dureq_task_pause(task, *after_ms, "not now");
+    return dureq_run_pause(task, *after_ms, "not now");
 }
 
 static void start_node(heard *h, int64_t *after_ms)

@@ -13,27 +13,27 @@ static struct shared {
     atomic_int entered, left;
 } shared;
 
-static int wait_for_go(dureq_task *task, void *userdata)
+static int wait_for_go(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&shared.entered, 1);
     for (int i = 0; i < 3000 && !atomic_load(&shared.let_go); i++)
         rig_pause();
     atomic_fetch_add(&shared.left, 1);
-    return dureq_task_set_result(task, DQ_STR_LIT("1"), NULL);
+    return dureq_run_set_result(task, DQ_STR_LIT("1"), NULL);
 }
 
 /* Gives up when told. */
-static int wait_told(dureq_task *task, void *userdata)
+static int wait_told(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&shared.entered, 1);
-    if (dureq_task_wait_cancelled(task, 9000))
+    if (dureq_run_wait_cancelled(task, 9000))
         return DUREQ_ECANCELLED;
     return 0;
 }
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;
@@ -214,12 +214,12 @@ SCENARIO(drain_may_be_changed_quickly_and_from_several_threads)
 
 /* ---- stop ---- */
 
-static int nap(dureq_task *task, void *userdata)
+static int nap(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&shared.entered, 1);
-    (void)dureq_task_wait_cancelled(task, 150);
-    dureq_task_log(task, "napped"); /* its outcome is not a plain one */
+    (void)dureq_run_wait_cancelled(task, 150);
+    dureq_run_log(task, "napped"); /* its outcome is not a plain one */
     return 0;
 }
 
@@ -370,13 +370,13 @@ static bool told(const char *line)
     return found;
 }
 
-static int twice(dureq_task *task, void *userdata)
+static int twice(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    if (dq_str_eq_text(dureq_task_payload(task), "pause"))
-        return dureq_task_attempt(task) == 1 && strstr(dureq_task_run_id(task), ".1") ? dureq_task_pause(task, 0, "later") : 0;
-    return dureq_task_attempt(task) == 1 ? dureq_task_retry(task, 5, "first", (dureq_str){0})
-                                         : dureq_task_fail(task, 6, "second", (dureq_str){0});
+    if (dq_str_eq_text(dureq_run_payload(task), "pause"))
+        return dureq_run_attempt(task) == 1 && strstr(dureq_run_id(task), ".1") ? dureq_run_pause(task, 0, "later") : 0;
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 5, "first", (dureq_str){0})
+                                        : dureq_run_fail(task, 6, "second", (dureq_str){0});
 }
 
 SCENARIO(callbacks_tell_what_becomes_of_jobs)
@@ -420,10 +420,10 @@ SCENARIO(callbacks_tell_what_becomes_of_jobs)
 
 /* ---- its client ---- */
 
-static int enqueue_more(dureq_task *task, void *userdata)
+static int enqueue_more(dureq_run *task, void *userdata)
 {
     dureq_client *c = dureq_node_client(*(dureq_node **)userdata);
-    dureq_job_spec spec = {.task_type = "fine", .payload = dureq_task_payload(task)};
+    dureq_job_spec spec = {.task_type = "fine", .payload = dureq_run_payload(task)};
     dureq_job_list *list = NULL;
     dureq_job_id id;
     int rc;
@@ -432,7 +432,7 @@ static int enqueue_more(dureq_task *task, void *userdata)
     if (rc == 0)
         rc = dureq_client_wait(c, id.text, 5000, &list, NULL);
     dureq_job_list_destroy(list);
-    return rc < 0 ? rc : dureq_task_set_result(task, dureq_str_from(id.text), "text/plain");
+    return rc < 0 ? rc : dureq_run_set_result(task, dureq_str_from(id.text), "text/plain");
 }
 
 SCENARIO(handlers_enqueue_and_wait_with_the_nodes_client)

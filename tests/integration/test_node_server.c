@@ -37,7 +37,7 @@ static void use_durable(void)
     dureq_client_destroy(old);
 }
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;
@@ -210,12 +210,12 @@ SCENARIO(a_node_waits_for_a_server_that_comes_up)
 static atomic_int at_gate;
 static atomic_bool gate_is_open;
 
-static int gated(dureq_task *task, void *userdata)
+static int gated(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&at_gate, 1);
     while (!atomic_load(&gate_is_open))
-        if (dureq_task_wait_cancelled(task, 1))
+        if (dureq_run_wait_cancelled(task, 1))
             break;
     return 0;
 }
@@ -248,9 +248,9 @@ SCENARIO(what_ends_while_the_server_stands_is_counted_until_it_is_recorded)
 
 static atomic_int n_right, n_wrong;
 
-static int own_payload(dureq_task *task, void *userdata)
+static int own_payload(dureq_run *task, void *userdata)
 {
-    atomic_fetch_add(dq_str_eq_text(dureq_task_payload(task), userdata) ? &n_right : &n_wrong, 1);
+    atomic_fetch_add(dq_str_eq_text(dureq_run_payload(task), userdata) ? &n_right : &n_wrong, 1);
     return 0;
 }
 
@@ -400,9 +400,9 @@ SCENARIO(a_server_that_is_full_of_history_makes_room_by_itself)
 
 enum { MANY = 1500 };
 
-static int count_run(dureq_task *task, void *userdata)
+static int count_run(dureq_run *task, void *userdata)
 {
-    (void)dureq_task_wait_cancelled(task, 2);
+    (void)dureq_run_wait_cancelled(task, 2);
     atomic_fetch_add((atomic_int *)userdata, 1);
     return 0;
 }

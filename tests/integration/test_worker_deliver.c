@@ -10,16 +10,16 @@
 static atomic_bool may_end;
 static atomic_int n_long; /* starts */
 
-static int wait_long(dureq_task *task, void *userdata)
+static int wait_long(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&n_long, 1);
-    while (!atomic_load(&may_end) && !dureq_task_wait_cancelled(task, 5))
+    while (!atomic_load(&may_end) && !dureq_run_wait_cancelled(task, 5))
         ;
     return 0;
 }
 
-static int done(dureq_task *task, void *userdata)
+static int done(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;

@@ -10,9 +10,9 @@ static char mail[] = "mail", order[] = "order", never[] = "never";
 static char a[] = "a", b[] = "b", c[] = "c", d[] = "d", x[] = "x", y[] = "y";
 
 /* The result is the name the handler was registered under. */
-static int say_name(dureq_task *task, void *userdata)
+static int say_name(dureq_run *task, void *userdata)
 {
-    return dureq_task_set_result(task, dureq_str_from(userdata), "text/plain");
+    return dureq_run_set_result(task, dureq_str_from(userdata), "text/plain");
 }
 
 /* ---- which one ---- */
@@ -79,7 +79,7 @@ static void note(const char *what)
     dq_mutex_unlock(&trace.mu);
 }
 
-static int around(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata)
+static int around(dureq_run *task, dureq_next_fn next, void *next_data, void *userdata)
 {
     char text[32];
     int rc;
@@ -92,7 +92,7 @@ static int around(dureq_task *task, dureq_next_fn next, void *next_data, void *u
     return rc;
 }
 
-static int inside(dureq_task *task, void *userdata)
+static int inside(dureq_run *task, void *userdata)
 {
     (void)task;
     note(userdata);
@@ -125,21 +125,21 @@ SCENARIO(middleware_runs_global_first_then_the_handlers_each_in_order)
     EXPECT_TEXT("a( b( y )b )a ", trace.text);
 }
 
-static int refuse(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata)
+static int refuse(dureq_run *task, dureq_next_fn next, void *next_data, void *userdata)
 {
     (void)next;
     (void)next_data;
     (void)userdata;
-    return dureq_task_fail(task, 42, "not today", (dureq_str){0});
+    return dureq_run_fail(task, 42, "not today", (dureq_str){0});
 }
 
-static int rescue(dureq_task *task, dureq_next_fn next, void *next_data, void *userdata)
+static int rescue(dureq_run *task, dureq_next_fn next, void *next_data, void *userdata)
 {
     (void)userdata;
-    return next(task, next_data) == DUREQ_EIO ? dureq_task_skip(task, "rescued") : 0;
+    return next(task, next_data) == DUREQ_EIO ? dureq_run_skip(task, "rescued") : 0;
 }
 
-static int fail_io(dureq_task *task, void *userdata)
+static int fail_io(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;
@@ -186,18 +186,18 @@ static void enter(gauge *g)
         ;
 }
 
-static int briefly(dureq_task *task, void *userdata)
+static int briefly(dureq_run *task, void *userdata)
 {
     gauge *g = userdata;
 
     enter(g);
-    (void)dureq_task_wait_cancelled(task, 4);
+    (void)dureq_run_wait_cancelled(task, 4);
     atomic_fetch_sub(&g->now, 1);
     atomic_fetch_add(&g->done, 1);
     return 0;
 }
 
-static int until_let_go(dureq_task *task, void *userdata)
+static int until_let_go(dureq_run *task, void *userdata)
 {
     gauge *g = userdata;
 

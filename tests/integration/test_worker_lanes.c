@@ -20,7 +20,7 @@ static struct {
 
 static atomic_int running, most;
 
-static int note(dureq_task *task, void *userdata)
+static int note(dureq_run *task, void *userdata)
 {
     int now = atomic_fetch_add(&running, 1) + 1, seen = atomic_load(&most);
 
@@ -29,11 +29,11 @@ static int note(dureq_task *task, void *userdata)
         ;
     dq_mutex_lock(&starts.mu);
     if (starts.n < STARTS_MAX) {
-        starts.queue[starts.n] = dureq_task_queue(task)[0];
-        starts.number[starts.n++] = (int)strtol(dureq_task_header(task, "no").ptr, NULL, 10);
+        starts.queue[starts.n] = dureq_run_queue(task)[0];
+        starts.number[starts.n++] = (int)strtol(dureq_run_header(task, "no").ptr, NULL, 10);
     }
     dq_mutex_unlock(&starts.mu);
-    (void)dureq_task_wait_cancelled(task, 1);
+    (void)dureq_run_wait_cancelled(task, 1);
     atomic_fetch_sub(&running, 1);
     return 0;
 }
@@ -41,11 +41,11 @@ static int note(dureq_task *task, void *userdata)
 /* Stays until told that it has been seen. */
 static atomic_bool seen;
 
-static int stay(dureq_task *task, void *userdata)
+static int stay(dureq_run *task, void *userdata)
 {
     (void)userdata;
     atomic_fetch_add(&running, 1);
-    while (!atomic_load(&seen) && !dureq_task_wait_cancelled(task, 5))
+    while (!atomic_load(&seen) && !dureq_run_wait_cancelled(task, 5))
         ;
     atomic_fetch_sub(&running, 1);
     return 0;
@@ -215,7 +215,7 @@ SCENARIO(jobs_of_a_lane_start_in_the_order_they_came)
         EXPECT_I64(starts.number[i - 1] + 1, starts.number[i]);
 }
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;

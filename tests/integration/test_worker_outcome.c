@@ -3,27 +3,27 @@
 #include "test_rig.h"
 
 /* The payload says how each run is to end, a letter a run; the number of the run is the end of the run id. */
-static int act(dureq_task *task, void *userdata)
+static int act(dureq_run *task, void *userdata)
 {
-    dureq_str plan = dureq_task_payload(task), none = {0};
-    size_t run = strtoul(dureq_task_run_id(task) + DUREQ_JOB_ID_LEN + 1, NULL, 10);
+    dureq_str plan = dureq_run_payload(task), none = {0};
+    size_t run = strtoul(dureq_run_id(task) + DUREQ_JOB_ID_LEN + 1, NULL, 10);
 
     (void)userdata;
     switch (run <= plan.len ? plan.ptr[run - 1] : '?') {
     case 'd': return 0;
     case 'n': return DUREQ_EIO;
-    case 'r': return dureq_task_retry(task, 7, "broken: no route", dureq_str_from("at line 3"));
-    case 'f': return dureq_task_fail(task, 8, "hopeless", dureq_str_from("at line 4"));
-    case 'l': return dureq_task_rate_limited(task, 1, "slow down");
-    case 'L': return dureq_task_rate_limited(task, 0, NULL);
-    case 's': return dureq_task_skip(task, "nothing to do");
-    case 'p': return dureq_task_pause(task, 0, "ask a human");
-    case 'P': return dureq_task_pause(task, 150, "for a while");
-    case 'a': return dureq_task_repeat(task, 0, none);
-    case 'b': return dureq_task_repeat_limited(task, 0, none, 2);
-    case 'A': return dureq_task_repeat(task, 100, none);
-    case 'c': return dureq_task_repeat(task, 0, dureq_str_from("??d"));
-    default: return dureq_task_fail(task, 99, "ran too often", none);
+    case 'r': return dureq_run_retry(task, 7, "broken: no route", dureq_str_from("at line 3"));
+    case 'f': return dureq_run_fail(task, 8, "hopeless", dureq_str_from("at line 4"));
+    case 'l': return dureq_run_rate_limited(task, 1, "slow down");
+    case 'L': return dureq_run_rate_limited(task, 0, NULL);
+    case 's': return dureq_run_skip(task, "nothing to do");
+    case 'p': return dureq_run_pause(task, 0, "ask a human");
+    case 'P': return dureq_run_pause(task, 150, "for a while");
+    case 'a': return dureq_run_repeat(task, 0, none);
+    case 'b': return dureq_run_repeat_limited(task, 0, none, 2);
+    case 'A': return dureq_run_repeat(task, 100, none);
+    case 'c': return dureq_run_repeat(task, 0, dureq_str_from("??d"));
+    default: return dureq_run_fail(task, 99, "ran too often", none);
     }
 }
 
@@ -410,14 +410,14 @@ SCENARIO(dlq_after_lowers_the_attempts)
 
 /* ---- what is kept ---- */
 
-static int say_much(dureq_task *task, void *userdata)
+static int say_much(dureq_run *task, void *userdata)
 {
     static char text[20000];
     dureq_str detail = dureq_str_of(text, sizeof text);
 
     (void)userdata;
     memset(text, 'x', sizeof text - 1);
-    return dureq_task_fail(task, 0, text, detail);
+    return dureq_run_fail(task, 0, text, detail);
 }
 
 SCENARIO(long_messages_and_details_are_cut_and_not_refused)

@@ -27,23 +27,23 @@ static const dureq_job *finish(notes *n, const char *id)
 
 /* ---- accessors ---- */
 
-static int note_all(dureq_task *task, void *userdata)
+static int note_all(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
     const dureq_header *headers;
-    size_t n_headers = dureq_task_headers(task, &headers);
-    dureq_str payload = dureq_task_payload(task), trace = dureq_task_header(task, "trace");
+    size_t n_headers = dureq_run_headers(task, &headers);
+    dureq_str payload = dureq_run_payload(task), trace = dureq_run_header(task, "trace");
     int len;
 
-    len = snprintf(n->text, sizeof n->text, "%s|%s|%d/%d|%s|%s|%d|%s|%.*s|%s|%.*s|%zu|", dureq_task_job_id(task),
-                   dureq_task_run_id(task), (int)dureq_task_attempt(task), (int)dureq_task_max_attempts(task),
-                   dureq_task_type(task), dureq_task_queue(task), (int)dureq_task_priority(task), dureq_task_node_id(task),
-                   DQ_STR_ARG(payload), dureq_task_content_type(task), DQ_STR_ARG(trace), dureq_task_header(task, "no").len);
+    len = snprintf(n->text, sizeof n->text, "%s|%s|%d/%d|%s|%s|%d|%s|%.*s|%s|%.*s|%zu|", dureq_run_job_id(task),
+                   dureq_run_id(task), (int)dureq_run_attempt(task), (int)dureq_run_max_attempts(task), dureq_run_task_type(task),
+                   dureq_run_queue(task), (int)dureq_run_priority(task), dureq_run_node_id(task), DQ_STR_ARG(payload),
+                   dureq_run_content_type(task), DQ_STR_ARG(trace), dureq_run_header(task, "no").len);
     for (size_t i = 0; i < n_headers; i++)
         len += snprintf(n->text + len, sizeof n->text - (size_t)len, "%s=%.*s;", headers[i].name, DQ_STR_ARG(headers[i].value));
-    n->deadline_at_ms = dureq_task_deadline_at_ms(task);
-    n->enqueued_at_ms = dureq_task_enqueued_at_ms(task);
-    return dureq_task_attempt(task) == 1 ? dureq_task_retry(task, 0, "once more", (dureq_str){0}) : 0;
+    n->deadline_at_ms = dureq_run_deadline_at_ms(task);
+    n->enqueued_at_ms = dureq_run_enqueued_at_ms(task);
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "once more", (dureq_str){0}) : 0;
 }
 
 SCENARIO(a_handler_sees_all_of_its_job)
@@ -72,9 +72,9 @@ SCENARIO(a_handler_sees_all_of_its_job)
     EXPECT_I64(j->started_at_ms + 60000, n.deadline_at_ms);
 }
 
-static int note_priority(dureq_task *task, void *userdata)
+static int note_priority(dureq_run *task, void *userdata)
 {
-    *(int32_t *)userdata = dureq_task_priority(task);
+    *(int32_t *)userdata = dureq_run_priority(task);
     return 0;
 }
 
@@ -92,9 +92,9 @@ SCENARIO(a_job_of_no_priority_has_that_of_default)
     EXPECT_I64(5, seen);
 }
 
-static int measure(dureq_task *task, void *userdata)
+static int measure(dureq_run *task, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
     uint32_t sum = 0;
 
     for (size_t i = 0; i < payload.len; i++)
@@ -129,15 +129,15 @@ SCENARIO(payloads_of_any_bytes_and_size_arrive_whole)
 
 /* ---- progress and signs of life ---- */
 
-static int make_progress(dureq_task *task, void *userdata)
+static int make_progress(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
     char *large = malloc(70000);
 
     memset(large, '1', 70000);
-    atomic_store(&n->rc[0], dureq_task_progress(task, DQ_STR_LIT("{\"done\": 3}")));
-    atomic_store(&n->rc[1], dureq_task_progress(task, DQ_STR_LIT("{\"done\": ")));
-    atomic_store(&n->rc[2], dureq_task_progress(task, dureq_str_of(large, 70000)));
+    atomic_store(&n->rc[0], dureq_run_progress(task, DQ_STR_LIT("{\"done\": 3}")));
+    atomic_store(&n->rc[1], dureq_run_progress(task, DQ_STR_LIT("{\"done\": ")));
+    atomic_store(&n->rc[2], dureq_run_progress(task, dureq_str_of(large, 70000)));
     free(large);
     atomic_fetch_add(&n->entered, 1);
     wait_for_go(n);
@@ -196,7 +196,7 @@ SCENARIO(progress_of_many_jobs_at_once_is_seen_within_a_second)
     RIG_UNTIL(rig_counts().completed == N);
 }
 
-static int two_steps(dureq_task *task, void *userdata)
+static int two_steps(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
 
@@ -206,7 +206,7 @@ static int two_steps(dureq_task *task, void *userdata)
         for (int i = 0; i < 3000 && atomic_load(&n->entered) < step; i++)
             rig_pause();
         (void)snprintf(json, sizeof json, "%d", step);
-        atomic_store(&n->rc[step], dureq_task_progress(task, dureq_str_from(json)));
+        atomic_store(&n->rc[step], dureq_run_progress(task, dureq_str_from(json)));
         atomic_store(&n->left, step);
     }
     wait_for_go(n);
@@ -236,24 +236,24 @@ SCENARIO(progress_is_not_forgotten_while_the_server_is_slow)
     EXPECT_I64(DUREQ_JOB_COMPLETED, finish(&n, id.text)->state);
 }
 
-static int beat_for_long(dureq_task *task, void *userdata)
+static int beat_for_long(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
 
     atomic_store(&n->entered, 1);
     while (!atomic_load(&n->go)) {
-        dureq_task_heartbeat(task);
+        dureq_run_heartbeat(task);
         rig_pause();
     }
-    return dureq_task_is_cancelled(task) ? DUREQ_ETIMEOUT : 0;
+    return dureq_run_is_cancelled(task) ? DUREQ_ETIMEOUT : 0;
 }
 
-static int sleep_until_told(dureq_task *task, void *userdata)
+static int sleep_until_told(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
 
     atomic_fetch_add(&n->entered, 1);
-    atomic_store(&n->rc[0], dureq_task_wait_cancelled(task, 8000));
+    atomic_store(&n->rc[0], dureq_run_wait_cancelled(task, 8000));
     atomic_fetch_add(&n->left, 1);
     return 0;
 }
@@ -315,15 +315,15 @@ SCENARIO(a_wait_wakes_within_a_second_of_the_cancel)
     EXPECT_STR_TEXT("changed my mind", rig_job(id.text)->reason);
 }
 
-static int poll_until_told(dureq_task *task, void *userdata)
+static int poll_until_told(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
 
     atomic_store(&n->entered, 1);
-    for (int i = 0; i < 3000 && !dureq_task_is_cancelled(task); i++)
+    for (int i = 0; i < 3000 && !dureq_run_is_cancelled(task); i++)
         rig_pause();
-    atomic_store(&n->rc[0], dureq_task_is_cancelled(task));
-    (void)dureq_task_set_result(task, DQ_STR_LIT("too late"), NULL);
+    atomic_store(&n->rc[0], dureq_run_is_cancelled(task));
+    (void)dureq_run_set_result(task, DQ_STR_LIT("too late"), NULL);
     atomic_store(&n->left, 1);
     return 0;
 }
@@ -347,9 +347,9 @@ SCENARIO(what_a_cancelled_handler_returns_does_not_count)
     EXPECT_U64(0, rig_stats(node).completed);
 }
 
-static int wait_shortly(dureq_task *task, void *userdata)
+static int wait_shortly(dureq_run *task, void *userdata)
 {
-    atomic_store((atomic_int *)userdata, 1 + dureq_task_wait_cancelled(task, 30) + 2 * dureq_task_wait_cancelled(task, 0));
+    atomic_store((atomic_int *)userdata, 1 + dureq_run_wait_cancelled(task, 30) + 2 * dureq_run_wait_cancelled(task, 0));
     return 0;
 }
 
@@ -368,27 +368,27 @@ SCENARIO(a_wait_that_is_not_cancelled_ends_with_its_time)
 
 /* ---- result ---- */
 
-static int give_result(dureq_task *task, void *userdata)
+static int give_result(dureq_run *task, void *userdata)
 {
     notes *n = userdata;
-    dureq_str p = dureq_task_payload(task);
+    dureq_str p = dureq_run_payload(task);
     static char large[DUREQ_RESULT_MAX + 1];
 
     if (dq_str_eq_text(p, "typed"))
-        return dureq_task_set_result(task, DQ_STR_LIT("<p>"), "text/html; charset=utf-8");
+        return dureq_run_set_result(task, DQ_STR_LIT("<p>"), "text/html; charset=utf-8");
     if (dq_str_eq_text(p, "bytes"))
-        return dureq_task_set_result(task, DQ_STR_LIT("\0\xff{"), NULL);
+        return dureq_run_set_result(task, DQ_STR_LIT("\0\xff{"), NULL);
     if (dq_str_eq_text(p, "twice")) {
-        (void)dureq_task_set_result(task, DQ_STR_LIT("first"), "text/plain");
-        return dureq_task_set_result(task, DQ_STR_LIT("[2]"), NULL);
+        (void)dureq_run_set_result(task, DQ_STR_LIT("first"), "text/plain");
+        return dureq_run_set_result(task, DQ_STR_LIT("[2]"), NULL);
     }
     if (dq_str_eq_text(p, "largest"))
-        return dureq_task_set_result(task, dureq_str_of(large, DUREQ_RESULT_MAX), "x/y");
-    atomic_store(&n->rc[0], dureq_task_set_result(task, dureq_str_of(large, sizeof large), NULL));
+        return dureq_run_set_result(task, dureq_str_of(large, DUREQ_RESULT_MAX), "x/y");
+    atomic_store(&n->rc[0], dureq_run_set_result(task, dureq_str_of(large, sizeof large), NULL));
     memset(large, 'z', 200);
     large[200] = '\0';
-    atomic_store(&n->rc[1], dureq_task_set_result(task, DQ_STR_LIT("1"), large));
-    atomic_store(&n->rc[2], dureq_task_set_result(task, DQ_STR_LIT("1"), ""));
+    atomic_store(&n->rc[1], dureq_run_set_result(task, DQ_STR_LIT("1"), large));
+    atomic_store(&n->rc[2], dureq_run_set_result(task, DQ_STR_LIT("1"), ""));
     memset(large, 0, 201);
     return 0;
 }
@@ -434,14 +434,14 @@ SCENARIO(a_result_of_1_mib_is_kept_and_a_larger_one_is_refused)
 
 /* ---- log ---- */
 
-static int write_log(dureq_task *task, void *userdata)
+static int write_log(dureq_run *task, void *userdata)
 {
-    int lines = (int)strtol(dureq_task_payload(task).ptr, NULL, 10);
+    int lines = (int)strtol(dureq_run_payload(task).ptr, NULL, 10);
 
     (void)userdata;
     for (int i = 0; i < lines; i++)
-        dureq_task_log(task, "run %s line %07d", dureq_task_run_id(task) + DUREQ_JOB_ID_LEN + 1, i);
-    return dureq_task_attempt(task) == 1 ? dureq_task_retry(task, 0, "again", (dureq_str){0}) : 0;
+        dureq_run_log(task, "run %s line %07d", dureq_run_id(task) + DUREQ_JOB_ID_LEN + 1, i);
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "again", (dureq_str){0}) : 0;
 }
 
 static char *logs_of(const char *id, size_t *len)

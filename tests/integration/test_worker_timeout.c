@@ -23,32 +23,32 @@ static void let_go(hold *h, int n)
 }
 
 /* Sees that it is told and returns at once. */
-static int polite(dureq_task *task, void *userdata)
+static int polite(dureq_run *task, void *userdata)
 {
     hold *h = userdata;
 
     atomic_fetch_add(&h->entered, 1);
-    if (dureq_task_wait_cancelled(task, 8000))
+    if (dureq_run_wait_cancelled(task, 8000))
         atomic_fetch_add(&h->told, 1);
     atomic_fetch_add(&h->left, 1);
     return 0;
 }
 
 /* Hears nothing until it is let go. */
-static int deaf(dureq_task *task, void *userdata)
+static int deaf(dureq_run *task, void *userdata)
 {
     hold *h = userdata;
 
-    dureq_task_log(task, "began");
+    dureq_run_log(task, "began");
     atomic_fetch_add(&h->entered, 1);
     deaf_wait(h);
-    atomic_fetch_add(&h->told, dureq_task_is_cancelled(task));
-    (void)dureq_task_set_result(task, DQ_STR_LIT("late"), NULL);
+    atomic_fetch_add(&h->told, dureq_run_is_cancelled(task));
+    (void)dureq_run_set_result(task, DQ_STR_LIT("late"), NULL);
     atomic_fetch_add(&h->left, 1);
     return 0;
 }
 
-static int fine(dureq_task *task, void *userdata)
+static int fine(dureq_run *task, void *userdata)
 {
     (void)task;
     (void)userdata;

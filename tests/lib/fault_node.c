@@ -79,13 +79,13 @@ static void die_soon(void)
         abort();
 }
 
-static int run_kind(dureq_task *task, char kind, long n)
+static int run_kind(dureq_run *task, char kind, long n)
 {
     switch (kind) {
-    case 'w': return dureq_task_wait_cancelled(task, n) ? dureq_task_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
-    case 'f': return dureq_task_attempt(task) <= n ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case 'w': return dureq_run_wait_cancelled(task, n) ? dureq_run_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
+    case 'f': return dureq_run_attempt(task) <= n ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
     case 'p': fault_pass(n); abort();
-    case 'd': return dureq_task_fail(task, 4, "doomed", (dureq_str){0});
+    case 'd': return dureq_run_fail(task, 4, "doomed", (dureq_str){0});
     default: return 0;
     }
 }
@@ -99,24 +99,24 @@ bool fault_payload_is_whole(dureq_str payload)
     return blanks == 0 ? payload.len < FAULT_TEXT_MAX : payload.len == FAULT_LARGE_BYTES && payload.len - blanks < FAULT_TEXT_MAX;
 }
 
-static int run_job(dureq_task *task, void *userdata)
+static int run_job(dureq_run *task, void *userdata)
 {
-    dureq_str payload = dureq_task_payload(task);
+    dureq_str payload = dureq_run_payload(task);
     char text[FAULT_TEXT_MAX] = {0}, kind = 0;
     long seq = 0, n = 0;
     int rc;
 
     (void)userdata;
     memcpy(text, payload.ptr, payload.len < sizeof text ? payload.len : sizeof text - 1);
-    mark(FAULT_MARK_START, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+    mark(FAULT_MARK_START, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     die_if_at(FAULT_STEP_HANDLER);
     if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
-        return dureq_task_fail(task, 1, "what is this?", (dureq_str){0});
-    if (strcmp(dureq_task_type(task), fault_type_of(kind)) != 0 || !fault_payload_is_whole(payload))
-        mark(FAULT_MARK_MIXED_UP, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+        return dureq_run_fail(task, 1, "what is this?", (dureq_str){0});
+    if (strcmp(dureq_run_task_type(task), fault_type_of(kind)) != 0 || !fault_payload_is_whole(payload))
+        mark(FAULT_MARK_MIXED_UP, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     rc = run_kind(task, kind, n);
     if (die_at)
-        mark(FAULT_MARK_EFFECT, dureq_task_node_id(task), dureq_task_job_id(task), run_of(dureq_task_run_id(task)));
+        mark(FAULT_MARK_EFFECT, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     die_if_at(FAULT_STEP_EFFECT);
     if (die_at == FAULT_STEP_COMPLETING)
         die_soon();

@@ -56,7 +56,7 @@ static int end_role(const self *me, const dureq_error *err)
 /* ---- a node ---- */
 
 /* Until it has returned its job cannot have ended: when its process dies meanwhile, the job must start elsewhere. */
-static int run_slow(self *me, dureq_task *task, int64_t number)
+static int run_slow(self *me, dureq_run *task, int64_t number)
 {
     _Atomic int64_t *slots = me->board->held[me->who];
     bool stopped;
@@ -64,25 +64,25 @@ static int run_slow(self *me, dureq_task *task, int64_t number)
 
     for (int64_t none = 0; i < SOAK_HELD_MAX && !atomic_compare_exchange_strong(&slots[i], &none, number + 1); none = 0)
         i++;
-    stopped = dureq_task_wait_cancelled(task, SLOW_MS);
+    stopped = dureq_run_wait_cancelled(task, SLOW_MS);
     if (i < SOAK_HELD_MAX)
         atomic_store(&slots[i], 0);
-    return stopped ? dureq_task_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
+    return stopped ? dureq_run_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
 }
 
-static int run_job(dureq_task *task, void *userdata)
+static int run_job(dureq_run *task, void *userdata)
 {
     self *me = userdata;
-    int64_t number = soak_payload_read(dureq_task_payload(task));
+    int64_t number = soak_payload_read(dureq_run_payload(task));
 
     if (number < 0 || number >= me->board->n_max)
-        fault_die("%s: job %s has a payload nobody gave it", me->name, dureq_task_job_id(task));
+        fault_die("%s: job %s has a payload nobody gave it", me->name, dureq_run_job_id(task));
     soak_note_start(me->board, me->who, number);
     switch (soak_kind_of(number)) {
-    case SOAK_FLAKY_1: return dureq_task_attempt(task) <= 1 ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;
-    case SOAK_FLAKY_2: return dureq_task_attempt(task) <= 2 ? dureq_task_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case SOAK_FLAKY_1: return dureq_run_attempt(task) <= 1 ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case SOAK_FLAKY_2: return dureq_run_attempt(task) <= 2 ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
     case SOAK_SLOW: return run_slow(me, task, number);
-    case SOAK_DEAD: return dureq_task_fail(task, 4, "doomed", (dureq_str){0});
+    case SOAK_DEAD: return dureq_run_fail(task, 4, "doomed", (dureq_str){0});
     default: return 0;
     }
 }
