@@ -78,7 +78,7 @@ def kills_of(rows, *beginnings):
 
 def told_kills(rows):
     nodes, producers, redis = kills_of(rows, 'kill, '), kills_of(rows, 'producers killed'), kills_of(rows, 'always')
-    return (f'{nodes + producers + redis} kills at random instants under load behind which nothing may be lost: {nodes} of nodes, {producers} of producers, '
+    return (f'{nodes + producers + redis} kills at random instants under load after which nothing may be lost: {nodes} of nodes, {producers} of producers, '
             f'{redis} of Redis. {kills_of(rows, *FORGETFUL)} under load of a Redis that is told not to keep all. '
             f'{kills_of(rows, "killed ")} of nodes at a fixed step of the one job that they have in hand.')
 

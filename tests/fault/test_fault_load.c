@@ -91,7 +91,7 @@ static void many_due(int shards, const char *what)
     fault_node_stop(&w->nodes[0]);
     fault_node_stop(&w->nodes[1]);
     late_ms = look_at_starts(w->log_path, n, due_us - 1000); /* what the two clocks were read apart */
-    printf("%s: %ld jobs due within a second, the last began %lld ms behind it, none twice, no session lost\n", what, n,
+    printf("%s: %ld jobs due within a second, the last began %lld ms after it, none twice, no session lost\n", what, n,
            (long long)late_ms);
     (void)fflush(stdout);
     assert_int_equal(counts.dead, 0);

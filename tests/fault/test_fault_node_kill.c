@@ -108,7 +108,7 @@ static void report(fault_world *w, const char *what, const death *deaths, int n)
     }
     fault_lines_deinit(&lines);
     printf("%s: %d kills, one each %lld ms, a dead node was known to be gone after %lld ms at most, its jobs (%d) ran elsewhere "
-           "after %lld ms at most, and, where the next node died too, its jobs (%d) %lld ms behind that at most\n",
+           "after %lld ms at most, and, where the next node died too, its jobs (%d) %lld ms after that at most\n",
            what, n, (long long)(deaths[n - 1].at_us - deaths[0].at_us) / 1000 / DQ_MAX(n - 1, 1), (long long)gone_ms, alone.jobs,
            (long long)alone.longest_ms, followed.jobs, (long long)followed.longest_ms);
     (void)fflush(stdout);

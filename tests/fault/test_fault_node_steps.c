@@ -264,7 +264,7 @@ static void test_killed_in_the_handler(void **state)
 static void test_killed_between_effect_and_completion(void **state)
 {
     (void)state;
-    kill_rounds_on_shards(FAULT_STEP_EFFECT, "behind the effect");
+    kill_rounds_on_shards(FAULT_STEP_EFFECT, "after the effect");
 }
 
 static void test_killed_during_the_completion(void **state)

@@ -466,7 +466,7 @@ static void one_key(int shards, const char *what)
     fault_world_wait_done(r.world, DONE_LIMIT);
     fault_world_assert_clean(r.world);
     assert_int_equal(dureq_client_count(r.world->client, &n, &err), 0);
-    printf("%s: %d jobs one behind the other, %d calls told whose the key is\n", what, r.n_accepted, r.n_refused);
+    printf("%s: %d jobs one after the other, %d calls told whose the key is\n", what, r.n_accepted, r.n_refused);
     assert_int_equal(n.completed, r.n_accepted);
     assert_int_equal(count_apart(r.world->log_path), r.n_accepted);
     assert_int_equal(enqueue_with_key(r.world->client, &err), 0); /* it was let go */

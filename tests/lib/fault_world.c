@@ -259,7 +259,7 @@ void fault_world_wait_at_work(fault_world *w)
               .acknowledged = fault_world_acknowledged(w)};
 
     if (!fault_wait(AT_WORK_LIMIT_MS, are_at_work, &a))
-        fault_die("somebody does nothing any more, %d ms behind fault %d", AT_WORK_LIMIT_MS, w->recoveries.n + 1);
+        fault_die("somebody does nothing any more, %d ms after fault %d", AT_WORK_LIMIT_MS, w->recoveries.n + 1);
     ms = (dq_mono_us() - a.since_us) / 1000;
     w->recoveries.n++;
     if (fault_is_to_set_aside(ms, FAULT_RECOVER_MS, held_up_ms))
@@ -355,7 +355,7 @@ static void report_recoveries(const fault_world *w, const char *what)
 
     if (r->n == 0)
         return;
-    printf("%s: everyone at work %lld ms behind it at most", what, (long long)r->longest_ms);
+    printf("%s: everyone at work %lld ms after it at most", what, (long long)r->longest_ms);
     if (r->n_aside > 0)
         printf(" (%d not judged: the machine stood still)", r->n_aside);
     printf("\n");

@@ -25,7 +25,7 @@ typedef struct fault_world_options {
 
 typedef struct fault_producer fault_producer;
 
-/* How long it took until everyone was at work, behind each fault. */
+/* How long it took until everyone was at work, after each fault. */
 typedef struct fault_recoveries {
     int n;
     int n_aside; /* in which the machine stood still; the time is of the others */

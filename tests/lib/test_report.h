@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a long run found, written into a document: what is between two marks there is written anew, all else stays. A file that cannot be read or
+/* What a long run found, written into a document: what is between two marks there is rewritten, all else stays. A file that cannot be read or
    written, or has no marks, ends the program with a message. */
 
 #include "base/buf.h"

@@ -60,7 +60,7 @@ typedef struct soak {
 
 static void open_scene(soak *s)
 {
-    /* The file is written anew before it takes long to be read. */
+    /* The file is rewritten before it takes long to be read. */
     static const char *const args[] = {"--auto-aof-rewrite-min-size", "256mb", NULL};
     test_redis_options ro = {.append_only = true, .extra_args = args};
     dureq_client_options o = dureq_client_options_init();
