@@ -4,6 +4,7 @@
 #   make build [PREFIX=/usr/local]      make test [ARGS="--suite unit"]     make run [DIR=...] [ONCE=1]
 #   make fuzz [T=60]                    make install [DESTDIR=...]          make lint [FILES="src/base/buf.c"]
 #   make bench [ROWS=a,b] [JSON=1]      make faults [ROUNDS=40] [JOBS=1]    make histories [N=200000] [SEED=...]
+#   make bench-against REV=main [ROWS=a,b] [PAIRS=20]
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -13,8 +14,8 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-doc bench-peers lint format sanitize fuzz coverage install \
-	clean needs needs-dev configure
+.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
+	install clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ninja -C $(B)
@@ -61,6 +62,10 @@ bench: needs ## measure speed and memory against the targets, a quarter of an ho
 
 bench-long: ## the same with the big rows: 25 minutes, 4 GB of memory
 	@$(MAKE) bench ARGS="--long $(ARGS)"
+
+# Exit status 2 is make's for any failure; tools/bench_against.py itself says 1 for "slower".
+bench-against: needs ## is this tree slower than commit REV? PAIRS (20) runs of each in turns, 25 minutes; ROWS=a,b for some
+	@REV='$(REV)' NEW='$(NEW)' ROWS='$(ROWS)' PAIRS='$(PAIRS)' ROW_S='$(ROW_S)' tools/bench_against.py
 
 bench-doc: needs ## make bench-long (LONG=0: make bench), its results into docs/benchmarks.md
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false

@@ -22,7 +22,7 @@
 #define ROWS_MAX      16 /* of a group */
 #define LIMIT_MS      58000
 #define LIMIT_LONG_MS (45 * 60 * 1000)
-#define REPEAT_MS     45000 /* no repetition is begun that would not end by then */
+#define REPEAT_MS     45000 /* no repetition is begun that would not end by then; ROW_S asks for less */
 
 struct bench_out {
     const bench_group *group;
@@ -33,6 +33,7 @@ struct bench_out {
 static const bench_group *const lists[] = {bench_cost_groups, bench_throughput_groups, bench_memory_groups, bench_latency_groups,
                                            bench_time_groups, bench_fault_groups,      bench_absent_groups};
 static volatile sig_atomic_t interrupted;
+static int64_t repeat_ms = REPEAT_MS;
 
 /* ---- inside the child ---- */
 
@@ -53,7 +54,7 @@ bool bench_again(const bench_out *out, size_t n_done)
 
     if (n_done == 0)
         return true;
-    return n_done < BENCH_RUNS && (out->group->is_long || ms + ms / (int64_t)n_done < REPEAT_MS);
+    return n_done < BENCH_RUNS && (out->group->is_long || ms + ms / (int64_t)n_done < repeat_ms);
 }
 
 static void run_child(const bench_group *group, int fd, pid_t parent)
@@ -238,6 +239,20 @@ static bool is_set(const char *name)
     return text && *text && strcmp(text, "0") != 0;
 }
 
+/* Seconds within which a group repeats its rows, at most the usual; a row that takes longer is measured once. */
+static int read_row_seconds(void)
+{
+    const char *text = getenv("ROW_S");
+    int64_t seconds;
+
+    if (!text || !*text)
+        return 0;
+    if (dq_parse_i64(dureq_str_from(text), 1, REPEAT_MS / 1000, &seconds) < 0)
+        return fprintf(stderr, "dureq-bench: ROW_S is a number from 1 to %d\n", REPEAT_MS / 1000), -1;
+    repeat_ms = seconds * 1000;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction stop = {.sa_handler = on_signal};
@@ -252,8 +267,10 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--list") == 0)
             return list_rows(), 0;
         else
-            return fprintf(stderr, "usage: [JSON=1] [ROWS=a,b] dureq-bench [--long] [--list]\n"), 2;
+            return fprintf(stderr, "usage: [JSON=1] [ROWS=a,b] [ROW_S=seconds] dureq-bench [--long] [--list]\n"), 2;
     }
+    if (read_row_seconds() < 0)
+        return 2;
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);

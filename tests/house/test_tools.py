@@ -27,6 +27,7 @@ results = load('count_results')
 layers = load('check_layers')
 embed = load('embed_lua')
 bench_report = load('bench_report')
+against = load('bench_against')
 measured = importlib.import_module('measured')
 peers_report = importlib.import_module('harness.report')
 
@@ -74,6 +75,29 @@ def test_scripts_are_shortened_without_a_change_of_meaning():
     assert 'other_name' not in short and 'add_to' not in short and 'index' not in short
     assert "' two  blanks -- no comment'" in short
     assert '- -' in short and '--' not in short.replace('blanks -- no', ''), 'two minus signs never become a comment'
+
+
+def test_the_interval_of_a_median_leaves_out_at_most_a_fortieth_on_each_side():
+    assert against.interval(range(1, 21)) == (6, 15), '20 pairs: 95.9 %'
+    assert against.interval(range(1, 7)) == (1, 6), 'the fewest that have one'
+    assert against.interval(range(1, 6)) == (-float('inf'), float('inf'))
+
+
+def test_a_ratio_is_one_of_costs_and_slower_only_with_its_whole_interval():
+    assert against.cost_ratio(100, 50, True) == 2 and against.cost_ratio(100, 50, False) == 0.5
+    row = against.Row('throughput')
+    for i in range(20):
+        row.add(({'throughput': (100, True)}, {}), ({'throughput': (97 if i else 110, True)}, {}))
+    assert row.line()[1] == 1 and '**slower**' in row.line()[0] and '| 1.031 |' in row.line()[0]
+    assert against.verdict('latency_idle_p50', 1.03, 1.04) == 'ok' and against.verdict('node_cpu', 1.03, 1.04) == '**slower**'
+    assert against.verdict('node_cpu', 0.97, 1.04) == 'undecided' and against.verdict('node_cpu', 0.9, 0.99) == 'better'
+
+
+def test_a_row_that_a_commit_lacks_is_told_and_never_passes():
+    row = against.Row('mem_kept')
+    for _ in range(20):
+        row.add(({'mem_kept': (1, False)}, {}), ({}, {'mem_kept': 'took too long'}))
+    assert row.line()[1] == 2 and 'took too long' in row.line()[0]
 
 
 def test_what_documents_name_is_there():
