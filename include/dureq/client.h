@@ -176,6 +176,50 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume(dureq_client *client, const c
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_update_payload(dureq_client *client, const char *id, dureq_str payload,
                                                            const char *content_type, dureq_error *err);
 
+/* ---- operate on many: as above, for lists ----
+
+   A round trip takes at most 128 ids and keeps the server for 5 ms at most, so that others are served in between. codes (the caller's,
+   n of them) are written also on failure: 0, DUREQ_ENOTFOUND, ECONFLICT, EDUPLICATE, or EINVAL for what is no job id. 0 when each has
+   its answer there; negative when the call stopped on its way: then those under way have the code that is returned, and those that
+   were not asked for any more DUREQ_ECANCELLED. The client's time-out is for each round trip. */
+
+/* Told in the caller's thread after each round trip: n_done of n have their answer. It may call the client; false: stop, which makes
+   the call return DUREQ_ECANCELLED unless all is done. */
+typedef bool (*dureq_progress_fn)(size_t n_done, size_t n, void *userdata);
+
+typedef struct dureq_many_options {
+    size_t struct_size;
+    const char *reason;            /* of dureq_client_cancel_many, in bytes up to 1 KiB, else DUREQ_ETOOLARGE; NULL: none */
+    bool force;                    /* of dureq_client_retry_many: completed jobs too */
+    int64_t run_at_ms;             /* of dureq_client_reschedule_many, required there: Unix time in ms */
+    dureq_progress_fn progress_fn; /* NULL: none */
+    void *progress_userdata;
+} dureq_many_options;
+
+static inline dureq_many_options dureq_many_options_init(void)
+{
+    dureq_many_options o;
+    memset(&o, 0, sizeof o);
+    o.struct_size = sizeof o;
+    return o;
+}
+
+/* opts may be NULL: no reason, no force, no progress. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel_many(dureq_client *client, const char *const *ids, size_t n,
+                                                        const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_retry_many(dureq_client *client, const char *const *ids, size_t n,
+                                                       const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete_many(dureq_client *client, const char *const *ids, size_t n,
+                                                        const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_run_now_many(dureq_client *client, const char *const *ids, size_t n,
+                                                         const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_reschedule_many(dureq_client *client, const char *const *ids, size_t n,
+                                                            const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_pause_many(dureq_client *client, const char *const *ids, size_t n,
+                                                       const dureq_many_options *opts, int *codes, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume_many(dureq_client *client, const char *const *ids, size_t n,
+                                                        const dureq_many_options *opts, int *codes, dureq_error *err);
+
 /* ---- keys ---- */
 
 /* The job that holds a unique key; DUREQ_ENOTFOUND. *ret_ttl_ms (may be NULL): how long yet; -1: until the job ends. */

@@ -224,15 +224,15 @@ static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
     return rc == DUREQ_ENOMEM ? answer_without_memory(p, err) : rc;
 }
 
-static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_store_conn which,
-                dq_owned_reply *ret, dureq_error *err)
+/* Takes bytes, also when there is no memory. */
+static pending_call *call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies,
+                                dq_store_conn which)
 {
     pending_call *p = dq_buf_failed(bytes) ? NULL : dq_calloc(1, sizeof *p);
-    int rc;
 
     if (!p) {
         dq_buf_deinit(bytes);
-        return dq_fail_nomem(err);
+        return NULL;
     }
     p->message.fn = run_call;
     p->client = c;
@@ -247,19 +247,45 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
     dq_mutex_init(&p->mu);
     dq_cond_init(&p->cond);
     dq_loop_post(c->loop, &p->message);
-    if (wait_answer(p, dq_client_deadline_us(c))) {
+    return p;
+}
+
+static int call_end(pending_call *p, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err)
+{
+    int rc;
+
+    if (wait_answer(p, deadline_us)) {
         rc = take_answer(p, ret, err);
     } else {
         atomic_store_explicit(&p->abandoned, true, memory_order_relaxed);
-        rc = dq_client_why_down(c, err);
+        rc = dq_client_why_down(p->client, err);
     }
     call_unref(p);
     return rc;
 }
 
+static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies, dq_store_conn which,
+                dq_owned_reply *ret, dureq_error *err)
+{
+    int64_t deadline_us = dq_client_deadline_us(c);
+    pending_call *p = call_begin(c, shard, flags, bytes, n_replies, which);
+
+    return p ? call_end(p, deadline_us, ret, err) : dq_fail_nomem(err);
+}
+
 int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err)
 {
     return call(c, shard, flags, bytes, 0, DQ_CONN_MAIN, ret, err);
+}
+
+void *dq_client_call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes)
+{
+    return call_begin(c, shard, flags, bytes, 0, DQ_CONN_MAIN);
+}
+
+int dq_client_call_end(void *begun, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err)
+{
+    return begun ? call_end(begun, deadline_us, ret, err) : dq_fail_nomem(err);
 }
 
 int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)

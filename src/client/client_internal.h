@@ -60,6 +60,10 @@ void dq_client_leave(dureq_client *c);
 /* Sends a script call (bytes as dq_call_... made them; taken) and waits for its answer. On 0 *ret is the caller's to deinit. DUREQ_EUNKNOWN: the
    reply was lost and the call is not one to repeat. */
 int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call, dq_owned_reply *ret, dureq_error *err);
+/* The same in two halves, so that several are under way at once: each that was begun is ended. begin: NULL when there is no memory, which end
+   then says. */
+void *dq_client_call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call);
+int dq_client_call_end(void *begun, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err);
 /* Any commands (RESP bytes, n_replies of them); the last reply. */
 int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err);
 /* A command that reads, and whose answer may be of many MB: over a connection of its own, one at a time. */

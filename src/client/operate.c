@@ -31,7 +31,7 @@ static int operate(dureq_client *c, const char *id, const target *t, dq_buf *cal
     dq_client_leave(c);
     if (rc < 0)
         return rc;
-    rc = (int)dq_reply_int(dq_reply_type(reply.reply) == DQ_RESP_ARRAY ? dq_reply_at(reply.reply, 0) : reply.reply);
+    rc = (int)dq_reply_int(dq_reply_at(reply.reply, 0));
     dq_owned_reply_deinit(&reply);
     switch (rc) {
     case 0: return 0;
@@ -180,7 +180,7 @@ static int update_once(dureq_client *c, const char *id, const target *t, dureq_s
     rc = dq_client_call(c, t->id.shard, 0, &call, &reply, err);
     if (rc < 0)
         return rc;
-    rc = (int)dq_reply_int(reply.reply);
+    rc = (int)dq_reply_int(dq_reply_at(reply.reply, 0));
     dq_owned_reply_deinit(&reply);
     if (rc == DUREQ_ENOTFOUND)
         return dq_fail(err, rc, "no job %s", id);

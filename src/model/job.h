@@ -43,6 +43,8 @@ int64_t dq_retention_class(int64_t retention_ms);
 
 /* Known to scripts as well: src/store/lua/include/base.lua; DQ_ID_SEQ_DUE is another one. */
 #define DQ_ROW_OVERHEAD          110         /* bytes that a history row costs beside itself: its id in a hash and in a list */
+#define DQ_LIST_MAX              128         /* jobs of a call with a list: up to 30 us each, and 5 ms are the bound */
+#define DQ_LIST_BYTES            262144      /* of jobs that such a call moves; it leaves the rest to the next */
 #define DQ_HISTORY_DEFAULT_BYTES (1LL << 30) /* cap of kept rows, of a server without maxmemory */
 #define DQ_PRODUCER_KEPT_MS      3600000LL   /* the server forgets a producer so long after its last call */
 #define DQ_REQUEST_WINDOW_MS     3600000LL   /* of a request id, when none is given */

@@ -24,7 +24,7 @@ static int update_seen(test_world *w, unsigned shard, const test_id *id, dureq_s
     dq_call_job_update(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), test_id_str(id), seen, dq_buf_str(&fresh),
                        is_large ? text : (dureq_str){0});
     dq_buf_deinit(&fresh);
-    return (int)dq_reply_int(test_store_call(&w->s, shard, &call, NULL));
+    return (int)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
 }
 
 /* The envelope of a job, or of its row. The caller deinits. */

@@ -2,8 +2,9 @@
 -- Cancel jobs in whatever state; what a running handler returns afterwards no longer counts.
 -- keys: {p:0}:sh
 -- argv: actor reason id...
--- returns: for each 0, -3 (no such job) or -4 (ended already)
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (ended already)
 --#include "base.lua"
+--#include "list.lua"
 --#include "ids.lua"
 --#include "varint.lua"
 --#include "envelope.lua"
@@ -19,7 +20,7 @@
 --#include "stats.lua"
 --#include "audit.lua"
 local actor, reason = ARGV[1], ARGV[2]
-local out, done = {}, {}
+local out, done, stats = {}, {}, {}
 for i = 3, #ARGV do
   local id = ARGV[i]
   local place, m, j, key, entry, session = locate(id)
@@ -50,11 +51,17 @@ for i = 3, #ARGV do
       call('UNLINK', K .. 'b:' .. id, K .. 'lg:' .. id)
     end
     tell(id, class <= 0 and '\7' or nil)
-    count(lane .. ':x', 1)
+    stats[lane] = (stats[lane] or 0) + 1
     audit(actor, 'job.cancel', id, reason)
     done[#done + 1] = id
     out[i - 2] = 0
   end
+  if list_full(j) then
+    break
+  end
+end
+for lane, n in pairs(stats) do
+  count(lane .. ':x', n)
 end
 if #done > 0 then
   event('X' .. pack('>I6', now) .. table.concat(done))

@@ -2,8 +2,9 @@
 -- Forget ended jobs.
 -- keys: {p:0}:sh
 -- argv: actor id...
--- returns: for each 0, -3 (no such job) or -4 (not ended)
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (not ended)
 --#include "base.lua"
+--#include "list.lua"
 --#include "ids.lua"
 --#include "envelope.lua"
 --#include "history_read.lua"
@@ -37,6 +38,9 @@ for i = 2, #ARGV do
     out[i - 1] = 0
   else
     out[i - 1] = -4
+  end
+  if list_full(row) then
+    break
   end
 end
 return out

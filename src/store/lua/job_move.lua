@@ -2,8 +2,9 @@
 -- Run now, reschedule, pause or resume a job that does not run.
 -- keys: {p:0}:sh
 -- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard id...
--- returns: for each 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
 --#include "base.lua"
+--#include "list.lua"
 --#include "ids.lua"
 --#include "history_read.lua"
 --#include "records.lua"
@@ -18,7 +19,7 @@ if verb == 'delay' then
   verb, at = 'reschedule', now + at
 end
 local at_text = string.format('%.0f', at)
-local out, done = {}, {}
+local out, done, ready = {}, {}, {}
 for i = 5, #ARGV do
   local id = ARGV[i]
   local place, m, j, key, entry, session = locate(id)
@@ -45,7 +46,7 @@ for i = 5, #ARGV do
         end
       end
       front_add(lane, moved_at(m, now, 0), j)
-      wake(lane, 1)
+      ready[lane] = (ready[lane] or 0) + 1
     elseif verb == 'pause' then
       call('ZADD', K .. 'paused', '+inf', id)
       call('HSET', K .. 'paused:h', id, record(m, j))
@@ -62,6 +63,12 @@ for i = 5, #ARGV do
     done[#done + 1] = id
     out[i - 4] = 0
   end
+  if list_full(j) then
+    break
+  end
+end
+for lane, n in pairs(ready) do
+  wake(lane, n)
 end
 if #done > 0 then
   event('M' .. pack('>I6B', now, string.byte(verb, 3)) .. table.concat(done))

@@ -2,8 +2,9 @@
 -- Start ended jobs anew, attempts from 0: dead and cancelled ones, completed ones when forced.
 -- keys: {p:0}:sh
 -- argv: actor force('1' or '') id...
--- returns: for each 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another job)
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another job)
 --#include "base.lua"
+--#include "list.lua"
 --#include "ids.lua"
 --#include "envelope.lua"
 --#include "ukey.lua"
@@ -35,7 +36,7 @@ local function with_last_run(m, id, state, row)
   return attempt_add(m, run, state == 7 and 8 or skipped and 4 or 0, unpk('>I6', id) + started, ran, session, '')
 end
 local actor, force = ARGV[1], ARGV[2] == '1'
-local out, done = {}, {}
+local out, done, ready = {}, {}, {}
 for i = 3, #ARGV do
   local id = ARGV[i]
   local place, _, row, hkey, bucket = locate(id)
@@ -84,12 +85,18 @@ for i = 3, #ARGV do
       m = string.sub(m, 1, 14) .. pack('>I2', 0) .. string.sub(m, 17, 18) .. '\0' .. '\0' .. pack('>I2I6I6', 0, now, 0)
         .. string.sub(m, 35, 35) .. '\0' .. string.sub(m, 37)
       front_add(lane, m, j)
-      wake(lane, 1)
+      ready[lane] = (ready[lane] or 0) + 1
       audit(actor, 'job.retry', id)
       done[#done + 1] = id
       out[i - 2] = 0
     end
   end
+  if list_full(row) then
+    break
+  end
+end
+for lane, n in pairs(ready) do
+  wake(lane, n)
 end
 if #done > 0 then
   event('R' .. pack('>I6', now) .. table.concat(done))

@@ -2,6 +2,7 @@
 -- so a name costs nothing.
 local ROW_OVERHEAD = 110 -- bytes that a history row costs beside itself
 local ID_SEQ_DUE = 134217728 -- first sequence of jobs that start in the due set
+local LIST_BYTES = 262144 -- of jobs that a call with a list moves
 local RETENTION_DEFAULT_MS = 604800000
 local HISTORY_DEFAULT_BYTES = 1073741824
 local PRODUCER_KEPT_MS = 3600000 -- after its last call

@@ -1,0 +1,35 @@
+
+-- Reserve a unique key on its home shard for a job that will live on another one.
+-- keys: {p:0}:sh {p:0}:u:KEY
+-- argv: token(16 bytes) for_ms
+-- returns: '' when reserved (again, for the same token), else the id of the living holder (13 zero bytes while it is only reserved)
+-- Numbers that scripts share with each other or with C (model/job.h, model/id.h; a test compares). The build puts each where its name stands,
+-- so a name costs nothing.
+local ROW_OVERHEAD = 110 -- bytes that a history row costs beside itself
+local ID_SEQ_DUE = 134217728 -- first sequence of jobs that start in the due set
+local LIST_BYTES = 262144 -- of jobs that a call with a list moves
+local RETENTION_DEFAULT_MS = 604800000
+local HISTORY_DEFAULT_BYTES = 1073741824
+local PRODUCER_KEPT_MS = 3600000 -- after its last call
+local REQUEST_WINDOW_MS = 3600000
+local MINUTE_KEPT_MS = 172800000 -- statistics of a minute that nobody has summed yet
+local MINUTES_BACK = 2880 -- so many minutes, or hours, back there may be some that nobody has summed
+local HOURS_BACK = 720
+local sh = KEYS[1]
+local K = string.sub(sh, 1, -3)
+-- Messages go by redis.pcall: they are hints, and one that may not be sent must not break off a step.
+local call, pack, unpk = redis.call, struct.pack, struct.unpack
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local v = call('GET', KEYS[2])
+local kind = v and #v ~= 13 and string.sub(v, 1, 1)
+local mine = kind == 'R' and string.sub(v, 8) == ARGV[1]
+if v and not mine then
+  if kind ~= 'R' then
+    return kind == 'X' and string.sub(v, 4, 16) or v
+  elseif unpk('>I6', v, 2) > now then
+    return string.rep('\0', 13)
+  end
+end
+call('SET', KEYS[2], 'R' .. pack('>I6', now + ARGV[2]) .. ARGV[1], 'PX', ARGV[2])
+return ''

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What operators do to many jobs. Ids go out in waves of at most DQ_LIST_MAX, a call for each shard that a wave has jobs of, all at once;
+   a script that had enough (its jobs are large) answers for the first of its ids, and the others go with the next wave. One wave at a
+   time: the server serves others in between. Callers' threads. */
+
+#include "client/client_internal.h"
+#include "model/job.h"
+#include "redis/resp.h"
+
+typedef struct many many;
+typedef struct part part;
+
+typedef struct many_id {
+    unsigned char packed[DQ_ID_BYTES];
+    uint16_t shard;
+} many_id;
+
+struct many {
+    dureq_client *client;
+    void (*put)(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n); /* the call for jobs of one shard */
+    dq_job_verb move;                                                                        /* of put_move */
+    dureq_many_options opts;
+    size_t n, next; /* ids; the first that was in no wave yet */
+    many_id *ids;
+    int *codes;
+    size_t wave[DQ_LIST_MAX]; /* indices, in their order */
+    size_t n_wave;
+    size_t n_done;
+    part *parts; /* room for one of each shard */
+};
+
+/* ---- verbs ---- */
+
+static const dq_keys *keys_of(const many *m)
+{
+    return dq_client_keys(m->client);
+}
+
+static void put_cancel(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
+{
+    dureq_str reason = dureq_str_from(m->opts.reason ? m->opts.reason : "");
+
+    dq_call_job_cancel(out, keys_of(m), shard, dq_client_actor(m->client), reason, ids, n);
+}
+
+static void put_retry(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
+{
+    dq_call_job_retry(out, keys_of(m), shard, dq_client_actor(m->client), m->opts.force, ids, n);
+}
+
+static void put_delete(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
+{
+    dq_call_job_delete(out, keys_of(m), shard, dq_client_actor(m->client), ids, n);
+}
+
+static void put_move(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
+{
+    dq_call_job_move(out, keys_of(m), shard, dq_client_actor(m->client), m->move, m->opts.run_at_ms, ids, n);
+}
+
+/* ---- one wave ---- */
+
+/* What the wave has of one shard: indices into the wave, and their call. */
+struct part {
+    unsigned shard;
+    size_t n;
+    uint16_t at[DQ_LIST_MAX];
+    void *call;
+};
+
+static void part_begin(const many *m, part *p)
+{
+    dureq_str ids[DQ_LIST_MAX];
+    dq_buf call = {0};
+
+    for (size_t i = 0; i < p->n; i++)
+        ids[i] = dureq_str_of(m->ids[m->wave[p->at[i]]].packed, DQ_ID_BYTES);
+    m->put(m, &call, p->shard, ids, p->n);
+    p->call = dq_client_call_begin(m->client, p->shard, 0, &call);
+}
+
+#define UNANSWERED 1 /* a code until there is one: it goes with the next wave */
+
+static int part_end(many *m, part *p, int64_t deadline_us, dureq_error *err)
+{
+    dq_owned_reply reply;
+    size_t n_answered = 0;
+    int rc;
+
+    rc = dq_client_call_end(p->call, deadline_us, &reply, err);
+    if (rc == 0) {
+        dq_reply at = dq_reply_first(reply.reply);
+
+        n_answered = DQ_MIN(dq_reply_len(reply.reply), p->n);
+        for (size_t i = 0; i < n_answered; i++) {
+            m->codes[m->wave[p->at[i]]] = (int)dq_reply_int(at);
+            if (i + 1 < n_answered)
+                at = dq_reply_next(at);
+        }
+        dq_owned_reply_deinit(&reply);
+        if (n_answered == 0) /* a script answers for one at least */
+            rc = dq_fail(err, DUREQ_EPROTO, "the answer for a list of jobs cannot be read");
+    }
+    m->n_done += n_answered;
+    for (size_t i = n_answered; rc < 0 && i < p->n; i++)
+        m->codes[m->wave[p->at[i]]] = rc;
+    return rc;
+}
+
+/* Returns of how many shards the wave has jobs. */
+static size_t split(const many *m)
+{
+    part *parts = m->parts;
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n_wave; i++) {
+        unsigned shard = m->ids[m->wave[i]].shard;
+        size_t at = 0;
+
+        while (at < n && parts[at].shard != shard)
+            at++;
+        if (at == n) {
+            parts[n].shard = shard;
+            parts[n++].n = 0;
+        }
+        parts[at].at[parts[at].n++] = (uint16_t)i;
+    }
+    return n;
+}
+
+/* Up to a full wave: what the last one left, and the next ids that are ids. */
+static void fill(many *m)
+{
+    size_t n_left = 0;
+
+    for (size_t i = 0; i < m->n_wave; i++)
+        if (m->codes[m->wave[i]] == UNANSWERED)
+            m->wave[n_left++] = m->wave[i];
+    m->n_wave = n_left;
+    for (; m->next < m->n && m->n_wave < DQ_LIST_MAX; m->next++)
+        if (m->codes[m->next] == UNANSWERED)
+            m->wave[m->n_wave++] = m->next;
+}
+
+static int run_wave(many *m, dureq_error *err)
+{
+    int64_t deadline_us = dq_client_deadline_us(m->client);
+    size_t n = split(m);
+    int rc = 0;
+
+    for (size_t i = 0; i < n; i++)
+        part_begin(m, &m->parts[i]);
+    for (size_t i = 0; i < n; i++) {
+        int one = part_end(m, &m->parts[i], deadline_us, rc == 0 ? err : NULL);
+
+        rc = rc < 0 ? rc : one;
+    }
+    return rc;
+}
+
+/* ---- all of them ---- */
+
+static int run_waves(many *m, dureq_error *err)
+{
+    int rc = 0;
+
+    for (fill(m); rc == 0 && m->n_wave > 0; fill(m)) {
+        rc = run_wave(m, err);
+        if (rc == 0 && m->opts.progress_fn && !m->opts.progress_fn(m->n_done, m->n, m->opts.progress_userdata) &&
+            m->n_done < m->n)
+            rc = dq_fail(err, DUREQ_ECANCELLED, "stopped after %zu of %zu jobs", m->n_done, m->n);
+    }
+    for (size_t i = 0; i < m->n; i++)
+        if (m->codes[i] == UNANSWERED)
+            m->codes[i] = DUREQ_ECANCELLED;
+    return rc;
+}
+
+/* What is no id of this client's has its answer. */
+static void read_ids(many *m, const char *const *ids)
+{
+    dq_id id;
+
+    for (size_t i = 0; i < m->n; i++) {
+        m->codes[i] = UNANSWERED;
+        if (!ids[i] || dq_parse_job_id(ids[i], m->client, &id, m->ids[i].packed, NULL) < 0) {
+            m->codes[i] = DUREQ_EINVAL;
+            m->n_done++;
+        } else {
+            m->ids[i].shard = (uint16_t)id.shard;
+        }
+    }
+}
+
+static int run(many *m, const char *const *ids, dureq_error *err)
+{
+    int rc;
+
+    m->ids = dq_calloc(m->n, sizeof *m->ids);
+    m->parts = dq_calloc(keys_of(m)->n_shards, sizeof *m->parts);
+    if (m->ids && m->parts) {
+        read_ids(m, ids);
+        rc = run_waves(m, err);
+    } else {
+        for (size_t i = 0; i < m->n; i++)
+            m->codes[i] = DUREQ_ECANCELLED;
+        rc = dq_fail_nomem(err);
+    }
+    dq_free(m->ids);
+    dq_free(m->parts);
+    return rc;
+}
+
+static int take_options(many *m, const dureq_many_options *opts, dureq_error *err)
+{
+    int rc;
+
+    m->opts = dureq_many_options_init();
+    rc = opts ? dq_options_adopt(&m->opts, sizeof m->opts, opts, "options", err) : 0;
+    if (rc < 0)
+        return rc;
+    if (m->opts.reason && strlen(m->opts.reason) > DQ_ERROR_TEXT_MAX)
+        return dq_fail(err, DUREQ_ETOOLARGE, "reason takes at most %d bytes", DQ_ERROR_TEXT_MAX);
+    return 0;
+}
+
+static int change_many(many *m, const char *const *ids, const dureq_many_options *opts, dureq_error *err)
+{
+    int rc;
+
+    if (!m->client || (m->n > 0 && (!ids || !m->codes)))
+        return dq_fail(err, DUREQ_EINVAL, "client, ids and codes must be given");
+    rc = take_options(m, opts, err);
+    if (rc == 0 && m->move == DQ_JOB_RESCHEDULE && (m->opts.run_at_ms <= 0 || m->opts.run_at_ms >= 1LL << 44))
+        rc = dq_fail(err, DUREQ_EINVAL, "run_at_ms takes a Unix time in ms, not %lld", (long long)m->opts.run_at_ms);
+    if (rc < 0 || m->n == 0)
+        return rc;
+    dq_client_enter(m->client);
+    rc = run(m, ids, err);
+    dq_client_leave(m->client);
+    return rc;
+}
+
+int dureq_client_cancel_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                             dureq_error *err)
+{
+    many m = {.client = c, .put = put_cancel, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_retry_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                            dureq_error *err)
+{
+    many m = {.client = c, .put = put_retry, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_delete_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                             dureq_error *err)
+{
+    many m = {.client = c, .put = put_delete, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_run_now_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                              dureq_error *err)
+{
+    many m = {.client = c, .put = put_move, .move = DQ_JOB_RUN_NOW, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_reschedule_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                                 dureq_error *err)
+{
+    many m = {.client = c, .put = put_move, .move = DQ_JOB_RESCHEDULE, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_pause_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                            dureq_error *err)
+{
+    many m = {.client = c, .put = put_move, .move = DQ_JOB_PAUSE, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
+int dureq_client_resume_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                             dureq_error *err)
+{
+    many m = {.client = c, .put = put_move, .move = DQ_JOB_RESUME, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
