@@ -84,7 +84,7 @@ int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, du
     host->scratch = dq_malloc(DQ_EXEC_READ_BYTES);
     rc = host->scratch ? make_context_dir(host, err) : dq_fail_nomem(err);
     if (rc == 0)
-        rc = dq_orphans_init(&host->orphans, loop, &orphans_ops, log, err);
+        rc = dq_orphans_init(&host->orphans, loop, &orphans_ops, host->context_dir, log, err);
     if (rc == 0)
         rc = dq_spawner_create(loop, &host->spawner, err);
     if (rc < 0) {

@@ -13,11 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Who owns an orphan: its environment names the run, unless it cleared it. Then the time tells: it belongs to a job that began
-   before it did, so once none of those runs it is nobody's.
+/* Only what descends from a job is ended. Whose an orphan is, its environment says: the run, and the file of this host's own
+   directory that the run was given. A process without a run in its environment can still be a job's, which cleared it. That is so
+   where only jobs can leave orphans to this process; then the time tells: it belongs to a job that began before it did, so once
+   none of those runs it is nobody's. Others can leave orphans here when this process had children before it became the daemon (a
+   start script's helpers), or is process 1: there, what does not name a run of ours is left alone.
 
    Orphans become children of this process's first thread, and the jobs' programs are children of the spawner's thread, so the
-   list of the former holds orphans and what the first thread made itself, which says so (dq_orphans_make_kept).
+   list of the former holds orphans and what the first thread made itself, which says so (dq_orphans_make_kept). A kept child
+   leads a session, by which what it leaves is told from what jobs leave.
 
    One that was killed hands its own children over: the sweep repeats until none is left. */
 
@@ -29,6 +33,8 @@
 
 static dq_mutex kept_mu = {PTHREAD_MUTEX_INITIALIZER}; /* guards the next one, and the making of kept children */
 static pid_t kept[8];
+static pid_t kept_sessions[8]; /* of kept children, the latest of them, whether they live or not */
+static size_t n_kept_sessions;
 
 static void replace_kept(pid_t from, pid_t to)
 {
@@ -46,8 +52,10 @@ pid_t dq_orphans_make_kept(pid_t (*make)(void *arg), void *arg)
 
     dq_mutex_lock(&kept_mu);
     pid = make(arg);
-    if (pid > 0)
+    if (pid > 0) {
         replace_kept(0, pid);
+        kept_sessions[n_kept_sessions++ % DQ_ARRAY_LEN(kept_sessions)] = pid;
+    }
     dq_mutex_unlock(&kept_mu);
     return pid;
 }
@@ -63,6 +71,16 @@ static bool is_kept(pid_t pid)
 {
     for (size_t i = 0; i < DQ_ARRAY_LEN(kept); i++)
         if (kept[i] == pid)
+            return true;
+    return false;
+}
+
+static bool is_of_kept_session(pid_t pid)
+{
+    pid_t session = getsid(pid);
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(kept_sessions); i++)
+        if (session > 0 && kept_sessions[i] == session)
             return true;
     return false;
 }
@@ -94,24 +112,31 @@ static bool read_proc(pid_t pid, const char *name, size_t max, dq_buf *out)
     return true;
 }
 
-dureq_str dq_orphans_run_in(dureq_str environ_text)
+/* The value of a variable; ptr is NULL when there is none. */
+static dureq_str var_in(dureq_str environ_text, dureq_str name_and_equals)
 {
-    static const dureq_str name = {"DUREQ_RUN_ID=", 13};
     dureq_str rest = environ_text;
 
     while (rest.ptr) {
         dureq_str var = dq_str_cut(&rest, '\0');
 
-        if (dq_str_starts_with(var, name))
-            return dureq_str_of(var.ptr + name.len, var.len - name.len);
+        if (dq_str_starts_with(var, name_and_equals))
+            return dureq_str_of(var.ptr + name_and_equals.len, var.len - name_and_equals.len);
     }
     return (dureq_str){0};
 }
 
-static dureq_str run_of(pid_t pid, dq_buf *buf)
+dureq_str dq_orphans_run_in(dureq_str environ_text)
 {
-    dq_buf_clear(buf);
-    return read_proc(pid, "environ", 32768, buf) ? dq_orphans_run_in(dq_buf_str(buf)) : (dureq_str){0};
+    return var_in(environ_text, DQ_STR_LIT("DUREQ_RUN_ID="));
+}
+
+bool dq_orphans_is_context_in(dureq_str environ_text, const char *dir)
+{
+    dureq_str path = var_in(environ_text, DQ_STR_LIT("DUREQ_CONTEXT="));
+    size_t n = strlen(dir);
+
+    return path.len > n && dq_str_starts_with(path, dureq_str_from(dir)) && path.ptr[n] == '/';
 }
 
 /* Field 22, counted behind the last ')': the name before it may hold anything. */
@@ -146,63 +171,94 @@ int64_t dq_orphans_now_ticks(void)
 
 /* ---- the sweep ---- */
 
-static bool has_owner(dq_orphans *o, pid_t pid, dq_buf *buf)
-{
-    dureq_str run = run_of(pid, buf);
+typedef enum orphan_kind {
+    ORPHAN_NOT_OURS,
+    ORPHAN_OWNED, /* of a job that runs */
+    ORPHAN_LEFT,  /* of a job that has ended */
+} orphan_kind;
 
+static orphan_kind kind_of(dq_orphans *o, pid_t pid, dq_buf *buf)
+{
+    dureq_str text, run;
+
+    dq_buf_clear(buf);
+    text = read_proc(pid, "environ", 32768, buf) ? dq_buf_str(buf) : (dureq_str){0};
+    run = dq_orphans_run_in(text);
+    if (run.len > 0 && !dq_orphans_is_context_in(text, o->context_dir))
+        return ORPHAN_NOT_OURS; /* another daemon's */
     if (run.len > 0)
-        return o->ops->is_live_run(o, run);
-    return o->ops->has_run_since(o, start_ticks_of(pid, buf));
+        return o->ops->is_live_run(o, run) ? ORPHAN_OWNED : ORPHAN_LEFT;
+    if (o->has_others || is_of_kept_session(pid))
+        return ORPHAN_NOT_OURS;
+    return o->ops->has_run_since(o, start_ticks_of(pid, buf)) ? ORPHAN_OWNED : ORPHAN_LEFT;
 }
 
-/* With its process group, so that what it forks meanwhile goes, too. */
+/* With its process group, so that what it forks meanwhile goes, too; but in our own session a group may have others in it. */
 static void kill_orphan(dq_orphans *o, pid_t pid)
 {
     pid_t group = getpgid(pid);
 
     DQ_LOG(o->log, DUREQ_LOG_INFO, "exec.left_behind", "pid=%d group=%d killed, its job has ended", (int)pid, (int)group);
-    if (group > 1 && group != getpgid(0) && !o->ops->is_live_group(o, group))
+    if (group > 1 && getsid(pid) != getsid(0) && !o->ops->is_live_group(o, group))
         (void)kill(-group, SIGKILL);
     (void)kill(pid, SIGKILL);
 }
 
-/* True when it is still there afterwards. As our child it keeps its number until it is reaped here. */
+/* True when it is a job's and still there afterwards. As our child it keeps its number until it is reaped here. */
 static bool sweep_child(dq_orphans *o, pid_t pid, dq_buf *buf, bool *killed)
 {
     siginfo_t info = {0};
+    orphan_kind kind;
     int rc;
 
     rc = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
     if (rc < 0 || info.si_pid == pid)
         return false;
-    if (has_owner(o, pid, buf))
-        return true;
-    kill_orphan(o, pid);
-    *killed = true;
+    kind = kind_of(o, pid, buf);
+    if (kind == ORPHAN_LEFT) {
+        kill_orphan(o, pid);
+        *killed = true;
+    }
+    return kind != ORPHAN_NOT_OURS;
+}
+
+/* Of the first thread, as text. False: the system lists none. */
+static bool read_children(dq_orphans *o, dq_buf *out)
+{
+    char name[48];
+
+    (void)snprintf(name, sizeof name, "task/%d/children", (int)o->self);
+    if (!read_proc(o->self, name, CHILDREN_BYTES, out))
+        return false;
+    if (out->len == CHILDREN_BYTES) /* not all of a number: the next sweep sees it */
+        out->len = (size_t)((char *)memrchr(out->ptr, ' ', out->len) - out->ptr);
     return true;
+}
+
+/* 0: no more. Kept ones are skipped. */
+static pid_t next_child(dureq_str *rest)
+{
+    while (rest->ptr) {
+        int64_t pid;
+
+        if (dq_parse_i64(dq_str_cut(rest, ' '), 2, INT32_MAX, &pid) == 0 && !is_kept((pid_t)pid))
+            return (pid_t)pid;
+    }
+    return 0;
 }
 
 static int sweep(dq_orphans *o, bool *killed)
 {
     DQ_BUF_AUTO list = {0};
     DQ_BUF_AUTO buf = {0};
-    char name[48];
     dureq_str rest;
     int n = 0;
 
-    (void)snprintf(name, sizeof name, "task/%d/children", (int)o->self);
     dq_mutex_lock(&kept_mu);
-    o->is_off = !read_proc(o->self, name, CHILDREN_BYTES, &list);
-    if (list.len == CHILDREN_BYTES)
-        list.len =
-            (size_t)((char *)memrchr(list.ptr, ' ', list.len) - list.ptr); /* not all of a number: the next sweep sees it */
+    o->is_off = !read_children(o, &list);
     rest = dq_buf_str(&list);
-    while (!o->is_off && rest.ptr) {
-        int64_t pid;
-
-        if (dq_parse_i64(dq_str_cut(&rest, ' '), 2, INT32_MAX, &pid) == 0 && !is_kept((pid_t)pid))
-            n += sweep_child(o, (pid_t)pid, &buf, killed);
-    }
+    for (pid_t pid = next_child(&rest); pid && !o->is_off; pid = next_child(&rest))
+        n += sweep_child(o, pid, &buf, killed);
     dq_mutex_unlock(&kept_mu);
     if (o->is_off)
         DQ_LOG(o->log, DUREQ_LOG_WARN, "exec.no_sweep", "the system lists no children: daemonised ones of jobs are not killed");
@@ -237,11 +293,30 @@ void dq_orphans_sweep_soon(dq_orphans *o)
     dq_timer_set(&o->timer, SWEEP_SOON_US);
 }
 
-int dq_orphans_init(dq_orphans *o, dq_loop *loop, const dq_orphans_ops *ops, const dq_log *log, dureq_error *err)
+/* Whether somebody other than jobs can leave orphans to this process. */
+static bool can_others_leave(dq_orphans *o)
 {
-    *o = (dq_orphans){.ops = ops, .log = log, .self = getpid()};
+    DQ_BUF_AUTO list = {0};
+    dureq_str rest;
+    bool has_children;
+
+    if (o->self == 1)
+        return true;
+    dq_mutex_lock(&kept_mu);
+    (void)read_children(o, &list); /* not listed: no sweep either */
+    rest = dq_buf_str(&list);
+    has_children = next_child(&rest) != 0;
+    dq_mutex_unlock(&kept_mu);
+    return has_children;
+}
+
+int dq_orphans_init(dq_orphans *o, dq_loop *loop, const dq_orphans_ops *ops, const char *context_dir, const dq_log *log,
+                    dureq_error *err)
+{
+    *o = (dq_orphans){.ops = ops, .log = log, .context_dir = context_dir, .self = getpid()};
     if (dq_timer_init(&o->timer, loop, on_timer) < 0)
         return dq_fail_nomem(err);
+    o->has_others = can_others_leave(o);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         DQ_LOG(log, DUREQ_LOG_WARN, "exec.no_reaper", "errno=%d daemonised children of jobs are not killed", errno);
     return 0;

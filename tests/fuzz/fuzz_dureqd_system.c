@@ -20,6 +20,7 @@ static void read_process(dureq_str text)
 
     assert(run.len == 0 || (run.ptr >= text.ptr + 13 && run.ptr + run.len <= text.ptr + text.len));
     assert(run.len == 0 || (!memchr(run.ptr, '\0', run.len) && memcmp(run.ptr - 13, "DUREQ_RUN_ID=", 13) == 0));
+    (void)dq_orphans_is_context_in(text, "/run/dureqd-a");
     assert(ticks >= -1 && (ticks < 0 || memchr(text.ptr, ')', text.len)));
 }
 
