@@ -14,14 +14,17 @@ T ?= 60
 ROUNDS ?= 40
 B := build/meson
 
-.PHONY: help build run test faults histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
+.PHONY: help build all run test faults histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
 	install clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
-	@ninja -C $(B)
+	@ninja -C $(B) product
 	@mkdir -p build/bin
 	@ln -sfn ../meson/dureqd/dureqd build/bin/dureqd
 	@ln -sfn ../meson/dureqctl/dureqctl build/bin/dureqctl
+
+all: build ## that, and all tests, examples and benches
+	@ninja -C $(B)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,22 +40,22 @@ run: build ## show it at work: a checksum of every file under DIR
 	@tools/run $(if $(DIR),--dir '$(DIR)') $(if $(ONCE),--once)
 
 # A failing program must not hide the count, so meson's own result is dropped: count_results.py fails instead.
-test: build ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some); ends with "N passed, N failed"
+test: all ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some); ends with "N passed, N failed"
 	@rm -f $(B)/meson-logs/testlog.json
 	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
 	@tools/count_results.py $(B)
 
-faults: build ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs at a time, half an hour; writes docs/faults.md
+faults: all ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs at a time, half an hour; writes docs/faults.md
 	@tools/faults.py $(B) $(ROUNDS)
 
-histories: build ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; from N=100000 on it writes docs/faults.md
+histories: all ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; from N=100000 on it writes docs/faults.md
 	@DUREQ_TEST_SOURCE='$(CURDIR)' DUREQ_HISTORIES_REPORT=docs/faults.md \
 		$(B)/tests/histories $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N),$(if $(SEED),,n=200000))
 
-histories-planted: build ## plants faults in the scripts, each of which must be found within N (10000) histories
+histories-planted: all ## plants faults in the scripts, each of which must be found within N (10000) histories
 	@DUREQ_TEST_SOURCE='$(CURDIR)' $(if $(SEED)$(N),,DUREQ_HISTORIES_REPORT=docs/faults.md) $(B)/tests/histories planted $(if $(SEED),seed=$(SEED)) $(if $(N),n=$(N))
 
-soak: build ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
+soak: all ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
 
 bench: needs ## measure speed and memory against the targets, a quarter of an hour; ROWS=a,b for some, JSON=1 for programs
