@@ -7,7 +7,7 @@
 
 #include "ctl.h"
 
-static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,  ctl_queue_commands,
+static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,  ctl_queue_commands, ctl_workflow_commands,
                                             ctl_node_commands,    ctl_tool_commands, ctl_bench_commands};
 
 static const char intro[] = "dureqctl: everything about jobs on a dureq server.\n"

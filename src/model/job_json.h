@@ -21,6 +21,19 @@ int dq_retry_policy_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, du
    `concurrency_keys`, `schedule`: DUREQ_EUNSUPPORTED by name. Everything allocated in the arena or a view into the document. */
 int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                           dureq_error *err);
+/* The same one member at a time, for objects that hold a spec's fields beside their own. A member that fails leaves `s` as it was, so that
+   a reader can go on and find the next fault. */
+typedef struct dq_spec_reading {
+    dureq_job_options options;
+    const char *task_type;
+    dq_json_ref payload, payload_base64; /* DQ_JSON_NONE when absent */
+} dq_spec_reading;
+dq_spec_reading dq_spec_reading_of(void);
+/* `key`: a member of an object. DUREQ_ENOTFOUND: a spec has no such field; err is not touched. */
+int dq_spec_read_member(const dq_json *doc, dq_json_ref key, dq_arena *a, dq_spec_reading *s, dureq_error *err);
+/* When all members were read: what no field shows by itself. ret_options is what ret->options points to. */
+int dq_spec_read_end(const dq_json *doc, dq_arena *a, dq_spec_reading *s, dureq_job_spec *ret, dureq_job_options *ret_options,
+                     dureq_error *err);
 /* Only its payload, payload_base64 and content_type, from an object that has no other names. */
 int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                          dureq_error *err);

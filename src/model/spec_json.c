@@ -337,11 +337,8 @@ static int read_policy(const reading *r, const field *f, dq_json_ref v, void *ta
 
 /* ---- job spec ---- */
 
-typedef struct spec_fields {
-    dureq_job_options options; /* first: the readers of lists take this for the options */
-    const char *task_type;
-    dq_json_ref payload, payload_base64; /* DQ_JSON_NONE when absent */
-} spec_fields;
+/* The readers of lists take a reading for its options. */
+_Static_assert(offsetof(dq_spec_reading, options) == 0, "options come first");
 
 static int read_value(const reading *r, const field *f, dq_json_ref v, void *target)
 {
@@ -350,7 +347,7 @@ static int read_value(const reading *r, const field *f, dq_json_ref v, void *tar
     return 0;
 }
 
-#define OPTION(member) (offsetof(spec_fields, options) + offsetof(dureq_job_options, member))
+#define OPTION(member) (offsetof(dq_spec_reading, options) + offsetof(dureq_job_options, member))
 
 static const field spec_table[] = {
     {"concurrency_keys", read_unsupported, 0, 0, 0, false},
@@ -359,8 +356,8 @@ static const field spec_table[] = {
     {"dlq_after", read_i32, OPTION(dlq_after), 0, 10000, false},
     {"headers", read_headers, 0, 0, 0, false},
     {"heartbeat_timeout", read_duration, OPTION(heartbeat_timeout_ms), 0, 0, false},
-    {"payload", read_value, offsetof(spec_fields, payload), 0, 0, true},
-    {"payload_base64", read_value, offsetof(spec_fields, payload_base64), 0, 0, false},
+    {"payload", read_value, offsetof(dq_spec_reading, payload), 0, 0, true},
+    {"payload_base64", read_value, offsetof(dq_spec_reading, payload_base64), 0, 0, false},
     {"priority", read_i32, OPTION(priority), 1, 10, false},
     {"queue", read_text, OPTION(queue), 0, 0, false},
     {"request_id", read_key, OPTION(request_id), 0, 0, false},
@@ -370,7 +367,7 @@ static const field spec_table[] = {
     {"schedule", read_unsupported, 0, 0, 0, false},
     {"schedule_to_start_timeout", read_duration, OPTION(schedule_to_start_timeout_ms), 0, 0, false},
     {"tags", read_tags, 0, 0, 0, false},
-    {"task_type", read_text, offsetof(spec_fields, task_type), 0, 0, false},
+    {"task_type", read_text, offsetof(dq_spec_reading, task_type), 0, 0, false},
     {"timeout", read_duration, OPTION(timeout_ms), 0, 0, false},
     {"unique_for", read_duration, OPTION(unique_for_ms), 0, 0, false},
     {"unique_key", read_key, OPTION(unique_key), 0, 0, false},
@@ -396,7 +393,7 @@ static int decode_payload(const reading *r, dq_json_ref v, dureq_str *ret)
 
 /* `payload` stands for itself, for a text or for nothing, as the content type says: what a job's JSON form shows can be sent
    again as it is. No payload at all is JSON's null. */
-static int take_payload(const reading *r, spec_fields *s, dureq_str *ret)
+static int take_payload(const reading *r, dq_spec_reading *s, dureq_str *ret)
 {
     const char *type = s->options.content_type;
 
@@ -422,10 +419,15 @@ static int take_payload(const reading *r, spec_fields *s, dureq_str *ret)
     return string_of(r, s->payload, ret);
 }
 
+dq_spec_reading dq_spec_reading_of(void)
+{
+    return (dq_spec_reading){.options = dureq_job_options_init(), .payload = DQ_JSON_NONE, .payload_base64 = DQ_JSON_NONE};
+}
+
 int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                          dureq_error *err)
 {
-    spec_fields s = {.options = dureq_job_options_init(), .payload = DQ_JSON_NONE, .payload_base64 = DQ_JSON_NONE};
+    dq_spec_reading s = dq_spec_reading_of();
     reading r = {doc, a, "", err};
     dureq_str payload;
     int rc = read_object(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
@@ -440,7 +442,7 @@ int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_j
 }
 
 /* What no field shows by itself. */
-static int check_together(const reading *r, const spec_fields *s)
+static int check_together(const reading *r, const dq_spec_reading *s)
 {
     const dureq_job_options *o = &s->options;
 
@@ -453,25 +455,60 @@ static int check_together(const reading *r, const spec_fields *s)
     return 0;
 }
 
+/* Whether the values read so far may be: content type and payload aside, which are judged together at the end. */
+static int check_so_far(const dq_spec_reading *s, dureq_error *err)
+{
+    dureq_job_options o = s->options;
+    dureq_job_spec spec = {s->task_type ? s->task_type : "-", {NULL, 0}, &o};
+
+    o.content_type = NULL;
+    return dq_job_spec_check(&spec, DUREQ_PAYLOAD_LIMIT_MAX, err);
+}
+
+int dq_spec_read_member(const dq_json *doc, dq_json_ref key, dq_arena *a, dq_spec_reading *s, dureq_error *err)
+{
+    reading r = {doc, a, "", err};
+    const field *f = find_field(&r, spec_table, DQ_ARRAY_LEN(spec_table), key);
+    dq_spec_reading before = *s;
+    int rc;
+
+    if (!f)
+        return DUREQ_ENOTFOUND;
+    if (dq_json_type_of(doc, key + 1) == DQ_JSON_NULL && !f->takes_null)
+        return 0;
+    rc = f->read(&r, f, key + 1, s);
+    if (rc == 0)
+        rc = check_so_far(s, err);
+    if (rc < 0)
+        *s = before;
+    return rc;
+}
+
+int dq_spec_read_end(const dq_json *doc, dq_arena *a, dq_spec_reading *s, dureq_job_spec *ret, dureq_job_options *ret_options,
+                     dureq_error *err)
+{
+    reading r = {doc, a, "", err};
+    dureq_str payload;
+    int rc = check_together(&r, s);
+
+    if (rc == 0)
+        rc = take_payload(&r, s, &payload);
+    if (rc < 0)
+        return rc;
+    *ret_options = s->options;
+    *ret = (dureq_job_spec){.task_type = s->task_type, .payload = payload, .options = ret_options};
+    return 0;
+}
+
 int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_job_spec *ret, dureq_job_options *ret_options,
                           dureq_error *err)
 {
-    spec_fields s = {.options = dureq_job_options_init(), .payload = DQ_JSON_NONE, .payload_base64 = DQ_JSON_NONE};
+    dq_spec_reading s = dq_spec_reading_of();
     reading r = {doc, a, "", err};
-    dureq_str payload;
     int rc;
 
     if (dq_json_type_of(doc, v) != DQ_JSON_OBJECT)
         return dq_fail(err, DUREQ_EINVAL, "a job spec is an object, not %s", dq_json_type_name(dq_json_type_of(doc, v)));
     rc = read_object(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
-    if (rc == 0)
-        rc = check_together(&r, &s);
-    if (rc == 0)
-        rc = take_payload(&r, &s, &payload);
-    if (rc < 0)
-        return rc;
-
-    *ret_options = s.options;
-    *ret = (dureq_job_spec){.task_type = s.task_type, .payload = payload, .options = ret_options};
-    return 0;
+    return rc < 0 ? rc : dq_spec_read_end(doc, a, &s, ret, ret_options, err);
 }
