@@ -286,7 +286,8 @@ const ctl_command ctl_enqueue_commands[] = {
     {"enqueue", "TYPE [PAYLOAD|-] | TYPE --lines FILE|- | --ndjson FILE|-", "Enqueue one job, or one a line",
      "PAYLOAD is JSON when it parses, else text; '-' reads it from standard input; none is null.\n"
      "\n"
-     "  --queue Q | --priority 1..10       where it waits (10 first; default 5)\n"
+     "  --queue Q | --priority 1..10       where it waits; a priority (default 5) picks the queue that takes it: queues\n"
+     "                                     share by weight, and within one jobs start in the order in which they came\n"
      "  --delay D | --at TIME              start later: 30s, 5m, 2026-11-23T20:00:00Z\n"
      "  --unique-key K [--unique-for D]    refused while a living job (or for D) holds K\n"
      "  --request-id ID                    the same ID within an hour gives the same job\n"

@@ -30,6 +30,7 @@ typedef enum ctl_format {
 
 typedef struct ctl {
     const char *server; /* as given; NULL: found by itself */
+    char *server_room;  /* what owns it when it came from the command line */
     const char *prefix; /* NULL: dureq */
     char *prefix_room;  /* what owns it when it came from the configuration file */
     bool server_found;  /* nobody named one: the socket of the private server */
@@ -37,6 +38,7 @@ typedef struct ctl {
     int64_t timeout_ms; /* of a call; 0: the client's default */
     bool allow_eviction;
     bool quiet;
+    int ended_by;         /* a signal that a command heard: the program ends by it, after its output; 0: none */
     dureq_client *client; /* made at the first use */
 } ctl;
 
@@ -118,4 +120,4 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
 /* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
 int ctl_duration(const char *option, const char *text, int64_t *ret);
-int ctl_time(const char *option, const char *text, int64_t *ret_ms); /* behind 1970 */
+int ctl_time(const char *option, const char *text, int64_t *ret_ms); /* after 1970 */

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* enqueue --lines and --ndjson: one job a line, sent in chunks. Each line is accepted or refused by itself; answers come in the
-   order of the lines. Input may be endless and lines of any length: no more than one chunk is in memory. */
+/* enqueue --lines and --ndjson: one job a line. Each line is accepted or refused by itself; answers come in the order of the lines.
+   Input may be endless and lines of any length: no more than one chunk is in memory. A chunk is sent when it is full, and when the
+   input has nothing more ready, so that a line of a program that goes on does not wait for others. At SIGINT, SIGTERM or SIGHUP the
+   whole lines that were read are sent first. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +21,14 @@
 #define TEXT_MAX   ((size_t)DUREQ_PAYLOAD_DEFAULT_MAX) /* of a payload */
 #define SPEC_MAX   (2 * TEXT_MAX)                      /* of a job spec, which may hold the payload as base64 */
 #define FAILED_MAX 5                                   /* refusals told one by one */
+#define READ_SIZE  65536                               /* a read of the input */
+
+typedef enum input_end {
+    INPUT_GOES_ON,
+    INPUT_ENDED,
+    INPUT_FAILED,  /* errno of it in `sys_errno` */
+    INPUT_STOPPED, /* by a signal */
+} input_end;
 
 typedef struct batch {
     ctl *c;
@@ -26,13 +40,60 @@ typedef struct batch {
     dq_json docs[CHUNK];
     int64_t line_no[CHUNK];
     dq_arena arena;
+    int fd; /* of the input */
+    input_end end;
+    int sys_errno;
+    size_t at, len; /* what of `room` is not looked at yet */
     dq_buf line;
     size_t n, bytes;
     int64_t n_lines, accepted, refused, printed, last_shown_us;
     int64_t total_bytes, seen_bytes; /* of the input file; total 0 when not known */
     bool on_terminal;
     int rc; /* exit code of the first refusal */
+    char room[READ_SIZE];
 } batch;
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stopped_by; /* the signal; 0: none */
+static int stop_pipe[2] = {-1, -1};      /* readable after a signal, so that a wait for input ends whenever it comes */
+
+static void on_stop(int sig)
+{
+    int saved = errno;
+
+    stopped_by = sig;
+    (void)!write(stop_pipe[1], "", 1);
+    errno = saved;
+}
+
+static const int heeded[] = {SIGINT, SIGTERM, SIGHUP};
+static struct sigaction actions_before[DQ_ARRAY_LEN(heeded)];
+
+/* A second signal ends the program at once: the handler is for one. */
+static int heed_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESETHAND};
+
+    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        return ctl_fail(CTL_FAILED, "cannot make a pipe: %s", strerror(errno));
+    for (size_t i = 0; i < DQ_ARRAY_LEN(heeded); i++) {
+        (void)sigaction(heeded[i], NULL, &actions_before[i]);
+        if (actions_before[i].sa_handler != SIG_IGN) /* nohup */
+            (void)sigaction(heeded[i], &action, NULL);
+    }
+    return 0;
+}
+
+static void heed_no_more(void)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(heeded); i++)
+        (void)sigaction(heeded[i], &actions_before[i], NULL);
+    for (size_t i = 0; i < 2; i++) {
+        (void)close(stop_pipe[i]);
+        stop_pipe[i] = -1;
+    }
+}
 
 /* ---- telling ---- */
 
@@ -216,54 +277,123 @@ static int add_line(batch *b, bool cut)
     return b->n == CHUNK || b->bytes >= CHUNK_MAX ? batch_send(b) : 0;
 }
 
-/* The next line without its end ("\n" or "\r\n") into b->line. False at the end of the input. Of a line that is too long, the rest
-   is read over. */
-static bool next_line(batch *b, FILE *in, bool *ret_cut)
+/* Whether there is input, its end or a signal; timeout -1: waits for one of them. */
+static bool is_ready(const batch *b, int timeout_ms)
 {
-    size_t max = b->o->ndjson ? SPEC_MAX : TEXT_MAX;
-    int64_t begun = b->seen_bytes;
-    int ch;
+    struct pollfd fds[2] = {{.fd = b->fd, .events = POLLIN}, {.fd = stop_pipe[0], .events = POLLIN}};
+    int n;
 
-    dq_buf_clear(&b->line);
-    *ret_cut = false;
-    for (ch = getc_unlocked(in); ch != EOF && ch != '\n'; ch = getc_unlocked(in)) {
-        b->seen_bytes++;
-        if (b->line.len <= max)
-            dq_buf_append_char(&b->line, (char)ch);
-        else
-            *ret_cut = true;
-    }
-    b->seen_bytes += ch == '\n';
-    b->n_lines++;
-    if (ch == '\n' && !*ret_cut && b->line.len && b->line.ptr[b->line.len - 1] == '\r')
-        b->line.len--;
-    *ret_cut = *ret_cut || b->line.len > max;
-    return b->seen_bytes > begun;
+    do
+        n = poll(fds, 2, timeout_ms);
+    while (n < 0 && errno == EINTR && !stopped_by);
+    return n != 0;
 }
 
-static int feed(batch *b, FILE *in)
+/* More input into `room`, or `end` is set. What was read before is sent when there is none yet. 0, or the exit code of that. */
+static int fill(batch *b)
 {
-    bool cut;
+    ssize_t n;
+
+    if (!is_ready(b, 0)) {
+        int rc = batch_send(b);
+
+        (void)fflush(stdout); /* who reads the answers may wait for them */
+        if (rc != 0)
+            return rc;
+        (void)is_ready(b, -1);
+    }
+    b->at = b->len = 0;
+    if (stopped_by) {
+        b->end = INPUT_STOPPED;
+        return 0;
+    }
+    n = read(b->fd, b->room, sizeof b->room);
+    if (n > 0) {
+        b->len = (size_t)n;
+    } else if (n == 0) {
+        b->end = INPUT_ENDED;
+    } else if (errno != EINTR && errno != EAGAIN) {
+        b->end = INPUT_FAILED;
+        b->sys_errno = errno;
+    }
+    return 0;
+}
+
+/* Appends to b->line what is there of the line, and reads over what makes it longer than it may be. True at its end. */
+static bool take_piece(batch *b, size_t max, bool *ret_cut)
+{
+    const char *from = b->room + b->at, *end = memchr(from, '\n', b->len - b->at);
+    size_t n = end ? (size_t)(end - from) : b->len - b->at, taken = DQ_MIN(n, max + 1 - b->line.len);
+
+    dq_buf_append(&b->line, from, taken);
+    *ret_cut = *ret_cut || taken < n;
+    n += end != NULL;
+    b->at += n;
+    b->seen_bytes += (int64_t)n;
+    return end != NULL;
+}
+
+/* The next line without its end ("\n" or "\r\n") into b->line; *ret_any is false when there is none. What stands at the end of the
+   input without a line break is a line; what stands before a signal is not, since the rest of it is not known. 0, or an exit code. */
+static int next_line(batch *b, bool *ret_any, bool *ret_cut)
+{
+    size_t max = b->o->ndjson ? SPEC_MAX : TEXT_MAX;
+    bool is_whole = false;
+
+    dq_buf_clear(&b->line);
+    *ret_any = *ret_cut = false;
+    while (!is_whole && !dq_buf_failed(&b->line)) {
+        int rc = b->at == b->len ? fill(b) : 0;
+
+        if (rc != 0)
+            return rc;
+        if (b->end)
+            break;
+        is_whole = take_piece(b, max, ret_cut);
+        *ret_any = *ret_any || is_whole || b->line.len > 0;
+    }
+    if (b->end == INPUT_STOPPED || b->end == INPUT_FAILED)
+        *ret_any = false;
+    b->n_lines += *ret_any;
+    if (is_whole && *ret_any && !*ret_cut && b->line.len && b->line.ptr[b->line.len - 1] == '\r')
+        b->line.len--;
+    *ret_cut = *ret_cut || b->line.len > max;
+    return 0;
+}
+
+static int feed(batch *b)
+{
+    bool any = true, cut;
     int rc = 0;
 
-    while (rc == 0 && next_line(b, in, &cut)) {
-        if (dq_buf_failed(&b->line))
+    while (rc == 0 && any) {
+        rc = next_line(b, &any, &cut);
+        if (rc == 0 && dq_buf_failed(&b->line))
             rc = ctl_fail(CTL_FAILED, "out of memory");
-        else if (b->line.len)
+        else if (rc == 0 && any && b->line.len)
             rc = add_line(b, cut);
     }
     if (rc == 0)
         rc = batch_send(b);
     else
         batch_clear(b);
-    if (rc == 0 && ferror(in))
-        rc = ctl_fail(CTL_FAILED, "cannot read the input: %s", strerror(errno));
+    if (rc == 0 && b->end == INPUT_FAILED)
+        rc = ctl_fail(CTL_FAILED, "cannot read the input: %s", strerror(b->sys_errno));
     return rc;
+}
+
+/* How far it came; then the program ends by the signal, as its caller expects. */
+static void tell_stopped(batch *b)
+{
+    fprintf(stderr, "dureqctl: %s: stopped after line %" PRId64 ", %" PRId64 " jobs accepted, %" PRId64 " refused%s\n",
+            strsignal(stopped_by), b->n_lines, b->accepted, b->refused,
+            b->line.len ? "; the next line was not whole and is not sent" : "");
+    b->c->ended_by = stopped_by;
 }
 
 /* ---- all of it ---- */
 
-static int run(batch *b, FILE *in)
+static int run(batch *b)
 {
     int64_t start_us = dq_mono_us();
     int rc;
@@ -272,33 +402,35 @@ static int run(batch *b, FILE *in)
         fputs("line,id,status\r\n", stdout);
     if (b->c->format == CTL_JSON)
         fputs("[", stdout);
-    rc = feed(b, in);
+    rc = feed(b);
     if (b->c->format == CTL_JSON)
         fputs("]\n", stdout);
     show_progress(b, true);
     if (b->refused > FAILED_MAX)
         fprintf(stderr, "dureqctl: and %" PRId64 " more lines were refused\n", b->refused - FAILED_MAX);
-    if (rc == 0 && b->c->format == CTL_TABLE && !b->c->quiet)
+    if (stopped_by)
+        tell_stopped(b);
+    else if (rc == 0 && b->c->format == CTL_TABLE && !b->c->quiet)
         printf("%" PRId64 " jobs accepted, %" PRId64 " refused, in %.2f s\n", b->accepted, b->refused,
                (double)(dq_mono_us() - start_us) / 1e6);
     return rc == 0 ? b->rc : rc;
 }
 
-static int run_file(ctl *c, ctl_enqueue_options *o, FILE *in)
+static int run_file(ctl *c, ctl_enqueue_options *o, int fd)
 {
     batch *b = dq_calloc(1, sizeof *b);
+    struct stat st;
     int rc;
 
     if (!b)
         return ctl_fail(CTL_FAILED, "out of memory");
     b->c = c;
     b->o = o;
+    b->fd = fd;
     b->on_terminal = isatty(STDERR_FILENO) && !c->quiet;
-    if (in != stdin && fseek(in, 0, SEEK_END) == 0) {
-        b->total_bytes = ftell(in);
-        rewind(in);
-    }
-    rc = run(b, in);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        b->total_bytes = st.st_size;
+    rc = run(b);
     dq_buf_deinit(&b->line);
     dq_arena_deinit(&b->arena);
     dq_free(b);
@@ -313,12 +445,16 @@ int ctl_enqueue_file(ctl *c, ctl_enqueue_options *o)
 
     if (rc != 0)
         return rc;
-    in = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+    in = strcmp(path, "-") == 0 ? stdin : fopen(path, "r"); /* only its descriptor is used */
     if (!in)
         return ctl_fail(CTL_FAILED, "cannot open '%s': %s", path, strerror(errno));
     if (!o->job.content_type)
         o->job.content_type = "text/plain";
-    rc = run_file(c, o, in);
+    rc = heed_signals();
+    if (rc == 0) {
+        rc = run_file(c, o, fileno(in));
+        heed_no_more();
+    }
     if (in != stdin)
         (void)fclose(in);
     return rc;

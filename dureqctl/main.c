@@ -106,7 +106,7 @@ static int unknown(int argc, char **argv, bool help)
     return CTL_USAGE;
 }
 
-static int set_format(ctl *c, const char *text)
+static int set_format(ctl *c, char *text)
 {
     static const char *const names[] = {[CTL_TABLE] = "table", [CTL_JSON] = "json", [CTL_NDJSON] = "ndjson", [CTL_CSV] = "csv"};
 
@@ -119,7 +119,7 @@ static int set_format(ctl *c, const char *text)
 }
 
 /* Whether argv[*i] is this option; its value then goes to *ret, NULL when nothing follows. */
-static bool is_option(int argc, char **argv, int *i, const char *brief, const char *name, const char **ret)
+static bool is_option(int argc, char **argv, int *i, const char *brief, const char *name, char **ret)
 {
     size_t len = strlen(name);
 
@@ -133,19 +133,32 @@ static bool is_option(int argc, char **argv, int *i, const char *brief, const ch
     return true;
 }
 
-static int set_server(ctl *c, const char *text)
+/* User and password of a URL are overwritten where the process list shows them. */
+static void hide_secret(char *url)
 {
-    c->server = text;
-    return 0;
+    char *from = strstr(url, "://"), *end = strrchr(url, '@');
+
+    from = from ? from + 3 : url;
+    if (end > from)
+        memset(from, 'x', (size_t)(end - from));
 }
 
-static int set_prefix(ctl *c, const char *text)
+static int set_server(ctl *c, char *text)
+{
+    dq_free(c->server_room);
+    c->server_room = dq_strdup(text);
+    c->server = c->server_room;
+    hide_secret(text);
+    return c->server ? 0 : ctl_fail(CTL_FAILED, "out of memory");
+}
+
+static int set_prefix(ctl *c, char *text)
 {
     c->prefix = text;
     return 0;
 }
 
-static int set_timeout(ctl *c, const char *text)
+static int set_timeout(ctl *c, char *text)
 {
     int rc = ctl_duration("call-timeout", text, &c->timeout_ms);
 
@@ -157,7 +170,7 @@ static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
 {
     static const struct {
         const char *brief, *name;
-        int (*set)(ctl *c, const char *text);
+        int (*set)(ctl *c, char *text);
     } options[] = {
         {"-s", "--server", set_server},
         {"-p", "--prefix", set_prefix},
@@ -166,7 +179,7 @@ static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
     };
 
     for (size_t o = 0; o < DQ_ARRAY_LEN(options); o++) {
-        const char *value;
+        char *value;
 
         if (!is_option(argc, argv, i, options[o].brief, options[o].name, &value))
             continue;
@@ -241,8 +254,13 @@ int main(int argc, char **argv)
         rc = run(&c, argc, argv, help);
     dureq_client_destroy(c.client);
     dq_free(c.prefix_room);
+    dq_free(c.server_room);
     (void)fflush(stdout);
     if (ferror(stdout) && rc == 0)
         rc = ctl_fail(CTL_FAILED, "cannot write the output");
+    if (c.ended_by) {
+        (void)signal(c.ended_by, SIG_DFL);
+        (void)raise(c.ended_by);
+    }
     return rc;
 }

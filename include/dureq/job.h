@@ -135,7 +135,8 @@ typedef struct dureq_header {
 typedef struct dureq_job_options {
     size_t struct_size;
     const char *queue;         /* NULL: chosen by priority */
-    int32_t priority;          /* 1 to 10, 10 first; 0 = 5. Ignored when queue is given */
+    int32_t priority;          /* 1 to 10; 0 = 5. Picks the queue that takes it, no place within: queues share by
+                                  weight, a queue is first in, first out. Ignored when queue is given */
     int64_t delay_ms;          /* start no sooner than this from now; 0 = at once */
     int64_t run_at_ms;         /* start no sooner than this Unix time (by the server's clock); 0 = at once. Not with delay_ms */
     dureq_str unique_key;      /* empty: none. Refused with DUREQ_EDUPLICATE while a living job holds it */

@@ -105,7 +105,8 @@ static int init_members(dq_redis *r, const dq_redis_options *opts, dureq_error *
     r->address = dq_buf_take(&address);
     if (!r->address || (opts->client_name && !r->client_name) || dq_resp_parser_create(&r->parser) < 0 ||
         dq_timer_init(&r->state_timer, r->loop, on_state_timer) < 0 ||
-        dq_timer_init(&r->reply_timer, r->loop, on_reply_timer) < 0)
+        dq_timer_init(&r->reply_timer, r->loop, on_reply_timer) < 0 ||
+        dq_timer_init(&r->again_timer, r->loop, dq_socket_on_again) < 0)
         return dq_fail_nomem(err);
     rc = dq_random_bytes(&seed, sizeof(seed), err);
     if (rc < 0)
@@ -124,6 +125,7 @@ static void free_members(dq_redis *r)
     dq_free(r->ring.slots);
     dq_timer_deinit(&r->state_timer);
     dq_timer_deinit(&r->reply_timer);
+    dq_timer_deinit(&r->again_timer);
     dq_tls_context_destroy(r->tls_ctx);
     dq_redis_url_deinit(&r->url);
     dq_free(r->client_name);
@@ -282,8 +284,8 @@ static void fail_attempt_by_time(dq_redis *r)
 {
     dureq_error why;
 
-    (void)dq_fail(&why, DUREQ_EUNAVAILABLE, "%s: no connection within %lld ms", r->address,
-                  (long long)(r->connect_timeout_us / 1000));
+    (void)dq_fail(&why, DUREQ_EUNAVAILABLE, "%s: no connection within %lld ms%s", r->address,
+                  (long long)(r->connect_timeout_us / 1000), r->again_us ? ": its backlog is full" : "");
     dq_conn_lost(r, &why);
 }
 

@@ -103,6 +103,8 @@ struct dq_redis {
     dq_resolve *lookup;
     dq_address addresses[8];
     size_t n_addresses, address_i, addresses_tried;
+    dq_timer again_timer; /* the backlog was full */
+    int64_t again_us;     /* the last wait for it in this attempt; 0: none yet */
     dq_deferred read_more;
 
     dq_inbox in;
@@ -131,6 +133,7 @@ void dq_socket_connect(dq_redis *r);
 void dq_socket_close(dq_redis *r);
 void dq_socket_flush(dq_redis *r); /* greeting first, then commands if ready */
 void dq_socket_on_read_more(dq_deferred *d);
+void dq_socket_on_again(dq_timer *t);
 
 /* hello.c */
 void dq_hello_start(dq_redis *r);

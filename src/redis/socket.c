@@ -18,6 +18,8 @@ enum {
     KEEPALIVE_IDLE_S = 15,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
+    AGAIN_FIRST_US = 2000, /* until a full backlog is asked again; doubles */
+    AGAIN_MAX_US = 100000,
 };
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
@@ -51,6 +53,7 @@ static void close_descriptor(dq_redis *r)
 /* The inbox stays as it is: a reply that is being answered lies in it. The next attempt clears it. */
 void dq_socket_close(dq_redis *r)
 {
+    dq_timer_clear(&r->again_timer);
     dq_resolve_cancel(r->lookup);
     r->lookup = NULL;
     dq_loop_undefer(&r->read_more);
@@ -78,6 +81,23 @@ static void want_write(dq_redis *r, bool wants)
         (void)event_add(r->ev_write, NULL);
     else
         (void)event_del(r->ev_write);
+}
+
+/* The backlog of a Unix socket is full: there is no event for when it no longer is, and the attempt has time left. */
+static void ask_again_later(dq_redis *r)
+{
+    r->again_us = r->again_us ? DQ_MIN(2 * r->again_us, (int64_t)AGAIN_MAX_US) : AGAIN_FIRST_US;
+    dq_timer_set(&r->again_timer, r->again_us);
+}
+
+void dq_socket_on_again(dq_timer *t)
+{
+    dq_redis *r = dq_container_of(t, dq_redis, again_timer);
+
+    dq_conn_pin(r);
+    r->addresses_tried = 0;
+    connect_next(r);
+    dq_conn_unpin(r);
 }
 
 /* 0: connected or on the way (then the socket becomes writable); else errno. */
@@ -118,7 +138,10 @@ static void connect_next(dq_redis *r)
             return;
         close_descriptor(r);
     }
-    lose(r, DUREQ_EUNAVAILABLE, sys_errno ? sys_errno : ECONNREFUSED, "cannot connect");
+    if (sys_errno == EAGAIN && r->url.kind == DQ_REDIS_UNIX)
+        ask_again_later(r);
+    else
+        lose(r, DUREQ_EUNAVAILABLE, sys_errno ? sys_errno : ECONNREFUSED, "cannot connect");
 }
 
 static void on_resolved(void *userdata, const dq_address *addresses, size_t n, const dureq_error *err)
@@ -155,6 +178,7 @@ void dq_socket_connect(dq_redis *r)
     int rc;
 
     r->addresses_tried = 0;
+    r->again_us = 0;
     if (r->url.kind == DQ_REDIS_UNIX) {
         connect_unix(r);
         return;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -244,6 +245,16 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
     return 0;
 }
 
+/* With a descriptor, which the program reads of. */
+static FILE *open_input(void)
+{
+    int fd = memfd_create("input", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, input.ptr, input.len) != (ssize_t)input.len || lseek(fd, 0, SEEK_SET) != 0)
+        abort();
+    return fdopen(fd, "r");
+}
+
 /* No file but the one there is. */
 FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);
@@ -253,7 +264,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
         return __real_fopen(path, mode);
     assert(strcmp(mode, "r") == 0);
     errno = ENOENT;
-    return ends_with(path, "none") || input.len == 0 ? NULL : fmemopen((void *)input.ptr, input.len, "r");
+    return ends_with(path, "none") || input.len == 0 ? NULL : open_input();
 }
 
 /* ---- one run ---- */
@@ -276,7 +287,7 @@ static int run(int argc, char **argv, size_t *ret_out, size_t *ret_err)
     char *out = NULL;
     int rc;
 
-    stdin = input.len > 0 ? fmemopen((void *)input.ptr, input.len, "r") : fopen("/dev/null", "r");
+    stdin = input.len > 0 ? open_input() : fopen("/dev/null", "r");
     stdout = open_memstream(&out, ret_out);
     stderr = open_memstream(&told, ret_err);
     if (!stdin || !stdout || !stderr)

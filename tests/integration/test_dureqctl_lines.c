@@ -2,6 +2,8 @@
 /* dureqctl enqueue --lines and --ndjson: many jobs of one input, each accepted or refused by itself. */
 #include "test_ctl.h"
 
+#include <signal.h>
+
 #include "base/buf.h"
 #include "json/json.h"
 
@@ -35,6 +37,42 @@ SCENARIO(each_line_is_the_payload_of_a_job)
     CTL(0, "job", "list", "-o", "ndjson", "--queue", "low", "--tag", "x");
     EXPECT_U64(5, ctl_out_lines());
     EXPECT_HAS("\"content_type\":\"text/plain\"", ctl_out());
+}
+
+/* ---- a program that goes on ---- */
+
+SCENARIO(lines_of_a_program_that_goes_on_are_sent_when_no_more_is_ready)
+{
+    ctl_reset();
+    ctl_begin((const char *const[]){"enqueue", "t", "--lines", "-", "-o", "ndjson", NULL});
+    ctl_feed("one\ntwo\nthr");
+    RIG_UNTIL(rig_counts().pending == 2);
+    while (ctl_out_lines() < 2) /* the answers, too, do not wait for more */
+        ctl_read_some();
+    EXPECT_HAS("{\"line\":2,\"id\":\"", ctl_out());
+    ctl_feed("ee\n");
+    RIG_UNTIL(rig_counts().pending == 3);
+    ctl_feed("last");
+    EXPECT_I64(0, ctl_end());
+    EXPECT_U64(4, ctl_out_lines());
+    expect_payloads((const char *const[]){"one", "two", "three", "last"}, 4);
+}
+
+SCENARIO(a_signal_ends_it_after_what_was_read_and_it_says_how_far_it_came)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+    ctl_reset();
+    for (size_t i = 0; i < DQ_ARRAY_LEN(signals); i++) {
+        ctl_begin((const char *const[]){"enqueue", "t", "--lines", "-", NULL});
+        ctl_feed("one\ntwo\nhalf a li");
+        RIG_UNTIL(rig_counts().pending == 2 * ((int64_t)i + 1));
+        ctl_signal(signals[i]);
+        EXPECT_I64(128 + signals[i], ctl_end());
+        EXPECT_HAS("stopped after line 2, 2 jobs accepted, 0 refused; the next line was not whole and is not sent", ctl_err());
+        EXPECT_TEXT("", ctl_out());
+    }
+    EXPECT_I64(6, rig_counts().pending);
 }
 
 SCENARIO(no_input_is_no_job)

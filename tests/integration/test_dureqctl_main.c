@@ -309,4 +309,47 @@ SCENARIO(a_reader_that_leaves_ends_it_quietly)
     EXPECT_I64(0, close(fds[1]));
 }
 
+/* ---- secrets ---- */
+
+static bool process_shows(pid_t pid, const char *text)
+{
+    DQ_BUF_AUTO path = {0};
+    char words[4096];
+    ssize_t n;
+    int fd;
+
+    dq_buf_append_fmt(&path, "/proc/%d/cmdline", (int)pid);
+    fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
+    EXPECT_TRUE(fd >= 0);
+    n = read(fd, words, sizeof words);
+    (void)close(fd);
+    return n > 0 && memmem(words, (size_t)n, text, strlen(text));
+}
+
+SCENARIO(the_password_of_the_server_is_not_shown_in_the_process_list)
+{
+    static const char *const forms[][2] = {{"-s", NULL}, {"--server", NULL}, {"--server=", NULL}};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(forms); i++) {
+        DQ_BUF_AUTO url = {0};
+        const char *args[8] = {0};
+        size_t n = 0;
+
+        dq_buf_append_fmt(&url, "%sunix://default:seCret@%s", i == 2 ? "--server=" : "", test_redis_socket(rig.server));
+        if (i < 2)
+            args[n++] = forms[i][0];
+        args[n++] = url.ptr;
+        args[n++] = "enqueue";
+        args[n++] = "t";
+        args[n++] = "--lines";
+        args[n++] = "-";
+        ctl_reset();
+        ctl_begin(args);
+        RIG_UNTIL(process_shows(ctl_pid(), "--lines")); /* it is dureqctl by now */
+        RIG_UNTIL(!process_shows(ctl_pid(), "seCret"));
+        EXPECT_TRUE(process_shows(ctl_pid(), test_redis_socket(rig.server)));
+        EXPECT_I64(0, ctl_end()); /* a server without passwords takes any */
+    }
+}
+
 RIG_MAIN()

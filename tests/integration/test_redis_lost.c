@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -114,6 +117,61 @@ static void attempts_become_rarer_up_to_a_second(void **state)
         assert_in_range(seen.retry_in_ms[i], span / 2 - 1, span);
     }
     test_conn_close(&c);
+}
+
+/* ---- a full backlog ---- */
+
+/* A Unix socket that takes one connection, which `*ret_first` is. */
+static int listen_full(const char *path, int *ret_first)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+    (void)unlink(path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    *ret_first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(*ret_first, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    return fd;
+}
+
+static void a_full_backlog_is_asked_again_within_the_attempt(void **state)
+{
+    int64_t until_us = dq_mono_us() + 100000;
+    char path[100], url[120];
+    dureq_error why;
+    test_conn c;
+    int listener, first, accepted[2] = {-1, -1};
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s", test_redis_file(server, "full.sock"));
+    snprintf(url, sizeof(url), "unix://%s", path);
+    listener = listen_full(path, &first);
+    test_conn_open(&c, loop, url);
+    while (dq_mono_us() < until_us)
+        dq_loop_run_once(loop, /*block=*/true);
+    assert_false(dq_redis_has_failed(c.redis));
+    accepted[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(accepted[0] >= 0);
+    TEST_UNTIL(loop, (accepted[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    assert_false(dq_redis_has_failed(c.redis));
+    test_conn_close(&c);
+    close(accepted[0]);
+    close(accepted[1]);
+    close(first);
+
+    /* One that stays full is told of at the end of the attempt. */
+    assert_int_equal(close(listener), 0);
+    listener = listen_full(path, &first);
+    test_conn_open_with(&c, loop, url, (dq_redis_options){.connect_timeout_ms = 50});
+    TEST_UNTIL(loop, dq_redis_has_failed(c.redis));
+    dq_redis_last_error(c.redis, &why);
+    assert_int_equal(why.code, DUREQ_EUNAVAILABLE);
+    assert_non_null(strstr(why.msg, "no connection within 50 ms: its backlog is full"));
+    test_conn_close(&c);
+    close(first);
+    close(listener);
 }
 
 static void kill_clients_but_the_caller(void)
@@ -415,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_server_answers_what_was_in_flight_and_comes_back),
         cmocka_unit_test(attempts_become_rarer_up_to_a_second),
+        cmocka_unit_test(a_full_backlog_is_asked_again_within_the_attempt),
         cmocka_unit_test(a_client_killed_by_an_operator_finds_the_same_server),
         cmocka_unit_test(a_reconnect_that_was_asked_for_does_not_wait),
         cmocka_unit_test(an_answer_that_does_not_come_costs_the_connection),

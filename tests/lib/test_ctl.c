@@ -3,9 +3,12 @@
 
 #include "base/buf.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +22,11 @@ static struct {
     dq_buf out, err;
     dureq_str input;
     int stdout_fd; /* 0: none was given */
+    int columns;   /* of the terminal that both outputs are; 0: pipes */
+    bool is_fed;   /* standard input is a pipe that the test writes to */
+    pid_t pid;
+    struct pollfd fds[3]; /* our ends of its input and outputs; fd -1: closed */
+    size_t n_fed;
     struct {
         const char *name, *value;
     } env[ENV_MAX];
@@ -65,7 +73,13 @@ void ctl_reset(void)
 {
     ctl.input = (dureq_str){0};
     ctl.stdout_fd = 0;
+    ctl.columns = 0;
     ctl.n_env = 0;
+}
+
+void ctl_terminal(int columns)
+{
+    ctl.columns = columns;
 }
 
 void ctl_env(const char *name, const char *value)
@@ -116,7 +130,7 @@ static void run_child(const char *program, char **argv, char **envp, const int i
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)dup2(ctl.input.ptr ? in[0] : null, STDIN_FILENO);
+    (void)dup2(ctl.input.ptr || ctl.is_fed ? in[0] : null, STDIN_FILENO);
     (void)dup2(ctl.stdout_fd ? ctl.stdout_fd : out[1], STDOUT_FILENO);
     (void)dup2(err[1], STDERR_FILENO);
     execve(program, argv, envp);
@@ -148,28 +162,41 @@ static pid_t start(const char *const *args, const int in[2], const int out[2], c
     return pid;
 }
 
-/* One look at the pipes; closed ones become -1. */
-static void turn(struct pollfd fds[3], size_t *fed)
+static void close_end(int i)
+{
+    if (ctl.fds[i].fd >= 0)
+        (void)close(ctl.fds[i].fd);
+    ctl.fds[i].fd = -1;
+}
+
+static void feed(void)
+{
+    ssize_t n = write(ctl.fds[0].fd, ctl.input.ptr + ctl.n_fed, ctl.input.len - ctl.n_fed);
+
+    ctl.n_fed += n > 0 ? (size_t)n : 0;
+    if (n < 0 || ctl.n_fed == ctl.input.len)
+        close_end(0);
+}
+
+/* One look at the pipes. The terminal of a program that ended gives EIO. */
+static void turn(void)
 {
     dq_buf *const bufs[] = {NULL, &ctl.out, &ctl.err};
+    struct pollfd fds[3];
 
+    memcpy(fds, ctl.fds, sizeof fds);
+    if (ctl.is_fed)
+        fds[0].fd = -1;
     (void)poll(fds, 3, 100);
-    if (fds[0].fd >= 0 && fds[0].revents) {
-        ssize_t n = write(fds[0].fd, ctl.input.ptr + *fed, ctl.input.len - *fed);
-
-        *fed += n > 0 ? (size_t)n : 0;
-        if (n < 0 || *fed == ctl.input.len) {
-            (void)close(fds[0].fd);
-            fds[0].fd = -1;
-        }
-    }
+    if (fds[0].fd >= 0 && fds[0].revents)
+        feed();
     for (int i = 1; i < 3; i++) {
-        char *room = fds[i].revents ? dq_buf_reserve(bufs[i], 65536) : NULL;
+        char *room = fds[i].fd >= 0 && fds[i].revents ? dq_buf_reserve(bufs[i], 65536) : NULL;
         ssize_t n = room ? read(fds[i].fd, room, 65536) : -1;
 
         bufs[i]->len += n > 0 ? (size_t)n : 0;
-        if (n == 0)
-            fds[i].fd = -1;
+        if (room && (n == 0 || (n < 0 && errno == EIO)))
+            close_end(i);
     }
 }
 
@@ -182,42 +209,102 @@ static int end(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int ctl_run(const char *const *args)
+/* Both outputs are one terminal, in ctl.out; lines end by \r\n as there. */
+static void open_terminal(int out[2], int err[2])
+{
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)ctl.columns};
+    char name[64];
+
+    out[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    EXPECT_TRUE(out[0] >= 0 && grantpt(out[0]) == 0 && unlockpt(out[0]) == 0 && ptsname_r(out[0], name, sizeof name) == 0);
+    out[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    EXPECT_TRUE(out[1] >= 0 && ioctl(out[1], TIOCSWINSZ, &size) == 0);
+    err[0] = -1;
+    err[1] = dup(out[1]);
+}
+
+static void begin(const char *const *args)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
-    struct pollfd fds[3];
-    int64_t until = rig_mono_ms() + LIMIT_MS;
-    size_t fed = 0;
-    pid_t pid;
 
     (void)signal(SIGPIPE, SIG_IGN);
     dq_buf_clear(&ctl.out);
     dq_buf_clear(&ctl.err);
-    EXPECT_TRUE(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
-    pid = start(args, in, out, err);
+    EXPECT_TRUE(pipe2(in, O_CLOEXEC) == 0);
+    if (ctl.columns)
+        open_terminal(out, err);
+    else
+        EXPECT_TRUE(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
+    ctl.pid = start(args, in, out, err);
     (void)close(in[0]);
     (void)close(out[1]);
     (void)close(err[1]);
-    fds[0] = (struct pollfd){.fd = in[1], .events = POLLOUT};
-    fds[1] = (struct pollfd){.fd = out[0], .events = POLLIN};
-    fds[2] = (struct pollfd){.fd = err[0], .events = POLLIN};
-    if (ctl.input.len == 0) {
-        (void)close(in[1]);
-        fds[0].fd = -1;
-    }
-    while ((fds[1].fd >= 0 || fds[2].fd >= 0) && rig_mono_ms() < until)
-        turn(fds, &fed);
-    if (fds[1].fd >= 0 || fds[2].fd >= 0)
-        (void)kill(pid, SIGKILL);
-    if (fds[0].fd >= 0)
-        (void)close(fds[0].fd);
-    (void)close(out[0]);
-    (void)close(err[0]);
+    ctl.fds[0] = (struct pollfd){.fd = in[1], .events = POLLOUT};
+    ctl.fds[1] = (struct pollfd){.fd = out[0], .events = POLLIN};
+    ctl.fds[2] = (struct pollfd){.fd = err[0], .events = POLLIN};
+    ctl.n_fed = 0;
+    if (ctl.input.len == 0 && !ctl.is_fed)
+        close_end(0);
+}
+
+static int finish(void)
+{
+    int64_t until = rig_mono_ms() + LIMIT_MS;
+
+    while ((ctl.fds[1].fd >= 0 || ctl.fds[2].fd >= 0) && rig_mono_ms() < until)
+        turn();
+    if (ctl.fds[1].fd >= 0 || ctl.fds[2].fd >= 0)
+        (void)kill(ctl.pid, SIGKILL);
+    for (int i = 0; i < 3; i++)
+        close_end(i);
     dq_buf_append(&ctl.out, "", 1);
     dq_buf_append(&ctl.err, "", 1);
     ctl.out.len--;
     ctl.err.len--;
-    return end(pid);
+    ctl.is_fed = false;
+    return end(ctl.pid);
+}
+
+int ctl_run(const char *const *args)
+{
+    begin(args);
+    return finish();
+}
+
+void ctl_begin(const char *const *args)
+{
+    ctl.is_fed = true;
+    begin(args);
+}
+
+void ctl_feed(const char *text)
+{
+    EXPECT_I64((int64_t)strlen(text), write(ctl.fds[0].fd, text, strlen(text)));
+}
+
+void ctl_read_some(void)
+{
+    turn();
+    dq_buf_append(&ctl.out, "", 1);
+    dq_buf_append(&ctl.err, "", 1);
+    ctl.out.len--;
+    ctl.err.len--;
+}
+
+void ctl_signal(int sig)
+{
+    EXPECT_I64(0, kill(ctl.pid, sig));
+}
+
+pid_t ctl_pid(void)
+{
+    return ctl.pid;
+}
+
+int ctl_end(void)
+{
+    close_end(0);
+    return finish();
 }
 
 void ctl_expect(int code, const char *const *args, const char *file, int line)

@@ -30,6 +30,18 @@ void ctl_stdout(int fd);
 /* Runs it; the exit code, or 128 and the signal. Arguments end with NULL, and there may be none. */
 int ctl_run(const char *const *args);
 
+/* The next calls see a terminal of that width as their outputs, until ctl_reset; what they write there is in ctl_out, lines ended by
+   \r\n. */
+void ctl_terminal(int columns);
+
+/* One that runs while the test goes on: its input is what ctl_feed gives it, until ctl_end, which gives its exit code. */
+void ctl_begin(const char *const *args);
+void ctl_feed(const char *text);
+void ctl_read_some(void); /* what it wrote meanwhile, added to ctl_out and ctl_err; waits up to 100 ms for it */
+void ctl_signal(int sig);
+pid_t ctl_pid(void);
+int ctl_end(void);
+
 #define CTL(code_, ...) ctl_expect((code_), (const char *const[]){__VA_ARGS__, NULL}, __FILE__, __LINE__)
 void ctl_expect(int code, const char *const *args, const char *file, int line);
 
