@@ -3,9 +3,10 @@
 #define DUREQ_QUEUE_H
 
 /* Queues (tiers): a queue is a name with a weight, defined in Redis once for all programs that use the prefix. A new prefix
-   has three: high (weight 6, priorities 8 to 10), normal (3, 4 to 7) and low (1, 1 to 3). While
-   several have work they share the starts by weight; within one, jobs start in the order in which they came, whatever their
-   priority. A list owns all that it points to; it is plain memory, for one thread at a time. <dureq/client.h> has the calls.
+   has three: high (weight 6, priorities 8 to 10), normal (3, 4 to 7) and low (1, 1 to 3). While several
+   have work they share the starts by weight; within one, jobs start in the order in which they came, whatever their
+   priority. A list owns all that it points to; it is plain memory, for one thread at a time. <dureq/client.h> has the
+   calls.
 
    Example:
 

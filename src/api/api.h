@@ -37,5 +37,5 @@ int dq_api_status_of(int code);
 /* "not_found" for DUREQ_ENOTFOUND ... */
 const char *dq_api_code_word(int code);
 
-/* For the tests and the document: every route as "METHOD /path/{var}", NULL-ended. */
-const char *const *dq_api_routes(void);
+/* For the tests and the document: appends the i-th route as "METHOD /path/{var}"; false when there are no more. */
+bool dq_api_route_text(size_t i, dq_buf *out);

@@ -26,11 +26,16 @@ static int read_states(dq_api_ctx *c, dureq_job_state states[STATES_MAX], size_t
     *ret_n = 0;
     while (rest.len) {
         dureq_str word = dq_str_cut(&rest, ',');
+        dureq_job_state state;
+        bool is_new = true;
 
-        if (*ret_n == STATES_MAX || dureq_job_state_parse(word, &states[*ret_n]) < 0)
+        if (dureq_job_state_parse(word, &state) < 0)
             return dq_fail(err, DUREQ_EINVAL,
                            "parameter 'status' takes pending, scheduled, running, retrying, paused, completed, dead, cancelled");
-        (*ret_n)++;
+        for (size_t i = 0; i < *ret_n; i++)
+            is_new = is_new && states[i] != state;
+        if (is_new) /* so that there is room for all there are */
+            states[(*ret_n)++] = state;
     }
     return 0;
 }

@@ -89,6 +89,10 @@ static void write_run(dq_api_ctx *c, const dureq_job *job)
     dq_json_put_text(&c->w, job->id.text);
     dq_json_key(&c->w, "node_id");
     dq_json_put_str(&c->w, job->node_id);
+    dq_json_key(&c->w, "task_type");
+    dq_json_put_str(&c->w, job->task_type);
+    dq_json_key(&c->w, "queue");
+    dq_json_put_str(&c->w, job->queue);
     dq_json_key(&c->w, "status");
     dq_json_put_text(&c->w, "running");
     dq_json_key(&c->w, "attempt");
@@ -104,25 +108,34 @@ static void write_run(dq_api_ctx *c, const dureq_job *job)
     dq_json_end_object(&c->w);
 }
 
-/* What runs now: the first 1,000. */
+/* What runs now: as many as there are slots, in pages. */
 static int list_runs(dq_api_ctx *c, dureq_error *err)
 {
     static const dureq_job_state running[] = {DUREQ_JOB_RUNNING};
     dureq_job_filter f = dureq_job_filter_init();
-    dureq_job_list *list;
-    int rc;
+    DQ_BUF_AUTO cursor = {0};
 
     f.states = running;
     f.n_states = 1;
     f.limit = 1000;
-    rc = dureq_client_list_jobs(c->client, &f, &list, err);
-    if (rc < 0)
-        return rc;
     dq_json_begin_array(&c->w);
-    for (size_t i = 0; i < list->n; i++)
-        write_run(c, &list->items[i]);
+    do {
+        dureq_job_list *list;
+        int rc = dureq_client_list_jobs(c->client, &f, &list, err);
+
+        if (rc < 0)
+            return rc;
+        for (size_t i = 0; i < list->n; i++)
+            write_run(c, &list->items[i]);
+        dq_buf_clear(&cursor);
+        dq_buf_append_str(&cursor, list->next_cursor);
+        dureq_job_list_destroy(list);
+        rc = dq_buf_finish(&cursor, err);
+        if (rc < 0)
+            return rc;
+        f.cursor = cursor.ptr;
+    } while (cursor.len);
     dq_json_end_array(&c->w);
-    dureq_job_list_destroy(list);
     return 0;
 }
 

@@ -236,20 +236,15 @@ void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_respo
     }
 }
 
-const char *const *dq_api_routes(void)
+bool dq_api_route_text(size_t i, dq_buf *out)
 {
-    static char texts[96][80]; /* "DELETE " and the longest pattern fit; checked by the tests */
-    static const char *list[97];
-    size_t n = 0;
-
     for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
-        for (const dq_api_route *r = tables[t]; r->method && n < DQ_ARRAY_LEN(texts); r++) {
-            (void)snprintf(texts[n], sizeof texts[n], "%s %s", r->method, r->pattern);
-            list[n] = texts[n];
-            n++;
-        }
-    list[n] = NULL;
-    return list;
+        for (const dq_api_route *r = tables[t]; r->method; r++)
+            if (i-- == 0) {
+                dq_buf_append_fmt(out, "%s %s", r->method, r->pattern);
+                return true;
+            }
+    return false;
 }
 
 const char *dq_api_query(const dq_api_ctx *c, const char *name)

@@ -29,30 +29,33 @@ SCENARIO(an_unknown_path_is_404)
     }
 }
 
-/* "GET /api/jobs/{id}" with x for the variable. */
-static void split_route(const char *route, char *method, char *path)
+/* The i-th "GET /api/jobs/{id}" with x for the variable; false when there are no more. */
+static bool split_route(size_t i, char *method, char *path)
 {
-    const char *open = strchr(route, '{'), *close = strchr(route, '}');
+    DQ_BUF_AUTO text = {0};
+    const char *route, *open, *close;
     char pattern[120];
 
+    if (!dq_api_route_text(i, &text))
+        return false;
+    route = text.ptr;
+    open = strchr(route, '{');
+    close = strchr(route, '}');
+    EXPECT_NOTE("%s", route);
     EXPECT_I64(2, sscanf(route, "%15s %119s", method, pattern));
-    if (!open) {
+    if (open)
+        (void)snprintf(path, 128, "%.*sx%s", (int)(open - strchr(route, ' ') - 1), pattern, close + 1);
+    else
         (void)snprintf(path, 128, "%s", pattern);
-        return;
-    }
-    (void)snprintf(path, 128, "%.*sx%s", (int)(open - strchr(route, ' ') - 1), pattern, close + 1);
+    return true;
 }
 
 SCENARIO(a_known_path_with_another_method_is_405)
 {
-    const char *const *routes = dq_api_routes();
+    char method[16], path[128];
     size_t n = 0;
 
-    for (; routes[n]; n++) {
-        char method[16], path[128];
-
-        split_route(routes[n], method, path);
-        EXPECT_NOTE("%s", routes[n]);
+    for (; split_route(n, method, path); n++) {
         API_FAILS(405, "method_not_allowed", "does not take this method", "PATCH", path, NULL, NULL);
         API_FAILS(405, "method_not_allowed", "does not take this method", "get", path, NULL, NULL);
     }
@@ -61,14 +64,10 @@ SCENARIO(a_known_path_with_another_method_is_405)
 
 SCENARIO(every_route_refuses_a_parameter_it_does_not_know_before_it_does_anything)
 {
-    const char *const *routes = dq_api_routes();
+    char method[16], path[128];
     dureq_job_id id = rig_enqueue("t", "1", NULL);
 
-    for (size_t n = 0; routes[n]; n++) {
-        char method[16], path[128];
-
-        split_route(routes[n], method, path);
-        EXPECT_NOTE("%s", routes[n]);
+    for (size_t n = 0; split_route(n, method, path); n++) {
         API_FAILS(400, "invalid", "unknown parameter 'colour' (takes ", method, path, "colour=red", NULL);
     }
     API_FAILS(400, "invalid", "unknown parameter 'because'", "POST", api_path("/api/jobs/%s/cancel", id.text), "because=x", NULL);
@@ -210,7 +209,6 @@ SCENARIO(each_code_has_its_status_and_word)
 SCENARIO(the_document_names_every_route)
 {
     const char *source = getenv("DUREQ_TEST_SOURCE");
-    const char *const *routes = dq_api_routes();
     DQ_BUF_AUTO path = {0};
     DQ_BUF_AUTO text = {0};
     FILE *f;
@@ -221,11 +219,14 @@ SCENARIO(the_document_names_every_route)
     text.len = fread(dq_buf_reserve(&text, 65536), 1, 65535, f);
     (void)fclose(f);
     dq_buf_append_char(&text, '\0');
-    for (size_t n = 0; routes[n]; n++) {
-        char quoted[140];
+    for (size_t n = 0;; n++) {
+        DQ_BUF_AUTO quoted = {0};
 
-        (void)snprintf(quoted, sizeof quoted, "`%s`", routes[n]);
-        EXPECT_HAS(quoted, text.ptr);
+        dq_buf_append_char(&quoted, '`');
+        if (!dq_api_route_text(n, &quoted))
+            break;
+        dq_buf_append_char(&quoted, '`');
+        EXPECT_HAS(quoted.ptr, text.ptr);
     }
 }
 

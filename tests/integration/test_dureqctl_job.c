@@ -248,7 +248,7 @@ SCENARIO(runs_are_listed_shown_and_started_anew)
     CTL(0, "run", "list");
     EXPECT_HAS(run, ctl_out());
     CTL(0, "run", "get", run);
-    EXPECT_HAS("status   running\n", ctl_out());
+    EXPECT_HAS("status     running\n", ctl_out());
     CTL_FAILS(4, "has not ended", "run", "requeue", run);
     CTL(0, "job", "cancel", id.text);
     ended = ended_job("sum", "1");
