@@ -2,28 +2,78 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embed Lua scripts in C: embed_lua.py OUT.c OUT.h FILE.lua...
 
-Puts in include/ parts (--#include "x.lua" on a line of its own), shortens them, and writes byte arrays with the SHA1 that EVALSHA
-needs. A `#!lua` line stays first. `-- keys:` names the known keys; their number goes into the table.
+Puts in include/ parts (--#include "x.lua" on a line of its own; a part includes what it needs, and comes once), shortens them, and writes
+byte arrays with the SHA1 that EVALSHA needs. A `#!lua` line stays first. `-- keys:` names the known keys; their number goes into the table.
 
-Shortening matters because two scripts go out as text with each call, and the server takes the SHA1 of it each time: comments, blanks,
-named numbers and long names of locals go. A name that is also a field or a table key anywhere in the script stays as it is.
+Shortening matters because two scripts go out as text with each call, and the server takes the SHA1 of it each time: functions and tables
+of a part that the script does not use go, and so do comments, blanks, named numbers and long names of locals. A name that is also a field
+or a table key anywhere in the script stays as it is.
 """
 import hashlib
 import pathlib
 import re
 import sys
 
-INCLUDE = re.compile(r'^--#include "([\w.]+)"$', re.M)
+INCLUDE = re.compile(r'^--#include "([\w.]+)"$')
+
+
+def rows_of(path, seen=None):
+    """[(file, line number, text)] of a script with its parts put in, each where it is named first."""
+    seen = set() if seen is None else seen
+    folder = path.parent if path.parent.name == 'include' else path.parent / 'include'
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        part = INCLUDE.match(line)
+        if not part:
+            rows.append((path, number, line))
+        elif part.group(1) not in seen:
+            seen.add(part.group(1))
+            rows += rows_of(folder / part.group(1), seen)
+    return rows
+
+
+DECLARED = re.compile(r'local (?:function )?([A-Za-z_]\w*)( = |\()')
+CONTINUES = re.compile(r'\s|end|[})]')
+
+
+def used_in(chunk):
+    """Names in it that are neither fields nor keys of a table."""
+    found, depth, tokens = set(), 0, TOKEN.findall('\n'.join(chunk)) + ['']
+    for i, token in enumerate(tokens):
+        depth += (token == '{') - (token == '}')
+        is_key = depth and tokens[i + 1] == '=' and tokens[i - 1] in ('{', ',', '\n')
+        if NAME.match(token) and tokens[i - 1] not in ('.', ':') and not is_key:
+            found.add(token)
+    return found
+
+
+def name_of(chunk):
+    """What a statement declares and nothing else; None when it may have to happen even if nobody uses that."""
+    found = DECLARED.match(chunk[0])
+    is_function = found and found.group(2) == '('
+    return found.group(1) if found and (is_function or '(' not in TOKEN.findall('\n'.join(chunk))) else None
+
+
+def used_only(lines):
+    """Without functions, tables and values at the outermost level whose name appears nowhere else."""
+    chunks = []
+    for line in lines:
+        if chunks and CONTINUES.match(line):
+            chunks[-1].append(line)
+        else:
+            chunks.append([line])
+    while True:
+        words = [used_in(chunk) for chunk in chunks]
+        idle = [i for i, chunk in enumerate(chunks) if name_of(chunk) and sum(name_of(chunk) in w for w in words) == 1]
+        if not idle:
+            return [line for chunk in chunks for line in chunk]
+        chunks = [chunk for i, chunk in enumerate(chunks) if i not in idle]
 
 
 def text_of(path):
     """The script as Redis gets it."""
-    def part(match):
-        return (path.parent / 'include' / match.group(1)).read_text()
-
-    lines = INCLUDE.sub(part, path.read_text()).split('\n')
-    kept = [line.strip() for line in lines]
-    return '\n'.join(line for line in kept if line and not line.startswith('--')) + '\n'
+    kept = used_only([line for _, _, line in rows_of(path) if line.strip() and not line.lstrip().startswith('--')])
+    return '\n'.join(line.strip() for line in kept) + '\n'
 
 
 TOKEN = re.compile(r"""--[^\n]*|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+(?:\.\d+)?|\.\.\.|\.\.|[=~<>]=|\n|[^\s\w]""")

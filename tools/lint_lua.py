@@ -11,26 +11,18 @@ import re
 import subprocess
 import sys
 
+from embed_lua import rows_of
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LUA = ROOT / 'src/store/lua'
-INCLUDE = re.compile(r'^--#include "([\w.]+)"$')
 FOUND = re.compile(r'^(.*?):(\d+):(\d+): \(([EW])(\d+)\) (.*)$')
 UNUSED = re.compile(r'[23][1-3]\d$')
 UNUSED_FUNCTION = '211'
 
 
-def numbered(path):
-    """[(origin, line number, text)] of one file."""
-    return [(path, number, line) for number, line in enumerate(path.read_text().splitlines(), 1)]
-
-
 def assemble(path):
-    """The same for a script with its parts. Its first line, for Redis, is no Lua."""
-    rows = []
-    for row in numbered(path):
-        part = INCLUDE.match(row[2])
-        rows += numbered(LUA / 'include' / part.group(1)) if part else [row]
-    return [(origin, n, '' if text.startswith('#!') else text) for origin, n, text in rows]
+    """[(origin, line number, text)] of a script with its parts. Its first line, for Redis, is no Lua."""
+    return [(origin, n, '' if text.startswith('#!') else text) for origin, n, text in rows_of(path)]
 
 
 def luacheck(out):

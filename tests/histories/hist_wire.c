@@ -188,9 +188,29 @@ dq_reply hist_words(hist_wire *w, int conn, const char *word, ...)
 
 /* ---- scripts ---- */
 
-static void add_file(dq_buf *out, const char *root, const char *file, const hist_plant *plant);
+/* A script that is put together; its parts come once. */
+typedef struct hist_script {
+    dq_buf text;
+    dq_buf parts; /* their names in quotes */
+    const char *root;
+    const hist_plant *plant;
+} hist_script;
 
-static void add_lines(dq_buf *out, const char *root, char *text, const hist_plant *plant)
+static void add_file(hist_script *s, const char *file);
+
+static void add_part(hist_script *s, const char *name)
+{
+    size_t len = strcspn(name, "\"") + 1;
+    char part[128];
+
+    if (s->parts.len && memmem(s->parts.ptr, s->parts.len, name - 1, len + 1))
+        return;
+    dq_buf_append(&s->parts, name - 1, len + 1);
+    (void)snprintf(part, sizeof(part), "include/%.*s", (int)len - 1, name);
+    add_file(s, part);
+}
+
+static void add_lines(hist_script *s, char *text)
 {
     static const char include[] = "--#include \"";
     char *rest = text;
@@ -198,14 +218,10 @@ static void add_lines(dq_buf *out, const char *root, char *text, const hist_plan
 
     for (; line; line = strsep(&rest, "\n")) {
         if (strncmp(line, include, sizeof(include) - 1) == 0) {
-            char part[128];
-
-            (void)snprintf(part, sizeof(part), "include/%.*s", (int)strcspn(line + sizeof(include) - 1, "\""),
-                           line + sizeof(include) - 1);
-            add_file(out, root, part, plant);
+            add_part(s, line + sizeof(include) - 1);
         } else {
-            dq_buf_append_text(out, line);
-            dq_buf_append_char(out, '\n');
+            dq_buf_append_text(&s->text, line);
+            dq_buf_append_char(&s->text, '\n');
         }
     }
 }
@@ -228,14 +244,14 @@ static char *planted(char *text, const hist_plant *plant)
     return dq_buf_take(&out);
 }
 
-static void add_file(dq_buf *out, const char *root, const char *file, const hist_plant *plant)
+static void add_file(hist_script *s, const char *file)
 {
     char path[512];
     dq_buf whole = {0};
     FILE *f;
     char *text;
 
-    (void)snprintf(path, sizeof(path), "%s/src/store/lua/%s", root, file);
+    (void)snprintf(path, sizeof(path), "%s/src/store/lua/%s", s->root, file);
     f = fopen(path, "re");
     if (!f)
         hist_die(path, strerror(errno));
@@ -243,22 +259,29 @@ static void add_file(dq_buf *out, const char *root, const char *file, const hist
         whole.len += fread(room, 1, 32768, f);
     (void)fclose(f);
     text = dq_buf_take(&whole);
-    if (text && plant && strcmp(plant->file, file) == 0)
-        text = planted(text, plant);
+    if (text && s->plant && strcmp(s->plant->file, file) == 0)
+        text = planted(text, s->plant);
     if (!text)
         hist_die(path, "no memory");
-    add_lines(out, root, text, plant);
+    add_lines(s, text);
     dq_free(text);
+}
+
+static dq_buf planted_script(const char *file, const hist_plant *plant)
+{
+    const char *root = getenv("DUREQ_TEST_SOURCE");
+    hist_script s = {.root = root ? root : ".", .plant = plant};
+
+    add_file(&s, file);
+    dq_buf_deinit(&s.parts);
+    return s.text;
 }
 
 void hist_check_plants(void)
 {
-    const char *root = getenv("DUREQ_TEST_SOURCE");
-
     for (size_t i = 0; i < hist_n_plants; i++) {
-        dq_buf text = {0};
+        dq_buf text = planted_script(hist_plants[i].file, &hist_plants[i]);
 
-        add_file(&text, root ? root : ".", hist_plants[i].file, &hist_plants[i]);
         dq_buf_deinit(&text);
     }
 }
@@ -313,7 +336,6 @@ static void change_calls(dq_buf *text)
 
 static void load_scripts(hist_wire *w, const hist_plant *plant)
 {
-    const char *root = getenv("DUREQ_TEST_SOURCE");
     char(*sha)[41] = dq_calloc(DQ_SCRIPT_COUNT, sizeof(*sha));
 
     for (int i = 0; i < DQ_SCRIPT_COUNT; i++) {
@@ -323,7 +345,7 @@ static void load_scripts(hist_wire *w, const hist_plant *plant)
 
         (void)snprintf(file, sizeof(file), "%s.lua", dq_scripts[i].name);
         if (plant)
-            add_file(&text, root ? root : ".", file, plant);
+            text = planted_script(file, plant);
         else
             dq_buf_append(&text, dq_scripts[i].text, dq_scripts[i].len);
         change_calls(&text);

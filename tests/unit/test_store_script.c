@@ -44,8 +44,67 @@ TEST(numbers_that_scripts_and_c_know_are_the_same)
     EXPECT_I64(DQ_RETENTION_DEFAULT_MS, dq_retention_class(DQ_RETENTION_DEFAULT_MS)); /* scripts do not round it */
     EXPECT_I64(DQ_HISTORY_DEFAULT_BYTES, number_of(base, "HISTORY_DEFAULT_BYTES"));
     EXPECT_I64(DQ_PRODUCER_KEPT_MS, number_of(base, "PRODUCER_KEPT_MS"));
+    EXPECT_I64(DQ_LOG_MAX, number_of(base, "LOG_MAX"));
     EXPECT_I64(DQ_REQUEST_WINDOW_MS, number_of(base, "REQUEST_WINDOW_MS"));
     dq_free(base);
+}
+
+TEST(states_and_outcomes_have_the_numbers_of_the_public_interface)
+{
+    char *states = read_lua("include/states.lua");
+    const struct {
+        const char *name;
+        int64_t value;
+    } all[] = {
+#define X(num, name, text) {"STATE_" #name, num},
+        DUREQ_JOB_STATE_MAP(X)
+#undef X
+            {"OUTCOME_DONE", DUREQ_OUTCOME_DONE},
+        {"OUTCOME_SKIP", DUREQ_OUTCOME_SKIP},
+        {"OUTCOME_CANCELLED", DUREQ_OUTCOME_CANCELLED},
+        {"OUTCOME_CRASHED", DUREQ_OUTCOME_CRASHED},
+    };
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(all); i++) {
+        EXPECT_NOTE("%s", all[i].name);
+        EXPECT_I64(all[i].value, number_of(states, all[i].name));
+    }
+    dq_free(states);
+}
+
+static int64_t flag_of(const char *lua, const char *name)
+{
+    int64_t bit = number_of(lua, name);
+
+    return bit < 0 ? 0 : 1LL << bit;
+}
+
+TEST(flags_of_envelopes_are_the_same_in_scripts_and_c)
+{
+    char *envelope = read_lua("include/envelope.lua");
+
+    EXPECT_I64(DQ_J_CTYPE, flag_of(envelope, "J_CTYPE"));
+    EXPECT_I64(DQ_J_PRIORITY, flag_of(envelope, "J_PRIORITY"));
+    EXPECT_I64(DQ_J_TIMEOUT, flag_of(envelope, "J_TIMEOUT"));
+    EXPECT_I64(DQ_J_S2S, flag_of(envelope, "J_S2S"));
+    EXPECT_I64(DQ_J_DLQ_AFTER, flag_of(envelope, "J_DLQ_AFTER"));
+    EXPECT_I64(DQ_J_RETENTION, flag_of(envelope, "J_RETENTION"));
+    EXPECT_I64(DQ_J_RETRY, flag_of(envelope, "J_RETRY"));
+    EXPECT_I64(DQ_J_UNIQUE, flag_of(envelope, "J_UNIQUE"));
+    EXPECT_I64(DQ_J_BLOB, flag_of(envelope, "J_BLOB"));
+    dq_free(envelope);
+}
+
+/* A turn's script goes out as text with each call: of the end of a job it takes what ends a batch, not what ends one by one. */
+TEST(what_a_script_does_not_use_of_its_parts_does_not_go_out)
+{
+    const dq_script *turn = &dq_scripts[DQ_SCRIPT_WORKER_CYCLE], *cancel = &dq_scripts[DQ_SCRIPT_JOB_CANCEL];
+
+    EXPECT_TRUE(strstr(cancel->text, "UNLINK") != NULL);
+    EXPECT_PTR(NULL, strstr(turn->text, "UNLINK"));
+    EXPECT_TRUE(strstr(turn->text, "'ho:'") != NULL);
+    EXPECT_PTR(NULL, strstr(turn->text, "'ob'"));
+    EXPECT_TRUE(turn->len < 2800);
 }
 
 /* As a word of its own. */

@@ -20,14 +20,12 @@
 --   'B' n  n x (index id payload)   payload keys to set anew (a repeat with another payload)
 -- returns: packed answer, kept for a repeat: call_no I6, n_refused I2, n_refused x index I2
 --#include "base.lua"
---#include "ids.lua"
---#include "wake.lua"
---#include "history.lua"
+--#include "entry.lua"
+--#include "records.lua"
 --#include "session.lua"
---#include "side.lua"
---#include "stats.lua"
---#include "tell.lua"
---#include "ukey.lua"
+--#include "sets.lua"
+--#include "job_end.lua"
+--#include "wake.lua"
 local session, call_no, is_repeat = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local s = call('HMGET', KEYS[2], 'st', 'n', 'a')
 local err = fenced(s[1])
@@ -65,66 +63,35 @@ end
 
 local soonest
 local beside = {} -- bucket, ids of rows that keep something beside them
+local over, asks = {}, {} -- of jobs that ended, by their index: id; what they ask for
 local woken, log = {}, {}
 
-local function keep_rows(class, side, rows)
-  if class <= 0 then
-    return
-  end
-  local bucket, width = bucket_of(class)
-  local ids, parts, bytes = {}, {}, 0
-  for i = 1, #rows, 2 do
-    local part = string.format('%d', math.floor(unpk('>I6', rows[i]) / width))
-    parts[part] = parts[part] or {}
-    local list = parts[part]
-    list[#list + 1], list[#list + 2] = rows[i], rows[i + 1]
-    ids[#ids + 1] = rows[i]
-    bytes = bytes + #rows[i + 1] + ROW_OVERHEAD
-  end
-  for part, list in pairs(parts) do
-    call('HSET', K .. 'h:' .. bucket .. ':' .. part, unpack(list))
-    call('SADD', K .. 'hp:' .. bucket, part)
-  end
-  call('RPUSH', K .. 'ho:' .. bucket, table.concat(ids))
-  call('HINCRBY', K .. 'hz', bucket, bytes)
-  call('HINCRBY', K .. 'hr', bucket, #ids)
-  if side == '1' then
-    call('RPUSH', K .. 'hk:' .. bucket, table.concat(ids))
-    beside[#beside + 1] = { bucket, ids }
-  end
-end
-
--- A record as it is from now on: a call that comes late, behind an outage, says another time than the one that counts.
-local function due_at(record, at)
-  if #record > 40 and math.abs(unpk('>I6', record, 33) - at) > 1000 then
-    return string.sub(record, 1, 32) .. pack('>I6', at) .. string.sub(record, 39)
-  end
-  return record
-end
-
-local function wait_in(set, items, may_wake)
+-- A record says when it is due from now on: a call that comes late, after an outage, says another time than the one that counts.
+local function wait_in(set, items)
   local z, h = {}, {}
   for i = 1, #items, 3 do
     local delay = tonumber(items[i])
     local at = delay < 0 and '+inf' or now + delay
     z[#z + 1], z[#z + 2] = at, items[i + 1]
-    h[#h + 1], h[#h + 2] = items[i + 1], set == 'due' and due_at(items[i + 2], at) or items[i + 2]
-    if delay >= 0 and may_wake and (not soonest or at < soonest) then
+    h[#h + 1], h[#h + 2] = items[i + 1], set == 'due' and record_due(items[i + 2], at) or items[i + 2]
+    if delay >= 0 and (not soonest or at < soonest) then
       soonest = at
     end
   end
-  local head = call('ZRANGE', K .. set, 0, 0, 'WITHSCORES')
-  if soonest and head[2] and tonumber(head[2]) <= soonest then
+  local first = set_first(set)
+  if soonest and first and first <= soonest then
     soonest = nil
   end
-  call('ZADD', K .. set, unpack(z))
-  call('HSET', K .. set .. ':h', unpack(h))
+  set_put(set, z, h)
 end
 
 -- What each kind does with the jobs that were not refused: `items` are their arguments, `ids` their ids.
 local does = {
-  c = function(_, items, _, class, side)
-    keep_rows(tonumber(class), side, items)
+  c = function(_, items, ids, class, side)
+    local bucket = history_add(tonumber(class), items, side == '1' and 0 or nil)
+    if side == '1' then
+      beside[#beside + 1] = { bucket, ids }
+    end
   end,
   n = function() end,
   d = function(_, items)
@@ -132,8 +99,7 @@ local does = {
     for i = 1, #items, 2 do
       z[i], z[i + 1] = now, items[i]
     end
-    call('ZADD', KEYS[4], unpack(z))
-    call('HSET', KEYS[5], unpack(items))
+    set_put('dead', z, items)
   end,
   f = function(lane, items)
     local key, loc = K .. 'f:' .. lane, {}
@@ -145,10 +111,10 @@ local does = {
     woken[lane] = (woken[lane] or 0) + #items / 3
   end,
   r = function(_, items)
-    wait_in('due', items, true)
+    wait_in('due', items)
   end,
   p = function(_, items)
-    wait_in('paused', items, true)
+    wait_in('paused', items)
   end,
 }
 local width = { c = 2, n = 1, r = 3, f = 3, d = 2, p = 3 }
@@ -174,41 +140,42 @@ local function segment(kind, p)
         items[#items + 1] = ARGV[p + i * w + k]
       end
       ids[#ids + 1] = ARGV[p + i * w + off]
+      if ends[kind] then
+        over[index + i] = ids[#ids]
+      end
     end
   end
   if #ids > 0 then
-    if string.byte(stream) == 102 then
+    if stream_is_front(stream) then
       call('HDEL', KEYS[3], unpack(ids))
     end
-    does[kind](string.sub(stream, 3), items, ids, class, side)
-    if ends[kind] and waited then
-      for i = 1, #ids do
-        tell(ids[i])
-      end
-    end
+    does[kind](stream_lane(stream), items, ids, class, side)
     log[#log + 1] = kind .. pack('>I2', #ids) .. table.concat(ids)
   end
   index = index + n
   return p + n * w
 end
 
+local function ask(i)
+  asks[i] = asks[i] or {}
+  return asks[i]
+end
+local ELSEWHERE = -1 -- no shard's number
 local keyed = {
-  u = function(id, v)
-    if call('GET', K .. 'u:' .. v) == id then
-      call('DEL', K .. 'u:' .. v)
-    end
+  u = function(i, _, key)
+    ask(i).ukey, ask(i).ukey_ms = key, 0
   end,
-  U = function(id, v)
-    outbox_release(v, id)
+  U = function(i, _, key)
+    ask(i).ukey, ask(i).ukey_ms, ask(i).ukey_home = key, 0, ELSEWHERE
   end,
-  o = function(id, v)
-    call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. v, -65536))
+  o = function(_, id, log_lines)
+    call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. log_lines, -LOG_MAX))
   end,
-  b = function(id)
-    call('UNLINK', K .. 'b:' .. id, K .. 'lg:' .. id)
+  b = function(i)
+    ask(i).drop = true
   end,
-  B = function(id, v)
-    call('SET', K .. 'b:' .. id, v)
+  B = function(_, id, payload)
+    call('SET', K .. 'b:' .. id, payload)
   end,
 }
 
@@ -221,8 +188,9 @@ local function side_segment(kind, p)
   end
   local w = kind == 'b' and 2 or 3
   for i = p, p + (n - 1) * w, w do
-    if not refused[tonumber(ARGV[i])] then
-      keyed[kind](ARGV[i + 1], ARGV[i + 2])
+    local of = tonumber(ARGV[i])
+    if not refused[of] then
+      keyed[kind](of, ARGV[i + 1], ARGV[i + 2])
     end
   end
   return p + n * w
@@ -235,7 +203,17 @@ while p <= #ARGV do
   p = width[kind] and segment(kind, p) or side_segment(kind, p)
 end
 
--- Log lines were added behind the rows.
+local plain = {}
+for i = 0, index - 1 do
+  if asks[i] then
+    ended_asking(over[i], asks[i])
+  elseif over[i] then
+    plain[#plain + 1] = over[i]
+  end
+end
+ended_plain(table.concat(plain))
+
+-- Log lines were added after the rows.
 for _, b in ipairs(beside) do
   local bytes = 0
   for _, id in ipairs(b[2]) do

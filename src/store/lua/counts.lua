@@ -5,35 +5,42 @@
 -- returns: { pending, scheduled, running, retrying, paused, completed, dead, cancelled, sessions, history bytes }; scheduled counts the whole due
 --   set, retrying is 0 when the set is larger than 1,000 (then it is not counted apart)
 --#include "base.lua"
-local pending, running = 0, 0
+--#include "places.lua"
+local n = {} -- by state
+for state = STATE_PENDING, STATE_CANCELLED do
+  n[state] = 0
+end
 for lane = 1, call('LLEN', K .. 'lane') do
   for _, stream in ipairs({ 'l:', 'f:' }) do
     local key = K .. stream .. lane
-    local n = call('EXISTS', key) == 1 and call('XPENDING', key, 'g')[1] or 0
-    running = running + n
-    pending = pending + call('XLEN', key) - n
+    local running = call('EXISTS', key) == 1 and call('XPENDING', key, 'g')[1] or 0
+    n[STATE_RUNNING] = n[STATE_RUNNING] + running
+    n[STATE_PENDING] = n[STATE_PENDING] + call('XLEN', key) - running
   end
 end
-local due = call('ZCARD', K .. 'due')
-local retrying = 0
-if due <= 1000 then
-  for _, rec in ipairs(call('HVALS', K .. 'due:h')) do
-    if unpk('>I2', rec, 21) > 0 then
-      retrying = retrying + 1
-    end
+for _, set in ipairs(sets) do
+  local all, again = call('ZCARD', K .. set.name), 0
+  for _, rec in ipairs(set.again and all <= 1000 and call('HVALS', K .. set.name .. ':h') or {}) do
+    again = again + (record_runs(rec) > 0 and 1 or 0)
+  end
+  n[set.state] = n[set.state] + all - again
+  if set.again then
+    n[set.again] = n[set.again] + again
   end
 end
-local rows, cancelled, bytes = 0, 0, 0
-for _, n in ipairs(call('HVALS', K .. 'hr')) do
-  rows = rows + n
+local function sum(hash)
+  local all = 0
+  for _, some in ipairs(call('HVALS', K .. hash)) do
+    all = all + some
+  end
+  return all
 end
-for _, n in ipairs(call('HVALS', K .. 'hn')) do
-  cancelled = cancelled + n
+n[STATE_CANCELLED] = sum('hn')
+n[STATE_COMPLETED] = sum('hr') - n[STATE_CANCELLED]
+local out = {}
+for state = STATE_PENDING, STATE_CANCELLED do
+  out[#out + 1] = n[state]
 end
-for _, n in ipairs(call('HVALS', K .. 'hz')) do
-  bytes = bytes + n
-end
-return {
-  pending, due - retrying, running, retrying, call('ZCARD', K .. 'paused'), rows - cancelled, call('ZCARD', K .. 'dead'), cancelled,
-  call('ZCARD', K .. 'lease'), bytes,
-}
+out[#out + 1] = call('ZCARD', K .. 'lease')
+out[#out + 1] = sum('hz')
+return out

@@ -11,15 +11,9 @@
 --   'sum' bucket 'hz'|'hn' by            a counter that is wrong by so much
 -- returns: as doctor_keys
 --#include "base.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "records.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
---#include "side.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
+--#include "side.lua"
 local op, bucket = ARGV[3], ARGV[4]
 
 local function width_of(number)
@@ -31,7 +25,7 @@ local function width_of(number)
   end
 end
 local function row_key(id, width)
-  return K .. 'h:' .. bucket .. ':' .. string.format('%d', math.floor(unpk('>I6', id) / width))
+  return K .. 'h:' .. bucket .. ':' .. string.format('%d', math.floor(id_ms(id) / width))
 end
 
 local run = {}
@@ -90,7 +84,7 @@ end
 
 -- Whether it is cancelled, and the bytes beside it.
 local function look_row(key, width, id, row)
-  local wrong = #id ~= 13 and 'is not an id' or id_wrong(id)
+  local wrong = #id ~= ID_BYTES and 'is not an id' or id_wrong(id)
   if wrong or row_key(id, width) ~= key then
     fault('misplaced', key, not wrong and id or '', 'a row ' .. (wrong or 'in a part where nobody looks for it'))
     return false, 0
@@ -103,15 +97,15 @@ local function look_row(key, width, id, row)
   local e, why = envelope_of(j)
   if why or m ~= '' and moved_wrong(id, m) then
     fault('unreadable', key, id, why or moved_wrong(id, m))
-  elseif state ~= 5 and state ~= 7 then
+  elseif state ~= STATE_COMPLETED and state ~= STATE_CANCELLED then
     fault('row_state', key, id, 'its row says state ' .. state)
   elseif in_history(id, tonumber(bucket)) then
     fault('twice', key, id, 'is in two buckets of the history')
   elseif e and e.blob and call('EXISTS', K .. 'b:' .. id) == 0 then
     fault('blob_missing', key, id, 'its payload is gone')
   end
-  tally(state == 7 and 'cancelled' or 'completed')
-  return state == 7, side_bytes(id, e or {}, logged)
+  tally(state == STATE_CANCELLED and 'cancelled' or 'completed')
+  return state == STATE_CANCELLED, side_bytes(id, e or {}, logged)
 end
 function run.part()
   local key, width = K .. 'h:' .. bucket .. ':' .. ARGV[5], width_of(bucket)
@@ -125,7 +119,7 @@ function run.part()
     local is_cancelled, beside = look_row(key, width, id, row)
     cancelled = cancelled + (is_cancelled and 1 or 0)
     bytes = bytes + #row + ROW_OVERHEAD + beside
-    ids[#ids + 1] = #id == 13 and id or string.rep('\0', 13)
+    ids[#ids + 1] = #id == ID_BYTES and id or NO_ID
   end
   more[1] = { 'r', table.concat(ids), bytes, cancelled, call('HLEN', key) }
   return step[1] == '0' and '' or step[1]
@@ -135,7 +129,7 @@ function run.order()
   local ids = {}
   local list = call('LRANGE', K .. 'ho:' .. bucket, ARGV[5], ARGV[5] + ARGV[6] - 1)
   for i, element in ipairs(list) do
-    if #element % 13 ~= 0 or #element == 0 then
+    if #element % ID_BYTES ~= 0 or #element == 0 then
       fault('unreadable', K .. 'ho:' .. bucket, '', 'element ' .. (ARGV[5] + i - 1) .. ' is no list of ids')
     else
       ids[#ids + 1] = element

@@ -7,23 +7,20 @@
 --   to be walked ('run:1', 'idle:1', 'ql:x'); 'x', key, shard, id: a unique key held by a job of another shard; 'u', bucket: its sums are wrong
 --   because it lacks a part
 --#include "base.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "records.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
+--#include "ukey.lua"
 local prefix, n_shards = ARGV[3], tonumber(ARGV[4])
 local dropping = call('HGET', sh, 'hd')
 local single = {
-  sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
-  paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
+  sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream',
 }
+for _, set in ipairs(sets) do
+  single[set.name], single[set.name .. ':h'] = 'zset', 'hash'
+end
 
 local function expires(key, ms)
   if call('PTTL', key) < 0 then
@@ -69,7 +66,7 @@ local function of_job(key, id, is_blob)
   end
   local place, j = whereabouts(id, nil, true)
   local why = not place and not dropping and 'its job is gone'
-  if place == 'dead' or place == 'history' then
+  if place and places[place].ended then
     local _
     _, _, j = row_of(j)
   end
@@ -93,13 +90,15 @@ end
 local function unique(key, name)
   local v = call('GET', key)
   tally('unique_keys')
-  if string.byte(v) == 82 and #v == 23 then
-    if unpk('>I6', v, 2) < now - late_ms then
+  local kind = holder_kind(v)
+  if kind == 'reserved' then
+    if reservation_read(v) < now - late_ms then
       fault('reservation_stale', key, '', 'is reserved beyond its deadline', let_go(key))
     end
-  elseif string.byte(v) == 88 and #v == 16 then
-    more[#more + 1] = { 'x', name, unpk('>I2', v, 2), string.sub(v, 4) }
-  elseif #v ~= 13 or id_wrong(v) then
+  elseif kind == 'away' then
+    local home, id = away_read(v)
+    more[#more + 1] = { 'x', name, home, id }
+  elseif not kind or id_wrong(v) then
     fault('unreadable', key, '', 'its holder ' .. (id_wrong(v) or ''))
   elseif call('PTTL', key) < 0 then
     local place, j = whereabouts(v)

@@ -7,18 +7,14 @@
 --   'release' ukey id report('1' or '')  on the job's: is it still in the outbox; more: 'y'
 -- returns: as doctor_keys
 --#include "base.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "records.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
+--#include "ukey.lua"
 local op, ukey = ARGV[3], ARGV[4]
 -- Whose release of a key is on its way.
 local function release_of(key)
-  return string.sub(call('HGET', K .. 'ob', 'r' .. key) or '', -13)
+  local _, id = release_split(call('HGET', K .. 'ob', 'r' .. key) or '')
+  return id
 end
 if op == 'holder' then
   local id = ARGV[5]
@@ -30,7 +26,7 @@ if op == 'holder' then
   end
 elseif op == 'held' then
   local key = K .. 'u:' .. ukey
-  if call('GET', key) == 'X' .. pack('>I2', tonumber(ARGV[5])) .. ARGV[6] then
+  if call('GET', key) == away_make(tonumber(ARGV[5]), ARGV[6]) then
     fault('key_stale', key, ARGV[6], 'its holder in shard ' .. ARGV[5] .. ' is not alive', function()
       call('DEL', key)
     end)

@@ -5,16 +5,10 @@
 --   'wt' 's2s' 'ob' 'lease' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
 -- returns: as doctor_keys; more: 'o', key, id: a release in the outbox whose age cannot be known
 --#include "base.lua"
---#include "ids.lua"
---#include "varint.lua"
---#include "envelope.lua"
---#include "records.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
+--#include "outbox.lua"
 local name = ARGV[3]
 local key = K .. name
 local family, rest = string.match(name, '^(%l+):(.*)$')
@@ -35,9 +29,9 @@ end
 
 local look = {}
 function look.loc(id, entry)
-  local e = #id == 13 and in_front(id)
+  local e = #id == ID_BYTES and in_front(id)
   local fields = e and e[2]
-  if not fields or string.sub(fields_of(fields) or '', 2, 14) ~= id then
+  if not fields or moved_id(fields_of(fields) or '') ~= id then
     fault('loc_stale', key, id, 'entry ' .. entry .. ' is not there, or of another job', let_go('HDEL', id))
   end
 end
@@ -49,12 +43,13 @@ local function look_set(set, id, score)
     fault('misplaced', key, '', 'a member ' .. wrong)
     return
   end
-  local rec = ask('HGET', K .. set .. ':h', id)
+  local rec = ask('HGET', K .. set.name .. ':h', id)
   if rec == false then
     fault('record_missing', key, id, 'has its place and no record', let_go('ZREM', id))
   end
-  if set == 'due' and rec and #rec > 40 then
-    local at = unpk('>I6', rec, 33)
+  local ok, m = pcall(record_split, set.name == 'due' and rec or '')
+  if ok and moved_is_whole(m) then
+    local at = moved_fields(m).due
     if at > 0 and math.abs(at - tonumber(score)) > due_slack_ms then
       fault('due_time', key, id, 'is due at ' .. score .. ', its record says ' .. string.format('%d', at))
     end
@@ -88,62 +83,63 @@ local function look_record(set, id, rec)
     return
   end
   local ok, m, j = pcall(record_split, rec)
-  if not ok or #m < 36 and (#m == 0 or string.byte(m) == 1) then
+  if not ok or not moved_is_newer(m) and not moved_is_whole(m) then
     fault('unreadable', key, id, 'its record cannot be read')
     return
   end
-  examine(set, key, id, m, j)
-  if string.byte(m) > 1 then
+  examine(set.name, key, id, m, j)
+  if moved_is_newer(m) then
     return
   end
-  local ready_at, due_at = unpk('>I6I6', m, 23)
-  if set == 'due' then
-    tally(unpk('>I2', m, 17) > 0 and 'retrying' or 'scheduled')
+  local f = moved_fields(m)
+  if set.name == 'due' then
+    tally(f.runs > 0 and 'retrying' or 'scheduled')
     look_ahead(id)
-    lacks_score(set, id, due_at > 0 and due_at or ready_at > 0 and ready_at or now)
+    lacks_score(set.name, id, f.due > 0 and f.due or f.ready > 0 and f.ready or now)
   else
-    tally('paused')
-    lacks_score(set, id, '+inf')
+    tally(set.name)
+    lacks_score(set.name, id, '+inf')
   end
 end
-for _, set in ipairs({ 'due', 'paused', 'dead' }) do
-  look[set] = function(id, score)
-    look_set(set, id, score)
-  end
-  look[set .. ':h'] = function(id, rec)
-    look_record(set, id, rec)
-  end
-end
-look['dead:h'] = function(id, row)
+local function look_row(set, id, row)
   local wrong = id_wrong(id)
   if wrong then
     fault('misplaced', key, '', 'a field ' .. wrong)
     return
   end
   local state, m, j = row_of(row)
-  tally('dead')
-  lacks_score('dead', id, now)
+  tally(set.name)
+  lacks_score(set.name, id, now)
   if not state then
     fault('unreadable', key, id, 'its row cannot be read')
     return
-  elseif state ~= 6 then
+  elseif state ~= set.state then
     fault('row_state', key, id, 'its row says state ' .. state)
   end
-  examine('dead', key, id, m ~= '' and m or nil, j)
+  examine(set.name, key, id, m ~= '' and m or nil, j)
+end
+for _, set in ipairs(sets) do
+  look[set.name] = function(id, score)
+    look_set(set, id, score)
+  end
+  look[set.name .. ':h'] = function(id, kept)
+    local by = set.ended and look_row or look_record
+    by(set, id, kept)
+  end
 end
 
 function look.pg(id)
-  if #id ~= 13 or not runs(id) then
+  if #id ~= ID_BYTES or not runs(id) then
     fault('progress_stale', key, id, 'has progress and does not run', let_go('HDEL', id))
   end
 end
 function look.run(id)
-  if #id ~= 13 or not runs(id, rest) then
+  if #id ~= ID_BYTES or not runs(id, rest) then
     fault('run_stale', key, id, 'does not run under session ' .. rest, let_go('HDEL', id))
   end
 end
 function look.wt(id)
-  if #id ~= 13 or not whereabouts(id) then
+  if #id ~= ID_BYTES or not whereabouts(id) then
     fault('waiter_stale', key, id, 'is waited for and not alive', let_go('HDEL', id))
   end
 end
@@ -183,27 +179,27 @@ end
 -- job's end.
 local function ended_ms(id)
   local place, row = whereabouts(id, nil, true)
-  if place ~= 'dead' and place ~= 'history' then
+  if not place or not places[place].ended then
     return nil
   end
-  local ok, at = pcall(function()
-    local _, p = varint_read(row, 1)
-    local _, q = varint_read(row, p + 3)
-    _, q = varint_read(row, q)
-    return unpk('>I6', id) + varint_read(row, q)
-  end)
-  return ok and at or nil
+  local ok, r = pcall(row_run, row, id)
+  return ok and r.finished or nil
 end
 function look.ob(field, value)
-  local kind, ukey = string.sub(field, 1, 1), string.sub(field, 2)
+  local kind, ukey = outbox_field(field)
   tally('outbox')
-  local held_ms = kind == 'c' and tonumber(string.sub(value, 30))
-  if not (held_ms or kind == 'r' and (#value == 13 or #value == 29)) then
+  local token, id, held_ms
+  if kind == 'c' then
+    token, id, held_ms = confirm_split(value)
+  elseif kind == 'r' then
+    token, id = release_split(value)
+  end
+  local whole = id and #id == ID_BYTES and (#token == TOKEN_BYTES or kind == 'r' and token == '')
+  if not whole or kind == 'c' and not tonumber(held_ms) then
     fault('unreadable', key, '', 'an outbox row cannot be read')
     return
   end
-  local id = kind == 'c' and string.sub(value, 17, 29) or string.sub(value, -13)
-  local since = kind == 'c' and unpk('>I6', id) or ended_ms(id)
+  local since = kind == 'c' and id_ms(id) or ended_ms(id)
   if not ticker_lives() then
     return
   elseif not since then
@@ -213,7 +209,10 @@ function look.ob(field, value)
   end
 end
 
-local scan = { due = 'ZSCAN', paused = 'ZSCAN', dead = 'ZSCAN', s2s = 'ZSCAN', lease = 'ZSCAN', idle = 'SSCAN', ql = 'SSCAN' }
+local scan = { s2s = 'ZSCAN', lease = 'ZSCAN', idle = 'SSCAN', ql = 'SSCAN' }
+for _, set in ipairs(sets) do
+  scan[set.name] = 'ZSCAN'
+end
 local fn, command = look[name], scan[name] or 'HSCAN'
 if not fn then
   fn, command = look[family], scan[family] or 'HSCAN'

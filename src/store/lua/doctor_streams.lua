@@ -4,19 +4,13 @@
 -- argv: shard repair('1' or '') stream('l:<lane>' 'f:<lane>') pending('1' or '') cursor('' from the start) limit
 -- returns: as doctor_keys
 --#include "base.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "records.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
---#include "front.lua"
---#include "wake.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
+--#include "front.lua"
+--#include "wake.lua"
 local stream, cursor, limit = ARGV[3], ARGV[5], tonumber(ARGV[6])
-local key, lane, front = K .. stream, tonumber(string.sub(stream, 3)), string.sub(stream, 1, 1) == 'f'
+local key, lane, front = K .. stream, stream_lane(stream), stream_is_front(stream)
 local from = cursor == '' and '-' or '(' .. cursor
 
 local function no_group()
@@ -76,10 +70,6 @@ if ARGV[4] == '1' then
   return answer(#pending == limit and pending[limit][1] or '')
 end
 
-local function entry_parts(entry)
-  local ms, seq = string.match(entry, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
-end
 local last_ms, last_seq = entry_parts(last)
 local function was_delivered(ms, seq)
   return ms < last_ms or (ms == last_ms and seq <= last_seq)
@@ -87,11 +77,8 @@ end
 -- Delivered, and pending for nobody: it would lie there for ever. It goes to whoever is next, as suspect as what a reaper hands over.
 local function free_stuck(entry, id, m, j)
   return function()
-    m = m or moved_fresh(id, now)
-    local flags = string.byte(m, 20)
-    m = string.sub(m, 1, 19) .. string.char(flags % 2 == 0 and flags + 1 or flags) .. string.sub(m, 21)
     call('XDEL', key, entry)
-    front_add(lane, m, j)
+    front_add(lane, moved_suspect(m or moved_fresh(id, now)), j)
     wake(lane, 1)
   end
 end
@@ -119,15 +106,15 @@ local function look_at(entry, fields)
     fault('unreadable', key, '', 'entry ' .. entry .. ' is not a job')
     return
   end
-  if front and (#m < 36 or string.byte(m) ~= 1) then
-    if string.byte(m) == 1 or #m == 0 then
+  if front and not moved_is_whole(m) then
+    if not moved_is_newer(m) then
       fault('unreadable', key, '', 'the moved part of entry ' .. entry .. ' cannot be read')
     end
     return
   end
-  local id = front and string.sub(m, 2, 14) or seq < 268435456 and id_pack(ms, seq, lane, shard)
+  local id = (front or seq < ID_SEQ_END) and entry_id(entry, m, lane, shard)
   local wrong = not id and 'is no id' or id_wrong(id)
-  local _, _, own = id_unpack(id or string.rep('\0', 13))
+  local _, _, own = id_unpack(id or NO_ID)
   if wrong or own ~= lane or (not front and seq >= ID_SEQ_DUE) then
     fault('misplaced', key, '', 'entry ' .. entry .. ' ' .. (wrong or 'does not belong in this lane'))
     return

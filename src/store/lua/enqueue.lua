@@ -13,6 +13,9 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "due_ids.lua"
+--#include "records.lua"
+--#include "sets.lua"
+--#include "ukey.lua"
 --#include "undelivered.lua"
 --#include "stats.lua"
 --#include "deliver.lua"
@@ -92,29 +95,15 @@ local function refused(code, id)
   items[#items + 1] = string.char(code) .. (id or '')
 end
 
--- The living holder of a unique key whose home is here, or nil.
-local function holder_of(ukey)
-  local v = call('GET', K .. 'u:' .. ukey)
-  if not v then
-    return nil
-  end
-  local kind = #v ~= 13 and string.sub(v, 1, 1)
-  if kind == 'R' then
-    return unpk('>I6', v, 2) > now and string.rep('\0', 13) or nil
-  end
-  return kind == 'X' and string.sub(v, 4, 16) or v
-end
-
 local zadd, hset, soonest = {}, {}, nil
 local function due_at(text)
   local at = tonumber(text)
   return at <= 0 and now - at or at
 end
-local function add_due(lane, at, mtail, j)
+local function add_due(lane, at, j)
   local id = due_id(lane, shard)
-  local m = '\1' .. id .. pack('>I2I2BBI2I6I6', 0, 0, 0, 0, 0, at, at) .. string.sub(mtail, 21)
   zadd[#zadd + 1], zadd[#zadd + 2] = at, id
-  hset[#hset + 1], hset[#hset + 2] = id, pack('>I4', #m) .. m .. j
+  hset[#hset + 1], hset[#hset + 2] = id, record(moved_fresh(id, at, at), j)
   if not soonest or at < soonest then
     soonest = at
   end
@@ -136,7 +125,7 @@ end
 
 -- One job with keys: everything about it in one step.
 local function add_keyed(lane, q, p)
-  local at, ukey, ukey_ms, request, request_ms, token, s2s, payload, mtail, j = unpack(ARGV, p, p + 9)
+  local at, ukey, ukey_ms, request, request_ms, token, s2s, payload, _, j = unpack(ARGV, p, p + 9)
   local known = request ~= '' and call('GET', K .. 'r:' .. request)
   if known then
     return refused(4, known)
@@ -144,17 +133,15 @@ local function add_keyed(lane, q, p)
   if not lane then
     return refused(1)
   end
-  if #token == 14 then -- refused on its home shard
-    return refused(3, string.sub(token, 2))
-  end
-  local holder = ukey ~= '' and token == '' and holder_of(ukey)
+  local held = held_read(token)
+  local holder = held or ukey ~= '' and token == '' and holder_of(call('GET', K .. 'u:' .. ukey))
   if holder then
     return refused(3, holder)
   end
   if at == '' and q.room and q.room <= 0 then
     return refused(2)
   end
-  local id = at == '' and add_ready(lane, q, j) or add_due(lane, due_at(at), mtail, j)
+  local id = at == '' and add_ready(lane, q, j) or add_due(lane, due_at(at), j)
   if token ~= '' then
     call('HSET', K .. 'ob', 'c' .. ukey, token .. id .. ukey_ms)
   elseif ukey ~= '' and ukey_ms == '0' then
@@ -179,7 +166,7 @@ local function add_plain(kind, lane, q, p)
     return refused(1)
   end
   if kind == 'd' then
-    add_due(lane, due_at(ARGV[p]), ARGV[p + 1], ARGV[p + 2])
+    add_due(lane, due_at(ARGV[p]), ARGV[p + 2])
   elseif q.room and q.room <= 0 then
     return refused(2)
   else
@@ -206,11 +193,10 @@ end
 run_end()
 
 if #zadd > 0 then
-  local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-  call('ZADD', KEYS[4], unpack(zadd))
-  call('HSET', KEYS[5], unpack(hset))
+  local first = set_first('due')
+  set_put('due', zadd, hset)
   local ticker = call('HGET', sh, 'tk')
-  if ticker and (not head[2] or soonest < tonumber(head[2])) then
+  if ticker and (not first or soonest < first) then
     redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. soonest)
   end
   due_ids_save()

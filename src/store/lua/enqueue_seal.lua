@@ -65,10 +65,11 @@ for i = 3, #KEYS do
   local first, ms, seq = unpack(runs_of[lane][r])
   call('RENAME', KEYS[i], K .. 'b:' .. id_pack(tonumber(ms), seq + place - first, tonumber(lane), shard))
 end
-local answer = 'S' .. pack('>I6', call_no) .. table.concat(runs)
+runs = table.concat(runs)
+local answer = 'S' .. pack('>I6', call_no) .. runs
 call('HSET', KEYS[2], 'n', call_no, slot, answer)
 call('PEXPIRE', KEYS[2], PRODUCER_KEPT_MS)
-event('E' .. pack('>I6', now) .. string.sub(answer, 8))
+event('E' .. pack('>I6', now) .. runs)
 for i = 5, lanes_end, 2 do
   deliver(ARGV[i], ARGV[i + 1])
 end

@@ -7,17 +7,9 @@
 -- returns: { now_ms, more to do(1|0), n dead by schedule-to-start, ms of the next schedule-to-start limit or end of a history
 --   bucket (-1 none) }, or DQFENCED
 --#include "base.lua"
---#include "ids.lua"
---#include "varint.lua"
---#include "envelope.lua"
---#include "ukey.lua"
---#include "history_read.lua"
---#include "records.lua"
 --#include "locate.lua"
 --#include "take.lua"
---#include "rows.lua"
---#include "stats.lua"
---#include "tell.lua"
+--#include "job_end.lua"
 --#include "ticker.lua"
 --#include "drop.lua"
 --#include "roll.lua"
@@ -41,10 +33,9 @@ local keep_ms = tonumber(ARGV[4])
 if keep_ms > 0 then
   local old = call('ZRANGE', KEYS[2], '-inf', now - keep_ms, 'BYSCORE', 'LIMIT', 0, 100)
   if #old > 0 then
-    call('ZREM', KEYS[2], unpack(old))
-    call('HDEL', KEYS[3], unpack(old))
+    set_take('dead', unpack(old))
     for i = 1, #old do
-      call('UNLINK', K .. 'lg:' .. old[i], K .. 'b:' .. old[i])
+      side_drop(old[i])
     end
     more = more or #old == 100
   end
@@ -52,31 +43,25 @@ end
 
 -- Dead when it still waits for its first start. A job whose start was put off by hand since has its limit from the new time.
 local late = call('ZRANGE', KEYS[4], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
-local dead = {}
+local dead = 0
 for _, id in ipairs(late) do
   local place, m, j, key, entry, session = locate(id)
-  local started = m and unpk('>I2', m, 17) > 0
-  local e = place and place ~= 'dead' and place ~= 'history' and not session and not started and envelope_read(j)
-  local due = e and place == 'due' and tonumber(call('ZSCORE', K .. 'due', id)) or now
-  if e and (place == 'paused' or due > now) and e.s2s then
+  local started = m and moved_runs(m) > 0
+  local e = place and not place.ended and not session and not started and envelope_read(j)
+  local due = e and place.name == 'due' and tonumber(call('ZSCORE', K .. 'due', id)) or now
+  if e and (place.name == 'paused' or due > now) and e.s2s then
     call('ZADD', KEYS[4], due + e.s2s, id)
   else
     call('ZREM', KEYS[4], id)
     if e then
-      local _, _, lane = id_unpack(id)
       take(id, place, key, entry)
-      call('ZADD', KEYS[2], now, id)
-      call('HSET', KEYS[3], id, row_make(6, id, 0, 0, 'schedule_to_start_timeout', m, j))
-      ukey_release(e, id)
-      count(lane .. ':d', 1)
-      tell(id)
-      dead[#dead + 1] = id
+      e.s2s = nil -- it is out of the set
+      ended(ENDS.dead, { id = id, m = m, j = j, e = e, reason = 'schedule_to_start_timeout' })
+      dead = dead + 1
     end
   end
 end
-if #dead > 0 then
-  event('K' .. pack('>I6', now) .. table.concat(dead))
-end
+ended_all(ENDS.dead)
 more = more or #late == 100
 
 -- Sums before the sources end: a minute that is not summed yet lives two days, an hour at least one.
@@ -102,4 +87,4 @@ local function first(set)
   return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]) or math.huge
 end
 local next_ms = math.min(first(KEYS[4]), first(K .. 'hx'))
-return { now, more and 1 or 0, #dead, next_ms < math.huge and next_ms or -1 }
+return { now, more and 1 or 0, dead, next_ms < math.huge and next_ms or -1 }

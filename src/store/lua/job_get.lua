@@ -5,12 +5,6 @@
 -- returns: for each nil, or { id, state (-1: the row says),  lane name, m, j or row, blob or nil, due or resume ms, session, started ms, progress or nil }; state as in
 --   dureq_job_state
 --#include "base.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "history_read.lua"
---#include "records.lua"
---#include "locate.lua"
---#include "row_read.lua"
 --#include "job_view.lua"
 local out = {}
 for i = 1, #ARGV do

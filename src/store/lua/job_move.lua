@@ -5,9 +5,6 @@
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
 --#include "base.lua"
 --#include "list.lua"
---#include "ids.lua"
---#include "history_read.lua"
---#include "records.lua"
 --#include "locate.lua"
 --#include "take.lua"
 --#include "front.lua"
@@ -23,11 +20,11 @@ local out, done, ready = {}, {}, {}
 for i = 5, #ARGV do
   local id = ARGV[i]
   local place, m, j, key, entry, session = locate(id)
-  local movable = place and place ~= 'dead' and place ~= 'history' and not session
+  local movable = place and not place.ended and not session
   if movable and verb == 'resume' then
-    movable = place == 'paused'
+    movable = place.name == 'paused'
   elseif movable then
-    movable = place ~= 'paused'
+    movable = place.name ~= 'paused'
   end
   if not place then
     out[i - 4] = -3
@@ -39,23 +36,20 @@ for i = 5, #ARGV do
     m = m or moved_fresh(id, now)
     if verb == 'run' or verb == 'resume' then
       if verb == 'resume' then
-        m = string.sub(m, 1, 20) .. '\0\0' .. string.sub(m, 23)
         local ticker = call('HGET', sh, 'tk')
         if ticker then
           redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'U' .. id)
         end
       end
-      front_add(lane, moved_at(m, now, 0), j)
+      front_add(lane, moved_with(m, { errors = verb == 'resume' and 0 or nil, ready = now, due = 0 }), j)
       ready[lane] = (ready[lane] or 0) + 1
     elseif verb == 'pause' then
-      call('ZADD', K .. 'paused', '+inf', id)
-      call('HSET', K .. 'paused:h', id, record(m, j))
+      set_put('paused', { '+inf', id }, { id, record(m, j) })
     else
-      local head = call('ZRANGE', K .. 'due', 0, 0, 'WITHSCORES')
-      call('ZADD', K .. 'due', at, id)
-      call('HSET', K .. 'due:h', id, record(moved_at(m, at, at), j))
+      local first = set_first('due')
+      set_put('due', { at, id }, { id, record(moved_with(m, { ready = at, due = at }), j) })
       local ticker = call('HGET', sh, 'tk')
-      if ticker and (not head[2] or at < tonumber(head[2])) then
+      if ticker and (not first or at < first) then
         redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. at_text)
       end
     end
@@ -71,6 +65,6 @@ for lane, n in pairs(ready) do
   wake(lane, n)
 end
 if #done > 0 then
-  event('M' .. pack('>I6B', now, string.byte(verb, 3)) .. table.concat(done))
+  event('M' .. pack('>I6', now) .. string.sub(verb, 3, 3) .. table.concat(done))
 end
 return out

@@ -5,35 +5,23 @@
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another job)
 --#include "base.lua"
 --#include "list.lua"
---#include "ids.lua"
---#include "envelope.lua"
---#include "ukey.lua"
---#include "history_read.lua"
---#include "records.lua"
 --#include "locate.lua"
---#include "row_read.lua"
---#include "varint.lua"
+--#include "take_ended.lua"
 --#include "attempts.lua"
+--#include "ukey.lua"
 --#include "front.lua"
 --#include "wake.lua"
---#include "side.lua"
 --#include "stats.lua"
 --#include "audit.lua"
 -- The run that a row of the history tells of is in no list of attempts: it becomes one, and counts, so that run ids stay unique.
 local function with_last_run(m, id, state, row)
-  local _, at = varint_read(row, 1)
-  local skipped = string.byte(row, at + 2) % 2 == 1
-  local started, ran, session
-  started, at = varint_read(row, at + 3)
-  if started == 0 then
+  local r = row_run(row, id)
+  if r.started == 0 then
     return m
   end
-  ran, at = varint_read(row, at)
-  _, at = varint_read(row, at)
-  session = varint_read(row, at)
-  local run = math.min(unpk('>I2', m, 17) + 1, 65535)
-  m = string.sub(m, 1, 16) .. pack('>I2', run) .. string.sub(m, 19)
-  return attempt_add(m, run, state == 7 and 8 or skipped and 4 or 0, unpk('>I6', id) + started, ran, session, '')
+  m = moved_with(m, { runs = moved_runs(m) + 1 })
+  local outcome = state == STATE_CANCELLED and OUTCOME_CANCELLED or r.skipped and OUTCOME_SKIP or OUTCOME_DONE
+  return attempt_add(m, moved_runs(m), outcome, r.started, r.ran, r.session, '')
 end
 local actor, force = ARGV[1], ARGV[2] == '1'
 local out, done, ready = {}, {}, {}
@@ -42,30 +30,20 @@ for i = 3, #ARGV do
   local place, _, row, hkey, bucket = locate(id)
   if not place then
     out[i - 2] = -3
-  elseif place ~= 'dead' and place ~= 'history' then
+  elseif not place.ended then
     out[i - 2] = -4
   else
-    local state, m, j, logged = row_split(row)
-    local e = envelope_read(j)
+    local r = ended_read(row)
+    local e, m = r.e, r.m
     local holder = e.ukey and not ukey_away(e, id) and call('GET', K .. 'u:' .. e.ukey)
-    if state == 5 and not force then
+    if r.state == STATE_COMPLETED and not force then
       out[i - 2] = -4
     elseif holder and holder ~= id then
       out[i - 2] = -5
     else
-      if place == 'dead' then
-        call('ZREM', K .. 'dead', id)
-        call('HDEL', K .. 'dead:h', id)
-      else
-        call('HDEL', hkey, id)
-        call('HINCRBY', K .. 'hz', bucket, -#row - ROW_OVERHEAD - side_bytes(id, e, logged))
-        call('HINCRBY', K .. 'hr', bucket, -1)
-        if state == 7 then
-          call('HINCRBY', K .. 'hn', bucket, -1)
-        end
-        if e.blob or logged then
-          call('HINCRBY', K .. 'ks', id, 1)
-        end
+      ended_take(id, place, row, r, hkey, bucket)
+      if place == places.history and (e.blob or r.logged) then
+        call('HINCRBY', K .. 'ks', id, 1)
       end
       if e.ukey and not ukey_away(e, id) then
         if e.ukey_ms == 0 then
@@ -78,13 +56,12 @@ for i = 3, #ARGV do
       if m == '' then
         m = moved_fresh(id, now)
       end
-      if place == 'history' then
-        m = with_last_run(m, id, state, row)
+      if place == places.history then
+        m = with_last_run(m, id, r.state, row)
       end
-      -- attempts, crashes, errors and repeats in a row from 0; the number of runs goes on, so run ids stay unique
-      m = string.sub(m, 1, 14) .. pack('>I2', 0) .. string.sub(m, 17, 18) .. '\0' .. '\0' .. pack('>I2I6I6', 0, now, 0)
-        .. string.sub(m, 35, 35) .. '\0' .. string.sub(m, 37)
-      front_add(lane, m, j)
+      -- the number of runs goes on, so run ids stay unique
+      m = moved_with(m, { attempts = 0, crashes = 0, flags = 0, errors = 0, ready = now, due = 0, repeats = 0 })
+      front_add(lane, m, r.j)
       ready[lane] = (ready[lane] or 0) + 1
       audit(actor, 'job.retry', id)
       done[#done + 1] = id

@@ -6,9 +6,6 @@
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (running or ended), -7 (the envelope changed meanwhile: read again)
 --#include "base.lua"
 --#include "list.lua"
---#include "ids.lua"
---#include "history_read.lua"
---#include "records.lua"
 --#include "locate.lua"
 --#include "take.lua"
 --#include "front.lua"
@@ -23,18 +20,18 @@ local function update(id, old_j, new_j, blob)
   if not place then
     return -3
   end
-  if place == 'dead' or place == 'history' or session then
+  if place.ended or session then
     return -4
   end
   if j ~= old_j then
     return -7
   end
-  if place == 'due' or place == 'paused' then
-    call('HSET', K .. place .. ':h', id, record(m, new_j))
+  if place.waits then
+    call('HSET', K .. place.name .. ':h', id, record(m, new_j))
   else
     local _, _, lane = id_unpack(id)
     take(id, place, key, entry)
-    front_add(lane, m or moved_fresh(id, unpk('>I6', id)), new_j)
+    front_add(lane, m or moved_fresh(id, id_ms(id)), new_j)
     wake(lane, 1)
   end
   if blob ~= '' then

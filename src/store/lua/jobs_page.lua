@@ -6,12 +6,6 @@
 -- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it, but without a payload key over bytes_max, and two elements
 --   more: 1 when its j is over bytes_max and cut to that, else 0; and the cursor behind it
 --#include "base.lua"
---#include "ids.lua"
---#include "records.lua"
---#include "envelope.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
 --#include "job_view.lua"
 local what, cursor, limit, newest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'new'
 local out = { '', 0 }
@@ -53,7 +47,8 @@ local function hex(byte)
   return string.format('%02x', string.byte(byte))
 end
 
-if what == 'due' or what == 'paused' or what == 'dead' then
+local set = places[what]
+if set ~= places.history then
   -- cursor: score:id of the last one, id in hexadecimal
   local at = 0
   if cursor ~= '' then
@@ -72,12 +67,8 @@ if what == 'due' or what == 'paused' or what == 'dead' then
     local recs = call('HMGET', K .. what .. ':h', unpack(ids))
     for i, id in ipairs(ids) do
       if recs[i] then
-        if what == 'dead' then
-          put(view_of(id, 'dead', nil, recs[i], nil, max), behind[i])
-        else
-          local m, j = record_split(recs[i])
-          put(view_of(id, what, m, j, nil, max), behind[i])
-        end
+        local m, j = set_split(set, recs[i])
+        put(view_of(id, set, m, j, nil, max), behind[i])
       end
     end
   end
@@ -115,16 +106,15 @@ else
         if not list then
           break
         end
-        local n = #list / 13
+        local n = #list / ID_BYTES
         while offset < n and out[1] == '' do
           local at = newest and n - 1 - offset or offset
-          local id = string.sub(list, at * 13 + 1, at * 13 + 13)
-          local ms = unpk('>I6', id)
-          local row = call('HGET', K .. 'h:' .. b[1] .. ':' .. string.format('%d', math.floor(ms / b[2])), id)
+          local id = string.sub(list, at * ID_BYTES + 1, (at + 1) * ID_BYTES)
+          local row = call('HGET', K .. 'h:' .. b[1] .. ':' .. string.format('%d', math.floor(id_ms(id) / b[2])), id)
           looked = looked + 1
           offset = offset + 1
           if row then
-            put(view_of(id, 'history', nil, row, nil, max), b[1] .. ':' .. element .. ':' .. offset)
+            put(view_of(id, set, nil, row, nil, max), b[1] .. ':' .. element .. ':' .. offset)
           end
           steps = steps + 1
           if steps >= limit then

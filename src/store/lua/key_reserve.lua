@@ -4,15 +4,12 @@
 -- argv: token(16 bytes) for_ms
 -- returns: '' when reserved (again, for the same token), else the id of the living holder (13 zero bytes while it is only reserved)
 --#include "base.lua"
+--#include "ukey.lua"
 local v = call('GET', KEYS[2])
-local kind = v and #v ~= 13 and string.sub(v, 1, 1)
-local mine = kind == 'R' and string.sub(v, 8) == ARGV[1]
-if v and not mine then
-  if kind ~= 'R' then
-    return kind == 'X' and string.sub(v, 4, 16) or v
-  elseif unpk('>I6', v, 2) > now then
-    return string.rep('\0', 13)
-  end
+local _, token = reservation_read(v)
+local holder = token ~= ARGV[1] and holder_of(v)
+if holder then
+  return holder
 end
-call('SET', KEYS[2], 'R' .. pack('>I6', now + ARGV[2]) .. ARGV[1], 'PX', ARGV[2])
+call('SET', KEYS[2], reservation_make(now + ARGV[2], ARGV[1]), 'PX', ARGV[2])
 return ''

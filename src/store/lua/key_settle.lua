@@ -7,19 +7,21 @@
 --   producer) or 'r' (release; token or nothing, id)
 -- returns: n of confirmations that came too late: the key is another job's by now
 --#include "base.lua"
-local from, late = pack('>I2', tonumber(ARGV[1])), 0
+--#include "ukey.lua"
+local from, late = tonumber(ARGV[1]), 0
 for i = 2, #ARGV, 3 do
   local kind, key, value = ARGV[i], K .. 'u:' .. ARGV[i + 1], ARGV[i + 2]
   local v = call('GET', key)
+  local _, reserved_by = reservation_read(v)
   if kind == 'r' then
-    local token, id = string.sub(value, 1, -14), string.sub(value, -13)
-    if v == 'X' .. from .. id or (token ~= '' and v and string.sub(v, 1, 1) == 'R' and string.sub(v, 8) == token) then
+    local token, id = release_split(value)
+    if v == away_make(from, id) or (token ~= '' and reserved_by == token) then
       call('DEL', key)
     end
   else
-    local token, id, hold = string.sub(value, 1, 16), string.sub(value, 17, 29), string.sub(value, 30)
-    local own = 'X' .. from .. id
-    if (kind == 'c' and not v) or (v and string.sub(v, 1, 1) == 'R' and string.sub(v, 8) == token) then
+    local token, id, hold = confirm_split(value)
+    local own = away_make(from, id)
+    if (kind == 'c' and not v) or reserved_by == token then
       if tonumber(hold) > 0 then
         call('SET', key, own, 'PX', hold)
       else

@@ -4,12 +4,6 @@
 -- argv: cursor limit order('new'|'old') bytes_max shard which('p' waiting, 'r' running, 'pr') lane...
 -- returns: { next cursor ('' at the end), n looked at, job... } as jobs_page gives them; cursor: ms-seq-lane-front(1|0), of an entry
 --#include "base.lua"
---#include "ids.lua"
---#include "records.lua"
---#include "envelope.lua"
---#include "row_read.lua"
---#include "history_read.lua"
---#include "locate.lua"
 --#include "job_view.lua"
 local limit, newest, max, shard, which = tonumber(ARGV[2]), ARGV[3] == 'new', tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local before = { string.match(ARGV[1], '^(%d+)-(%d+)-(%d+)-(%d)$') }
@@ -28,8 +22,8 @@ local function precedes(a, b)
   return false
 end
 local function place_of(entry, lane, front)
-  local ms, seq = string.match(entry, '^(%d+)-(%d+)$')
-  return { tonumber(ms), tonumber(seq), lane, front }
+  local ms, seq = entry_parts(entry)
+  return { ms, seq, lane, front }
 end
 
 -- What a stream still has to give: entries from `low` to `high`, none older than `first`. Delivered entries are those up to `last`; the ones still there run.
@@ -146,8 +140,8 @@ while heap[1] and #out - 2 < limit do
   local entry = s.entries[s.at]
   local m, j = fields_of(entry[2])
   local p = s.place
-  local id = m and string.sub(m, 2, 14) or id_pack(p[1], p[2], s.lane, shard)
-  local v = view_of(id, s.front == 1 and 'front' or 'lane', m, j, s.running and (s.owners[entry[1]] or '0') or nil, max)
+  local id = entry_id(entry[1], m, s.lane, shard)
+  local v = view_of(id, s.front == 1 and places.front or places.lane, m, j, s.running and (s.owners[entry[1]] or '0') or nil, max)
   v[11] = #j > max and 1 or 0
   v[5] = string.sub(j, 1, max)
   v[12] = string.format('%.0f-%.0f-%.0f-%d', p[1], p[2], s.lane, s.front)

@@ -10,6 +10,7 @@
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0) }, or DQFENCED; the last four for the
 --   ticker
 --#include "base.lua"
+--#include "ids.lua"
 --#include "clock.lua"
 --#include "memory.lua"
 --#include "session.lua"
@@ -71,7 +72,7 @@ if #cancelled > 0 then
   call('DEL', K .. 'cx:' .. session)
   -- the start of one of them may have been reported just now
   for i = 1, #cancelled do
-    local id = string.sub(cancelled[i], 1, 13)
+    local id = string.sub(cancelled[i], 1, ID_BYTES)
     call('HDEL', K .. 'run:' .. session, id)
     call('HDEL', K .. 'pg', id)
   end

@@ -7,15 +7,10 @@
 -- returns: { now_ms, session worked on (0 none), n handed over, n dead, more to do(1|0) }, or DQFENCED
 --#include "base.lua"
 --#include "clock.lua"
---#include "ids.lua"
---#include "varint.lua"
---#include "envelope.lua"
---#include "ukey.lua"
---#include "rows.lua"
+--#include "entry.lua"
 --#include "front.lua"
 --#include "attempts.lua"
---#include "stats.lua"
---#include "tell.lua"
+--#include "job_end.lua"
 --#include "ticker.lua"
 --#include "wake.lua"
 local err = ticker_fenced(ARGV[1], ARGV[2])
@@ -48,54 +43,32 @@ if state[1] ~= 'reaping' then
   event('N' .. pack('>I6', now) .. 'l' .. (state[3] or ''))
 end
 
-local handed, dead = {}, {}
-local function die(id, lane, started, m, j, crashes)
-  local row = row_make(6, id, started, tonumber(victim), 'its process crashed ' .. crashes .. ' times', m, j)
-  call('ZADD', KEYS[3], now, id)
-  call('HSET', KEYS[4], id, row)
-  ukey_release(envelope_read(j), id)
-  call('ZREM', K .. 's2s', id)
-  count(lane .. ':d', 1)
-  tell(id)
-  dead[#dead + 1] = id
-end
-
+local handed, dead = {}, 0
 -- One pending entry to whoever is next, or to the dead.
 local function hand_over(key, lane, entry, fields)
-  local m, j
-  for i = 1, #fields, 2 do
-    if fields[i] == 'j' then
-      j = fields[i + 1]
-    else
-      m = fields[i + 1]
-    end
-  end
-  local ms, seq = string.match(entry, '(%d+)-(%d+)')
-  local id = m and string.sub(m, 2, 14) or id_pack(tonumber(ms), tonumber(seq), lane, shard)
+  local m, j = fields_of(fields)
+  local id = entry_id(entry, m, lane, shard)
   local run = call('HGET', K .. 'run:' .. victim, id)
   local fresh = not m
-  m = m or moved_fresh(id, tonumber(ms))
-  local runs, crashes, flags = unpk('>I2BB', m, 17)
+  m = m or moved_fresh(id, id_ms(id))
   local is_dead = false
   if run then
     local started = unpk('>I6', run)
     local charged = blamed == '' or blamed == id
-    runs = math.min(runs + 1, 65535)
-    if charged then
-      crashes = math.min(crashes + 1, 255)
-    end
-    m = string.sub(m, 1, 16) .. pack('>I2BB', runs, crashes, flags) .. string.sub(m, 21)
-    m = attempt_add(m, runs, 9, started, math.max(now - started, 0), tonumber(victim), 'its process crashed')
-    m = moved_at(m, now, unpk('>I6', m, 29))
+    local f = moved_fields(m)
+    m = moved_with(m, { runs = f.runs + 1, crashes = charged and f.crashes + 1 or f.crashes, ready = now })
+    f = moved_fields(m)
+    m = attempt_add(m, f.runs, OUTCOME_CRASHED, started, math.max(now - started, 0), tonumber(victim), 'its process crashed')
     call('HDEL', K .. 'run:' .. victim, id)
     call('HDEL', K .. 'pg', id)
-    if charged and crashes >= max_crashes then
-      die(id, lane, started, m, j, crashes)
+    if charged and f.crashes >= max_crashes then
+      local reason = 'its process crashed ' .. f.crashes .. ' times'
+      ended(ENDS.dead, { id = id, m = m, j = j, e = envelope_read(j), started = started, session = victim, reason = reason })
+      dead = dead + 1
       is_dead = true
     end
   else
-    flags = flags % 2 == 0 and flags + 1 or flags
-    m = string.sub(m, 1, 19) .. string.char(flags) .. string.sub(m, 21)
+    m = moved_suspect(m)
   end
   if is_dead then
     if not fresh then
@@ -158,7 +131,5 @@ end
 if #handed > 0 then
   event('B' .. pack('>I6I6', now, tonumber(victim)) .. table.concat(handed))
 end
-if #dead > 0 then
-  event('K' .. pack('>I6', now) .. table.concat(dead))
-end
-return { now, tonumber(victim), #handed, #dead, (lane <= last or #expired > 1) and 1 or 0 }
+ended_all(ENDS.dead)
+return { now, tonumber(victim), #handed, dead, (lane <= last or #expired > 1) and 1 or 0 }

@@ -4,7 +4,7 @@
 -- argv: session shard (stream entry started('1' its handler ran))...
 -- returns: { n given back, value of x:<session> behind it }; entries that are not this session's any more are left alone; or DQFENCED
 --#include "base.lua"
---#include "ids.lua"
+--#include "entry.lua"
 --#include "front.lua"
 --#include "session.lua"
 --#include "stats.lua"
@@ -17,7 +17,7 @@ end
 
 local done, woken = {}, {}
 local function give_back(stream, entry, started)
-  local key, lane = K .. stream, tonumber(string.sub(stream, 3))
+  local key, lane = K .. stream, stream_lane(stream)
   local mine = call('XPENDING', key, 'g', entry, entry, 1)[1]
   if not mine or mine[2] ~= session then
     return
@@ -28,22 +28,12 @@ local function give_back(stream, entry, started)
     return
   end
   call('XDEL', key, entry)
-  local m, j
-  for i = 1, #found[2], 2 do
-    if found[2][i] == 'j' then
-      j = found[2][i + 1]
-    else
-      m = found[2][i + 1]
-    end
-  end
-  if not m then
-    local ms, seq = string.match(entry, '(%d+)-(%d+)')
-    m = moved_fresh(id_pack(tonumber(ms), tonumber(seq), lane, shard), tonumber(ms))
-  end
+  local m, j = fields_of(found[2])
+  local id = entry_id(entry, m, lane, shard)
+  m = m or moved_fresh(id, id_ms(id))
   if started then
-    m = string.sub(m, 1, 16) .. pack('>I2', math.min(unpk('>I2', m, 17) + 1, 65535)) .. string.sub(m, 19)
+    m = moved_with(m, { runs = moved_runs(m) + 1 })
   end
-  local id = string.sub(m, 2, 14)
   call('HDEL', K .. 'run:' .. session, id)
   call('HDEL', K .. 'pg', id)
   front_add(lane, m, j)

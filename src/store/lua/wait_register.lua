@@ -4,9 +4,6 @@
 -- argv: channel id...
 -- returns: for each 0 (will be told), 1 (ended already), -3 (no such job) or -6 (too many wait for it)
 --#include "base.lua"
---#include "ids.lua"
---#include "history_read.lua"
---#include "records.lua"
 --#include "locate.lua"
 local channel, out = ARGV[1], {}
 for i = 2, #ARGV do
@@ -14,7 +11,7 @@ for i = 2, #ARGV do
   local place = locate(id)
   if not place then
     out[i - 1] = -3
-  elseif place == 'dead' or place == 'history' then
+  elseif place.ended then
     out[i - 1] = 1
   else
     local who = call('HGET', KEYS[2], id) or ''

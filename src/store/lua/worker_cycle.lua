@@ -11,28 +11,16 @@
 -- returns (as the first of a list, before what XREADGROUP said of each, when there are streams to read): { now_ms, live(1|0), n of lanes,
 --   queue version, bucket, width, value of hv, paused queue... }; bucket: the one for rows of `class` from now on
 --#include "base.lua"
---#include "history.lua"
---#include "stats.lua"
---#include "tell.lua"
+--#include "job_end.lua"
 local session, call_no, ids, class = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local p = 9 + tonumber(ARGV[8])
 local live = call('HGET', KEYS[2], 'st') == 'live'
 if call_no ~= '' then
   call('HSET', KEYS[2], 'n', call_no, 'a', '')
   if ARGV[5] ~= '' then
-    call('RPUSH', K .. 'ho:' .. ARGV[5], ids)
-    call('HINCRBY', K .. 'hz', ARGV[5], ARGV[6])
-    call('HINCRBY', K .. 'hr', ARGV[5], #ids / 13)
-    call('SADD', K .. 'hp:' .. ARGV[5], unpack(ARGV, 9, p - 1))
-    if ARGV[7] ~= '' then
-      call('RPUSH', K .. 'hk:' .. ARGV[5], ARGV[7])
-    end
+    bucket_add(ARGV[5], ids, ARGV[6], ARGV[7], unpack(ARGV, 9, p - 1))
   end
-  if waited then
-    for i = 1, #ids, 13 do
-      tell(string.sub(ids, i, i + 12))
-    end
-  end
+  ended_plain(ids)
   event('C' .. pack('>I6I6', now, tonumber(session)) .. ids)
 end
 local bucket, width = '', 0

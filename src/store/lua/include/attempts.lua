@@ -1,4 +1,6 @@
 -- The moved part with one attempt more (docs/redis-keys.md): 20 are kept, the first 2 and the last 18; details of the last 3.
+--#include "varint.lua"
+--#include "moved.lua"
 local function attempt_bare(a)
   local n, at = varint_read(a, 3)
   at = at + 1
@@ -15,12 +17,7 @@ local function attempt_bare(a)
   return pack('>I2', #body) .. body
 end
 local function attempt_add(m, run, outcome, started_ms, ran_ms, session, text)
-  local list, at = {}, 37
-  while at <= #m do
-    local n = unpk('>I2', m, at)
-    list[#list + 1] = string.sub(m, at, at + 1 + n)
-    at = at + 2 + n
-  end
+  local list = moved_recorded(m)
   local body = varint(run) .. string.char(outcome) .. varint(started_ms) .. varint(ran_ms) .. varint(session) .. '\0'
     .. varint(#text) .. text .. '\0'
   list[#list + 1] = pack('>I2', #body) .. body
@@ -31,5 +28,5 @@ local function attempt_add(m, run, outcome, started_ms, ran_ms, session, text)
   if bare > 0 then
     list[bare] = attempt_bare(list[bare])
   end
-  return string.sub(m, 1, 34) .. string.char(#list) .. string.sub(m, 36, 36) .. table.concat(list)
+  return moved_with(string.sub(m, 1, MOVED_BYTES) .. table.concat(list), { recorded = #list })
 end

@@ -7,6 +7,7 @@ local RETENTION_DEFAULT_MS = 604800000
 local HISTORY_DEFAULT_BYTES = 1073741824
 local PRODUCER_KEPT_MS = 3600000 -- after its last call
 local REQUEST_WINDOW_MS = 3600000
+local LOG_MAX = 65536 -- bytes of a job's log lines
 local MINUTE_KEPT_MS = 172800000 -- statistics of a minute that nobody has summed yet
 local MINUTES_BACK = 2880 -- so many minutes, or hours, back there may be some that nobody has summed
 local HOURS_BACK = 720

@@ -1,11 +1,14 @@
 -- A job under examination: is its id one of this shard, can its parts be read, is it in one structure only, has it its payload.
+--#include "locate.lua"
+--#include "envelope.lua"
+--#include "row_read.lua"
 local n_lanes = call('LLEN', K .. 'lane')
 local function id_wrong(id)
-  if #id ~= 13 then
+  if #id ~= ID_BYTES then
     return 'is not an id'
   end
   local _, _, lane = id_unpack(id)
-  if unpk('>I3', id, 11) % 1024 ~= shard then
+  if id_shard(id) ~= shard then
     return 'is the id of a job of another shard'
   end
   if lane < 1 or lane > n_lanes then
@@ -13,20 +16,17 @@ local function id_wrong(id)
   end
 end
 local function moved_wrong(id, m)
-  if string.byte(m) ~= 1 then
-    return #m == 0 and 'its moved part is empty' or nil
+  if m == '' or moved_is_newer(m) then
+    return m == '' and 'its moved part is empty' or nil
   end
-  if #m < 36 then
+  if not moved_is_whole(m) then
     return 'its moved part is too short'
   end
-  if string.sub(m, 2, 14) ~= id then
+  if moved_id(m) ~= id then
     return 'its moved part is of another job'
   end
-  local n, at = 0, 37
-  while at + 1 <= #m do
-    n, at = n + 1, at + 2 + unpk('>I2', m, at)
-  end
-  if at ~= #m + 1 or n ~= string.byte(m, 35) then
+  local ok, list, all = pcall(moved_recorded, m)
+  if not ok or not all or #list ~= moved_fields(m).recorded then
     return 'its attempts cannot be read'
   end
 end
@@ -82,7 +82,7 @@ local function in_history(id, than)
       end
     end
   end
-  local ms = unpk('>I6', id)
+  local ms = id_ms(id)
   for _, b in ipairs(buckets) do
     if b[1] > than then
       local key = K .. 'h:' .. b[1] .. ':' .. string.format('%d', math.floor(ms / b[2]))
@@ -93,8 +93,7 @@ local function in_history(id, than)
     end
   end
 end
-local words = { lane = 'its lane', front = "its lane's front", due = 'the due set', paused = 'the paused', dead = 'the dead' }
--- Where a job is: name of the structure, j or row, its m. `but`: not looked for there. ended: also where ended jobs are.
+-- Where a job is: name of its place, j or row, its m (bucket, in the history). `but`: not looked for there. ended: also where ended jobs are.
 local function whereabouts(id, but, ended)
   local e = but ~= 'lane' and in_lane(id)
   if e then
@@ -105,24 +104,16 @@ local function whereabouts(id, but, ended)
     local m, j = fields_of(e[2])
     return 'front', j, m
   end
-  for _, set in ipairs({ 'due', 'paused' }) do
-    local rec = but ~= set and ask('HGET', K .. set .. ':h', id)
-    if rec then
-      local ok, m, j = pcall(record_split, rec)
-      return set, ok and j or '', ok and m or nil
+  for _, set in ipairs(sets) do
+    local kept = but ~= set.name and (ended or not set.ended) and ask('HGET', K .. set.name .. ':h', id)
+    if kept then
+      local ok, m, j = pcall(set_split, set, kept)
+      return set.name, ok and j or '', ok and m or nil
     end
   end
-  if not ended then
-    return nil
-  end
-  local row = but ~= 'dead' and ask('HGET', K .. 'dead:h', id)
-  if row then
-    return 'dead', row
-  end
-  local bucket
-  row, bucket = in_history(id, 0)
-  if row then
-    return 'history', row, bucket
+  if ended then
+    local row, bucket = in_history(id, 0)
+    return row and 'history', row, bucket
   end
 end
 -- All that must hold of a living job, or a dead one (then j is what its row holds), wherever it is. Returns its envelope.
@@ -134,7 +125,7 @@ local function examine(place, key, id, m, j)
   end
   local other = whereabouts(id, place, true)
   if other then
-    fault('twice', key, id, 'is in ' .. words[place] .. ' and in ' .. (words[other] or 'the history'))
+    fault('twice', key, id, 'is in ' .. places[place].said .. ' and in ' .. places[other].said)
   end
   if e and e.blob and call('EXISTS', K .. 'b:' .. id) == 0 then
     fault('blob_missing', key, id, 'its payload is gone')

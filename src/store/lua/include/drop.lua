@@ -1,5 +1,6 @@
 -- Drop of one history bucket in bounded steps. From the first step on nobody finds it; `hd` of the small state is its number until its
 -- last key is gone.
+--#include "ids.lua"
 local function drop_begin(member)
   local bucket, class = string.match(member, '^(%d+):(%d+):')
   call('ZREM', K .. 'hx', member)
@@ -15,10 +16,7 @@ local function drop_begin(member)
 end
 -- What rows kept beside them; but a job that was taken out of a bucket to run again has it still.
 local function drop_side(list)
-  local ids, keys = {}, {}
-  for at = 1, #list, 13 do
-    ids[#ids + 1] = string.sub(list, at, at + 12)
-  end
+  local ids, keys = ids_split(list), {}
   local taken = call('HMGET', K .. 'ks', unpack(ids))
   for i, id in ipairs(ids) do
     if not taken[i] then
@@ -43,7 +41,7 @@ local function drop_step(bucket)
   local side, left = call('LPOP', K .. 'hk:' .. bucket), 100
   while side do
     drop_side(side)
-    left = left - #side / 13
+    left = left - #side / ID_BYTES
     if left <= 0 then
       return
     end

@@ -1,3 +1,4 @@
+--#include "ids.lua"
 local WIDTH_MAX_MS = 1073741824
 -- The bucket that takes rows of this retention class now, and its part width. It rolls over by time (a quarter of the retention) and by
 -- bytes (a quarter of the cap), so that what goes, goes whole; and when its width fits the rate no more: a part should hold some
@@ -38,23 +39,37 @@ local function bucket_of(class)
   end
   return bucket, width
 end
--- Rows outside the node's usual path, one by one.
--- side: bytes kept beside it, nil when there are no such keys.
-local function history_add(class, id, row, cancelled, side)
-  if class <= 0 then
-    return
+-- What a bucket keeps of rows beside them: their ids in the order list, their bytes, their number, their parts, and which of them (packed ids) have
+-- something in keys of their own.
+local function bucket_add(bucket, ids, bytes, beside, ...)
+  call('RPUSH', K .. 'ho:' .. bucket, ids)
+  call('HINCRBY', K .. 'hz', bucket, bytes)
+  call('HINCRBY', K .. 'hr', bucket, #ids / ID_BYTES)
+  call('SADD', K .. 'hp:' .. bucket, ...)
+  if beside ~= '' then
+    call('RPUSH', K .. 'hk:' .. bucket, beside)
   end
+end
+-- Rows (id, row...) into the bucket that takes those of this class now, which is returned. beside: bytes of keys of their own, nil when they
+-- have none.
+local function history_add(class, rows, beside)
   local bucket, width = bucket_of(class)
-  local part = math.floor(unpk('>I6', id) / width)
-  call('HSET', K .. 'h:' .. bucket .. ':' .. string.format('%d', part), id, row)
-  call('SADD', K .. 'hp:' .. bucket, string.format('%d', part))
-  call('RPUSH', K .. 'ho:' .. bucket, id)
-  call('HINCRBY', K .. 'hz', bucket, #row + ROW_OVERHEAD + (side or 0))
-  call('HINCRBY', K .. 'hr', bucket, 1)
-  if cancelled then
-    call('HINCRBY', K .. 'hn', bucket, 1)
+  local ids, names, parts, bytes = {}, {}, {}, beside or 0
+  for i = 1, #rows, 2 do
+    local name = string.format('%d', math.floor(id_ms(rows[i]) / width))
+    local part = parts[name]
+    if not part then
+      part = {}
+      parts[name], names[#names + 1] = part, name
+    end
+    part[#part + 1], part[#part + 2] = rows[i], rows[i + 1]
+    ids[#ids + 1] = rows[i]
+    bytes = bytes + #rows[i + 1] + ROW_OVERHEAD
   end
-  if side then
-    call('RPUSH', K .. 'hk:' .. bucket, id)
+  for _, name in ipairs(names) do
+    call('HSET', K .. 'h:' .. bucket .. ':' .. name, unpack(parts[name]))
   end
+  ids = table.concat(ids)
+  bucket_add(bucket, ids, bytes, beside and ids or '', unpack(names))
+  return bucket
 end

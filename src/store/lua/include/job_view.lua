@@ -1,4 +1,7 @@
 -- What readers get of one job.
+--#include "locate.lua"
+--#include "row_read.lua"
+--#include "envelope.lua"
 local lane_names = {}
 local function lane_name(lane)
   if not lane_names[lane] then
@@ -8,7 +11,7 @@ local function lane_name(lane)
 end
 -- A payload that is a key of its own, up to so many bytes.
 local function blob_of(id, place, j, max)
-  if place == 'dead' or place == 'history' then
+  if place.ended then
     local _
     _, _, j = row_split(j)
   end
@@ -17,21 +20,14 @@ local function blob_of(id, place, j, max)
 end
 local function view_of(id, place, m, j, session, blob_max)
   local _, _, lane = id_unpack(id)
-  local state, due, started = 0, 0, 0
+  local state, due, started = place.state, 0, 0
   local progress = ''
-  if place == 'due' then
-    due = call('ZSCORE', K .. 'due', id)
-    state = unpk('>I2', m, 17) > 0 and 3 or 1
-  elseif place == 'paused' then
-    due = call('ZSCORE', K .. 'paused', id)
+  if place.waits then
+    due = call('ZSCORE', K .. place.name, id)
     due = due == 'inf' and '-1' or due
-    state = 4
-  elseif place == 'dead' then
-    state = 6
-  elseif place == 'history' then
-    state = -1
+    state = place.again and moved_runs(m) > 0 and place.again or state
   elseif session then
-    state = 2
+    state = STATE_RUNNING
     local run = call('HGET', K .. 'run:' .. session, id)
     started = run and unpk('>I6', run) or 0
     progress = call('HGET', K .. 'pg', id) or ''
@@ -41,7 +37,7 @@ end
 local function job_view(id, blob_max)
   local place, m, j, _, _, session = locate(id)
   if place then
-    return view_of(id, place, m, j, session, blob_max)
+    return view_of(id, place, m, j, not place.ended and session or nil, blob_max)
   end
   return false
 end

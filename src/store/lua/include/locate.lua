@@ -1,53 +1,35 @@
--- Where a job is. Returns its place ('lane', 'front', 'due', 'paused', 'dead', 'history' or nil), then m and j (for dead and history: nil and
--- the row); for lane and front also key, entry and the session it was delivered to (nil: it waits); for history key and bucket.
+-- Where a job is. Returns its place (a row of places.lua, or nil), then m and j (of what ended: nil and the row); in a lane or its front also key,
+-- entry and the session it was delivered to (nil: it waits); in the history key and bucket.
+--#include "ids.lua"
+--#include "places.lua"
+--#include "entry.lua"
+--#include "history_read.lua"
 local function delivered(key, entry)
   local p = call('XPENDING', key, 'g', entry, entry, 1)
   return p[1] and p[1][2] or nil
 end
-local function fields_of(e)
-  local m, j
-  for i = 1, #e, 2 do
-    if e[i] == 'j' then
-      j = e[i + 1]
-    else
-      m = e[i + 1]
-    end
+local function stream_find(place, lane, entry)
+  local key = K .. place.letter .. ':' .. lane
+  local e = call('XRANGE', key, entry, entry)[1]
+  if e then
+    local m, j = fields_of(e[2])
+    return { place, m, j, key, entry, delivered(key, entry) }
   end
-  return m, j
 end
 local function locate(id)
   local ms, seq, lane = id_unpack(id)
-  local entry, key
-  if seq < ID_SEQ_DUE then
-    entry, key = string.format('%d-%d', ms, seq), K .. 'l:' .. lane
-    local e = call('XRANGE', key, entry, entry)
-    if e[1] then
-      local m, j = fields_of(e[1][2])
-      return 'lane', m, j, key, entry, delivered(key, entry)
-    end
+  local found = seq < ID_SEQ_DUE and stream_find(places.lane, lane, string.format('%d-%d', ms, seq))
+  local entry = not found and call('HGET', K .. 'loc', id)
+  found = found or entry and stream_find(places.front, lane, entry)
+  if found then
+    return unpack(found, 1, 6)
   end
-  entry = call('HGET', K .. 'loc', id)
-  if entry then
-    key = K .. 'f:' .. lane
-    local e = call('XRANGE', key, entry, entry)
-    if e[1] then
-      local m, j = fields_of(e[1][2])
-      return 'front', m, j, key, entry, delivered(key, entry)
-    end
+  local set, kept = set_of(id)
+  if set then
+    return set, set_split(set, kept)
   end
-  for _, place in ipairs({ 'due', 'paused' }) do
-    local rec = call('HGET', K .. place .. ':h', id)
-    if rec then
-      local m, j = record_split(rec)
-      return place, m, j
-    end
-  end
-  local row = call('HGET', K .. 'dead:h', id)
+  local key, row, bucket = history_find(id)
   if row then
-    return 'dead', nil, row
-  end
-  local hkey, hrow, bucket = history_find(id)
-  if hrow then
-    return 'history', nil, hrow, hkey, bucket
+    return places.history, nil, row, key, bucket
   end
 end

@@ -1,6 +1,8 @@
--- Rows written by scripts: of jobs that end without a worker's word. state: 6 dead, 7 cancelled.
+-- Rows written by scripts: of jobs that end without a worker's word.
+--#include "ids.lua"
+--#include "varint.lua"
 local function row_make(state, id, started_ms, session, reason, m, j)
-  local born = unpk('>I6', id)
+  local born = id_ms(id)
   local since = function(ms)
     return varint(math.max(ms - born, 0))
   end

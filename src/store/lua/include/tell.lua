@@ -1,4 +1,4 @@
--- Tell those who wait for the end of this job. `state` is said when nothing of it is left to look at: '\7' cancelled, '\0' purged.
+-- Tell those who wait for the end of this job. `state` is said when nothing of it is left to look at.
 local waited = call('EXISTS', K .. 'wt') == 1
 local function tell(id, state)
   local who = waited and call('HGET', K .. 'wt', id)

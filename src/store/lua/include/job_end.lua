@@ -1,0 +1,74 @@
+-- The end of a job. What follows from it, whatever ended it, is written here and nowhere else.
+--   ended_plain  the worker's turn: of these jobs nothing follows but history, statistics, event, waiters (DQ_J_END_GENERAL of src/model/job.h
+--                says which may go that way). What is no list of ids it counted itself
+--   ended_asking a job whose row was written by the worker: what it asks for at its end, in the fields that envelope_read gives
+--   ended        a job that ends without a worker's word: its row too, or nothing when it is not kept; then ended_all, once a call
+--#include "ids.lua"
+--#include "states.lua"
+--#include "envelope.lua"
+--#include "history.lua"
+--#include "moved.lua"
+--#include "rows.lua"
+--#include "sets.lua"
+--#include "side.lua"
+--#include "stats.lua"
+--#include "tell.lua"
+--#include "ukey.lua"
+local function ended_plain(ids)
+  if waited then
+    for _, id in ipairs(ids_split(ids)) do
+      tell(id)
+    end
+  end
+end
+
+-- nothing_left: what is said to those who wait when nothing of it can be looked at.
+local function ended_asking(id, asks, nothing_left)
+  if asks.ukey then
+    ukey_release(asks, id)
+  end
+  if asks.s2s then
+    call('ZREM', K .. 's2s', id)
+  end
+  if asks.drop then
+    side_drop(id)
+  end
+  tell(id, nothing_left)
+end
+
+-- Ways to end without a worker: state of the row, where it is kept, letters of statistics and event, what is said when nothing is left.
+local ENDS = {
+  cancelled = { state = STATE_CANCELLED, history = true, counter = ':x', kind = 'X', nothing_left = '\7' },
+  dead = { state = STATE_DEAD, set = 'dead', counter = ':d', kind = 'K' },
+  purged = { kind = 'Q', nothing_left = '\0' },
+}
+local ended_ids, ended_in = {}, {}
+-- job: id, m (nil: it never moved), j, e (its envelope), started (ms; nil never) and session (nil: none) of a run that this ends, reason.
+local function ended(how, job)
+  local id, e = job.id, job.e
+  local _, _, lane = id_unpack(id)
+  local logged = job.m and moved_logged(job.m)
+  local class = how.history and class_of(e, lane) or 0
+  local kept = class > 0 or how.set
+  local row = kept and row_make(how.state, id, job.started or 0, tonumber(job.session or 0), job.reason, job.m, job.j)
+  if how.set then
+    set_put(how.set, { now, id }, { id, row })
+  elseif kept then
+    local bucket = history_add(class, { id, row }, (e.blob or logged) and side_bytes(id, e, logged))
+    call('HINCRBY', K .. 'hn', bucket, 1)
+  else
+    e.drop = e.blob or job.m -- one that moved may have log lines
+  end
+  ended_asking(id, e, not kept and how.nothing_left)
+  ended_in[lane] = (ended_in[lane] or 0) + 1
+  ended_ids[#ended_ids + 1] = id
+end
+-- Statistics and event of all that ended so in this call.
+local function ended_all(how)
+  for lane, n in pairs(how.counter and ended_in or {}) do
+    count(lane .. how.counter, n)
+  end
+  if #ended_ids > 0 then
+    event(how.kind .. pack('>I6', now) .. table.concat(ended_ids))
+  end
+end
