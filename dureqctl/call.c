@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "ctl.h"
+
+#define PROGRESS_US 200000 /* between two looks at the progress of a call */
 
 DUREQ_PRINTF(1, 0) static void say(const char *fmt, va_list args)
 {
@@ -104,16 +109,44 @@ static int refused(const ctl_answer *a, const dureq_error *err)
     return ctl_fail(a->res.code ? ctl_exit_of(a->res.code) : CTL_FAILED, "%s", text.len ? text.ptr : err->msg);
 }
 
+/* Told only when it lasts, and wiped out at the end: then the answer says it. */
+typedef struct progress {
+    const char *verb;
+    int64_t shown_us; /* when last, or the call's begin */
+    bool is_shown;
+} progress;
+
+static void show_progress(int64_t n_done, int64_t n, void *userdata)
+{
+    progress *p = userdata;
+    int64_t now_us = dq_mono_us();
+
+    if (now_us - p->shown_us < PROGRESS_US)
+        return;
+    p->shown_us = now_us;
+    p->is_shown = true;
+    if (n)
+        fprintf(stderr, "\r\033[K%" PRId64 " of %" PRId64 " jobs %s", n_done, n, p->verb);
+    else
+        fprintf(stderr, "\r\033[K%" PRId64 " jobs %s", n_done, p->verb);
+    (void)fflush(stderr);
+}
+
 int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret)
 {
-    dq_api_request req = {.method = method, .path = path, .query = query, .body = body};
+    progress p = {.verb = c->progress_verb, .shown_us = dq_mono_us()};
+    dq_api_request req = {.method = method, .path = path, .query = query, .body = body, .progress_userdata = &p};
     dureq_error err = {0};
     int rc = ctl_connect(c);
 
     if (rc != 0)
         return rc;
     *ret = (ctl_answer){0};
+    if (p.verb && !c->quiet && isatty(STDERR_FILENO))
+        req.progress_fn = show_progress;
     dq_api_handle(c->client, &req, &ret->res);
+    if (p.is_shown)
+        fputs("\r\033[K", stderr);
     rc = dq_json_parse_frame(dq_buf_str(&ret->res.body), &ret->doc, &err);
     if (rc < 0)
         ret->doc = (dq_json){0};

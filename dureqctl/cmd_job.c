@@ -2,7 +2,7 @@
 /* job, dlq, run and key commands: thin requests to the API resources. */
 #include <stdio.h>
 
-#include "ctl.h"
+#include "act.h"
 
 static const dureq_str no_body = {NULL, 0};
 
@@ -85,146 +85,60 @@ static int job_get(ctl *c, int argc, char **argv)
     return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], NULL);
 }
 
-/* Which of the options a list command takes. */
-enum {
-    FILTER = 0,
-    PAGE = 1,   /* those of pages */
-    STATUS = 2, /* --status; behind the others in the table */
-};
-
-typedef struct list_options {
-    const char *status, *type, *queue, *tag, *text, *unique_key, *since, *until, *limit, *cursor;
-    bool oldest, payload;
-} list_options;
-
-static int read_list(list_options *o, int argc, char **argv, int takes, dq_buf *query)
+void ctl_print_jobs(const ctl *c, const ctl_answer *a)
 {
-    const ctl_option options[] = {
-        {.name = "queue", .value = &o->queue},    {.name = "since", .value = &o->since},
-        {.name = "tag", .value = &o->tag},        {.name = "text", .value = &o->text},
-        {.name = "type", .value = &o->type},      {.name = "unique-key", .value = &o->unique_key},
-        {.name = "until", .value = &o->until},    {.name = "cursor", .value = &o->cursor},
-        {.name = "limit", .value = &o->limit},    {.name = "oldest", .flag = &o->oldest},
-        {.name = "payload", .flag = &o->payload}, {.name = "status", .value = &o->status},
-    };
-    static const size_t n_options[] = {[FILTER] = 7, [PAGE] = 11, [STATUS] = 12};
-    int n, rc = ctl_options(argc, argv, options, n_options[takes], &n);
-
-    if (rc != 0)
-        return rc;
-    if (n)
-        return ctl_usage("'%s' takes options only, not '%s'", argv[0], argv[1]);
-    ctl_query(query, "status", o->status);
-    ctl_query(query, "type", o->type);
-    ctl_query(query, "queue", o->queue);
-    ctl_query(query, "tag", o->tag);
-    ctl_query(query, "text", o->text);
-    ctl_query(query, "unique_key", o->unique_key);
-    ctl_query(query, "since", o->since);
-    ctl_query(query, "until", o->until);
-    ctl_query(query, "limit", o->limit);
-    ctl_query(query, "cursor", o->cursor);
-    if (o->oldest)
-        ctl_query(query, "sort", "oldest");
-    if (o->payload)
-        ctl_query(query, "payload", "1");
-    return 0;
+    ctl_print_list(c, a, dq_json_member(&a->doc, 0, "data"), job_columns);
 }
 
-static int list_from(ctl *c, int argc, char **argv, int takes, const char *path)
+static int list_from(ctl *c, int argc, char **argv, bool takes_status, const char *path)
 {
-    list_options o = {0};
+    ctl_filter f = {0};
+    const char *limit = NULL, *cursor = NULL;
+    bool oldest = false, payload = false;
+    const ctl_option options[] = {
+        {.name = "cursor", .value = &cursor},
+        {.name = "limit", .value = &limit},
+        {.name = "oldest", .flag = &oldest},
+        {.name = "payload", .flag = &payload},
+    };
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
-    int rc = read_list(&o, argc, argv, takes, &query);
+    int n, rc = ctl_filter_options(&f, takes_status, argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
+    if (rc == 0 && n)
+        rc = ctl_usage("'%s' takes options only, not '%s'", argv[0], argv[1]);
+    ctl_filter_query(&f, &query);
+    ctl_query(&query, "limit", limit);
+    ctl_query(&query, "cursor", cursor);
+    ctl_query(&query, "sort", oldest ? "oldest" : NULL);
+    ctl_query(&query, "payload", payload ? "1" : NULL);
     if (rc == 0)
         rc = ctl_call(c, "GET", path, query.ptr, no_body, &a);
     if (rc != 0)
         return rc;
-    ctl_print_list(c, &a, dq_json_member(&a.doc, 0, "data"), job_columns);
+    ctl_print_jobs(c, &a);
     ctl_answer_deinit(&a);
     return CTL_DONE;
 }
 
 static int job_list(ctl *c, int argc, char **argv)
 {
-    return list_from(c, argc, argv, STATUS, "/api/jobs");
+    return list_from(c, argc, argv, /*takes_status=*/true, "/api/jobs");
 }
 
 static int dlq_list(ctl *c, int argc, char **argv)
 {
-    return list_from(c, argc, argv, PAGE, "/api/dlq");
-}
-
-static int affected(ctl *c, int argc, char **argv, const char *method, const char *path, const char *verb)
-{
-    list_options o = {0};
-    DQ_BUF_AUTO query = {0};
-    ctl_answer a;
-    int64_t n = 0;
-    int rc = read_list(&o, argc, argv, FILTER, &query);
-
-    if (rc == 0)
-        rc = ctl_call(c, method, path, query.ptr, no_body, &a);
-    if (rc != 0)
-        return rc;
-    (void)dq_json_i64(&a.doc, dq_json_member(&a.doc, 0, "affected"), &n); /* our own answer */
-    ctl_print_done(c, &a, "%s %lld job%s", verb, (long long)n, n == 1 ? "" : "s");
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return list_from(c, argc, argv, /*takes_status=*/false, "/api/dlq");
 }
 
 static int dlq_redrive(ctl *c, int argc, char **argv)
 {
-    return affected(c, argc, argv, "POST", "/api/dlq/redrive", "retried");
+    return ctl_act_dead(c, argc, argv, "POST", "/api/dlq/redrive", "retry", "retried");
 }
 
 static int dlq_purge(ctl *c, int argc, char **argv)
 {
-    return affected(c, argc, argv, "DELETE", "/api/dlq", "deleted");
-}
-
-static int job_cancel(ctl *c, int argc, char **argv)
-{
-    const char *reason = NULL;
-    const ctl_option options[] = {{.name = "reason", .value = &reason}};
-    DQ_BUF_AUTO query = {0};
-    int n, rc = ctl_options(argc, argv, options, 1, &n);
-
-    if (rc != 0)
-        return rc;
-    ctl_query(&query, "reason", reason);
-    return act_all(c, n + 1, argv, "POST", "/api/jobs/%s/cancel", query.ptr, "cancelled");
-}
-
-static int job_retry(ctl *c, int argc, char **argv)
-{
-    bool force = false;
-    const ctl_option options[] = {{.name = "force", .flag = &force}};
-    int n, rc = ctl_options(argc, argv, options, 1, &n);
-
-    return rc != 0 ? rc : act_all(c, n + 1, argv, "POST", "/api/jobs/%s/retry", force ? "force=1" : NULL, "retried");
-}
-
-static int job_delete(ctl *c, int argc, char **argv)
-{
-    return act_all(c, argc, argv, "DELETE", "/api/jobs/%s", NULL, "deleted");
-}
-
-static int job_run(ctl *c, int argc, char **argv)
-{
-    return act_all(c, argc, argv, "POST", "/api/jobs/%s/run", NULL, "runs now:");
-}
-
-static int job_pause(ctl *c, int argc, char **argv)
-{
-    return act_all(c, argc, argv, "POST", "/api/jobs/%s/pause", NULL, "paused");
-}
-
-static int job_resume(ctl *c, int argc, char **argv)
-{
-    return act_all(c, argc, argv, "POST", "/api/jobs/%s/resume", NULL, "resumed");
+    return ctl_act_dead(c, argc, argv, "DELETE", "/api/dlq", "delete", "deleted");
 }
 
 static int job_reschedule(ctl *c, int argc, char **argv)
@@ -464,35 +378,37 @@ static int key_delete(ctl *c, int argc, char **argv)
     return rc;
 }
 
-#define FILTERS                                                                    \
-    "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
-    "  --since TIME --until TIME (created)\n"
 #define PAGES "  --limit 1..1000 (10)  --oldest (first)  --cursor C (of the page before)  --payload (large ones too)\n"
 
 const ctl_command ctl_job_commands[] = {
     {"job audit", "ID", "What became of a job, and what operators did to it", "", job_audit},
-    {"job cancel", "ID... [--reason TEXT]", "Cancel jobs in any state", "", job_cancel},
-    {"job delete", "ID...", "Forget ended jobs", "", job_delete},
+    {"job cancel", "ID... | FILTERS", "Cancel jobs in any state",
+     "  --reason TEXT\n" CTL_FILTERS_HELP CTL_ACT_HELP "Example: dureqctl job cancel --type 'mail.*' --queue bulk --dry-run\n",
+     ctl_job_cancel},
+    {"job delete", "ID... | FILTERS", "Forget ended jobs", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_delete},
     {"job events", "ID", "Recent events that name the job", "", job_events},
     {"job get", "ID", "Show a job", "Example: dureqctl job get 0d6kq2v0m5t0g0000g00 -o json\n", job_get},
     {"job list", "[FILTERS]", "List jobs, newest first",
-     "  --status S[,S]: pending scheduled running retrying paused completed dead cancelled\n" FILTERS PAGES
+     CTL_FILTERS_HELP PAGES
      "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n",
      job_list},
     {"job logs", "ID", "Log lines of its runs", "", job_logs},
-    {"job pause", "ID...", "Hold back jobs that do not run yet", "", job_pause},
+    {"job pause", "ID... | FILTERS", "Hold back jobs that do not run yet", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_pause},
     {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
     {"job result", "ID [--wait D]", "Its result; exit 1 unless completed", "", job_result},
-    {"job resume", "ID...", "Let paused jobs go", "", job_resume},
-    {"job retry", "ID... [--force]", "Start ended jobs anew; completed ones with --force", "", job_retry},
-    {"job run", "ID...", "Start waiting jobs now", "", job_run},
+    {"job resume", "ID... | FILTERS", "Let paused jobs go", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_resume},
+    {"job retry", "ID... | FILTERS", "Start ended jobs again; completed ones with --force",
+     "  --force: completed ones, too; with FILTERS when --status names them\n" CTL_FILTERS_HELP CTL_ACT_HELP
+     "Example: dureqctl job retry --status dead --since 2026-11-23T20:00:00Z\n",
+     ctl_job_retry},
+    {"job run", "ID... | FILTERS", "Start waiting jobs now", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_run},
     {"job update", "ID PAYLOAD", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},
-    {"dlq list", "[FILTERS]", "Dead jobs", FILTERS PAGES, dlq_list},
-    {"dlq purge", "[FILTERS]", "Delete dead jobs that match", FILTERS, dlq_purge},
-    {"dlq redrive", "[FILTERS]", "Retry dead jobs that match", FILTERS "Example: dureqctl dlq redrive --type email.send\n",
-     dlq_redrive},
+    {"dlq list", "[FILTERS]", "Dead jobs", CTL_DEAD_FILTERS_HELP PAGES, dlq_list},
+    {"dlq purge", "[FILTERS]", "Delete dead jobs that match", CTL_DEAD_FILTERS_HELP CTL_ACT_HELP, dlq_purge},
+    {"dlq redrive", "[FILTERS]", "Retry dead jobs that match",
+     CTL_DEAD_FILTERS_HELP CTL_ACT_HELP "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},
     {"run get", "RUN", "A run: one start of a job", "RUN is <job id>.<run>, as `run list` and `job get` show it.\n", run_get},
     {"run list", "", "What runs now", "", run_list},
     {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},

@@ -40,6 +40,7 @@ typedef struct ctl {
     bool quiet;
     int ended_by;         /* a signal that a command heard: the program ends by it, after its output; 0: none */
     dureq_client *client; /* made at the first use */
+    const char *progress_verb; /* "cancelled": ctl_call shows on a terminal how many are; NULL: it does not */
 } ctl;
 
 typedef struct ctl_command {
@@ -99,6 +100,7 @@ typedef struct ctl_column {
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns);
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
+void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
 void ctl_print_csv_row(const char *const *fields, size_t n);
 /* Control characters would drive the terminal: they become blanks. With keep_lines, line breaks and tabs stay. */
 void ctl_clean(dq_buf *b, bool keep_lines);

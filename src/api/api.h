@@ -17,6 +17,10 @@ typedef struct dq_api_request {
     dureq_str body;
     const char *content_type; /* NULL: JSON */
     const char *actor;        /* for the audit; NULL: the client's */
+    /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
+       NULL: none. */
+    void (*progress_fn)(int64_t n_done, int64_t n, void *userdata);
+    void *progress_userdata;
 } dq_api_request;
 
 typedef struct dq_api_response {
@@ -36,6 +40,8 @@ void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_respo
 int dq_api_status_of(int code);
 /* "not_found" for DUREQ_ENOTFOUND ... */
 const char *dq_api_code_word(int code);
+/* The other way round: DUREQ_EINVAL for "invalid" ...; 0: no such word. */
+int dq_api_code_of_word(dureq_str word);
 
 /* For the tests and the document: appends the i-th route as "METHOD /path/{var}"; false when there are no more. */
 bool dq_api_route_text(size_t i, dq_buf *out);

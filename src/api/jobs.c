@@ -16,10 +16,8 @@ static int get_job(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
-#define STATES_MAX 8
-
 /* status=a,b into states. */
-static int read_states(dq_api_ctx *c, dureq_job_state states[STATES_MAX], size_t *ret_n, dureq_error *err)
+static int read_states(dq_api_ctx *c, dureq_job_state states[DQ_API_STATES_MAX], size_t *ret_n, dureq_error *err)
 {
     dureq_str rest = dureq_str_from(dq_api_query(c, "status"));
 
@@ -45,7 +43,7 @@ static const char *either(const char *a, const char *b)
     return a && *a ? a : b;
 }
 
-static int read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state states[STATES_MAX], int64_t *ret_offset,
+int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state states[DQ_API_STATES_MAX], int64_t *ret_offset,
                        dureq_error *err)
 {
     int64_t limit = 10;
@@ -147,8 +145,7 @@ static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job
     }
 }
 
-/* Nothing found: is it that the queue of the filter does not exist? */
-static int check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err)
+int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err)
 {
     dureq_queue_list *list;
     bool found = false;
@@ -174,7 +171,7 @@ static int answer_page(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq
     if (rc < 0)
         return rc;
     if (list->total == 0)
-        rc = check_queue(c, f, err);
+        rc = dq_api_check_queue(c, f, err);
     if (rc == 0)
         write_page(c, list);
     dureq_job_list_destroy(list);
@@ -184,9 +181,9 @@ static int answer_page(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq
 static int list_jobs(dq_api_ctx *c, dureq_error *err)
 {
     dureq_job_filter f = dureq_job_filter_init();
-    dureq_job_state states[STATES_MAX];
+    dureq_job_state states[DQ_API_STATES_MAX];
     int64_t offset;
-    int rc = read_filter(c, &f, states, &offset, err);
+    int rc = dq_api_read_filter(c, &f, states, &offset, err);
 
     return rc < 0 ? rc : answer_page(c, &f, offset, err);
 }
@@ -195,9 +192,9 @@ static int list_dead(dq_api_ctx *c, dureq_error *err)
 {
     static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
     dureq_job_filter f = dureq_job_filter_init();
-    dureq_job_state states[STATES_MAX];
+    dureq_job_state states[DQ_API_STATES_MAX];
     int64_t offset;
-    int rc = read_filter(c, &f, states, &offset, err);
+    int rc = dq_api_read_filter(c, &f, states, &offset, err);
 
     if (rc < 0)
         return rc;
@@ -449,187 +446,13 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
-/* ---- bulk ---- */
-
-typedef int (*one_fn)(dureq_client *client, const char *id, dureq_error *err);
-
-static int cancel_one(dureq_client *client, const char *id, dureq_error *err)
-{
-    return dureq_client_cancel(client, id, "", err);
-}
-
-static int retry_one(dureq_client *client, const char *id, dureq_error *err)
-{
-    return dureq_client_retry(client, id, false, err);
-}
-
-static int bulk_ids(dq_api_ctx *c, const dq_json *doc, dq_json_ref ids, one_fn fn, int64_t *ret_n, dureq_error *err)
-{
-    DQ_BUF_AUTO id = {0};
-
-    if (dq_json_type_of(doc, ids) != DQ_JSON_ARRAY)
-        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
-    if (doc->nodes[ids].n > DQ_API_IDS_MAX)
-        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes at most %d ids", DQ_API_IDS_MAX);
-    for (dq_json_ref v = dq_json_first(doc, ids); v != DQ_JSON_NONE; v = dq_json_next(doc, ids, v)) {
-        int rc;
-
-        dq_buf_clear(&id);
-        if (dq_json_string(doc, v, &id) < 0)
-            return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
-        rc = fn(c->client, id.ptr ? id.ptr : "", NULL);
-        if (rc == 0)
-            (*ret_n)++;
-        else if (rc == DUREQ_EUNAVAILABLE || rc == DUREQ_ETIMEOUT)
-            return dq_fail(err, rc, "the server went away after %lld jobs", (long long)*ret_n);
-    }
-    return 0;
-}
-
-/* All jobs that fit, from the newest to the oldest, each once: what ends up in the list again (a retried job that died) is newer
-   than the place where the cursor stands. Jobs in the wrong state are passed over. */
-static int each_that_fits(dq_api_ctx *c, dureq_job_filter *f, one_fn fn, int64_t *ret_n, dureq_error *err)
-{
-    DQ_BUF_AUTO cursor = {0};
-    bool more = true;
-
-    f->limit = 1000;
-    while (more) {
-        dureq_job_list *list = NULL;
-        int rc;
-
-        f->cursor = cursor.ptr;
-        rc = dureq_client_list_jobs(c->client, f, &list, err);
-        for (size_t i = 0; rc == 0 && i < list->n; i++) {
-            int one = fn(c->client, list->items[i].id.text, err);
-
-            *ret_n += one == 0;
-            rc = one == DUREQ_EUNAVAILABLE || one == DUREQ_ETIMEOUT ? one : 0;
-        }
-        if (rc < 0) {
-            dureq_job_list_destroy(list);
-            return *ret_n ? dq_fail(err, rc, "the server went away after %lld jobs", (long long)*ret_n) : rc;
-        }
-        more = list->next_cursor.len > 0;
-        dq_buf_clear(&cursor);
-        dq_buf_append_str(&cursor, list->next_cursor);
-        dureq_job_list_destroy(list);
-        rc = dq_buf_finish(&cursor, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int bulk_state(dq_api_ctx *c, dureq_job_state state, one_fn fn, int64_t *ret_n, dureq_error *err)
-{
-    dureq_job_filter f = dureq_job_filter_init();
-
-    f.states = &state;
-    f.n_states = 1;
-    return each_that_fits(c, &f, fn, ret_n, err);
-}
-
-static int bulk_body(dq_api_ctx *c, const dq_json *doc, one_fn fn, int64_t *ret_n, dureq_error *err)
-{
-    DQ_BUF_AUTO word = {0};
-    dq_json_ref ids = dq_json_member(doc, 0, "ids"), status = dq_json_member(doc, 0, "status");
-    dureq_job_state state;
-    int rc = dq_api_body_names(doc, "ids status", err);
-
-    if (rc < 0)
-        return rc;
-    if (ids != DQ_JSON_NONE && (doc->nodes[ids].n > 0 || status == DQ_JSON_NONE))
-        return bulk_ids(c, doc, ids, fn, ret_n, err);
-    if (status == DQ_JSON_NONE || dq_json_string(doc, status, &word) < 0 || dureq_job_state_parse(dq_buf_str(&word), &state) < 0)
-        return dq_fail(err, DUREQ_EINVAL, "give 'ids' (an array of job ids) or 'status' (a job status)");
-    return bulk_state(c, state, fn, ret_n, err);
-}
-
-static int bulk(dq_api_ctx *c, one_fn fn, dureq_error *err)
-{
-    dq_json doc = {0};
-    int64_t n = 0;
-    int rc = dq_api_body_object(c, &doc, err);
-
-    if (rc < 0)
-        return rc;
-    rc = bulk_body(c, &doc, fn, &n, err);
-    dq_json_deinit(&doc);
-    if (rc < 0)
-        return rc;
-    dq_json_begin_object(&c->w);
-    dq_json_key(&c->w, "affected");
-    dq_json_put_i64(&c->w, n);
-    dq_json_end_object(&c->w);
-    return 0;
-}
-
-static int bulk_cancel(dq_api_ctx *c, dureq_error *err)
-{
-    return bulk(c, cancel_one, err);
-}
-
-static int bulk_retry(dq_api_ctx *c, dureq_error *err)
-{
-    return bulk(c, retry_one, err);
-}
-
-static int bulk_delete(dq_api_ctx *c, dureq_error *err)
-{
-    return bulk(c, dureq_client_delete, err);
-}
-
-/* Dead jobs that fit the filter: retried (redrive) or deleted (purge). */
-static int for_dead(dq_api_ctx *c, one_fn fn, dureq_error *err)
-{
-    static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
-    dureq_job_filter f = dureq_job_filter_init();
-    dureq_job_state states[STATES_MAX];
-    int64_t offset, n = 0;
-    int rc;
-
-    for (size_t i = 0; i < c->n_query; i++)
-        if (!*c->query[i].value) /* it would mean all of them */
-            return dq_fail(err, DUREQ_EINVAL, "parameter '%s' is empty", c->query[i].name);
-    rc = read_filter(c, &f, states, &offset, err);
-    if (rc < 0)
-        return rc;
-    f.states = dead;
-    f.n_states = 1;
-    rc = each_that_fits(c, &f, fn, &n, err);
-    if (rc == 0 && n == 0)
-        rc = check_queue(c, &f, err);
-    if (rc < 0)
-        return rc;
-    dq_json_begin_object(&c->w);
-    dq_json_key(&c->w, "affected");
-    dq_json_put_i64(&c->w, n);
-    dq_json_end_object(&c->w);
-    return 0;
-}
-
-static int redrive_dead(dq_api_ctx *c, dureq_error *err)
-{
-    return for_dead(c, retry_one, err);
-}
-
-static int purge_dead(dq_api_ctx *c, dureq_error *err)
-{
-    return for_dead(c, dureq_client_delete, err);
-}
-
 int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c */
 
-#define FILTERS "type task_type queue tag text search unique_key since until"
 #define PAGE    " limit sort cursor offset payload"
 
 const dq_api_route dq_api_job_routes[] = {
-    {"GET", "/api/jobs", list_jobs, FILTERS PAGE " status"},
+    {"GET", "/api/jobs", list_jobs, DQ_API_FILTERS PAGE " status"},
     {"POST", "/api/jobs", dq_api_enqueue, NULL},
-    {"POST", "/api/jobs/bulk/cancel", bulk_cancel, NULL},
-    {"POST", "/api/jobs/bulk/delete", bulk_delete, NULL},
-    {"POST", "/api/jobs/bulk/retry", bulk_retry, NULL},
     {"GET", "/api/jobs/{id}", get_job, NULL},
     {"DELETE", "/api/jobs/{id}", delete_job, NULL},
     {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason"},
@@ -642,8 +465,6 @@ const dq_api_route dq_api_job_routes[] = {
     {"POST", "/api/jobs/{id}/retry", retry_job, "force"},
     {"POST", "/api/jobs/{id}/run", run_job, NULL},
     {"GET", "/api/jobs/{id}/runs", get_runs, NULL},
-    {"GET", "/api/dlq", list_dead, FILTERS PAGE},
-    {"POST", "/api/dlq/redrive", redrive_dead, FILTERS},
-    {"DELETE", "/api/dlq", purge_dead, FILTERS},
+    {"GET", "/api/dlq", list_dead, DQ_API_FILTERS PAGE},
     {NULL, NULL, NULL, NULL},
 };

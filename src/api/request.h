@@ -10,6 +10,8 @@
 #define DQ_API_VARS_MAX  3
 #define DQ_API_QUERY_MAX 32
 #define DQ_API_IDS_MAX   10000
+#define DQ_API_STATES_MAX 8 /* as many as there are */
+#define DQ_API_FILTERS "type task_type queue tag text search unique_key since until" /* parameters of dq_api_read_filter */
 
 typedef struct dq_api_ctx {
     dureq_client *client;
@@ -35,7 +37,7 @@ typedef struct dq_api_route {
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
 } dq_api_route;
 
-extern const dq_api_route dq_api_job_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
+extern const dq_api_route dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
 
 const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */
 /* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */
@@ -46,6 +48,11 @@ int dq_api_query_bool(const dq_api_ctx *c, const char *name, bool *ret, dureq_er
 int dq_api_body_object(dq_api_ctx *c, dq_json *doc, dureq_error *err);
 /* DUREQ_EINVAL for a member that is none of these names, with blanks between. */
 int dq_api_body_names(const dq_json *doc, const char *names, dureq_error *err);
+/* The filters of the query, and what it says of pages when the route takes that. */
+int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state states[DQ_API_STATES_MAX], int64_t *ret_offset,
+                       dureq_error *err);
+/* Nothing was found: DUREQ_ENOTFOUND when the queue of the filter does not exist. */
+int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err);
 void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
 /* {"status": word, name: value} */
 int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value);

@@ -3,7 +3,7 @@
 
 #include "api/request.h"
 
-static const dq_api_route *const tables[] = {dq_api_job_routes, dq_api_queue_routes, dq_api_node_routes, dq_api_stat_routes};
+static const dq_api_route *const tables[] = {dq_api_bulk_routes, dq_api_job_routes, dq_api_queue_routes, dq_api_node_routes, dq_api_stat_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {
@@ -53,6 +53,14 @@ const char *dq_api_code_word(int code)
     const struct code_row *row = row_of(code);
 
     return row ? row->word : "internal";
+}
+
+int dq_api_code_of_word(dureq_str word)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(code_rows); i++)
+        if (dq_str_eq_text(word, code_rows[i].word))
+            return code_rows[i].code;
+    return 0;
 }
 
 void dq_api_response_deinit(dq_api_response *r)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The resources of single jobs and of many: reading, lists, what can be done to them, the dead ones. */
+#include <inttypes.h>
+
 #include "test_api.h"
 
 #include "base/buf.h"
@@ -324,6 +326,44 @@ SCENARIO(bulk_calls_pass_over_what_is_in_the_wrong_state)
     EXPECT_I64(2, api_i64("affected"));
     EXPECT_I64(200, api("POST", "/api/jobs/bulk/delete", NULL, "{\"ids\":[]}"));
     EXPECT_I64(0, api_i64("affected"));
+}
+
+static int64_t scripts_called(void)
+{
+    char *info = test_redis_command(rig.server, "INFO", "commandstats", NULL), *at = strstr(info, "cmdstat_evalsha:");
+    int64_t n = 0;
+
+    EXPECT_TRUE(at && sscanf(at, "cmdstat_evalsha:calls=%" SCNd64, &n) == 1);
+    free(info);
+    return n;
+}
+
+static void count_progress(int64_t n_done, int64_t n, void *userdata)
+{
+    int64_t *seen = userdata;
+
+    EXPECT_TRUE(n_done >= seen[1] && (n == 0 || n_done <= n));
+    seen[0]++;
+    seen[1] = n_done;
+}
+
+/* A command takes at most 128 of them, however long the way to the server is. */
+SCENARIO(many_jobs_are_few_round_trips_and_progress_is_told)
+{
+    enum { JOBS = 1500 };
+    int64_t before, seen[2] = {0};
+    const dq_api_request req = {
+        .method = "POST", .path = "/api/jobs/bulk/cancel", .query = "type=t", .progress_fn = count_progress, .progress_userdata = seen};
+
+    for (int i = 0; i < JOBS; i++)
+        (void)rig_enqueue("t", "1", NULL);
+    before = scripts_called();
+    EXPECT_I64(200, api_of(&req));
+    EXPECT_I64(JOBS, api_i64("affected"));
+    EXPECT_TRUE(scripts_called() - before < 100);
+    EXPECT_TRUE(seen[0] >= JOBS / 128);
+    EXPECT_I64(JOBS, seen[1]);
+    EXPECT_I64(JOBS, rig_counts().cancelled);
 }
 
 SCENARIO(more_ids_than_a_call_takes_are_refused)

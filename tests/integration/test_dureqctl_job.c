@@ -2,6 +2,8 @@
 /* The commands job, dlq, run and key. */
 #include "test_ctl.h"
 
+#include "base/buf.h"
+
 static int end_as_told(dureq_run *task, void *userdata)
 {
     (void)userdata;
@@ -248,7 +250,7 @@ SCENARIO(runs_are_listed_shown_and_started_anew)
     CTL(0, "run", "list");
     EXPECT_HAS(run, ctl_out());
     CTL(0, "run", "get", run);
-    EXPECT_HAS("status     running\n", ctl_out());
+    EXPECT_HAS(" running\n", ctl_out());
     CTL_FAILS(4, "has not ended", "run", "requeue", run);
     CTL(0, "job", "cancel", id.text);
     ended = ended_job("sum", "1");
@@ -275,6 +277,63 @@ SCENARIO(keys_are_looked_up_and_let_go)
     EXPECT_U64(1, ctl_out_lines());
     CTL(3, "key", "get", "a/b \xff?");
     CTL_FAILS(2, "'delete' needs at least one key", "key", "delete");
+}
+
+/* ---- many ---- */
+
+SCENARIO(several_ids_go_out_together_and_each_has_its_answer)
+{
+    dureq_job_id a = rig_enqueue("t", "1", NULL), b = rig_enqueue("t", "2", NULL), c = rig_enqueue("t", "3", NULL);
+    DQ_BUF_AUTO said = {0};
+
+    CTL(0, "job", "cancel", c.text, "--reason", "no more");
+    CTL(3, "job", "cancel", a.text, "38hb3qrp600000000100", c.text, b.text, "x");
+    dq_buf_append_fmt(&said, "cancelled %s\ncancelled %s\n", a.text, b.text);
+    EXPECT_TEXT(said.ptr, ctl_out());
+    EXPECT_HAS("no job 38hb3qrp600000000100\n", ctl_err());
+    EXPECT_HAS(" has ended already\n", ctl_err());
+    EXPECT_HAS("'x' is no job id\n", ctl_err());
+    CTL(0, "job", "retry", a.text, b.text, "-o", "ndjson");
+    EXPECT_U64(2, ctl_out_lines());
+    EXPECT_HAS("{\"status\":\"retried\",\"job_id\":\"", ctl_out());
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(a.text));
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(c.text));
+}
+
+SCENARIO(jobs_that_fit_filters_are_acted_upon)
+{
+    dureq_job_options o = dureq_job_options_init();
+
+    for (int i = 0; i < 12; i++)
+        (void)rig_enqueue("mail.send", "1", NULL);
+    (void)rig_enqueue("other", "1", NULL);
+    o.delay_ms = 3600000;
+    (void)rig_enqueue("mail.later", "1", &o);
+    CTL_FAILS(2, "needs at least one id, or a filter such as --type T", "job", "cancel");
+    CTL_FAILS(2, "takes ids or filters, not both", "job", "cancel", "38hb3qrp600000000100", "--type", "x");
+    CTL_FAILS(2, "parameter 'status' names dead: a job that is so has ended already", "job", "cancel", "--status", "dead");
+    CTL_FAILS(3, "no queue 'nowhere'", "job", "cancel", "--queue", "nowhere");
+    CTL(0, "job", "cancel", "--type", "mail.*", "--dry-run");
+    EXPECT_HAS("Would cancel 13 jobs.\n", ctl_out());
+    EXPECT_U64(1 + 10 + 1 + 1, ctl_out_lines());
+    CTL(0, "job", "cancel", "--type", "mail.*", "--dry-run", "-o", "json");
+    EXPECT_HAS("\"matched\":13}", ctl_out());
+    EXPECT_I64(13, rig_counts().pending);
+    CTL(0, "job", "pause", "--type", "mail.send");
+    EXPECT_TEXT("paused 12 jobs\n", ctl_out());
+    CTL(0, "job", "resume", "--type", "mail.*");
+    EXPECT_TEXT("resumed 12 jobs\n", ctl_out());
+    CTL(0, "job", "run", "--type", "mail.later");
+    EXPECT_I64(0, rig_counts().scheduled);
+    CTL(0, "job", "cancel", "--type", "mail.*", "--reason", "enough", "-o", "json");
+    EXPECT_TEXT("{\"affected\":13}\n", ctl_out());
+    CTL(0, "job", "list", "--status", "cancelled", "-o", "json", "--limit", "1");
+    EXPECT_HAS("\"reason\":\"enough\"", ctl_out());
+    CTL(0, "job", "retry", "--type", "mail.later");
+    EXPECT_TEXT("retried 1 job\n", ctl_out());
+    CTL(0, "job", "delete", "--status", "cancelled", "--yes");
+    EXPECT_TEXT("deleted 12 jobs\n", ctl_out());
+    EXPECT_I64(2, rig_counts().pending);
 }
 
 RIG_MAIN()

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done to many jobs: to those of a list of ids, to all of a status, to all that fit filters. Ids go to the library in lists, so
+   that a batch of jobs is a round trip, and the server serves others in between. */
+#include "api/request.h"
+#include "model/job_json.h"
+
+#define PAGE       1000 /* jobs of a filter that are looked up at a time */
+#define SAMPLE_MAX 10   /* jobs shown by dry_run */
+
+typedef int (*many_fn)(dureq_client *client, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
+                       dureq_error *err);
+
+#define STATE(name) (1u << DUREQ_JOB_##name)
+
+typedef struct verb {
+    many_fn fn;
+    unsigned states;      /* that it takes by filter */
+    unsigned more_states; /* that it takes, too, with force and when they are named */
+    const char *refused;  /* what a job in another state is told */
+} verb;
+
+static const verb verb_cancel = {
+    .fn = dureq_client_cancel_many,
+    .states = STATE(PENDING) | STATE(SCHEDULED) | STATE(RUNNING) | STATE(RETRYING) | STATE(PAUSED),
+    .refused = "has ended already",
+};
+static const verb verb_retry = {
+    .fn = dureq_client_retry_many,
+    .states = STATE(DEAD) | STATE(CANCELLED),
+    .more_states = STATE(COMPLETED),
+    .refused = "is neither dead nor cancelled (completed ones are retried with force only)",
+};
+static const verb verb_delete = {
+    .fn = dureq_client_delete_many,
+    .states = STATE(COMPLETED) | STATE(DEAD) | STATE(CANCELLED),
+    .refused = "has not ended: cancel it first",
+};
+static const verb verb_run = {
+    .fn = dureq_client_run_now_many,
+    .states = STATE(SCHEDULED) | STATE(RETRYING),
+    .refused = "is not scheduled, retrying or pending",
+};
+static const verb verb_pause = {
+    .fn = dureq_client_pause_many,
+    .states = STATE(PENDING) | STATE(SCHEDULED) | STATE(RETRYING),
+    .refused = "is not pending, scheduled or retrying",
+};
+static const verb verb_resume = {
+    .fn = dureq_client_resume_many,
+    .states = STATE(PAUSED),
+    .refused = "is not paused",
+};
+
+/* A bulk call under way. `ids` and `codes` are in the arena, one of each; ids are NUL-ended and owned as said where they are set. */
+typedef struct bulk {
+    dq_api_ctx *c;
+    const verb *verb;
+    dureq_many_options opts;
+    const char **ids;
+    int *codes;
+    size_t n;
+    int64_t n_before, n_affected, total; /* those of the pages before; total 0: not known */
+} bulk;
+
+static bool on_progress(size_t n_done, size_t n, void *userdata)
+{
+    const bulk *b = userdata;
+    const dq_api_request *req = b->c->req;
+
+    (void)n;
+    if (req->progress_fn)
+        req->progress_fn(b->n_before + (int64_t)n_done, b->total, req->progress_userdata);
+    return true;
+}
+
+static int reserve(bulk *b, size_t n, dureq_error *err)
+{
+    b->ids = dq_arena_alloc(&b->c->arena, (n + 1) * sizeof *b->ids);
+    b->codes = dq_arena_alloc(&b->c->arena, (n + 1) * sizeof *b->codes);
+    return b->ids && b->codes ? 0 : dq_fail_nomem(err);
+}
+
+/* Does it to b->ids. When the server goes away on the way, what was done before is told. */
+static int run_ids(bulk *b, dureq_error *err)
+{
+    int rc = b->verb->fn(b->c->client, b->ids, b->n, &b->opts, b->codes, err);
+
+    for (size_t i = 0; i < b->n; i++)
+        b->n_affected += b->codes[i] == 0;
+    b->n_before += (int64_t)b->n;
+    if (rc < 0 && b->n_affected)
+        return dq_fail(err, rc, "the server went away after %lld jobs", (long long)b->n_affected);
+    return rc;
+}
+
+/* ---- ids ---- */
+
+static int take_ids(bulk *b, const dq_json *doc, dq_json_ref ids, dureq_error *err)
+{
+    int rc;
+
+    if (dq_json_type_of(doc, ids) != DQ_JSON_ARRAY)
+        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
+    if (doc->nodes[ids].n > DQ_API_IDS_MAX)
+        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes at most %d ids", DQ_API_IDS_MAX);
+    rc = reserve(b, doc->nodes[ids].n, err);
+    if (rc < 0)
+        return rc;
+    for (dq_json_ref v = dq_json_first(doc, ids); v != DQ_JSON_NONE; v = dq_json_next(doc, ids, v)) {
+        DQ_BUF_AUTO id = {0};
+
+        if (dq_json_string(doc, v, &id) < 0)
+            return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of job ids");
+        b->ids[b->n] = dq_arena_dup(&b->c->arena, dq_buf_str(&id));
+        if (!b->ids[b->n++])
+            return dq_fail_nomem(err);
+    }
+    b->total = (int64_t)b->n;
+    return 0;
+}
+
+static void write_refused(bulk *b, const char *id, int code)
+{
+    dq_json_writer *w = &b->c->w;
+    DQ_BUF_AUTO text = {0};
+
+    if (code == DUREQ_ENOTFOUND)
+        dq_buf_append_fmt(&text, "no job %s", id);
+    else if (code == DUREQ_EINVAL)
+        dq_buf_append_fmt(&text, "'%.64s' is no job id", id);
+    else if (code == DUREQ_EDUPLICATE)
+        dq_buf_append_fmt(&text, "the unique key of job %s is held by another job", id);
+    else
+        dq_buf_append_fmt(&text, "job %s %s", id, code == DUREQ_ECONFLICT ? b->verb->refused : dureq_errcode_text(code));
+    dq_json_begin_object(w);
+    dq_json_key(w, "id");
+    dq_json_put_text(w, id);
+    dq_json_key(w, "error");
+    dq_json_put_str(w, dq_buf_str(&text));
+    dq_json_key(w, "code");
+    dq_json_put_text(w, dq_api_code_word(code));
+    dq_json_end_object(w);
+}
+
+static void write_affected(bulk *b)
+{
+    dq_json_key(&b->c->w, "affected");
+    dq_json_put_i64(&b->c->w, b->n_affected);
+}
+
+/* {"affected": n, "refused": [{"id", "error", "code"}]}: refused in the order of the ids. */
+static int run_list(bulk *b, const dq_json *doc, dq_json_ref ids, dureq_error *err)
+{
+    int rc = take_ids(b, doc, ids, err);
+
+    if (rc == 0)
+        rc = run_ids(b, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&b->c->w);
+    write_affected(b);
+    if (b->n_affected < (int64_t)b->n) {
+        dq_json_key(&b->c->w, "refused");
+        dq_json_begin_array(&b->c->w);
+        for (size_t i = 0; i < b->n; i++)
+            if (b->codes[i] != 0)
+                write_refused(b, b->ids[i], b->codes[i]);
+        dq_json_end_array(&b->c->w);
+    }
+    dq_json_end_object(&b->c->w);
+    return 0;
+}
+
+/* ---- filters ---- */
+
+static int run_page(bulk *b, const dureq_job_list *list, dureq_error *err)
+{
+    if (b->n_before == 0 && list->total_exact)
+        b->total = list->total;
+    b->n = list->n;
+    for (size_t i = 0; i < list->n; i++)
+        b->ids[i] = list->items[i].id.text;
+    return run_ids(b, err);
+}
+
+typedef int (*page_fn)(bulk *b, const dureq_job_list *list, dureq_error *err);
+
+/* All jobs that fit, from the newest to the oldest, each once: what ends up in the list again (a retried job that died) is newer
+   than the place where the cursor stands. Jobs in the wrong state are passed over. */
+static int each_page(bulk *b, dureq_job_filter *f, page_fn fn, dureq_error *err)
+{
+    DQ_BUF_AUTO cursor = {0};
+
+    f->limit = PAGE;
+    f->cursor = NULL;
+    do {
+        dureq_job_list *list;
+        int rc = dureq_client_list_jobs(b->c->client, f, &list, err);
+
+        if (rc < 0 && b->n_affected)
+            return dq_fail(err, rc, "the server went away after %lld jobs", (long long)b->n_affected);
+        if (rc < 0)
+            return rc;
+        rc = fn(b, list, err);
+        dq_buf_clear(&cursor);
+        dq_buf_append_str(&cursor, list->next_cursor);
+        dureq_job_list_destroy(list);
+        if (rc == 0)
+            rc = dq_buf_finish(&cursor, err);
+        if (rc < 0)
+            return rc;
+        f->cursor = cursor.ptr;
+    } while (cursor.len);
+    return 0;
+}
+
+static int sample_page(bulk *b, const dureq_job_list *list, dureq_error *err)
+{
+    (void)err;
+    for (size_t i = 0; i < list->n && b->n_before + (int64_t)i < SAMPLE_MAX; i++)
+        dq_job_to_json(&list->items[i], &b->c->w);
+    b->n_before += (int64_t)list->n;
+    on_progress(0, 0, b);
+    return 0;
+}
+
+/* {"data": [the first ten], "matched": n}, and nothing is done. */
+static int run_dry(bulk *b, dureq_job_filter *f, dureq_error *err)
+{
+    int rc;
+
+    dq_json_begin_object(&b->c->w);
+    dq_json_key(&b->c->w, "data");
+    dq_json_begin_array(&b->c->w);
+    rc = each_page(b, f, sample_page, err);
+    dq_json_end_array(&b->c->w);
+    dq_json_key(&b->c->w, "matched");
+    dq_json_put_i64(&b->c->w, b->n_before);
+    dq_json_end_object(&b->c->w);
+    return rc;
+}
+
+static int run_filter(bulk *b, dureq_job_filter *f, dureq_error *err)
+{
+    bool dry = false;
+    int rc = dq_api_query_bool(b->c, "dry_run", &dry, err);
+
+    if (rc == 0)
+        rc = reserve(b, PAGE, err);
+    if (rc == 0 && dry)
+        rc = run_dry(b, f, err);
+    else if (rc == 0)
+        rc = each_page(b, f, run_page, err);
+    if (rc == 0 && b->n_before == 0)
+        rc = dq_api_check_queue(b->c, f, err);
+    if (rc < 0 || dry)
+        return rc;
+    dq_json_begin_object(&b->c->w);
+    write_affected(b);
+    dq_json_end_object(&b->c->w);
+    return 0;
+}
+
+/* The states of the filter are those that the verb takes, or are named among them. */
+static int check_states(const bulk *b, dureq_job_filter *f, dureq_job_state states[DQ_API_STATES_MAX], dureq_error *err)
+{
+    unsigned takes = b->verb->states | (b->opts.force ? b->verb->more_states : 0);
+
+    for (size_t i = 0; i < f->n_states; i++)
+        if (!(takes & 1u << states[i]))
+            return dq_fail(err, DUREQ_EINVAL, "parameter 'status' names %s: a job that is so %s", dureq_job_state_to_str(states[i]),
+                           b->verb->refused);
+    if (f->n_states)
+        return 0;
+    for (unsigned s = 0; s < 32 && f->n_states < DQ_API_STATES_MAX; s++)
+        if (b->verb->states & 1u << s)
+            states[f->n_states++] = (dureq_job_state)s;
+    return 0;
+}
+
+static int check_values(const dq_api_ctx *c, dureq_error *err)
+{
+    for (size_t i = 0; i < c->n_query; i++)
+        if (!*c->query[i].value) /* it would mean all of them */
+            return dq_fail(err, DUREQ_EINVAL, "parameter '%s' is empty", c->query[i].name);
+    return 0;
+}
+
+static int run_query(bulk *b, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_state states[DQ_API_STATES_MAX];
+    int64_t offset;
+    int rc = check_values(b->c, err);
+
+    if (rc == 0)
+        rc = dq_api_read_filter(b->c, &f, states, &offset, err);
+    if (rc == 0)
+        rc = check_states(b, &f, states, err);
+    return rc < 0 ? rc : run_filter(b, &f, err);
+}
+
+/* ---- the body ---- */
+
+static int run_status(bulk *b, const dq_json *doc, dq_json_ref status, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    DQ_BUF_AUTO word = {0};
+    dureq_job_state state;
+
+    if (dq_json_string(doc, status, &word) < 0 || dureq_job_state_parse(dq_buf_str(&word), &state) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "field 'status' takes a job status");
+    f.states = &state;
+    f.n_states = 1;
+    return run_filter(b, &f, err);
+}
+
+static int read_options(bulk *b, const dq_json *doc, dureq_error *err)
+{
+    dq_json_ref reason = dq_json_member(doc, 0, "reason"), force = dq_json_member(doc, 0, "force");
+    DQ_BUF_AUTO text = {0};
+    int rc = dq_api_body_names(doc, "ids status reason force", err);
+
+    if (rc < 0)
+        return rc;
+    b->opts = dureq_many_options_init();
+    b->opts.progress_fn = on_progress;
+    b->opts.progress_userdata = b;
+    b->opts.force = force != DQ_JSON_NONE && dq_json_type_of(doc, force) == DQ_JSON_TRUE;
+    if (reason == DQ_JSON_NONE)
+        return 0;
+    if (dq_json_string(doc, reason, &text) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "field 'reason' takes a text");
+    b->opts.reason = dq_arena_dup(&b->c->arena, dq_buf_str(&text));
+    return b->opts.reason ? 0 : dq_fail_nomem(err);
+}
+
+static int run_body(bulk *b, const dq_json *doc, dureq_error *err)
+{
+    dq_json_ref ids = dq_json_member(doc, 0, "ids"), status = dq_json_member(doc, 0, "status");
+    int rc = read_options(b, doc, err);
+
+    if (rc < 0)
+        return rc;
+    if (b->c->n_query && (ids != DQ_JSON_NONE || status != DQ_JSON_NONE))
+        return dq_fail(err, DUREQ_EINVAL, "give filters as parameters, or 'ids' or 'status' in the body, not both");
+    if (b->c->n_query)
+        return run_query(b, err);
+    if (ids != DQ_JSON_NONE && (doc->nodes[ids].n > 0 || status == DQ_JSON_NONE))
+        return run_list(b, doc, ids, err);
+    if (status == DQ_JSON_NONE)
+        return dq_fail(err, DUREQ_EINVAL, "give 'ids' (an array of job ids), 'status' (a job status), or filters as parameters");
+    return run_status(b, doc, status, err);
+}
+
+static int run_verb(dq_api_ctx *c, const verb *v, dureq_error *err)
+{
+    bulk b = {.c = c, .verb = v};
+    dq_json doc = {0};
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    rc = run_body(&b, &doc, err);
+    dq_json_deinit(&doc);
+    return rc;
+}
+
+static int bulk_cancel(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_cancel, err);
+}
+
+static int bulk_retry(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_retry, err);
+}
+
+static int bulk_delete(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_delete, err);
+}
+
+static int bulk_run(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_run, err);
+}
+
+static int bulk_pause(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_pause, err);
+}
+
+static int bulk_resume(dq_api_ctx *c, dureq_error *err)
+{
+    return run_verb(c, &verb_resume, err);
+}
+
+/* ---- dead jobs ---- */
+
+static int for_dead(dq_api_ctx *c, const verb *v, dureq_error *err)
+{
+    static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
+    bulk b = {.c = c, .verb = v, .opts = dureq_many_options_init()};
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_state states[DQ_API_STATES_MAX];
+    int64_t offset;
+    int rc = check_values(c, err);
+
+    if (rc == 0)
+        rc = dq_api_read_filter(c, &f, states, &offset, err);
+    if (rc < 0)
+        return rc;
+    b.opts.progress_fn = on_progress;
+    b.opts.progress_userdata = &b;
+    f.states = dead;
+    f.n_states = 1;
+    return run_filter(&b, &f, err);
+}
+
+static int redrive_dead(dq_api_ctx *c, dureq_error *err)
+{
+    return for_dead(c, &verb_retry, err);
+}
+
+static int purge_dead(dq_api_ctx *c, dureq_error *err)
+{
+    return for_dead(c, &verb_delete, err);
+}
+
+const dq_api_route dq_api_bulk_routes[] = {
+    {"POST", "/api/jobs/bulk/cancel", bulk_cancel, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/jobs/bulk/delete", bulk_delete, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/jobs/bulk/pause", bulk_pause, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/jobs/bulk/resume", bulk_resume, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/jobs/bulk/retry", bulk_retry, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/jobs/bulk/run", bulk_run, DQ_API_FILTERS " status dry_run"},
+    {"POST", "/api/dlq/redrive", redrive_dead, DQ_API_FILTERS " dry_run"},
+    {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run"},
+    {NULL, NULL, NULL, NULL},
+};
