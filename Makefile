@@ -12,6 +12,8 @@ PREFIX ?= /usr/local
 ARGS ?=
 T ?= 60
 ROUNDS ?= 40
+# Tests at a time: they wait more than they work. (`make faults` has a JOBS of its own, of 1.)
+TEST_JOBS := $(or $(JOBS),$(shell echo $$((2 * $$(nproc)))))
 B := build/meson
 
 .PHONY: help build all run test faults histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
@@ -40,9 +42,9 @@ run: build ## show it at work: a checksum of every file under DIR
 	@tools/run $(if $(DIR),--dir '$(DIR)') $(if $(ONCE),--once)
 
 # A failing program must not hide the count, so meson's own result is dropped: count_results.py fails instead.
-test: all ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some); ends with "N passed, N failed"
+test: all ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some, JOBS=n at a time); ends with "N passed, N failed"
 	@rm -f $(B)/meson-logs/testlog.json
-	@meson test -C $(B) --no-rebuild --print-errorlogs $(ARGS) || true
+	@meson test -C $(B) --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS) $(ARGS) || true
 	@tools/count_results.py $(B)
 
 faults: all ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs at a time, half an hour; writes docs/faults.md

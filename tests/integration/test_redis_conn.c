@@ -75,6 +75,16 @@ static const char *tls_url(const char *host, const char *ca, bool with_client, c
     return url_of("rediss://:" PASSWORD_IN_URL, where);
 }
 
+static bool is_version_of_server(dureq_str told)
+{
+    char *redis = test_redis_info(server, "redis_version"), *valkey = test_redis_info(server, "valkey_version");
+    bool is = (redis && dq_str_eq_text(told, redis)) || (valkey && dq_str_eq_text(told, valkey));
+
+    free(redis);
+    free(valkey);
+    return is;
+}
+
 static void expect_pong(const char *url)
 {
     test_conn c;
@@ -83,7 +93,7 @@ static void expect_pong(const char *url)
     assert_string_equal(test_conn_ask(&c, "PING", NULL), "+PONG\r\n");
     assert_int_equal(c.n_ready, 1);
     assert_false(c.same_server); /* the first of all */
-    assert_true(dq_str_starts_with(dq_redis_server_version(c.redis), DQ_STR_LIT("7.")));
+    assert_true(is_version_of_server(dq_redis_server_version(c.redis)));
     test_conn_close(&c);
     assert_int_equal(c.n_lost, 0);
 }
@@ -102,12 +112,25 @@ static void expect_refused(const char *url, int code)
     test_conn_close(&c);
 }
 
-static void it_connects_over_tcp_unix_and_tls(void **state)
+static void it_connects_over_tcp_and_unix(void **state)
 {
     (void)state;
     expect_pong(tcp_url(":" PASSWORD_IN_URL, ""));
     expect_pong(tcp_url("default:" PASSWORD_IN_URL, ""));
     expect_pong(unix_url());
+}
+
+/* A server that DUREQ_TEST_REDIS names may have been built without TLS. */
+static void skip_without_tls(void)
+{
+    if (!test_redis_tls_url(server))
+        skip();
+}
+
+static void it_connects_over_tls(void **state)
+{
+    (void)state;
+    skip_without_tls();
     expect_pong(tls_url("localhost", "ca.crt", true, ""));
     expect_pong(tls_url("127.0.0.1", "ca.crt", true, ""));
 }
@@ -124,6 +147,7 @@ static void it_finds_the_host_by_name(void **state)
 static void a_certificate_of_another_authority_is_refused(void **state)
 {
     (void)state;
+    skip_without_tls();
     expect_refused(tls_url("localhost", "other_ca.crt", true, ""), DUREQ_EAUTH);
     expect_pong(tls_url("localhost", "other_ca.crt", true, "&insecure=1"));
 }
@@ -131,6 +155,7 @@ static void a_certificate_of_another_authority_is_refused(void **state)
 static void a_certificate_for_another_name_is_refused(void **state)
 {
     (void)state;
+    skip_without_tls();
     expect_refused(tls_url("127.0.0.1", "ca.crt", true, "&servername=elsewhere.example"), DUREQ_EAUTH);
     expect_pong(tls_url("127.0.0.1", "ca.crt", true, "&servername=localhost"));
 }
@@ -142,6 +167,7 @@ static void a_missing_client_certificate_never_gets_ready(void **state)
     dureq_error err = {0};
 
     (void)state;
+    skip_without_tls();
     test_conn_open(&c, loop, tls_url("localhost", "ca.crt", false, ""));
     TEST_UNTIL(loop, (dq_redis_last_error(c.redis, &err), strstr(err.msg, "not connected yet") == NULL));
     assert_true(err.code == DUREQ_EAUTH || err.code == DUREQ_EUNAVAILABLE);
@@ -349,12 +375,13 @@ static void huge_values_travel_whole(void **state)
 {
     const size_t len = (size_t)24 << 20;
     const char *urls[] = {strdup(unix_url()), strdup(tls_url("localhost", "ca.crt", true, ""))};
+    size_t n = test_redis_tls_url(server) ? DQ_ARRAY_LEN(urls) : 1;
     char *value = malloc(len);
 
     (void)state;
     for (size_t i = 0; i < len; i++)
         value[i] = (char)(i * 2654435761u >> 13);
-    for (size_t i = 0; i < DQ_ARRAY_LEN(urls); i++) {
+    for (size_t i = 0; i < n; i++) {
         dureq_str set[] = {DQ_STR_LIT("SET"), DQ_STR_LIT("huge"), dureq_str_of(value, len)};
         test_answer a = {0};
         test_conn c;
@@ -369,8 +396,9 @@ static void huge_values_travel_whole(void **state)
         test_answer_reset(&a);
         (void)test_conn_ask(&c, "DEL huge", NULL);
         test_conn_close(&c);
-        free((char *)urls[i]);
     }
+    free((char *)urls[0]);
+    free((char *)urls[1]);
     free(value);
 }
 
@@ -469,6 +497,7 @@ static void it_may_be_destroyed_in_an_answer_and_closes_the_others(void **state)
 static void it_may_be_destroyed_at_any_step_of_connecting(void **state)
 {
     (void)state;
+    skip_without_tls();
     for (int turns = 0; turns < 12; turns++) {
         test_answer a = {0};
         test_conn c;
@@ -491,7 +520,8 @@ static void it_may_be_destroyed_at_any_step_of_connecting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_connects_over_tcp_unix_and_tls),
+        cmocka_unit_test(it_connects_over_tcp_and_unix),
+        cmocka_unit_test(it_connects_over_tls),
         cmocka_unit_test(it_finds_the_host_by_name),
         cmocka_unit_test(a_certificate_of_another_authority_is_refused),
         cmocka_unit_test(a_certificate_for_another_name_is_refused),

@@ -109,9 +109,16 @@ static void add_tls_args(const test_redis *s, arg_list *a)
     add_option(a, "tls-auth-clients", s->opts.tls_client_auth ? "yes" : "no");
 }
 
+static const char *server_program(void)
+{
+    const char *given = getenv("DUREQ_TEST_REDIS");
+
+    return given && *given ? given : "redis-server";
+}
+
 static void build_args(const test_redis *s, arg_list *a)
 {
-    add_arg(a, "redis-server");
+    add_arg(a, "%s", server_program());
     add_option(a, "bind", "127.0.0.1");
     add_arg(a, "--port");
     add_arg(a, "%d", s->port);
@@ -443,6 +450,22 @@ void test_redis_set_extra_args(test_redis *s, const char *const *extra_args)
     s->extra[n] = NULL;
 }
 
+/* Whether the server that did not start was built without TLS. */
+static bool lacks_tls(const test_redis *s)
+{
+    char path[300], line[512];
+    bool lacks = false;
+    FILE *log;
+
+    (void)snprintf(path, sizeof path, "%s/log", s->dir);
+    log = fopen(path, "re");
+    while (log && fgets(line, sizeof line, log))
+        lacks = lacks || strstr(line, "Failed finding TLS support");
+    if (log)
+        fclose(log);
+    return lacks;
+}
+
 test_redis *test_redis_start(const test_redis_options *opts)
 {
     test_redis *s = calloc(1, sizeof(*s));
@@ -464,6 +487,8 @@ test_redis *test_redis_start(const test_redis_options *opts)
         s->tls_port = s->opts.tls ? test_free_port() : 0;
         test_redis_spawn(s);
         ready = wait_until_ready(s);
+        if (!ready && s->opts.tls && lacks_tls(s))
+            s->opts.tls = false;
     }
     if (!ready)
         die(s, "does not start, see %s/log", s->dir);

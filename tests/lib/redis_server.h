@@ -2,7 +2,8 @@
 #pragma once
 
 /* A private, real redis-server for one test: in a directory of its own, on a Unix socket, optionally on free loopback
-   ports. It needs nothing but libc and libcrypto, so every integration test can use it.
+   ports. It needs nothing but libc and libcrypto, so every integration test can use it. The program is the redis-server of the
+   path, or what DUREQ_TEST_REDIS names: a later version, or Valkey.
 
    Whatever fails here ends the test program with a message: a test cannot go on without its server. The server dies with
    the thread that started it (PR_SET_PDEATHSIG): start it on the main thread. */
@@ -30,7 +31,7 @@ void test_redis_stop(test_redis *s);                          /* ends the server
 /* All of these are valid until test_redis_stop. URLs carry the password. */
 const char *test_redis_url(const test_redis *s);     /* unix://... */
 const char *test_redis_tcp_url(const test_redis *s); /* redis://127.0.0.1:port; NULL without .tcp */
-const char *test_redis_tls_url(const test_redis *s); /* rediss://localhost:port?ca=...; NULL without .tls */
+const char *test_redis_tls_url(const test_redis *s); /* rediss://localhost:port?ca=...; NULL without .tls, or when the program has none */
 const char *test_redis_dir(const test_redis *s);
 const char *test_redis_socket(const test_redis *s);
 int test_redis_port(const test_redis *s);
