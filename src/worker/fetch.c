@@ -205,7 +205,6 @@ static void admit(dureq_run *t)
     t->lane->handler->running++;
     t->handler = t->lane->handler;
     t->phase = TASK_WAITING;
-    t->suspect = t->suspect && t->handler->fn; /* an external handler's end is not this process's */
     if (t->suspect)
         dq_suspect_admit(t);
     else
@@ -274,7 +273,8 @@ static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf
     read_fields(t, dq_reply_next(id));
     if (!take_task(t))
         return true;
-    if (!lane->paused && !w->stopping && !w->schema_refused && lane->handler)
+    bool is_off = lane->paused || w->stopping || w->schema_refused || !lane->handler;
+    if (!is_off && (t->suspect || !w->alone)) /* beside one that is alone nothing begins */
         admit(t);
     else
         dq_fetch_give_back(t);

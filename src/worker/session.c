@@ -370,7 +370,7 @@ void dq_session_beat_soon(dq_wshard *s)
         dq_timer_set(&s->beat, 0);
 }
 
-/* Who is to be blamed for a crash from here on; empty: everybody whose start was reported. */
+/* Who is to be blamed for a crash from here on; empty: everybody whose start was reported; "s": suspects among them never charged before. */
 static void put_blame(dq_wshard *s, dq_buf *call)
 {
     const dureq_run *alone = s->worker->alone;
@@ -379,7 +379,7 @@ static void put_blame(dq_wshard *s, dq_buf *call)
     s->blame_flying = s->worker->alone_no;
     if (alone)
         dq_id_pack(&alone->id, id);
-    dq_resp_arg(call, alone ? dureq_str_of(id, sizeof id) : none());
+    dq_resp_arg(call, alone ? dureq_str_of(id, sizeof id) : s->worker->together ? DQ_STR_LIT("s") : none());
 }
 
 void dq_session_beat_now(dq_wshard *s)

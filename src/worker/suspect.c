@@ -3,25 +3,33 @@
    none was charged with it. To find out, from then on the start of a suspect is on record before its handler runs, which takes a heartbeat's
    round trip:
 
-   - A suspect of one crash runs beside everything else. Most processes end for reasons of their own, all at once and with many jobs, and those
-     must be running elsewhere as soon as any others. If this process goes down as well, each job on record is charged with a crash.
+   - A suspect that was never charged runs beside everything else, together with others of its kind. Most processes end for reasons of their own,
+     all at once and with many jobs, and those must be running elsewhere as soon as any others. Until the last of them has run for a while, all
+     sessions of this node name them as those to be charged: what ran before them did not do it.
    - A suspect that has been charged before runs alone: it waits until nothing else runs, or until what does has run for a while; then
-     nothing is fetched, and all sessions of this node name it as the one to be charged. What takes a process down does so at once, as a
-     rule: so after a while it is a job like any other, and a long one does not hold up the node.
+     nothing is fetched, what a read brings that was under way is given back, and all sessions of this node name it as the one to be charged.
+     What takes a process down does so at once, as a rule: so after a while it is a job like any other, and a long one does not hold up the node.
 
-   A job that takes down its process each time is so dead after max_crashes charged crashes and one that was not, and a job that was beside
-   it was charged once at most. Handlers that are programs of their own are no suspects: how they end is known. Loop thread. */
+   The two take turns. So a job that takes down its process at once each time is dead after max_crashes charged crashes and one that was not,
+   and a job that was beside it was charged once at most. A program is a suspect like a function: it can take the daemon down as well, and how
+   it ended, only a daemon that lives knows. Loop thread. */
 
 #include "worker/worker_internal.h"
 
 #define SUSPECT_WAIT_US 200000
 #define ALONE_US        300000
 
+/* Not told to start yet; whether its start is on record or not. */
+static bool waits(const dureq_run *t)
+{
+    return t->suspect && t->phase == TASK_WAITING && !t->admitted && !t->in_returns;
+}
+
 bool dq_suspect_wants_report(const dureq_run *t)
 {
-    bool has_turn = t->moved.crashes == 0 || t == t->worker->alone;
+    bool has_turn = t->moved.crashes == 0 ? t->worker->together : t == t->worker->alone;
 
-    return t->suspect && t->phase == TASK_WAITING && !t->reported && !t->admitted && has_turn && !t->in_returns;
+    return waits(t) && !t->reported && has_turn;
 }
 
 bool dq_suspects_hold(const dq_worker *w)
@@ -29,27 +37,40 @@ bool dq_suspects_hold(const dq_worker *w)
     return w->alone || !dq_list_empty(&w->suspects);
 }
 
+/* All sessions are told whom to blame. */
+static void tell_blame(dq_worker *w)
+{
+    w->alone_no++;
+    for (unsigned i = 0; i < w->n_shards; i++)
+        dq_session_beat_soon(&w->shards[i]);
+}
+
+static void set_alone(dq_worker *w, dureq_run *t)
+{
+    w->alone = t;
+    tell_blame(w);
+}
+
+static void set_together(dq_worker *w, bool on)
+{
+    w->together = on;
+    w->new_waits = false;
+    w->together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
+    tell_blame(w);
+}
+
 void dq_suspect_admit(dureq_run *t)
 {
     dq_worker *w = t->worker;
 
     if (t->moved.crashes == 0) {
-        dq_session_beat_soon(t->shard);
-        return;
+        w->new_waits = true;
+    } else {
+        if (dq_list_empty(&w->suspects))
+            w->suspect_since_us = dq_loop_now_us(w->loop);
+        dq_list_push_back(&w->suspects, &t->link);
     }
-    if (dq_list_empty(&w->suspects))
-        w->suspect_since_us = dq_loop_now_us(w->loop);
-    dq_list_push_back(&w->suspects, &t->link);
     dq_suspects_look(w);
-}
-
-/* All sessions are told whom to blame. */
-static void set_alone(dq_worker *w, dureq_run *t)
-{
-    w->alone = t;
-    w->alone_no++;
-    for (unsigned i = 0; i < w->n_shards; i++)
-        dq_session_beat_soon(&w->shards[i]);
 }
 
 /* Does it still keep the others waiting? */
@@ -68,6 +89,41 @@ static bool is_alone(dq_worker *w)
     return left_us > 0;
 }
 
+static bool any_new_waits(const dq_worker *w)
+{
+    for (unsigned i = 0; i < w->n_shards; i++)
+        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
+            if (waits(t) && t->moved.crashes == 0)
+                return true;
+    return false;
+}
+
+/* Those never charged: do they run together, or shall they from now on? */
+static bool is_together(dq_worker *w)
+{
+    int64_t left_us = w->together_until_us - dq_loop_now_us(w->loop);
+
+    if (w->new_waits && !w->together) {
+        set_together(w, true);
+        return true;
+    }
+    if (w->new_waits) { /* the next heartbeat reports them, too */
+        w->new_waits = false;
+        w->together_until_us += ALONE_US - left_us;
+        left_us = ALONE_US;
+        for (unsigned i = 0; i < w->n_shards; i++)
+            dq_session_beat_soon(&w->shards[i]);
+    }
+    if (!w->together)
+        return false;
+    if (left_us > 0 || any_new_waits(w)) {
+        dq_timer_set(&w->suspect_timer, left_us > 0 ? left_us : ALONE_US);
+        return true;
+    }
+    set_together(w, false);
+    return false;
+}
+
 static uint32_t count_waiting(dq_worker *w)
 {
     uint32_t n = 0;
@@ -79,7 +135,7 @@ static uint32_t count_waiting(dq_worker *w)
 
 void dq_suspects_look(dq_worker *w)
 {
-    if (is_alone(w))
+    if (is_alone(w) || is_together(w))
         return;
     if (dq_list_empty(&w->suspects)) {
         dq_worker_pump(w);
@@ -111,25 +167,33 @@ static bool all_know_whom_to_blame(const dq_worker *w)
     return true;
 }
 
+/* With its start on record. It may end at once. */
 static void start(dureq_run *t)
 {
     t->admitted = true;
     dq_fetch_start(t);
 }
 
-/* The alone one may be another shard's than the one whose answer was missing. */
+static void start_together(dq_worker *w)
+{
+    w->together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
+    for (unsigned i = 0; i < w->n_shards; i++)
+        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
+            if (waits(t) && t->moved.crashes == 0 && t->reported && !t->report_flying)
+                start(t);
+}
+
+/* Who starts may be another shard's than the one whose answer was missing. */
 void dq_suspects_told(dq_wshard *s)
 {
     dq_worker *w = s->worker;
     dureq_run *alone = w->alone;
 
     s->blame_told = s->blame_flying;
-    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
-        if (t->suspect && t->phase == TASK_WAITING && t->reported && !t->admitted && t != alone)
-            start(t);
-    if (alone && alone->phase == TASK_WAITING && alone->reported && !alone->report_flying && !alone->admitted &&
-        all_know_whom_to_blame(w))
+    if (alone && waits(alone) && alone->reported && !alone->report_flying && all_know_whom_to_blame(w))
         start(alone);
+    else if (w->together && any_new_waits(w) && all_know_whom_to_blame(w))
+        start_together(w);
     dq_pool_push(w->pool, &w->to_pool);
     dq_suspects_look(w);
 }
@@ -140,7 +204,7 @@ void dq_suspects_give_back(dq_worker *w)
         dq_wshard *s = &w->shards[i];
 
         DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
-            if (!t->suspect || t->phase != TASK_WAITING || t->admitted || t->in_returns)
+            if (!waits(t))
                 continue;
             dq_list_remove(&t->link);
             t->suspect = false;

@@ -127,7 +127,10 @@ struct dq_worker {
     uint32_t n_fetching;      /* of them: their payload is on its way */
     dq_list suspects;         /* wait until nothing else runs; by link (suspect.c) */
     dureq_run *alone;         /* the suspect that runs alone or is about to */
-    uint64_t alone_no;        /* counts changes of `alone` */
+    bool together;            /* suspects never charged run, or are about to; at most one of this and `alone` */
+    bool new_waits;           /* such suspects came that no heartbeat was asked to report yet */
+    int64_t together_until_us;
+    uint64_t alone_no;        /* counts changes of `alone` and `together` */
     int64_t suspect_since_us; /* since when suspects wait */
     dq_timer suspect_timer;
     dq_heap deadlines;

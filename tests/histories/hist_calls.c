@@ -170,7 +170,7 @@ void hist_put_beat(hist *h, hist_msg *msg)
     put_i64(&a, HM_LEASE * HIST_UNIT_MS);
     put_text(&a, "{}");
     put_text(&a, msg->flag ? "1" : "");
-    put(&a, msg->a >= 0 ? id_of(h, msg->a) : (dureq_str){0});
+    put(&a, msg->a >= 0 ? id_of(h, msg->a) : msg->a == HM_SUSPECTS ? DQ_STR_LIT("s") : (dureq_str){0});
     put_i64(&a, h->node[msg->who].opened_ms + msg->no);
     put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++) {

@@ -393,6 +393,13 @@ int hm_ticker_check(const hm *m, int session, int epoch)
     return m->ticker == session && m->epoch == epoch ? 0 : HM_FENCED;
 }
 
+static bool is_blamed(const hm_session *s, const hm_job *j, int job)
+{
+    if (s->blamed == HM_SUSPECTS)
+        return j->suspect && j->crashes == 0;
+    return s->blamed < 0 || s->blamed == job;
+}
+
 /* true: it died. */
 static bool hand_over(hm *m, int victim, int job)
 {
@@ -400,10 +407,12 @@ static bool hand_over(hm *m, int victim, int job)
     hm_session *s = &m->session[victim];
 
     if (s->started[job]) {
+        bool charged = is_blamed(s, j, job);
+
         j->runs++;
-        j->crashes += s->blamed < 0 || s->blamed == job;
+        j->crashes += charged;
         s->started[job] = false;
-        if ((s->blamed < 0 || s->blamed == job) && j->crashes >= HM_CRASHES) {
+        if (charged && j->crashes >= HM_CRASHES) {
             end(m, job, HM_DEAD, DUREQ_JOB_DEAD);
             j->s2s_at = -1;
             m->stat_d[j->lane]++;

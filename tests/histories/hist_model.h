@@ -22,6 +22,7 @@
 #define HM_ITEMS     4
 #define HM_LEASE     4 /* units */
 #define HM_CRASHES   3 /* make a job dead */
+#define HM_SUSPECTS  (-2) /* blamed: those never charged */
 #define HM_FULL      5 /* a queue with a limit takes so many; at first the second one has it */
 #define HM_NEVER     1000000000
 
@@ -45,7 +46,7 @@ typedef enum hm_life { HM_NO_SESSION, HM_LIVE, HM_REAPING, HM_DROPPED } hm_life;
 
 typedef struct hm_session {
     hm_life life;
-    int lease /* on the served clock */, lane /* the reaper's next */, blamed /* job; -1: all */;
+    int lease /* on the served clock */, lane /* the reaper's next */, blamed /* job; -1: all; HM_SUSPECTS */;
     int touched; /* how often something was taken from it */
     int64_t last_call;
     int n_refused;

@@ -201,6 +201,8 @@ static void step_beat(hist *h, int session, const uint32_t *r)
     }
     if (n->n_held > 0 && r[3] % 4 == 0)
         msg.a = n->held[r[3] / 4 % (uint32_t)n->n_held].job;
+    else if (r[3] % 4 == 1)
+        msg.a = HM_SUSPECTS;
     hist_put_beat(h, &msg);
     dispatch(h, &msg, r[4]);
 }

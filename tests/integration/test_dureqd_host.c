@@ -44,6 +44,7 @@ static void processes_of_others_live_on(const char *name, const char *const *wra
     DQ_BUF_AUTO go = {0};
     DQ_BUF_AUTO look = {0};
     DQ_BUF_AUTO end = {0};
+    DQ_BUF_AUTO leaving = {0};
     test_daemon d;
 
     test_daemon_path(name, &dir);
@@ -53,10 +54,12 @@ static void processes_of_others_live_on(const char *name, const char *const *wra
     dq_buf_append_fmt(&look, "look=exec:sh -c 'for i in stays leaves left; do kill -0 $(cat %s/$i) && echo $i; done | tr \"\\n\" \" \"'",
                       dir.ptr);
     dq_buf_append_fmt(&end, "end=exec:sh -c 'kill $(cat %s/stays %s/leaves %s/left)'", dir.ptr, dir.ptr, dir.ptr);
+    dq_buf_append_fmt(&leaving, "leaving=exec:sh -c 'setsid -f sh -c \"touch %s/gone; exec sleep 7777\"; until test -e %s/gone; do sleep 0.02; done'",
+                      dir.ptr, dir.ptr);
     test_daemon_start_by(&d, name, wrap, "mkdir $D; " HELPERS,
                          (const char *const[]){"--handler", go.ptr, "--handler", look.ptr, "--handler", end.ptr, "--handler",
                                                "short=exec:true", "--handler",
-                                               "leaving=exec:sh -c 'setsid -f sleep 7777'", NULL});
+                                               leaving.ptr, NULL});
     test_daemon_connect(&d);
     test_daemon_run(&d, "go", "1", "");
     for (int i = 0; i < 5; i++) /* each end of these sweeps */
@@ -86,11 +89,83 @@ static void as_process_1_it_leaves_others_alone(void **state)
     processes_of_others_live_on("one", wrap);
 }
 
+/* ---- jobs that take the daemon down ---- */
+
+typedef struct down_wait {
+    test_daemon *d;
+    const dureq_job_id *id;
+} down_wait;
+
+/* It is dead, or the daemon is. */
+static bool is_over(void *userdata)
+{
+    down_wait *w = userdata;
+    dureq_job_list *list = NULL;
+    siginfo_t info = {0};
+    bool dead = false;
+
+    if (waitid(P_PID, (id_t)w->d->c.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+        return true;
+    if (dureq_client_get_job(w->d->client, w->id->text, &list, NULL) == 0)
+        dead = list->items[0].state == DUREQ_JOB_DEAD;
+    dureq_job_list_destroy(list);
+    return dead;
+}
+
+static int32_t crashes_of(test_daemon *d, const dureq_job_id *id)
+{
+    dureq_job_list *list = NULL;
+    int32_t crashes;
+
+    assert_int_equal(dureq_client_get_job(d->client, id->text, &list, NULL), 0);
+    crashes = list->items[0].crashes;
+    dureq_job_list_destroy(list);
+    return crashes;
+}
+
+#define N_BESIDE 12
+
+static void a_program_that_takes_the_daemon_down_is_set_aside(void **state)
+{
+    static const char *const more[] = {"--handler", "poison=exec:sh -c 'kill -KILL $PPID'", "--handler",
+                                       "beside=exec:sh -c 'sleep 0.5; echo ok'", NULL};
+    dureq_job_id poison = {0}, beside[N_BESIDE];
+    test_daemon d;
+    int downs = 0;
+
+    (void)state;
+    test_daemon_start_with(&d, "poison", more);
+    test_daemon_connect(&d);
+    for (int i = 0; i < N_BESIDE; i++) {
+        beside[i] = test_daemon_enqueue(&d, "beside", "1");
+        if (i == N_BESIDE / 2)
+            poison = test_daemon_enqueue(&d, "poison", "1");
+    }
+    for (;;) {
+        assert_true(fault_wait(TEST_DAEMON_WAIT_MS, is_over, &(down_wait){&d, &poison}));
+        if (waitpid(d.c.pid, NULL, WNOHANG) == 0)
+            break;
+        assert_true(++downs < 20);
+        (void)close(d.c.out_fd);
+        test_daemon_free(&d);
+        test_daemon_start_with(&d, "poison", more);
+        test_daemon_connect(&d);
+    }
+    test_daemon_expect_dead(&d, &poison, "its process crashed");
+    assert_int_equal(downs, 4); /* one before its start was known, and max_crashes */
+    for (int i = 0; i < N_BESIDE; i++) {
+        test_daemon_expect(&d, &beside[i], "ok");
+        assert_in_range(crashes_of(&d, &beside[i]), 0, 1);
+    }
+    test_daemon_stop(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(helpers_of_the_start_script_live_on),
         cmocka_unit_test(as_process_1_it_leaves_others_alone),
+        cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };
 
     return cmocka_run_group_tests(tests, test_daemon_make_dir, test_daemon_remove_dir);

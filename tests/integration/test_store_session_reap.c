@@ -138,6 +138,37 @@ static void a_crash_is_charged_to_the_blamed_job_alone(void **state)
     assert_int_equal(test_job_moved(w, 0, &blamed).crashes, 1);
 }
 
+static void report(test_world *w, uint64_t session, const test_id *id)
+{
+    test_session_started(w, 0, session, id, test_server_ms(w), &test_blame_suspects);
+}
+
+/* While suspects that were never charged run together, it is theirs: once. */
+static void a_crash_is_charged_to_the_suspects_that_are_blamed(void **state)
+{
+    test_world *w = *state;
+    uint32_t lane;
+    test_id suspect, beside;
+    uint64_t session = open_with_job(w, 0, &suspect, false);
+
+    lane = test_lane(w, 0, "normal|mail|");
+    test_session_expire(w, 0, session);
+    assert_int_equal(reap(w, 0).n_handed_over, 1);
+    beside = test_job_add(w, 0, NULL, "mail", "x");
+    for (int crashes = 1; crashes <= 2; crashes++) {
+        session = test_session_open(w, 0, "n1", LEASE_MS);
+        assert_int_equal(test_session_take(w, 0, session, lane, 2), 2);
+        report(w, session, &beside);
+        report(w, session, &suspect);
+        test_session_expire(w, 0, session);
+        assert_int_equal(reap(w, 0).n_handed_over, 2);
+        assert_int_equal(test_job_moved(w, 0, &suspect).runs, crashes);
+        assert_int_equal(test_job_moved(w, 0, &suspect).crashes, 1);
+        assert_int_equal(test_job_moved(w, 0, &beside).runs, crashes);
+        assert_int_equal(test_job_moved(w, 0, &beside).crashes, 0);
+    }
+}
+
 static void blame_ends_with_the_next_heartbeat(void **state)
 {
     test_world *w = *state;
@@ -428,6 +459,7 @@ int main(void)
         TEST_WORLDS(jobs_of_a_lost_session_are_handed_over),
         TEST_WORLDS(a_job_whose_start_was_not_reported_is_only_suspected),
         TEST_WORLDS(a_crash_is_charged_to_the_blamed_job_alone),
+        TEST_WORLDS(a_crash_is_charged_to_the_suspects_that_are_blamed),
         TEST_WORLDS(blame_ends_with_the_next_heartbeat),
         TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
         TEST_WORLDS(a_reaped_session_is_fenced),

@@ -222,6 +222,8 @@ uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, i
     return (uint64_t)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
 }
 
+const test_id test_blame_suspects;
+
 /* A heartbeat with at most one start; blamed: NULL for everybody. */
 static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, const test_id *started,
                      int64_t at_ms, const test_id *blamed, int *ret_code)
@@ -237,7 +239,7 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
     dq_resp_arg_i64(&call, lease_ms);
     dq_resp_arg_text(&call, "{}");
     dq_resp_arg_text(&call, ticker ? "1" : "");
-    dq_resp_arg(&call, blamed ? test_id_str(blamed) : (dureq_str){0});
+    dq_resp_arg(&call, blamed == &test_blame_suspects ? DQ_STR_LIT("s") : blamed ? test_id_str(blamed) : (dureq_str){0});
     dq_resp_arg(&call, (dureq_str){0});
     dq_resp_arg_i64(&call, started ? 1 : 0);
     if (started) {

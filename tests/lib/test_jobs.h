@@ -64,6 +64,7 @@ uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, i
 dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, int *ret_code);
 void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms,
                           const test_id *blamed);
+extern const test_id test_blame_suspects; /* as `blamed`: suspects that were never charged */
 /* Delivers up to n jobs of a lane to a session, front stream first. How many. */
 int test_session_take(test_world *w, unsigned shard, uint64_t session, uint32_t lane, int n);
 /* Ends the lease at once: its time is over for the reaper. */

@@ -54,8 +54,8 @@ local function hand_over(key, lane, entry, fields)
   local is_dead = false
   if run then
     local started = unpk('>I6', run)
-    local charged = blamed == '' or blamed == id
     local f = moved_fields(m)
+    local charged = blamed == '' or blamed == id or (blamed == 's' and f.flags % 2 == 1 and f.crashes == 0)
     m = moved_with(m, { runs = f.runs + 1, crashes = charged and f.crashes + 1 or f.crashes, ready = now })
     f = moved_fields(m)
     m = attempt_add(m, f.runs, OUTCOME_CRASHED, started, math.max(now - started, 0), tonumber(victim), 'its process crashed')
