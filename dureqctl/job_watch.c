@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "ctl.h"
+#include "model/place.h"
 
 typedef struct shown {
     dureq_job_state state;
@@ -88,7 +89,7 @@ static int watch_once(ctl *c, const char *id, shown *before, bool *ret_ended)
     if (differs(before, job))
         print_change(c, job, !before->any);
     *before = (shown){.state = job->state, .attempt = job->attempt, .progress = hash_of(job->progress), .any = true};
-    *ret_ended = job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+    *ret_ended = dq_job_state_is_ended(job->state);
     rc = *ret_ended && job->state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
     dureq_job_list_destroy(list);
     return rc;

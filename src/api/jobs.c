@@ -3,6 +3,7 @@
 #include "api/request.h"
 #include "client/extra.h"
 #include "model/job_json.h"
+#include "model/place.h"
 
 static int get_job(dq_api_ctx *c, dureq_error *err)
 {
@@ -323,7 +324,7 @@ static int put_payload(dq_api_ctx *c, dureq_error *err)
 
 static bool has_ended(const dureq_job *job)
 {
-    return job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+    return dq_job_state_is_ended(job->state);
 }
 
 static void put_str_if(dq_api_ctx *c, const char *name, dureq_str text)

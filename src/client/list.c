@@ -81,19 +81,15 @@ bool dq_list_fits(const dq_lister *l, const dureq_job *job)
 
 /* ---- sources ---- */
 
-static bool wants_kind(const dq_lister *l, dq_page_kind kind)
+static bool wants_place(const dq_lister *l, dq_place place)
 {
-    switch (kind) {
-    case DQ_PAGE_LANES: return dq_list_wants_state(l, DUREQ_JOB_PENDING) || dq_list_wants_state(l, DUREQ_JOB_RUNNING);
-    case DQ_PAGE_DUE: return dq_list_wants_state(l, DUREQ_JOB_SCHEDULED) || dq_list_wants_state(l, DUREQ_JOB_RETRYING);
-    case DQ_PAGE_PAUSED: return dq_list_wants_state(l, DUREQ_JOB_PAUSED);
-    case DQ_PAGE_DEAD: return dq_list_wants_state(l, DUREQ_JOB_DEAD);
-    case DQ_PAGE_HISTORY: return dq_list_wants_state(l, DUREQ_JOB_COMPLETED) || dq_list_wants_state(l, DUREQ_JOB_CANCELLED);
-    }
+    for (unsigned state = 0; dq_places[place].states >> state; state++)
+        if ((dq_places[place].states >> state & 1) && dq_list_wants_state(l, (dureq_job_state)state))
+            return true;
     return false;
 }
 
-static dq_list_source *source_add(dq_lister *l, unsigned shard, dq_page_kind kind, uint32_t group)
+static dq_list_source *source_add(dq_lister *l, unsigned shard, dq_place place, uint32_t group)
 {
     if (l->n_sources == l->sources_cap) {
         size_t cap = l->sources_cap ? 2 * l->sources_cap : 8;
@@ -105,7 +101,7 @@ static dq_list_source *source_add(dq_lister *l, unsigned shard, dq_page_kind kin
         l->sources_cap = cap;
     }
     dq_list_source *s = &l->sources[l->n_sources++];
-    *s = (dq_list_source){.shard = shard, .kind = kind, .group = group};
+    *s = (dq_list_source){.shard = shard, .place = place, .group = group};
     return s;
 }
 
@@ -124,8 +120,8 @@ static int lane_add(dq_lister *l, unsigned shard, uint32_t lane)
     uint32_t group = lane / DQ_LIST_GROUP;
     dq_list_source *s = l->n_sources ? &l->sources[l->n_sources - 1] : NULL;
 
-    if (!s || s->shard != shard || s->kind != DQ_PAGE_LANES || s->group != group) {
-        s = source_add(l, shard, DQ_PAGE_LANES, group);
+    if (!s || s->shard != shard || s->place != DQ_PLACE_LANES || s->group != group) {
+        s = source_add(l, shard, DQ_PLACE_LANES, group);
         if (!s)
             return dq_fail_nomem(l->err);
         s->lanes = dq_calloc(DQ_LIST_GROUP, sizeof *s->lanes);
@@ -167,16 +163,16 @@ static int add_sources(dq_lister *l)
     if (!l->names)
         return dq_fail_nomem(l->err);
     for (unsigned shard = 0; rc == 0 && shard < n_shards; shard++) {
-        if (wants_kind(l, DQ_PAGE_LANES))
+        if (wants_place(l, DQ_PLACE_LANES))
             rc = add_lanes(l, shard);
-        for (int kind = DQ_PAGE_DUE; rc == 0 && kind <= DQ_PAGE_HISTORY; kind++)
-            if (wants_kind(l, (dq_page_kind)kind) && !source_add(l, shard, (dq_page_kind)kind, 0))
+        for (dq_place place = DQ_PLACE_LANES + 1; rc == 0 && place < DQ_N_PLACES; place++)
+            if (wants_place(l, place) && !source_add(l, shard, place, 0))
                 rc = dq_fail_nomem(l->err);
     }
     return rc;
 }
 
-/* ---- the cursor: shard.kind.group.place of each source that was given from, with commas between ---- */
+/* ---- the cursor: shard.place.group.row of each source that was given from, with commas between ---- */
 
 static bool cut_number(dureq_str *rest, char end, int64_t max, int64_t *ret)
 {
@@ -205,26 +201,26 @@ static bool is_numbers(dureq_str rest, char between, int n)
 }
 
 /* What the scripts gave for a structure of this kind. */
-static bool place_fits(dq_page_kind kind, dureq_str place)
+static bool row_fits(dq_place place, dureq_str row)
 {
-    if (place.len >= DQ_LIST_PLACE_MAX)
+    if (row.len >= DQ_LIST_PLACE_MAX)
         return false;
-    if (kind == DQ_PAGE_LANES)
-        return is_numbers(place, '-', 4);
-    return kind == DQ_PAGE_HISTORY ? is_numbers(place, ':', 3) : is_score_and_id(place);
+    if (dq_places[place].records)
+        return is_score_and_id(row);
+    return place == DQ_PLACE_LANES ? is_numbers(row, '-', 4) : is_numbers(row, ':', 3);
 }
 
 /* One source's place, off the front of a cursor. */
 typedef struct cursor_part {
-    int64_t shard, kind, group;
-    dureq_str place;
+    int64_t shard, place, group;
+    dureq_str row;
 } cursor_part;
 
 static bool cursor_next(dureq_str *rest, unsigned n_shards, cursor_part *ret)
 {
-    ret->place = dq_str_cut(rest, ',');
-    return cut_number(&ret->place, '.', n_shards - 1, &ret->shard) && cut_number(&ret->place, '.', DQ_PAGE_HISTORY, &ret->kind) &&
-           cut_number(&ret->place, '.', UINT32_MAX, &ret->group) && place_fits((dq_page_kind)ret->kind, ret->place);
+    ret->row = dq_str_cut(rest, ',');
+    return cut_number(&ret->row, '.', n_shards - 1, &ret->shard) && cut_number(&ret->row, '.', DQ_N_PLACES - 1, &ret->place) &&
+           cut_number(&ret->row, '.', UINT32_MAX, &ret->group) && row_fits((dq_place)ret->place, ret->row);
 }
 
 static int cursor_apply(dq_lister *l, dureq_str rest)
@@ -237,8 +233,8 @@ static int cursor_apply(dq_lister *l, dureq_str rest)
         for (size_t i = 0; i < l->n_sources; i++) {
             dq_list_source *s = &l->sources[i];
 
-            if (s->shard == p.shard && s->kind == (dq_page_kind)p.kind && s->group == p.group) {
-                (void)snprintf(s->at, sizeof s->at, DQ_STR_FMT, DQ_STR_ARG(p.place));
+            if (s->shard == p.shard && s->place == (dq_place)p.place && s->group == p.group) {
+                (void)snprintf(s->at, sizeof s->at, DQ_STR_FMT, DQ_STR_ARG(p.row));
                 memcpy(s->read_at, s->at, sizeof s->at);
             }
         }
@@ -255,7 +251,7 @@ static int cursor_put(dq_lister *l)
         const dq_list_source *s = &l->sources[i];
 
         if (s->at[0])
-            dq_buf_append_fmt(&text, "%s%u.%d.%" PRIu32 ".%s", text.len ? "," : "", s->shard, (int)s->kind, s->group, s->at);
+            dq_buf_append_fmt(&text, "%s%u.%d.%" PRIu32 ".%s", text.len ? "," : "", s->shard, (int)s->place, s->group, s->at);
     }
     rc = dq_buf_finish(&text, l->err);
     if (rc < 0)

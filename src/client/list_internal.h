@@ -10,7 +10,7 @@
 /* A structure of a shard, or up to DQ_LIST_GROUP lanes of it, as one sequence of jobs. */
 typedef struct dq_list_source {
     unsigned shard;
-    dq_page_kind kind;
+    dq_place place;
     uint32_t group;  /* of lanes: lane number / DQ_LIST_GROUP */
     uint32_t *lanes; /* n_lanes of them, that fit the filter */
     size_t n_lanes;

@@ -64,7 +64,7 @@ static int decode_row(dq_lister *l, unsigned shard, const dq_job_view *view, dur
 /* Ended, retried by hand and ended again, it is in the order of completion twice. */
 static bool is_listed(const dq_lister *l, const dq_list_source *s, const dureq_job *job)
 {
-    if (s->kind != DQ_PAGE_HISTORY || job->runs < 2)
+    if (s->place != DQ_PLACE_HISTORY || job->runs < 2)
         return false;
     for (size_t i = 0; i < l->list->n; i++)
         if (strcmp(l->list->items[i].id.text, job->id.text) == 0)
@@ -77,9 +77,9 @@ static int64_t key_of(const dq_list_source *s, const dureq_job *job, dureq_str b
 {
     int64_t ms;
 
-    if (s->kind == DQ_PAGE_LANES && dq_parse_i64(dq_str_cut(&behind, '-'), 0, INT64_MAX, &ms) == 0)
+    if (s->place == DQ_PLACE_LANES && dq_parse_i64(dq_str_cut(&behind, '-'), 0, INT64_MAX, &ms) == 0)
         return ms;
-    return s->kind == DQ_PAGE_DEAD || s->kind == DQ_PAGE_HISTORY ? job->finished_at_ms : job->created_at_ms;
+    return dq_places[s->place].by_end ? job->finished_at_ms : job->created_at_ms;
 }
 
 /* Only now: the text filter looks at payloads. */
@@ -144,7 +144,7 @@ static int read_page(dq_lister *l, dq_list_source *s)
 {
     dq_page p = {
         .shard = s->shard,
-        .kind = s->kind,
+        .place = s->place,
         .cursor = dureq_str_from(s->read_at),
         .limit = rows_to_read(l, s),
         .newest_first = !l->f.oldest_first,

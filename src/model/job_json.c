@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/place.h"
+
 /* ---- members ---- */
 
 static void put_text(dq_json_writer *w, const char *name, const char *text)
@@ -163,7 +165,7 @@ void dq_retry_policy_to_json(const dureq_retry_policy *given, dq_json_writer *w)
 
 static bool has_ended(const dureq_job *job)
 {
-    return job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
+    return dq_job_state_is_ended(job->state);
 }
 
 static bool waits_for_time(const dureq_job *job)

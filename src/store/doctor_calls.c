@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "model/place.h"
 #include "store/core.h"
 
 static const struct {
@@ -173,12 +174,19 @@ void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq
     dq_resp_arg_i64(out, DQ_DOCTOR_JOBS_STEP);
 }
 
+/* Those of the places first, each with its records. */
 const char *dq_doctor_set_name(size_t i)
 {
-    static const char *const names[] = {"loc",    "due", "due:h", "paused", "paused:h", "dead",
-                                        "dead:h", "pg",  "wt",    "s2s",    "ob",       "lease"};
+    static const char *const others[] = {"loc", "pg", "wt", "s2s", "ob", "lease"};
 
-    return i < DQ_ARRAY_LEN(names) ? names[i] : NULL;
+    for (size_t p = 0; p < DQ_N_PLACES; p++) {
+        if (!dq_places[p].records)
+            continue;
+        if (i < 2)
+            return i == 0 ? dq_places[p].name : dq_places[p].records;
+        i -= 2;
+    }
+    return i < DQ_ARRAY_LEN(others) ? others[i] : NULL;
 }
 
 void dq_call_doctor_stream(dq_buf *out, dq_doctor_at at, dq_doctor_stream which, uint32_t lane, bool pending, dureq_str cursor)

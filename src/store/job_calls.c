@@ -87,12 +87,9 @@ static void put_how(dq_buf *out, const dq_page *p)
 
 void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p)
 {
-    static const char *const kinds[] = {
-        [DQ_PAGE_DUE] = "due", [DQ_PAGE_PAUSED] = "paused", [DQ_PAGE_DEAD] = "dead", [DQ_PAGE_HISTORY] = "history"};
-
-    if (p->kind != DQ_PAGE_LANES) {
+    if (p->place != DQ_PLACE_LANES) {
         begin(out, k, p->shard, DQ_SCRIPT_JOBS_PAGE, 5);
-        dq_resp_arg_text(out, kinds[p->kind]);
+        dq_resp_arg_text(out, dq_places[p->place].name);
         put_how(out, p);
         return;
     }

@@ -5,6 +5,7 @@
    Any thread. Ids are the packed 13 bytes. */
 
 #include "model/job.h"
+#include "model/place.h"
 #include "store/store.h"
 
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
@@ -30,22 +31,15 @@ void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
 void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str key);
 
 /* Structures a page can come from. */
-typedef enum dq_page_kind {
-    DQ_PAGE_LANES, /* waiting and running, of some lanes */
-    DQ_PAGE_DUE,
-    DQ_PAGE_PAUSED,
-    DQ_PAGE_DEAD,
-    DQ_PAGE_HISTORY,
-} dq_page_kind;
 typedef struct dq_page {
     unsigned shard;
-    dq_page_kind kind;
+    dq_place place;
     dureq_str cursor; /* empty: from the beginning */
     int limit;
     bool newest_first;
     size_t bytes_max; /* envelopes and rows come cut to it */
     bool pending, running;
-    const uint32_t *lanes; /* n_lanes of them; these three for DQ_PAGE_LANES */
+    const uint32_t *lanes; /* n_lanes of them; these three for DQ_PLACE_LANES */
     size_t n_lanes;
 } dq_page;
 void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p);

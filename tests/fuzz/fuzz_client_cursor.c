@@ -17,11 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cursor_part p;
 
     while (rest.len > 0 && cursor_next(&rest, SHARDS, &p)) {
-        assert(p.shard >= 0 && p.shard < SHARDS && p.kind >= 0 && p.kind <= DQ_PAGE_HISTORY && p.group >= 0 &&
+        assert(p.shard >= 0 && p.shard < SHARDS && p.place >= 0 && p.place < DQ_N_PLACES && p.group >= 0 &&
                p.group <= UINT32_MAX);
-        assert(p.place.len < DQ_LIST_PLACE_MAX);
-        for (size_t i = 0; i < p.place.len; i++)
-            assert(isxdigit((unsigned char)p.place.ptr[i]) || strchr("-+.:infINFyYtTxXpPaA", p.place.ptr[i]));
+        assert(p.row.len < DQ_LIST_PLACE_MAX);
+        for (size_t i = 0; i < p.row.len; i++)
+            assert(isxdigit((unsigned char)p.row.ptr[i]) || strchr("-+.:infINFyYtTxXpPaA", p.row.ptr[i]));
     }
     return 0;
 }

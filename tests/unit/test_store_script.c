@@ -5,6 +5,7 @@
 #include "expect.h"
 #include "model/id.h"
 #include "model/job.h"
+#include "model/place.h"
 #include "store/scripts.h"
 #include "test_file.h"
 
@@ -70,6 +71,45 @@ TEST(states_and_outcomes_have_the_numbers_of_the_public_interface)
         EXPECT_I64(all[i].value, number_of(states, all[i].name));
     }
     dq_free(states);
+}
+
+/* The row of a place in places.lua says its states; as bits. */
+static unsigned states_in(const char *lua, const char *name)
+{
+    static const char *const words[] = {
+#define X(num, name, text) [num] = "STATE_" #name,
+        DUREQ_JOB_STATE_MAP(X)
+#undef X
+    };
+    char begin[48];
+    unsigned states = 0;
+
+    (void)snprintf(begin, sizeof(begin), "{ name = '%s'", name);
+    const char *row = strstr(lua, begin), *end = row ? strchr(row, '}') : NULL;
+    for (size_t i = 0; end && i < DQ_ARRAY_LEN(words); i++) {
+        const char *at = strstr(row, words[i]);
+
+        states |= at && at < end ? 1u << i : 0;
+    }
+    return states;
+}
+
+TEST(places_are_the_same_in_scripts_and_c)
+{
+    char *lua = read_lua("include/places.lua"), order[64] = "local sets = { ";
+
+    for (int p = 0; p < DQ_N_PLACES; p++) {
+        const dq_place_row *place = &dq_places[p];
+
+        if (!place->records)
+            continue;
+        EXPECT_NOTE("%s", place->name);
+        EXPECT_U64(place->states, states_in(lua, place->name));
+        (void)snprintf(order + strlen(order), sizeof(order) - strlen(order), "places.%s, ", place->name);
+    }
+    (void)snprintf(order + strlen(order) - 2, 3, " }");
+    EXPECT_TRUE(strstr(lua, order) != NULL);
+    dq_free(lua);
 }
 
 static int64_t flag_of(const char *lua, const char *name)
