@@ -221,6 +221,23 @@ static int start_embedded(dq_daemon *d, char **ret_url, dureq_error *err)
     return *ret_url ? 0 : dq_fail_nomem(err);
 }
 
+/* Each program takes descriptors: no more jobs are taken than there are of them. */
+static int64_t effective_concurrency(dq_daemon *d)
+{
+    const dq_config *cfg = d->cfg;
+    int64_t has, needs, most = dq_spawn_children_max(cfg->concurrency, &has, &needs);
+    bool has_exec = false;
+
+    for (size_t i = 0; i < cfg->n_handlers; i++)
+        has_exec = has_exec || cfg->handlers[i].kind == DQ_HANDLER_EXEC;
+    if (!has_exec || !dq_config_has_mode(cfg, "queue") || most == cfg->concurrency)
+        return cfg->concurrency;
+    DQ_LOG(&d->log, DUREQ_LOG_WARN, "daemon.few_descriptors",
+           "has=%lld needs=%lld concurrency=%lld instead of %lld: raise the hard limit of open files (ulimit -n, LimitNOFILE=)",
+           (long long)has, (long long)needs, (long long)most, (long long)cfg->concurrency);
+    return most;
+}
+
 static int create_node(dq_daemon *d, const char *url, dureq_error *err)
 {
     const dq_config *cfg = d->cfg;
@@ -229,7 +246,7 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.redis_url = url;
     o.prefix = cfg->prefix;
     o.node_id = cfg->node_id;
-    o.concurrency = (int32_t)cfg->concurrency;
+    o.concurrency = (int32_t)effective_concurrency(d);
     o.threads = (int32_t)cfg->threads;
     o.lease_ms = cfg->lease_ms;
     o.shutdown_timeout_ms = cfg->drain_timeout_ms ? cfg->drain_timeout_ms : 1; /* 0 would be the library's default */

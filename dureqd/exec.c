@@ -17,8 +17,7 @@
    A run ends with its program, not with the last holder of its pipes: on_exit kills the process group, takes what is left in the
    pipes, and sweeps for those who left the group. Being told to stop or die before there is a child is remembered. */
 
-static const char no_room_text[] = "the node is out of processes, descriptors or memory";
-#define NO_ROOM_DELAY_MS 1000
+#define NO_ROOM_SAY_US 60000000
 
 /* ---- ending ---- */
 
@@ -45,6 +44,32 @@ static void finish(dq_exec_run *run, int rc)
     dq_task_set_state(task, NULL);
     run_destroy(run);
     dq_task_finish(task, rc);
+}
+
+/* Not the job's fault, and not a run of it: told when it begins, and again when it had been over for a while. */
+static void say_no_room(dq_exec_host *host, int sys_errno)
+{
+    int64_t now_us = dq_loop_now_us(host->loop), last_us = host->no_room_us;
+    size_t n = 0;
+
+    host->no_room_us = now_us;
+    if (last_us && now_us - last_us < NO_ROOM_SAY_US)
+        return;
+    DQ_LIST_FOREACH (dq_exec_run, run, &host->runs, link)
+        n += run->is_running;
+    DQ_LOG(host->log, DUREQ_LOG_WARN, "exec.no_room",
+           "programs=%zu error=\"%s\" no more programs can be started: jobs are given back, and no more are taken than run", n,
+           strerror(sys_errno));
+}
+
+static void finish_no_room(dq_exec_run *run, int sys_errno)
+{
+    dureq_run *task = run->task;
+
+    say_no_room(run->handler->host, sys_errno);
+    dq_task_set_state(task, NULL);
+    run_destroy(run);
+    dq_task_no_room(task);
 }
 
 static int set_result(dq_exec_run *run)
@@ -110,14 +135,11 @@ static bool is_no_room(int sys_errno)
     return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == EAGAIN || sys_errno == ENOMEM || sys_errno == ENOSPC;
 }
 
-/* A node without room is not the job's fault: no attempt is spent. */
 static int start_failed(dq_exec_run *run)
 {
     const dq_spawn *s = &run->spawn;
     DQ_BUF_AUTO msg = {0};
 
-    if (is_no_room(s->sys_errno))
-        return dureq_run_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text);
     dq_buf_append_fmt(&msg, "cannot start '%.150s': %s (%s)", s->program, strerror(s->sys_errno), s->failed_step);
     if (msg.failed)
         return DUREQ_ENOMEM;
@@ -133,7 +155,7 @@ static void give_up(dq_exec_run *run)
 
     dq_exec_run_signal(run, SIGKILL);
     (void)waitid(P_PIDFD, (id_t)run->spawn.pid_fd, &info, WEXITED);
-    finish(run, dureq_run_rate_limited(run->task, NO_ROOM_DELAY_MS, no_room_text));
+    finish_no_room(run, ENOMEM);
 }
 
 static void on_spawned(dq_message *m)
@@ -145,6 +167,8 @@ static void on_spawned(dq_message *m)
         run->spawn.context_path = NULL;
         if (is_closing)
             run_destroy(run);
+        else if (is_no_room(run->spawn.sys_errno))
+            finish_no_room(run, run->spawn.sys_errno);
         else
             finish(run, start_failed(run));
         return;
@@ -223,7 +247,8 @@ static int on_start(dureq_run *task, void *userdata)
     int rc;
 
     if (!run) {
-        dq_task_finish(task, dureq_run_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text));
+        say_no_room(h->host, ENOMEM);
+        dq_task_no_room(task);
         return 0;
     }
     run->handler = h;
@@ -236,8 +261,10 @@ static int on_start(dureq_run *task, void *userdata)
     rc = prepare(run, &err);
     if (rc < 0) {
         run->spawn.context_path = NULL;
-        finish(run, rc == DUREQ_ENOMEM ? dureq_run_rate_limited(task, NO_ROOM_DELAY_MS, no_room_text)
-                                       : dureq_run_fail(task, rc, err.msg, (dureq_str){0}));
+        if (rc == DUREQ_ENOMEM)
+            finish_no_room(run, ENOMEM);
+        else
+            finish(run, dureq_run_fail(task, rc, err.msg, (dureq_str){0}));
         return 0;
     }
     run->started_ticks = dq_orphans_now_ticks();

@@ -35,8 +35,9 @@ struct dq_exec_host {
     dq_list handlers, runs;
     char *context_dir;
     uint64_t n_contexts;
-    char *scratch;   /* DQ_EXEC_READ_BYTES */
-    bool is_closing; /* tasks are not to be touched any more */
+    int64_t no_room_us; /* when a program could not be started for want of room; 0: never */
+    char *scratch;      /* DQ_EXEC_READ_BYTES */
+    bool is_closing;    /* tasks are not to be touched any more */
 };
 
 typedef struct dq_exec_run dq_exec_run;

@@ -37,6 +37,20 @@ void dq_spawn_raise_open_files(void)
     (void)setrlimit(RLIMIT_NOFILE, &now); /* the old limit works, too, for fewer children */
 }
 
+#define FDS_PER_CHILD 4  /* its end, and our ends of three pipes */
+#define FDS_OF_DAEMON 64 /* connections, loops, state directory, the child that is being made */
+
+int64_t dq_spawn_children_max(int64_t wanted, int64_t *ret_has, int64_t *ret_needs)
+{
+    struct rlimit now;
+
+    *ret_needs = wanted * FDS_PER_CHILD + FDS_OF_DAEMON;
+    *ret_has = *ret_needs;
+    if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur < (rlim_t)*ret_needs)
+        *ret_has = (int64_t)now.rlim_cur;
+    return *ret_has == *ret_needs ? wanted : DQ_MAX((*ret_has - FDS_OF_DAEMON) / FDS_PER_CHILD, 1);
+}
+
 /* ---- what a child inherits ---- */
 
 typedef struct child_fds {

@@ -58,3 +58,5 @@ void dq_spawner_destroy(dq_spawner *s);
 
 /* Remembers the soft limit of open files for the children and raises the daemon's own to the hard one. Once, before threads. */
 void dq_spawn_raise_open_files(void);
+/* How many children at a time the descriptors of this process suffice for, of `wanted`; what it has and would need. */
+int64_t dq_spawn_children_max(int64_t wanted, int64_t *ret_has, int64_t *ret_needs);

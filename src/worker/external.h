@@ -30,6 +30,10 @@ typedef struct dq_external_ops {
 /* rc as a handler function returns it: 0 done, or what dureq_run_fail, _retry, _skip ... returned. The task is gone afterwards. */
 void dq_task_finish(dureq_run *task, int rc);
 
+/* Instead of finish, when it could not be started for want of something that all share (descriptors, processes, memory): the job is given back
+   as if it had never been fetched, and for a while the node takes no more jobs than run now. The task is gone afterwards. */
+void dq_task_no_room(dureq_run *task);
+
 /* A place for the handler's own state of this run. */
 void dq_task_set_state(dureq_run *task, void *state);
 void *dq_task_get_state(dureq_run *task);

@@ -279,7 +279,7 @@ static int32_t free_slots(const dq_worker *w)
 {
     if (w->draining || w->drain_asked || w->stopping || w->give_up || w->schema_refused || dq_suspects_hold(w))
         return 0;
-    return w->n_held < w->concurrency ? (int32_t)(w->concurrency - w->n_held) : 0;
+    return w->n_held < w->room ? (int32_t)(w->room - w->n_held) : 0;
 }
 
 bool dq_lane_has_slot(const dq_wlane *lane)

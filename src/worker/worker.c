@@ -78,6 +78,19 @@ static void hold_off_fired(dq_timer *t)
     dq_cycle_look(dq_container_of(t, dq_worker, hold_off));
 }
 
+#define ROOM_LOOK_US 1000000
+
+/* Whatever there was too little of may be there again. */
+static void room_fired(dq_timer *t)
+{
+    dq_worker *w = dq_container_of(t, dq_worker, room_timer);
+
+    w->room = DQ_MIN(w->room + DQ_MAX(w->room / 4, 1), w->concurrency);
+    if (w->room < w->concurrency)
+        dq_timer_set(&w->room_timer, ROOM_LOOK_US);
+    dq_worker_pump(w);
+}
+
 static void init_lists(dq_worker *w)
 {
     dq_list_init(&w->spare);
@@ -103,7 +116,7 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     w->log = o->log;
     w->handlers = handlers;
     w->cb = *cb;
-    w->concurrency = o->concurrency;
+    w->concurrency = w->room = o->concurrency;
     w->lease_ms = o->lease_ms;
     w->stands_for_ticker = o->stands_for_ticker;
     w->on_event = o->on_event;
@@ -121,6 +134,8 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
         rc = dq_timer_init(&w->hold_off, w->loop, hold_off_fired);
     if (rc == 0)
         rc = dq_timer_init(&w->suspect_timer, w->loop, suspect_fired);
+    if (rc == 0)
+        rc = dq_timer_init(&w->room_timer, w->loop, room_fired);
     if (rc == 0)
         rc = dq_pool_create(w->loop, o->threads, &pool_cb, &w->pool, err);
     if (rc < 0) {
@@ -188,6 +203,7 @@ void dq_worker_destroy(dq_worker *w)
     dq_timer_deinit(&w->deadline_timer);
     dq_timer_deinit(&w->hold_off);
     dq_timer_deinit(&w->suspect_timer);
+    dq_timer_deinit(&w->room_timer);
     dq_heap_deinit(&w->deadlines);
     dq_credits_deinit(w);
     dq_buf_deinit(&w->scratch);
@@ -564,6 +580,27 @@ void dq_task_finish(dureq_run *t, int rc)
     t->ran_ms = (dq_mono_us() - t->started_mono_us) / 1000;
     task_ended(t, rc);
     dq_worker_pump(w);
+    dq_worker_look_for_end(w);
+}
+
+void dq_task_no_room(dureq_run *t)
+{
+    dq_worker *w = t->worker;
+
+    if (t->deadline.pos)
+        dq_heap_remove(&w->deadlines, &t->deadline);
+    t->phase = TASK_WAITING;
+    t->started_at_ms = 0; /* it never ran */
+    dq_worker_task_over(t);
+    w->room = DQ_MIN(w->room, w->n_held);
+    dq_timer_set(&w->room_timer, ROOM_LOOK_US);
+    if (t->lost) {
+        dq_worker_drop_task(t);
+    } else {
+        dq_fetch_give_back(t);
+        dq_session_return(t->shard);
+    }
+    atomic_fetch_sub_explicit(&w->s_running, 1, memory_order_relaxed);
     dq_worker_look_for_end(w);
 }
 

@@ -123,12 +123,14 @@ struct dq_worker {
     dq_pool *pool;
     dq_list spare; /* task memory */
     size_t n_spare;
-    uint32_t n_held;          /* tasks that take a slot: fetched, not finished */
-    uint32_t n_fetching;      /* of them: their payload is on its way */
-    dq_list suspects;         /* wait until nothing else runs; by link (suspect.c) */
-    dureq_run *alone;         /* the suspect that runs alone or is about to */
-    bool together;            /* suspects never charged run, or are about to; at most one of this and `alone` */
-    bool new_waits;           /* such suspects came that no heartbeat was asked to report yet */
+    uint32_t n_held;     /* tasks that take a slot: fetched, not finished */
+    uint32_t room;       /* jobs at most, when it is under concurrency: a handler had no room for more */
+    dq_timer room_timer; /* set while it is: then a few more are tried */
+    uint32_t n_fetching; /* of them: their payload is on its way */
+    dq_list suspects;    /* wait until nothing else runs; by link (suspect.c) */
+    dureq_run *alone;    /* the suspect that runs alone or is about to */
+    bool together;       /* suspects never charged run, or are about to; at most one of this and `alone` */
+    bool new_waits;      /* such suspects came that no heartbeat was asked to report yet */
     int64_t together_until_us;
     uint64_t alone_no;        /* counts changes of `alone` and `together` */
     int64_t suspect_since_us; /* since when suspects wait */

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -571,6 +572,48 @@ static void many_programs_run_at_a_time(void **state)
     rig_stop(&r);
 }
 
+/* So many descriptors more than are open now. */
+static void leave_descriptors(rlim_t n)
+{
+    int next = dup(0);
+    struct rlimit limit;
+
+    assert_true(next >= 0);
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)next + n;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void what_finds_no_room_is_given_back_without_a_run(void **state)
+{
+    struct rlimit before;
+    dureq_node_stats stats;
+    dureq_job_id ids[40];
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'sleep 0.3; echo ${DUREQ_RUN_ID##*.}'");
+    rig_start(&r);
+    dureq_job_list_destroy(run_job(&r, "t", "1", NULL)); /* all connections are there */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    leave_descriptors(24);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        ids[i] = enqueue(&r, "t", DQ_STR_LIT("1"), NULL);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++) {
+        dureq_job_list *list = wait_for(&r, &ids[i]);
+
+        assert_int_equal(list->items[0].state, DUREQ_JOB_COMPLETED);
+        assert_str(list->items[0].result, "1");
+        dureq_job_list_destroy(list);
+    }
+    dureq_node_get_stats(r.node, &stats);
+    assert_true(stats.returned > 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -587,6 +630,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(another_user_runs_it),
         cmocka_unit_test(what_cannot_run_is_refused_at_start),
+        cmocka_unit_test(what_finds_no_room_is_given_back_without_a_run),
         cmocka_unit_test(many_programs_run_at_a_time),
     };
 

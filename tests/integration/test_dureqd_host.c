@@ -21,9 +21,9 @@
 
 /* Before it becomes the daemon, the shell starts two helpers. One stays; one leaves an orphan once the file `go` is there. Their
    environment is empty, like that of a job's process that cleared it. */
-#define HELPERS                                                                        \
-    "env -i /bin/sleep 7777 & echo $! >$D/stays; "                                     \
-    "env -i D=$D /bin/sh -c 'while ! test -e $D/go; do /bin/sleep 0.02; done; "        \
+#define HELPERS                                                                                                                 \
+    "env -i /bin/sleep 7777 & echo $! >$D/stays; "                                                                              \
+    "env -i D=$D /bin/sh -c 'while ! test -e $D/go; do /bin/sleep 0.02; done; "                                                 \
     "setsid -f /bin/sh -c \"echo \\$\\$ >$D/left.new; mv $D/left.new $D/left; exec /bin/sleep 7777\"; exec /bin/sleep 7777' & " \
     "echo $! >$D/leaves; exec \"$@\""
 
@@ -51,15 +51,17 @@ static void processes_of_others_live_on(const char *name, const char *const *wra
     dq_buf_append_text(&dir, "-files");
     assert_int_equal(setenv("D", dir.ptr, 1), 0);
     dq_buf_append_fmt(&go, "go=exec:sh -c 'touch %s/go; until test -e %s/left; do sleep 0.02; done'", dir.ptr, dir.ptr);
-    dq_buf_append_fmt(&look, "look=exec:sh -c 'for i in stays leaves left; do kill -0 $(cat %s/$i) && echo $i; done | tr \"\\n\" \" \"'",
+    dq_buf_append_fmt(&look,
+                      "look=exec:sh -c 'for i in stays leaves left; do kill -0 $(cat %s/$i) && echo $i; done | tr \"\\n\" \" \"'",
                       dir.ptr);
     dq_buf_append_fmt(&end, "end=exec:sh -c 'kill $(cat %s/stays %s/leaves %s/left)'", dir.ptr, dir.ptr, dir.ptr);
-    dq_buf_append_fmt(&leaving, "leaving=exec:sh -c 'setsid -f sh -c \"touch %s/gone; exec sleep 7777\"; until test -e %s/gone; do sleep 0.02; done'",
-                      dir.ptr, dir.ptr);
+    dq_buf_append_fmt(
+        &leaving,
+        "leaving=exec:sh -c 'setsid -f sh -c \"touch %s/gone; exec sleep 7777\"; until test -e %s/gone; do sleep 0.02; done'",
+        dir.ptr, dir.ptr);
     test_daemon_start_by(&d, name, wrap, "mkdir $D; " HELPERS,
                          (const char *const[]){"--handler", go.ptr, "--handler", look.ptr, "--handler", end.ptr, "--handler",
-                                               "short=exec:true", "--handler",
-                                               leaving.ptr, NULL});
+                                               "short=exec:true", "--handler", leaving.ptr, NULL});
     test_daemon_connect(&d);
     test_daemon_run(&d, "go", "1", "");
     for (int i = 0; i < 5; i++) /* each end of these sweeps */
@@ -87,6 +89,27 @@ static void as_process_1_it_leaves_others_alone(void **state)
     if (system("unshare --fork --pid --mount-proc true >/dev/null 2>&1") != 0)
         skip(); /* not allowed to make a space of process numbers */
     processes_of_others_live_on("one", wrap);
+}
+
+/* ---- too few descriptors ---- */
+
+static void few_descriptors_are_told_and_cost_no_runs(void **state)
+{
+    dureq_job_id ids[60];
+    test_daemon d;
+
+    (void)state;
+    test_daemon_start_by(
+        &d, "few", /*wrap=*/NULL, "ulimit -n 128; exec \"$@\"",
+        (const char *const[]){"--concurrency", "50", "--handler", "t=exec:sh -c 'sleep 0.2; echo ${DUREQ_RUN_ID##*.}'", NULL});
+    assert_true(test_child_said(&d.c, "\"event\":\"daemon.few_descriptors\",\"has\":128,\"needs\":264,\"concurrency\":16"));
+    test_daemon_connect(&d);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        ids[i] = test_daemon_enqueue(&d, "t", "1");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        test_daemon_expect(&d, &ids[i], "1");
+    assert_false(test_child_said(&d.c, "exec.no_room"));
+    test_daemon_stop(&d);
 }
 
 /* ---- jobs that take the daemon down ---- */
@@ -165,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(helpers_of_the_start_script_live_on),
         cmocka_unit_test(as_process_1_it_leaves_others_alone),
+        cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };
 
