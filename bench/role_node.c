@@ -68,7 +68,7 @@ static int run_retry(dureq_run *task, void *userdata)
     note_start(userdata, task);
     if (dureq_run_attempt(task) >= dureq_run_max_attempts(task))
         return 0;
-    return dureq_run_retry(task, 1, "again", dureq_str_of(NULL, 0));
+    return dureq_run_retry(task, 1, "again");
 }
 
 /* ---- commands ---- */

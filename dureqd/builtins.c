@@ -99,7 +99,7 @@ static int run_sleep(dureq_run *task, void *userdata)
     if (rc == DUREQ_ENOMEM)
         return rc;
     if (rc < 0)
-        return dureq_run_fail(task, rc, err.msg, (dureq_str){0});
+        return dureq_run_fail(task, rc, "%s", err.msg);
     if (dureq_run_wait_cancelled(task, ms))
         return DUREQ_ECANCELLED;
     return sleep_result(task, (dq_mono_us() - begun_us) / 1000, &message);
@@ -110,7 +110,7 @@ static int run_sleep(dureq_run *task, void *userdata)
 static int run_fail_always(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_run_retry(task, 0, "fail-always always fails", (dureq_str){0});
+    return dureq_run_retry(task, 0, "fail-always always fails");
 }
 
 /* ---- registering ---- */

@@ -77,7 +77,7 @@ static int set_result(dq_exec_run *run)
     const char *type;
 
     if (run->stdout_kept.failed)
-        return dureq_run_retry(run->task, DUREQ_ENOMEM, "out of memory for the output", (dureq_str){0});
+        return dureq_run_retry(run->task, DUREQ_ENOMEM, "out of memory for the output");
     if (run->stdout_kept.len == 0)
         return 0;
     type = dq_exec_result(&run->stdout_kept);
@@ -92,7 +92,7 @@ static int apply(dq_exec_run *run, const dq_exec_verdict *v)
         detail = dureq_str_of(detail.ptr + detail.len - DQ_EXEC_TAIL_BYTES, DQ_EXEC_TAIL_BYTES);
     switch (v->outcome) {
     case DUREQ_OUTCOME_DONE: return set_result(run);
-    case DUREQ_OUTCOME_FAIL: return dureq_run_fail(run->task, v->code, v->msg, detail);
+    case DUREQ_OUTCOME_FAIL: return dureq_run_fail_detail(run->task, v->code, v->msg, detail);
     case DUREQ_OUTCOME_RATE_LIMITED: return dureq_run_rate_limited(run->task, v->after_ms, v->msg);
     case DUREQ_OUTCOME_SKIP: return dureq_run_skip(run->task, v->msg);
     case DUREQ_OUTCOME_PAUSE: return dureq_run_pause(run->task, v->after_ms, v->msg);
@@ -104,7 +104,7 @@ static int apply(dq_exec_run *run, const dq_exec_verdict *v)
     case DUREQ_OUTCOME_CANCELLED:
     case DUREQ_OUTCOME_CRASHED: break;
     }
-    return dureq_run_retry(run->task, v->code, v->msg, detail);
+    return dureq_run_retry_detail(run->task, v->code, v->msg, detail);
 }
 
 static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
@@ -144,8 +144,8 @@ static int start_failed(dq_exec_run *run)
     if (msg.failed)
         return DUREQ_ENOMEM;
     if (s->sys_errno == E2BIG)
-        return dureq_run_fail(run->task, DUREQ_ETOOLARGE, msg.ptr, (dureq_str){0});
-    return dureq_run_retry(run->task, DUREQ_EIO, msg.ptr, (dureq_str){0});
+        return dureq_run_fail(run->task, DUREQ_ETOOLARGE, "%s", msg.ptr);
+    return dureq_run_retry(run->task, DUREQ_EIO, "%s", msg.ptr);
 }
 
 /* Nothing can watch the child: it must not go on. It dies of SIGKILL at once, so the wait is short. */
@@ -264,7 +264,7 @@ static int on_start(dureq_run *task, void *userdata)
         if (rc == DUREQ_ENOMEM)
             finish_no_room(run, ENOMEM);
         else
-            finish(run, dureq_run_fail(task, rc, err.msg, (dureq_str){0}));
+            finish(run, dureq_run_fail(task, rc, "%s", err.msg));
         return 0;
     }
     run->started_ticks = dq_orphans_now_ticks();

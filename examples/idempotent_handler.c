@@ -45,7 +45,7 @@ static int charge(dureq_run *run, void *userdata)
 
     /* The worst moment: the effect is done, and then something fails. The next attempt finds it done. */
     if (dureq_run_attempt(run) == 1)
-        return dureq_run_retry(run, 0, "lost the connection after charging", dureq_str_from(NULL));
+        return dureq_run_retry(run, 0, "lost the connection after charging");
     return 0;
 }
 

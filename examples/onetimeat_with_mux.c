@@ -36,7 +36,7 @@ static int customer_required(dureq_run *run, dureq_next_fn next, void *next_data
 
     (void)userdata;
     if (customer.len == 0)
-        return dureq_run_fail(run, 0, "no customer", dureq_str_from(NULL)); /* final: no retries */
+        return dureq_run_fail(run, 0, "no customer"); /* final: no retries */
     return next(run, next_data);
 }
 

@@ -20,7 +20,7 @@ static int greet(dureq_run *run, void *userdata)
     char text[128];
 
     (void)userdata;
-    snprintf(text, sizeof text, "hello, %.*s", (int)name.len, name.ptr);
+    snprintf(text, sizeof text, "hello, " DUREQ_STR_FMT, DUREQ_STR_ARG(name));
     return dureq_run_set_result(run, dureq_str_from(text), "text/plain"); /* 0: done */
 }
 

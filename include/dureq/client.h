@@ -151,6 +151,17 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, cons
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms, dureq_job_list **ret,
                                                  dureq_error *err);
 
+/* The same two for who wants the job and no list: *ret is freed with dureq_job_destroy.
+
+       rc = dureq_client_wait_one(client, id.text, 10000, &job, err);
+       if (rc == 0)
+           printf("%s: " DUREQ_STR_FMT "\n", id.text, DUREQ_STR_ARG(job->result));
+       dureq_job_destroy(job); */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_one(dureq_client *client, const char *id, dureq_job **ret, dureq_error *err);
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait_one(dureq_client *client, const char *id, int64_t timeout_ms, dureq_job **ret,
+                                                     dureq_error *err);
+DUREQ_API void dureq_job_destroy(dureq_job *job); /* of these two only; any thread; NULL is fine */
+
 /* The last 64 KiB of a job's log lines, "" when it has none; DUREQ_ENOTFOUND. *ret is NUL-ended, freed with dureq_free. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_logs(dureq_client *client, const char *id, char **ret, size_t *ret_len,
                                                      dureq_error *err);

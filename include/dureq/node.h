@@ -3,7 +3,13 @@
 #define DUREQ_NODE_H
 
 /* A node runs handlers for jobs: create, register handlers, start; later drain or stop; destroy. One loop thread owns its
-   sockets and state; handlers run on pool threads, with 256 KiB of stack.
+   sockets and state; handlers run on pool threads, with 1 MiB of stack unless stack_size says otherwise.
+
+   Signals: the loop thread blocks all of them. Handler threads have the signal mask of the thread that called
+   dureq_node_create, so programs that a handler starts inherit nothing of ours, and a crash reporter of yours works: each
+   handler thread has an alternate stack of 64 KiB, so a handler for SIGSEGV with SA_ONSTACK runs even when the stack
+   overflowed. Where nobody has one, a line on standard error names the task type whose handler overflowed its stack, and
+   the process ends as it would have.
 
    Threads: create, use, handle, start, stop and destroy are for one thread at a time, and never for a handler or callback.
    The others may be called from any thread between start and stop.
@@ -19,8 +25,8 @@
 
            (void)userdata;
            if (name.len > 40)
-               return dureq_run_fail(run, 0, "the name is too long", dureq_str_from(NULL));
-           snprintf(text, sizeof text, "hello, %.*s", (int)name.len, name.ptr);
+               return dureq_run_fail(run, 0, "the name is too long");
+           snprintf(text, sizeof text, "hello, " DUREQ_STR_FMT, DUREQ_STR_ARG(name));
            return dureq_run_set_result(run, dureq_str_from(text), "text/plain");
        }
 
@@ -102,10 +108,15 @@ DUREQ_API void dureq_run_log(dureq_run *run, const char *fmt, ...) DUREQ_PRINTF(
 DUREQ_API int dureq_run_set_result(dureq_run *run, dureq_str result, const char *content_type);
 
 /* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return; none fails.
-   Texts are copied: `msg` and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty) up to 8 KiB. `code` is
-   yours (0 = DUREQ_EHANDLER). */
-DUREQ_API int dureq_run_retry(dureq_run *run, int code, const char *msg, dureq_str detail); /* dead after the last attempt */
-DUREQ_API int dureq_run_fail(dureq_run *run, int code, const char *msg, dureq_str detail);  /* final: dead */
+   Texts are copied: the message and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty), such as a
+   backtrace, up to 8 KiB. `code` is yours (0 = DUREQ_EHANDLER).
+
+       return dureq_run_fail(run, 0, "no customer '%s'", name); */
+DUREQ_API int dureq_run_retry(dureq_run *run, int code, const char *fmt, ...) DUREQ_PRINTF(3, 4); /* dead after the last */
+DUREQ_API int dureq_run_fail(dureq_run *run, int code, const char *fmt, ...) DUREQ_PRINTF(3, 4);  /* final: dead */
+/* The same with a message as it is, and a detail. */
+DUREQ_API int dureq_run_retry_detail(dureq_run *run, int code, const char *msg, dureq_str detail);
+DUREQ_API int dureq_run_fail_detail(dureq_run *run, int code, const char *msg, dureq_str detail);
 DUREQ_API int dureq_run_rate_limited(dureq_run *run, int64_t after_ms,
                                      const char *msg);            /* no attempt spent; 0 = policy's delay */
 DUREQ_API int dureq_run_skip(dureq_run *run, const char *reason); /* completed, marked skipped */
@@ -201,6 +212,7 @@ typedef struct dureq_node_options {
     int64_t stats_minutes_retention_ms; /* statistics by minute; 0 = 48 h, at least 1 h */
     int64_t stats_hours_retention_ms;   /* by hour; 0 = 30 d, at least 1 d */
     int64_t stats_days_retention_ms;    /* by day; 0 = 400 d, at least 1 d */
+    int64_t stack_size;                 /* bytes of a handler thread's stack; 0 = 1 MiB; 64 KiB to 1 GiB */
 } dureq_node_options;
 
 static inline dureq_node_options dureq_node_options_init(void)
@@ -232,6 +244,11 @@ DUREQ_API int dureq_node_drain(dureq_node *node, bool drain);
    given up. Who waits in dureq_client_wait with the node's client is told DUREQ_ECLOSED; other calls on it, but those of
    handlers, must have returned before. DUREQ_ECONFLICT when the node is not started; nothing else fails. */
 DUREQ_API int dureq_node_stop(dureq_node *node, dureq_error *err);
+/* For the main thread of a service: waits until SIGTERM or SIGINT, then drains and stops as dureq_node_stop; a second
+   signal is dureq_node_stop_now. While it waits it handles the two signals for the whole process; before it returns it gives
+   them back to whoever handled them. DUREQ_ECONFLICT when the node is not started, or another node of this process waits
+   like this; DUREQ_EIO. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_node_run_until_signal(dureq_node *node, dureq_error *err);
 /* Ask a stop in progress (or to come) to tell handlers to stop at once. Returns at once; any thread, and safe in a signal
    handler, from create until destroy. */
 DUREQ_API void dureq_node_stop_now(dureq_node *node);

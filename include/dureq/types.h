@@ -63,6 +63,10 @@ typedef struct dureq_str {
     size_t len;
 } dureq_str;
 
+/* For printf: printf("got " DUREQ_STR_FMT "\n", DUREQ_STR_ARG(payload)). Stops at a NUL byte; at most 2 GiB. */
+#define DUREQ_STR_FMT    "%.*s"
+#define DUREQ_STR_ARG(s) (int)(s).len, (s).len > 0 ? (s).ptr : ""
+
 /* A view of a NUL-ended text, valid as long as the text (NULL gives the empty view). */
 static inline dureq_str dureq_str_from(const char *text)
 {

@@ -69,22 +69,33 @@ void dq_cond_broadcast(dq_cond *c)
     (void)pthread_cond_broadcast(&c->os);
 }
 
-int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg, dureq_error *err)
+int dq_thread_start_as(pthread_t *ret, const dq_thread_spec *spec, dureq_error *err)
 {
     pthread_attr_t attr;
-    sigset_t all, before;
+    sigset_t mask, before;
     int rc;
 
     (void)pthread_attr_init(&attr);
-    if (stack_bytes)
-        (void)pthread_attr_setstacksize(&attr, stack_bytes);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the new thread */
-    rc = pthread_create(ret, &attr, fn, arg);
+    if (spec->stack_bytes)
+        (void)pthread_attr_setstacksize(&attr, spec->stack_bytes);
+    if (spec->guard_bytes)
+        (void)pthread_attr_setguardsize(&attr, spec->guard_bytes);
+    (void)sigfillset(&mask);
+    if (spec->signals)
+        mask = *spec->signals;
+    (void)pthread_sigmask(SIG_SETMASK, &mask, &before); /* inherited by the new thread */
+    rc = pthread_create(ret, &attr, spec->fn, spec->arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
     if (rc != 0)
-        return dq_fail_errno(err, DUREQ_EIO, rc, "cannot start thread '%s'", name);
-    (void)pthread_setname_np(*ret, name);
+        return dq_fail_errno(err, DUREQ_EIO, rc, "cannot start thread '%s'", spec->name);
+    (void)pthread_setname_np(*ret, spec->name);
     return 0;
+}
+
+int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg, dureq_error *err)
+{
+    dq_thread_spec spec = {.name = name, .stack_bytes = stack_bytes, .fn = fn, .arg = arg};
+
+    return dq_thread_start_as(ret, &spec, err);
 }

@@ -4,6 +4,7 @@
 /* pthread mutex and condition with clang's thread-safety attributes, and thread naming. */
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "base/base.h"
 
@@ -34,5 +35,14 @@ bool dq_cond_wait_until(dq_cond *c, dq_mutex *m, int64_t deadline_mono_us) DQ_RE
 void dq_cond_signal(dq_cond *c);
 void dq_cond_broadcast(dq_cond *c);
 
-int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg,
-                    dureq_error *err); /* all signals blocked in the new thread; name at most 15 bytes */
+/* All signals are blocked in the new thread. Name: at most 15 bytes. */
+int dq_thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg, dureq_error *err);
+
+typedef struct dq_thread_spec {
+    const char *name;
+    size_t stack_bytes, guard_bytes; /* 0: the system's */
+    const sigset_t *signals;         /* the new thread's mask; NULL: all are blocked */
+    void *(*fn)(void *);
+    void *arg;
+} dq_thread_spec;
+int dq_thread_start_as(pthread_t *ret, const dq_thread_spec *spec, dureq_error *err);

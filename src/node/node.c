@@ -6,6 +6,7 @@
 #include <dureq/dureq.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "json/json.h"
 #include "leader/ticker.h"
 #include "node/external.h"
+#include "worker/pool.h"
 #include "worker/worker.h"
 
 #define CONCURRENCY_DEFAULT 100
@@ -29,11 +31,14 @@
 #define START_TIMEOUT_US    10000000
 #define MAX_CRASHES_DEFAULT 3
 #define HOUR_MS             3600000LL
+#define STACK_MIN           (64 * 1024)
+#define STACK_MAX           (1024 * 1024 * 1024)
 #define RETENTION_MAX_MS    (100 * 366 * 24 * HOUR_MS)
 
 struct dureq_node {
     dureq_node_options o; /* strings are ours */
     dq_log log;
+    sigset_t signals; /* the mask of the thread that created it: handler threads get it */
     dq_loop *loop;
     dq_store *store;
     dq_handlers handlers;
@@ -211,6 +216,9 @@ static int check_numbers(const dureq_node_options *o, dureq_error *err)
         return dq_fail(err, DUREQ_EINVAL, "threads takes 1 to %d, or 0 for as many as concurrency", CONCURRENCY_MAX);
     if (o->lease_ms != 0 && (o->lease_ms < LEASE_MIN_MS || o->lease_ms > LEASE_MAX_MS))
         return dq_fail(err, DUREQ_EINVAL, "lease_ms takes %d to %d, or 0 for %d", LEASE_MIN_MS, LEASE_MAX_MS, LEASE_DEFAULT_MS);
+    if (o->stack_size != 0 && (o->stack_size < STACK_MIN || o->stack_size > STACK_MAX))
+        return dq_fail(err, DUREQ_EINVAL, "stack_size takes %d to %d bytes, or 0 for %d", STACK_MIN, STACK_MAX,
+                       DQ_POOL_STACK_BYTES);
     if (o->shutdown_timeout_ms < 0)
         return dq_fail(err, DUREQ_EINVAL, "shutdown_timeout_ms takes 1 or more, or 0 for %d", SHUTDOWN_DEFAULT_MS);
     if (o->max_crashes < 0 || o->max_crashes > 255)
@@ -328,6 +336,7 @@ int dureq_node_create(const dureq_node_options *opts, dureq_node **ret, dureq_er
     n = dq_calloc(1, sizeof *n);
     if (!n)
         return dq_fail_nomem(err);
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &n->signals);
     n->stop_pipe[0] = n->stop_pipe[1] = -1;
     dq_mutex_init(&n->mu);
     dq_cond_init(&n->cond);
@@ -447,6 +456,8 @@ static int make_worker(dureq_node *n, dureq_error *err)
         .node_id = n->o.node_id,
         .concurrency = (uint32_t)n->o.concurrency,
         .threads = (uint32_t)n->o.threads,
+        .stack_bytes = (size_t)n->o.stack_size,
+        .signals = &n->signals,
         .lease_ms = n->o.lease_ms,
         .stands_for_ticker = !n->o.no_ticker,
         .on_event = n->o.on_event,

@@ -3,13 +3,17 @@
 
 #include <stdatomic.h>
 
-#define STACK_BYTES    (256 * 1024)
-#define RUNNING_A_WAKE 4 /* handlers that run for each thread that may be on its way beside the first */
-#define RUNNING_MANY   8 /* more than run at once when they are short */
+#include "worker/overflow.h"
+
+#define GUARD_BYTES    (64 * 1024) /* below each stack: a frame larger than this can step over it */
+#define RUNNING_A_WAKE 4           /* handlers that run for each thread that may be on its way beside the first */
+#define RUNNING_MANY   8           /* more than run at once when they are short */
 
 struct dq_pool {
     dq_loop *loop;
     dq_pool_callbacks cb;
+    size_t stack_bytes;
+    sigset_t signals;
 
     dq_mutex mu; /* guards the rest but for `back` */
     dq_cond cond;
@@ -80,8 +84,14 @@ static void *thread_main(void *arg);
 
 static int start_thread_locked(dq_pool *p, dureq_error *err) DQ_REQUIRES(p->mu)
 {
+    dq_thread_spec spec = {.name = "dq-pool",
+                           .stack_bytes = p->stack_bytes,
+                           .guard_bytes = GUARD_BYTES,
+                           .signals = &p->signals,
+                           .fn = thread_main,
+                           .arg = p};
     pthread_t thread;
-    int rc = dq_thread_start(&thread, "dq-pool", STACK_BYTES, thread_main, p, err);
+    int rc = dq_thread_start_as(&thread, &spec, err);
 
     if (rc < 0)
         return rc;
@@ -127,6 +137,7 @@ static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
 static void *thread_main(void *arg)
 {
     dq_pool *p = arg;
+    void *watch = dq_overflow_watch();
     dq_list *link;
 
     dq_mutex_lock(&p->mu);
@@ -143,10 +154,11 @@ static void *thread_main(void *arg)
     p->n_threads--;
     dq_cond_broadcast(&p->cond);
     dq_mutex_unlock(&p->mu);
+    dq_overflow_unwatch(watch); /* after the pool may be gone: touches this thread only */
     return NULL;
 }
 
-int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err)
+int dq_pool_create(dq_loop *loop, const dq_pool_options *o, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err)
 {
     dq_pool *p = dq_calloc(1, sizeof *p);
 
@@ -154,7 +166,11 @@ int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, d
         return dq_fail_nomem(err);
     p->loop = loop;
     p->cb = *cb;
-    p->n_max = n_max;
+    p->n_max = o->n_max;
+    p->stack_bytes = o->stack_bytes ? o->stack_bytes : DQ_POOL_STACK_BYTES;
+    (void)sigfillset(&p->signals);
+    if (o->signals)
+        p->signals = *o->signals;
     p->message.fn = run_back;
     dq_list_init(&p->tasks);
     dq_list_init(&p->back);

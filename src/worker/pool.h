@@ -20,7 +20,15 @@ typedef struct dq_pool_callbacks {
     void *userdata;
 } dq_pool_callbacks;
 
-int dq_pool_create(dq_loop *loop, unsigned n_max, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err);
+typedef struct dq_pool_options {
+    unsigned n_max;          /* threads, without those that were lost */
+    size_t stack_bytes;      /* of a thread; 0: DQ_POOL_STACK_BYTES */
+    const sigset_t *signals; /* mask of the threads, copied; NULL: all are blocked */
+} dq_pool_options;
+
+#define DQ_POOL_STACK_BYTES (1024 * 1024)
+
+int dq_pool_create(dq_loop *loop, const dq_pool_options *options, const dq_pool_callbacks *cb, dq_pool **ret, dureq_error *err);
 /* Loop thread: all tasks are back, or abandoned. `done` is not called any more, whatever comes back. */
 void dq_pool_close(dq_pool *p);
 /* The loop has ended. Threads of abandoned tasks that never end are left behind (detached). */

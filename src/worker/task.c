@@ -341,14 +341,14 @@ static void say_detail(dureq_run *t, dureq_str detail)
     dq_buf_append(&t->said.detail, detail.ptr, DQ_MIN(detail.len, DQ_DETAIL_MAX));
 }
 
-int dureq_run_retry(dureq_run *t, int code, const char *msg, dureq_str detail)
+int dureq_run_retry_detail(dureq_run *t, int code, const char *msg, dureq_str detail)
 {
     say(t, DUREQ_OUTCOME_RETRY, code ? code : DUREQ_EHANDLER, msg);
     say_detail(t, detail);
     return code < 0 ? code : DUREQ_EHANDLER;
 }
 
-int dureq_run_fail(dureq_run *t, int code, const char *msg, dureq_str detail)
+int dureq_run_fail_detail(dureq_run *t, int code, const char *msg, dureq_str detail)
 {
     say(t, DUREQ_OUTCOME_FAIL, code ? code : DUREQ_EHANDLER, msg);
     say_detail(t, detail);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "worker/overflow.h"
 #include "worker/worker_internal.h"
 
 /* ---- create ---- */
@@ -19,9 +20,11 @@ static void run_task(dq_list *link, void *userdata)
     dureq_run *t = dq_container_of(link, dureq_run, pool_link);
 
     (void)userdata;
+    dq_overflow_note(t->type_text);
     t->started_mono_us = dq_mono_us();
     t->pool_rc = dq_task_run(t);
     t->ended_mono_us = dq_mono_us();
+    dq_overflow_note(NULL);
 }
 
 static void task_ended(dureq_run *t, int rc);
@@ -104,6 +107,7 @@ static void init_lists(dq_worker *w)
 int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_options *o, const dq_worker_callbacks *cb,
                      dq_worker **ret, dureq_error *err)
 {
+    dq_pool_options pool_options = {.n_max = o->threads, .stack_bytes = o->stack_bytes, .signals = o->signals};
     dq_pool_callbacks pool_cb = {.run = run_task, .done = task_back, .batch_done = batch_back};
     dq_worker *w = dq_calloc(1, sizeof *w);
     uint64_t seed;
@@ -137,7 +141,7 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     if (rc == 0)
         rc = dq_timer_init(&w->room_timer, w->loop, room_fired);
     if (rc == 0)
-        rc = dq_pool_create(w->loop, o->threads, &pool_cb, &w->pool, err);
+        rc = dq_pool_create(w->loop, &pool_options, &pool_cb, &w->pool, err);
     if (rc < 0) {
         dq_worker_destroy(w);
         return rc;

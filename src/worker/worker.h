@@ -4,6 +4,8 @@
 /* Fetches jobs, runs their handlers, records what became of them, keeps the sessions alive. One worker a node; loop thread, but for what says
    otherwise. Its owner (node/) forwards what the store tells. */
 
+#include <signal.h>
+
 #include "store/store.h"
 #include "worker/handlers.h"
 
@@ -13,6 +15,8 @@ typedef struct dq_worker_options {
     const char *node_id;
     uint32_t concurrency;
     uint32_t threads;
+    size_t stack_bytes;      /* of a handler thread; 0: the pool's default */
+    const sigset_t *signals; /* mask of handler threads, copied */
     int64_t lease_ms;
     bool stands_for_ticker;
     const char *info;             /* JSON of what does not change; copied */

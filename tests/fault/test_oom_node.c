@@ -24,9 +24,9 @@ static int work(dureq_run *task, void *userdata)
     (void)dureq_run_header(task, "x-from");
     (void)dureq_run_progress(task, DQ_STR_LIT("{\"done\": 1}"));
     if (payload.len > 1 && payload.ptr[1] == 'f')
-        return dureq_run_fail(task, 7, "as asked", DQ_STR_LIT("detail"));
+        return dureq_run_fail_detail(task, 7, "as asked", DQ_STR_LIT("detail"));
     if (payload.len > 1 && payload.ptr[1] == 'r' && dureq_run_attempt(task) == 1)
-        return dureq_run_retry(task, 7, "as asked", DQ_STR_LIT("detail"));
+        return dureq_run_retry_detail(task, 7, "as asked", DQ_STR_LIT("detail"));
     return dureq_run_set_result(task, DQ_STR_LIT("\"result\""), NULL) == DUREQ_ENOMEM ? DUREQ_ENOMEM : 0;
 }
 

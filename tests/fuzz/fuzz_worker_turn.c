@@ -322,8 +322,8 @@ static void end_one(node *n, char how)
         return;
     switch (how) {
     case '1': rc = DUREQ_EIO; break;
-    case '2': rc = dureq_run_fail(t, 7, "as asked", detail); break;
-    case '3': rc = dureq_run_retry(t, 7, "as asked", detail); break;
+    case '2': rc = dureq_run_fail_detail(t, 7, "as asked", detail); break;
+    case '3': rc = dureq_run_retry_detail(t, 7, "as asked", detail); break;
     case '4': rc = dureq_run_skip(t, "skipped"); break;
     case '5': rc = dureq_run_pause(t, 0, "paused"); break;
     case '6': rc = dureq_run_repeat(t, 0, DQ_STR_LIT("2")); break;

@@ -15,7 +15,7 @@ static int end_as_told(dureq_run *task, void *userdata)
     (void)userdata;
     dureq_run_log(task, "line of %s", dureq_run_job_id(task));
     if (dq_str_eq_text(payload, "\"fail\""))
-        return dureq_run_fail(task, 7, "told to fail", (dureq_str){0});
+        return dureq_run_fail(task, 7, "told to fail");
     return dureq_run_set_result(task, DQ_STR_LIT("{\"sum\": 3}"), NULL);
 }
 

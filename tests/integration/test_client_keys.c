@@ -8,7 +8,7 @@
 static int fine(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died", (dureq_str){0}) : 0;
+    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died") : 0;
 }
 
 static int try_unique(const char *key, int64_t for_ms, const char *payload, dureq_job_id *ret)

@@ -9,7 +9,7 @@
 static int fine(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died", (dureq_str){0}) : 0;
+    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died") : 0;
 }
 
 /* Ids seen over the pages of a listing. */

@@ -12,7 +12,7 @@
 static int act(dureq_run *run, void *userdata)
 {
     (void)userdata;
-    return dq_str_eq_text(dureq_run_payload(run), "1") ? 0 : dureq_run_fail(run, 1, "died", (dureq_str){0});
+    return dq_str_eq_text(dureq_run_payload(run), "1") ? 0 : dureq_run_fail(run, 1, "died");
 }
 
 typedef struct jobs {

@@ -14,7 +14,7 @@ static int stay(dureq_run *task, void *userdata)
     atomic_fetch_add(&entered, 1);
     for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
         rig_pause();
-    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died", (dureq_str){0}) : 0;
+    return dq_str_eq_text(dureq_run_payload(task), "die") ? dureq_run_fail(task, 1, "died") : 0;
 }
 
 static void begin(void)

@@ -13,7 +13,7 @@ static int act(dureq_run *task, void *userdata)
 
     (void)userdata;
     if (dq_str_eq_text(p, "die"))
-        return dureq_run_fail(task, 1, "died", (dureq_str){0});
+        return dureq_run_fail(task, 1, "died");
     if (dq_str_eq_text(p, "again"))
         return dureq_run_rate_limited(task, 3600000, "in an hour");
     if (dq_str_eq_text(p, "stay"))

@@ -13,7 +13,7 @@ static int act(dureq_run *task, void *userdata)
 
     (void)userdata;
     if (dq_str_eq_text(p, "die"))
-        return dureq_run_fail(task, 17, "it broke", DQ_STR_LIT("here"));
+        return dureq_run_fail_detail(task, 17, "it broke", DQ_STR_LIT("here"));
     if (dq_str_eq_text(p, "stay"))
         for (int i = 0; i < 3000 && !atomic_load(&let_go) && !dureq_run_is_cancelled(task); i++)
             rig_pause();

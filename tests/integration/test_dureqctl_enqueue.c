@@ -11,7 +11,7 @@ static int echo(dureq_run *task, void *userdata)
 static int fail_finally(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_run_fail(task, 0, "no good", (dureq_str){0});
+    return dureq_run_fail(task, 0, "no good");
 }
 
 /* ---- payloads ---- */

@@ -9,7 +9,7 @@ static int end_as_told(dureq_run *task, void *userdata)
     (void)userdata;
     dureq_run_log(task, "a line");
     if (dq_str_eq_text(dureq_run_payload(task), "fail"))
-        return dureq_run_fail(task, 0, "told to fail", (dureq_str){0});
+        return dureq_run_fail(task, 0, "told to fail");
     (void)dureq_run_progress(task, DQ_STR_LIT("{\"percent\":50}"));
     return dureq_run_set_result(task, DQ_STR_LIT("{\"sum\":3}"), NULL);
 }

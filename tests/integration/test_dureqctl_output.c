@@ -32,7 +32,7 @@ static int fail_nastily(dureq_run *task, void *userdata)
 {
     (void)userdata;
     dureq_run_log(task, "%s", "log " NASTY "\nsecond");
-    return dureq_run_fail(task, 0, "broken\nstatus  completed " NASTY, (dureq_str){0});
+    return dureq_run_fail(task, 0, "broken\nstatus  completed " NASTY);
 }
 
 /* ---- tables ---- */
@@ -81,7 +81,7 @@ static int fail_at_length(dureq_run *task, void *userdata)
     (void)userdata;
     for (int i = 0; i < 100; i++)
         (void)snprintf(text + strlen(text), sizeof text - strlen(text), "\xc3\xa4");
-    return dureq_run_fail(task, 0, text, (dureq_str){0});
+    return dureq_run_fail(task, 0, "%s", text);
 }
 
 /* Where a column begins in a line, in characters. */

@@ -221,6 +221,23 @@ static void test_pause_resume(void **state)
                        "pause.early: pending", "pause.early: paused", "pause.early: completed"));
 }
 
+static void test_service(void **state)
+{
+    static program p;
+    char path[PATH_MAX], url[512];
+    char *argv[] = {path, url, NULL};
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/examples/service", env_or_fail("DUREQ_TEST_BUILD"));
+    (void)snprintf(url, sizeof url, "%s", test_redis_url(server));
+    setenv("DUREQ_PREFIX", "service", 1);
+    program_start(&p, argv);
+    while (!strstr(p.output, "takes jobs\n"))
+        assert_false(program_read(&p, now_ms() + 20)); /* it has not ended */
+    assert_int_equal(kill(p.pid, SIGTERM), 0);
+    assert_int_equal(program_finish(&p), 0);
+}
+
 static void set_program(const char *variable, const char *name)
 {
     char path[PATH_MAX];
@@ -389,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_idempotent_handler),
         cmocka_unit_test(test_pause_resume),
+        cmocka_unit_test(test_service),
         cmocka_unit_test(test_exec_handler),
     };
 

@@ -130,7 +130,7 @@ static int refuse(dureq_run *task, dureq_next_fn next, void *next_data, void *us
     (void)next;
     (void)next_data;
     (void)userdata;
-    return dureq_run_fail(task, 42, "not today", (dureq_str){0});
+    return dureq_run_fail(task, 42, "not today");
 }
 
 static int rescue(dureq_run *task, dureq_next_fn next, void *next_data, void *userdata)

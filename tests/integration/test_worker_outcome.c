@@ -12,8 +12,8 @@ static int act(dureq_run *task, void *userdata)
     switch (run <= plan.len ? plan.ptr[run - 1] : '?') {
     case 'd': return 0;
     case 'n': return DUREQ_EIO;
-    case 'r': return dureq_run_retry(task, 7, "broken: no route", dureq_str_from("at line 3"));
-    case 'f': return dureq_run_fail(task, 8, "hopeless", dureq_str_from("at line 4"));
+    case 'r': return dureq_run_retry_detail(task, 7, "broken: no route", dureq_str_from("at line 3"));
+    case 'f': return dureq_run_fail_detail(task, 8, "hopeless", dureq_str_from("at line 4"));
     case 'l': return dureq_run_rate_limited(task, 1, "slow down");
     case 'L': return dureq_run_rate_limited(task, 0, NULL);
     case 's': return dureq_run_skip(task, "nothing to do");
@@ -23,7 +23,7 @@ static int act(dureq_run *task, void *userdata)
     case 'b': return dureq_run_repeat_limited(task, 0, none, 2);
     case 'A': return dureq_run_repeat(task, 100, none);
     case 'c': return dureq_run_repeat(task, 0, dureq_str_from("??d"));
-    default: return dureq_run_fail(task, 99, "ran too often", none);
+    default: return dureq_run_fail_detail(task, 99, "ran too often", none);
     }
 }
 
@@ -417,7 +417,7 @@ static int say_much(dureq_run *task, void *userdata)
 
     (void)userdata;
     memset(text, 'x', sizeof text - 1);
-    return dureq_run_fail(task, 0, text, detail);
+    return dureq_run_fail_detail(task, 0, text, detail);
 }
 
 SCENARIO(long_messages_and_details_are_cut_and_not_refused)

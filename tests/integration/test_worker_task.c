@@ -43,7 +43,7 @@ static int note_all(dureq_run *task, void *userdata)
         len += snprintf(n->text + len, sizeof n->text - (size_t)len, "%s=%.*s;", headers[i].name, DQ_STR_ARG(headers[i].value));
     n->deadline_at_ms = dureq_run_deadline_at_ms(task);
     n->enqueued_at_ms = dureq_run_enqueued_at_ms(task);
-    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "once more", (dureq_str){0}) : 0;
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "once more") : 0;
 }
 
 SCENARIO(a_handler_sees_all_of_its_job)
@@ -441,7 +441,7 @@ static int write_log(dureq_run *task, void *userdata)
     (void)userdata;
     for (int i = 0; i < lines; i++)
         dureq_run_log(task, "run %s line %07d", dureq_run_id(task) + DUREQ_JOB_ID_LEN + 1, i);
-    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "again", (dureq_str){0}) : 0;
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 0, "again") : 0;
 }
 
 static char *logs_of(const char *id, size_t *len)

@@ -82,10 +82,10 @@ static void die_soon(void)
 static int run_kind(dureq_run *task, char kind, long n)
 {
     switch (kind) {
-    case 'w': return dureq_run_wait_cancelled(task, n) ? dureq_run_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
-    case 'f': return dureq_run_attempt(task) <= n ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case 'w': return dureq_run_wait_cancelled(task, n) ? dureq_run_retry(task, 2, "told to stop") : 0;
+    case 'f': return dureq_run_attempt(task) <= n ? dureq_run_retry(task, 3, "not yet") : 0;
     case 'p': fault_pass(n); abort();
-    case 'd': return dureq_run_fail(task, 4, "doomed", (dureq_str){0});
+    case 'd': return dureq_run_fail(task, 4, "doomed");
     default: return 0;
     }
 }
@@ -111,7 +111,7 @@ static int run_job(dureq_run *task, void *userdata)
     mark(FAULT_MARK_START, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     die_if_at(FAULT_STEP_HANDLER);
     if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
-        return dureq_run_fail(task, 1, "what is this?", (dureq_str){0});
+        return dureq_run_fail(task, 1, "what is this?");
     if (strcmp(dureq_run_task_type(task), fault_type_of(kind)) != 0 || !fault_payload_is_whole(payload))
         mark(FAULT_MARK_MIXED_UP, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     rc = run_kind(task, kind, n);

@@ -67,7 +67,7 @@ static int run_slow(self *me, dureq_run *task, int64_t number)
     stopped = dureq_run_wait_cancelled(task, SLOW_MS);
     if (i < SOAK_HELD_MAX)
         atomic_store(&slots[i], 0);
-    return stopped ? dureq_run_retry(task, 2, "told to stop", (dureq_str){0}) : 0;
+    return stopped ? dureq_run_retry(task, 2, "told to stop") : 0;
 }
 
 static int run_job(dureq_run *task, void *userdata)
@@ -79,10 +79,10 @@ static int run_job(dureq_run *task, void *userdata)
         fault_die("%s: job %s has a payload nobody gave it", me->name, dureq_run_job_id(task));
     soak_note_start(me->board, me->who, number);
     switch (soak_kind_of(number)) {
-    case SOAK_FLAKY_1: return dureq_run_attempt(task) <= 1 ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
-    case SOAK_FLAKY_2: return dureq_run_attempt(task) <= 2 ? dureq_run_retry(task, 3, "not yet", (dureq_str){0}) : 0;
+    case SOAK_FLAKY_1: return dureq_run_attempt(task) <= 1 ? dureq_run_retry(task, 3, "not yet") : 0;
+    case SOAK_FLAKY_2: return dureq_run_attempt(task) <= 2 ? dureq_run_retry(task, 3, "not yet") : 0;
     case SOAK_SLOW: return run_slow(me, task, number);
-    case SOAK_DEAD: return dureq_run_fail(task, 4, "doomed", (dureq_str){0});
+    case SOAK_DEAD: return dureq_run_fail(task, 4, "doomed");
     default: return 0;
     }
 }

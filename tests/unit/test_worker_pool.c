@@ -74,7 +74,7 @@ static rig *make_rig(void)
     dq_mutex_init(&r->mu);
     dq_cond_init(&r->cond);
     assert_int_equal(dq_loop_create(&r->loop, NULL), 0);
-    assert_int_equal(dq_pool_create(r->loop, THREADS, &cb, &r->pool, NULL), 0);
+    assert_int_equal(dq_pool_create(r->loop, &(dq_pool_options){.n_max = THREADS}, &cb, &r->pool, NULL), 0);
     return r;
 }
 
@@ -234,7 +234,7 @@ static void a_pool_without_a_thread_is_none(void **state)
         if (dq_loop_create(&loop, NULL) < 0 || (geteuid() == 0 && setuid(65534) < 0) ||
             setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0}) < 0)
             _exit(1);
-        _exit(dq_pool_create(loop, THREADS, &cb, &p, &err) == DUREQ_EIO && !p && err.msg[0] ? 0 : 2);
+        _exit(dq_pool_create(loop, &(dq_pool_options){.n_max = THREADS}, &cb, &p, &err) == DUREQ_EIO && !p && err.msg[0] ? 0 : 2);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
