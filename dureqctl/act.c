@@ -171,9 +171,9 @@ static void print_one(const ctl *c, const verb *v, const char *id)
 
     if (c->format == CTL_CSV) {
         if (!has_header)
-            ctl_print_csv_row((const char *const[]){"status", "job_id"}, 2);
+            ctl_print_csv_row(c, (const char *const[]){"status", "job_id"}, 2);
         has_header = true;
-        ctl_print_csv_row((const char *const[]){v->status, id}, 2);
+        ctl_print_csv_row(c, (const char *const[]){v->status, id}, 2);
     } else if (c->format != CTL_TABLE) {
         printf("{\"status\":\"%s\",\"job_id\":\"%s\"}\n", v->status, id);
     } else if (!c->quiet) {

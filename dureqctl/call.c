@@ -12,9 +12,12 @@
 
 DUREQ_PRINTF(1, 0) static void say(const char *fmt, va_list args)
 {
-    fputs("dureqctl: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    DQ_BUF_AUTO text = {0};
+
+    dq_buf_append_text(&text, "dureqctl: ");
+    ctl_append_vfmt(&text, fmt, args);
+    ctl_clean(&text, /*keep_lines=*/false);
+    fprintf(stderr, DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&text)));
 }
 
 int ctl_fail(int code, const char *fmt, ...)

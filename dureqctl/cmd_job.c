@@ -9,11 +9,11 @@ static const dureq_str no_body = {NULL, 0};
 static const ctl_column job_columns[] = {
     {"ID", "id", CTL_TEXT},
     {"TYPE", "task_type", CTL_TEXT},
-    {"QUEUE", "queue", CTL_TEXT},
-    {"STATUS", "status", CTL_TEXT},
+    {"QUEUE", "queue", CTL_TEXT, .may_go = true},
+    {"STATUS", "status", CTL_STATE},
     {"ATTEMPT", "attempt", CTL_NUMBER},
-    {"CREATED", "created_at", CTL_TIME},
-    {"UPDATED", "updated_at", CTL_TIME},
+    {"CREATED", "created_at", CTL_TIME, .may_go = true},
+    {"UPDATED", "updated_at", CTL_TIME, .may_go = true},
     {"LAST ERROR", "last_error", CTL_TEXT},
     {NULL, NULL, CTL_TEXT},
 };
@@ -293,6 +293,8 @@ static int job_audit(ctl *c, int argc, char **argv)
 static int run_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {{"RUN", "id", CTL_TEXT},
+                                         {"TYPE", "task_type", CTL_TEXT},
+                                         {"QUEUE", "queue", CTL_TEXT, .may_go = true},
                                          {"NODE", "node_id", CTL_TEXT},
                                          {"ATTEMPT", "attempt", CTL_NUMBER},
                                          {"STARTED", "started_at", CTL_TIME},

@@ -27,7 +27,7 @@ static int queue_list(ctl *c, int argc, char **argv)
     static const ctl_column columns[] = {
         {"NAME", "name", CTL_TEXT},         {"WEIGHT", "weight", CTL_NUMBER},
         {"PENDING", "pending", CTL_NUMBER}, {"RUNNING", "running", CTL_NUMBER},
-        {"OLDEST", "oldest_age", CTL_TEXT}, {"PAUSED", "paused", CTL_TEXT},
+        {"OLDEST", "oldest_age", CTL_LENGTH}, {"PAUSED", "paused", CTL_TEXT},
         {"MAX LEN", "max_len", CTL_NUMBER}, {NULL, NULL, CTL_TEXT},
     };
 
@@ -38,12 +38,12 @@ static int node_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {
         {"NODE", "node_id", CTL_TEXT},
-        {"STARTED", "started_at", CTL_TIME},
-        {"HEARTBEAT", "last_heartbeat", CTL_TIME},
+        {"STARTED", "started_at", CTL_TIME, .may_go = true},
+        {"HEARTBEAT", "last_heartbeat", CTL_TIME, .may_go = true},
         {"DRAINING", "draining", CTL_TEXT},
         {"RUNNING", "running_workers", CTL_NUMBER, "pool_stats"},
         {"SLOTS", "max_concurrency", CTL_NUMBER, "pool_stats"},
-        {"STUCK", "stuck_workers", CTL_NUMBER, "pool_stats"},
+        {"STUCK", "stuck_workers", CTL_NUMBER, "pool_stats", .may_go = true},
         {"TYPES", "task_types", CTL_VALUE},
         {NULL, NULL, CTL_TEXT},
     };

@@ -79,7 +79,7 @@ static int stats(ctl *c, int argc, char **argv)
 
 /* ---- redis ---- */
 
-static void print_section_rows(const dq_json *doc, dq_json_ref section)
+static void print_section_rows(const ctl *c, const dq_json *doc, dq_json_ref section)
 {
     DQ_BUF_AUTO title = {0};
     DQ_BUF_AUTO name = {0};
@@ -91,7 +91,7 @@ static void print_section_rows(const dq_json *doc, dq_json_ref section)
         dq_buf_clear(&value);
         (void)dq_json_string(doc, k, &name);
         (void)dq_json_string(doc, k + 1, &value);
-        ctl_print_csv_row((const char *const[]){title.ptr, name.ptr, value.ptr ? value.ptr : ""}, 3);
+        ctl_print_csv_row(c, (const char *const[]){title.ptr, name.ptr, value.ptr ? value.ptr : ""}, 3);
     }
 }
 
@@ -112,7 +112,7 @@ static void print_server(const ctl *c, const ctl_answer *a, dq_json_ref node)
         dureq_str title = dq_json_raw(&a->doc, k);
 
         if (c->format == CTL_CSV) {
-            print_section_rows(&a->doc, k);
+            print_section_rows(c, &a->doc, k);
             continue;
         }
         printf("\n# %.*s\n", (int)title.len - 2, title.ptr + 1);

@@ -4,6 +4,8 @@
 /* dureqctl: one table of commands; each is a file cmd_<name>.c that turns arguments into API requests and answers into output.
    The API resources run in this process, over the server that --server, DUREQ_SERVER, or the private server's socket names. */
 
+#include <stdarg.h>
+
 #include <dureq/client.h>
 
 #include "api/api.h"
@@ -38,6 +40,9 @@ typedef struct ctl {
     int64_t timeout_ms; /* of a call; 0: the client's default */
     bool allow_eviction;
     bool quiet;
+    bool is_terminal;     /* standard output */
+    bool color;
+    int columns;          /* of the terminal; 0: as many as it takes */
     int ended_by;         /* a signal that a command heard: the program ends by it, after its output; 0: none */
     dureq_client *client; /* made at the first use */
     const char *progress_verb; /* "cancelled": ctl_call shows on a terminal how many are; NULL: it does not */
@@ -87,12 +92,15 @@ typedef enum ctl_kind {
     CTL_TIME,   /* RFC 3339, shown as age ("5m ago") in a table */
     CTL_NUMBER, /* right-aligned */
     CTL_VALUE,  /* any JSON, shown compact and cut */
+    CTL_LENGTH, /* a duration, shown as "34s" or "2m" */
+    CTL_STATE,  /* a word that has a colour */
 } ctl_kind;
 
 typedef struct ctl_column {
     const char *title, *name; /* name of the member */
     ctl_kind kind;
     const char *within; /* the member is one of this member; NULL: of the row */
+    bool may_go;        /* where the terminal is too narrow for all */
 } ctl_column;
 
 /* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. The cursor to
@@ -101,9 +109,17 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
 void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
-void ctl_print_csv_row(const char *const *fields, size_t n);
-/* Control characters would drive the terminal: they become blanks. With keep_lines, line breaks and tabs stay. */
+void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
+/* Everything that others wrote passes through one of these two before a terminal shows it. What would drive the terminal (controls of
+   C0 and C1, DEL, marks of direction) becomes blanks, a byte that is no UTF-8 a question mark; with keep_lines, line breaks and tabs
+   stay. In JSON it is escaped, so that the value stays what it is. */
 void ctl_clean(dq_buf *b, bool keep_lines);
+void ctl_append_json(dq_buf *out, dureq_str json);
+void ctl_append_vfmt(dq_buf *out, const char *fmt, va_list args) DUREQ_PRINTF(2, 0);
+size_t ctl_width(dureq_str s);          /* in cells of a terminal */
+void ctl_cut(dq_buf *b, size_t width);  /* between characters, with "..." when it is longer */
+void ctl_put_json(const ctl *c, dureq_str json); /* a line of standard output */
+void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value); /* the value is cleaned */
 /* A short sentence in table form, the object in the others. */
 void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUREQ_PRINTF(3, 4);
 

@@ -122,12 +122,14 @@ static void show_progress(batch *b, bool last)
 
 static void tell_refused(batch *b, int64_t line, const dureq_enqueue_result *r)
 {
-    const char *begin = b->on_terminal ? "\r" : "";
-
-    if (b->refused++ < FAILED_MAX && r->id.text[0])
-        fprintf(stderr, "%sdureqctl: line %" PRId64 ": %s (job %s)\n", begin, line, r->msg, r->id.text);
-    else if (b->refused <= FAILED_MAX)
-        fprintf(stderr, "%sdureqctl: line %" PRId64 ": %s\n", begin, line, r->msg);
+    if (b->refused++ < FAILED_MAX) {
+        if (b->on_terminal)
+            fputs("\r\033[K", stderr);
+        if (r->id.text[0])
+            (void)ctl_fail(0, "line %" PRId64 ": %s (job %s)", line, r->msg, r->id.text);
+        else
+            (void)ctl_fail(0, "line %" PRId64 ": %s", line, r->msg);
+    }
     if (b->rc == 0)
         b->rc = ctl_exit_of(r->code);
 }

@@ -7,6 +7,8 @@
 #include "ctl.h"
 #include "model/place.h"
 
+#define LINE_MAX_WIDTH ((size_t)220) /* where it is no terminal that says how wide it is */
+
 typedef struct shown {
     dureq_job_state state;
     int32_t attempt;
@@ -25,7 +27,7 @@ static bool differs(const shown *before, const dureq_job *job)
            before->progress != hash_of(job->progress);
 }
 
-static void print_change_json(const dureq_job *job, const char *at)
+static void print_change_json(const ctl *c, const dureq_job *job, const char *at)
 {
     DQ_BUF_AUTO line = {0};
     dq_json_writer w = dq_json_writer_of(&line);
@@ -42,17 +44,17 @@ static void print_change_json(const dureq_job *job, const char *at)
         dq_json_put_raw(&w, job->progress);
     }
     dq_json_end_object(&w);
-    printf(DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&line)));
+    ctl_put_json(c, dq_buf_str(&line));
 }
 
-static void print_change_csv(const dureq_job *job, const char *at)
+static void print_change_csv(const ctl *c, const dureq_job *job, const char *at)
 {
     DQ_BUF_AUTO progress = {0};
     char attempt[16];
 
     (void)snprintf(attempt, sizeof attempt, "%d", (int)job->attempt);
     dq_buf_append_str(&progress, job->progress);
-    ctl_print_csv_row((const char *const[]){at, dureq_job_state_to_str(job->state), attempt, progress.ptr ? progress.ptr : ""},
+    ctl_print_csv_row(c, (const char *const[]){at, dureq_job_state_to_str(job->state), attempt, progress.ptr ? progress.ptr : ""},
                       4);
 }
 
@@ -63,13 +65,18 @@ static void print_change(const ctl *c, const dureq_job *job, bool is_first)
     (void)dq_format_rfc3339_ms(dq_wall_ms(), at);
     if (c->format == CTL_CSV) {
         if (is_first)
-            ctl_print_csv_row((const char *const[]){"at", "status", "attempt", "progress"}, 4);
-        print_change_csv(job, at);
+            ctl_print_csv_row(c, (const char *const[]){"at", "status", "attempt", "progress"}, 4);
+        print_change_csv(c, job, at);
     } else if (c->format != CTL_TABLE) {
-        print_change_json(job, at);
+        print_change_json(c, job, at);
     } else {
-        printf("%s  %s attempt %d %.*s\n", at, dureq_job_state_to_str(job->state), (int)job->attempt,
-               (int)DQ_MIN(job->progress.len, (size_t)180), job->progress.ptr ? job->progress.ptr : "");
+        DQ_BUF_AUTO line = {0};
+
+        dq_buf_append_fmt(&line, "%s  %s attempt %d ", at, dureq_job_state_to_str(job->state), (int)job->attempt);
+        dq_buf_append_str(&line, job->progress);
+        ctl_clean(&line, /*keep_lines=*/false);
+        ctl_cut(&line, c->columns ? (size_t)c->columns : LINE_MAX_WIDTH);
+        printf(DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&line)));
     }
     (void)fflush(stdout);
 }

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <dureq/dureq.h>
 
@@ -22,6 +24,7 @@ static const char outro[] =
     "                       says, else the private server of dureqd)\n"
     "  -p, --prefix P       key prefix (else $DUREQ_PREFIX, else dureq)\n"
     "  -o, --output FORM    table (default), json, ndjson or csv\n"
+    "      --color WHEN     auto (default: on a terminal, unless NO_COLOR is set), always or never\n"
     "      --call-timeout D how long to wait for the server, such as 10s\n"
     "      --allow-eviction accept a server whose maxmemory-policy may drop keys\n"
     "  -q, --quiet          say only what was asked for\n"
@@ -100,7 +103,7 @@ static int unknown(int argc, char **argv, bool help)
 {
     if (help && argc == 1 && print_group(argv[0], stdout))
         return CTL_DONE;
-    fprintf(stderr, "dureqctl: unknown command '%s%s%s'\n", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    (void)ctl_fail(CTL_USAGE, "unknown command '%s%s%s'", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
     if (!print_group(argv[0], stderr))
         fputs("Try 'dureqctl help' or 'dureqctl help COMMAND'.\n", stderr);
     return CTL_USAGE;
@@ -158,6 +161,14 @@ static int set_prefix(ctl *c, char *text)
     return 0;
 }
 
+static int set_color(ctl *c, char *text)
+{
+    c->color = strcmp(text, "always") == 0 || (strcmp(text, "auto") == 0 && c->color);
+    if (strcmp(text, "always") == 0 || strcmp(text, "auto") == 0 || strcmp(text, "never") == 0)
+        return 0;
+    return ctl_usage("--color takes auto, always or never, not '%s'", text);
+}
+
 static int set_timeout(ctl *c, char *text)
 {
     int rc = ctl_duration("call-timeout", text, &c->timeout_ms);
@@ -176,6 +187,7 @@ static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
         {"-p", "--prefix", set_prefix},
         {"-o", "--output", set_format},
         {NULL, "--call-timeout", set_timeout},
+        {NULL, "--color", set_color},
     };
 
     for (size_t o = 0; o < DQ_ARRAY_LEN(options); o++) {
@@ -241,6 +253,29 @@ static int run(ctl *c, int argc, char **argv, bool help)
     return cmd->fn(c, argc - words + 1, argv + words - 1);
 }
 
+/* A terminal that does not tell its width is 80 columns wide. */
+static int columns_of_terminal(void)
+{
+    const char *text = getenv("COLUMNS");
+    struct winsize size;
+    int64_t columns;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return text && dq_parse_i64(dureq_str_from(text), 1, 10000, &columns) == 0 ? (int)columns : 80;
+}
+
+static void look_at_terminal(ctl *c)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    c->is_terminal = isatty(STDOUT_FILENO);
+    if (!c->is_terminal)
+        return;
+    c->columns = columns_of_terminal();
+    c->color = !(no_color && *no_color) && term && *term && strcmp(term, "dumb") != 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *prefix = getenv("DUREQ_PREFIX");
@@ -248,6 +283,7 @@ int main(int argc, char **argv)
     bool help = false;
     int rc;
 
+    look_at_terminal(&c);
     (void)signal(SIGPIPE, SIG_DFL); /* `dureqctl job list | head` ends quietly */
     rc = read_globals(&c, argc, argv, &argc, &help);
     if (rc == 0)

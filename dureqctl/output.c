@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers as table, JSON, NDJSON or CSV. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,7 +8,10 @@
 #include "base/clock.h"
 #include "ctl.h"
 
-#define CELL_MAX 60 /* characters of a value shown in a table */
+#define CELL_MAX    60 /* cells of a value shown in a table */
+#define COLUMNS_MAX 32 /* of our own tables */
+#define READABLE_MIN 20 /* a text keeps as much while there are columns to leave out */
+#define SHRUNK_MIN   8  /* and as much at last */
 
 static void put(dureq_str s)
 {
@@ -15,9 +19,16 @@ static void put(dureq_str s)
         fwrite(s.ptr, 1, s.len, stdout);
 }
 
-/* JSON on a line of its own. Payloads are shown byte for byte, line breaks between their values, too: these become blanks. */
-static void put_line(dureq_str s)
+/* JSON on a line of its own. Payloads are shown byte for byte, line breaks between their values, too: these become blanks. On a
+   terminal, what would drive it is escaped. */
+void ctl_put_json(const ctl *c, dureq_str s)
 {
+    DQ_BUF_AUTO safe = {0};
+
+    if (c->is_terminal) {
+        ctl_append_json(&safe, s);
+        s = dq_buf_str(&safe);
+    }
     while (s.len) {
         size_t n = 0;
 
@@ -32,20 +43,32 @@ static void put_line(dureq_str s)
     fputc('\n', stdout);
 }
 
-/* "3m ago", "in 20s". */
-static void append_age(dq_buf *out, int64_t at_ms)
+/* "34s", "2m": the largest unit of it. */
+static void append_length(dq_buf *out, int64_t ms)
 {
     static const struct {
         int64_t ms;
         char unit;
     } units[] = {{86400000, 'd'}, {3600000, 'h'}, {60000, 'm'}, {1000, 's'}};
-    int64_t ago = dq_wall_ms() - at_ms, len = ago < 0 ? -ago : ago;
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(units); i++)
-        if (len >= units[i].ms || i + 1 == DQ_ARRAY_LEN(units)) {
-            dq_buf_append_fmt(out, ago < 0 ? "in %" PRId64 "%c" : "%" PRId64 "%c ago", len / units[i].ms, units[i].unit);
+        if (ms >= units[i].ms) {
+            dq_buf_append_fmt(out, "%" PRId64 "%c", ms / units[i].ms, units[i].unit);
             return;
         }
+    dq_buf_append_fmt(out, ms ? "%" PRId64 "ms" : "%" PRId64 "s", ms);
+}
+
+/* "3m ago", "in 20s". */
+static void append_age(dq_buf *out, int64_t at_ms)
+{
+    int64_t ago = (dq_wall_ms() - at_ms) / 1000 * 1000;
+
+    if (ago < 0)
+        dq_buf_append_text(out, "in ");
+    append_length(out, ago < 0 ? -ago : ago);
+    if (ago >= 0)
+        dq_buf_append_text(out, " ago");
 }
 
 /* A value as people read it: strings without quotes, times as ages, the rest as JSON. */
@@ -68,21 +91,16 @@ static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kin
             return;
         }
     }
-    (void)dq_json_string(doc, v, out);
-}
+    if (kind == CTL_LENGTH) {
+        DQ_BUF_AUTO text = {0};
 
-void ctl_clean(dq_buf *b, bool keep_lines)
-{
-    for (size_t i = 0; i < b->len; i++) {
-        unsigned char c = (unsigned char)b->ptr[i], next = i + 1 < b->len ? (unsigned char)b->ptr[i + 1] : 0;
-
-        if (keep_lines && (c == '\n' || c == '\t'))
-            continue;
-        if (c < ' ' || c == 127)
-            b->ptr[i] = ' ';
-        else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F: controls, too */
-            b->ptr[i] = b->ptr[i + 1] = ' ';
+        (void)dq_json_string(doc, v, &text);
+        if (dq_parse_duration_ms(dq_buf_str(&text), &at_ms) == 0) {
+            append_length(out, at_ms);
+            return;
+        }
     }
+    (void)dq_json_string(doc, v, out);
 }
 
 static dq_json_ref cell(const dq_json *doc, dq_json_ref row, const ctl_column *col)
@@ -94,30 +112,13 @@ static dq_json_ref cell(const dq_json *doc, dq_json_ref row, const ctl_column *c
     return dq_json_member(doc, row, col->name);
 }
 
-/* Characters, not bytes: what continues one does not count. */
-static size_t width_of(dureq_str s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
-    return n;
-}
+/* ---- tables ---- */
 
 static void table_cell(dq_buf *out, const dq_json *doc, dq_json_ref row, const ctl_column *col)
 {
-    size_t n = 0, at = 0;
-
     dq_buf_clear(out);
     append_value(out, doc, cell(doc, row, col), col->kind);
     ctl_clean(out, /*keep_lines=*/false);
-    if (width_of(dq_buf_str(out)) <= CELL_MAX)
-        return;
-    for (; n < CELL_MAX - 3; n++) /* never inside a character */
-        for (at++; at < out->len && ((unsigned char)out->ptr[at] & 0xc0) == 0x80; at++)
-            ;
-    out->len = at;
-    dq_buf_append_text(out, "...");
 }
 
 static void pad(size_t n)
@@ -126,43 +127,143 @@ static void pad(size_t n)
         fputc(' ', stdout);
 }
 
-static void print_table(const dq_json *doc, dq_json_ref list, const ctl_column *columns)
+/* The columns that are shown, and how wide each is. */
+typedef struct layout {
+    const ctl_column *columns[COLUMNS_MAX];
+    size_t width[COLUMNS_MAX];
+    size_t n;
+} layout;
+
+static size_t whole_width(const layout *l)
+{
+    size_t sum = 2 * (l->n - 1);
+
+    for (size_t i = 0; i < l->n; i++)
+        sum += l->width[i];
+    return sum;
+}
+
+static void drop(layout *l, size_t i)
+{
+    memmove(&l->columns[i], &l->columns[i + 1], (l->n - i - 1) * sizeof l->columns[0]);
+    memmove(&l->width[i], &l->width[i + 1], (l->n - i - 1) * sizeof l->width[0]);
+    l->n--;
+}
+
+/* The first column, a name to be copied, keeps its width, as numbers and states do; then the widest gives way. */
+static bool shrink(layout *l, size_t min)
+{
+    size_t widest = 0;
+
+    for (size_t i = 1; i < l->n; i++) {
+        size_t least = DQ_MAX(strlen(l->columns[i]->title), min);
+        bool is_text = l->columns[i]->kind == CTL_TEXT || l->columns[i]->kind == CTL_VALUE;
+
+        if (is_text && l->width[i] > least && l->width[i] > (widest ? l->width[widest] : 0))
+            widest = i;
+    }
+    if (widest)
+        l->width[widest]--;
+    return widest > 0;
+}
+
+/* What may be left out goes from the right. */
+static bool leave_out(layout *l)
+{
+    for (size_t i = l->n; i-- > 1;)
+        if (l->columns[i]->may_go) {
+            drop(l, i);
+            return true;
+        }
+    return false;
+}
+
+static void fit(layout *l, size_t columns)
+{
+    while (whole_width(l) > columns && (shrink(l, READABLE_MIN) || leave_out(l) || shrink(l, SHRUNK_MIN)))
+        ;
+    while (whole_width(l) > columns && l->n > 1)
+        drop(l, l->n - 1); /* no row wraps, however narrow it is */
+}
+
+static void lay_out(layout *l, const ctl *c, const dq_json *doc, dq_json_ref list, const ctl_column *columns)
 {
     DQ_BUF_AUTO text = {0};
-    size_t width[32] = {0}, n = 0;
 
-    for (; columns[n].title && n < DQ_ARRAY_LEN(width); n++)
-        width[n] = strlen(columns[n].title);
-    for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
-        for (size_t i = 0; i < n; i++) {
-            table_cell(&text, doc, row, &columns[i]);
-            width[i] = DQ_MAX(width[i], width_of(dq_buf_str(&text)));
-        }
-    for (size_t i = 0; i < n; i++) {
-        if (columns[i].kind == CTL_NUMBER)
-            pad(width[i] - strlen(columns[i].title));
-        fputs(columns[i].title, stdout);
-        if (columns[i].kind != CTL_NUMBER && i + 1 < n)
-            pad(width[i] - strlen(columns[i].title));
-        fputs(i + 1 < n ? "  " : "\n", stdout);
+    for (l->n = 0; columns[l->n].title; l->n++) {
+        assert(l->n < COLUMNS_MAX);
+        l->columns[l->n] = &columns[l->n];
+        l->width[l->n] = strlen(columns[l->n].title);
     }
     for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < l->n; i++) {
             table_cell(&text, doc, row, &columns[i]);
-            if (columns[i].kind == CTL_NUMBER)
-                pad(width[i] - width_of(dq_buf_str(&text)));
-            put(dq_buf_str(&text));
-            if (columns[i].kind != CTL_NUMBER && i + 1 < n)
-                pad(width[i] - width_of(dq_buf_str(&text)));
-            fputs(i + 1 < n ? "  " : "\n", stdout);
+            l->width[i] = DQ_MAX(l->width[i], DQ_MIN(ctl_width(dq_buf_str(&text)), (size_t)CELL_MAX));
+        }
+    if (c->columns)
+        fit(l, (size_t)c->columns);
+}
+
+static const char *color_of(const ctl *c, dureq_str text)
+{
+    static const struct {
+        const char *word, *color;
+    } colors[] = {{"completed", "32"}, {"succeeded", "32"}, {"done", "32"},    {"running", "36"},   {"dead", "31"},
+                  {"failed", "31"},    {"fail", "31"},      {"retrying", "33"}, {"timed_out", "31"}, {"crashed", "31"},
+                  {"paused", "35"},    {"cancelled", "2"}};
+
+    for (size_t i = 0; c->color && i < DQ_ARRAY_LEN(colors); i++)
+        if (dq_str_eq_text(text, colors[i].word))
+            return colors[i].color;
+    return NULL;
+}
+
+static void put_cell(const ctl *c, const layout *l, size_t i, dq_buf *text, const char *color)
+{
+    size_t blanks;
+
+    ctl_cut(text, l->width[i]);
+    blanks = l->width[i] - DQ_MIN(ctl_width(dq_buf_str(text)), l->width[i]);
+    if (l->columns[i]->kind == CTL_NUMBER)
+        pad(blanks);
+    if (c->color && color)
+        printf("\033[%sm", color);
+    put(dq_buf_str(text));
+    if (c->color && color)
+        fputs("\033[0m", stdout);
+    if (l->columns[i]->kind != CTL_NUMBER && i + 1 < l->n)
+        pad(blanks);
+    fputs(i + 1 < l->n ? "  " : "\n", stdout);
+}
+
+static void print_table(const ctl *c, const dq_json *doc, dq_json_ref list, const ctl_column *columns)
+{
+    DQ_BUF_AUTO text = {0};
+    layout l;
+
+    lay_out(&l, c, doc, list, columns);
+    for (size_t i = 0; i < l.n; i++) {
+        dq_buf_clear(&text);
+        dq_buf_append_text(&text, l.columns[i]->title);
+        put_cell(c, &l, i, &text, "1");
+    }
+    for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
+        for (size_t i = 0; i < l.n; i++) {
+            table_cell(&text, doc, row, l.columns[i]);
+            put_cell(c, &l, i, &text, l.columns[i]->kind == CTL_STATE ? color_of(c, dq_buf_str(&text)) : NULL);
         }
 }
 
-/* RFC 4180: quoted when needed, quotes doubled. */
-static void csv_field(const dq_buf *text)
-{
-    dureq_str s = dq_buf_str(text);
+/* ---- CSV ---- */
 
+/* RFC 4180: quoted when needed, quotes doubled. */
+static void csv_field(const ctl *c, dq_buf *text)
+{
+    dureq_str s;
+
+    if (c->is_terminal)
+        ctl_clean(text, /*keep_lines=*/true);
+    s = dq_buf_str(text);
     if (s.len == 0)
         return;
     if (!memchr(s.ptr, ',', s.len) && !memchr(s.ptr, '"', s.len) && !memchr(s.ptr, '\n', s.len) && !memchr(s.ptr, '\r', s.len)) {
@@ -178,7 +279,7 @@ static void csv_field(const dq_buf *text)
     fputc('"', stdout);
 }
 
-static void print_csv(const dq_json *doc, dq_json_ref list, const ctl_column *columns)
+static void print_csv(const ctl *c, const dq_json *doc, dq_json_ref list, const ctl_column *columns)
 {
     DQ_BUF_AUTO text = {0};
 
@@ -191,14 +292,14 @@ static void print_csv(const dq_json *doc, dq_json_ref list, const ctl_column *co
             append_value(&text, doc, cell(doc, row, &columns[i]), CTL_VALUE);
             if (i)
                 fputc(',', stdout);
-            csv_field(&text);
+            csv_field(c, &text);
         }
         fputs("\r\n", stdout);
     }
 }
 
 /* One object a row. A command that prints several of the same kind has one header. */
-static void print_csv_object(const dq_json *doc, dq_json_ref object)
+static void print_csv_object(const ctl *c, const dq_json *doc, dq_json_ref object)
 {
     static bool has_header;
 
@@ -210,14 +311,14 @@ static void print_csv_object(const dq_json *doc, dq_json_ref object)
                 fputc(',', stdout);
             dq_buf_clear(&text);
             append_value(&text, doc, turn ? k + 1 : k, CTL_VALUE);
-            csv_field(&text);
+            csv_field(c, &text);
         }
         fputs("\r\n", stdout);
     }
     has_header = true;
 }
 
-void ctl_print_csv_row(const char *const *fields, size_t n)
+void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n)
 {
     DQ_BUF_AUTO text = {0};
 
@@ -226,17 +327,25 @@ void ctl_print_csv_row(const char *const *fields, size_t n)
             fputc(',', stdout);
         dq_buf_clear(&text);
         dq_buf_append_text(&text, fields[i]);
-        csv_field(&text);
+        csv_field(c, &text);
     }
     fputs("\r\n", stdout);
 }
 
-static void tell_cursor(const ctl *c, const dq_json *doc, dq_json_ref list)
+/* Under a page: how much there is of it all, and how to get the rest. Both are on standard error, outside of the data. */
+static void tell_page(const ctl *c, const dq_json *doc, dq_json_ref list)
 {
     dq_json_ref cursor = list ? dq_json_member(doc, 0, "next_cursor") : DQ_JSON_NONE;
+    dq_json_ref total = list ? dq_json_member(doc, 0, "total") : DQ_JSON_NONE;
+    bool at_least = dq_json_type_of(doc, dq_json_member(doc, 0, "total_exact")) == DQ_JSON_FALSE;
     DQ_BUF_AUTO text = {0};
 
-    if (cursor == DQ_JSON_NONE || c->quiet || c->format == CTL_JSON)
+    if (c->quiet || c->format == CTL_JSON)
+        return;
+    if (c->format == CTL_TABLE && total != DQ_JSON_NONE && cursor != DQ_JSON_NONE)
+        fprintf(stderr, "%zu of %s" DQ_STR_FMT ". ", (size_t)doc->nodes[list].n, at_least ? "at least " : "",
+                DQ_STR_ARG(dq_json_raw(doc, total)));
+    if (cursor == DQ_JSON_NONE)
         return;
     (void)dq_json_string(doc, cursor, &text); /* our own answer */
     fprintf(stderr, "There is more: --cursor %s\n", text.ptr ? text.ptr : "");
@@ -249,56 +358,87 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
     if (list == DQ_JSON_NONE)
         list = 0;
     switch (c->format) {
-    case CTL_JSON: put_line(dq_json_raw(doc, 0)); break;
+    case CTL_JSON: ctl_put_json(c, dq_json_raw(doc, 0)); break;
     case CTL_NDJSON:
         for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
-            put_line(dq_json_raw(doc, row));
+            ctl_put_json(c, dq_json_raw(doc, row));
         break;
-    case CTL_CSV: print_csv(doc, list, columns); break;
-    case CTL_TABLE: print_table(doc, list, columns); break;
+    case CTL_CSV: print_csv(c, doc, list, columns); break;
+    case CTL_TABLE: print_table(c, doc, list, columns); break;
     }
-    tell_cursor(c, doc, list);
+    tell_page(c, doc, list);
 }
 
 /* Names in one column, values in another; a value of several lines stays in its column, so that it cannot pass for a name. */
-static void print_pairs(const dq_json *doc, dq_json_ref object)
+void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value)
+{
+    DQ_BUF_AUTO shown = {0};
+    dureq_str rest;
+    const char *color;
+
+    dq_buf_append_str(&shown, name);
+    ctl_clean(&shown, /*keep_lines=*/false);
+    while (value->len && value->ptr[value->len - 1] == '\n')
+        value->len--;
+    ctl_clean(value, /*keep_lines=*/true);
+    put(dq_buf_str(&shown));
+    pad(DQ_MAX(width, ctl_width(dq_buf_str(&shown))) - ctl_width(dq_buf_str(&shown)) + 2);
+    rest = dq_buf_str(value);
+    color = dq_str_eq_text(name, "status") ? color_of(c, rest) : NULL;
+    if (color)
+        printf("\033[%sm" DQ_STR_FMT "\033[0m", color, DQ_STR_ARG(dq_str_cut(&rest, '\n')));
+    else
+        put(dq_str_cut(&rest, '\n'));
+    while (rest.ptr) {
+        fputc('\n', stdout);
+        pad(width + 2);
+        put(dq_str_cut(&rest, '\n'));
+    }
+    fputc('\n', stdout);
+}
+
+/* A time is followed by how long ago that is, where a person looks. */
+static void append_pair_value(dq_buf *out, const ctl *c, const dq_json *doc, dureq_str name, dq_json_ref v)
+{
+    int64_t at_ms;
+
+    append_value(out, doc, v, CTL_TEXT);
+    if (!c->is_terminal || name.len < 3 || memcmp(name.ptr + name.len - 3, "_at", 3) != 0 ||
+        dq_parse_rfc3339_ms(dq_buf_str(out), &at_ms) < 0)
+        return;
+    dq_buf_append_text(out, "  (");
+    append_age(out, at_ms);
+    dq_buf_append_text(out, ")");
+}
+
+static void print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object)
 {
     size_t width = 0;
 
     for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k))
         width = DQ_MAX(width, dq_json_raw(doc, k).len - 2);
     for (dq_json_ref k = dq_json_first(doc, object); k != DQ_JSON_NONE; k = dq_json_next(doc, object, k)) {
+        dureq_str raw = dq_json_raw(doc, k), name = dureq_str_of(raw.ptr + 1, raw.len - 2);
         DQ_BUF_AUTO text = {0};
-        dureq_str name = dq_json_raw(doc, k), rest;
 
-        append_value(&text, doc, k + 1, CTL_TEXT);
-        while (text.len && text.ptr[text.len - 1] == '\n')
-            text.len--;
-        ctl_clean(&text, /*keep_lines=*/true);
-        printf("%-*.*s  ", (int)width, (int)name.len - 2, name.ptr + 1);
-        rest = dq_buf_str(&text);
-        put(dq_str_cut(&rest, '\n'));
-        while (rest.ptr) {
-            fputc('\n', stdout);
-            pad(width + 2);
-            put(dq_str_cut(&rest, '\n'));
-        }
-        fputc('\n', stdout);
+        append_pair_value(&text, c, doc, name, k + 1);
+        ctl_print_pair(c, name, width, &text);
     }
 }
 
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object)
 {
     if (c->format == CTL_TABLE)
-        print_pairs(&a->doc, object);
+        print_pairs(c, &a->doc, object);
     else if (c->format == CTL_CSV)
-        print_csv_object(&a->doc, object);
+        print_csv_object(c, &a->doc, object);
     else
-        put_line(dq_json_raw(&a->doc, object));
+        ctl_put_json(c, dq_json_raw(&a->doc, object));
 }
 
 void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...)
 {
+    DQ_BUF_AUTO text = {0};
     va_list args;
 
     if (c->format != CTL_TABLE) {
@@ -308,7 +448,9 @@ void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...)
     if (c->quiet)
         return;
     va_start(args, fmt);
-    vprintf(fmt, args);
+    ctl_append_vfmt(&text, fmt, args);
     va_end(args);
+    ctl_clean(&text, /*keep_lines=*/false);
+    put(dq_buf_str(&text));
     fputc('\n', stdout);
 }

@@ -35,6 +35,151 @@ static int fail_nastily(dureq_run *task, void *userdata)
     return dureq_run_fail(task, 0, "broken\nstatus  completed " NASTY);
 }
 
+/* What a terminal would obey: controls of C0 and C1, DEL, marks of direction, bytes that are no UTF-8. */
+#define DRIVES "x\x1b[2J\x07\x7f\xc2\x9b" "31m\xe2\x80\xae" "esrever\xe2\x81\xa6\xd8\x9c\xe2\x80\x8fy"
+
+static bool drives_terminal(const char *text)
+{
+    static const char *const marks[] = {"\xe2\x80\xae", "\xe2\x81\xa6", "\xd8\x9c", "\xe2\x80\x8f", "\x7f", "\x07", "\xc2\x9b", "\x1b[2J"};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(marks); i++)
+        if (strstr(text, marks[i]))
+            return true;
+    return false;
+}
+
+static int fail_driving(dureq_run *task, void *userdata)
+{
+    (void)userdata;
+    dureq_run_log(task, "%s", DRIVES);
+    (void)dureq_run_progress(task, DQ_STR_LIT("\"" "p\xc2\x9b" "\xe2\x80\xae" "q\""));
+    return dureq_run_fail(task, 0, DRIVES, (dureq_str){0});
+}
+
+/* ---- terminals ---- */
+
+SCENARIO(nothing_that_others_wrote_drives_a_terminal_in_any_form)
+{
+    static const char *const forms[] = {"table", "json", "ndjson", "csv"};
+    static const char *const what[] = {"get", "logs", "events", "audit", "result", "watch"};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id;
+
+    (void)rig_node("n", "nasty", fail_driving, NULL);
+    o.content_type = "text/plain";
+    o.unique_key = DQ_STR_LIT(DRIVES);
+    id = rig_enqueue("nasty", DRIVES, &o);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    ctl_reset();
+    ctl_terminal(100);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(forms); i++) {
+        for (size_t k = 0; k < DQ_ARRAY_LEN(what); k++) {
+            EXPECT_NOTE("%s -o %s", what[k], forms[i]);
+            (void)ctl_run((const char *const[]){"job", what[k], id.text, "-o", forms[i], NULL});
+            EXPECT_FALSE(drives_terminal(ctl_out()));
+        }
+        CTL(0, "job", "list", "-o", forms[i]);
+        EXPECT_FALSE(drives_terminal(ctl_out()));
+        EXPECT_HAS("nasty", ctl_out());
+        CTL(3, "key", "get", DRIVES, "-o", forms[i]);
+        EXPECT_FALSE(drives_terminal(ctl_out()));
+        CTL(2, DRIVES, "-o", forms[i]);
+        EXPECT_FALSE(drives_terminal(ctl_out()));
+        CTL(2, "queue", "set", DRIVES, "--weight", "1", "-o", forms[i]);
+        EXPECT_FALSE(drives_terminal(ctl_out()));
+    }
+    CTL(0, "job", "get", id.text, "-o", "json");
+    EXPECT_HAS("\\u009b31m\\u202eesrever", ctl_out()); /* the value is the same still */
+    ctl_reset();
+    CTL(0, "job", "get", id.text, "-o", "json");
+    EXPECT_HAS("\xe2\x80\xae" "esrever", ctl_out()); /* byte for byte where it is no terminal */
+}
+
+/* Cells, where no character is wider than one but those of three bytes. */
+static size_t cells_of(dureq_str line)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < line.len; i++)
+        n += ((unsigned char)line.ptr[i] & 0xc0) == 0x80 ? 0 : (unsigned char)line.ptr[i] >= 0xe3 ? 2 : 1;
+    return n;
+}
+
+static void expect_rows_fit(size_t columns, size_t n_rows)
+{
+    dureq_str rest = ctl_out_str();
+    size_t n = 0;
+
+    while (rest.len) {
+        dureq_str line = dq_str_trim(dq_str_cut(&rest, '\n'));
+
+        EXPECT_NOTE(DQ_STR_FMT, DQ_STR_ARG(line));
+        EXPECT_TRUE(cells_of(line) <= columns);
+        n++;
+    }
+    EXPECT_U64(n_rows, n);
+}
+
+static int fail_wide(dureq_run *task, void *userdata)
+{
+    (void)userdata;
+    return dureq_run_fail(task, 0, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac"
+                                   "\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", (dureq_str){0});
+}
+
+SCENARIO(a_table_fits_the_terminal)
+{
+    static const int widths[] = {40, 80, 120, 200};
+    dureq_job_id id;
+
+    (void)rig_node("a-node-with-a-rather-long-name-in-a-zone", "*", fail_wide, NULL);
+    id = rig_enqueue("order.with_a_long_name.that_goes_on.and_on.for_ever", "1", NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    ctl_reset();
+    ctl_env("TERM", "xterm");
+    ctl_env("NO_COLOR", "1");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(widths); i++) {
+        ctl_terminal(widths[i]);
+        CTL(0, "job", "list");
+        expect_rows_fit((size_t)widths[i], 2);
+        EXPECT_HAS(id.text, ctl_out());
+        EXPECT_HAS("dead", widths[i] > 40 ? ctl_out() : "dead");
+        CTL(0, "node", "list");
+        expect_rows_fit((size_t)widths[i], 2);
+        CTL(0, "queue", "list");
+        expect_rows_fit((size_t)widths[i], 4);
+    }
+    ctl_reset();
+    CTL(0, "job", "list");
+    EXPECT_HAS("order.with_a_long_name.that_goes_on.and_on.for_ever", ctl_out()); /* no terminal: as it is */
+}
+
+SCENARIO(color_is_for_terminals_that_have_it_and_want_it)
+{
+    (void)rig_enqueue("t", "1", NULL);
+    ctl_reset();
+    CTL(0, "job", "list");
+    EXPECT_TRUE(!strstr(ctl_out(), "\033["));
+    CTL(0, "job", "list", "--color", "always");
+    EXPECT_HAS("\033[1mSTATUS\033[0m", ctl_out());
+    CTL_FAILS(2, "--color takes auto, always or never, not 'x'", "job", "list", "--color", "x");
+    ctl_terminal(120);
+    ctl_env("TERM", "xterm");
+    CTL(0, "job", "list");
+    EXPECT_HAS("\033[1mSTATUS\033[0m", ctl_out());
+    CTL(0, "job", "list", "--color=never");
+    EXPECT_TRUE(!strstr(ctl_out(), "\033["));
+    ctl_env("NO_COLOR", "1");
+    CTL(0, "job", "list");
+    EXPECT_TRUE(!strstr(ctl_out(), "\033["));
+    ctl_reset();
+    ctl_terminal(120);
+    ctl_env("TERM", "dumb");
+    CTL(0, "job", "list");
+    EXPECT_TRUE(!strstr(ctl_out(), "\033["));
+    ctl_reset();
+}
+
 /* ---- tables ---- */
 
 SCENARIO(control_characters_of_jobs_never_reach_the_terminal)
