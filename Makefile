@@ -17,7 +17,7 @@ TEST_JOBS := $(or $(JOBS),$(shell echo $$((2 * $$(nproc)))))
 B := build/meson
 
 .PHONY: help build all run test faults histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
-	install clean needs needs-dev configure
+	install uninstall clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
 	@ninja -C $(B) product
@@ -96,7 +96,10 @@ coverage: needs-dev ## line coverage of each layer
 	@tools/coverage
 
 install: build ## programs, library, headers below PREFIX (and DESTDIR)
-	@DESTDIR='$(DESTDIR)' meson install -C $(B) --no-rebuild
+	@DESTDIR='$(DESTDIR)' meson install -C $(B) --no-rebuild --quiet
+
+uninstall: ## remove what `make install` with the same PREFIX (and DESTDIR) put there
+	@tools/uninstall '$(B)' '$(PREFIX)' '$(DESTDIR)'
 
 clean: ## remove build/
 	@rm -rf build

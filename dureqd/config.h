@@ -159,6 +159,7 @@ int dq_config_set(dq_config *cfg, const dq_config_row *row, dureq_str value, dq_
 /* Whether two keys are the same but for camelCase or snake_case: "maxLen", "max_len". */
 bool dq_config_key_eq(dureq_str a, const char *b);
 void dq_config_print_help(const char *program, dq_buf *out);
+void dq_config_print_sample(dq_buf *out); /* a file of settings, all commented out */
 void dq_config_print_markdown(dq_buf *out); /* the table of docs/configuration.md */
 
 /* ---- checks of rows (config_check.c) ---- */
@@ -176,7 +177,7 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err);
 
 typedef struct dq_config_cli {
     const char *config_path; /* --config */
-    bool help, version, check;
+    bool help, version, check, sample;
 } dq_config_cli;
 
 /* Defaults. On failure nothing needs to be freed. */

@@ -157,6 +157,7 @@ void dq_config_print_help(const char *program, dq_buf *out)
         "                          run jobs of TYPE (a pattern ends in '*') with a program (exec:COMMAND, {payload} is the\n"
         "                          payload as one argument) or a built-in (builtin:NAME); may be repeated\n"
         "  --check                 read and check the settings, then end\n"
+        "  --sample-config         print a file with every setting, commented out\n"
         "  --help, --version\n\nSettings:\n",
         program, program, program, program);
     for (size_t i = 0; i < dq_config_n_rows; i++) {
@@ -175,6 +176,55 @@ void dq_config_print_help(const char *program, dq_buf *out)
         out, "\n--redis is short for --redis-url. Each setting is also a key of the file (dureqd.leaseMs) and a variable\n"
              "of the environment (DUREQ_LEASE_MS): a flag beats the environment, which beats the file.\n"
              "Exit codes: 0 stopped cleanly, 1 failed, 2 wrong usage or settings, 6 server away.\n");
+}
+
+/* The part of a name before the '.' and after it. */
+static dureq_str section_of(const dq_config_row *row, const char **ret_key)
+{
+    const char *dot = strchr(row->name, '.');
+
+    *ret_key = dot + 1;
+    return dureq_str_of(row->name, (size_t)(dot - row->name));
+}
+
+static void print_sample_row(const dq_config_row *row, dq_buf *out)
+{
+    const char *key;
+
+    (void)section_of(row, &key);
+    dq_buf_append_fmt(out, "  # %s Takes ", row->help);
+    dq_config_describe(row, out);
+    dq_buf_append_fmt(out, ".\n  # %s: %s\n", key, row->def ? row->def : "");
+}
+
+void dq_config_print_sample(dq_buf *out)
+{
+    dureq_str section = {NULL, 0};
+
+    dq_buf_append_text(
+        out,
+        "# Settings of dureqd. Each line that is commented out says the default; `dureqd --config FILE --check` checks the file.\n");
+    for (size_t i = 0; i < dq_config_n_rows; i++) {
+        const dq_config_row *row = &dq_config_rows[i];
+        const char *key;
+        dureq_str own = section_of(row, &key);
+
+        if (row->type == DQ_CONFIG_REFUSED || row->type == DQ_CONFIG_IGNORED)
+            continue;
+        if (!dq_str_eq(own, section))
+            dq_buf_append_fmt(out, "\n" DQ_STR_FMT ":\n", DQ_STR_ARG(own));
+        section = own;
+        print_sample_row(row, out);
+    }
+    dq_buf_append_text(out, "\n# Queues that are created when they are missing.\n"
+                            "#queues:\n"
+                            "#  bulk: {weight: 1, maxLen: 1000000, retention: 1d}\n"
+                            "\n# What runs jobs: a program per job, or a built-in.\n"
+                            "#handlers:\n"
+                            "#  - type: file.sha256\n"
+                            "#    exec: /usr/bin/sha256sum -- {payload}\n"
+                            "#    concurrency: 4\n"
+                            "#    timeout: 1m\n");
 }
 
 void dq_config_print_markdown(dq_buf *out)

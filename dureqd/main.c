@@ -38,12 +38,25 @@ static void set_signals(void)
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+static int say(const dq_buf *text)
+{
+    return dq_buf_failed(text) || fputs(text->ptr, stdout) < 0 || fflush(stdout) != 0 ? DQ_EXIT_FAILED : DQ_EXIT_DONE;
+}
+
 static int say_help(void)
 {
     DQ_BUF_AUTO help = {0};
 
     dq_config_print_help("dureqd", &help);
-    return help.failed || fputs(help.ptr, stdout) < 0 || fflush(stdout) != 0 ? DQ_EXIT_FAILED : DQ_EXIT_DONE;
+    return say(&help);
+}
+
+static int say_sample(void)
+{
+    DQ_BUF_AUTO sample = {0};
+
+    dq_config_print_sample(&sample);
+    return say(&sample);
 }
 
 static int check(const dq_config *cfg)
@@ -64,6 +77,8 @@ static int run(dq_config *cfg, const dq_config_cli *cli)
 {
     if (cli->help)
         return say_help();
+    if (cli->sample)
+        return say_sample();
     if (cli->version) {
         (void)printf("dureqd %s\n", dureq_version());
         return DQ_EXIT_DONE;

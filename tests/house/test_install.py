@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What `make install` puts there works: test_install.py BUILDDIR PREFIX
+
+Installs below a directory of its own, and does what README.md says with the copy: builds the C program, dynamically and statically, starts
+the daemon, enqueues, waits. The sample of settings is read, the unit names the programs, and `make uninstall` leaves nothing.
+"""
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+LIMIT_S = 60
+
+
+def run(*words, **options):
+    told = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=LIMIT_S, check=False, **options)
+    if told.returncode:
+        sys.exit(f'{shlex.join(str(w) for w in words)} ended with {told.returncode}:\n{told.stdout}{told.stderr}')
+    return told.stdout
+
+
+class Installed:
+    def __init__(self, build, prefix, dest):
+        self.build, self.prefix, self.dest = build, prefix, dest
+        self.root = pathlib.Path(str(dest) + prefix)
+        run('meson', 'install', '-C', build, '--no-rebuild', '--quiet', env={**os.environ, 'DESTDIR': str(dest)})
+        self.libdir = next(self.root.rglob('libdureq.so')).parent
+        self.env = {**os.environ, 'PKG_CONFIG_PATH': str(self.libdir / 'pkgconfig'), 'PKG_CONFIG_SYSROOT_DIR': str(dest),
+                    'LD_LIBRARY_PATH': str(self.libdir), 'PATH': f'{self.root / "bin"}:{os.environ["PATH"]}', 'HOME': str(dest)}
+        self.env = {k: v for k, v in self.env.items() if not k.startswith('DUREQ_')}
+
+    def flags(self, *words):
+        return shlex.split(run('pkg-config', *words, 'dureq', env=self.env))
+
+
+def check_c_program(it, work, url):
+    """README: make install && cc -o app app.c $(pkg-config --cflags --libs dureq)"""
+    source = it.root / 'share/doc/dureq/examples/quickstart.c'
+    run('cc', '-o', work / 'app', source, *it.flags('--cflags', '--libs'))
+    assert ': completed, "hello, world"' in run(work / 'app', url, env=it.env)
+    run('cc', '-static', '-o', work / 'static', source, *it.flags('--static', '--cflags', '--libs'))
+    assert ': completed, "hello, world"' in run(work / 'static', url, env={'PATH': os.environ['PATH']})
+
+
+def check_daemon(it, work):
+    """README: the daemon and its first commands; then the C program on the daemon's own server."""
+    state = work / 'state'
+    with open(work / 'log', 'wb') as log:
+        daemon = subprocess.Popen(['dureqd', '--state-dir', str(state), '--handler', 'file.sha256=exec:/usr/bin/sha256sum -- {payload}'],
+                                  env=it.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        url = f'unix://{state}/redis.sock'
+        for _ in range(600):
+            if subprocess.run(['dureqctl', '--server', url, 'queue', 'list'], env=it.env, capture_output=True, check=False).returncode == 0:
+                break
+            if daemon.poll() is not None:
+                break
+        told = run('dureqctl', '--server', url, 'enqueue', 'file.sha256', ROOT / 'LICENSE', '--wait', env=it.env)
+        assert run('sha256sum', ROOT / 'LICENSE').split()[0] in told, told
+        check_c_program(it, work, url)
+    except BaseException:
+        sys.stderr.write((work / 'log').read_text(errors='replace'))
+        raise
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(LIMIT_S)
+
+
+def check_files(it):
+    sample = it.root / 'share/doc/dureq/dureqd.yaml'
+    assert 'the settings are fine' in run('dureqd', '--config', sample, '--check', env=it.env)
+    unit = (it.root / 'lib/systemd/system/dureqd.service').read_text()
+    assert f'ExecStart={it.prefix}/bin/dureqd\n' in unit, unit
+    for name in ('lib/sysusers.d/dureq.conf', 'share/doc/dureq/LICENSE', 'share/doc/dureq/README.md', 'share/doc/dureq/examples/service.c'):
+        assert (it.root / name).is_file(), name
+
+
+def check_all_commented_out_keys(it, work):
+    """Each line of the sample means its default: without the '#' the daemon reads it as well."""
+    lines = (it.root / 'share/doc/dureq/dureqd.yaml').read_text().splitlines()
+    keys = [line.replace('# ', '', 1) for line in lines if re.fullmatch(r'  # \w+: \S+', line)]
+    text = '\n'.join(line.replace('# ', '', 1) for line in lines if re.fullmatch(r'  # \w+: \S+|\w+:', line))
+    assert len(keys) > 20
+    (work / 'all.yaml').write_text(text)
+    assert 'the settings are fine' in run('dureqd', '--config', work / 'all.yaml', '--check', env=it.env)
+
+
+def main():
+    build, prefix = sys.argv[1], sys.argv[2]
+    top = pathlib.Path(tempfile.mkdtemp(prefix='dureq-install-'))
+    try:
+        it = Installed(build, prefix, top / 'dest')
+        (top / 'work').mkdir()
+        check_files(it)
+        check_all_commented_out_keys(it, top / 'work')
+        check_daemon(it, top / 'work')
+        run(ROOT / 'tools/uninstall', build, prefix, top / 'dest')
+        left = [str(p) for p in (top / 'dest').rglob('*') if p.is_file() or p.is_symlink()]
+        assert not left, left
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    main()
