@@ -35,17 +35,24 @@ static void sift_down(dq_heap *h, size_t pos, dq_heap_node *node)
     put(h, pos, node);
 }
 
+int dq_heap_reserve(dq_heap *h, size_t n)
+{
+    if (n <= h->cap)
+        return 0;
+    size_t cap = DQ_MAX(DQ_MAX(n, h->cap * 2), 16);
+    dq_heap_node **nodes = dq_realloc(h->nodes, cap * sizeof *nodes);
+
+    if (!nodes)
+        return DUREQ_ENOMEM;
+    h->nodes = nodes;
+    h->cap = cap;
+    return 0;
+}
+
 int dq_heap_push(dq_heap *h, dq_heap_node *node)
 {
-    if (h->n == h->cap) {
-        size_t cap = h->cap ? h->cap * 2 : 16;
-        dq_heap_node **nodes = dq_realloc(h->nodes, cap * sizeof *nodes);
-
-        if (!nodes)
-            return DUREQ_ENOMEM;
-        h->nodes = nodes;
-        h->cap = cap;
-    }
+    if (dq_heap_reserve(h, h->n + 1) < 0)
+        return DUREQ_ENOMEM;
     h->n++;
     sift_up(h, h->n, node);
     return 0;

@@ -16,6 +16,7 @@ typedef struct dq_heap {
 } dq_heap;
 
 void dq_heap_deinit(dq_heap *h);
+int dq_heap_reserve(dq_heap *h, size_t n);           /* so many fit: pushing them does not fail. 0 or DUREQ_ENOMEM */
 int dq_heap_push(dq_heap *h, dq_heap_node *node);    /* 0 or DUREQ_ENOMEM; node->key set before */
 void dq_heap_remove(dq_heap *h, dq_heap_node *node); /* fine when in no heap */
 void dq_heap_update(dq_heap *h, dq_heap_node *node, int64_t key);

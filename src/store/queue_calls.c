@@ -34,6 +34,40 @@ void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str 
     dq_resp_arg_text(out, q->paused ? "1" : "");
 }
 
+void dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str session, dureq_str lanes, size_t n)
+{
+    dq_call_begin(out, DQ_SCRIPT_LANES_LISTEN, 2, 1 + 2 * n);
+    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, k, shard, "s:", session);
+    dq_resp_arg(out, session);
+    dq_buf_append_str(out, lanes);
+}
+
+void dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str lanes, size_t n)
+{
+    dq_call_begin(out, DQ_SCRIPT_LANES_WAKE, 1, n);
+    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
+    dq_buf_append_str(out, lanes);
+}
+
+void dq_call_queues_paused(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor)
+{
+    dq_call_begin(out, DQ_SCRIPT_QUEUES_PAUSED, 2, 1);
+    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
+    dq_keys_arg(out, k, shard, "paused_queues", (dureq_str){0});
+    dq_resp_arg(out, cursor);
+}
+
+int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret)
+{
+    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 3)
+        return DUREQ_EPROTO;
+    ret->version = dq_reply_int(dq_reply_at(*r, 0));
+    ret->cursor = dq_reply_str(dq_reply_at(*r, 1));
+    ret->names = dq_reply_at(*r, 2);
+    return ret->cursor.len > 0 ? 0 : DUREQ_EPROTO;
+}
+
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name)
 {
     dq_call_begin(out, DQ_SCRIPT_QUEUE_PURGE, 1, 4);

@@ -11,6 +11,18 @@
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
 /* Answer: the version of the shard's queues, or 0 when the shard is not initialised. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
+/* lanes: n pairs as arguments, number and limit. Answer: those that hold jobs, I3 each. */
+void dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str session, dureq_str lanes, size_t n);
+/* lanes: n numbers as arguments. */
+void dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str lanes, size_t n);
+/* Names of paused queues, a page a call, the first at cursor "0". */
+void dq_call_queues_paused(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor);
+typedef struct dq_paused_page {
+    int64_t version;  /* of the shard's queues */
+    dureq_str cursor; /* of the next page; "0": there is none */
+    dq_reply names;
+} dq_paused_page;
+int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret);
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
 int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);

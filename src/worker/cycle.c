@@ -30,7 +30,7 @@ static dq_redis *conn(dq_worker *w)
 
 /* ---- which shard's turn it is ---- */
 
-static bool has_work(const dq_wshard *s)
+static bool has_work(dq_wshard *s)
 {
     if (s->state != WSHARD_LIVE || s->resyncing || dq_shard_is_unsure(s) || s->rest_until_us > dq_loop_now_us(s->worker->loop))
         return false;
@@ -348,7 +348,7 @@ typedef struct plain_batch {
     dq_buf ids, parts;
     dq_buf large; /* of ids: whose payload is a key of its own */
     size_t n_parts;
-    dq_stat_rows stats;
+    dq_stat_rows *stats;
 } plain_batch;
 
 static int64_t part_of(const dq_wshard *s, const dureq_run *t)
@@ -477,11 +477,13 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
         bytes += t->j.len + t->result.len + 100;
         dq_id_pack(&t->id, id);
         dq_buf_append(&b->ids, id, sizeof id);
-        dq_stats_of(&b->stats, t);
     }
     group_by(list, n, lane_key, s);
     for (size_t from = 0; from < n;) {
         size_t to = group_end(list, from, n, lane_key, s);
+
+        for (size_t i = from; i < to; i++)
+            dq_stats_of(b->stats, list[i]);
 
         put_ack(b, s, list, from, to);
         from = to;
@@ -499,40 +501,75 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
     }
 }
 
+/* What goes with a turn beside what ended, as arguments and how many. */
+typedef struct turn_words {
+    dq_buf listing, reads;
+    size_t n_listing, n_reads;
+    int64_t slots; /* free before the reads */
+} turn_words;
+
+static void words_deinit(turn_words *t)
+{
+    dq_buf_deinit(&t->listing);
+    dq_buf_deinit(&t->reads);
+}
+
+#define WORDS_AUTO DQ_CLEANUP(words_deinit) turn_words
+
+static bool words_failed(const turn_words *t)
+{
+    return dq_buf_failed(&t->listing) || dq_buf_failed(&t->reads);
+}
+
+static void plan(turn_words *t, dq_wshard *s)
+{
+    t->slots = dq_lanes_slots(s);
+    t->n_reads = dq_lanes_plan(s, &t->reads);
+    t->n_listing = dq_lanes_listing(s, &t->listing);
+}
+
+static void put_i64_or_none(dq_buf *out, int64_t v, bool some)
+{
+    if (some)
+        dq_resp_arg_i64(out, v);
+    else
+        dq_resp_arg(out, (dureq_str){0});
+}
+
 /* n_words: of reads by script, which follow. */
-static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, dureq_str listing, size_t n_listing, size_t n_words)
+static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, const turn_words *t, size_t n_words)
 {
     const dq_keys *k = dq_store_keys(s->worker->store);
     bool keeps = b->n_jobs > 0 && b->class_ms > 0;
 
-    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 10 + b->n_parts + n_listing + 2 * b->stats.n + n_words);
+    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 12 + b->n_parts + t->n_listing + 2 * b->stats->n + n_words);
     dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
     dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
     dq_keys_arg(b->out, k, s->no, "paused_queues", (dureq_str){0});
     dq_resp_arg_text(b->out, s->session_text);
-    if (b->n_jobs > 0)
-        dq_resp_arg_i64(b->out, (int64_t)s->call_no);
-    else
-        dq_resp_arg(b->out, (dureq_str){0});
+    put_i64_or_none(b->out, (int64_t)s->call_no, b->n_jobs > 0);
     dq_resp_arg_buf(b->out, &b->ids);
     dq_resp_arg_i64(b->out, wanted_class);
     dq_resp_arg_text(b->out, keeps ? s->bucket : "");
     dq_resp_arg_i64(b->out, b->bytes);
     dq_resp_arg_buf(b->out, &b->large);
+    put_i64_or_none(b->out, s->paused_version, t->n_reads > 0);
+    put_i64_or_none(b->out, t->slots, t->slots != s->slots_told);
+    s->slots_told = t->slots;
     dq_resp_arg_i64(b->out, (int64_t)b->n_parts);
     dq_buf_append_buf(b->out, &b->parts);
-    dq_resp_arg_i64(b->out, (int64_t)n_listing);
-    dq_buf_append_str(b->out, listing);
-    dq_resp_arg_i64(b->out, (int64_t)b->stats.n);
-    dq_stats_put(&b->stats, b->out);
+    dq_resp_arg_i64(b->out, (int64_t)t->n_listing);
+    dq_buf_append_buf(b->out, &t->listing);
+    dq_resp_arg_i64(b->out, (int64_t)b->stats->n);
+    dq_stats_put(b->stats, b->out);
     b->n_commands++;
 }
 
-/* now, live, n lanes, queue version, bucket, width, hv, paused queue... */
+#define GATE_ITEMS 8
+
+/* now, live, n lanes, queue version, bucket, width, hv, paused. */
 static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
 {
-    dureq_str paused[256];
-    size_t n = dq_reply_len(gate), n_paused = 0;
     dq_reply at = dq_reply_first(gate);
     int64_t v[4];
 
@@ -545,15 +582,13 @@ static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
     s->width = DQ_MAX(dq_reply_int(at), 1);
     at = dq_reply_next(at);
     copy_text(s->hv, sizeof s->hv, dq_reply_str(at));
-    for (size_t i = 7; i < n && n_paused < DQ_ARRAY_LEN(paused); i++) {
-        at = dq_reply_next(at);
-        paused[n_paused++] = dq_reply_str(at);
-    }
     dq_store_saw_time(s->worker->store, v[0]);
     copy_text(s->bucket, sizeof s->bucket, bucket);
     s->class_ms = bucket.len > 0 ? wanted_class : 0;
-    s->queues_version = v[3];
-    dq_lanes_set_paused(s, paused, n_paused);
+    at = dq_reply_next(at);
+    if (dq_reply_type(at) == DQ_RESP_ARRAY)
+        dq_paused_told(s, v[3], at);
+    s->gate_open = dq_paused_sure(s);
     if ((uint32_t)v[2] > s->n_lanes)
         dq_lanes_load(s);
 }
@@ -584,7 +619,7 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
     dq_reply at = dq_reply_first(*reply);
     for (size_t i = 0; i < s->cycle_gate; i++)
         at = dq_reply_next(at);
-    if (dq_reply_len(*reply) <= s->cycle_gate || dq_reply_type(at) != DQ_RESP_ARRAY || dq_reply_len(at) < 7) {
+    if (dq_reply_len(*reply) <= s->cycle_gate || dq_reply_type(at) != DQ_RESP_ARRAY || dq_reply_len(at) < GATE_ITEMS) {
         dureq_error why = {0};
 
         (void)dq_reply_error(at, &why);
@@ -595,7 +630,7 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
     take_gate(s, at, s->cycle_class);
     sent_recorded(s);
     w->taking = true;
-    for (size_t i = s->cycle_gate + 1; i < dq_reply_len(*reply); i++) {
+    for (size_t i = 0; i < s->cycle_reads; i++) {
         at = dq_reply_next(at);
         if (dq_reply_type(at) == DQ_RESP_ERROR)
             dq_lanes_load(s); /* its stream is gone: somebody emptied the server */
@@ -632,11 +667,10 @@ static int64_t wanted_class(const dq_wshard *s)
 static void send_plain(dq_worker *w, dq_wshard *s)
 {
     dq_redis *r = conn(w);
-    plain_batch b = {.out = dq_redis_out(r), .class_ms = wanted_class(s)};
-    DQ_BUF_AUTO listing = {0};
-    DQ_BUF_AUTO reads = {0};
-    size_t n_reads, n_listing;
+    plain_batch b = {.out = dq_redis_out(r), .class_ms = wanted_class(s), .stats = &w->stat_rows};
+    WORDS_AUTO t = {0};
 
+    w->stat_rows.n = 0;
     dq_resp_begin(b.out, 1);
     dq_resp_arg(b.out, DQ_STR_LIT("MULTI"));
     if (s->n_fast > 0 && (b.class_ms <= 0 || s->class_ms == b.class_ms)) {
@@ -644,53 +678,51 @@ static void send_plain(dq_worker *w, dq_wshard *s)
         put_jobs(&b, s);
     }
     s->reads_in_script = false;
-    n_reads = dq_lanes_plan(s, &reads);
-    n_listing = dq_lanes_listing(s, &listing);
+    plan(&t, s);
     s->cycle_gate = b.n_commands;
     s->cycle_class = b.class_ms;
-    put_script(&b, s, b.class_ms, dq_buf_str(&listing), n_listing, 0);
-    dq_buf_append_buf(b.out, &reads);
+    put_script(&b, s, b.class_ms, &t, 0);
+    dq_buf_append_buf(b.out, &t.reads);
     dq_resp_begin(b.out, 1);
     dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
-    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&b.large) || dq_buf_failed(&listing) ||
-        dq_buf_failed(&reads))
+    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&b.large) || words_failed(&t))
         b.out->failed = true;
     dq_buf_deinit(&b.ids);
     dq_buf_deinit(&b.parts);
     dq_buf_deinit(&b.large);
-    if (dq_redis_commit_many(r, 0, 2 + b.n_commands + n_reads, on_exec, s) < 0) {
+    if (dq_redis_commit_many(r, 0, 2 + b.n_commands + t.n_reads, on_exec, s) < 0) {
         sent_again(s);
         dq_lanes_read_off(s);
         return;
     }
-    w->reading = n_reads > 0;
+    w->reading = t.n_reads > 0;
+    s->cycle_reads = t.n_reads;
     put_watch(w, next_watch(w, s), /*unwatch=*/false);
 }
 
 /* A turn without a transaction, for memory that is short: Redis queues nothing then. */
 static void send_reads(dq_worker *w, dq_wshard *s)
 {
-    plain_batch b = {.out = dq_redis_out(conn(w))};
-    DQ_BUF_AUTO listing = {0};
-    DQ_BUF_AUTO reads = {0};
-    size_t n_reads, n_listing;
+    plain_batch b = {.out = dq_redis_out(conn(w)), .stats = &w->stat_rows};
+    WORDS_AUTO t = {0};
 
+    w->stat_rows.n = 0;
     s->reads_in_script = true;
-    n_reads = dq_lanes_plan(s, &reads);
-    if (n_reads == 0)
+    plan(&t, s);
+    if (t.n_reads == 0)
         return;
-    n_listing = dq_lanes_listing(s, &listing);
     s->cycle_gate = 0;
     s->cycle_class = 0;
-    put_script(&b, s, 0, dq_buf_str(&listing), n_listing, 2 * n_reads);
-    dq_buf_append_buf(b.out, &reads);
-    if (dq_buf_failed(&listing) || dq_buf_failed(&reads))
+    put_script(&b, s, 0, &t, 2 * t.n_reads);
+    dq_buf_append_buf(b.out, &t.reads);
+    if (words_failed(&t))
         b.out->failed = true;
     if (dq_redis_commit(conn(w), 0, on_exec, s) < 0) {
         dq_lanes_read_off(s);
         return;
     }
-    w->reading = true;
+    w->reading = t.n_reads > 0;
+    s->cycle_reads = t.n_reads;
     put_watch(w, s, /*unwatch=*/true);
 }
 

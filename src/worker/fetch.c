@@ -58,7 +58,7 @@ static void set_retry(dureq_run *t)
     if (packed.len == 0 && t->handler) /* a lane that nobody here serves: it is given back */
         packed = dq_buf_str(&t->handler->retry_packed);
     if (packed.len == 0)
-        packed = dq_buf_str(&t->lane->retry_packed);
+        packed = dq_buf_str(&t->lane->queue_of->retry_packed);
     if (packed.len == 0 || dq_retry_unpack(packed, &t->retry) < 0)
         t->retry = dq_retry_default;
     if (t->env.dlq_after > 0 && t->env.dlq_after < t->retry.max_attempts)
@@ -115,16 +115,17 @@ void dq_fetch_give_back(dureq_run *t)
     s->n_returns++;
 }
 
-/* What cannot be read: of a newer schema, then others may know it and we stop; or damaged, then nobody does and it is dead. */
+/* What cannot be read: of a newer schema, then others may know it, and it goes back; its lane rests here, so that it does not come at once
+   again. Or damaged, then nobody knows it and it is dead. */
 static void refuse(dureq_run *t, int rc)
 {
     dq_worker *w = t->worker;
 
     if (rc == DUREQ_ESCHEMA) {
-        if (!w->schema_refused)
-            DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema",
-                   "job=%s error=\"a job of a newer schema was read: this node takes no more work\"", t->job_id_text);
-        w->schema_refused = true;
+        DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema",
+               "job=%s queue=%s type=%s error=\"a job of a newer schema was read: it is given back\"", t->job_id_text,
+               t->queue_text, t->type_text);
+        dq_lane_rest(t->lane);
         dq_fetch_give_back(t);
         return;
     }
@@ -197,18 +198,26 @@ static void fetch_blob(dureq_run *t)
     }
 }
 
-static void admit(dureq_run *t)
+static void take_slot(dureq_run *t)
 {
-    dq_worker *w = t->worker;
-
-    w->n_held++;
+    t->worker->n_held++;
     t->lane->handler->running++;
     t->handler = t->lane->handler;
     t->phase = TASK_WAITING;
+}
+
+void dq_fetch_begin(dureq_run *t)
+{
     if (t->suspect)
         dq_suspect_admit(t);
     else
         dq_fetch_start(t);
+}
+
+static void admit(dureq_run *t)
+{
+    take_slot(t);
+    dq_fetch_begin(t);
 }
 
 void dq_fetch_start(dureq_run *t)
@@ -273,11 +282,15 @@ static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf
     read_fields(t, dq_reply_next(id));
     if (!take_task(t))
         return true;
-    bool is_off = lane->paused || w->stopping || w->schema_refused || !lane->handler;
-    if (!is_off && (t->suspect || !w->alone)) /* beside one that is alone nothing begins */
-        admit(t);
-    else
+    bool is_off = lane->queue_of->paused || w->stopping || !lane->handler;
+    if (is_off || (w->alone && !t->suspect)) { /* beside one that is alone nothing begins */
         dq_fetch_give_back(t);
+    } else if (lane->shard->gate_open) {
+        admit(t);
+    } else {
+        take_slot(t);
+        dq_paused_hold(t);
+    }
     return true;
 }
 
@@ -325,7 +338,7 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
         return;
     if (t) {
         t->seen = true;
-        dq_lane_wake(s, (uint32_t)no);
+        dq_lane_wake(s, (uint32_t)no, /*is_called=*/false);
         return;
     }
     rbuf = dq_redis_reply_ref(dq_store_redis(w->store, s->no, DQ_CONN_MAIN));
@@ -347,7 +360,7 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     if (!w->reading)
         dq_fetch_decide(w);
     w->last_fetch_us = dq_loop_now_us(w->loop);
-    dq_lane_wake(s, (uint32_t)no); /* to be registered again */
+    dq_lane_wake(s, (uint32_t)no, /*is_called=*/false); /* to be registered again */
 }
 
 static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *rbuf)

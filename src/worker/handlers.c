@@ -19,6 +19,8 @@ void dq_handlers_deinit(dq_handlers *hs)
 {
     for (size_t i = 0; i < hs->n; i++)
         handler_free(hs->items[i]);
+    dq_map_deinit(&hs->by_type);
+    dq_free(hs->prefixes);
     dq_free(hs->items);
     dq_free(hs->global);
     *hs = (dq_handlers){0};
@@ -67,12 +69,12 @@ static int take_options(dq_handler *h, const dureq_handler_options *given, dureq
     return 0;
 }
 
-static bool taken(const dq_handlers *hs, const char *pattern, size_t len, bool is_prefix)
+static dq_handler *find_prefix(const dq_handlers *hs, dureq_str text)
 {
-    for (size_t i = 0; i < hs->n; i++)
-        if (hs->items[i]->is_prefix == is_prefix && hs->items[i]->len == len && memcmp(hs->items[i]->pattern, pattern, len) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i < hs->n_prefixes; i++)
+        if (dq_str_eq(dureq_str_of(hs->prefixes[i]->pattern, hs->prefixes[i]->len), text))
+            return hs->prefixes[i];
+    return NULL;
 }
 
 static int grow(dq_handlers *hs)
@@ -84,7 +86,22 @@ static int grow(dq_handlers *hs)
     if (!items)
         return DUREQ_ENOMEM;
     hs->items = items;
+    dq_handler **prefixes = dq_realloc(hs->prefixes, cap * sizeof(dq_handler *));
+    if (!prefixes)
+        return DUREQ_ENOMEM;
+    hs->prefixes = prefixes;
     hs->cap = cap;
+    return 0;
+}
+
+static int list(dq_handlers *hs, dq_handler *h, dureq_error *err)
+{
+    if (!h->is_prefix && dq_map_put(&hs->by_type, dureq_str_of(h->pattern, h->len), h) < 0)
+        return dq_fail_nomem(err);
+    if (h->is_prefix)
+        hs->prefixes[hs->n_prefixes++] = h;
+    h->no = hs->n;
+    hs->items[hs->n++] = h;
     return 0;
 }
 
@@ -99,7 +116,8 @@ int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn,
     size_t len = strlen(task_type);
     bool is_prefix = task_type[len - 1] == '*';
     len -= is_prefix;
-    if (taken(hs, task_type, len, is_prefix))
+    dureq_str pattern = dureq_str_of(task_type, len);
+    if (is_prefix ? find_prefix(hs, pattern) != NULL : dq_map_get(&hs->by_type, pattern) != NULL)
         return dq_fail(err, DUREQ_EDUPLICATE, "a handler for '%s' is registered already", task_type);
     dq_handler *h = dq_calloc(1, sizeof *h);
     if (!h || grow(hs) < 0) {
@@ -113,12 +131,11 @@ int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn,
     h->ops = ops;
     h->userdata = userdata;
     rc = h->pattern ? take_options(h, opts, err) : dq_fail_nomem(err);
-    if (rc < 0) {
+    if (rc == 0)
+        rc = list(hs, h, err);
+    if (rc < 0)
         handler_free(h);
-        return rc;
-    }
-    hs->items[hs->n++] = h;
-    return 0;
+    return rc;
 }
 
 int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err)
@@ -134,18 +151,22 @@ int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dur
 
 dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type)
 {
-    dq_handler *best = NULL;
+    dq_handler *best = dq_map_get(&hs->by_type, task_type);
 
-    for (size_t i = 0; i < hs->n; i++) {
-        dq_handler *h = hs->items[i];
-        dureq_str pattern = dureq_str_of(h->pattern, h->len);
+    if (best)
+        return best;
+    for (size_t i = 0; i < hs->n_prefixes; i++) {
+        dq_handler *h = hs->prefixes[i];
 
-        if (!h->is_prefix && dq_str_eq(pattern, task_type))
-            return h;
-        if (h->is_prefix && dq_str_starts_with(task_type, pattern) && (!best || h->len > best->len))
+        if (dq_str_starts_with(task_type, dureq_str_of(h->pattern, h->len)) && (!best || h->len > best->len))
             best = h;
     }
     return best;
+}
+
+int32_t dq_handler_free(const dq_handler *h)
+{
+    return h->concurrency ? h->concurrency - h->running - h->planned : INT32_MAX;
 }
 
 void dq_handlers_names(const dq_handlers *hs, dq_buf *out)

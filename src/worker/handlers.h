@@ -4,9 +4,11 @@
 /* The handlers of a node: by exact type or by prefix. Filled before start, only counters change afterwards (loop thread). */
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "worker/external.h"
 
 typedef struct dq_handler {
+    size_t no;     /* in the node's list */
     char *pattern; /* without its '*' */
     size_t len;
     bool is_prefix;
@@ -25,6 +27,9 @@ typedef struct dq_handler {
 typedef struct dq_handlers {
     dq_handler **items;
     size_t n, cap;
+    dq_map by_type;        /* those without '*' */
+    dq_handler **prefixes; /* the others */
+    size_t n_prefixes;
     dureq_middleware *global;
     size_t n_global;
 } dq_handlers;
@@ -34,4 +39,5 @@ int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn,
                     const dureq_handler_options *opts, dureq_error *err);
 int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err);
 dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type); /* exact, else longest prefix, else NULL */
+int32_t dq_handler_free(const dq_handler *h);                             /* slots of its own; INT32_MAX: only the node's count */
 void dq_handlers_names(const dq_handlers *hs, dq_buf *out);               /* comma-separated, patterns with '*' */

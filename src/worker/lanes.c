@@ -1,39 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lanes of a shard, and what to read from which. A lane is `busy` while it may hold jobs: after a wake-up, a heartbeat's hint, or a read that gave
-   all that was asked. A read that gives less is followed by one that registers this session for the lane's wake-ups in the same
-   transaction; when that one gives less too, the lane is idle and costs nothing until we are told.
+   all that was asked. The first read after a wake-up, and one that follows a read that gave less than was asked, registers this session for the lane's
+   wake-ups in the same transaction; when that one gives less, the lane is idle and costs nothing until we are told. Lanes of which nothing is
+   known yet (`fresh`) are registered and looked at many at a time, without a read: they take no slots.
 
-   Free slots are shared out to queues by weight, with credits so that fractions are not lost, and within a queue to its lanes in turn; of a lane's
-   share half goes to its front stream while both hold jobs. */
+   A turn names the lanes that share.c picks, those it registers and no others: what it costs follows what has work. Of a lane's share half
+   goes to its front stream while both hold jobs.
+
+   A wake-up reaches as many sessions as the jobs need by the free slots that those said they have. Who is woken and has none left, since
+   other lanes took them, passes it on (lanes_wake.lua). */
 
 #include <stdio.h>
 
 #include "redis/resp.h"
+#include "store/queue_calls.h"
 #include "worker/worker_internal.h"
 
+#define FRESH_MAX  256
+#define CALLED_MAX 64
+#define REST_BEATS 4
+
 /* ---- what is known of lanes ---- */
-
-static void lane_judge(dq_wlane *lane)
-{
-    const dq_queue *q = dq_queue_set_find(dq_store_queues(lane->shard->worker->store), dureq_str_from(lane->queue));
-
-    lane->weight = q ? q->weight : 1;
-    lane->paused = q && q->paused;
-    lane->class_ms = dq_retention_class(q && q->retention_ms ? q->retention_ms : DQ_RETENTION_DEFAULT_MS);
-    if (q && q->retention_ms < 0)
-        lane->class_ms = 0;
-    dq_buf_clear(&lane->retry_packed);
-    if (q && q->retry_policy)
-        dq_retry_pack(&lane->retry_packed, q->retry_policy);
-}
-
-void dq_lanes_judge(dq_wshard *s)
-{
-    for (uint32_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i])
-            lane_judge(s->lanes[i]);
-    dq_worker_pump(s->worker);
-}
 
 static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
 {
@@ -53,8 +40,14 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
     memcpy(lane->type, type.ptr, type.len);
     memcpy(lane->name, name.ptr, name.len);
     lane->handler = version.len == 0 ? dq_handlers_find(s->worker->handlers, type) : NULL;
-    lane->main_busy = lane->front_busy = true;
-    lane_judge(lane);
+    lane->queue_of = dq_share_queue(s, queue);
+    lane->flow = lane->queue_of && lane->handler ? dq_share_flow(s, lane->queue_of, lane->handler) : NULL;
+    if (!lane->queue_of || (lane->handler && !lane->flow)) {
+        dq_free(lane);
+        return NULL;
+    }
+    if (lane->handler)
+        dq_list_push_back(&s->fresh, &lane->fresh);
     return lane;
 }
 
@@ -71,11 +64,16 @@ static bool lanes_grow(dq_wshard *s, uint32_t n)
     return true;
 }
 
-static void lane_free(dq_wlane *lane)
+/* Out of all lists: it is not there any more, or nothing is known of it. */
+static void lane_unlist(dq_wlane *lane)
 {
-    if (lane)
-        dq_buf_deinit(&lane->retry_packed);
-    dq_free(lane);
+    lane->share = lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
+    lane->main_busy = lane->front_busy = lane->resting = lane->listing = lane->woken = false;
+    dq_share_offer(lane);
+    dq_list_remove(&lane->fresh);
+    dq_list_remove(&lane->called);
+    dq_list_remove(&lane->at_rest);
+    dq_list_remove(&lane->planned);
 }
 
 void dq_lanes_free_old(dq_worker *w)
@@ -84,7 +82,7 @@ void dq_lanes_free_old(dq_worker *w)
         dq_wlane *lane = w->old_lanes;
 
         w->old_lanes = lane->next_old;
-        lane_free(lane);
+        dq_free(lane);
     }
 }
 
@@ -113,6 +111,7 @@ static void lanes_forget(dq_wshard *s)
     for (uint32_t i = 0; i < s->n_lanes; i++) {
         if (!s->lanes[i])
             continue;
+        lane_unlist(s->lanes[i]);
         s->lanes[i]->next_old = s->worker->old_lanes;
         s->worker->old_lanes = s->lanes[i];
     }
@@ -187,163 +186,209 @@ void dq_lanes_load(dq_wshard *s)
     s->loading_lanes = dq_redis_commit(r, 0, on_lanes, s) == 0;
 }
 
+void dq_lanes_init(dq_wshard *s)
+{
+    dq_list_init(&s->fresh);
+    dq_list_init(&s->fresh_sent);
+    dq_list_init(&s->called);
+    dq_list_init(&s->at_rest);
+    dq_list_init(&s->planned);
+    dq_share_init(s);
+    dq_paused_init(s);
+}
+
 void dq_lanes_deinit(dq_wshard *s)
 {
     for (uint32_t i = 0; i < s->n_lanes; i++)
-        lane_free(s->lanes[i]);
+        dq_free(s->lanes[i]);
     dq_free(s->lanes);
     s->lanes = NULL;
     s->n_lanes = s->cap_lanes = 0;
+    dq_share_deinit(s);
+    dq_paused_deinit(s);
 }
 
-void dq_lane_wake(dq_wshard *s, uint32_t no)
+void dq_lanes_forgotten(dq_wshard *s)
 {
-    if (no == 0 || no > s->n_lanes || !s->lanes[no - 1]) {
+    for (uint32_t i = 0; i < s->n_lanes; i++) {
+        if (!s->lanes[i] || !s->lanes[i]->handler)
+            continue;
+        lane_unlist(s->lanes[i]);
+        dq_list_push_back(&s->fresh, &s->lanes[i]->fresh);
+    }
+    s->slots_told = -1;
+}
+
+/* ---- what may hold jobs ---- */
+
+static void lane_busy(dq_wlane *lane)
+{
+    lane->main_busy = lane->front_busy = lane->listing = true;
+    dq_list_remove(&lane->fresh);
+    dq_share_offer(lane);
+}
+
+void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called)
+{
+    dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
+
+    if (!lane) {
         dq_lanes_load(s);
         return;
     }
-    s->lanes[no - 1]->main_busy = s->lanes[no - 1]->front_busy = true;
-    s->lanes[no - 1]->woken = s->lanes[no - 1]->want_main || s->lanes[no - 1]->want_front;
-    s->lanes[no - 1]->listed = false;
+    if (!lane->handler)
+        return;
+    lane_busy(lane);
+    lane->woken = lane->want_main || lane->want_front;
+    if (is_called && !dq_list_linked(&lane->called))
+        dq_list_push_back(&s->called, &lane->called);
     dq_worker_pump(s->worker);
 }
 
-void dq_lanes_set_paused(dq_wshard *s, const dureq_str *queues, size_t n)
+void dq_lane_rest(dq_wlane *lane)
 {
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        dq_wlane *lane = s->lanes[i];
-        bool paused = false;
+    lane->resting = true;
+    lane->beats_left = REST_BEATS;
+    if (!dq_list_linked(&lane->at_rest))
+        dq_list_push_back(&lane->shard->at_rest, &lane->at_rest);
+    dq_share_offer(lane);
+}
 
-        if (!lane)
+void dq_lanes_beat(dq_wshard *s)
+{
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->at_rest, at_rest) {
+        if (--lane->beats_left > 0)
             continue;
-        for (size_t q = 0; q < n && !paused; q++)
-            paused = dq_str_eq_text(queues[q], lane->queue);
-        lane->paused = paused;
+        dq_list_remove(&lane->at_rest);
+        lane->resting = false;
+        dq_share_offer(lane);
     }
 }
 
-/* ---- sharing out free slots ---- */
+/* ---- slots ---- */
 
-typedef struct credit {
-    char *name;
-    double slots; /* due to this queue, fractions included */
-    int32_t weight;
-    unsigned n_lanes; /* busy ones of the plan under way */
-    int32_t share;
-    uint64_t seen; /* plan number */
-} credit;
-
-void dq_credits_deinit(dq_worker *w)
+static bool takes_work(const dq_worker *w)
 {
-    size_t at = 0;
-    credit *c;
-
-    for (c = dq_map_next(&w->queue_credit, &at); c; c = dq_map_next(&w->queue_credit, &at)) {
-        dq_free(c->name);
-        dq_free(c);
-    }
-    dq_map_deinit(&w->queue_credit);
-}
-
-static credit *credit_of(dq_worker *w, const dq_wlane *lane)
-{
-    credit *c = dq_map_get(&w->queue_credit, dureq_str_from(lane->queue));
-
-    if (c)
-        return c;
-    c = dq_calloc(1, sizeof *c);
-    if (!c)
-        return NULL;
-    c->name = dq_strdup(lane->queue);
-    if (!c->name || dq_map_put(&w->queue_credit, dureq_str_from(c->name), c) < 0) {
-        dq_free(c->name);
-        dq_free(c);
-        return NULL;
-    }
-    return c;
-}
-
-static int32_t handler_free(const dq_wlane *lane)
-{
-    const dq_handler *h = lane->handler;
-
-    return h->concurrency ? h->concurrency - h->running - h->planned : INT32_MAX;
-}
-
-static bool lane_may_read(const dq_wlane *lane)
-{
-    return lane && lane->handler && !lane->paused && (lane->main_busy || lane->front_busy) && handler_free(lane) > 0;
+    return !(w->draining || w->drain_asked || w->stopping || w->give_up || dq_suspects_hold(w));
 }
 
 static int32_t free_slots(const dq_worker *w)
 {
-    if (w->draining || w->drain_asked || w->stopping || w->give_up || w->schema_refused || dq_suspects_hold(w))
-        return 0;
-    return w->n_held < w->room ? (int32_t)(w->room - w->n_held) : 0;
+    return takes_work(w) && w->n_held < w->room ? (int32_t)(w->room - w->n_held) : 0;
+}
+
+int32_t dq_lanes_slots(const dq_wshard *s)
+{
+    return free_slots(s->worker);
 }
 
 bool dq_lane_has_slot(const dq_wlane *lane)
 {
-    return free_slots(lane->shard->worker) > 0 && !lane->paused && handler_free(lane) > 0;
+    return free_slots(lane->shard->worker) > 0 && !lane->queue_of->paused && dq_handler_free(lane->handler) > 0;
 }
 
-bool dq_lanes_worth(const dq_wshard *s)
+/* With how many of its jobs the session can begin, where its handler has a limit of its own. */
+static void put_lane(const dq_wlane *lane, dq_buf *out)
 {
-    if (free_slots(s->worker) <= 0)
-        return false;
-    for (uint32_t i = 0; i < s->n_lanes; i++)
-        if (lane_may_read(s->lanes[i]))
-            return true;
-    return false;
+    dq_resp_arg_i64(out, lane->no);
+    if (lane->handler->concurrency)
+        dq_resp_arg_i64(out, lane->handler->concurrency);
+    else
+        dq_resp_arg(out, (dureq_str){0});
 }
 
-/* Queues that want to read, in *list; their weights summed. */
-static size_t busy_queues(dq_wshard *s, credit **list, size_t max, double *ret_weights)
+/* ---- lanes of which nothing is known ---- */
+
+static void on_listening(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
-    uint64_t plan = ++s->worker->plan_no;
+    dq_wshard *s = userdata;
+    dureq_str busy = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
+    const unsigned char *p = (const unsigned char *)busy.ptr;
+
+    (void)err; /* a heartbeat's pump tries again */
+    s->listening = false;
+    if (code < 0 || s->state != WSHARD_LIVE || s->listening_session != s->session) {
+        dq_list_splice_back(&s->fresh, &s->fresh_sent);
+        return;
+    }
+    while (!dq_list_empty(&s->fresh_sent))
+        (void)dq_list_pop_front(&s->fresh_sent);
+    for (size_t i = 0; i + 3 <= busy.len; i += 3) {
+        uint32_t no = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
+
+        if (no > 0 && no <= s->n_lanes && s->lanes[no - 1])
+            lane_busy(s->lanes[no - 1]);
+    }
+    dq_worker_pump(s->worker);
+}
+
+void dq_lanes_listen(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    DQ_BUF_AUTO lanes = {0};
+    DQ_BUF_AUTO call = {0};
     size_t n = 0;
 
-    *ret_weights = 0;
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        credit *c = lane_may_read(s->lanes[i]) ? credit_of(s->worker, s->lanes[i]) : NULL;
+    if (s->state != WSHARD_LIVE || s->listening || dq_list_empty(&s->fresh) || dq_shard_is_unsure(s) || !w->up || !takes_work(w))
+        return;
+    for (; n < FRESH_MAX && !dq_list_empty(&s->fresh); n++) {
+        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->fresh), dq_wlane, fresh);
 
-        if (!c)
-            continue;
-        if (c->seen != plan) {
-            if (n == max)
-                continue;
-            c->seen = plan;
-            c->n_lanes = 0;
-            c->weight = s->lanes[i]->weight;
-            *ret_weights += c->weight;
-            list[n++] = c;
-        }
-        c->n_lanes++;
+        dq_list_push_back(&s->fresh_sent, &lane->fresh);
+        put_lane(lane, &lanes);
     }
-    return n;
+    dq_call_lanes_listen(&call, dq_store_keys(w->store), s->no, dureq_str_from(s->session_text), dq_buf_str(&lanes), n);
+    s->listening_session = s->session;
+    s->listening = !dq_buf_failed(&lanes) && !dq_buf_failed(&call) &&
+                   dq_store_send(w->store, s->no, 0, dq_buf_str(&call), on_listening, s) == 0;
+    if (!s->listening)
+        dq_list_splice_back(&s->fresh, &s->fresh_sent);
 }
 
-/* Whole slots by credit; what rounding leaves goes to whoever is owed most. */
-static void share_out(credit **list, size_t n, double weights, int32_t slots)
+/* ---- lanes that are too much for us ---- */
+
+static void on_passed(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
-    int32_t left = slots;
+    (void)userdata;
+    (void)code;
+    (void)reply;
+    (void)err; /* not passed on: heartbeats of others find the lanes */
+}
 
-    for (size_t i = 0; i < n; i++) {
-        list[i]->slots = DQ_MIN(list[i]->slots, (double)slots) + slots * (list[i]->weight / weights);
-        list[i]->share = DQ_MAX(DQ_MIN((int32_t)list[i]->slots, left), 0);
-        left -= list[i]->share;
-        list[i]->slots -= list[i]->share;
-    }
-    while (left > 0) {
-        credit *most = list[0];
+/* A bounded look at those that were called: who is idle by now, or paused, is of no concern; what is still being read is looked at again later. */
+void dq_lanes_pass(dq_wshard *s)
+{
+    DQ_BUF_AUTO lanes = {0};
+    DQ_BUF_AUTO call = {0};
+    dq_list later;
+    size_t n = 0;
 
-        for (size_t i = 1; i < n; i++)
-            if (list[i]->slots > most->slots)
-                most = list[i];
-        most->share++;
-        most->slots -= 1;
-        left--;
+    if (s->state != WSHARD_LIVE || dq_list_empty(&s->called))
+        return;
+    dq_list_init(&later);
+    for (size_t i = 0; i < CALLED_MAX && !dq_list_empty(&s->called); i++) {
+        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->called), dq_wlane, called);
+
+        if ((!lane->main_busy && !lane->front_busy) || lane->queue_of->paused)
+            continue;
+        if (dq_list_linked(&lane->planned) || dq_lane_has_slot(lane)) {
+            dq_list_push_back(&later, &lane->called);
+            continue;
+        }
+        dq_resp_arg_i64(&lanes, lane->no);
+        n++;
     }
+    dq_list_splice_back(&s->called, &later);
+    if (n == 0)
+        return;
+    dq_call_lanes_wake(&call, dq_store_keys(s->worker->store), s->no, dq_buf_str(&lanes), n);
+    if (!dq_buf_failed(&lanes) && !dq_buf_failed(&call))
+        (void)dq_store_send(s->worker->store, s->no, 0, dq_buf_str(&call), on_passed, NULL);
+}
+
+bool dq_lanes_worth(dq_wshard *s)
+{
+    return free_slots(s->worker) > 0 && dq_paused_sure(s) && dq_share_any(s);
 }
 
 /* ---- the read ---- */
@@ -384,17 +429,6 @@ static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
         lane->want_main = count;
 }
 
-/* How much of its queue's share this lane takes; lanes behind it get the rest. */
-static int32_t lane_share(dq_wlane *lane, credit *c)
-{
-    int32_t n = c->n_lanes > 0 ? (c->share + (int32_t)c->n_lanes - 1) / (int32_t)c->n_lanes : 0;
-
-    n = DQ_MIN(DQ_MIN(n, c->share), handler_free(lane));
-    c->n_lanes--;
-    c->share -= n;
-    return n;
-}
-
 /* Half of the lane's share, rounded up, is for its front stream while both may hold jobs; all is for the only one that may. */
 static size_t plan_lane(dq_wlane *lane, int32_t n, dq_buf *out)
 {
@@ -410,44 +444,25 @@ static size_t plan_lane(dq_wlane *lane, int32_t n, dq_buf *out)
     return (front > 0) + (main > 0);
 }
 
-#define QUEUES_MAX 64
-
 size_t dq_lanes_plan(dq_wshard *s, dq_buf *out)
 {
-    credit *list[QUEUES_MAX];
-    double weights;
-    int32_t slots = free_slots(s->worker);
-    size_t n_queues = slots > 0 ? busy_queues(s, list, QUEUES_MAX, &weights) : 0, n = 0;
+    int32_t slots = DQ_MIN(free_slots(s->worker), DQ_BATCH_MAX);
+    size_t n = 0;
 
-    if (n_queues == 0)
+    if (slots <= 0 || !dq_paused_sure(s))
         return 0;
-    share_out(list, n_queues, weights, DQ_MIN(slots, DQ_BATCH_MAX));
-    s->turn_lane = (s->turn_lane + 1) % s->n_lanes;
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        dq_wlane *lane = s->lanes[(s->turn_lane + i) % s->n_lanes];
-        credit *c = lane_may_read(lane) ? credit_of(s->worker, lane) : NULL;
-
-        if (!c || c->n_lanes == 0)
-            continue;
-        int32_t share = lane_share(lane, c);
-        lane->handler->planned += share;
-        if (share > 0)
-            n += plan_lane(lane, share, out);
-    }
-    for (size_t i = 0; i < s->worker->handlers->n; i++)
-        s->worker->handlers->items[i]->planned = 0;
+    dq_share_out(s, slots);
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
+        n += plan_lane(lane, lane->share, out);
     return n;
 }
 
-/* Lanes whose last read gave less than asked: this read settles whether they are idle. Both streams are read then. */
 size_t dq_lanes_listing(dq_wshard *s, dq_buf *out)
 {
     size_t n = 0;
 
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        dq_wlane *lane = s->lanes[i];
-
-        if (!lane || !lane->listing || (lane->want_main == 0 && lane->want_front == 0))
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
+        if (!lane->listing)
             continue;
         dq_resp_arg_i64(out, lane->no);
         n++;
@@ -455,37 +470,47 @@ size_t dq_lanes_listing(dq_wshard *s, dq_buf *out)
     return n;
 }
 
+/* ---- what came of it ---- */
+
 static void lane_read_done(dq_wlane *lane)
 {
     bool short_main = lane->want_main > 0 && lane->got_main < lane->want_main;
     bool short_front = lane->want_front > 0 && lane->got_front < lane->want_front;
 
+    dq_share_back(lane, DQ_MAX(lane->want_main - lane->got_main, 0) + DQ_MAX(lane->want_front - lane->got_front, 0));
     if (lane->listing) {
         /* Registered before it was read, in one transaction: what comes later, we are told. */
         lane->main_busy = lane->main_busy && !short_main;
         lane->front_busy = lane->front_busy && !short_front;
         lane->listing = false;
-        lane->listed = true;
     } else if (short_main || short_front) {
         lane->listing = true;
     }
     if (lane->woken) { /* while the read was in flight: it may have been before what the wake-up is about */
-        lane->main_busy = lane->front_busy = true;
-        lane->listing = lane->woken = false;
+        lane->main_busy = lane->front_busy = lane->listing = true;
+        lane->woken = false;
     }
-    lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
+    dq_share_offer(lane);
+}
+
+static void lane_read_over(dq_wlane *lane)
+{
+    dq_list_remove(&lane->planned);
+    lane->share = lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
 }
 
 void dq_lanes_read_done(dq_wshard *s)
 {
-    for (uint32_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i] && (s->lanes[i]->want_main || s->lanes[i]->want_front))
-            lane_read_done(s->lanes[i]);
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
+        lane_read_done(lane);
+        lane_read_over(lane);
+    }
 }
 
 void dq_lanes_read_off(dq_wshard *s)
 {
-    for (uint32_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i])
-            s->lanes[i]->want_main = s->lanes[i]->want_front = s->lanes[i]->got_main = s->lanes[i]->got_front = 0;
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
+        dq_share_back(lane, lane->share);
+        lane_read_over(lane);
+    }
 }

@@ -42,7 +42,7 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'L':
     case 'N':
         if (dq_parse_i64(rest, 1, UINT32_MAX, &n) == 0)
-            dq_lane_wake(s, (uint32_t)n);
+            dq_lane_wake(s, (uint32_t)n, /*is_called=*/text.ptr[0] == 'L');
         break;
     case 'J': dq_fetch_pushed(s, rest); break;
     case 'D':

@@ -9,7 +9,7 @@
 
 int64_t dq_record_class(const dureq_run *t)
 {
-    return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->class_ms;
+    return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->queue_of->class_ms;
 }
 
 /* What plain commands can end: a job that ran well, straight from its lane, and holds no key that others may want. */
@@ -298,24 +298,20 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
     dureq_run *list[DQ_BATCH_MAX];
     DQ_BUF_AUTO args = {0};
     writer w = {.out = &args};
-    dq_stat_rows *stats = dq_calloc(1, sizeof *stats);
+    dq_stat_rows *stats = &s->worker->stat_rows;
     size_t n = 0;
 
-    if (!stats) {
-        out->failed = true;
-        return;
-    }
+    stats->n = 0;
     DQ_LIST_FOREACH (dureq_run, t, &s->sent, link)
-        if (n < DQ_BATCH_MAX) {
+        if (n < DQ_BATCH_MAX)
             list[n++] = t;
-            dq_stats_of(stats, t);
-        }
     sort_groups(list, n);
     /* Indices of refusals count in this order: the list follows it. */
     dq_list_init(&s->sent);
     for (size_t i = 0; i < n; i++) {
         list[i]->link = (dq_list){0};
         dq_list_push_back(&s->sent, &list[i]->link);
+        dq_stats_of(stats, list[i]);
     }
     for (size_t from = 0; from < n;) {
         group_key key = key_of(list[from]);
@@ -349,20 +345,19 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
     dq_buf_append_buf(out, &args);
     if (dq_buf_failed(&args))
         out->failed = true;
-    dq_free(stats);
 }
 
 /* ---- statistics ---- */
 
 static void stat_add(dq_stat_rows *rows, uint32_t lane, int32_t field)
 {
-    for (size_t i = rows->n; i-- > 0;)
-        if (rows->rows[i].lane == lane && rows->rows[i].field == field) {
+    /* Runs come lane by lane; a lane that comes again gets other rows, which are summed where they are kept. */
+    for (size_t i = rows->n; i-- > 0 && rows->rows[i].lane == lane;)
+        if (rows->rows[i].field == field) {
             rows->rows[i].n++;
             return;
         }
-    if (rows->n < DQ_ARRAY_LEN(rows->rows))
-        rows->rows[rows->n++] = (dq_stat_row){.lane = lane, .field = field, .n = 1};
+    rows->rows[rows->n++] = (dq_stat_row){.lane = lane, .field = field, .n = 1}; /* there is room for all of a batch */
 }
 
 /* Bucket i holds what is below 2^i ms. */

@@ -14,6 +14,7 @@
 #define BEAT_STARTS_MAX   256
 #define BEAT_PROGRESS_MAX 64
 #define BEAT_LANES_MAX    64
+#define BEAT_LOOKED_MAX   1024
 #define RESYNC_LANES      50
 #define PROGRESS_BEAT_US  200000
 #define REPORT_BEAT_US    100000 /* a run that lasts is on record this soon: a crash then finds few jobs whose start nobody knows */
@@ -78,7 +79,10 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     (void)dq_store_subscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
     (void)dq_store_subscribe(w->store, s->no, "ctl", none());
     DQ_LOG(w->log, DUREQ_LOG_DEBUG, "session.live", "shard=%u session=%s", s->no, s->session_text);
+    dq_lanes_forgotten(s);
     dq_lanes_load(s);
+    s->paused_version = -1;
+    dq_paused_load(s);
     s->blame_told = 0;
     dq_session_beat_now(s);
     look_if_live(w);
@@ -131,6 +135,7 @@ void dq_session_lost(dq_wshard *s, const char *why)
     dq_list_init(&s->returns);
     dq_list_init(&s->sent);
     dq_list_init(&s->after_beat);
+    dq_list_init(&s->gated);
     dq_lanes_read_off(s);
     dq_session_open(s);
     dq_worker_look_for_end(w);
@@ -207,18 +212,20 @@ static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
     }
 }
 
-/* Lanes we could serve and believe to be empty: the answer says which are not, should a wake-up have been lost. */
+/* Lanes we could serve and believe to be empty: the answer says which are not, should a wake-up have been lost. Some at each heartbeat, in turn. */
 static void put_lanes(dq_wshard *s, dq_buf *args, size_t *n)
 {
-    for (uint32_t i = 0; i < s->n_lanes && *n < BEAT_LANES_MAX; i++) {
-        dq_wlane *lane = s->lanes[(s->turn_hint + i) % s->n_lanes];
+    uint32_t looked = 0;
 
-        if (!lane || !lane->handler || lane->main_busy || lane->front_busy)
+    for (; looked < DQ_MIN(s->n_lanes, BEAT_LOOKED_MAX) && *n < BEAT_LANES_MAX; looked++) {
+        dq_wlane *lane = s->lanes[(s->turn_hint + looked) % s->n_lanes];
+
+        if (!lane || !lane->handler || lane->main_busy || lane->front_busy || dq_list_linked(&lane->fresh))
             continue;
         dq_resp_arg_i64(args, lane->no);
         ++*n;
     }
-    s->turn_hint += BEAT_LANES_MAX;
+    s->turn_hint += looked;
 }
 
 /* Whether this is the run that was cancelled, and not one after it. */
@@ -268,20 +275,10 @@ static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
     }
     at = dq_reply_len(busy) ? dq_reply_first(busy) : busy;
     for (size_t i = 0; i < dq_reply_len(busy); i++) {
-        dq_lane_wake(s, (uint32_t)dq_reply_int(at));
+        dq_lane_wake(s, (uint32_t)dq_reply_int(at), /*is_called=*/false);
         if (i + 1 < dq_reply_len(busy))
             at = dq_reply_next(at);
     }
-}
-
-/* A turn that read that a queue is paused may be answered when we know already that it is resumed, and a queue that counts as paused is not read
-   from any more: there is no further turn that would say otherwise. */
-static void look_for_resumed(dq_wshard *s, int64_t queues_version)
-{
-    if (queues_version == s->queues_version)
-        return;
-    s->queues_version = queues_version;
-    dq_lanes_judge(s);
 }
 
 static void take_beat(dq_wshard *s, dq_reply r)
@@ -304,7 +301,8 @@ static void take_beat(dq_wshard *s, dq_reply r)
     dq_store_saw_time(w->store, beat.now_ms);
     if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes || s->unsure_lanes)
         dq_lanes_load(s);
-    look_for_resumed(s, dq_reply_int(dq_reply_at(r, 4)));
+    dq_paused_beat(s, dq_reply_int(dq_reply_at(r, 4)));
+    dq_lanes_beat(s);
     if (s->no == 0 && drain != w->drain_asked) {
         w->drain_asked = drain;
         atomic_store_explicit(&w->s_draining, drain || w->draining, memory_order_relaxed);

@@ -51,6 +51,10 @@ static void pump_fired(dq_deferred *d)
 {
     dq_worker *w = dq_container_of(d, dq_worker, pump);
 
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_lanes_listen(&w->shards[i]);
+        dq_lanes_pass(&w->shards[i]);
+    }
     dq_cycle_look(w);
     dq_worker_look_for_end(w); /* the last outcome may just have been recorded */
 }
@@ -170,6 +174,7 @@ static int make_shards(dq_worker *w)
         dq_list_init(&s->returns);
         dq_list_init(&s->sent);
         dq_list_init(&s->after_beat);
+        dq_lanes_init(s);
         int rc = dq_timer_init(&s->beat, w->loop, dq_session_beat_fired);
         if (rc < 0)
             return rc;
@@ -209,7 +214,6 @@ void dq_worker_destroy(dq_worker *w)
     dq_timer_deinit(&w->suspect_timer);
     dq_timer_deinit(&w->room_timer);
     dq_heap_deinit(&w->deadlines);
-    dq_credits_deinit(w);
     dq_buf_deinit(&w->scratch);
     dq_lanes_free_old(w);
     dq_free(w->shards);
@@ -243,6 +247,7 @@ int dq_worker_on_up(dq_worker *w, bool same_server)
         if (s->state == WSHARD_LIVE) {
             s->needs_resync = true;
             dq_lanes_load(s);
+            dq_paused_load(s);
             dq_session_beat_now(s);
         } else {
             dq_session_open(s);
@@ -272,8 +277,10 @@ void dq_worker_on_cycle(dq_worker *w, bool ready)
 
 void dq_worker_on_queues(dq_worker *w)
 {
-    for (unsigned i = 0; i < w->n_shards; i++)
-        dq_lanes_judge(&w->shards[i]);
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_share_judge(&w->shards[i]);
+        dq_paused_load(&w->shards[i]);
+    }
 }
 
 void dq_worker_pump(dq_worker *w)
@@ -711,6 +718,7 @@ void dq_worker_stop(dq_worker *w)
 {
     w->stopping = true;
     dq_suspects_give_back(w);
+    dq_paused_give_back(w);
     dq_worker_pump(w);
     if (w->give_up)
         dq_worker_stop_now(w);

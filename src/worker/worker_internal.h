@@ -4,7 +4,9 @@
 /* What the files of the worker share. Loop thread, but for what says otherwise.
 
    worker.c    life, deadlines, stop
-   lanes.c     lanes of a shard and what is to be read next
+   lanes.c     lanes of a shard, which of them may hold jobs, the reads of a turn
+   share.c     whose turn it is: free slots for queues by weight
+   paused.c    which queues are paused
    cycle.c     the turn: transaction of plain commands, or complete.lua; watching
    fetch.c     from a reply to running tasks
    outcome.c   what a run's end means
@@ -13,6 +15,7 @@
    message.c   wake-ups and news from others
    suspect.c   jobs whose process went down before they were on record */
 
+#include "base/arena.h"
 #include "base/heap.h"
 #include "base/map.h"
 #include "base/random.h"
@@ -20,9 +23,25 @@
 #include "worker/task.h"
 #include "worker/worker.h"
 
-#define DQ_BATCH_MAX   256
-#define DQ_BATCH_BYTES (256 * 1024)  /* of a script */
-#define DQ_PLAIN_BYTES (1024 * 1024) /* of plain commands */
+#define DQ_BATCH_MAX    256
+#define DQ_STATS_OF_RUN 5             /* rows at most: what became of it (2), died, waited, ran */
+#define DQ_BATCH_BYTES  (256 * 1024)  /* of a script */
+#define DQ_PLAIN_BYTES  (1024 * 1024) /* of plain commands */
+
+typedef struct dq_wflow dq_wflow; /* share.c */
+typedef struct dq_wroom dq_wroom;
+
+/* A queue in one shard; kept as long as that. */
+typedef struct dq_wqueue {
+    char *name; /* NUL-ended, in its own block */
+    int32_t weight;
+    bool paused;
+    int64_t class_ms;    /* retention class of jobs that name none */
+    dq_buf retry_packed; /* its policy; empty: none */
+    dq_wflow *first;     /* of its flows */
+    dq_list flows;       /* those with something to read, in turn */
+    dq_heap_node turn;   /* in shard->ready */
+} dq_wqueue;
 
 struct dq_wlane {
     dq_wshard *shard;
@@ -30,15 +49,20 @@ struct dq_wlane {
     char *name, *queue, *type; /* NUL-ended, in the lane's own block */
     struct dq_wlane *next_old; /* of w->old_lanes */
     dq_handler *handler;       /* NULL: none here, or pinned to a version */
-    int32_t weight;
-    bool paused;
-    int64_t class_ms;           /* retention class of jobs that name none */
-    dq_buf retry_packed;        /* the queue's policy; empty: none */
+    dq_wqueue *queue_of;
+    dq_wflow *flow;             /* NULL: no handler */
+    dq_list ready;              /* in its flow, while it may be read */
+    dq_list fresh;              /* in shard->fresh: nothing is known of it, and nobody was told that we wait for its jobs */
+    dq_list called;             /* in shard->called: we were woken, and may find more than we have slots for */
+    dq_list at_rest;            /* in shard->at_rest */
     bool main_busy, front_busy; /* may hold jobs */
-    bool listed;                /* in K idle:, as far as we know: nothing is there and we will be told */
+    bool resting;               /* a job was read that this node does not understand; until the next heartbeat but one */
+    int8_t beats_left;          /* of that */
     /* the read under way */
+    dq_list planned; /* in shard->planned */
+    int32_t share;   /* slots it was given */
     int32_t want_main, want_front, got_main, got_front;
-    bool listing; /* this read comes with a registration */
+    bool listing; /* this read, or the next, comes with a registration */
     bool woken;   /* a wake-up came while it was in flight */
 };
 
@@ -49,6 +73,11 @@ typedef enum wshard_state {
     WSHARD_CLOSING,
     WSHARD_GONE,
 } wshard_state;
+
+typedef struct dq_names {
+    dq_map map;
+    dq_arena arena;
+} dq_names;
 
 struct dq_wshard {
     dq_worker *worker;
@@ -70,8 +99,24 @@ struct dq_wshard {
     dq_wlane **lanes; /* lane no - 1 */
     uint32_t n_lanes, cap_lanes;
     bool loading_lanes, load_again, loading_all;
-    uint32_t lanes_known; /* the server said there are so many */
-    uint32_t turn_lane;   /* where the next read starts */
+    dq_list fresh, called, at_rest, planned; /* of dq_wlane, by the links of these names */
+    dq_list fresh_sent;                      /* of fresh: a call is under way about them */
+    bool listening;                          /* it is */
+    uint64_t listening_session;
+
+    dq_map queues; /* name -> dq_wqueue */
+    dq_wroom *rooms;
+    dq_list crowded;   /* rooms where somebody waits */
+    dq_heap ready;     /* of queues: who is next */
+    int64_t share_now; /* virtual time (share.c) */
+
+    dq_names paused, paused_next; /* names of paused queues: as last read; those of a read under way */
+    int64_t paused_version;       /* of the shard's queues when that read began; -1: none was read */
+    int64_t paused_next_version;
+    bool paused_loading, paused_again;
+    bool gate_open; /* what the turn's reply holds may start: its gate knew no more of pauses than we do */
+    dq_list gated;  /* by link: fetched, but what is paused is not read yet; each has its slot */
+    int64_t slots_told;
 
     dq_list held;                 /* tasks of this session (in_shard) */
     dq_list done_fast, done_slow; /* FINISHED, by `link` */
@@ -90,10 +135,10 @@ struct dq_wshard {
     uint64_t exchange_session; /* whose the exchange in flight is: an answer is nothing to the one behind it */
     bool load_script;          /* complete.lua is not known to the server */
     size_t cycle_gate;         /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
+    size_t cycle_reads;        /* answers behind it */
     int64_t cycle_class;
 
-    int64_t queues_version; /* of the shard's queues, with the word on which of them are paused that counts */
-    int64_t class_ms;       /* of `bucket`; 0: none known */
+    int64_t class_ms; /* of `bucket`; 0: none known */
     char bucket[24];
     int64_t width;
 
@@ -105,6 +150,16 @@ struct dq_wshard {
     uint64_t blame_flying, blame_told; /* w->alone_no of the heartbeat in flight, and of the last that came through */
     size_t turn_hint;
 };
+
+typedef struct dq_stat_row {
+    uint32_t lane;
+    int32_t field; /* 0 c, 1 f, 2 d, 100 + i: w<i>, 200 + i: r<i> */
+    int64_t n;
+} dq_stat_row;
+typedef struct dq_stat_rows {
+    dq_stat_row rows[DQ_BATCH_MAX * DQ_STATS_OF_RUN];
+    size_t n;
+} dq_stat_rows;
 
 struct dq_worker {
     dq_store *store;
@@ -153,12 +208,10 @@ struct dq_worker {
     dq_wshard *watching; /* whose keys are watched there */
     unsigned turn;
     dq_deferred pump;
-    dq_map queue_credit; /* queue name -> struct credit (lanes.c) */
-    uint64_t plan_no;    /* of the last read planned */
 
     bool draining, drain_asked, stopping, give_up, stopped;
-    bool schema_refused; /* a job of a newer schema was seen */
-    dq_buf scratch;      /* one row */
+    dq_buf scratch;         /* one row */
+    dq_stat_rows stat_rows; /* of the turn that is written */
     dq_message progress_message;
     atomic_bool progress_noted; /* progress_message is under way: acquired by who sends it, released when it came */
 
@@ -193,20 +246,45 @@ void dq_worker_drop_task(dureq_run *t); /* out of its shard's hands; freed when 
 void dq_worker_stop_task(dureq_run *t, dq_stop_reason why);
 void dq_worker_lose_task(dureq_run *t, dq_stop_reason why); /* taken from us */
 /* lanes.c */
+void dq_lanes_init(dq_wshard *s);
 void dq_lanes_load(dq_wshard *s);
 void dq_lanes_free_old(dq_worker *w);
 void dq_lanes_deinit(dq_wshard *s);
-void dq_lanes_judge(dq_wshard *s); /* queues changed */
-void dq_lane_wake(dq_wshard *s, uint32_t no);
-size_t dq_lanes_plan(dq_wshard *s,
-                     dq_buf *out); /* appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_ */
-size_t dq_lanes_listing(dq_wshard *s, dq_buf *lanes_out); /* appends lane numbers to be listed as idle as arguments */
+void dq_lanes_forgotten(dq_wshard *s);                        /* a new session: nobody knows what it waits for */
+void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called); /* called: others were not, because we were */
+void dq_lane_rest(dq_wlane *lane);                            /* not read for a while */
+void dq_lanes_beat(dq_wshard *s);                             /* a heartbeat came through: some have rested enough */
+/* Appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_. The lists go with worker_cycle. */
+size_t dq_lanes_plan(dq_wshard *s, dq_buf *out);
+size_t dq_lanes_listing(dq_wshard *s, dq_buf *out); /* lanes of the plan to be registered with it, as arguments */
+void dq_lanes_listen(dq_wshard *s);                 /* registers fresh lanes, and looks which hold jobs */
+void dq_lanes_pass(dq_wshard *s);                   /* lanes that we were woken for and have no slots for: others are */
+int32_t dq_lanes_slots(const dq_wshard *s);
 bool dq_lane_has_slot(const dq_wlane *lane);
-bool dq_lanes_worth(const dq_wshard *s); /* a read now may give something, or a registration is due */
-void dq_lanes_read_done(dq_wshard *s);   /* all replies of a plan are in */
-void dq_lanes_read_off(dq_wshard *s);    /* a plan that was not carried out */
-void dq_lanes_set_paused(dq_wshard *s, const dureq_str *queues, size_t n);
-void dq_credits_deinit(dq_worker *w);
+bool dq_lanes_worth(dq_wshard *s);     /* a turn now may give something, or a registration is due */
+void dq_lanes_read_done(dq_wshard *s); /* all replies of a plan are in */
+void dq_lanes_read_off(dq_wshard *s);  /* a plan that was not carried out */
+/* share.c */
+void dq_share_init(dq_wshard *s);
+void dq_share_deinit(dq_wshard *s);
+dq_wqueue *dq_share_queue(dq_wshard *s, dureq_str name);            /* made when new; NULL: no memory */
+dq_wflow *dq_share_flow(dq_wshard *s, dq_wqueue *q, dq_handler *h); /* likewise */
+void dq_share_judge(dq_wshard *s);                                  /* definitions of queues changed */
+void dq_share_paused(dq_wshard *s);                                 /* others are paused */
+void dq_share_offer(dq_wlane *lane);                                /* whether it may be read has changed */
+bool dq_share_any(dq_wshard *s);                                    /* some lane may be read, and has a slot */
+void dq_share_out(dq_wshard *s, int32_t slots);                     /* into s->planned */
+void dq_share_back(dq_wlane *lane, int32_t n);                      /* so many of its slots were not used */
+/* paused.c */
+void dq_paused_init(dq_wshard *s);
+void dq_paused_deinit(dq_wshard *s);
+bool dq_paused_has(const dq_wshard *s, dureq_str queue);
+bool dq_paused_sure(const dq_wshard *s); /* nothing is read before */
+void dq_paused_load(dq_wshard *s);
+void dq_paused_told(dq_wshard *s, int64_t version, dq_reply page); /* by a gate: another version than we know */
+void dq_paused_beat(dq_wshard *s, int64_t version);                /* by a heartbeat */
+void dq_paused_hold(dureq_run *t);                                 /* fetched, with its slot: until that is read */
+void dq_paused_give_back(dq_worker *w);                            /* those that are held: at a stop */
 /* cycle.c */
 void dq_cycle_look(dq_worker *w); /* sends what there is, if nothing is in flight */
 void dq_cycle_lost(dq_worker *w); /* its connection is gone */
@@ -217,6 +295,7 @@ void dq_fetch_decide(dq_worker *w);                /* no read is in flight: whic
 dureq_run *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq); /* by its entry; NULL: none */
 void dq_fetch_give_back(dureq_run *t);                                                        /* into its shard's `returns` */
 void dq_fetch_start(dureq_run *t);                                                            /* with its payload */
+void dq_fetch_begin(dureq_run *t);                                                            /* it has its slot */
 /* suspect.c */
 void dq_suspect_admit(dureq_run *t);       /* fetched */
 void dq_suspects_look(dq_worker *w);       /* something ended, or time passed */
@@ -233,15 +312,6 @@ int64_t dq_record_class(const dureq_run *t);                       /* retention 
 void dq_record_row(dureq_run *t, dq_buf *out);                     /* the whole row */
 void dq_record_moved(const dureq_run *t, dq_buf *out);             /* its moved part behind this run */
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
-typedef struct dq_stat_row {
-    uint32_t lane;
-    int32_t field; /* 0 c, 1 f, 2 d, 100 + i: w<i>, 200 + i: r<i> */
-    int64_t n;
-} dq_stat_row;
-typedef struct dq_stat_rows {
-    dq_stat_row rows[512];
-    size_t n;
-} dq_stat_rows;
 void dq_stats_of(dq_stat_rows *rows, const dureq_run *t);
 void dq_stats_put(const dq_stat_rows *rows, dq_buf *out);
 /* session.c */

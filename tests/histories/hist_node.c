@@ -344,7 +344,7 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     }
     t->n_commands++;
     dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3,
-                  8 + (size_t)n_rows + 2 + t->registers + 2 * (size_t)t->msg.n + 2 * (size_t)t->by_script);
+                  12 + (size_t)n_rows + t->registers + 2 * (size_t)t->msg.n + 2 * (size_t)t->by_script);
     dq_keys_arg(b, &h->w->keys, 0, "sh", (dureq_str){0});
     dq_keys_arg_u64(b, &h->w->keys, 0, "s:", (uint64_t)t->msg.who);
     dq_keys_arg(b, &h->w->keys, 0, "paused_queues", (dureq_str){0});
@@ -356,6 +356,8 @@ static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
     dq_resp_arg_text(b, n_rows ? n->bucket : "");
     dq_resp_arg_i64(b, (int64_t)t->row_bytes);
     dq_resp_arg(b, dq_buf_str(&side_ids));
+    dq_resp_arg_i64(b, -1); /* it is always told what is paused */
+    dq_resp_arg_i64(b, 1);
     dq_resp_arg_i64(b, n_rows);
     for (int i = 0; i < n_rows; i++) {
         uint64_t ms = 0;
@@ -449,7 +451,7 @@ static void see_gate(hist *h, const turn *t, dq_reply gate, bool known)
         paused += h->m.paused[i];
     (void)hist_equal(h, "gate: live", h->m.session[t->msg.who].life == HM_LIVE, dq_reply_int(dq_reply_at(gate, 1)));
     (void)hist_equal(h, "gate: lanes", h->m.n_lanes, dq_reply_int(dq_reply_at(gate, 2)));
-    (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(gate) - 7);
+    (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(dq_reply_at(dq_reply_at(gate, 7), 1)));
     if (known) {
         copy(n->bucket, dq_reply_str(dq_reply_at(gate, 4)));
         n->width = dq_reply_int(dq_reply_at(gate, 5));

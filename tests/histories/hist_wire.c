@@ -326,7 +326,7 @@ static void change_calls(dq_buf *text)
         "local function dq_pop(_, key, n) local all, out = redis.call('SMEMBERS', key), {} "
         "local turn = (tonumber(redis.call('GET', 'clock')) or 0) + #all "
         "table.sort(all, function(a, b) return (a * 7 + turn) % 17 < (b * 7 + turn) % 17 end) "
-        "for i = 1, math.min(n, #all) do out[i] = all[i] redis.call('SREM', key, all[i]) end return out end\n";
+        "for i = 1, math.min(n or 1, #all) do out[i] = all[i] redis.call('SREM', key, all[i]) end return n and out or out[1] end\n";
 
     if (change_call(text, "('TIME')", "dq_time"))
         put_in_front(text, time);

@@ -18,6 +18,7 @@
 --#include "ukey.lua"
 --#include "undelivered.lua"
 --#include "stats.lua"
+--#include "wake.lua"
 --#include "deliver.lua"
 local pk = KEYS[2]
 local call_no, shard, n_lanes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -10,6 +10,7 @@
 --#include "base.lua"
 --#include "ids.lua"
 --#include "stats.lua"
+--#include "wake.lua"
 --#include "deliver.lua"
 local call_no, shard = tonumber(ARGV[1]), tonumber(ARGV[3])
 local lanes_end = 4 + 2 * ARGV[4]

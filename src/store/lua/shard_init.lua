@@ -28,7 +28,7 @@ local used = {
   { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
   { 'pttl', K .. 'x' }, { 'pubsub', 'shardnumsub', K .. 'ctl' }, { 'rename', K .. 'x', K .. 'y' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
   { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
-  { 'srem', K .. 'x', 'v' }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
+  { 'srem', K .. 'x', 'v' }, { 'sscan', K .. 'x', 0 }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
   { 'watch', K .. 'x' }, { 'xack', K .. 'x', 'g', '1-1' }, { 'xadd', K .. 'x', '*', 'f', 'v' }, { 'xdel', K .. 'x', '1-1' },
   { 'xgroup', 'create', K .. 'x', 'g', '0' }, { 'xinfo', 'groups', K .. 'x' }, { 'xlen', K .. 'x' }, { 'xpending', K .. 'x', 'g' },
   { 'xrange', K .. 'x', '-', '+' }, { 'xreadgroup', 'group', 'g', 'c', 'streams', K .. 'x', '>' },
