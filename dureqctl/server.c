@@ -7,6 +7,36 @@
 #include "ctl.h"
 #include "node/state_dir.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whoever made a socket gets all that is sent there, passwords and payloads included. One that nobody named must be ours, root's, or, for
+   root, of him whom the directory was given to. */
+static bool is_trusted(const char *dir, uid_t owner)
+{
+    struct stat st;
+
+    if (owner == geteuid() || owner == 0)
+        return true;
+    return geteuid() == 0 && stat(dir, &st) == 0 && st.st_uid == owner && (st.st_mode & 022) == 0;
+}
+
+static int find_socket(ctl *c, const char *dir, dq_buf *url, dureq_error *err)
+{
+    DQ_BUF_AUTO path = {0};
+    struct stat st;
+
+    c->server_found = true;
+    dq_state_dir_url(dir, url);
+    dq_state_dir_socket(dir, &path);
+    if (dq_buf_failed(&path))
+        return dq_fail_nomem(err);
+    if (stat(path.ptr, &st) < 0 || is_trusted(dir, st.st_uid)) /* not there: told when it is connected to */
+        return 0;
+    return dq_fail(err, DUREQ_EPERM, "the socket '%.150s' belongs to user %u, whom nobody named: give --server to use it",
+                   path.ptr, (unsigned)st.st_uid);
+}
+
 static int from_file(ctl *c, const char *path, dq_buf *url, dureq_error *err)
 {
     dq_config cfg;
@@ -21,9 +51,7 @@ static int from_file(ctl *c, const char *path, dq_buf *url, dureq_error *err)
     if (rc == 0 && text) {
         dq_buf_append_text(url, text);
     } else if (rc == 0 && cfg.state_dir) {
-        dq_buf_append_text(url, "unix://");
-        dq_state_dir_socket(cfg.state_dir, url);
-        c->server_found = true;
+        rc = find_socket(c, cfg.state_dir, url, err);
     }
     if (rc == 0 && !c->prefix) {
         c->prefix_room = dq_memdup(cfg.prefix, strlen(cfg.prefix));
@@ -50,10 +78,13 @@ int ctl_server(ctl *c, dq_buf *url)
     if (rc < 0)
         return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     if (url->len == 0) {
-        dq_buf_append_text(url, "unix://");
-        if (dq_state_socket_path(url) < 0)
+        DQ_BUF_AUTO dir = {0};
+
+        if (dq_state_dir_default(&dir, NULL) < 0)
             return ctl_usage("no server given, and no home directory to look for one: give --server URL or DUREQ_SERVER");
-        c->server_found = true;
+        rc = find_socket(c, dir.ptr, url, &err);
+        if (rc < 0)
+            return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     }
     return dq_buf_failed(url) ? ctl_fail(CTL_FAILED, "out of memory") : 0;
 }

@@ -33,7 +33,8 @@ typedef struct dq_handler_spec {
     dq_handler_kind kind;
     const char **words; /* exec: the command, split; "{payload}" not yet replaced */
     size_t n_words;
-    const char *builtin; /* its name */
+    bool allow_leading_dash; /* exec: of a payload that becomes a word */
+    const char *builtin;     /* its name */
     dureq_str origin;    /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
     int32_t concurrency; /* 0: the node's, or the built-in's own */
     int64_t timeout_ms;
@@ -70,6 +71,7 @@ typedef struct dq_config {
     int64_t stats_days_retention_ms, stats_hours_retention_ms, stats_minutes_retention_ms;
     int64_t drain_timeout_ms;
     int64_t history_max_bytes;
+    bool insecure_state_dir;
     int64_t lease_ms;
     int64_t max_crashes;
     int64_t max_payload_bytes;

@@ -213,6 +213,7 @@ static int start_embedded(dq_daemon *d, char **ret_url, dureq_error *err)
     if (rc < 0 || dir.failed)
         return rc < 0 ? rc : dq_fail_nomem(err);
     o.dir = dir.ptr;
+    o.insecure_dir = d->cfg->insecure_state_dir;
     o.appendfsync = dq_config_fsyncs[d->cfg->redis_appendfsync].text;
     rc = dq_embedded_start(d->loop, &o, &d->embedded, err);
     if (rc < 0)

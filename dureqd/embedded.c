@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +90,7 @@ static void child_main(const dq_embedded *e, const char **argv, char *const *env
 
     sigemptyset(&none);
     (void)setsid();
+    (void)umask(077); /* its files are its own, whatever ours is */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
         _exit(126);
     if (dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(out_fd, 2) < 0 || dup2(e->lock_fd, 3) < 0)
@@ -318,13 +320,7 @@ static int set_paths(dq_embedded *e, const dq_embedded_options *o, dureq_error *
     e->dir = dq_arena_dup(&e->arena, dureq_str_from(o->dir));
     e->appendfsync = dq_arena_dup(&e->arena, dureq_str_from(o->appendfsync));
     dq_state_dir_socket(o->dir, &path);
-    dq_buf_append_text(&url, "unix://");
-    for (const char *p = path.ptr; p && *p; p++) {
-        if (strchr("%? ", *p))
-            dq_buf_append_fmt(&url, "%%%02X", (unsigned char)*p);
-        else
-            dq_buf_append_char(&url, *p);
-    }
+    dq_state_dir_url(o->dir, &url);
     e->socket_path = dq_arena_dup(&e->arena, dq_buf_str(&path));
     e->url = dq_arena_dup(&e->arena, dq_buf_str(&url));
     if (!e->dir || !e->appendfsync || path.failed || url.failed || !e->socket_path || !e->url)
@@ -345,6 +341,8 @@ static int prepare(dq_embedded *e, const dq_embedded_options *o, dureq_error *er
         rc = find_program(e, o->program, err);
     if (rc == 0)
         rc = dq_embedded_make_dir(e->dir, err);
+    if (rc == 0 && !o->insecure_dir)
+        rc = dq_embedded_guard_dir(e->dir, err);
     if (rc == 0)
         rc = dq_embedded_lock_dir(e->dir, &e->lock_fd, err);
     return rc;

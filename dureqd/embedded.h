@@ -13,10 +13,11 @@ typedef struct dq_embedded_options {
     const char *dir;         /* made when missing; data and socket are in it */
     const char *appendfsync; /* "everysec", "always", "no" */
     const dq_log *log;       /* borrowed until stop */
+    bool insecure_dir;       /* take it whoever owns it and can write to it */
     const bool *give_up;     /* set by a callback of the loop: the start is no longer wanted */
 } dq_embedded_options;
 
-/* Starts it and turns the loop until it answers. DUREQ_ENOTFOUND or DUREQ_EPERM: no such program; DUREQ_ETOOOLD; DUREQ_ECONFLICT:
+/* Starts it and turns the loop until it answers. DUREQ_ENOTFOUND or DUREQ_EPERM: no such program, or not our directory; DUREQ_ETOOOLD; DUREQ_ECONFLICT:
    the directory is another daemon's; DUREQ_EUNAVAILABLE: it ended, err says its last line; DUREQ_ECANCELLED: *give_up. From then
    on it is started again whenever it dies. */
 int dq_embedded_start(dq_loop *loop, const dq_embedded_options *opts, dq_embedded **ret, dureq_error *err);
@@ -32,6 +33,8 @@ int dq_embedded_parse_version(dureq_str line, bool *ret_valkey);
 int dq_embedded_check_program(const char *path, dureq_error *err);
 /* Makes the directory and its parents, private. */
 int dq_embedded_make_dir(const char *dir, dureq_error *err);
+/* state_guard.c: the directory is 0700 and what the server keeps in it 0600 afterwards. DUREQ_EPERM: others own or can write it. */
+int dq_embedded_guard_dir(const char *dir, dureq_error *err);
 /* Takes the directory for this process and those that inherit *ret_fd; waits up to 10 s for a server that a daemon which died
    left behind. DUREQ_ECONFLICT: a daemon lives there. */
 int dq_embedded_lock_dir(const char *dir, int *ret_fd, dureq_error *err);

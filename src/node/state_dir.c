@@ -3,6 +3,7 @@
 
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* An environment variable that holds an absolute path; the specifications say to ignore a relative one. */
@@ -57,6 +58,24 @@ int dq_state_dir_default(dq_buf *out, dureq_error *err)
 void dq_state_dir_socket(const char *dir, dq_buf *out)
 {
     dq_buf_append_fmt(out, "%s/redis.sock", dir);
+}
+
+void dq_state_dir_url(const char *dir, dq_buf *out)
+{
+    DQ_BUF_AUTO path = {0};
+
+    dq_state_dir_socket(dir, &path);
+    dq_buf_append_text(out, "unix://");
+    for (const unsigned char *p = (const unsigned char *)path.ptr; p && *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("/-_.~", *p);
+
+        if (plain)
+            dq_buf_append_char(out, (char)*p);
+        else
+            dq_buf_append_fmt(out, "%%%02X", *p);
+    }
+    if (dq_buf_failed(&path))
+        out->failed = true;
 }
 
 int dq_state_socket_path(dq_buf *out)

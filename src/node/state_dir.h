@@ -14,5 +14,7 @@
 int dq_state_dir_default(dq_buf *out, dureq_error *err);
 /* Appends the socket within `dir`. */
 void dq_state_dir_socket(const char *dir, dq_buf *out);
+/* Appends the address of that socket: "unix://" and its path, in which everything is encoded that has a meaning in a URL. */
+void dq_state_dir_url(const char *dir, dq_buf *out);
 /* Appends the socket within the default directory; nothing on failure, so that the path is empty. */
 int dq_state_socket_path(dq_buf *out);

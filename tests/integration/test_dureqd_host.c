@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fault_wait.h"
+#include "node/state_dir.h"
 #include "test_daemon.h"
 #include "test_pids.h"
 
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +91,95 @@ static void as_process_1_it_leaves_others_alone(void **state)
     if (system("unshare --fork --pid --mount-proc true >/dev/null 2>&1") != 0)
         skip(); /* not allowed to make a space of process numbers */
     processes_of_others_live_on("one", wrap);
+}
+
+/* ---- the state directory ---- */
+
+/* Everything in the directory is private, as `find` sees it. */
+static void assert_private(const char *dir)
+{
+    DQ_BUF_AUTO command = {0};
+
+    dq_buf_append_fmt(&command, "test -z \"$(find '%s' -perm /077)\" && test -S '%s/redis.sock'", dir, dir);
+    assert_int_equal(system(command.ptr), 0);
+}
+
+static void the_state_is_private_whatever_umask_and_directory_were(void **state)
+{
+    DQ_BUF_AUTO command = {0};
+    DQ_BUF_AUTO dir = {0};
+    test_daemon d;
+
+    (void)state;
+    test_daemon_path("open %?#x", &dir); /* and whatever its name is */
+    dq_buf_append_fmt(&command, "mkdir '%s' && chmod 0777 '%s'", dir.ptr, dir.ptr);
+    assert_int_equal(system(command.ptr), 0);
+    for (int i = 0; i < 2; i++) {
+        test_daemon_start_by(&d, "open %?#x", /*wrap=*/NULL, "umask 0; exec \"$@\"",
+                             (const char *const[]){"--handler", "t=exec:echo yes", NULL});
+        dq_buf_clear(&d.url);
+        dq_state_dir_url(dir.ptr, &d.url);
+        test_daemon_connect(&d);
+        test_daemon_run(&d, "t", "1", "yes");
+        assert_private(dir.ptr);
+        test_daemon_stop(&d);
+        dq_buf_clear(&command); /* as an earlier version left it */
+        dq_buf_append_fmt(&command, "chmod -R go+rwx '%s'", dir.ptr);
+        assert_int_equal(system(command.ptr), 0);
+    }
+}
+
+static void refused(const char *name, const char *change, const char *why)
+{
+    DQ_BUF_AUTO command = {0};
+    DQ_BUF_AUTO dir = {0};
+    test_child c;
+    test_daemon d;
+
+    test_daemon_path(name, &dir);
+    dq_buf_append_fmt(&command, "mkdir -p '%s' && cd '%s' && %s", dir.ptr, dir.ptr, change);
+    assert_int_equal(system(command.ptr), 0);
+    test_child_start(&c, (const char *const[]){"--state-dir", dir.ptr, NULL});
+    assert_int_equal(test_child_end(&c), 7);
+    if (!test_child_said(&c, why))
+        fail_msg("no '%s' in: %s", why, c.out.ptr);
+    test_child_free(&c);
+    test_daemon_start_with(&d, name, (const char *const[]){"--insecure-state-dir", NULL});
+    test_daemon_stop(&d);
+}
+
+static void the_state_of_others_is_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* who is not root has nothing of others */
+    refused("theirs", "chown 12345 .", "belongs to user 12345, not to user 0");
+    refused("in-theirs", "mkdir -p appendonlydir && touch appendonlydir/a && chown 12345 appendonlydir/a",
+            "'a' belongs to user 12345");
+}
+
+static void dureqctl_uses_no_socket_of_others_that_nobody_named(void **state)
+{
+    DQ_BUF_AUTO command = {0};
+    DQ_BUF_AUTO program = {0};
+    DQ_BUF_AUTO dir = {0};
+    test_child c;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* who is not root has nothing of others */
+    test_daemon_path("socket", &dir);
+    dq_buf_append_fmt(&command, "mkdir '%s' && touch '%s/redis.sock' && chown 12345 '%s/redis.sock'", dir.ptr, dir.ptr, dir.ptr);
+    assert_int_equal(system(command.ptr), 0);
+    dq_buf_append_fmt(&program, "%.*s/dureqctl/dureqctl", (int)(strlen(test_dureqd_path()) - strlen("/dureqd/dureqd")),
+                      test_dureqd_path());
+    assert_int_equal(setenv("DUREQ_STATE_DIR", dir.ptr, 1), 0);
+    test_child_exec(&c, (const char *const[]){program.ptr, "queue", "list", NULL});
+    assert_int_not_equal(test_child_end(&c), 0);
+    assert_int_equal(unsetenv("DUREQ_STATE_DIR"), 0);
+    if (!test_child_said(&c, "belongs to user 12345, whom nobody named"))
+        fail_msg("%s", c.out.ptr);
+    test_child_free(&c);
 }
 
 /* ---- too few descriptors ---- */
@@ -188,6 +279,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(helpers_of_the_start_script_live_on),
         cmocka_unit_test(as_process_1_it_leaves_others_alone),
+        cmocka_unit_test(the_state_is_private_whatever_umask_and_directory_were),
+        cmocka_unit_test(the_state_of_others_is_refused),
+        cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };
