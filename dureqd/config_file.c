@@ -18,6 +18,7 @@ typedef enum field_type {
     FIELD_MS_OR_NONE, /* "none" is -1 */
     FIELD_BYTES,
     FIELD_F64,
+    FIELD_BOOL,
     FIELD_NAME,
     FIELD_CUSTOM, /* its section reads it */
 } field_type;
@@ -58,6 +59,7 @@ static const field queue_fields[] = {
 };
 
 static const field handler_fields[] = {
+    {"allowLeadingDash", FIELD_BOOL, offsetof(dq_handler_spec, allow_leading_dash), 0, 0},
     {"builtin", FIELD_CUSTOM, 0, 0, 0},
     {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536},
     {"exec", FIELD_CUSTOM, 0, 0, 0},
@@ -159,6 +161,7 @@ static int fail_field(const reading *r, const dq_yaml_node *n, const field *f)
         (void)snprintf(what, sizeof what, "bytes, or a size such as 64KiB, at least %lld", (long long)f->min);
         break;
     case FIELD_NAME: (void)snprintf(what, sizeof what, "a name"); break;
+    case FIELD_BOOL: (void)snprintf(what, sizeof what, "true or false"); break;
     case FIELD_I32:
     case FIELD_I64:
     case FIELD_F64:
@@ -191,6 +194,10 @@ static int set_field(const reading *r, const dq_yaml_node *n, const field *f, vo
         return want(r, n, DQ_YAML_SCALAR, "a value") < 0 ? DUREQ_EINVAL : fail_field(r, n, f);
     if (f->type == FIELD_F64)
         return set_f64(r, n, f, target);
+    if (f->type == FIELD_BOOL) {
+        *(bool *)at = dq_str_eq_text(n->text, "true");
+        return *(bool *)at || dq_str_eq_text(n->text, "false") ? 0 : fail_field(r, n, f);
+    }
     if (f->type == FIELD_NAME) {
         if ((int64_t)n->text.len > f->max)
             return fail_field(r, n, f);

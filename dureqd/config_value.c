@@ -149,7 +149,7 @@ void dq_config_print_help(const char *program, dq_buf *out)
         "Usage: %s [--config FILE] [--NAME VALUE]... [--handler 'TYPE=KIND:SPEC']...\n\n"
         "Runs jobs of a durable queue on Redis. Without --redis it starts a private redis-server.\n\n"
         "Examples:\n"
-        "  %s --handler 'file.sha256=exec:/usr/bin/sha256sum {payload}'\n"
+        "  %s --handler 'file.sha256=exec:/usr/bin/sha256sum -- {payload}'\n"
         "  %s --redis redis://localhost:6379 --prefix shop --concurrency 50 --handler 'mail.*=exec:/opt/shop/send-mail'\n"
         "  %s --config /etc/dureq/dureqd.yaml --check\n\n"
         "  --config FILE           settings in YAML; also DUREQ_CONFIG_PATH\n"

@@ -227,7 +227,10 @@ static int prepare(dq_exec_run *run, dureq_error *err)
 {
     const dq_exec_handler *h = run->handler;
     dq_exec_facts facts = facts_of(run->task);
-    int rc = dq_exec_build_argv(&run->arena, h->spec->words, h->spec->n_words, &facts, &run->spawn.argv, err);
+    int rc;
+
+    facts.allow_leading_dash = h->spec->allow_leading_dash;
+    rc = dq_exec_build_argv(&run->arena, h->spec->words, h->spec->n_words, &facts, &run->spawn.argv, err);
 
     if (rc == 0)
         rc = prepare_context(run, &facts, err);

@@ -71,11 +71,18 @@ static bool has_hole(const char *const *words, size_t n)
     return false;
 }
 
+/* An option of the program that whoever enqueued the job chose, unless no options are looked for any more. */
+static bool is_smuggled_option(const char *word, const char *filled)
+{
+    return find_hole(word) == word && filled[0] == '-';
+}
+
 int dq_exec_build_argv(dq_arena *arena, const char *const *words, size_t n_words, const dq_exec_facts *facts, char ***ret,
                        dureq_error *err)
 {
     char **argv = dq_arena_alloc(arena, (n_words + 1) * sizeof *argv);
     DQ_BUF_AUTO text = {0};
+    bool may_dash = facts->allow_leading_dash;
     int rc = 0;
 
     if (!argv)
@@ -91,6 +98,12 @@ int dq_exec_build_argv(dq_arena *arena, const char *const *words, size_t n_words
         argv[i] = (char *)words[i]; /* execve does not write to it */
         if (i > 0 && find_hole(words[i]))
             rc = fill_word(arena, words[i], dq_buf_str(&text), &argv[i], err);
+        if (rc == 0 && !may_dash && i > 0 && is_smuggled_option(words[i], argv[i]))
+            return dq_fail(
+                err, DUREQ_EINVAL,
+                "the payload begins with '-', so the program would take it for an option: write -- before {payload}, or "
+                "set allowLeadingDash");
+        may_dash = may_dash || (i > 0 && strcmp(words[i], "--") == 0);
     }
     *ret = argv;
     return rc;

@@ -17,13 +17,14 @@ typedef struct dq_exec_facts {
     size_t n_headers;
     dureq_str traceparent;
     dureq_str payload;
+    bool allow_leading_dash; /* of a payload that begins a word */
 } dq_exec_facts;
 
 /* Linux takes 128 KiB in one argument, its NUL included. */
 #define DQ_EXEC_ARG_MAX (128 * 1024 - 1)
 
 /* The words with every "{payload}" replaced: by the text of a JSON string, else by the payload's bytes. NULL-ended. DUREQ_EINVAL
-   for a NUL byte, DUREQ_ETOOLARGE beyond DQ_EXEC_ARG_MAX. */
+   for a NUL byte, or a word that the payload begins and that would be taken for an option, DUREQ_ETOOLARGE beyond DQ_EXEC_ARG_MAX. */
 int dq_exec_build_argv(dq_arena *arena, const char *const *words, size_t n_words, const dq_exec_facts *facts, char ***ret,
                        dureq_error *err);
 /* `base` ("NAME=value", NULL-ended), then the context as DUREQ_<NAME> and DUREQ_HEADER_<NAME>, then DUREQ_CONTEXT=context_path. Of

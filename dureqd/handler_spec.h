@@ -10,7 +10,7 @@
    or a backslash at the end, DUREQ_ETOOLARGE beyond DQ_CONFIG_WORDS_MAX. An empty text gives no words. */
 int dq_words_split(dq_arena *arena, dureq_str text, const char ***ret, size_t *ret_n, dureq_error *err);
 
-/* "file.sha256=exec:/usr/bin/sha256sum {payload}": fills type, kind and words or builtin. */
+/* "file.sha256=exec:/usr/bin/sha256sum -- {payload}": fills type, kind and words or builtin. */
 int dq_handler_spec_parse(dq_arena *arena, dureq_str text, dq_handler_spec *ret, dureq_error *err);
 /* What is behind the '=': kind and its rest. Refuses the kinds of later versions by name. */
 int dq_handler_spec_set_kind(dq_arena *arena, dureq_str kind, dureq_str rest, dq_handler_spec *ret, dureq_error *err);

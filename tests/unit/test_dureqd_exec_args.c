@@ -26,6 +26,12 @@ static const struct argv_case {
     {{"p", "--data={payload};{payload}", "{payload}"}, JSON, "1", 0, "p|--data=1;1|1|"},
     {{"p", "{payload}"}, JSON, "\"{payload}\"", 0, "p|{payload}|"},
     {{"p", "{payload}"}, JSON, "", 0, "p||"},
+    {{"p", "{payload}"}, JSON, "\"--output=/etc/x\"", 0, NULL},
+    {{"p", "{payload}"}, JSON, "-1", 0, NULL},
+    {{"p", "{payload}.txt"}, JSON, "\"-x\"", 0, NULL},
+    {{"p", "--", "{payload}"}, JSON, "\"--output=/etc/x\"", 0, "p|--|--output=/etc/x|"},
+    {{"p", "--data={payload}"}, JSON, "\"-x\"", 0, "p|--data=-x|"},
+    {{"p", "--", "--", "{payload}"}, JSON, "\"-\"", 0, "p|--|--|-|"},
     {{"p", "{payload}"}, "application/octet-stream", "a\0b", 3, NULL},
     {{"p", "{payload}"}, JSON, "\"a\\u0000b\"", 0, NULL},
     {{"p", "-"}, "application/octet-stream", "a\0b", 3, "p|-|"},
@@ -54,6 +60,19 @@ static void the_payload_becomes_one_argument(void **state)
             assert_string_equal(got.ptr, c->argv);
         dq_arena_deinit(&arena);
     }
+}
+
+static void a_leading_dash_can_be_allowed(void **state)
+{
+    const char *words[] = {"p", "{payload}"};
+    dq_exec_facts f = {.content_type = "text/plain", .payload = DQ_STR_LIT("-x"), .allow_leading_dash = true};
+    dq_arena arena = {0};
+    char **argv;
+
+    (void)state;
+    assert_int_equal(dq_exec_build_argv(&arena, words, 2, &f, &argv, NULL), 0);
+    assert_string_equal(argv[1], "-x");
+    dq_arena_deinit(&arena);
 }
 
 static void a_payload_larger_than_an_argument_is_refused(void **state)
@@ -173,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_payload_becomes_one_argument),
+        cmocka_unit_test(a_leading_dash_can_be_allowed),
         cmocka_unit_test(a_payload_larger_than_an_argument_is_refused),
         cmocka_unit_test(the_environment_is_the_base_and_the_context),
         cmocka_unit_test(the_context_is_the_same_as_json),
