@@ -317,6 +317,31 @@ static int look_foreign(dq_doctor *d, unsigned shard, const dq_doctor_more *m, d
     return dq_doctor_tell(d, shard, &bytes, err);
 }
 
+/* A job that lives and does not hold its key, whose home is another shard. It may end, or be told of, just now: it counts when it stays so. */
+static int look_lost(dq_doctor *d, unsigned shard, const dq_doctor_more *m, dureq_error *err)
+{
+    unsigned home = (unsigned)m->n[0];
+    dureq_str id = dureq_str_of(m->b.ptr, DQ_MIN(m->b.len, (size_t)DQ_ID_BYTES));
+    settle s = settle_begin(d);
+    dq_buf bytes = {0};
+    int rc;
+
+    if (m->n[0] < 0 || m->n[0] >= d->keys->n_shards)
+        return 0;
+    do {
+        dq_call_doctor_lost(&bytes, dq_doctor_at_shard(d, home), m->a, shard, m->b, /*report=*/false);
+        rc = ask(d, home, &bytes, err);
+        if (rc > 0) {
+            dq_call_doctor_lives(&bytes, dq_doctor_at_shard(d, shard), m->a, id);
+            rc = ask(d, shard, &bytes, err);
+        }
+        if (rc <= 0)
+            return rc;
+    } while (settle_wait(&s));
+    dq_call_doctor_lost(&bytes, dq_doctor_at_shard(d, home), m->a, shard, m->b, /*report=*/true);
+    return dq_doctor_tell(d, home, &bytes, err);
+}
+
 static int look_release(dq_doctor *d, unsigned shard, const dq_doctor_more *m, dureq_error *err)
 {
     settle s = settle_begin(d);
@@ -342,6 +367,7 @@ static int on_more(walk *w, const dq_doctor_more *m, dureq_error *err)
     case DQ_MORE_LANES: w->n_lanes = (uint32_t)m->n[0]; return 0;
     case DQ_MORE_FOREIGN: return look_foreign(w->d, w->shard, m, err);
     case DQ_MORE_RELEASE: return look_release(w->d, w->shard, m, err);
+    case DQ_MORE_LOST: return look_lost(w->d, w->shard, m, err);
     case DQ_MORE_BUCKET:
     case DQ_MORE_NUMBERS:
     case DQ_MORE_PART:

@@ -3,31 +3,9 @@
    a script that had enough (its jobs are large) answers for the first of its ids, and the others go with the next wave. One wave at a
    time: the server serves others in between. Callers' threads. */
 
-#include "client/client_internal.h"
-#include "model/job.h"
+#include "client/many.h"
+
 #include "redis/resp.h"
-
-typedef struct many many;
-typedef struct part part;
-
-typedef struct many_id {
-    unsigned char packed[DQ_ID_BYTES];
-    uint16_t shard;
-} many_id;
-
-struct many {
-    dureq_client *client;
-    void (*put)(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n); /* the call for jobs of one shard */
-    dq_job_verb move;                                                                        /* of put_move */
-    dureq_many_options opts;
-    size_t n, next; /* ids; the first that was in no wave yet */
-    many_id *ids;
-    int *codes;
-    size_t wave[DQ_LIST_MAX]; /* indices, in their order */
-    size_t n_wave;
-    size_t n_done;
-    part *parts; /* room for one of each shard */
-};
 
 /* ---- verbs ---- */
 
@@ -61,27 +39,46 @@ static void put_move(const many *m, dq_buf *out, unsigned shard, const dureq_str
 /* ---- one wave ---- */
 
 /* What the wave has of one shard: indices into the wave, and their call. */
-struct part {
+struct many_part {
     unsigned shard;
     size_t n;
     uint16_t at[DQ_LIST_MAX];
     void *call;
 };
 
-static void part_begin(const many *m, part *p)
+/* What goes to the script for a job of the wave. */
+static dureq_str arg_of(const many *m, size_t at)
+{
+    const many_key *k = m->keys_are_asked ? &m->keys[at] : NULL;
+
+    if (k && k->reserved)
+        return dureq_str_of(k->arg, sizeof k->arg);
+    return dureq_str_of(m->ids[m->wave[at]].packed, DQ_ID_BYTES);
+}
+
+static void part_begin(const many *m, many_part *p)
 {
     dureq_str ids[DQ_LIST_MAX];
     dq_buf call = {0};
 
     for (size_t i = 0; i < p->n; i++)
-        ids[i] = dureq_str_of(m->ids[m->wave[p->at[i]]].packed, DQ_ID_BYTES);
+        ids[i] = arg_of(m, p->at[i]);
     m->put(m, &call, p->shard, ids, p->n);
     p->call = dq_client_call_begin(m->client, p->shard, 0, &call);
 }
 
-#define UNANSWERED 1 /* a code until there is one: it goes with the next wave */
+/* The key of a job is asked for once: then it is another's. */
+static void take_code(many *m, size_t index, dq_reply at)
+{
+    int code = (int)dq_reply_int(at);
 
-static int part_end(many *m, part *p, int64_t deadline_us, dureq_error *err)
+    if (dq_reply_type(at) == DQ_RESP_STRING)
+        code = m->keys_are_asked ? DUREQ_EDUPLICATE : dq_many_note_key(m, index, dq_reply_str(at));
+    m->codes[index] = code;
+    m->n_done += code != DQ_MANY_KEY;
+}
+
+static int part_end(many *m, many_part *p, int64_t deadline_us, dureq_error *err)
 {
     dq_owned_reply reply;
     size_t n_answered = 0;
@@ -93,7 +90,7 @@ static int part_end(many *m, part *p, int64_t deadline_us, dureq_error *err)
 
         n_answered = DQ_MIN(dq_reply_len(reply.reply), p->n);
         for (size_t i = 0; i < n_answered; i++) {
-            m->codes[m->wave[p->at[i]]] = (int)dq_reply_int(at);
+            take_code(m, m->wave[p->at[i]], at);
             if (i + 1 < n_answered)
                 at = dq_reply_next(at);
         }
@@ -101,7 +98,6 @@ static int part_end(many *m, part *p, int64_t deadline_us, dureq_error *err)
         if (n_answered == 0) /* a script answers for one at least */
             rc = dq_fail(err, DUREQ_EPROTO, "the answer for a list of jobs cannot be read");
     }
-    m->n_done += n_answered;
     for (size_t i = n_answered; rc < 0 && i < p->n; i++)
         m->codes[m->wave[p->at[i]]] = rc;
     return rc;
@@ -110,7 +106,7 @@ static int part_end(many *m, part *p, int64_t deadline_us, dureq_error *err)
 /* Returns of how many shards the wave has jobs. */
 static size_t split(const many *m)
 {
-    part *parts = m->parts;
+    many_part *parts = m->parts;
     size_t n = 0;
 
     for (size_t i = 0; i < m->n_wave; i++) {
@@ -134,15 +130,15 @@ static void fill(many *m)
     size_t n_left = 0;
 
     for (size_t i = 0; i < m->n_wave; i++)
-        if (m->codes[m->wave[i]] == UNANSWERED)
+        if (m->codes[m->wave[i]] == DQ_MANY_UNANSWERED)
             m->wave[n_left++] = m->wave[i];
     m->n_wave = n_left;
     for (; m->next < m->n && m->n_wave < DQ_LIST_MAX; m->next++)
-        if (m->codes[m->next] == UNANSWERED)
+        if (m->codes[m->next] == DQ_MANY_UNANSWERED)
             m->wave[m->n_wave++] = m->next;
 }
 
-static int run_wave(many *m, dureq_error *err)
+int dq_many_run_wave(many *m, dureq_error *err)
 {
     int64_t deadline_us = dq_client_deadline_us(m->client);
     size_t n = split(m);
@@ -165,13 +161,15 @@ static int run_waves(many *m, dureq_error *err)
     int rc = 0;
 
     for (fill(m); rc == 0 && m->n_wave > 0; fill(m)) {
-        rc = run_wave(m, err);
+        rc = dq_many_run_wave(m, err);
+        if (rc == 0 && m->n_keys > 0)
+            rc = dq_many_run_keys(m, err);
         if (rc == 0 && m->opts.progress_fn && !m->opts.progress_fn(m->n_done, m->n, m->opts.progress_userdata) &&
             m->n_done < m->n)
             rc = dq_fail(err, DUREQ_ECANCELLED, "stopped after %zu of %zu jobs", m->n_done, m->n);
     }
     for (size_t i = 0; i < m->n; i++)
-        if (m->codes[i] == UNANSWERED)
+        if (m->codes[i] == DQ_MANY_UNANSWERED || m->codes[i] == DQ_MANY_KEY)
             m->codes[i] = DUREQ_ECANCELLED;
     return rc;
 }
@@ -182,7 +180,7 @@ static void read_ids(many *m, const char *const *ids)
     dq_id id;
 
     for (size_t i = 0; i < m->n; i++) {
-        m->codes[i] = UNANSWERED;
+        m->codes[i] = DQ_MANY_UNANSWERED;
         if (!ids[i] || dq_parse_job_id(ids[i], m->client, &id, m->ids[i].packed, NULL) < 0) {
             m->codes[i] = DUREQ_EINVAL;
             m->n_done++;
@@ -208,6 +206,7 @@ static int run(many *m, const char *const *ids, dureq_error *err)
     }
     dq_free(m->ids);
     dq_free(m->parts);
+    dq_free(m->keys);
     return rc;
 }
 

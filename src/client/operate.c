@@ -20,6 +20,17 @@ static int target_of(dureq_client *c, const char *id, target *ret, dureq_error *
     return dq_parse_job_id(id, c, &ret->id, ret->packed, err);
 }
 
+static int told(const char *id, int code, const char *wrong_state, dureq_error *err)
+{
+    switch (code) {
+    case 0: return 0;
+    case DUREQ_ENOTFOUND: return dq_fail(err, code, "no job %s", id);
+    case DUREQ_ECONFLICT: return dq_fail(err, code, "job %s %s", id, wrong_state);
+    case DUREQ_EDUPLICATE: return dq_fail(err, code, "the unique key of job %s is held by another job", id);
+    default: return dq_fail(err, code, "job %s: %s", id, dureq_errcode_text(code));
+    }
+}
+
 /* Sends the call; the answer's only code becomes the result. */
 static int operate(dureq_client *c, const char *id, const target *t, dq_buf *call, const char *wrong_state, dureq_error *err)
 {
@@ -33,13 +44,7 @@ static int operate(dureq_client *c, const char *id, const target *t, dq_buf *cal
         return rc;
     rc = (int)dq_reply_int(dq_reply_at(reply.reply, 0));
     dq_owned_reply_deinit(&reply);
-    switch (rc) {
-    case 0: return 0;
-    case DUREQ_ENOTFOUND: return dq_fail(err, rc, "no job %s", id);
-    case DUREQ_ECONFLICT: return dq_fail(err, rc, "job %s %s", id, wrong_state);
-    case DUREQ_EDUPLICATE: return dq_fail(err, rc, "the unique key of job %s is held by another job", id);
-    default: return dq_fail(err, rc, "job %s: %s", id, dureq_errcode_text(rc));
-    }
+    return told(id, rc, wrong_state, err);
 }
 
 int dureq_client_cancel(dureq_client *c, const char *id, const char *reason, dureq_error *err)
@@ -68,16 +73,19 @@ int dureq_client_cancel_by_unique_key(dureq_client *c, dureq_str key, dureq_erro
 
 int dureq_client_retry(dureq_client *c, const char *id, bool force, dureq_error *err)
 {
-    dq_buf call = {0};
+    dureq_many_options o = dureq_many_options_init();
     target t;
-    int rc;
+    int code, rc;
 
     rc = target_of(c, id, &t, err);
     if (rc < 0)
         return rc;
-    dq_call_job_retry(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), force, &t.one, 1);
-    return operate(c, id, &t, &call,
-                   force ? "has not ended" : "is neither dead nor cancelled (completed ones are retried with force only)", err);
+    o.force = force;
+    rc = dureq_client_retry_many(c, &id, 1, &o, &code, err);
+    if (rc < 0)
+        return rc;
+    return told(id, code, force ? "has not ended" : "is neither dead nor cancelled (completed ones are retried with force only)",
+                err);
 }
 
 int dureq_client_delete(dureq_client *c, const char *id, dureq_error *err)

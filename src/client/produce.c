@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "client/keys.h"
 #include "redis/resp.h"
 
 static void send_all(dq_deferred *d)
@@ -258,37 +259,91 @@ static void queue_up(dq_producer *p, enq_item *item)
     dq_loop_defer(p->client->loop, &p->send);
 }
 
-/* Asking for a unique key on another shard; outlives an item whose caller gives up. */
+/* ---- unique keys of other shards ---- */
+
+/* Asking for a unique key on another shard, or for its holder; outlives an item whose caller gives up. */
 typedef struct enq_reserve {
     dq_producer *producer;
-    enq_item *item; /* NULL: nobody wants to know any more; the reservation runs out by itself */
+    enq_item *item;     /* NULL: nobody wants to know any more; the reservation runs out by itself */
+    dq_id known_holder; /* as the refusal named it; ms 0: it did not */
+    dq_key_holder holder;
 } enq_reserve;
+
+static void take_over(dq_producer *p, enq_item *item, const dq_id *holder);
+
+/* The op is over; returns its item, NULL when that has gone. */
+static enq_item *reserve_end(enq_reserve *op)
+{
+    enq_item *item = op->item;
+
+    dq_free(op);
+    if (item)
+        item->reserve = NULL;
+    return item;
+}
+
+/* Sends a call of an op for the item. When it cannot be sent, the item is answered so. */
+static void reserve_send(enq_reserve *op, unsigned shard, dq_buf *call, dq_store_fn fn)
+{
+    int rc = dq_buf_failed(call) ? DUREQ_ENOMEM
+                                 : dq_store_send(op->producer->client->store, shard, DQ_SEND_WAIT, dq_buf_str(call), fn, op);
+
+    dq_buf_deinit(call);
+    if (rc == 0)
+        return;
+    enq_item *item = reserve_end(op);
+    if (item)
+        dq_enq_answer(item, rc, NULL, dureq_errcode_text(rc));
+}
+
+static enq_reserve *reserve_begin(dq_producer *p, enq_item *item, const dq_id *holder)
+{
+    enq_reserve *op = dq_calloc(1, sizeof *op);
+
+    if (!op) {
+        dq_enq_answer(item, DUREQ_ENOMEM, NULL, dureq_errcode_text(DUREQ_ENOMEM));
+        return NULL;
+    }
+    op->producer = p;
+    op->item = item;
+    if (holder)
+        op->known_holder = *holder;
+    item->reserve = op;
+    return op;
+}
+
+/* A living job has the key. The request may be known all the same: its shard says, and refuses the key for us if not. */
+static void held(dq_producer *p, enq_item *item, const dq_id *holder)
+{
+    bool was_asked = item->token_len == 1 + DQ_ID_BYTES;
+
+    if (item->has_request && item->ukey_home != item->shard && !was_asked) {
+        item->token[0] = 'X';
+        dq_id_pack(holder, item->token + 1);
+        item->token_len = 1 + DQ_ID_BYTES;
+        item->reserved_us = 0;
+        queue_up(p, item);
+        return;
+    }
+    dq_enq_answer(item, DUREQ_EDUPLICATE, holder->ms ? holder : NULL, "unique_key is held by a living job");
+}
 
 static void on_reserved(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     enq_reserve *op = userdata;
     dq_producer *p = op->producer;
-    enq_item *item = op->item;
     dureq_str holder = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
+    enq_item *item = reserve_end(op);
     dq_id id;
 
-    dq_free(op);
     if (!item)
         return;
-    item->reserve = NULL;
     if (code == DUREQ_EUNAVAILABLE) {
         dq_enq_reserve(p, item); /* the same token: asking again changes nothing */
     } else if (code < 0) {
         dq_enq_answer(item, code, NULL, err->msg);
-    } else if (holder.len == DQ_ID_BYTES && item->has_request) {
-        item->token[0] = 'X'; /* the request may be known: its shard says, and refuses the key for us if not */
-        memcpy(item->token + 1, holder.ptr, DQ_ID_BYTES);
-        item->token_len = 1 + DQ_ID_BYTES;
-        item->reserved_us = 0;
-        queue_up(p, item);
     } else if (holder.len > 0) {
-        dq_enq_answer(item, DUREQ_EDUPLICATE, dq_id_unpack(holder, &id) && id.ms ? &id : NULL,
-                      "unique_key is held by a living job");
+        dq_enq_held(item, dq_id_unpack(holder, &id) ? &id : &(dq_id){0});
     } else {
         item->token_len = DQ_TOKEN_BYTES;
         queue_up(p, item);
@@ -298,28 +353,122 @@ static void on_reserved(void *userdata, int code, const dq_reply *reply, const d
 /* The unique key lives on another shard than the job: ask there first. */
 void dq_enq_reserve(dq_producer *p, enq_item *item)
 {
-    const dq_keys *k = dq_client_keys(p->client);
-    unsigned home = (unsigned)item->ukey_home;
-    DQ_BUF_AUTO call = {0};
+    enq_reserve *op = reserve_begin(p, item, NULL);
+    dq_buf call = {0};
 
-    dq_call_begin(&call, DQ_SCRIPT_KEY_RESERVE, 2, 2);
-    dq_keys_arg(&call, k, home, "sh", (dureq_str){0});
-    dq_keys_arg(&call, k, home, "u:", item->ukey);
-    dq_resp_arg(&call, dureq_str_of(item->token, DQ_TOKEN_BYTES));
-    dq_resp_arg_i64(&call, DQ_RESERVE_MS);
-    enq_reserve *op = dq_calloc(1, sizeof *op);
-    int rc = op && !dq_buf_failed(&call) ? 0 : DUREQ_ENOMEM;
-    if (rc == 0) {
-        *op = (enq_reserve){.producer = p, .item = item};
-        rc = dq_store_send(p->client->store, home, DQ_SEND_WAIT, dq_buf_str(&call), on_reserved, op);
-    }
-    if (rc < 0) {
-        dq_free(op);
-        dq_enq_answer(item, rc, NULL, dureq_errcode_text(rc));
+    if (!op)
+        return;
+    item->reserved_us = dq_mono_us();
+    dq_call_key_reserve(&call, dq_client_keys(p->client), (unsigned)item->ukey_home, item->ukey,
+                        dureq_str_of(item->token, DQ_TOKEN_BYTES), DQ_RESERVE_MS);
+    reserve_send(op, (unsigned)item->ukey_home, &call, on_reserved);
+}
+
+/* ---- taking over from a job that is not alive: see keys.c, which does the same for callers' threads ---- */
+
+/* Whether there is an answer to go on with; else the item has its own. */
+static bool take_over_answered(enq_reserve *op, int code, const dureq_error *err)
+{
+    dq_producer *p = op->producer;
+    dq_id holder = op->known_holder;
+
+    if (code == 0 && op->item)
+        return true;
+    enq_item *item = reserve_end(op);
+    if (item && code == DUREQ_EUNAVAILABLE)
+        take_over(p, item, &holder); /* from the start: what was freed is free */
+    else if (item)
+        dq_enq_answer(item, code, NULL, err->msg);
+    return false;
+}
+
+/* The key was let go: another may have it by now, and is alive. */
+static void go_again(enq_reserve *op)
+{
+    dq_producer *p = op->producer;
+    enq_item *item = reserve_end(op);
+
+    item->token_len = 0;
+    if (item->ukey_home != item->shard)
+        dq_enq_reserve(p, item);
+    else
+        queue_up(p, item);
+}
+
+static void still_held(enq_reserve *op)
+{
+    dq_producer *p = op->producer;
+    dq_id holder = op->known_holder;
+
+    held(p, reserve_end(op), &holder);
+}
+
+static void on_freed(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    (void)reply;
+    if (take_over_answered(userdata, code, err))
+        go_again(userdata);
+}
+
+static void on_owner(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    enq_reserve *op = userdata;
+    dq_buf call = {0};
+
+    if (!take_over_answered(op, code, err))
+        return;
+    if (dq_reply_int(*reply) == 1) {
+        still_held(op);
         return;
     }
-    item->reserve = op;
-    item->reserved_us = dq_mono_us();
+    unsigned home = (unsigned)op->item->ukey_home;
+    dq_call_key_settle(&call, dq_client_keys(op->producer->client), home, op->holder.shard, DQ_KEY_FREE, op->item->ukey,
+                       dq_key_holder_value(&op->holder));
+    reserve_send(op, home, &call, on_freed);
+}
+
+static void on_looked(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    enq_reserve *op = userdata;
+    dq_buf call = {0};
+
+    if (!take_over_answered(op, code, err))
+        return;
+    const dq_keys *k = dq_client_keys(op->producer->client);
+    int rc = dq_key_holder_decode(dq_reply_str(dq_reply_at(*reply, 0)), dq_reply_int(dq_reply_at(*reply, 1)), k, &op->holder);
+    if (rc == 0 && op->holder.how == DQ_KEY_FREE_NOW) {
+        go_again(op);
+    } else if (rc < 0 || !dq_key_may_be_freed(&op->holder, NULL)) {
+        still_held(op);
+    } else {
+        dq_call_key_owner(&call, k, op->holder.shard, dureq_str_of(op->holder.id, DQ_ID_BYTES));
+        reserve_send(op, op->holder.shard, &call, on_owner);
+    }
+}
+
+static void take_over(dq_producer *p, enq_item *item, const dq_id *holder)
+{
+    enq_reserve *op = reserve_begin(p, item, holder);
+    dq_buf call = {0};
+
+    if (!op)
+        return;
+    dq_call_key_look(&call, dq_client_keys(p->client), (unsigned)item->ukey_home, item->ukey);
+    reserve_send(op, (unsigned)item->ukey_home, &call, on_looked);
+}
+
+/* Once an item: whoever has the key after that is alive, or was until just now. */
+void dq_enq_held(enq_item *item, const dq_id *holder)
+{
+    dq_producer *p = item->request->producer;
+    bool may_be_dead = holder->ms && holder->shard != item->ukey_home;
+
+    if (!may_be_dead || item->has_looked) {
+        held(p, item, holder);
+        return;
+    }
+    item->has_looked = true;
+    take_over(p, item, holder);
 }
 
 static void on_confirmed(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
@@ -330,26 +479,19 @@ static void on_confirmed(void *userdata, int code, const dq_reply *reply, const 
     (void)err;
 }
 
-/* The ticker of the job's shard does it as well, from the outbox; but there may be none for longer than the reservation lasts. */
+/* The leader of the job's shard does it as well, from the outbox; but there may be none for longer than the reservation lasts. */
 void dq_enq_confirm(enq_item *item, const dq_id *id)
 {
     dureq_client *c = item->request->producer->client;
-    const dq_keys *k = dq_client_keys(c);
     unsigned char packed[DQ_ID_BYTES];
     DQ_BUF_AUTO value = {0};
     DQ_BUF_AUTO call = {0};
 
     dq_id_pack(id, packed);
-    dq_buf_append(&value, item->token, DQ_TOKEN_BYTES);
-    dq_buf_append(&value, packed, sizeof packed);
-    dq_buf_append_i64(&value, item->ukey_ms);
-    dq_call_begin(&call, DQ_SCRIPT_KEY_SETTLE, 1, 4);
-    dq_keys_arg(&call, k, (unsigned)item->ukey_home, "sh", (dureq_str){0});
-    dq_resp_arg_i64(&call, item->shard);
-    dq_resp_arg_text(&call, "k");
-    dq_resp_arg(&call, item->ukey);
-    dq_resp_arg_buf(&call, &value);
-    if (!dq_buf_failed(&call))
+    dq_key_word_value(&value, dureq_str_of(item->token, DQ_TOKEN_BYTES), dureq_str_of(packed, sizeof packed), item->ukey_ms);
+    dq_call_key_settle(&call, dq_client_keys(c), (unsigned)item->ukey_home, (unsigned)item->shard, DQ_KEY_CONFIRM, item->ukey,
+                       dq_buf_str(&value));
+    if (!dq_buf_failed(&call) && !dq_buf_failed(&value))
         (void)dq_store_send(c->store, (unsigned)item->ukey_home, 0, dq_buf_str(&call), on_confirmed, NULL);
 }
 

@@ -36,6 +36,7 @@ typedef struct enq_item {
     uint8_t kind;
     bool done;
     bool scheduled, has_request;
+    bool has_looked;                  /* whether the holder of its unique key is alive */
     int8_t priority;                  /* picks the queue when there is no name */
     int16_t shard;                    /* -1: any */
     int16_t ukey_home;                /* -1: no unique key */
@@ -128,7 +129,9 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
 /* produce_call.c; loop thread */
 void dq_enq_send(enq_shard *s); /* as many calls as may fly */
 void dq_enq_resend(enq_shard *s, bool same_server);
-void dq_enq_reserve(dq_producer *p, enq_item *item);  /* produce.c; it comes back to its shard's queue, or is answered */
+void dq_enq_reserve(dq_producer *p, enq_item *item); /* produce.c; it comes back to its shard's queue, or is answered */
+void dq_enq_held(enq_item *item,
+                 const dq_id *holder);                /* produce.c; its unique key is held by that job (ms 0: reserved for one) */
 void dq_enq_confirm(enq_item *item, const dq_id *id); /* produce.c; its reservation is this job's, which was accepted */
 void dq_enq_ask_token(enq_shard *s);                  /* produce.c */
 void dq_enq_call_free(enq_call *call);

@@ -314,7 +314,7 @@ static void answer_item(enq_item *item, int kind, const dq_id *id)
     switch (kind) {
     case 1: refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined"); break;
     case 2: refuse_by_queue(item, DUREQ_ELIMIT, "is full"); break;
-    case 3: dq_enq_answer(item, DUREQ_EDUPLICATE, id->ms ? id : NULL, "unique_key is held by a living job"); break;
+    case 3: dq_enq_held(item, id); break;
     case 4:
         item->request->results[item->index].existing = true;
         dq_enq_answer(item, 0, id, NULL);

@@ -109,6 +109,7 @@ static const char *shape_of(dq_doctor_more_kind kind)
     case DQ_MORE_PART:
     case DQ_MORE_UNLISTED: return "s";
     case DQ_MORE_FOREIGN: return "sns";
+    case DQ_MORE_LOST: return "ssn";
     case DQ_MORE_RELEASE: return "ss";
     case DQ_MORE_LANES: return "n";
     case DQ_MORE_BUCKET: return "sn";
@@ -177,7 +178,7 @@ void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq
 /* Those of the places first, each with its records. */
 const char *dq_doctor_set_name(size_t i)
 {
-    static const char *const others[] = {"loc", "pg", "wt", "s2s", "ob", "lease"};
+    static const char *const others[] = {"loc", "pg", "wt", "s2s", "ob", "uh", "uf", "lease"};
 
     for (size_t p = 0; p < DQ_N_PLACES; p++) {
         if (!dq_places[p].records)
@@ -292,6 +293,23 @@ void dq_call_doctor_held(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned 
 {
     begin_look(out, at, "held", ukey, 2);
     dq_resp_arg_i64(out, job_shard);
+    dq_resp_arg(out, id);
+}
+
+void dq_call_doctor_lost(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned job_shard, dureq_str id_and_token, bool report)
+{
+    size_t id_len = DQ_MIN(id_and_token.len, (size_t)DQ_ID_BYTES);
+
+    begin_look(out, at, "lost", ukey, 4);
+    dq_resp_arg_i64(out, job_shard);
+    dq_resp_arg(out, dureq_str_of(id_and_token.ptr, id_len));
+    dq_resp_arg(out, dureq_str_of(id_and_token.ptr + id_len, id_and_token.len - id_len));
+    dq_resp_arg_text(out, report ? "1" : "");
+}
+
+void dq_call_doctor_lives(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id)
+{
+    begin_look(out, at, "lives", ukey, 1);
     dq_resp_arg(out, id);
 }
 

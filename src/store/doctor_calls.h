@@ -7,6 +7,7 @@
    Every fault is found within one script, so it was true at one moment and is no trace of a job that moved meanwhile. What cannot be seen
    in one script (sums over a bucket's rows, what two shards or a shard and the definitions must agree about) is left to the caller. */
 
+#include "model/id.h"
 #include "model/queue.h"
 #include "store/store.h"
 
@@ -24,6 +25,8 @@
     X(IDLE_STALE, "idle_stale", "a session that is not there would be woken for work")           \
     X(ID_AHEAD, "id_ahead", "an id is newer than the newest that was given")                     \
     X(KEY_FOREIGN, "key_foreign", "a unique key is held by a job that does not know of it")      \
+    X(KEY_LOST, "key_lost", "a job lives without the unique key that it was accepted with")      \
+    X(KEY_NOTE, "key_note", "a note on the unique key of a job that is not alive")               \
     X(KEY_STALE, "key_stale", "a unique key is held by a job that is not alive")                 \
     X(LANE_MAP, "lane_map", "the lists of lanes do not agree")                                   \
     X(LEASE_NO_SESSION, "lease_no_session", "a lease without its session")                       \
@@ -113,7 +116,9 @@ int dq_doctor_fault_decode(dq_reply fault, dq_fault_view *ret);
 typedef enum dq_doctor_more_kind {
     DQ_MORE_WALK = 'w',    /* a: a structure for dq_call_doctor_set */
     DQ_MORE_FOREIGN = 'x', /* a unique key `a` held by job `b` of shard n[0] */
-    DQ_MORE_RELEASE = 'o', /* key `a` of job `b` waits in the outbox, age unknown */
+    DQ_MORE_RELEASE = 'o', /* word of key `a` of job `b` waits in the outbox, age unknown */
+    DQ_MORE_LOST =
+        'k', /* the living job in `b` (id, perhaps with the token of its reservation) names key `a`, whose home is shard n[0] */
     DQ_MORE_LANES = 'l',   /* n[0] of them */
     DQ_MORE_BUCKET = 'b',  /* number a */
     DQ_MORE_NUMBERS = 'n', /* of a bucket: n[0] rows, n[1] bytes, n[2] cancelled, as its counters say */
@@ -169,6 +174,8 @@ void dq_call_doctor_sum(dq_buf *out, dq_doctor_at at, dureq_str bucket, bool byt
 
 void dq_call_doctor_holder(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id, unsigned home);
 void dq_call_doctor_held(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned job_shard, dureq_str id);
+void dq_call_doctor_lost(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned job_shard, dureq_str id_and_token, bool report);
+void dq_call_doctor_lives(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id);
 void dq_call_doctor_release(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id, bool report);
 
 /* Hashes of the prefix without a shard, sent to shard 0; the answer is { field, value... }. */

@@ -187,15 +187,6 @@ int dq_job_view_to_job(const dq_job_view *v, dureq_str (*node_of)(uint64_t sessi
     return dq_job_from_parts(&p, node_of, node_of_data, a, ret, err);
 }
 
-void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str key)
-{
-    dq_call_begin(out, DQ_SCRIPT_KEY_DELETE, 2, 2);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, shard, "u:", key);
-    dq_resp_arg(out, actor);
-    dq_resp_arg(out, key);
-}
-
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n)
 {
     begin(out, k, shard, DQ_SCRIPT_STATS_DAYS, 2);

@@ -11,6 +11,7 @@
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
 void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
                         size_t n);
+/* An id may have the token behind it (16 bytes) under which its unique key is reserved on another shard. */
 void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids,
                        size_t n);
 void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n);
@@ -27,8 +28,6 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
 /* blob: the new payload when it is kept in a key of its own, else empty. */
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
                         dureq_str new_j, dureq_str blob);
-
-void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str key);
 
 /* Structures a page can come from. */
 typedef struct dq_page {

@@ -90,6 +90,39 @@ int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call
     return next_reply(call, ret, err);
 }
 
+/* Answered when it is begun: in order, as several under way are. */
+typedef struct begun {
+    dq_owned_reply reply;
+    dureq_error err;
+    int rc;
+} begun;
+
+void *dq_client_call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call)
+{
+    long left = hold_failing();
+    begun *b = calloc(1, sizeof *b);
+
+    if (!b)
+        abort();
+    go_on_failing(left);
+    b->rc = dq_client_call(c, shard, flags, call, &b->reply, &b->err);
+    return b;
+}
+
+int dq_client_call_end(void *begun_call, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err)
+{
+    begun *b = begun_call;
+    int rc = b->rc;
+
+    (void)deadline_us;
+    if (rc == 0)
+        *ret = b->reply;
+    else if (err)
+        *err = b->err;
+    free(b);
+    return rc;
+}
+
 int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_reply *ret, dureq_error *err)
 {
     (void)c;

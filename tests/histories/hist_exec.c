@@ -371,7 +371,7 @@ static void exec_operator(hist *h, const hist_msg *msg, dq_reply r)
 {
     hm *m = &h->m;
     int want = 0;
-    bool is_list = msg->kind <= MSG_PURGE;
+    bool is_list = msg->kind <= MSG_PURGE || msg->kind == MSG_KEY_DELETE;
 
     switch (msg->kind) {
     case MSG_CANCEL: want = hm_cancel(m, msg->who); break;

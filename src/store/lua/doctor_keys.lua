@@ -15,7 +15,7 @@ local prefix, n_shards = ARGV[3], tonumber(ARGV[4])
 local dropping = call('HGET', sh, 'hd')
 local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
-  hv = 'string', ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
+  hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream',
 }
 for _, set in ipairs(sets) do
@@ -96,8 +96,10 @@ local function unique(key, name)
       fault('reservation_stale', key, '', 'is reserved beyond its deadline', let_go(key))
     end
   elseif kind == 'away' then
-    local home, id = away_read(v)
-    more[#more + 1] = { 'x', name, home, id }
+    local of_shard, id = away_read(v)
+    if call('PTTL', key) < 0 then -- else it may be held after its job's end
+      more[#more + 1] = { 'x', name, of_shard, id }
+    end
   elseif not kind or id_wrong(v) then
     fault('unreadable', key, '', 'its holder ' .. (id_wrong(v) or ''))
   elseif call('PTTL', key) < 0 then

@@ -2,7 +2,7 @@
 -- One step through a set, hash or sorted set whose members are jobs or sessions.
 -- keys: {p:0}:sh
 -- argv: shard repair('1' or '') structure cursor('' from the start) limit; structure: 'loc' 'due' 'due:h' 'paused' 'paused:h' 'dead' 'dead:h' 'pg'
---   'wt' 's2s' 'ob' 'lease' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
+--   'wt' 's2s' 'ob' 'uh' 'uf' 'lease' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
 -- returns: as doctor_keys; more: 'o', key, id: a release in the outbox whose age cannot be known
 --#include "base.lua"
 --#include "doctor.lua"
@@ -128,6 +128,14 @@ for _, set in ipairs(sets) do
   end
 end
 
+for _, notes in ipairs({ 'uh', 'uf' }) do
+  look[notes] = function(id)
+    if #id ~= ID_BYTES or not whereabouts(id) then
+      fault('key_note', key, id, 'is not alive', let_go('HDEL', id))
+    end
+  end
+end
+
 function look.pg(id)
   if #id ~= ID_BYTES or not runs(id) then
     fault('progress_stale', key, id, 'has progress and does not run', let_go('HDEL', id))
@@ -189,23 +197,24 @@ function look.ob(field, value)
   local kind, ukey = outbox_field(field)
   tally('outbox')
   local token, id, held_ms
-  if kind == 'c' then
+  local confirms = kind == 'c' or kind == 'C'
+  if confirms then
     token, id, held_ms = confirm_split(value)
   elseif kind == 'r' then
     token, id = release_split(value)
   end
   local whole = id and #id == ID_BYTES and (#token == TOKEN_BYTES or kind == 'r' and token == '')
-  if not whole or kind == 'c' and not tonumber(held_ms) then
+  if not whole or confirms and not tonumber(held_ms) then
     fault('unreadable', key, '', 'an outbox row cannot be read')
     return
   end
-  local since = kind == 'c' and id_ms(id) or ended_ms(id)
+  local since = kind == 'c' and id_ms(id) or kind == 'r' and ended_ms(id)
   if not ticker_lives() then
     return
   elseif not since then
     more[#more + 1] = { 'o', ukey, id }
   elseif since < now - late_ms then
-    fault('outbox_stale', key, id, (kind == 'c' and 'the confirmation' or 'the release') .. ' of its unique key does not go out')
+    fault('outbox_stale', key, id, (confirms and 'the confirmation' or 'the release') .. ' of its unique key does not go out')
   end
 end
 

@@ -135,7 +135,14 @@ local function add_keyed(lane, q, p)
     return refused(1)
   end
   local held = held_read(token)
-  local holder = held or ukey ~= '' and token == '' and holder_of(call('GET', K .. 'u:' .. ukey))
+  local holder = held
+  if ukey ~= '' and not held then
+    if token == '' then
+      holder = holder_of(call('GET', K .. 'u:' .. ukey))
+    else
+      holder = outbox_holder(ukey, NO_ID)
+    end
+  end
   if holder then
     return refused(3, holder)
   end

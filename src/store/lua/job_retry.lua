@@ -1,8 +1,9 @@
 #!lua
 -- Start ended jobs anew, attempts from 0: dead and cancelled ones, completed ones when forced.
 -- keys: {p:0}:sh
--- argv: actor force('1' or '') id...
--- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another job)
+-- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another
+--   job), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
 --#include "list.lua"
 --#include "locate.lua"
@@ -23,10 +24,21 @@ local function with_last_run(m, id, state, row)
   local outcome = state == STATE_CANCELLED and OUTCOME_CANCELLED or r.skipped and OUTCOME_SKIP or OUTCOME_DONE
   return attempt_add(m, moved_runs(m), outcome, r.started, r.ran, r.session, '')
 end
+-- Word of a key that was reserved on its home shard; what is yet to release it for the life before is taken back.
+local function outbox_retried(e, id, token)
+  local _, of = release_split(call('HGET', K .. 'ob', 'r' .. e.ukey) or '')
+  call('HSET', K .. 'ob', 'C' .. e.ukey, token .. id .. string.format('%.0f', e.ukey_ms))
+  if of == id then
+    call('HDEL', K .. 'ob', 'r' .. e.ukey)
+  end
+  if e.ukey_ms == 0 then
+    call('HSET', K .. 'uh', id, token)
+  end
+end
 local actor, force = ARGV[1], ARGV[2] == '1'
 local out, done, ready = {}, {}, {}
 for i = 3, #ARGV do
-  local id = ARGV[i]
+  local id, token = string.sub(ARGV[i], 1, ID_BYTES), string.sub(ARGV[i], ID_BYTES + 1)
   local place, _, row, hkey, bucket = locate(id)
   if not place then
     out[i - 2] = -3
@@ -35,9 +47,12 @@ for i = 3, #ARGV do
   else
     local r = ended_read(row)
     local e, m = r.e, r.m
-    local holder = e.ukey and not ukey_away(e, id) and call('GET', K .. 'u:' .. e.ukey)
+    local away = e.ukey and ukey_away(e, id)
+    local holder = e.ukey and (away and outbox_holder(e.ukey, id) or not away and call('GET', K .. 'u:' .. e.ukey))
     if r.state == STATE_COMPLETED and not force then
       out[i - 2] = -4
+    elseif away and token == '' or holder and holder_kind(holder) == 'away' then
+      out[i - 2] = pack('>I2I6', e.ukey_home or 0, e.ukey_ms) .. e.ukey
     elseif holder and holder ~= id then
       out[i - 2] = -5
     else
@@ -45,7 +60,9 @@ for i = 3, #ARGV do
       if place == places.history and (e.blob or r.logged) then
         call('HINCRBY', K .. 'ks', id, 1)
       end
-      if e.ukey and not ukey_away(e, id) then
+      if away then
+        outbox_retried(e, id, token)
+      elseif e.ukey then
         if e.ukey_ms == 0 then
           call('SET', K .. 'u:' .. e.ukey, id)
         else

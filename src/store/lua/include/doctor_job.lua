@@ -116,6 +116,31 @@ local function whereabouts(id, but, ended)
     return row and 'history', row, bucket
   end
 end
+-- A job that lives without its unique key: nobody holds it, or another does. own: the value by which it would hold it.
+local function key_lost(key, id, v, own)
+  if v then
+    fault('key_lost', key, id, 'is its unique key, and another holds it')
+  else
+    fault('key_lost', key, id, 'is its unique key, and nobody holds it', function()
+      call('SET', key, own)
+    end)
+  end
+end
+-- Does it hold its unique key? Not asked of one that is held for a time, which may be over, nor of one that was taken from it by hand.
+local function look_at_ukey(id, e)
+  if not e.ukey or e.ukey_ms > 0 or ask('HEXISTS', K .. 'uf', id) == 1 then
+    return
+  end
+  if e.ukey_home and e.ukey_home ~= shard then
+    more[#more + 1] = { 'k', e.ukey, id .. (ask('HGET', K .. 'uh', id) or ''), e.ukey_home }
+    return
+  end
+  local key = K .. 'u:' .. e.ukey
+  local v = ask('GET', key)
+  if v ~= nil and v ~= id then
+    key_lost(key, id, v, id)
+  end
+end
 -- All that must hold of a living job, or a dead one (then j is what its row holds), wherever it is. Returns its envelope.
 local function examine(place, key, id, m, j)
   local wrong = m and moved_wrong(id, m)
@@ -129,6 +154,9 @@ local function examine(place, key, id, m, j)
   end
   if e and e.blob and call('EXISTS', K .. 'b:' .. id) == 0 then
     fault('blob_missing', key, id, 'its payload is gone')
+  end
+  if e and not places[place].ended then
+    look_at_ukey(id, e)
   end
   return e
 end

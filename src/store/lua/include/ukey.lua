@@ -1,5 +1,5 @@
 -- Unique keys. The value of `u:<key>` is the id of its holder; on the home shard of a job elsewhere 'R', deadline and token while it is reserved, 'X',
--- the job's shard and id once it is confirmed.
+-- the job's shard and id once it is confirmed, and the token too when the job had been retried: each of its lives has a value of its own.
 --#include "ids.lua"
 --#include "outbox.lua"
 -- 'own', 'reserved', 'away', or nil for what cannot be read.
@@ -8,7 +8,7 @@ local function holder_kind(v)
     return 'own'
   end
   local kind = string.sub(v, 1, 1)
-  return kind == 'R' and #v == 7 + TOKEN_BYTES and 'reserved' or kind == 'X' and #v == 3 + ID_BYTES and 'away' or nil
+  return kind == 'R' and #v == 7 + TOKEN_BYTES and 'reserved' or kind == 'X' and (#v == 3 + ID_BYTES or #v == 3 + ID_BYTES + TOKEN_BYTES) and 'away' or nil
 end
 -- Deadline and token; nil when it is none.
 local function reservation_read(v)
@@ -23,7 +23,7 @@ end
 -- Shard and id of a holder elsewhere.
 local function away_read(v)
   local home = unpk('>I2', v, 2)
-  return home, string.sub(v, 4)
+  return home, string.sub(v, 4, 3 + ID_BYTES)
 end
 local function away_make(of_shard, id)
   return 'X' .. pack('>I2', of_shard) .. id
@@ -56,5 +56,7 @@ local function ukey_release(e, id)
     outbox_release(e.ukey, id)
   elseif call('GET', K .. 'u:' .. e.ukey) == id then
     call('DEL', K .. 'u:' .. e.ukey)
+  else
+    call('HDEL', K .. 'uf', id) -- it was taken from the job by hand
   end
 end
