@@ -26,12 +26,18 @@ int ctl_filter_options(ctl_filter *f, bool takes_status, int argc, char **argv, 
     };
     size_t n = takes_status ? DQ_ARRAY_LEN(filters) : DQ_ARRAY_LEN(filters) - 1;
     ctl_option options[OPTIONS_MAX];
+    int rc;
 
     assert(n + n_more <= OPTIONS_MAX);
     memcpy(options, filters, n * sizeof *options);
     if (n_more)
         memcpy(options + n, more, n_more * sizeof *options);
-    return ctl_options(argc, argv, options, n + n_more, ret_n);
+    rc = ctl_options(argc, argv, options, n + n_more, ret_n);
+    if (rc == 0 && f->since)
+        rc = ctl_time_text("since", f->since, /*is_past=*/true, f->since_text);
+    if (rc == 0 && f->until)
+        rc = ctl_time_text("until", f->until, /*is_past=*/true, f->until_text);
+    return rc;
 }
 
 bool ctl_filter_is_empty(const ctl_filter *f)
@@ -47,8 +53,8 @@ void ctl_filter_query(const ctl_filter *f, dq_buf *query)
     ctl_query(query, "tag", f->tag);
     ctl_query(query, "text", f->text);
     ctl_query(query, "unique_key", f->unique_key);
-    ctl_query(query, "since", f->since);
-    ctl_query(query, "until", f->until);
+    ctl_query(query, "since", f->since ? f->since_text : NULL);
+    ctl_query(query, "until", f->until ? f->until_text : NULL);
 }
 
 /* ---- by filter ---- */

@@ -7,6 +7,7 @@
 
 typedef struct ctl_filter {
     const char *status, *type, *queue, *tag, *text, *unique_key, *since, *until;
+    char since_text[DQ_RFC3339_TEXT_MAX], until_text[DQ_RFC3339_TEXT_MAX];
 } ctl_filter;
 
 /* ctl_options with the filters, and `more`. */
@@ -35,7 +36,7 @@ int ctl_act_filter(ctl *c, const ctl_act *act, const char *query);
 
 #define CTL_DEAD_FILTERS_HELP                                                      \
     "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
-    "  --since TIME --until TIME (created)\n"
+    "  --since TIME --until TIME (created): 1h (ago), yesterday, '2026-12-01 10:00', or RFC 3339\n"
 #define CTL_FILTERS_HELP "  --status S[,S]: pending scheduled running retrying paused completed dead cancelled\n" CTL_DEAD_FILTERS_HELP
 #define CTL_ACT_HELP                                                                                     \
     "  --dry-run: say how many they are, and show ten\n"                                                 \

@@ -11,6 +11,22 @@ static const ctl_option *find(const ctl_option *options, size_t n, dureq_str nam
     return NULL;
 }
 
+static int unknown(const ctl_option *options, size_t n, dureq_str name)
+{
+    ctl_near near = {.word = name};
+    DQ_BUF_AUTO hint = {0};
+
+    for (size_t i = 0; i < n; i++)
+        ctl_nearer(&near, dureq_str_from(options[i].name));
+    for (size_t i = 0; ctl_global_options[i]; i++)
+        ctl_nearer(&near, dureq_str_from(ctl_global_options[i]));
+    ctl_did_you_mean(&near, "--", &hint);
+    return ctl_usage("unknown option '--" DQ_STR_FMT "'%s", DQ_STR_ARG(name), hint.ptr ? hint.ptr : "");
+}
+
+const char *const ctl_global_options[] = {"server", "prefix",         "output",  "color", "call-timeout", "allow-eviction",
+                                          "quiet",  "help", "version", NULL};
+
 static int take(const ctl_option *o, const char *value)
 {
     if (!*value) /* a script's empty variable must not pass for "no such option" */
@@ -41,12 +57,12 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
             continue;
         }
         if (argv[i][1] != '-')
-            return ctl_usage("unknown option '%s'", argv[i]);
+            return ctl_usage("unknown option '%s' (a value that begins with '-' stands after '--')", argv[i]);
         value = dureq_str_of(value.ptr + 2, value.len - 2);
         name = dq_str_cut(&value, '=');
         o = find(options, n, name);
         if (!o)
-            return ctl_usage("unknown option '--" DQ_STR_FMT "'", DQ_STR_ARG(name));
+            return unknown(options, n, name);
         if (o->flag && value.ptr)
             return ctl_usage("option '--%s' takes no value", o->name);
         if (o->flag) {
@@ -74,12 +90,5 @@ int ctl_duration(const char *option, const char *text, int64_t *ret)
 {
     if (text && (dq_parse_duration_ms(dureq_str_from(text), ret) < 0 || *ret < 0))
         return ctl_usage("--%s takes a duration such as 30s, 5m or 1h30m, not '%s'", option, text);
-    return 0;
-}
-
-int ctl_time(const char *option, const char *text, int64_t *ret_ms)
-{
-    if (text && (dq_parse_rfc3339_ms(dureq_str_from(text), ret_ms) < 0 || *ret_ms <= 0))
-        return ctl_usage("--%s takes an RFC 3339 time such as 2026-11-23T20:00:00Z, not '%s'", option, text);
     return 0;
 }

@@ -66,7 +66,7 @@ static int read_times(ctl_enqueue_options *o, const raw_options *raw)
     if (raw->max_delay && rc == 0 && o->retry.max_delay_ms == 0)
         o->retry.max_delay_ms = -1;
     if (rc == 0)
-        rc = ctl_time("at", raw->at, &j->run_at_ms);
+        rc = ctl_time("at", raw->at, /*is_past=*/false, &j->run_at_ms);
     if (rc == 0 && raw->at && raw->delay)
         rc = ctl_usage("--at and --delay exclude each other");
     if (rc == 0 && raw->unique_for && !raw->unique_key)
@@ -139,6 +139,7 @@ static int read_options(ctl_enqueue_options *o, int argc, char **argv, int *ret_
         {.name = "retention", .value = &raw.retention},
         {.name = "schedule-to-start-timeout", .value = &raw.s2s},
         {.name = "tag", .each = add_tag, .data = o},
+        {.name = "text", .flag = &o->text},
         {.name = "timeout", .value = &raw.timeout},
         {.name = "unique-for", .value = &raw.unique_for},
         {.name = "unique-key", .value = &raw.unique_key},
@@ -178,11 +179,55 @@ static int read_input(dq_buf *out)
                     DUREQ_PAYLOAD_DEFAULT_MAX);
 }
 
-static int print_refused(const dureq_enqueue_result *r)
+/* Fields of the library as the options that set them: the longest that fit first. */
+static void name_options(dureq_str msg, dq_buf *out)
 {
+    static const struct {
+        const char *field, *option;
+    } names[] = {
+        {"schedule_to_start_timeout_ms", "--schedule-to-start-timeout"},
+        {"retry_policy.initial_delay_ms", "--initial-delay"},
+        {"retry_policy.max_delay_ms", "--max-delay"},
+        {"retry_policy.max_attempts", "--max-attempts"},
+        {"heartbeat_timeout_ms", "--heartbeat-timeout"},
+        {"unique_for_ms", "--unique-for"},
+        {"retention_ms", "--retention"},
+        {"timeout_ms", "--timeout"},
+        {"run_at_ms", "--at"},
+        {"delay_ms", "--delay"},
+        {"unique_key", "--unique-key"},
+        {"request_id", "--request-id"},
+        {"content_type", "--content-type"},
+        {"dlq_after", "--dlq-after"},
+        {"task_type", "TYPE"},
+    };
+
+    while (msg.len) {
+        size_t i = 0, n = 1;
+
+        while (i < DQ_ARRAY_LEN(names) &&
+               (strlen(names[i].field) > msg.len || memcmp(msg.ptr, names[i].field, strlen(names[i].field)) != 0))
+            i++;
+        if (i < DQ_ARRAY_LEN(names)) {
+            dq_buf_append_text(out, names[i].option);
+            n = strlen(names[i].field);
+        } else {
+            dq_buf_append_char(out, msg.ptr[0]);
+        }
+        msg = dureq_str_of(msg.ptr + n, msg.len - n);
+    }
+}
+
+static int print_refused(ctl *c, const ctl_enqueue_options *o, const dureq_enqueue_result *r)
+{
+    DQ_BUF_AUTO text = {0};
+
+    name_options(dureq_str_from(r->msg), &text);
     if (r->id.text[0])
-        return ctl_fail(ctl_exit_of(r->code), "%s (job %s)", r->msg, r->id.text);
-    return ctl_fail(ctl_exit_of(r->code), "%s", r->msg);
+        dq_buf_append_fmt(&text, " (job %s)", r->id.text);
+    if (r->code == DUREQ_ENOTFOUND && o->job.queue)
+        ctl_near_queue(c, o->job.queue, &text);
+    return ctl_fail(ctl_exit_of(r->code), "%s", text.ptr ? text.ptr : r->msg);
 }
 
 static int wait_for(ctl *c, const char *id, const char *timeout)
@@ -207,7 +252,29 @@ static int wait_for(ctl *c, const char *id, const char *timeout)
     return rc;
 }
 
-static void print_accepted(const ctl *c, const dureq_enqueue_result *r)
+static void print_accepted_json(const ctl *c, const dureq_enqueue_result *r, const char *status, dureq_str warning)
+{
+    DQ_BUF_AUTO text = {0};
+    dq_json_writer w = dq_json_writer_of(&text);
+
+    dq_json_begin_object(&w);
+    dq_json_key(&w, "id");
+    dq_json_put_text(&w, r->id.text);
+    dq_json_key(&w, "status");
+    dq_json_put_text(&w, status);
+    if (r->existing) {
+        dq_json_key(&w, "existing");
+        dq_json_put_bool(&w, true);
+    }
+    if (warning.len) {
+        dq_json_key(&w, "warning");
+        dq_json_put_str(&w, warning);
+    }
+    dq_json_end_object(&w);
+    ctl_put_json(c, dq_buf_failed(&text) ? dureq_str_from(r->id.text) : dq_buf_str(&text));
+}
+
+static void print_accepted(const ctl *c, const dureq_enqueue_result *r, dureq_str warning)
 {
     const char *status = r->scheduled ? "scheduled" : "pending";
 
@@ -216,13 +283,14 @@ static void print_accepted(const ctl *c, const dureq_enqueue_result *r)
     else if (c->format == CTL_CSV)
         printf("id,status,existing\r\n%s,%s,%s\r\n", r->id.text, status, r->existing ? "true" : "");
     else
-        printf("{\"id\":\"%s\",\"status\":\"%s\"%s}\n", r->id.text, status, r->existing ? ",\"existing\":true" : "");
+        print_accepted_json(c, r, status, warning);
 }
 
 static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
 {
     DQ_BUF_AUTO input = {0};
     dureq_job_spec spec = {.task_type = o->type, .payload = dureq_str_from(payload), .options = &o->job};
+    DQ_BUF_AUTO unhandled = {0};
     dureq_enqueue_result result;
     dureq_error err = {0};
     int rc;
@@ -235,6 +303,10 @@ static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
     }
     if (!payload)
         spec.payload = DQ_STR_LIT("null");
+    if (!o->job.content_type && o->text)
+        o->job.content_type = "text/plain";
+    if (!o->job.content_type && ctl_is_broken_json(spec.payload))
+        return ctl_usage("the payload begins like JSON and is none; quote it for the shell, or give --text to send it as text");
     if (!o->job.content_type)
         o->job.content_type = dq_json_valid(spec.payload)   ? "application/json"
                               : dq_utf8_valid(spec.payload) ? "text/plain"
@@ -246,10 +318,11 @@ static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
     if (rc < 0)
         return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     if (result.code < 0)
-        return print_refused(&result);
+        return print_refused(c, o, &result);
+    ctl_warn_unhandled(c, o->type, &unhandled);
     if (o->wait)
         return wait_for(c, result.id.text, o->wait_timeout);
-    print_accepted(c, &result);
+    print_accepted(c, &result, dq_buf_str(&unhandled));
     return CTL_DONE;
 }
 
@@ -284,17 +357,18 @@ static int cmd_enqueue(ctl *c, int argc, char **argv)
 
 const ctl_command ctl_enqueue_commands[] = {
     {"enqueue", "TYPE [PAYLOAD|-] | TYPE --lines FILE|- | --ndjson FILE|-", "Enqueue one job, or one a line",
-     "PAYLOAD is JSON when it parses, else text; '-' reads it from standard input; none is null.\n"
+     "PAYLOAD is JSON when it parses, else text; '-' reads it from standard input; none is null. What begins with { or [\n"
+     "and is no JSON is refused unless --text says that it is text. A PAYLOAD that begins with '-' stands after '--'.\n"
      "\n"
      "  --queue Q | --priority 1..10       where it waits; a priority (default 5) picks the queue that takes it: queues\n"
      "                                     share by weight, and within one jobs start in the order in which they came\n"
-     "  --delay D | --at TIME              start later: 30s, 5m, 2026-11-23T20:00:00Z\n"
+     "  --delay D | --at TIME              start later: 30s, 'tomorrow 10:00', 2026-11-23T20:00:00Z\n"
      "  --unique-key K [--unique-for D]    refused while a living job (or for D) holds K\n"
      "  --request-id ID                    the same ID within an hour gives the same job\n"
      "  --header NAME=VALUE, --tag TAG     may be given several times\n"
      "  --max-attempts N --initial-delay D --max-delay D --dlq-after N\n"
      "  --timeout D --schedule-to-start-timeout D --heartbeat-timeout D --retention D\n"
-     "  --content-type T\n"
+     "  --content-type T | --text\n"
      "  --wait [--wait-timeout D]          wait for the end and print the result; exit 1 unless completed\n"
      "  --lines FILE|-                     one job per line, the line is the payload (text)\n"
      "  --ndjson FILE|-                    one job spec per line: {\"task_type\":...,\"payload\":...,\"queue\":...}\n"

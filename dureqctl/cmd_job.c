@@ -144,6 +144,7 @@ static int dlq_purge(ctl *c, int argc, char **argv)
 static int job_reschedule(ctl *c, int argc, char **argv)
 {
     const char *at = NULL, *delay = NULL;
+    char at_text[DQ_RFC3339_TEXT_MAX] = "";
     const ctl_option options[] = {{.name = "at", .value = &at}, {.name = "delay", .value = &delay}};
     DQ_BUF_AUTO body = {0};
     dq_json_writer w = dq_json_writer_of(&body);
@@ -153,14 +154,14 @@ static int job_reschedule(ctl *c, int argc, char **argv)
     if (rc == 0)
         rc = ctl_duration("delay", delay, &checked);
     if (rc == 0)
-        rc = ctl_time("at", at, &checked);
+        rc = at ? ctl_time_text("at", at, /*is_past=*/false, at_text) : 0;
     if (rc == 0 && !at == !delay)
         rc = ctl_usage("reschedule needs --at TIME or --delay D");
     if (rc != 0)
         return rc;
     dq_json_begin_object(&w);
     dq_json_key(&w, at ? "run_at" : "delay");
-    dq_json_put_text(&w, at ? at : delay);
+    dq_json_put_text(&w, at ? at_text : delay);
     dq_json_end_object(&w);
     return act(c, "POST", "/api/jobs/%s/reschedule", argv[1], NULL, dq_buf_str(&body), "rescheduled");
 }
@@ -169,19 +170,24 @@ static int job_update(ctl *c, int argc, char **argv)
 {
     DQ_BUF_AUTO body = {0};
     dq_json_writer w = dq_json_writer_of(&body);
-    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+    bool text = false;
+    const ctl_option options[] = {{.name = "text", .flag = &text}};
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
     if (rc != 0)
         return rc;
     if (n != 2 || !*argv[1])
         return ctl_usage("update takes an id and the new payload");
+    if (!text && ctl_is_broken_json(dureq_str_from(argv[2])))
+        return ctl_usage("the payload begins like JSON and is none; quote it for the shell, or give --text to send it as text");
     dq_json_begin_object(&w);
     dq_json_key(&w, "payload");
-    if (dq_json_valid(dureq_str_from(argv[2])))
+    text = text || !dq_json_valid(dureq_str_from(argv[2]));
+    if (!text)
         dq_json_put_raw(&w, dureq_str_from(argv[2]));
     else
         dq_json_put_text(&w, argv[2]);
-    if (!dq_json_valid(dureq_str_from(argv[2]))) {
+    if (text) {
         dq_json_key(&w, "content_type");
         dq_json_put_text(&w, "text/plain");
     }
@@ -404,7 +410,7 @@ const ctl_command ctl_job_commands[] = {
      "Example: dureqctl job retry --status dead --since 2026-11-23T20:00:00Z\n",
      ctl_job_retry},
     {"job run", "ID... | FILTERS", "Start waiting jobs now", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_run},
-    {"job update", "ID PAYLOAD", "Change the payload of a job that does not run", "", job_update},
+    {"job update", "ID PAYLOAD [--text]", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},
     {"dlq list", "[FILTERS]", "Dead jobs", CTL_DEAD_FILTERS_HELP PAGES, dlq_list},

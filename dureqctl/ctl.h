@@ -51,14 +51,15 @@ typedef struct ctl {
 typedef struct ctl_command {
     const char *name;                         /* "job get" */
     const char *args;                         /* "ID [--payload]" */
-    const char *summary;                      /* one line */
+    const char *summary;                      /* one line; NULL: for programs, not listed */
     const char *help;                         /* options and examples; lines ended by \n */
     int (*fn)(ctl *c, int argc, char **argv); /* argv[0] is the command's last word; returns an exit code */
 } ctl_command;
 
 /* One table a file, ended by a row without name. */
 extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
-    ctl_tool_commands[], ctl_bench_commands[], ctl_workflow_commands[];
+    ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[];
+const ctl_command *ctl_command_at(size_t i); /* of all tables; NULL: there are no more */
 
 int ctl_job_watch(ctl *c, int argc, char **argv); /* job_watch.c */
 
@@ -123,6 +124,13 @@ void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value); 
 /* A short sentence in table form, the object in the others. */
 void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUREQ_PRINTF(3, 4);
 
+/* ---- what is known (known.c) ---- */
+
+bool ctl_is_broken_json(dureq_str payload); /* it begins with { or [ */
+void ctl_near_queue(ctl *c, const char *name, dq_buf *out);          /* ": did you mean 'high'?", when one is near */
+/* Says on standard error that no live node handles the type, and appends the same to *out. The client is connected. */
+void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out);
+
 /* ---- arguments ---- */
 
 /* Options of a command: --name VALUE, --name=VALUE, or --flag. Everything else is positional; "--" ends options. */
@@ -138,4 +146,18 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
 /* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
 int ctl_duration(const char *option, const char *text, int64_t *ret);
-int ctl_time(const char *option, const char *text, int64_t *ret_ms); /* after 1970 */
+/* As people write times; a duration alone is ago (is_past) or from now. After 1970. */
+int ctl_time(const char *option, const char *text, bool is_past, int64_t *ret_ms);
+int ctl_time_text(const char *option, const char *text, bool is_past, char out[DQ_RFC3339_TEXT_MAX]); /* RFC 3339 */
+
+/* ---- words ---- */
+
+extern const char *const ctl_global_options[]; /* ends with NULL */
+
+/* Which of the candidates is nearest to the word, when one is near. */
+typedef struct ctl_near {
+    dureq_str word, best; /* best: a view into a candidate; empty: none */
+    unsigned distance;
+} ctl_near;
+void ctl_nearer(ctl_near *n, dureq_str candidate);
+void ctl_did_you_mean(const ctl_near *n, const char *dashes, dq_buf *out); /* ": did you mean 'list'?" */

@@ -11,7 +11,7 @@ typedef struct ctl_enqueue_options {
     dureq_header headers[DUREQ_HEADERS_MAX];
     const char *tags[DUREQ_TAGS_MAX];
     const char *type;
-    bool wait;
+    bool wait, text;
     const char *lines, *ndjson, *wait_timeout; /* a file or "-"; at most one of lines and ndjson */
 } ctl_enqueue_options;
 

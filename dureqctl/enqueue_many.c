@@ -442,6 +442,7 @@ static int run_file(ctl *c, ctl_enqueue_options *o, int fd)
 int ctl_enqueue_file(ctl *c, ctl_enqueue_options *o)
 {
     const char *path = o->ndjson ? o->ndjson : o->lines;
+    DQ_BUF_AUTO unhandled = {0};
     FILE *in;
     int rc = ctl_connect(c);
 
@@ -452,6 +453,8 @@ int ctl_enqueue_file(ctl *c, ctl_enqueue_options *o)
         return ctl_fail(CTL_FAILED, "cannot open '%s': %s", path, strerror(errno));
     if (!o->job.content_type)
         o->job.content_type = "text/plain";
+    if (o->type)
+        ctl_warn_unhandled(c, o->type, &unhandled);
     rc = heed_signals();
     if (rc == 0) {
         rc = run_file(c, o, fileno(in));

@@ -9,8 +9,17 @@
 
 #include "ctl.h"
 
-static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,  ctl_queue_commands, ctl_workflow_commands,
-                                            ctl_node_commands,    ctl_tool_commands, ctl_bench_commands};
+static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,   ctl_queue_commands,   ctl_node_commands,
+                                            ctl_tool_commands,    ctl_bench_commands, ctl_complete_commands, ctl_workflow_commands};
+
+const ctl_command *ctl_command_at(size_t i)
+{
+    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
+        for (const ctl_command *cmd = tables[t]; cmd->name; cmd++)
+            if (i-- == 0)
+                return cmd;
+    return NULL;
+}
 
 static const char intro[] = "dureqctl: everything about jobs on a dureq server.\n"
                             "\n"
@@ -28,7 +37,7 @@ static const char outro[] =
     "      --call-timeout D how long to wait for the server, such as 10s\n"
     "      --allow-eviction accept a server whose maxmemory-policy may drop keys\n"
     "  -q, --quiet          say only what was asked for\n"
-    "      --version\n"
+    "  -V, --version\n"
     "\n"
     "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 wrong state, 5 refused (limit, duplicate), 6 server away, 7 not allowed.\n"
     "\n"
@@ -43,7 +52,8 @@ static void print_overview(FILE *to)
     fputs(intro, to);
     for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
         for (const ctl_command *cmd = tables[t]; cmd->name; cmd++)
-            fprintf(to, "  %-18s %s\n", cmd->name, cmd->summary);
+            if (cmd->summary)
+                fprintf(to, "  %-18s %s\n", cmd->name, cmd->summary);
     fputs(outro, to);
 }
 
@@ -53,6 +63,26 @@ static int print_help(const ctl_command *cmd)
     if (*cmd->help)
         printf("\n%s", cmd->help);
     return CTL_DONE;
+}
+
+/* Words that stand for others, where no command has them. */
+static const char *const group_aliases[][2] = {{"jobs", "job"}, {"queues", "queue"}, {"nodes", "node"}, {"runs", "run"}};
+static const char *const verb_aliases[][2] = {{"ls", "list"}, {"rm", "delete"}, {"show", "get"}};
+
+static void replace_aliases(int *argc, char **argv)
+{
+    for (size_t i = 0; *argc > 0 && i < DQ_ARRAY_LEN(group_aliases); i++)
+        if (strcmp(argv[0], group_aliases[i][0]) == 0) {
+            argv[0] = (char *)group_aliases[i][1];
+            if (*argc > 1 && argv[1][0] != '-')
+                break;
+            memmove(argv + 2, argv + 1, (size_t)(*argc - 1) * sizeof *argv); /* "jobs --type x": there is room, the program's name is gone */
+            argv[1] = (char *)"list";
+            (*argc)++;
+        }
+    for (size_t i = 0; *argc > 1 && i < DQ_ARRAY_LEN(verb_aliases); i++)
+        if (strcmp(argv[1], verb_aliases[i][0]) == 0 && strcmp(argv[0], "enqueue") != 0)
+            argv[1] = (char *)verb_aliases[i][1];
 }
 
 /* How many of the words are the command's name; 0 when it is another command. */
@@ -98,12 +128,34 @@ static int print_group(const char *word, FILE *to)
     return n;
 }
 
-/* "job" alone, or "job gte": the commands of that group. */
-static int unknown(int argc, char **argv, bool help)
+/* The command that the words nearly are: "job gte", "jbo get", "enqeue". */
+static void append_nearest(int argc, char **argv, dq_buf *out)
 {
-    if (help && argc == 1 && print_group(argv[0], stdout))
+    DQ_BUF_AUTO words = {0};
+    ctl_near near = {0}, alone = {.word = dureq_str_from(argv[0])};
+    const ctl_command *cmd;
+
+    dq_buf_append_fmt(&words, "%s%s%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    near.word = dq_buf_str(&words);
+    for (size_t i = 0; (cmd = ctl_command_at(i)) != NULL; i++) {
+        dureq_str rest = dureq_str_from(cmd->name), first = dq_str_cut(&rest, ' ');
+
+        ctl_nearer(&near, dureq_str_from(cmd->name));
+        ctl_nearer(&alone, rest.ptr ? first : dureq_str_from(cmd->name));
+    }
+    ctl_did_you_mean(near.best.len ? &near : &alone, "", out);
+}
+
+/* "job" alone, or "job gte": the commands of that group. */
+static int unknown(int argc, char **argv)
+{
+    DQ_BUF_AUTO hint = {0};
+
+    if (argc == 1 && print_group(argv[0], stdout))
         return CTL_DONE;
-    (void)ctl_fail(CTL_USAGE, "unknown command '%s%s%s'", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    append_nearest(argc, argv, &hint);
+    (void)ctl_fail(CTL_USAGE, "unknown command '%s%s%s'%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "",
+                   hint.ptr ? hint.ptr : "");
     if (!print_group(argv[0], stderr))
         fputs("Try 'dureqctl help' or 'dureqctl help COMMAND'.\n", stderr);
     return CTL_USAGE;
@@ -232,7 +284,7 @@ static int run(ctl *c, int argc, char **argv, bool help)
     const ctl_command *cmd;
     int words;
 
-    if (argc > 0 && strcmp(argv[0], "--version") == 0) {
+    if (argc > 0 && (strcmp(argv[0], "--version") == 0 || strcmp(argv[0], "-V") == 0 || strcmp(argv[0], "version") == 0)) {
         printf("dureqctl %s\n", dureq_version());
         return CTL_DONE;
     }
@@ -245,9 +297,10 @@ static int run(ctl *c, int argc, char **argv, bool help)
         print_overview(help ? stdout : stderr);
         return help ? CTL_DONE : CTL_USAGE;
     }
+    replace_aliases(&argc, argv);
     cmd = find(argc, argv, &words);
     if (!cmd)
-        return unknown(argc, argv, help);
+        return unknown(argc, argv);
     if (help)
         return print_help(cmd);
     return cmd->fn(c, argc - words + 1, argv + words - 1);

@@ -7,6 +7,7 @@
 
 #include "../../dureqctl/args.c"      /* NOLINT(bugprone-suspicious-include) */
 #include "../../dureqctl/cmd_queue.c" /* NOLINT(bugprone-suspicious-include) */
+#include "../../dureqctl/words.c"     /* NOLINT(bugprone-suspicious-include) */
 
 /* A command's words, one a line: what is positional keeps its order, and no option has an empty value. When the first is one of queue's or node's, that
    command runs, too, and what it would ask is a request that can be read, its numbers within their limits. */

@@ -71,6 +71,13 @@ int ctl_connect(ctl *c)
     return CTL_DONE;
 }
 
+void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out)
+{
+    (void)c;
+    (void)type;
+    (void)out;
+}
+
 const char *dq_api_code_word(int code)
 {
     assert(code < 0);

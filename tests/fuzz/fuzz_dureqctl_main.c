@@ -97,7 +97,8 @@ static void check_query(const char *query)
             assert(name.ptr[i] == '_' || (name.ptr[i] >= 'a' && name.ptr[i] <= 'z'));
         decode(value, &text);
         assert(name.len > 0 && text.len > 0);
-        assert(is_suffix_of_word(dq_buf_str(&text)) || dq_str_eq_text(value, "1") || dq_str_eq_text(value, "24h") ||
+        assert(is_suffix_of_word(dq_buf_str(&text)) || dq_str_eq_text(name, "since") || dq_str_eq_text(name, "until") ||
+               dq_str_eq_text(value, "1") || dq_str_eq_text(value, "24h") ||
                dq_str_eq_text(value, "oldest"));
     }
 }
@@ -213,6 +214,44 @@ int __wrap_dureq_client_get_job(dureq_client *client, const char *id, dureq_job_
 
 void __wrap_dureq_job_list_destroy(dureq_job_list *list);
 void __wrap_dureq_job_list_destroy(dureq_job_list *list)
+{
+    (void)list;
+}
+
+int __wrap_dureq_client_list_nodes(dureq_client *client, dureq_node_list **ret, dureq_error *err);
+int __wrap_dureq_client_list_nodes(dureq_client *client, dureq_node_list **ret, dureq_error *err)
+{
+    static dureq_node_info node = {.task_types = {"mail, order.*,\033x", 16}};
+    static dureq_node_list list = {.items = &node, .n = 1};
+
+    (void)client;
+    if (n_asked++ % 3 == 2)
+        return dq_fail(err, DUREQ_EUNAVAILABLE, "gone");
+    *ret = &list;
+    return 0;
+}
+
+void __wrap_dureq_node_list_destroy(dureq_node_list *list);
+void __wrap_dureq_node_list_destroy(dureq_node_list *list)
+{
+    (void)list;
+}
+
+int __wrap_dureq_client_list_queues(dureq_client *client, dureq_queue_list **ret, dureq_error *err);
+int __wrap_dureq_client_list_queues(dureq_client *client, dureq_queue_list **ret, dureq_error *err)
+{
+    static dureq_queue_info queue = {.name = {"normal", 6}};
+    static dureq_queue_list list = {.items = &queue, .n = 1};
+
+    (void)client;
+    if (n_asked++ % 3 == 2)
+        return dq_fail(err, DUREQ_EUNAVAILABLE, "gone");
+    *ret = &list;
+    return 0;
+}
+
+void __wrap_dureq_queue_list_destroy(dureq_queue_list *list);
+void __wrap_dureq_queue_list_destroy(dureq_queue_list *list)
 {
     (void)list;
 }

@@ -26,9 +26,9 @@ SCENARIO(the_id_is_printed_and_the_job_waits)
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id));
     EXPECT_STR_TEXT("{\"to\": \"a@example.com\"}", rig_job(id)->payload);
     CTL(0, "enqueue", "mail", "1", "-o", "json");
-    EXPECT_HAS("\",\"status\":\"pending\"}\n", ctl_out());
+    EXPECT_HAS("\",\"status\":\"pending\",\"warning\":\"no live node handles 'mail': the job waits until one does\"}\n", ctl_out());
     CTL(0, "enqueue", "mail", "1", "--delay", "1h", "-o", "ndjson");
-    EXPECT_HAS("\",\"status\":\"scheduled\"}\n", ctl_out());
+    EXPECT_HAS("\",\"status\":\"scheduled\",\"warning\":\"", ctl_out());
     CTL(0, "enqueue", "mail", "1", "-o", "csv");
     EXPECT_HAS("id,status,existing\r\n", ctl_out());
 }
@@ -40,7 +40,6 @@ SCENARIO(a_payload_is_json_when_it_parses_else_text_else_bytes)
     } rows[] = {
         {"{\"a\":1}", "application/json"},
         {"17", "application/json"},
-        {"{\"a\":", "text/plain"},
         {"nightly", "text/plain"},
         {"", "text/plain"},
         {"-5", "application/json"},
@@ -185,7 +184,7 @@ SCENARIO(bad_values_name_the_option_and_what_it_takes)
         {"--delay", "-5s", "--delay takes a duration such as 30s, 5m or 1h30m, not '-5s'", 2},
         {"--delay", "5", "--delay takes a duration such as 30s", 2},
         {"--delay", "", "option '--delay' needs a value", 2},
-        {"--at", "tomorrow", "--at takes an RFC 3339 time such as 2026-11-23T20:00:00Z, not 'tomorrow'", 2},
+        {"--at", "soon", "--at takes a time, not 'soon': 1h (from now), 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339", 2},
         {"--timeout", "1 h", "--timeout takes a duration", 2},
         {"--retention", "-1s", "--retention takes a duration", 2},
         {"--header", "novalue", "--header takes name=value, not 'novalue'", 2},
@@ -219,9 +218,9 @@ SCENARIO(bad_words_name_what_is_missing)
     memset(name, 'x', 129);
     CTL_FAILS(2, "enqueue needs a task type", "enqueue");
     CTL_FAILS(2, "enqueue takes a task type and one payload (quote it)", "enqueue", "t", "a", "b");
-    CTL_FAILS(2, "task_type has a character outside [A-Za-z0-9_.:-]", "enqueue", "bad name");
-    CTL_FAILS(2, "task_type", "enqueue", "");
-    CTL_FAILS(2, "task_type", "enqueue", name);
+    CTL_FAILS(2, "TYPE has a character outside [A-Za-z0-9_.:-]", "enqueue", "bad name");
+    CTL_FAILS(2, "TYPE ", "enqueue", "");
+    CTL_FAILS(2, "TYPE ", "enqueue", name);
     EXPECT_I64(0, rig_counts().pending);
 }
 
@@ -267,6 +266,81 @@ SCENARIO(waiting_too_long_tells_the_id_of_the_job_that_was_accepted)
     EXPECT_TRUE(at != NULL);
     (void)snprintf(id, sizeof id, "%.*s", (int)strcspn(at + 17, "\n"), at + 17);
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id));
+}
+
+SCENARIO(broken_json_is_refused_unless_it_is_said_to_be_text)
+{
+    ctl_reset();
+    CTL_FAILS(2, "the payload begins like JSON and is none", "enqueue", "t", "{\"a\":");
+    CTL_FAILS(2, "or give --text to send it as text", "enqueue", "t", " [1,");
+    ctl_input(DQ_STR_LIT("{oops"));
+    CTL_FAILS(2, "the payload begins like JSON and is none", "enqueue", "t", "-");
+    ctl_reset();
+    EXPECT_I64(0, rig_counts().pending);
+    CTL(0, "enqueue", "t", "{\"a\":", "--text");
+    EXPECT_STR_TEXT("text/plain", rig_job(ctl_line())->content_type);
+    CTL(0, "enqueue", "t", "[1,", "--content-type", "application/x-mine");
+    CTL(0, "enqueue", "t", "[1]", "--text");
+    EXPECT_STR_TEXT("text/plain", rig_job(ctl_line())->content_type);
+}
+
+static int end_at_once(dureq_run *run, void *userdata)
+{
+    (void)run;
+    (void)userdata;
+    return DUREQ_OUTCOME_DONE;
+}
+
+SCENARIO(a_type_that_no_live_node_handles_is_said)
+{
+    ctl_reset();
+    CTL(0, "enqueue", "nobodys", "1");
+    EXPECT_HAS("warning: no live node handles 'nobodys': the job waits until one does\n", ctl_err());
+    CTL(0, "job", "get", ctl_line());
+    EXPECT_HAS("waiting_for", ctl_out());
+    EXPECT_HAS("a live node that handles 'nobodys'", ctl_out());
+    CTL(6, "enqueue", "nobodys", "1", "--wait", "--wait-timeout", "50ms");
+    EXPECT_HAS("warning: no live node handles 'nobodys'", ctl_err());
+    ctl_input(DQ_STR_LIT("a\nb\n"));
+    CTL(0, "enqueue", "nobodys", "--lines", "-");
+    EXPECT_HAS("warning: no live node handles 'nobodys'", ctl_err());
+    ctl_reset();
+    (void)rig_node("n", "mail.*", end_at_once, NULL);
+    (void)rig_node("m", "report", end_at_once, NULL);
+    CTL(0, "enqueue", "mail.send", "1");
+    EXPECT_TEXT("", ctl_err());
+    CTL(0, "enqueue", "reprot", "1");
+    EXPECT_HAS("no live node handles 'reprot': did you mean 'report'?\n", ctl_err());
+    CTL(0, "enqueue", "reprot", "1", "-q");
+    EXPECT_TEXT("", ctl_err());
+}
+
+SCENARIO(times_are_taken_as_people_write_them)
+{
+    static const char *const good[] = {"1h", "in 1h", "tomorrow 10:00", "tomorrow", "2099-12-01 10:00", "2099-12-01", "2099-12-01T10:00:00Z", "23:59:59"};
+    static const char *const bad[] = {"1h 5", "2099-13-01 10:00", "2099-12-01 25:00", "tomorrow 10", "10:0x", "-1h"};
+    static const char *const past[] = {"1h", "1h ago", "yesterday", "yesterday 23:59", "today", "2020-01-01 10:00", "2020-01-01T00:00:00Z"};
+    dureq_job_id id;
+
+    ctl_reset();
+    ctl_env("TZ", "Europe/Berlin");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(good); i++)
+        CTL(0, "enqueue", "t", "1", "--at", good[i]);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(bad); i++)
+        CTL_FAILS(2, "'2026-12-01 10:00' (in the local zone), or RFC 3339", "enqueue", "t", "1", "--at", bad[i]);
+    CTL(0, "enqueue", "t", "1", "--at", "2099-07-01 10:00");
+    id = (dureq_job_id){0};
+    (void)snprintf(id.text, sizeof id.text, "%s", ctl_line());
+    CTL(0, "job", "get", id.text, "-o", "json");
+    EXPECT_HAS("2099-07-01T08:00:00.000Z", ctl_out()); /* two hours ahead in summer */
+    for (size_t i = 0; i < DQ_ARRAY_LEN(past); i++) {
+        CTL(0, "job", "list", "--since", past[i], "-o", "ndjson");
+        EXPECT_TRUE(ctl_out_lines() > 0);
+    }
+    CTL(0, "job", "list", "--until", "1h", "-o", "ndjson");
+    EXPECT_U64(0, ctl_out_lines());
+    CTL(0, "job", "reschedule", id.text, "--at", "tomorrow 10:00");
+    ctl_reset();
 }
 
 RIG_MAIN()

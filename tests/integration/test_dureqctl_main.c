@@ -12,6 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+static int end_well(dureq_run *run, void *userdata)
+{
+    (void)run;
+    (void)userdata;
+    return DUREQ_OUTCOME_DONE;
+}
+
 /* ---- help and usage ---- */
 
 SCENARIO(the_overview_lists_every_command_with_examples)
@@ -66,7 +73,13 @@ SCENARIO(wrong_use_is_named_and_ends_with_2)
     } rows[] = {
         {{"frobnicate"}, "unknown command 'frobnicate'"},
         {{"job", "gte"}, "unknown command 'job gte'"},
-        {{"job"}, "unknown command 'job'"},
+        {{"jbo", "list"}, "unknown command 'jbo list': did you mean 'job list'?"},
+        {{"enqeue", "x"}, "unknown command 'enqeue x': did you mean 'enqueue'?"},
+        {{"job", "lst"}, "unknown command 'job lst': did you mean 'job list'?"},
+        {{"job", "list", "--quue", "x"}, "unknown option '--quue': did you mean '--queue'?"},
+        {{"enqueue", "t", "-5"}, "unknown option '-5' (a value that begins with '-' stands after '--')"},
+        {{"enqueue", "t", "{a:1}"}, "the payload begins like JSON and is none; quote it for the shell, or give --text"},
+        {{"job", "update", "x", "[1,"}, "the payload begins like JSON and is none"},
         {{"stats", "--nothing"}, "unknown option '--nothing'"},
         {{"stats", "-x"}, "unknown option '-x'"},
         {{"stats", "more"}, "'stats' takes no 'more'"},
@@ -105,6 +118,56 @@ SCENARIO(every_command_refuses_an_option_it_does_not_know)
         EXPECT_NOTE("%s %s", words[i][0], words[i][1]);
         CTL_FAILS(2, "unknown option '--nothing'", words[i][0], words[i][1], "--nothing", "x");
     }
+}
+
+SCENARIO(a_group_alone_is_its_help_and_words_have_aliases)
+{
+    static const char *const lists[] = {"jobs", "queues", "nodes", "runs"};
+
+    CTL(0, "job");
+    EXPECT_HAS("job cancel", ctl_out());
+    EXPECT_TEXT("", ctl_err());
+    for (size_t i = 0; i < DQ_ARRAY_LEN(lists); i++)
+        CTL(0, lists[i], "-o", "json");
+    CTL(0, "jobs", "--status", "dead");
+    CTL(0, "queue", "ls");
+    EXPECT_HAS("normal", ctl_out());
+    CTL_FAILS(2, "needs at least one id", "job", "rm");
+    CTL(0, "version");
+    CTL(0, "-V");
+    EXPECT_HAS("dureqctl ", ctl_out());
+    CTL_FAILS(3, "did you mean 'normal'?", "enqueue", "t", "1", "--queue", "normla");
+}
+
+SCENARIO(words_are_completed_from_the_tables_and_the_server)
+{
+    static const char *const shells[] = {"bash", "zsh", "fish"};
+
+    (void)rig_node("n", "mail.send", end_well, NULL);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(shells); i++) {
+        CTL(0, "completion", shells[i]);
+        EXPECT_HAS("dureqctl complete-words --", ctl_out());
+    }
+    CTL(0, "complete-words", "--", "jo");
+    EXPECT_TEXT("job\n", ctl_out());
+    CTL(0, "complete-words", "--", "job", "re");
+    EXPECT_TEXT("reschedule\nresult\nresume\nretry\n", ctl_out());
+    CTL(0, "complete-words", "--", "job", "cancel", "--q");
+    EXPECT_TEXT("--queue\n--quiet\n", ctl_out());
+    CTL(0, "complete-words", "--", "job", "list", "--queue", "no");
+    EXPECT_TEXT("normal\n", ctl_out());
+    CTL(0, "complete-words", "--", "queue", "purge", "l");
+    EXPECT_TEXT("low\n", ctl_out());
+    CTL(0, "complete-words", "--", "enqueue", "mai");
+    EXPECT_TEXT("mail.send\n", ctl_out());
+    CTL(0, "complete-words", "--", "job", "list", "--type", "");
+    EXPECT_TEXT("mail.send\n", ctl_out());
+    ctl_reset();
+    ctl_env("DUREQ_SERVER", "unix:///nowhere/redis.sock");
+    CTL(0, "complete-words", "--", "job", "list", "--queue", "no");
+    EXPECT_TEXT("", ctl_out());
+    EXPECT_TEXT("", ctl_err());
+    ctl_reset();
 }
 
 SCENARIO(the_version_is_told)
