@@ -10,6 +10,7 @@
 #include "log_out.h"
 #include "node/state_dir.h"
 #include "notify.h"
+#include "redis/url.h"
 
 #include <dureq/dureq.h>
 
@@ -308,13 +309,30 @@ static int set_queues(dq_daemon *d, dureq_error *err)
     return 0;
 }
 
+/* Daemons with the same server and prefix run the same jobs. */
+static int append_owner(dq_daemon *d, const char *url, dq_buf *out, dureq_error *err)
+{
+    dq_redis_url u = {0};
+    int rc = dq_redis_url_parse(dureq_str_from(url), &u, err);
+
+    if (rc < 0)
+        return rc;
+    dq_redis_url_describe(&u, out);
+    dq_buf_append_fmt(out, " %s\n", d->cfg->prefix);
+    dq_redis_url_deinit(&u);
+    return out->failed ? dq_fail_nomem(err) : 0;
+}
+
 static int start_node(dq_daemon *d, const char *url, dureq_error *err)
 {
+    DQ_BUF_AUTO owner = {0};
     int n_handlers = 0;
     int rc = create_node(d, url, err);
 
     if (rc == 0)
-        rc = dq_exec_host_create(dq_node_loop(d->node), &d->log, &d->exec, err);
+        rc = append_owner(d, url, &owner, err);
+    if (rc == 0)
+        rc = dq_exec_host_create(dq_node_loop(d->node), owner.ptr, &d->log, &d->exec, err);
     if (rc == 0)
         rc = add_handlers(d, &n_handlers, err);
     if (rc == 0)

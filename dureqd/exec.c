@@ -2,6 +2,7 @@
 #include "exec_run.h"
 
 #include "exec_args.h"
+#include "leftovers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -256,6 +257,8 @@ static int on_start(dureq_run *task, void *userdata)
     }
     run->handler = h;
     run->task = task;
+    if (dq_task_was_moved(task)) /* perhaps a daemon was killed with it: nothing of it may run any more */
+        dq_leftovers_end(h->host->context_dir, h->host->owner, h->host->log);
     run->lines.max = DQ_EXEC_LINE_MAX;
     run->spawn.done.fn = on_spawned;
     run->out.fd = run->err.fd = run->ctl.fd = -1;

@@ -2,6 +2,7 @@
 #include "exec_run.h"
 
 #include "handler_spec.h"
+#include "leftovers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -65,12 +66,14 @@ static int make_context_dir(dq_exec_host *host, dureq_error *err)
     if (!ok)
         return dq_fail_errno(err, DUREQ_EIO, errno, "cannot make a directory for context files in /tmp: %s", strerror(errno));
     host->context_dir = dq_buf_take(&path);
-    return host->context_dir ? 0 : dq_fail_nomem(err);
+    if (!host->context_dir)
+        return dq_fail_nomem(err);
+    return dq_leftovers_claim(host->context_dir, host->owner, &host->lock_fd, err);
 }
 
 /* ---- the host ---- */
 
-int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, dureq_error *err)
+int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_exec_host **ret, dureq_error *err)
 {
     dq_exec_host *host = dq_calloc(1, sizeof *host);
     int rc;
@@ -82,7 +85,9 @@ int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, du
     dq_list_init(&host->handlers);
     dq_list_init(&host->runs);
     host->scratch = dq_malloc(DQ_EXEC_READ_BYTES);
-    rc = host->scratch ? make_context_dir(host, err) : dq_fail_nomem(err);
+    host->owner = dq_strdup(owner);
+    host->lock_fd = -1;
+    rc = host->scratch && host->owner ? make_context_dir(host, err) : dq_fail_nomem(err);
     if (rc == 0)
         rc = dq_orphans_init(&host->orphans, loop, &orphans_ops, host->context_dir, log, err);
     if (rc == 0)
@@ -91,8 +96,23 @@ int dq_exec_host_create(dq_loop *loop, const dq_log *log, dq_exec_host **ret, du
         dq_exec_host_destroy(host);
         return rc;
     }
+    dq_leftovers_end(host->context_dir, host->owner, log);
     *ret = host;
     return 0;
+}
+
+static void remove_context_dir(dq_exec_host *host)
+{
+    DQ_BUF_AUTO name = {0};
+
+    if (host->lock_fd >= 0) {
+        dq_buf_append_fmt(&name, "%s/daemon", host->context_dir);
+        if (!name.failed)
+            (void)unlink(name.ptr);
+        (void)close(host->lock_fd);
+    }
+    if (host->context_dir)
+        (void)rmdir(host->context_dir);
 }
 
 static void handler_destroy(dq_exec_handler *h)
@@ -119,8 +139,8 @@ void dq_exec_host_destroy(dq_exec_host *host)
     dq_orphans_deinit(&host->orphans);
     DQ_LIST_FOREACH (dq_exec_handler, h, &host->handlers, link)
         handler_destroy(h);
-    if (host->context_dir)
-        (void)rmdir(host->context_dir);
+    remove_context_dir(host);
+    dq_free(host->owner);
     dq_free(host->context_dir);
     dq_free(host->scratch);
     dq_free(host);

@@ -33,7 +33,8 @@ struct dq_exec_host {
     dq_spawner *spawner;
     dq_orphans orphans;
     dq_list handlers, runs;
-    char *context_dir;
+    char *context_dir, *owner;
+    int lock_fd; /* of context_dir: we live */
     uint64_t n_contexts;
     int64_t no_room_us; /* when a program could not be started for want of room; 0: never */
     char *scratch;      /* DQ_EXEC_READ_BYTES */

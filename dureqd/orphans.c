@@ -112,6 +112,11 @@ static bool read_proc(pid_t pid, const char *name, size_t max, dq_buf *out)
     return true;
 }
 
+bool dq_orphans_read_environ(pid_t pid, size_t max, dq_buf *out)
+{
+    return read_proc(pid, "environ", max, out);
+}
+
 /* The value of a variable; ptr is NULL when there is none. */
 static dureq_str var_in(dureq_str environ_text, dureq_str name_and_equals)
 {

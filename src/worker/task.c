@@ -135,6 +135,11 @@ int32_t dureq_run_max_attempts(const dureq_run *t)
     return t->retry.max_attempts;
 }
 
+bool dq_task_was_moved(const dureq_run *t)
+{
+    return t->m.len > 0;
+}
+
 const char *dureq_run_task_type(const dureq_run *t)
 {
     return t->type_text;

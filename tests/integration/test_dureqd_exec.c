@@ -72,7 +72,7 @@ static void rig_init(rig *r, int64_t shutdown_ms)
     o.lease_ms = 1000;
     o.shutdown_timeout_ms = shutdown_ms;
     assert_int_equal(dureq_node_create(&o, &r->node, &err), 0);
-    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), NULL, &r->host, &err), 0);
+    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), r->prefix, NULL, &r->host, &err), 0);
 }
 
 static dq_handler_spec *rig_add(rig *r, const char *text)

@@ -203,6 +203,48 @@ static void few_descriptors_are_told_and_cost_no_runs(void **state)
     test_daemon_stop(&d);
 }
 
+/* ---- its own that outlive it ---- */
+
+static void what_a_killed_daemon_left_has_ended_before_its_job_runs_again(void **state)
+{
+    DQ_BUF_AUTO file = {0};
+    DQ_BUF_AUTO context = {0};
+    DQ_BUF_AUTO handler = {0};
+    char path[256];
+    dureq_job_id id;
+    test_daemon d;
+    pid_t pid;
+    FILE *f;
+
+    (void)state;
+    test_daemon_path("left-pid", &file);
+    test_daemon_path("left-context", &context);
+    dq_buf_append_fmt(&handler,
+                      "t=exec:sh -c 'if test -e %s; then readlink /proc/$(cat %s)/exe >/dev/null && echo lives || echo gone; exit; fi; "
+                      "echo $DUREQ_CONTEXT >%s; setsid -f sh -c \"echo \\$\\$ >%s; exec sleep 7777\"; sleep 7777'",
+                      file.ptr, file.ptr, context.ptr, file.ptr);
+    test_daemon_start(&d, "left", handler.ptr);
+    test_daemon_connect(&d);
+    id = test_daemon_enqueue(&d, "t", "1");
+    assert_int_equal(test_pids_wait(file.ptr, &pid, 1), 1);
+    assert_int_equal(kill(d.c.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(d.c.pid, NULL, 0), d.c.pid);
+    (void)close(d.c.out_fd);
+    test_daemon_free(&d);
+    assert_false(test_pid_is_gone(pid));
+
+    test_daemon_start(&d, "left", handler.ptr);
+    test_daemon_connect(&d);
+    test_daemon_expect(&d, &id, "gone");
+    f = fopen(context.ptr, "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%255s", path), 1);
+    (void)fclose(f);
+    *strrchr(path, '/') = '\0';
+    assert_int_not_equal(access(path, F_OK), 0); /* nor its context files */
+    test_daemon_stop(&d);
+}
+
 /* ---- jobs that take the daemon down ---- */
 
 typedef struct down_wait {
@@ -283,6 +325,7 @@ int main(void)
         cmocka_unit_test(the_state_of_others_is_refused),
         cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
+        cmocka_unit_test(what_a_killed_daemon_left_has_ended_before_its_job_runs_again),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };
 
