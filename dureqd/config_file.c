@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- fields of queues and handlers: small tables like that of the settings ---- */
@@ -524,18 +525,36 @@ static int read_all(int fd, dq_buf *out)
     }
 }
 
+/* Whoever can write the file of a root's daemon has programs started as root. */
+static void warn_if_others_write(dq_config *cfg, const char *path, const struct stat *st)
+{
+    bool has_exec = false;
+
+    for (size_t i = 0; i < cfg->n_handlers; i++)
+        has_exec = has_exec || cfg->handlers[i].kind == DQ_HANDLER_EXEC;
+    if (!has_exec || geteuid() != 0 || !S_ISREG(st->st_mode) || (st->st_uid == 0 && (st->st_mode & 022) == 0))
+        return;
+    dq_buf_append_fmt(&cfg->warnings, "%s: others than root can write it (owner %u, mode %04o), and it starts programs as root\n",
+                      path, (unsigned)st->st_uid, (unsigned)(st->st_mode & 07777));
+}
+
 int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int sys_errno;
+    struct stat st = {0};
+    int sys_errno, rc;
 
     if (fd < 0)
         return dq_fail_errno(err, errno == ENOENT ? DUREQ_ENOTFOUND : DUREQ_EIO, errno,
                              "cannot open the configuration '%.120s': %s", path, strerror(errno));
+    (void)fstat(fd, &st);
     sys_errno = read_all(fd, &text);
     (void)close(fd); /* read only */
     if (sys_errno)
         return dq_fail_errno(err, DUREQ_EIO, sys_errno, "cannot read the configuration '%.120s': %s", path, strerror(sys_errno));
-    return dq_config_load_text(cfg, path, dq_buf_str(&text), err);
+    rc = dq_config_load_text(cfg, path, dq_buf_str(&text), err);
+    if (rc == 0)
+        warn_if_others_write(cfg, path, &st);
+    return rc;
 }

@@ -182,6 +182,32 @@ static void dureqctl_uses_no_socket_of_others_that_nobody_named(void **state)
     test_child_free(&c);
 }
 
+static void a_configuration_that_others_write_is_warned_of(void **state)
+{
+    static const struct mode_case {
+        const char *change;
+        bool warned;
+    } cases[] = {{"chmod 0644", false}, {"chmod 0664", true}, {"chmod 0646", true}, {"chmod 0600", false}, {"chown 12345", true}};
+    DQ_BUF_AUTO file = {0};
+
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* it starts nothing as root */
+    test_daemon_path("loose.yaml", &file);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(cases); i++) {
+        DQ_BUF_AUTO command = {0};
+        test_child c;
+
+        dq_buf_append_fmt(&command, "echo 'handlers: [{type: a, exec: \"true\"}]' >%s && %s %s", file.ptr, cases[i].change,
+                          file.ptr);
+        assert_int_equal(system(command.ptr), 0);
+        test_child_start(&c, (const char *const[]){"--config", file.ptr, "--check", NULL});
+        assert_int_equal(test_child_end(&c), 0);
+        assert_int_equal(test_child_said(&c, "others than root can write it"), cases[i].warned);
+        test_child_free(&c);
+    }
+}
+
 /* ---- too few descriptors ---- */
 
 static void few_descriptors_are_told_and_cost_no_runs(void **state)
@@ -219,10 +245,11 @@ static void what_a_killed_daemon_left_has_ended_before_its_job_runs_again(void *
     (void)state;
     test_daemon_path("left-pid", &file);
     test_daemon_path("left-context", &context);
-    dq_buf_append_fmt(&handler,
-                      "t=exec:sh -c 'if test -e %s; then readlink /proc/$(cat %s)/exe >/dev/null && echo lives || echo gone; exit; fi; "
-                      "echo $DUREQ_CONTEXT >%s; setsid -f sh -c \"echo \\$\\$ >%s; exec sleep 7777\"; sleep 7777'",
-                      file.ptr, file.ptr, context.ptr, file.ptr);
+    dq_buf_append_fmt(
+        &handler,
+        "t=exec:sh -c 'if test -e %s; then readlink /proc/$(cat %s)/exe >/dev/null && echo lives || echo gone; exit; fi; "
+        "echo $DUREQ_CONTEXT >%s; setsid -f sh -c \"echo \\$\\$ >%s; exec sleep 7777\"; sleep 7777'",
+        file.ptr, file.ptr, context.ptr, file.ptr);
     test_daemon_start(&d, "left", handler.ptr);
     test_daemon_connect(&d);
     id = test_daemon_enqueue(&d, "t", "1");
@@ -324,6 +351,7 @@ int main(void)
         cmocka_unit_test(the_state_is_private_whatever_umask_and_directory_were),
         cmocka_unit_test(the_state_of_others_is_refused),
         cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
+        cmocka_unit_test(a_configuration_that_others_write_is_warned_of),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
         cmocka_unit_test(what_a_killed_daemon_left_has_ended_before_its_job_runs_again),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
