@@ -164,26 +164,67 @@ static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
     return 0;
 }
 
+/* Pages of them: a step of the server stays short, however many there are. */
+#define SESSIONS_A_CALL 200
+
+typedef struct listing {
+    dureq_client *c;
+    dureq_node_list *list;
+    size_t cap;
+} listing;
+
+static int add_page(listing *l, unsigned shard, dureq_str sessions, size_t n, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    int rc;
+
+    dq_call_node_list(&call, dq_client_keys(l->c), shard, sessions, n);
+    rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &reply, err);
+    if (rc < 0)
+        return rc;
+    dq_reply at = dq_reply_len(reply.reply) ? dq_reply_first(reply.reply) : reply.reply;
+    for (size_t i = 0; rc == 0 && i < dq_reply_len(reply.reply); i++, at = dq_reply_next(at))
+        rc = add_session(l->list, &l->cap, at);
+    dq_owned_reply_deinit(&reply);
+    return rc < 0 ? dq_fail_nomem(err) : 0;
+}
+
+static int add_shard(listing *l, unsigned shard, dureq_error *err)
+{
+    dq_owned_reply all;
+    dq_buf call = {0};
+    DQ_BUF_AUTO page = {0};
+    size_t n = 0;
+    int rc;
+
+    dq_call_node_list(&call, dq_client_keys(l->c), shard, (dureq_str){0}, 0);
+    rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &all, err);
+    if (rc < 0)
+        return rc;
+    size_t left = dq_reply_len(all.reply);
+    dq_reply at = left ? dq_reply_first(all.reply) : all.reply;
+    while (rc == 0 && left > 0) {
+        dq_resp_arg(&page, dq_reply_str(at));
+        at = dq_reply_next(at);
+        left--;
+        if (++n < SESSIONS_A_CALL && left > 0)
+            continue;
+        rc = dq_buf_failed(&page) ? dq_fail_nomem(err) : add_page(l, shard, dq_buf_str(&page), n, err);
+        dq_buf_clear(&page);
+        n = 0;
+    }
+    dq_owned_reply_deinit(&all);
+    return rc;
+}
+
 static int list_nodes(dureq_client *c, dureq_node_list *list, dureq_error *err)
 {
-    const dq_keys *k = dq_client_keys(c);
-    size_t cap = 0;
+    listing l = {.c = c, .list = list};
     int rc = 0;
 
-    for (unsigned s = 0; rc == 0 && s < k->n_shards; s++) {
-        dq_owned_reply reply;
-        dq_buf call = {0};
-
-        dq_call_node_list(&call, k, s);
-        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
-        if (rc < 0)
-            return rc;
-        for (size_t i = 0; rc == 0 && i < dq_reply_len(reply.reply); i++)
-            rc = add_session(list, &cap, dq_reply_at(reply.reply, i));
-        dq_owned_reply_deinit(&reply);
-        if (rc < 0)
-            dq_fail_nomem(err);
-    }
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
+        rc = add_shard(&l, s, err);
     return rc;
 }
 

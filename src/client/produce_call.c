@@ -282,14 +282,16 @@ static void read_run(answer_reader *a)
     }
 }
 
-/* The next item: its kind (0 accepted, 1 to 4 as enqueue.lua says), and its id but for 1 and 2. -1: the answer ends too early. */
+/* The next item: its kind (0 accepted, 1 to 5 as enqueue.lua says), and its id of 0, 3 and 4. -1: the answer ends too early. */
 static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
 {
     if (a->left == 0) {
         int kind = a->sealed ? 0 : dq_read_u8(&a->r);
 
         if (kind > 0)
-            return a->r.bad || kind > 4 ? -1 : kind >= 3 && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1 : kind;
+            return a->r.bad || kind > 5                                                                ? -1
+                   : (kind == 3 || kind == 4) && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1
+                                                                                                       : kind;
         read_run(a);
         if (!run_is_sound(a))
             return -1;
@@ -318,6 +320,10 @@ static void answer_item(enq_item *item, int kind, const dq_id *id)
     case 4:
         item->request->results[item->index].existing = true;
         dq_enq_answer(item, 0, id, NULL);
+        break;
+    case 5:
+        dq_enq_answer(item, DUREQ_ELIMIT, NULL,
+                      "there are 262143 pairs of queue and task type, and no number is left for another");
         break;
     default:
         if (item->token_len == DQ_TOKEN_BYTES)

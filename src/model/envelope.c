@@ -5,7 +5,7 @@
 #include "model/job.h"
 
 #define VERSION     1
-#define FLAGS_KNOWN ((1u << 16) - 1)
+#define FLAGS_KNOWN ((1u << 17) - 1)
 #define TRACE_BYTES 25
 
 static const dureq_str type_json = {"application/json", 16};
@@ -175,6 +175,8 @@ static void read_parts(dq_reader *r, dq_envelope *e)
         e->tags = read_list(r, 1);
     if (e->flags & DQ_J_TRACE)
         e->trace = dq_read_bytes(r, TRACE_BYTES);
+    if (e->flags & DQ_J_MORE)
+        (void)dq_read_lstr(r);
     if (e->flags & DQ_J_BLOB)
         e->blob_len = dq_read_varint(r);
 }

@@ -66,6 +66,7 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_J_TAGS      (1u << 13)
 #define DQ_J_TRACE     (1u << 14)
 #define DQ_J_BLOB      (1u << 15)
+#define DQ_J_MORE      (1u << 16) /* parts of later versions, which this one skips */
 
 typedef struct dq_envelope {
     uint32_t flags;

@@ -106,11 +106,12 @@ void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard)
     begin(out, k, shard, DQ_SCRIPT_COUNTS, 0);
 }
 
-void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard)
+void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str sessions, size_t n)
 {
-    dq_call_begin(out, DQ_SCRIPT_NODE_LIST, 2, 0);
+    dq_call_begin(out, DQ_SCRIPT_NODE_LIST, 2, n);
     dq_keys_arg(out, k, shard, "sh", dureq_str_of(NULL, 0));
     dq_keys_arg(out, k, shard, "lease", dureq_str_of(NULL, 0));
+    dq_buf_append_str(out, sessions);
 }
 
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain)

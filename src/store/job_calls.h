@@ -45,7 +45,8 @@ void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p);
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
 /* first_day: days since 1970 UTC. */
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
-void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard);
+/* sessions: n numbers as arguments; n 0: the numbers of all are asked for. */
+void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str sessions, size_t n);
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain);
 
 /* One job as job_get and jobs_page answer it: views into the reply. */

@@ -141,4 +141,24 @@ SCENARIO(priorities_go_to_queues)
     }
 }
 
+/* A lane's number has 18 bits in an id. */
+SCENARIO(a_lane_that_ids_cannot_name_is_refused)
+{
+    static const char fill[] = "for i = redis.call('LLEN', KEYS[1]) + 1, 262142 do redis.call('RPUSH', KEYS[1], 'normal|made' .. i .. '|') end";
+    dureq_job_spec specs[] = {{.task_type = "last", .payload = DQ_STR_LIT("1")}, {.task_type = "beyond", .payload = DQ_STR_LIT("1")}};
+    dureq_enqueue_result r[2];
+    char lanes[96];
+
+    rig.is_damaged = true; /* lanes without streams */
+    for (int s = 0; s < rig.shards; s++) {
+        (void)snprintf(lanes, sizeof lanes, "{%s:%d}:lane", rig.prefix, s);
+        free(test_redis_command(rig.server, "EVAL", fill, "1", lanes, NULL));
+    }
+    RIG_OK(dureq_client_enqueue_many(rig.client, specs, 2, r, &err));
+    EXPECT_RC(0, r[0].code);
+    EXPECT_RC(DUREQ_ELIMIT, r[1].code);
+    EXPECT_HAS("262143", r[1].msg);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(r[0].id.text));
+}
+
 RIG_MAIN()

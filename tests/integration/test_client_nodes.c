@@ -169,4 +169,30 @@ SCENARIO(jobs_are_counted_in_each_state)
     EXPECT_TRUE(rig_counts().history_bytes > 0);
 }
 
+/* Sessions of nodes that are not there, with leases that last. */
+static const char many_sessions[] =
+    "for i = 1, 1200 do local s = 5000000000 + i "
+    "redis.call('HSET', KEYS[1] .. 's:' .. s, 'st', 'live', 'node', 'made' .. i, 'info', '{}', 'dyn', '{}', 'at', 1, 'hb', 1) "
+    "redis.call('ZADD', KEYS[1] .. 'lease', 1000 + i, s) end";
+
+SCENARIO(all_nodes_are_listed_and_drained_however_many)
+{
+    dureq_node_list *list;
+    char base[64];
+
+    rig.is_damaged = true; /* sessions without their other keys */
+    for (int s = 0; s < rig.shards; s++) {
+        (void)snprintf(base, sizeof base, "{%s:%d}:", rig.prefix, s);
+        free(test_redis_command(rig.server, "EVAL", many_sessions, "1", base, NULL));
+    }
+    list = nodes();
+    EXPECT_I64(1200, (int64_t)list->n);
+    EXPECT_TRUE(find(list, "made1") != NULL && find(list, "made1200") != NULL);
+    dureq_node_list_destroy(list);
+    RIG_OK(dureq_client_drain_node(rig.client, "made1200", true, &err));
+    EXPECT_TRUE(is_draining("made1200"));
+    EXPECT_TRUE(!is_draining("made1199"));
+    RIG_FAILS(DUREQ_ENOTFOUND, "no live node", dureq_client_drain_node(rig.client, "made1201", true, &err));
+}
+
 RIG_MAIN()

@@ -235,6 +235,24 @@ static void a_trace_survives_another_payload(void **state)
 
 /* ---- what cannot be read ---- */
 
+static void parts_of_later_versions_are_skipped_and_kept(void **state)
+{
+    static const char packed[] = "\x01\xa0\x80\x04\x07\x03new{}"; /* flags 5 and 16: schedule-to-start 7 ms, three bytes more */
+    dq_envelope e;
+    DQ_BUF_AUTO out = {0};
+
+    (void)state;
+    assert_int_equal(dq_envelope_unpack(dureq_str_of(packed, sizeof packed - 1), &e), 0);
+    assert_int_equal(e.s2s_ms, 7);
+    EXPECT_STR("{}", e.payload);
+    assert_int_equal(
+        dq_envelope_repack(&out, dureq_str_of(packed, sizeof packed - 1), DQ_STR_LIT("[]"), "application/octet-stream"), 0);
+    assert_int_equal(out.len, sizeof packed - 1);
+    assert_memory_equal(out.ptr, packed, sizeof packed - 3);
+    EXPECT_STR("[]", dureq_str_of(out.ptr + out.len - 2, 2));
+    assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x01\x80\x80\x04\x09{}"), &e), DUREQ_EPROTO); /* longer than there is */
+}
+
 static void a_newer_schema_is_told_apart_from_damage(void **state)
 {
     dq_envelope e;
@@ -242,7 +260,7 @@ static void a_newer_schema_is_told_apart_from_damage(void **state)
 
     (void)state;
     assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x02\x01{}"), &e), DUREQ_ESCHEMA);
-    assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x01\x80\x80\x04{}"), &e), DUREQ_ESCHEMA); /* flag 16 */
+    assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x01\x80\x80\x08{}"), &e), DUREQ_ESCHEMA); /* flag 17 */
     assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x01"), &e), DUREQ_EPROTO);
     assert_int_equal(dq_envelope_unpack(DQ_STR_LIT("\x01\x80"), &e), DUREQ_EPROTO);
     assert_int_equal(dq_envelope_unpack(dureq_str_of(NULL, 0), &e), DUREQ_EPROTO);
@@ -331,11 +349,17 @@ static void every_truncation_before_the_payload_is_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_that_is_packed_is_read_back),  cmocka_unit_test(the_least_is_a_few_bytes),
-        cmocka_unit_test(content_types_are_found_or_kept),  cmocka_unit_test(not_kept_is_not_the_same_as_not_said),
-        cmocka_unit_test(a_large_payload_stays_outside),    cmocka_unit_test(another_payload_leaves_the_rest_as_it_was),
-        cmocka_unit_test(a_trace_survives_another_payload), cmocka_unit_test(a_newer_schema_is_told_apart_from_damage),
-        cmocka_unit_test(damaged_envelopes_do_no_harm),     cmocka_unit_test(every_truncation_before_the_payload_is_seen),
+        cmocka_unit_test(all_that_is_packed_is_read_back),
+        cmocka_unit_test(the_least_is_a_few_bytes),
+        cmocka_unit_test(content_types_are_found_or_kept),
+        cmocka_unit_test(not_kept_is_not_the_same_as_not_said),
+        cmocka_unit_test(a_large_payload_stays_outside),
+        cmocka_unit_test(another_payload_leaves_the_rest_as_it_was),
+        cmocka_unit_test(a_trace_survives_another_payload),
+        cmocka_unit_test(a_newer_schema_is_told_apart_from_damage),
+        cmocka_unit_test(parts_of_later_versions_are_skipped_and_kept),
+        cmocka_unit_test(damaged_envelopes_do_no_harm),
+        cmocka_unit_test(every_truncation_before_the_payload_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ TEST(numbers_that_scripts_and_c_know_are_the_same)
 
     EXPECT_I64(DQ_ROW_OVERHEAD, number_of(base, "ROW_OVERHEAD"));
     EXPECT_I64(DQ_LIST_BYTES, number_of(base, "LIST_BYTES"));
+    EXPECT_I64(DQ_LANE_MAX, number_of(base, "LANE_MAX"));
     EXPECT_I64(DQ_ID_SEQ_DUE, number_of(base, "ID_SEQ_DUE"));
     EXPECT_I64(DQ_RETENTION_DEFAULT_MS, number_of(base, "RETENTION_DEFAULT_MS"));
     EXPECT_I64(DQ_RETENTION_DEFAULT_MS, dq_retention_class(DQ_RETENTION_DEFAULT_MS)); /* scripts do not round it */

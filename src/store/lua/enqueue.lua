@@ -9,7 +9,7 @@
 --   when this shard is its home
 --   payload: bytes kept in a key of their own ('' when they are in j); s2s_ms: schedule-to-start limit, 0 none
 -- returns: packed answer, kept for repeats: 'G' call_no I6, then items in the order of the jobs: 0 n I2 lane I3 ms I6 seq I4 (n jobs with
---   sequences in a row), 1 (unknown queue), 2 (queue full), 3 id (unique key held by), 4 id (request known as)
+--   sequences in a row), 1 (unknown queue), 2 (queue full), 3 id (unique key held by), 4 id (request known as), 5 (the lane would be one too many)
 --#include "base.lua"
 --#include "ids.lua"
 --#include "due_ids.lua"
@@ -43,7 +43,11 @@ local function room_of(queue, limit)
   return limit - waiting
 end
 
+-- nil: there are as many as an id can name, and none is ever given to another.
 local function lane_make(name, queue)
+  if call('LLEN', K .. 'lane') >= LANE_MAX then
+    return nil
+  end
   local no = call('RPUSH', K .. 'lane', name)
   call('HSET', K .. 'lanes', name, no)
   call('SADD', K .. 'ql:' .. queue, no)
@@ -70,7 +74,7 @@ for i = 1, n_lanes do
   end
   if q.row then
     room[i] = q
-    lane_no[i] = tonumber(numbers[i] or lane_make(name, queue))
+    lane_no[i] = tonumber(numbers[i]) or lane_make(name, queue)
   end
 end
 
@@ -132,7 +136,7 @@ local function add_keyed(lane, q, p)
     return refused(4, known)
   end
   if not lane then
-    return refused(1)
+    return refused(q and 5 or 1)
   end
   local held = held_read(token)
   local holder = held
@@ -171,7 +175,7 @@ end
 
 local function add_plain(kind, lane, q, p)
   if not lane then
-    return refused(1)
+    return refused(q and 5 or 1)
   end
   if kind == 'd' then
     add_due(lane, due_at(ARGV[p]), ARGV[p + 2])
