@@ -271,26 +271,104 @@ static const dq_queue *taker_of(const dq_queue_set *s, size_t n_takers, size_t k
     return NULL;
 }
 
-void dq_queue_set_index(dq_queue_set *s)
+/* All but the order. */
+static void index_sorted(dq_queue_set *s)
 {
     size_t n_takers = 0, n_free = 0, k = 0;
 
-    if (s->n > 1)
-        qsort(s->items, s->n, sizeof *s->items, heavier_first);
+    dq_map_deinit(&s->by_name);
     for (size_t i = 0; i < s->n; i++)
-        n_takers += !has_range(&s->items[i]);
-    s->by_priority[0] = NULL;
-    for (int p = 1; p <= PRIORITIES; p++) {
-        s->by_priority[p] = named_for(s, p);
-        n_free += !s->by_priority[p];
+        if (dq_map_put(&s->by_name, s->items[i].name, &s->items[i]) < 0)
+            break;
+    memset(s->by_priority, 0, sizeof s->by_priority);
+    for (size_t i = 0; i < s->n; i++) {
+        const dq_queue *q = &s->items[i];
+
+        n_takers += !has_range(q);
+        for (int p = q->priority_min; has_range(q) && p <= DQ_MIN(q->priority_max, PRIORITIES); p++)
+            if (!s->by_priority[p])
+                s->by_priority[p] = q;
     }
+    for (int p = 1; p <= PRIORITIES; p++)
+        n_free += !s->by_priority[p];
     for (int p = 1; p <= PRIORITIES; p++)
         if (!s->by_priority[p])
             s->by_priority[p] = n_takers ? taker_of(s, n_takers, k++, n_free) : nearest_to(s, p);
 }
 
+void dq_queue_set_index(dq_queue_set *s)
+{
+    if (s->n > 1)
+        qsort(s->items, s->n, sizeof *s->items, heavier_first);
+    index_sorted(s);
+}
+
+/* Where it belongs among the n that are in order. */
+static size_t place_of(const dq_queue_set *s, size_t n, const dq_queue *q)
+{
+    size_t from = 0, to = n;
+
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+
+        if (heavier_first(&s->items[mid], q) < 0)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from;
+}
+
+static int make_room(dq_queue_set *s)
+{
+    size_t cap = s->n + s->n / 2 + 8;
+
+    if (s->n < s->cap)
+        return 0;
+    dq_queue *items = dq_arena_alloc(&s->arena, cap * sizeof *items);
+    if (!items)
+        return DUREQ_ENOMEM;
+    if (s->n)
+        memcpy(items, s->items, s->n * sizeof *items);
+    s->items = items;
+    s->cap = cap;
+    return 0;
+}
+
+int dq_queue_set_put(dq_queue_set *s, dureq_str name, dureq_str json, dureq_error *err)
+{
+    dureq_str own = dq_arena_dup_str(&s->arena, name);
+    dq_queue q;
+    int r = own.ptr ? dq_queue_from_json(own, json, &s->arena, &q, err) : dq_fail_nomem(err);
+
+    if (r < 0)
+        return r;
+    dq_queue *old = (dq_queue *)dq_queue_set_find(s, name);
+    if (old && dq_queue_same(old, &q) && old->paused == q.paused)
+        return 0;
+    if (old && old->weight == q.weight && old->priority_min == q.priority_min && old->priority_max == q.priority_max) {
+        q.name = old->name; /* the key in by_name */
+        *old = q;
+        return 1;
+    }
+    if (!old && make_room(s) < 0)
+        return dq_fail_nomem(err);
+    if (old) {
+        s->n--;
+        memmove(old, old + 1, (size_t)(&s->items[s->n] - old) * sizeof *old);
+    }
+    size_t at = place_of(s, s->n, &q);
+    memmove(&s->items[at + 1], &s->items[at], (s->n - at) * sizeof q);
+    s->items[at] = q;
+    s->n++;
+    index_sorted(s);
+    return 1;
+}
+
 const dq_queue *dq_queue_set_find(const dq_queue_set *s, dureq_str name)
 {
+    if (s->by_name.n == s->n)
+        return dq_map_get(&s->by_name, name);
     for (size_t i = 0; i < s->n; i++)
         if (dq_str_eq(s->items[i].name, name))
             return &s->items[i];
@@ -299,6 +377,7 @@ const dq_queue *dq_queue_set_find(const dq_queue_set *s, dureq_str name)
 
 void dq_queue_set_deinit(dq_queue_set *s)
 {
+    dq_map_deinit(&s->by_name);
     dq_arena_deinit(&s->arena);
     *s = (dq_queue_set){0};
 }

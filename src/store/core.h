@@ -84,9 +84,10 @@ void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refus
 void dq_open_retry_fired(dq_timer *t);
 bool dq_error_is_refusal(int code); /* waiting does not mend it: the connection's refusals, and wrong versions, data, settings */
 /* queues.c */
-bool dq_queues_take(dq_store *s, dq_queue_set *fresh);                 /* true: they differ from before. Taken either way */
-int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err);  /* appends (name json) as arguments */
-int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata); /* HGETALL */
+bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
+int dq_queues_take_one(dq_store *s, dureq_str name, dureq_str json, dureq_error *err); /* 1: it differs from before; negative */
+int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err);                  /* appends (name json) as arguments */
+int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata);                 /* HGETALL */
 #define DQ_QUEUE_ROW_BYTES 13
 void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* docs/redis-keys.md, `K q` */
 void dq_queues_gone(dq_store *s); /* the prefix was deleted: connects as to another server, so that it is made anew */

@@ -18,6 +18,17 @@ void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_s
     dq_resp_arg(out, json);
 }
 
+void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name)
+{
+    DQ_BUF_AUTO key = {0};
+
+    dq_buf_append_fmt(&key, "%s:config:queues", k->prefix);
+    out->failed = out->failed || dq_buf_failed(&key);
+    dq_call_begin(out, DQ_SCRIPT_QUEUE_GET, 1, 1);
+    dq_resp_arg_buf(out, &key);
+    dq_resp_arg(out, name);
+}
+
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q)
 {
     unsigned char row[DQ_QUEUE_ROW_BYTES];

@@ -9,6 +9,8 @@
 /* seen: the JSON this change is based on, empty when there was none. Answer: 1, 0 when it is another one by now, or -1 when the
    prefix is not there. */
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
+/* Answer: whether the prefix is there (1, 0), definition or empty. */
+void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name);
 /* Answer: the version of the shard's queues, or 0 when the shard is not initialised. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
 /* lanes: n pairs as arguments, number and limit. Answer: those that hold jobs, I3 each. */

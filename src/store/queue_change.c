@@ -62,6 +62,16 @@ static void change_free(change *c)
     dq_free(c);
 }
 
+static bool is_there(const dq_reply *reply)
+{
+    return dq_reply_int(dq_reply_at(*reply, 0)) != 0;
+}
+
+static dureq_str definition(const dq_reply *reply)
+{
+    return dq_reply_str(dq_reply_at(*reply, 1));
+}
+
 static void tell(change *c, int code, const dureq_error *err)
 {
     dq_queue_change_fn fn = c->fn;
@@ -77,39 +87,35 @@ static void on_reread(void *userdata, int code, const dq_reply *reply, const dur
 {
     change *c = userdata;
     dq_store *s = c->store;
-    dq_queue_set fresh;
+    dureq_error why;
 
-    (void)err;                                  /* the connection: the queues are read again with the next one */
-    if (code == 0 && dq_reply_len(*reply) == 0) /* deleted behind the change */
+    (void)err;                         /* the connection: the queues are read again with the next one */
+    if (code == 0 && !is_there(reply)) /* deleted behind the change */
         dq_queues_gone(s);
-    else if (code == 0 && dq_queue_set_from_reply(reply, &fresh, NULL) == 0 && dq_queues_take(s, &fresh) && s->cb.on_queues)
+    else if (code == 0 && definition(reply).len > 0 && dq_queues_take_one(s, c->name, definition(reply), &why) > 0 &&
+             s->cb.on_queues)
         s->cb.on_queues(s, s->cb.userdata);
     tell(c, 0, NULL);
 }
 
-/* Who made the change finds it in what this program knows of the queues: they are read before it is told. */
+static int send_read(change *c, dq_store_fn fn)
+{
+    DQ_BUF_AUTO call = {0};
+
+    dq_call_queue_get(&call, &c->store->keys, c->name);
+    if (dq_buf_failed(&call))
+        return DUREQ_ENOMEM;
+    return dq_store_send(c->store, 0, c->anew_mono_us ? DQ_SEND_WAIT : 0, dq_buf_str(&call), fn, c);
+}
+
+/* Who made the change finds it in what this program knows of the queues: it is read before it is told. */
 static void finish(change *c, int code, const dureq_error *err)
 {
-    if (code < 0 || dq_queues_read(c->store, on_reread, c) < 0)
+    if (code < 0 || send_read(c, on_reread) < 0)
         tell(c, code, err);
 }
 
 static void on_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
-
-/* All of them: of one that is missing it could not be told whether the prefix is there. */
-static int send_read(change *c)
-{
-    DQ_BUF_AUTO call = {0};
-    DQ_BUF_AUTO key = {0};
-
-    dq_buf_append_fmt(&key, "%s:config:queues", c->store->prefix);
-    dq_resp_begin(&call, 2);
-    dq_resp_arg(&call, DQ_STR_LIT("HGETALL"));
-    dq_resp_arg_buf(&call, &key);
-    if (dq_buf_failed(&call) || dq_buf_failed(&key))
-        return DUREQ_ENOMEM;
-    return dq_store_send(c->store, 0, c->anew_mono_us ? DQ_SEND_WAIT : 0, dq_buf_str(&call), on_reply, c);
-}
 
 static int send_define(change *c)
 {
@@ -156,7 +162,7 @@ static void run_step(change *c, change_step step)
     switch (step) {
     case STEP_READ:
     case STEP_VERIFY:
-        r = send_read(c);
+        r = send_read(c, on_reply);
         c->pending = r == 0;
         break;
     case STEP_DEFINE:
@@ -229,11 +235,6 @@ static void begin_anew(change *c)
     run_step(c, STEP_READ);
 }
 
-static dureq_str definition(const change *c, const dq_reply *reply)
-{
-    return dq_reply_str(dq_reply_lookup(*reply, c->name.ptr));
-}
-
 static void on_read(change *c, const dq_reply *reply)
 {
     bool was_late = c->anew_mono_us && dq_mono_us() - c->anew_mono_us > ANEW_LIMIT_US;
@@ -245,7 +246,7 @@ static void on_read(change *c, const dq_reply *reply)
         finish(c, err.code, &err);
         return;
     }
-    put(&c->seen, definition(c, reply));
+    put(&c->seen, definition(reply));
     int r = dq_buf_finish(&c->seen, &err);
     if (r == 0)
         r = decide(c, &err);
@@ -257,7 +258,7 @@ static void on_read(change *c, const dq_reply *reply)
 
 static void on_verify(change *c, const dq_reply *reply)
 {
-    dureq_str there = definition(c, reply);
+    dureq_str there = definition(reply);
     dureq_error err;
 
     if (dq_str_eq(there, dq_buf_str(&c->now)) || !there.len) {
@@ -278,7 +279,7 @@ static void on_step(change *c, const dq_reply *reply)
 
     switch (c->step) {
     case STEP_READ:
-        if (dq_reply_len(*reply) == 0)
+        if (!is_there(reply))
             begin_anew(c);
         else
             on_read(c, reply);
@@ -341,7 +342,7 @@ int dq_store_change_queue(dq_store *s, dq_queue_verb verb, dureq_str name, const
     if (r == 0 && ((name.len && !c->name.ptr) || (actor.len && !c->actor.ptr)))
         r = dq_fail_nomem(err);
     if (r == 0) {
-        r = send_read(c);
+        r = send_read(c, on_reply);
         c->pending = r == 0;
         if (r < 0)
             dq_fail(err, r, "%s", dureq_errcode_text(r));

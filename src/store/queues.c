@@ -78,7 +78,7 @@ bool dq_queues_take(dq_store *s, dq_queue_set *fresh)
 {
     bool differs = !same_set(&s->queues, fresh);
 
-    if (differs) {
+    if (differs || fresh->arena.used < s->queues.arena.used) {
         dq_queue_set old = s->queues;
 
         s->queues = *fresh;
@@ -86,6 +86,16 @@ bool dq_queues_take(dq_store *s, dq_queue_set *fresh)
     }
     dq_queue_set_deinit(fresh);
     return differs;
+}
+
+/* What was replaced stays in the set's memory until the set is read whole again. */
+int dq_queues_take_one(dq_store *s, dureq_str name, dureq_str json, dureq_error *err)
+{
+    int r = dq_queue_set_put(&s->queues, name, json, err);
+
+    if (r > 0 && s->queues.arena.used > 1024 * (s->queues.n + 64))
+        dq_store_refresh_queues(s);
+    return r;
 }
 
 static void put_u48(unsigned char *out, uint64_t v)

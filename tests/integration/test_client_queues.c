@@ -295,4 +295,35 @@ SCENARIO(one_client_serves_eight_threads_at_once)
     RIG_UNTIL(rig_counts().completed == (int64_t)THREADS * EACH);
 }
 
+/* What is said to the server, and by it, for one change. */
+static int64_t bytes_of_a_change(const char *name)
+{
+    char *before = test_redis_command(rig.server, "INFO", "stats", NULL), *after;
+    dureq_queue_options q = {.struct_size = sizeof q, .weight = 2};
+    int64_t n = 0;
+
+    RIG_OK(dureq_client_set_queue(rig.client, name, &q, false, NULL, &err));
+    after = test_redis_command(rig.server, "INFO", "stats", NULL);
+    n = strtoll(strstr(after, "total_net_output_bytes:") + 23, NULL, 10) -
+        strtoll(strstr(before, "total_net_output_bytes:") + 23, NULL, 10);
+    free(before);
+    free(after);
+    return n;
+}
+
+SCENARIO(a_change_costs_the_same_however_many_queues_there_are)
+{
+    dureq_queue_options q = {.struct_size = sizeof q, .weight = 1};
+    int64_t few = bytes_of_a_change("first"), many;
+    char name[24];
+
+    for (int i = 0; i < 500; i++) {
+        (void)snprintf(name, sizeof name, "q%d", i);
+        RIG_OK(dureq_client_set_queue(rig.client, name, &q, false, NULL, &err));
+    }
+    many = bytes_of_a_change("last");
+    EXPECT_NOTE("%d bytes with few queues, %d with 500", (int)few, (int)many);
+    EXPECT_TRUE(many < 2 * few);
+}
+
 RIG_MAIN()

@@ -388,9 +388,41 @@ static void running_out_of_memory_is_reported(void **state)
     assert_int_equal(rc, 0);
 }
 
+/* One by one, in any order and with other weights first, it comes to the same. */
+static void definitions_put_one_by_one_make_the_same_set(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(share_cases); i++) {
+        dq_queue_set whole, s = {0};
+        DQ_BUF_AUTO json = {0};
+
+        fill_set(&whole, share_cases[i].queues);
+        for (int pass = 0; pass < 2; pass++)
+            for (size_t k = whole.n; k-- > 0;) {
+                dq_queue q = whole.items[k];
+
+                q.weight = pass == 0 ? (int32_t)k + 1 : q.weight;
+                dq_buf_clear(&json);
+                dq_queue_to_json(&q, &json);
+                assert_int_equal(dq_queue_set_put(&s, q.name, dq_buf_str(&json), NULL), pass == 0 || q.weight != (int32_t)k + 1);
+                assert_int_equal(dq_queue_set_put(&s, q.name, dq_buf_str(&json), NULL), 0);
+            }
+        assert_int_equal(s.n, whole.n);
+        for (size_t k = 0; k < s.n; k++) {
+            assert_true(dq_str_eq(s.items[k].name, whole.items[k].name));
+            assert_ptr_equal(dq_queue_set_find(&s, whole.items[k].name), &s.items[k]);
+        }
+        for (int p = 1; p <= 10; p++)
+            assert_true(dq_str_eq(s.by_priority[p]->name, whole.by_priority[p]->name));
+        dq_queue_set_deinit(&whole);
+        dq_queue_set_deinit(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(definitions_put_one_by_one_make_the_same_set),
         cmocka_unit_test(priorities_are_shared_out),
         cmocka_unit_test(a_set_is_sorted_and_found_in),
         cmocka_unit_test(an_empty_set_maps_nothing),
