@@ -59,6 +59,7 @@ int ctl_exit_of(int code)
     case DUREQ_ETIMEOUT:
     case DUREQ_EBUSY:
     case DUREQ_EREADONLY:
+    case DUREQ_ENOWRITE:
     case DUREQ_EUNKNOWN:
     case DUREQ_ELOADING: return CTL_SERVER_AWAY;
     case DUREQ_EAUTH:

@@ -67,6 +67,7 @@ static int exit_code_of(int rc)
     case DUREQ_ETIMEOUT:
     case DUREQ_EBUSY:
     case DUREQ_EREADONLY:
+    case DUREQ_ENOWRITE:
     case DUREQ_ELOADING: return DQ_EXIT_SERVER_AWAY;
     case DUREQ_EAUTH:
     case DUREQ_EPERM: return DQ_EXIT_NOT_ALLOWED;

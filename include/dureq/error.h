@@ -55,7 +55,8 @@ extern "C" {
     X(-29, EUNSUPPORTED, "not supported by this version", false)              \
     X(-30, EPARSE, "cannot be parsed", false)                                 \
     X(-31, EHANDLER, "the handler failed", false)                             \
-    X(-32, EPAUSED, "paused", false)
+    X(-32, EPAUSED, "paused", false)                                          \
+    X(-33, ENOWRITE, "the server takes no writes for now", true)
 
 typedef enum dureq_errcode {
     DUREQ_OK = 0,

@@ -27,6 +27,7 @@ static const struct code_row {
     {DUREQ_EREADONLY, 503, "server_readonly"},
     {DUREQ_EBUSY, 503, "server_busy"},
     {DUREQ_EREDISOOM, 503, "server_out_of_memory"},
+    {DUREQ_ENOWRITE, 503, "server_takes_no_writes"},
     {DUREQ_EUNKNOWN, 503, "outcome_unknown"},
     {DUREQ_ENOMEM, 500, "out_of_memory"},
 };

@@ -544,7 +544,7 @@ static void take_answer(dq_redis *r, dq_reply reply)
     if (p.fn) {
         code = dq_reply_error(reply, &err);
         p.fn(p.userdata, code, &reply, code < 0 ? &err : NULL);
-        /* It takes no writes for now (MISCONF, NOREPLICAS ...). Whoever repeats what was not answered does so when the connection is back. */
+        /* It does not serve for now (MASTERDOWN, CLUSTERDOWN ...). Whoever repeats what was not answered does so when the connection is back. */
         if (code == DUREQ_EUNAVAILABLE && r->state == DQ_CONN_READY)
             dq_conn_lost(r, &err);
     } else if (p.kind != DQ_PENDING_COMMAND) {

@@ -7,8 +7,8 @@
    While it is not ready, commands are refused with DUREQ_EUNAVAILABLE or held, as the caller asks per command
    (DQ_REDIS_HOLD). When the connection is lost every command in flight is answered with DUREQ_EUNAVAILABLE: whether it
    ran is not known; repeating is the caller's business. Reconnects by itself after a capped, jittered back-off
-   (10 ms doubling to 1 s). A server that says that it cannot serve now (MISCONF, NOREPLICAS, MASTERDOWN, CLUSTERDOWN,
-   TRYAGAIN) is left, too, behind that answer. Replies are answered strictly in order. Loop thread only.
+   (10 ms doubling to 1 s). A server that says that it cannot serve now (MASTERDOWN, CLUSTERDOWN, TRYAGAIN) is
+   left, too, after that answer; one that takes no writes (MISCONF, NOREPLICAS) is kept, since it answers reads. Replies are answered strictly in order. Loop thread only.
 
    A RESP3 push (Pub/Sub message) goes to on_push. */
 

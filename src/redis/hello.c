@@ -215,7 +215,7 @@ static hello_verdict take_ping(dq_redis *r, int code, const dureq_error *err)
 {
     bool passes = code == DUREQ_ELOADING || code == DUREQ_EBUSY || code == DUREQ_EUNAVAILABLE;
 
-    if (code == 0 || code == DUREQ_EPERM)
+    if (code == 0 || code == DUREQ_EPERM || code == DUREQ_ENOWRITE) /* the last refuses PING too, but reads are served */
         return GO_ON;
     if (!passes)
         return refuse(r, code, err);

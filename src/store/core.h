@@ -18,7 +18,8 @@ typedef enum dq_open_step {
     DQ_OPEN_META,
     DQ_OPEN_QUEUES,
     DQ_OPEN_SHARDS,
-    DQ_OPEN_VERIFY, /* the queues once more: a change between reading and copying them is copied too */
+    DQ_OPEN_VERIFY,    /* the queues once more: a change between reading and copying them is copied too */
+    DQ_OPEN_READ_META, /* instead of those that write, where the server takes no writes; then DQ_OPEN_VERIFY */
 } dq_open_step;
 
 /* A script call from dq_store_send until its answer. */
@@ -45,8 +46,9 @@ struct dq_store {
 
     dq_redis *main, *cycle, *bulk; /* the latter two NULL until used */
     bool up;
-    bool other_server; /* than the last one that it was up with */
-    dq_keys keys;      /* made at the first meta; the same from then on */
+    dureq_error no_writes; /* why this opening does not write; code 0: it does */
+    bool other_server;     /* than the last one that it was up with */
+    dq_keys keys;          /* made at the first meta; the same from then on */
     bool has_keys;
     dureq_error last;
     int64_t offset_us; /* server's wall clock minus our monotonic one */

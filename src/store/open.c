@@ -196,18 +196,14 @@ static int take_look(dq_store *s, const dq_reply *reply, dureq_error *err)
     return r;
 }
 
-static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+static int take_shards(dq_store *s, int64_t shards, dureq_error *err)
 {
-    int64_t shards = dq_reply_int(dq_reply_at(*reply, 2));
-    int r = check_meta(reply, err);
+    int r;
 
-    if (r < 0)
-        return r;
     if (s->has_keys && s->keys.n_shards != shards)
         return dq_fail(err, DUREQ_ESCHEMA,
                        "the prefix has %lld shards now, had %u: its data was replaced, start the program again",
                        (long long)shards, s->keys.n_shards);
-    dq_store_saw_time(s, dq_reply_int(dq_reply_at(*reply, 0)));
     if (s->has_keys)
         return 0;
     r = dq_keys_init(&s->keys, dureq_str_from(s->prefix), (unsigned)shards);
@@ -215,6 +211,38 @@ static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
         return dq_fail_nomem(err);
     s->has_keys = true;
     return 0;
+}
+
+static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    int r = check_meta(reply, err);
+
+    if (r == 0)
+        r = take_shards(s, dq_reply_int(dq_reply_at(*reply, 2)), err);
+    if (r == 0)
+        dq_store_saw_time(s, dq_reply_int(dq_reply_at(*reply, 0)));
+    return r;
+}
+
+/* What HMGET gave of `meta`, from a server that takes no writes: scripts that might write are refused, even where they would not. */
+static int take_read_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
+{
+    static const int64_t known[] = {DQ_SCHEMA_VERSION, DQ_SCRIPTS_VERSION, DQ_ENVELOPE_VERSION};
+    static const char *const names[] = {"schema", "scripts", "envelope"};
+    int64_t v;
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(known); i++) {
+        if (dq_reply_is_nil(dq_reply_at(*reply, i))) /* nothing is here yet, and nothing can be made */
+            return dq_fail(err, DUREQ_ENOWRITE, "%s", s->no_writes.msg);
+        if (dq_parse_i64(dq_reply_str(dq_reply_at(*reply, i)), 1, INT64_MAX, &v) < 0)
+            v = 0;
+        int r = check_known(names[i], v, known[i], err);
+        if (r < 0)
+            return r;
+    }
+    if (dq_parse_i64(dq_reply_str(dq_reply_at(*reply, DQ_ARRAY_LEN(known))), 1, DQ_SHARD_MAX + 1, &v) < 0)
+        return dq_fail(err, DUREQ_EPROTO, "shards of the prefix is damaged");
+    return take_shards(s, v, err);
 }
 
 /* ---- the steps: what each sends ---- */
@@ -248,6 +276,20 @@ static int send_meta(dq_store *s, bool only_look)
     dq_resp_arg_i64(out, DQ_SCRIPTS_VERSION);
     dq_resp_arg_i64(out, DQ_ENVELOPE_VERSION);
     dq_resp_arg_text(out, only_look ? "l" : "");
+    return dq_redis_commit(s->main, 0, step_reply, s);
+}
+
+static int send_read_meta(dq_store *s)
+{
+    dq_buf *out = dq_redis_out(s->main);
+
+    dq_resp_begin(out, 6);
+    dq_resp_arg(out, DQ_STR_LIT("HMGET"));
+    config_key_arg(s, out, "meta");
+    dq_resp_arg(out, DQ_STR_LIT("schema"));
+    dq_resp_arg(out, DQ_STR_LIT("scripts"));
+    dq_resp_arg(out, DQ_STR_LIT("envelope"));
+    dq_resp_arg(out, DQ_STR_LIT("shards"));
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
@@ -373,6 +415,7 @@ static int step_send(dq_store *s, dq_open_step step)
     case DQ_OPEN_META: return send_meta(s, /*only_look=*/false);
     case DQ_OPEN_QUEUES: return send_queues(s);
     case DQ_OPEN_SHARDS: return send_shards(s);
+    case DQ_OPEN_READ_META: return send_read_meta(s);
     case DQ_OPEN_VERIFY: return dq_queues_read(s, step_reply, s);
     case DQ_OPEN_IDLE: break;
     }
@@ -453,6 +496,8 @@ static dq_open_step step_behind(const dq_store *s)
 {
     bool is_made = s->look_shards == 0;
 
+    if (s->step == DQ_OPEN_READ_META)
+        return DQ_OPEN_VERIFY;
     return s->step == DQ_OPEN_SCRIPTS && is_made ? DQ_OPEN_META : s->step + 1;
 }
 
@@ -468,6 +513,7 @@ static void step_done(dq_store *s, const dq_reply *reply)
     case DQ_OPEN_LOOK_META: r = take_look(s, reply, &err); break;
     case DQ_OPEN_LOOK_QUEUES: r = look_at_queues(reply, &err); break;
     case DQ_OPEN_META: r = take_meta(s, reply, &err); break;
+    case DQ_OPEN_READ_META: r = take_read_meta(s, reply, &err); break;
     case DQ_OPEN_QUEUES:
         r = take_queues(s, reply, &differ, &err);
         s->queues_changed = s->queues_changed || differ;
@@ -478,7 +524,7 @@ static void step_done(dq_store *s, const dq_reply *reply)
             r = take_queues(s, reply, &differ, &err);
         s->queues_changed = s->queues_changed || differ;
         if (r == 0) {
-            if (differ)
+            if (differ && s->no_writes.code == 0)
                 step_run(s, DQ_OPEN_SHARDS);
             else
                 go_up(s, s->queues_changed);
@@ -510,15 +556,20 @@ static void step_reply(void *userdata, int code, const dq_reply *reply, const du
     s->step_pending--;
     if (s->step_pending > 0)
         return;
-    if (s->step_code < 0)
+    if (s->step_code == DUREQ_ENOWRITE && s->no_writes.code == 0) {
+        s->no_writes = s->step_err;
+        step_run(s, DQ_OPEN_READ_META); /* what is there can be read, at least */
+    } else if (s->step_code < 0) {
         step_failed(s, &s->step_err);
-    else
+    } else {
         step_done(s, reply);
+    }
 }
 
 void dq_open_start(dq_store *s)
 {
     dq_timer_clear(&s->retry);
     s->queues_changed = false;
+    s->no_writes = (dureq_error){0};
     step_run(s, DQ_OPEN_SERVER);
 }

@@ -192,6 +192,7 @@ SCENARIO(each_code_has_its_status_and_word)
         {DUREQ_EREADONLY, 503, "server_readonly"},
         {DUREQ_EBUSY, 503, "server_busy"},
         {DUREQ_EREDISOOM, 503, "server_out_of_memory"},
+        {DUREQ_ENOWRITE, 503, "server_takes_no_writes"},
         {DUREQ_EAUTH, 503, "server_auth"},
         {DUREQ_ETIMEOUT, 503, "timeout"},
         {DUREQ_EUNKNOWN, 503, "outcome_unknown"},

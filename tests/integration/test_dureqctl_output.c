@@ -53,7 +53,7 @@ static int fail_driving(dureq_run *task, void *userdata)
     (void)userdata;
     dureq_run_log(task, "%s", DRIVES);
     (void)dureq_run_progress(task, DQ_STR_LIT("\"" "p\xc2\x9b" "\xe2\x80\xae" "q\""));
-    return dureq_run_fail(task, 0, DRIVES, (dureq_str){0});
+    return dureq_run_fail(task, 0, DRIVES);
 }
 
 /* ---- terminals ---- */
@@ -124,7 +124,7 @@ static int fail_wide(dureq_run *task, void *userdata)
 {
     (void)userdata;
     return dureq_run_fail(task, 0, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac"
-                                   "\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", (dureq_str){0});
+                                   "\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e");
 }
 
 SCENARIO(a_table_fits_the_terminal)

@@ -447,7 +447,7 @@ static void server_errors_are_told_apart(void **state)
         {"MASTERDOWN Link with MASTER is down", DUREQ_EUNAVAILABLE},
         {"CLUSTERDOWN The cluster is down", DUREQ_EUNAVAILABLE},
         {"TRYAGAIN Multiple keys request during rehashing of slot", DUREQ_EUNAVAILABLE},
-        {"MISCONF Redis is configured to save RDB snapshots", DUREQ_EUNAVAILABLE},
+        {"MISCONF Redis is configured to save RDB snapshots", DUREQ_ENOWRITE},
         {"EXECABORT Transaction discarded", DUREQ_EREDIS},
         {"ERR max number of clients reached", DUREQ_EUNAVAILABLE},
         {"ERR unknown command 'FOO'", DUREQ_EREDIS},
