@@ -27,6 +27,7 @@ static void set_place(const dureq_client *c, enq_item *item, const dureq_job_spe
         item->ukey_ms = o->unique_for_ms;
         item->ukey_home = item->shard = (int16_t)dq_keys_shard_of(k, o->unique_key);
     }
+    item->request_id = o->request_id;
     item->has_request = o->request_id.len > 0;
     if (item->has_request)
         item->shard = (int16_t)dq_keys_shard_of(k, o->request_id);

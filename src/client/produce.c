@@ -495,18 +495,68 @@ void dq_enq_confirm(enq_item *item, const dq_id *id)
         (void)dq_store_send(c->store, (unsigned)item->ukey_home, 0, dq_buf_str(&call), on_confirmed, NULL);
 }
 
-/* The shard of a job: where a limited queue lives whole, or its request id or unique key, or whichever takes jobs now. */
-static void place(dq_producer *p, enq_item *item)
+static void placed(dq_producer *p, enq_item *item)
 {
-    if (item->lane->limited)
-        item->shard =
-            (int16_t)dq_keys_shard_of(dq_client_keys(p->client), dureq_str_of(item->lane->name.ptr, item->lane->queue_len));
     if (item->shard < 0)
         item->shard = (int16_t)p->current;
     if (item->ukey_home >= 0 && item->ukey_home != item->shard)
         dq_enq_reserve(p, item);
     else
         queue_up(p, item);
+}
+
+static void look_at_home(dq_producer *p, enq_item *item);
+
+static void on_home(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    enq_reserve *op = userdata;
+    dq_producer *p = op->producer;
+    dureq_str known = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
+    enq_item *item = reserve_end(op);
+    dq_id id;
+
+    if (!item)
+        return;
+    if (code == DUREQ_EUNAVAILABLE) {
+        look_at_home(p, item);
+    } else if (code < 0) {
+        dq_enq_answer(item, code, NULL, err->msg);
+    } else if (dq_id_unpack(known, &id)) {
+        item->request->results[item->index].existing = true;
+        dq_enq_answer(item, 0, &id, NULL);
+    } else {
+        placed(p, item);
+    }
+}
+
+/* A limited queue lives whole on one shard, and what request ids its jobs had before it was limited is known on theirs. */
+static void look_at_home(dq_producer *p, enq_item *item)
+{
+    const dq_keys *k = dq_client_keys(p->client);
+    unsigned home = dq_keys_shard_of(k, item->request_id);
+    enq_reserve *op = reserve_begin(p, item, NULL);
+    dq_buf call = {0};
+
+    if (!op)
+        return;
+    dq_resp_begin(&call, 2);
+    dq_resp_arg(&call, DQ_STR_LIT("GET"));
+    dq_keys_arg(&call, k, home, "r:", item->request_id);
+    reserve_send(op, home, &call, on_home);
+}
+
+/* The shard of a job: where a limited queue lives whole, or its request id or unique key, or whichever takes jobs now. */
+static void place(dq_producer *p, enq_item *item)
+{
+    int16_t home = item->shard;
+
+    if (item->lane->limited)
+        item->shard =
+            (int16_t)dq_keys_shard_of(dq_client_keys(p->client), dureq_str_of(item->lane->name.ptr, item->lane->queue_len));
+    if (item->has_request && item->shard != home)
+        look_at_home(p, item);
+    else
+        placed(p, item);
 }
 
 static void take_request(dq_message *m)

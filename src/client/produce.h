@@ -35,6 +35,7 @@ typedef struct enq_item {
     uint32_t index; /* in the request's results */
     uint8_t kind;
     bool done;
+    dureq_str request_id; /* the caller's; empty: none */
     bool scheduled, has_request;
     bool has_looked;                  /* whether the holder of its unique key is alive */
     int8_t priority;                  /* picks the queue when there is no name */

@@ -361,4 +361,33 @@ SCENARIO(two_prefixes_never_see_each_other)
     dureq_client_destroy(theirs);
 }
 
+/* With several shards a limited queue lives whole on one of them, and request ids elsewhere. */
+SCENARIO(a_request_id_is_known_when_its_queue_becomes_limited)
+{
+    dureq_queue_options q = {.struct_size = sizeof q, .weight = 1, .max_len = 1000};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id ids[20];
+    char text[16];
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 20; i++) {
+            dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &o};
+            dureq_enqueue_result r;
+
+            (void)snprintf(text, sizeof text, "limited %d", i);
+            o.request_id = dureq_str_from(text);
+            o.queue = "low";
+            RIG_OK(dureq_client_enqueue_many(rig.client, &spec, 1, &r, &err));
+            EXPECT_RC(0, r.code);
+            EXPECT_TRUE(r.existing == (round > 0));
+            if (round == 0)
+                ids[i] = r.id;
+            else
+                EXPECT_STR_TEXT(ids[i].text, dureq_str_from(r.id.text));
+        }
+        RIG_OK(dureq_client_set_queue(rig.client, "low", &q, false, NULL, &err));
+    }
+    EXPECT_I64(20, rig_counts().pending);
+}
+
 RIG_MAIN()
