@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/date.h"
 #include "base/str.h"
 
 size_t dq_format_duration_ms(int64_t ms, char out[DQ_DURATION_TEXT_MAX])
@@ -33,35 +34,19 @@ size_t dq_format_duration_ms(int64_t ms, char out[DQ_DURATION_TEXT_MAX])
     return (size_t)n;
 }
 
-/* The inverse of days_of in parse.c, from the same source. */
-static void date_of(int64_t days, int64_t *y, unsigned *m, unsigned *d)
-{
-    int64_t era, yoe;
-    unsigned doe, doy, mp;
-
-    days += 719468;
-    era = (days >= 0 ? days : days - 146096) / 146097;
-    doe = (unsigned)(days - era * 146097);
-    yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    doy = doe - (unsigned)(365 * yoe + yoe / 4 - yoe / 100);
-    mp = (5 * doy + 2) / 153;
-    *d = doy - (153 * mp + 2) / 5 + 1;
-    *m = mp < 10 ? mp + 3 : mp - 9;
-    *y = yoe + era * 400 + (*m <= 2);
-}
-
 size_t dq_format_rfc3339_ms(int64_t at_ms, char out[DQ_RFC3339_TEXT_MAX])
 {
-    int64_t days, y;
-    unsigned m, d, rest;
+    int64_t days;
+    unsigned rest;
+    dq_date d;
     int n;
 
     at_ms = DQ_MAX(DQ_MIN(at_ms, INT64_C(253402300799999)), INT64_C(-62135596800000)); /* years 1 to 9999 */
-    days = at_ms >= 0 ? at_ms / 86400000 : -((-at_ms + 86399999) / 86400000);
+    days = dq_floor_div(at_ms, 86400000);
     rest = (unsigned)(at_ms - days * 86400000);
-    date_of(days, &y, &m, &d);
-    n = snprintf(out, DQ_RFC3339_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", (int)y, m, d, rest / 3600000, rest / 60000 % 60,
-                 rest / 1000 % 60, rest % 1000);
+    d = dq_date_of_days(days);
+    n = snprintf(out, DQ_RFC3339_TEXT_MAX, "%04d-%02d-%02dT%02u:%02u:%02u.%03uZ", (int)d.year, d.month, d.day, rest / 3600000,
+                 rest / 60000 % 60, rest / 1000 % 60, rest % 1000);
     return (size_t)DQ_MIN(n, DQ_RFC3339_TEXT_MAX - 1);
 }
 

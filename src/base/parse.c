@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/date.h"
 #include "base/str.h"
 
 static bool is_digit(char c)
@@ -181,27 +182,6 @@ static int cut_char(dureq_str *s, const char *any)
     return 0;
 }
 
-/* Days from 1970-01-01 of a date in the proleptic Gregorian calendar (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-   https://howardhinnant.github.io/date_algorithms.html). */
-static int64_t days_of(int64_t y, int m, int d)
-{
-    int64_t era, yoe, doy, doe;
-
-    y -= m <= 2;
-    era = (y >= 0 ? y : y - 399) / 400;
-    yoe = y - era * 400;
-    doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + doe - 719468;
-}
-
-static int days_in_month(int y, int m)
-{
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-
-    return days[m - 1] + (m == 2 && (y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)));
-}
-
 /* ".123456" behind the seconds; absent is fine. */
 static int cut_fraction_ms(dureq_str *s, int *ret)
 {
@@ -248,8 +228,8 @@ int dq_parse_rfc3339_ms(dureq_str text, int64_t *ret)
         cut_digits(&text, 2, &mi) < 0 || cut_char(&text, ":") < 0 || cut_digits(&text, 2, &s) < 0 ||
         cut_fraction_ms(&text, &ms) < 0 || cut_offset_minutes(&text, &offset) < 0 || text.len)
         return DUREQ_EPARSE;
-    if (mo < 1 || mo > 12 || d < 1 || d > days_in_month(y, mo) || h > 23 || mi > 59 || s > 60)
+    if (mo < 1 || mo > 12 || d < 1 || d > dq_days_in_month(y, mo) || h > 23 || mi > 59 || s > 60)
         return DUREQ_EPARSE;
-    *ret = ((days_of(y, mo, d) * 24 + h) * 60 + mi - offset) * 60000 + s * 1000 + ms;
+    *ret = ((dq_days_of_date(y, mo, d) * 24 + h) * 60 + mi - offset) * 60000 + s * 1000 + ms;
     return 0;
 }
