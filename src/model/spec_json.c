@@ -4,168 +4,45 @@
 
 #include "model/job_json.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include "model/fields.h"
 
 #define NS_PER_MS 1000000
 
-typedef struct reading {
-    const dq_json *doc;
-    dq_arena *arena;
-    const char *parent; /* "" or "retry_policy." */
-    dureq_error *err;
-} reading;
-
-typedef struct field field;
-typedef int read_fn(const reading *r, const field *f, dq_json_ref v, void *target);
-
-struct field {
-    const char *name;
-    read_fn *read;
-    size_t offset; /* in the struct that is filled */
-    int64_t min, max;
-    bool takes_null; /* null is a value; elsewhere it is the same as leaving the field out */
-};
-
-#define FIELD_AT(type, f, target) ((type *)((char *)(target) + (f)->offset))
-
-static int fail_type(const reading *r, const field *f, dq_json_ref v, const char *takes)
-{
-    dq_json_type type = dq_json_type_of(r->doc, v);
-
-    if (type == DQ_JSON_STRING || type == DQ_JSON_NUMBER) {
-        dureq_str raw = dq_json_raw(r->doc, v);
-
-        return dq_fail(r->err, DUREQ_EINVAL, "field '%s%s' takes %s, not %.*s%s", r->parent, f->name, takes,
-                       (int)DQ_MIN(raw.len, (size_t)40), raw.ptr, raw.len > 40 ? "..." : "");
-    }
-    return dq_fail(r->err, DUREQ_EINVAL, "field '%s%s' takes %s, not %s", r->parent, f->name, takes,
-                   type == DQ_JSON_TRUE || type == DQ_JSON_FALSE ? "a boolean" : dq_json_type_name(type));
-}
-
 /* ---- values ---- */
 
-/* Text of a string: a view into the document, or into the arena when it had escapes. */
-static int string_of(const reading *r, dq_json_ref v, dureq_str *ret)
-{
-    DQ_BUF_AUTO plain = {0};
-    dureq_str raw = dq_json_raw(r->doc, v);
-
-    if (!(r->doc->nodes[v].type & 256)) {
-        *ret = dureq_str_of(raw.ptr + 1, raw.len - 2);
-        return 0;
-    }
-    if (dq_json_string(r->doc, v, &plain) < 0)
-        return dq_fail_nomem(r->err);
-    *ret = dq_arena_dup_str(r->arena, dq_buf_str(&plain));
-    return ret->ptr || ret->len == 0 ? 0 : dq_fail_nomem(r->err);
-}
-
-/* NUL-ended; a NUL inside would hide what is behind it. */
-static int text_of(const reading *r, const field *f, dq_json_ref v, const char **ret)
-{
-    dureq_str s;
-    int rc;
-
-    if (dq_json_type_of(r->doc, v) != DQ_JSON_STRING)
-        return fail_type(r, f, v, "a string");
-    rc = string_of(r, v, &s);
-    if (rc < 0)
-        return rc;
-    if (s.len && memchr(s.ptr, 0, s.len))
-        return dq_fail(r->err, DUREQ_EINVAL, "field '%s%s' takes text without NUL characters", r->parent, f->name);
-    *ret = dq_arena_dup(r->arena, s);
-    return *ret ? 0 : dq_fail_nomem(r->err);
-}
-
-static int read_text(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    return text_of(r, f, v, FIELD_AT(const char *, f, target));
-}
-
-static int read_key(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_key(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     if (dq_json_type_of(r->doc, v) != DQ_JSON_STRING || dq_json_raw(r->doc, v).len == 2)
-        return fail_type(r, f, v, "a string of 1 to 256 bytes");
-    return string_of(r, v, FIELD_AT(dureq_str, f, target));
-}
-
-static int read_i32(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    char takes[64];
-    int64_t n;
-
-    if (dq_json_i64(r->doc, v, &n) < 0 || n < f->min || n > f->max) {
-        (void)snprintf(takes, sizeof takes, "a whole number from %" PRId64 " to %" PRId64, f->min, f->max);
-        return fail_type(r, f, v, takes);
-    }
-    *FIELD_AT(int32_t, f, target) = (int32_t)n;
-    return 0;
-}
-
-static bool duration_of(const reading *r, dq_json_ref v, int64_t *ret)
-{
-    dureq_str raw = dq_json_raw(r->doc, v); /* a duration has nothing to escape */
-
-    return dq_json_type_of(r->doc, v) == DQ_JSON_STRING &&
-           dq_parse_duration_ms(dureq_str_of(raw.ptr + 1, raw.len - 2), ret) == 0 && *ret >= 0;
-}
-
-static int read_duration(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    int64_t ms;
-
-    if (!duration_of(r, v, &ms))
-        return fail_type(r, f, v, "a duration such as \"30s\"");
-    *FIELD_AT(int64_t, f, target) = ms;
-    return 0;
+        return dq_field_fail_type(r, f, v, "a string of 1 to 256 bytes");
+    return dq_field_string_of(r, v, DQ_FIELD_AT(dureq_str, f, target));
 }
 
 /* "0s" is to keep nothing, which the struct says by -1. */
-static int read_retention(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_retention(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
-    int rc = read_duration(r, f, v, target);
+    int rc = dq_field_read_duration(r, f, v, target);
 
-    if (rc == 0 && *FIELD_AT(int64_t, f, target) == 0)
-        *FIELD_AT(int64_t, f, target) = -1;
+    if (rc == 0 && *DQ_FIELD_AT(int64_t, f, target) == 0)
+        *DQ_FIELD_AT(int64_t, f, target) = -1;
     return rc;
-}
-
-static int read_time(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    dureq_str raw = dq_json_raw(r->doc, v);
-    int64_t at_ms;
-
-    if (dq_json_type_of(r->doc, v) != DQ_JSON_STRING || dq_parse_rfc3339_ms(dureq_str_of(raw.ptr + 1, raw.len - 2), &at_ms) < 0 ||
-        at_ms <= 0)
-        return fail_type(r, f, v, "an RFC 3339 time such as \"2026-11-23T20:00:00Z\"");
-    *FIELD_AT(int64_t, f, target) = at_ms;
-    return 0;
-}
-
-static int read_unsupported(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    (void)v;
-    (void)target;
-    return dq_fail(r->err, DUREQ_EUNSUPPORTED, "field '%s' is not supported by this version", f->name);
 }
 
 /* ---- lists ---- */
 
 /* A list of texts, allocated in the arena. */
-static int texts_of(const reading *r, const field *f, dq_json_ref v, const char *const **ret, size_t *ret_n)
+static int texts_of(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, const char *const **ret, size_t *ret_n)
 {
     const char **texts;
     size_t n = 0;
 
     if (dq_json_type_of(r->doc, v) != DQ_JSON_ARRAY)
-        return fail_type(r, f, v, "an array of strings");
+        return dq_field_fail_type(r, f, v, "an array of strings");
     texts = dq_arena_alloc(r->arena, (r->doc->nodes[v].n + (size_t)1) * sizeof *texts);
     if (!texts)
         return dq_fail_nomem(r->err);
     for (dq_json_ref at = dq_json_first(r->doc, v); at != DQ_JSON_NONE; at = dq_json_next(r->doc, v, at)) {
-        int rc = dq_json_type_of(r->doc, at) == DQ_JSON_STRING ? text_of(r, f, at, &texts[n++])
-                                                               : fail_type(r, f, at, "an array of strings");
+        int rc = dq_json_type_of(r->doc, at) == DQ_JSON_STRING ? dq_field_text_of(r, f, at, &texts[n++])
+                                                               : dq_field_fail_type(r, f, at, "an array of strings");
 
         if (rc < 0)
             return rc;
@@ -175,39 +52,39 @@ static int texts_of(const reading *r, const field *f, dq_json_ref v, const char 
     return 0;
 }
 
-static int read_tags(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_tags(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     dureq_job_options *o = target;
 
     return texts_of(r, f, v, &o->tags, &o->n_tags);
 }
 
-static int read_final_errors(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_final_errors(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     dureq_retry_policy *p = target;
 
     return texts_of(r, f, v, &p->non_retryable_errors, &p->n_non_retryable_errors);
 }
 
-static int read_header(const reading *r, const field *f, dq_json_ref key, dureq_header *ret)
+static int read_header(const dq_fields_reading *r, const dq_field *f, dq_json_ref key, dureq_header *ret)
 {
-    int rc = text_of(r, f, key, &ret->name);
+    int rc = dq_field_text_of(r, f, key, &ret->name);
 
     if (rc < 0)
         return rc;
     if (dq_json_type_of(r->doc, key + 1) != DQ_JSON_STRING)
-        return fail_type(r, f, key + 1, "an object of strings");
-    return string_of(r, key + 1, &ret->value);
+        return dq_field_fail_type(r, f, key + 1, "an object of strings");
+    return dq_field_string_of(r, key + 1, &ret->value);
 }
 
-static int read_headers(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_headers(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     dureq_job_options *o = target;
     dureq_header *headers;
     size_t n = 0;
 
     if (dq_json_type_of(r->doc, v) != DQ_JSON_OBJECT)
-        return fail_type(r, f, v, "an object of strings");
+        return dq_field_fail_type(r, f, v, "an object of strings");
     headers = dq_arena_alloc(r->arena, (r->doc->nodes[v].n + (size_t)1) * sizeof *headers);
     if (!headers)
         return dq_fail_nomem(r->err);
@@ -222,97 +99,68 @@ static int read_headers(const reading *r, const field *f, dq_json_ref v, void *t
     return 0;
 }
 
-/* ---- objects by their table ---- */
-
-static const field *find_field(const reading *r, const field *fields, size_t n, dq_json_ref key)
-{
-    for (size_t i = 0; i < n; i++)
-        if (dq_json_string_eq(r->doc, key, fields[i].name))
-            return &fields[i];
-    return NULL;
-}
-
-static int read_object(const reading *r, dq_json_ref object, const field *fields, size_t n, void *target)
-{
-    for (dq_json_ref k = dq_json_first(r->doc, object); k != DQ_JSON_NONE; k = dq_json_next(r->doc, object, k)) {
-        const field *f = find_field(r, fields, n, k);
-        dureq_str name = dq_json_raw(r->doc, k);
-        int rc;
-
-        if (!f)
-            return dq_fail(r->err, DUREQ_EINVAL, "unknown field '%s%.*s'", r->parent, (int)DQ_MIN(name.len - 2, (size_t)60),
-                           name.ptr + 1);
-        if (dq_json_type_of(r->doc, k + 1) == DQ_JSON_NULL && !f->takes_null)
-            continue;
-        rc = f->read(r, f, k + 1, target);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
 /* ---- retry policy ---- */
 
 /* Text with a unit, or whole nanoseconds as the Go version of dureq has them; parts of a millisecond round up. */
-static int read_delay(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_delay(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     int64_t ms, ns;
 
     if (dq_json_i64(r->doc, v, &ns) == 0 && ns >= 0)
         ms = ns / NS_PER_MS + (ns % NS_PER_MS != 0);
-    else if (!duration_of(r, v, &ms))
-        return fail_type(r, f, v, "a duration such as \"5s\", or whole nanoseconds");
-    *FIELD_AT(int64_t, f, target) = ms;
+    else if (!dq_field_duration_of(r, v, &ms))
+        return dq_field_fail_type(r, f, v, "a duration such as \"5s\", or whole nanoseconds");
+    *DQ_FIELD_AT(int64_t, f, target) = ms;
     return 0;
 }
 
 /* An explicit 0 is no delay (no cap), which the struct says by -1. */
-static int read_delay_or_none(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_delay_or_none(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     int rc = read_delay(r, f, v, target);
 
-    if (rc == 0 && *FIELD_AT(int64_t, f, target) == 0)
-        *FIELD_AT(int64_t, f, target) = -1;
+    if (rc == 0 && *DQ_FIELD_AT(int64_t, f, target) == 0)
+        *DQ_FIELD_AT(int64_t, f, target) = -1;
     return rc;
 }
 
-static int read_f64(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_f64(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
-    if (dq_json_f64(r->doc, v, FIELD_AT(double, f, target)) < 0)
-        return fail_type(r, f, v, "a number");
+    if (dq_json_f64(r->doc, v, DQ_FIELD_AT(double, f, target)) < 0)
+        return dq_field_fail_type(r, f, v, "a number");
     return 0;
 }
 
-static int read_jitter(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_jitter(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     double jitter;
 
     if (dq_json_f64(r->doc, v, &jitter) < 0 || !(jitter >= 0 && jitter <= 1))
-        return fail_type(r, f, v, "a number from 0 to 1");
-    *FIELD_AT(double, f, target) = jitter > 0 ? jitter : -1;
+        return dq_field_fail_type(r, f, v, "a number from 0 to 1");
+    *DQ_FIELD_AT(double, f, target) = jitter > 0 ? jitter : -1;
     return 0;
 }
 
 int dq_retry_policy_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_retry_policy *ret, dureq_error *err)
 {
-    static const field fields[] = {
+    static const dq_field fields[] = {
         {"initial_delay", read_delay_or_none, offsetof(dureq_retry_policy, initial_delay_ms), 0, 0, false},
         {"jitter", read_jitter, offsetof(dureq_retry_policy, jitter), 0, 0, false},
-        {"max_attempts", read_i32, offsetof(dureq_retry_policy, max_attempts), 0, 10000, false},
+        {"max_attempts", dq_field_read_i32, offsetof(dureq_retry_policy, max_attempts), 0, 10000, false},
         {"max_delay", read_delay_or_none, offsetof(dureq_retry_policy, max_delay_ms), 0, 0, false},
         {"multiplier", read_f64, offsetof(dureq_retry_policy, multiplier), 0, 0, false},
         {"non_retryable_errors", read_final_errors, 0, 0, 0, false},
-        {"pause_after_err_count", read_i32, offsetof(dureq_retry_policy, pause_after_err_count), 0, 10000, false},
+        {"pause_after_err_count", dq_field_read_i32, offsetof(dureq_retry_policy, pause_after_err_count), 0, 10000, false},
         {"pause_retry_delay", read_delay, offsetof(dureq_retry_policy, pause_retry_delay_ms), 0, 0, false},
     };
-    reading r = {doc, a, "retry_policy.", err};
+    dq_fields_reading r = {doc, a, "retry_policy.", err};
     dureq_retry_policy p = dureq_retry_policy_init();
     int rc;
 
     if (dq_json_type_of(doc, v) != DQ_JSON_OBJECT)
         return dq_fail(err, DUREQ_EINVAL, "field 'retry_policy' takes an object, not %s",
                        dq_json_type_name(dq_json_type_of(doc, v)));
-    rc = read_object(&r, v, fields, DQ_ARRAY_LEN(fields), &p);
+    rc = dq_fields_read(&r, v, fields, DQ_ARRAY_LEN(fields), &p);
     if (rc == 0)
         rc = dq_retry_policy_check(&p, err);
     if (rc < 0)
@@ -321,7 +169,7 @@ int dq_retry_policy_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, du
     return 0;
 }
 
-static int read_policy(const reading *r, const field *f, dq_json_ref v, void *target)
+static int read_policy(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
     dureq_retry_policy *p = dq_arena_alloc(r->arena, sizeof *p);
     int rc;
@@ -331,7 +179,7 @@ static int read_policy(const reading *r, const field *f, dq_json_ref v, void *ta
     rc = dq_retry_policy_from_json(r->doc, v, r->arena, p, r->err);
     if (rc < 0)
         return rc;
-    *FIELD_AT(const dureq_retry_policy *, f, target) = p;
+    *DQ_FIELD_AT(const dureq_retry_policy *, f, target) = p;
     return 0;
 }
 
@@ -340,47 +188,40 @@ static int read_policy(const reading *r, const field *f, dq_json_ref v, void *ta
 /* The readers of lists take a reading for its options. */
 _Static_assert(offsetof(dq_spec_reading, options) == 0, "options come first");
 
-static int read_value(const reading *r, const field *f, dq_json_ref v, void *target)
-{
-    (void)r;
-    *FIELD_AT(dq_json_ref, f, target) = v;
-    return 0;
-}
-
 #define OPTION(member) (offsetof(dq_spec_reading, options) + offsetof(dureq_job_options, member))
 
-static const field spec_table[] = {
-    {"concurrency_keys", read_unsupported, 0, 0, 0, false},
-    {"content_type", read_text, OPTION(content_type), 0, 0, false},
-    {"delay", read_duration, OPTION(delay_ms), 0, 0, false},
-    {"dlq_after", read_i32, OPTION(dlq_after), 0, 10000, false},
+static const dq_field spec_table[] = {
+    {"concurrency_keys", dq_field_read_unsupported, 0, 0, 0, false},
+    {"content_type", dq_field_read_text, OPTION(content_type), 0, 0, false},
+    {"delay", dq_field_read_duration, OPTION(delay_ms), 0, 0, false},
+    {"dlq_after", dq_field_read_i32, OPTION(dlq_after), 0, 10000, false},
     {"headers", read_headers, 0, 0, 0, false},
-    {"heartbeat_timeout", read_duration, OPTION(heartbeat_timeout_ms), 0, 0, false},
-    {"payload", read_value, offsetof(dq_spec_reading, payload), 0, 0, true},
-    {"payload_base64", read_value, offsetof(dq_spec_reading, payload_base64), 0, 0, false},
-    {"priority", read_i32, OPTION(priority), 1, 10, false},
-    {"queue", read_text, OPTION(queue), 0, 0, false},
+    {"heartbeat_timeout", dq_field_read_duration, OPTION(heartbeat_timeout_ms), 0, 0, false},
+    {"payload", dq_field_read_value, offsetof(dq_spec_reading, payload), 0, 0, true},
+    {"payload_base64", dq_field_read_value, offsetof(dq_spec_reading, payload_base64), 0, 0, false},
+    {"priority", dq_field_read_i32, OPTION(priority), 1, 10, false},
+    {"queue", dq_field_read_text, OPTION(queue), 0, 0, false},
     {"request_id", read_key, OPTION(request_id), 0, 0, false},
     {"retention", read_retention, OPTION(retention_ms), 0, 0, false},
     {"retry_policy", read_policy, OPTION(retry_policy), 0, 0, false},
-    {"run_at", read_time, OPTION(run_at_ms), 0, 0, false},
-    {"schedule", read_unsupported, 0, 0, 0, false},
-    {"schedule_to_start_timeout", read_duration, OPTION(schedule_to_start_timeout_ms), 0, 0, false},
+    {"run_at", dq_field_read_time, OPTION(run_at_ms), 0, 0, false},
+    {"schedule", dq_field_read_unsupported, 0, 0, 0, false},
+    {"schedule_to_start_timeout", dq_field_read_duration, OPTION(schedule_to_start_timeout_ms), 0, 0, false},
     {"tags", read_tags, 0, 0, 0, false},
-    {"task_type", read_text, offsetof(dq_spec_reading, task_type), 0, 0, false},
-    {"timeout", read_duration, OPTION(timeout_ms), 0, 0, false},
-    {"unique_for", read_duration, OPTION(unique_for_ms), 0, 0, false},
+    {"task_type", dq_field_read_text, offsetof(dq_spec_reading, task_type), 0, 0, false},
+    {"timeout", dq_field_read_duration, OPTION(timeout_ms), 0, 0, false},
+    {"unique_for", dq_field_read_duration, OPTION(unique_for_ms), 0, 0, false},
     {"unique_key", read_key, OPTION(unique_key), 0, 0, false},
-    {"version", read_unsupported, 0, 0, 0, false},
+    {"version", dq_field_read_unsupported, 0, 0, 0, false},
 };
 
-static int decode_payload(const reading *r, dq_json_ref v, dureq_str *ret)
+static int decode_payload(const dq_fields_reading *r, dq_json_ref v, dureq_str *ret)
 {
     DQ_BUF_AUTO bytes = {0};
     dureq_str text;
     int rc;
 
-    rc = dq_json_type_of(r->doc, v) == DQ_JSON_STRING ? string_of(r, v, &text) : DUREQ_EPARSE;
+    rc = dq_json_type_of(r->doc, v) == DQ_JSON_STRING ? dq_field_string_of(r, v, &text) : DUREQ_EPARSE;
     if (rc == 0)
         rc = dq_base64_decode(text, &bytes);
     if (rc == DUREQ_EPARSE)
@@ -393,7 +234,7 @@ static int decode_payload(const reading *r, dq_json_ref v, dureq_str *ret)
 
 /* `payload` stands for itself, for a text or for nothing, as the content type says: what a job's JSON form shows can be sent
    again as it is. No payload at all is JSON's null. */
-static int take_payload(const reading *r, dq_spec_reading *s, dureq_str *ret)
+static int take_payload(const dq_fields_reading *r, dq_spec_reading *s, dureq_str *ret)
 {
     const char *type = s->options.content_type;
 
@@ -416,7 +257,7 @@ static int take_payload(const reading *r, dq_spec_reading *s, dureq_str *ret)
         return dq_fail(r->err, DUREQ_EINVAL, "field 'payload' cannot hold %s: use 'payload_base64'", type);
     if (dq_json_type_of(r->doc, s->payload) != DQ_JSON_STRING)
         return dq_fail(r->err, DUREQ_EINVAL, "field 'payload' takes a string when content_type is %s", type);
-    return string_of(r, s->payload, ret);
+    return dq_field_string_of(r, s->payload, ret);
 }
 
 dq_spec_reading dq_spec_reading_of(void)
@@ -428,9 +269,9 @@ int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_j
                          dureq_error *err)
 {
     dq_spec_reading s = dq_spec_reading_of();
-    reading r = {doc, a, "", err};
+    dq_fields_reading r = {doc, a, "", err};
     dureq_str payload;
-    int rc = read_object(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
+    int rc = dq_fields_read(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
 
     if (rc == 0)
         rc = take_payload(&r, &s, &payload);
@@ -442,7 +283,7 @@ int dq_payload_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_j
 }
 
 /* What no field shows by itself. */
-static int check_together(const reading *r, const dq_spec_reading *s)
+static int check_together(const dq_fields_reading *r, const dq_spec_reading *s)
 {
     const dureq_job_options *o = &s->options;
 
@@ -467,8 +308,8 @@ static int check_so_far(const dq_spec_reading *s, dureq_error *err)
 
 int dq_spec_read_member(const dq_json *doc, dq_json_ref key, dq_arena *a, dq_spec_reading *s, dureq_error *err)
 {
-    reading r = {doc, a, "", err};
-    const field *f = find_field(&r, spec_table, DQ_ARRAY_LEN(spec_table), key);
+    dq_fields_reading r = {doc, a, "", err};
+    const dq_field *f = dq_field_find(&r, spec_table, DQ_ARRAY_LEN(spec_table), key);
     dq_spec_reading before = *s;
     int rc;
 
@@ -487,7 +328,7 @@ int dq_spec_read_member(const dq_json *doc, dq_json_ref key, dq_arena *a, dq_spe
 int dq_spec_read_end(const dq_json *doc, dq_arena *a, dq_spec_reading *s, dureq_job_spec *ret, dureq_job_options *ret_options,
                      dureq_error *err)
 {
-    reading r = {doc, a, "", err};
+    dq_fields_reading r = {doc, a, "", err};
     dureq_str payload;
     int rc = check_together(&r, s);
 
@@ -504,11 +345,11 @@ int dq_job_spec_from_json(const dq_json *doc, dq_json_ref v, dq_arena *a, dureq_
                           dureq_error *err)
 {
     dq_spec_reading s = dq_spec_reading_of();
-    reading r = {doc, a, "", err};
+    dq_fields_reading r = {doc, a, "", err};
     int rc;
 
     if (dq_json_type_of(doc, v) != DQ_JSON_OBJECT)
         return dq_fail(err, DUREQ_EINVAL, "a job spec is an object, not %s", dq_json_type_name(dq_json_type_of(doc, v)));
-    rc = read_object(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
+    rc = dq_fields_read(&r, v, spec_table, DQ_ARRAY_LEN(spec_table), &s);
     return rc < 0 ? rc : dq_spec_read_end(doc, a, &s, ret, ret_options, err);
 }
