@@ -305,7 +305,7 @@ static void walk(dureq_str j)
         (void)dq_retry_is_final(&r, DQ_STR_LIT("text"));
 }
 
-/* Input in a block of its own size, so that a read behind its end is seen. */
+/* Input in a block of its own size, so that a read after its end is seen. */
 static void walk_copy(const char *ptr, size_t len)
 {
     char *exact = dq_malloc(len ? len : 1);

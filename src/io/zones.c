@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A zone's file is looked at (one stat) each time the zone is asked for: packages replace files by renaming, so another inode, size or
+   time of change means another file. Only names that exist are kept, so the cache is never larger than tzdata. */
+
+#include "io/zones.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+
+#define DIR_MAX   512
+#define DEPTH_MAX 4 /* folders below each other: tzdata has three */
+
+typedef struct entry {
+    dq_zone *zone; /* its name is the key */
+    struct stat file;
+} entry;
+
+struct dq_zones {
+    char dir[DIR_MAX];
+    dq_map entries;
+};
+
+static const char *system_dir(void)
+{
+    static const char *const dirs[] = {"/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"};
+    const char *named = getenv("TZDIR");
+
+    if (named && *named)
+        return named;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(dirs); i++)
+        if (access(dirs[i], X_OK) == 0)
+            return dirs[i];
+    return dirs[0];
+}
+
+int dq_zones_create(const char *dir, dq_zones **ret, dureq_error *err)
+{
+    dq_zones *z;
+
+    if (!dir)
+        dir = system_dir();
+    if (strlen(dir) >= DIR_MAX)
+        return dq_fail(err, DUREQ_EINVAL, "the path of the time zone files is longer than %d bytes", DIR_MAX - 1);
+    z = dq_calloc(1, sizeof *z);
+    if (!z)
+        return dq_fail_nomem(err);
+    memcpy(z->dir, dir, strlen(dir) + 1);
+    *ret = z;
+    return 0;
+}
+
+static void entry_destroy(entry *e)
+{
+    dq_zone_unref(e->zone);
+    dq_free(e);
+}
+
+void dq_zones_destroy(dq_zones *z)
+{
+    size_t i = 0;
+
+    if (!z)
+        return;
+    for (;;) {
+        entry *e = dq_map_next(&z->entries, &i);
+
+        if (!e)
+            break;
+        entry_destroy(e);
+    }
+    dq_map_deinit(&z->entries);
+    dq_free(z);
+}
+
+/* ---- the name that was meant ---- */
+
+static char folded(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+/* How many letters must be changed, put in or taken out to make one text the other; case does not count. Both have at most
+   DQ_ZONE_NAME_MAX. */
+static int distance(dureq_str a, dureq_str b)
+{
+    int row[DQ_ZONE_NAME_MAX + 1];
+
+    for (size_t k = 0; k <= b.len; k++)
+        row[k] = (int)k;
+    for (size_t i = 0; i < a.len; i++) {
+        int diagonal = row[0];
+
+        row[0] = (int)i + 1;
+        for (size_t k = 0; k < b.len; k++) {
+            int changed = diagonal + (folded(a.ptr[i]) != folded(b.ptr[k]));
+
+            diagonal = row[k + 1];
+            row[k + 1] = DQ_MIN(changed, DQ_MIN(row[k], row[k + 1]) + 1);
+        }
+    }
+    return row[b.len];
+}
+
+typedef struct guess {
+    dureq_str wanted;
+    int distance;
+    char name[DQ_ZONE_NAME_MAX + 1];
+} guess;
+
+/* "Berlin" is as good as "Europe/Berlin"; of equally near names the first in the alphabet is taken, whatever the order on disk. */
+static void consider(guess *g, dureq_str name)
+{
+    dureq_str place = name;
+    int d = distance(g->wanted, name);
+
+    while (place.len && memchr(place.ptr, '/', place.len))
+        (void)dq_str_cut(&place, '/');
+    if (place.len < name.len && !memchr(g->wanted.ptr, '/', g->wanted.len))
+        d = DQ_MIN(d, distance(g->wanted, place));
+    if (d > g->distance || (d == g->distance && dq_str_cmp(name, dureq_str_from(g->name)) >= 0))
+        return;
+    g->distance = d;
+    memcpy(g->name, name.ptr, name.len);
+    g->name[name.len] = '\0';
+}
+
+/* Zones begin with a capital; other files there do not, nor do the folders that have every zone once more. */
+static void walk(const char *path, size_t root_len, int depth, guess *g)
+{
+    DIR *dir = depth < DEPTH_MAX ? opendir(path) : NULL;
+
+    if (!dir)
+        return;
+    for (;;) {
+        struct dirent *d = readdir(dir);
+        char below[DIR_MAX + 2 * DQ_ZONE_NAME_MAX];
+        struct stat st;
+        int len;
+
+        if (!d)
+            break;
+        if (d->d_name[0] < 'A' || d->d_name[0] > 'Z')
+            continue;
+        len = snprintf(below, sizeof below, "%s/%s", path, d->d_name);
+        if (len < 0 || (size_t)len >= sizeof below || stat(below, &st) < 0) /* too long for a zone */
+            continue;
+        if (S_ISDIR(st.st_mode))
+            walk(below, root_len, depth + 1, g);
+        else if (dq_zone_name_check(dureq_str_from(below + root_len + 1), NULL) == 0)
+            consider(g, dureq_str_from(below + root_len + 1));
+    }
+    (void)closedir(dir);
+}
+
+static int fail_unknown(const dq_zones *z, dureq_str name, dureq_error *err)
+{
+    guess g = {.wanted = name, .distance = (int)DQ_MAX(name.len / 3, (size_t)1)};
+
+    g.name[0] = '\x7f'; /* behind all names */
+    if (access(z->dir, X_OK) < 0)
+        return dq_fail(err, DUREQ_EINVAL, "time zone '" DQ_STR_FMT "' cannot be looked up: there is no '%s' (install tzdata)",
+                       DQ_STR_ARG(name), z->dir);
+    walk(z->dir, strlen(z->dir), 0, &g);
+    if (g.name[0] == '\x7f')
+        return dq_fail(err, DUREQ_EINVAL, "unknown time zone '" DQ_STR_FMT "'", DQ_STR_ARG(name));
+    return dq_fail(err, DUREQ_EINVAL, "unknown time zone '" DQ_STR_FMT "': the nearest is '%s'", DQ_STR_ARG(name), g.name);
+}
+
+/* ---- files ---- */
+
+/* At most one byte more than a zone file may have, which the parser then refuses. */
+static int read_all(int fd, dq_buf *out, dureq_error *err)
+{
+    while (out->len <= DQ_ZONE_FILE_MAX) {
+        char *room = dq_buf_reserve(out, 4096);
+        ssize_t n;
+
+        if (!room)
+            return dq_fail_nomem(err);
+        n = read(fd, room, 4096);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dq_fail_errno(err, DUREQ_EIO, errno, "it cannot be read");
+        if (n == 0)
+            break;
+        out->len += (size_t)n;
+    }
+    return 0;
+}
+
+static int load(const char *path, dureq_str name, entry *ret, dureq_error *err)
+{
+    DQ_BUF_AUTO bytes = {0};
+    dureq_error why = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc; /* O_NONBLOCK: a pipe there must not stop us */
+
+    if (fd < 0)
+        return dq_fail_errno(err, DUREQ_EIO, errno, "time zone file '%s' cannot be opened", path);
+    if (fstat(fd, &ret->file) < 0)
+        rc = dq_fail_errno(&why, DUREQ_EIO, errno, "it cannot be read");
+    else
+        rc = read_all(fd, &bytes, &why);
+    (void)close(fd);
+    if (rc == 0)
+        rc = dq_zone_parse(name, dq_buf_str(&bytes), &ret->zone, &why);
+    return rc < 0 ? dq_fail_errno(err, rc, why.sys_errno, "time zone file '%s': %s", path, why.msg) : 0;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int keep(dq_zones *z, const entry *loaded, dureq_error *err)
+{
+    entry *e = dq_malloc(sizeof *e);
+
+    if (!e || dq_map_put(&z->entries, dureq_str_from(dq_zone_name(loaded->zone)), e) < 0) {
+        dq_free(e);
+        return dq_fail_nomem(err);
+    }
+    *e = *loaded;
+    return 0;
+}
+
+/* For a name that was not asked for before. */
+static int get_new(dq_zones *z, const char *path, dureq_str name, dq_zone **ret, dureq_error *err)
+{
+    entry e = {0};
+    int rc = load(path, name, &e, err);
+
+    if (rc == 0)
+        rc = keep(z, &e, err);
+    if (rc < 0) {
+        dq_zone_unref(e.zone);
+        return rc;
+    }
+    *ret = dq_zone_ref(e.zone);
+    return 0;
+}
+
+/* The map's key lies in the zone, so another zone is another entry. */
+static void replace(dq_zones *z, entry *old, const entry *loaded)
+{
+    dureq_str name = dureq_str_from(dq_zone_name(old->zone));
+    dq_zone *old_zone = old->zone;
+
+    (void)dq_map_remove(&z->entries, name);
+    *old = *loaded;
+    if (dq_map_put(&z->entries, dureq_str_from(dq_zone_name(old->zone)), old) < 0)
+        entry_destroy(old); /* no memory: it is read again when it is asked for */
+    dq_zone_unref(old_zone);
+}
+
+int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err)
+{
+    char path[DIR_MAX + DQ_ZONE_NAME_MAX + 2];
+    struct stat st;
+    entry *known, fresh = {0};
+    int rc = dq_zone_name_check(name, err);
+
+    if (rc < 0)
+        return rc;
+    (void)snprintf(path, sizeof path, "%s/" DQ_STR_FMT, z->dir, DQ_STR_ARG(name));
+    known = dq_map_get(&z->entries, name);
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
+        if (!known && dq_str_eq_text(name, "UTC"))
+            return dq_zone_create_utc(ret, err);
+        if (!known)
+            return fail_unknown(z, name, err);
+    } else if (!known) {
+        return get_new(z, path, name, ret, err);
+    } else if (!same_file(&st, &known->file) && load(path, name, &fresh, NULL) == 0) {
+        *ret = dq_zone_ref(fresh.zone);
+        replace(z, known, &fresh);
+        return 0;
+    }
+    *ret = dq_zone_ref(known->zone);
+    return 0;
+}

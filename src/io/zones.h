@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The time zones of the system's tzdata, read when they are first asked for and again when their file has changed. This is the only place
+   that touches the files: src/calendar/ is given what is here. For one thread at a time; the zones handed out are for any. */
+
+#include "calendar/zone.h"
+
+typedef struct dq_zones dq_zones;
+
+/* dir: of the zone files; NULL: $TZDIR, else where systems have them. */
+int dq_zones_create(const char *dir, dq_zones **ret, dureq_error *err);
+void dq_zones_destroy(dq_zones *z); /* NULL is fine */
+DQ_DEFINE_CLEANUP(dq_zones, dq_zones_destroy);
+
+/* *ret is the caller's to unref. It is the same object as before as long as the file is; one that vanished or became unreadable since goes
+   on as it was. "UTC" needs no file. DUREQ_EINVAL: no such zone, naming the one that was probably meant. */
+int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err);
