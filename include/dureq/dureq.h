@@ -19,6 +19,7 @@
 #include <dureq/log.h>
 #include <dureq/node.h>
 #include <dureq/queue.h>
+#include <dureq/schedule.h>
 #include <dureq/types.h>
 
 #define DUREQ_VERSION "0.1.0"

@@ -3,6 +3,8 @@
 
 #include "calendar/cron.h"
 
+#include <assert.h>
+
 #include "base/date.h"
 
 #define BIT(n) (UINT32_C(1) << (n))
@@ -20,6 +22,7 @@ static int weekday_of(const month *m, int day)
 /* The day from Monday to Friday nearest to this one, never in another month. */
 static int workday_near(const month *m, int day)
 {
+    assert(day >= 1 && day <= m->len && m->len >= 28);
     switch (weekday_of(m, day)) {
     case 6: return day > 1 ? day - 1 : day + 2;
     case 0: return day < m->len ? day + 1 : day - 2;

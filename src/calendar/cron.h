@@ -24,6 +24,7 @@ typedef struct dq_cron {
     bool follows_elapsed_time; /* the hour field begins with * */
     bool has_seconds;          /* six fields */
     int64_t every_s;           /* of @every; 0: all the above counts */
+    size_t day_column;         /* where the day of the month stands in the text, from 1; 0: nowhere */
     dureq_str zone;            /* of TZ= or CRON_TZ=, a view into the text; empty when there is none */
     size_t zone_column;        /* where it stands in the text, from 1 */
 } dq_cron;

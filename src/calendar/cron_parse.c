@@ -262,7 +262,7 @@ static int parse_weekday(parser *p, dureq_str item)
 {
     dureq_str nth_text = item, day_text = dq_str_cut(&nth_text, '#');
     char room[SHOWN_MAX + 4];
-    int day, nth, rc;
+    int day = 0, nth, rc;
 
     if (same_word(item, "L"))
         return FAIL_AT(p, item.ptr, "day of week takes L with a day, such as 6L (the last Saturday), not 'L' alone");
@@ -356,12 +356,13 @@ static bool is_blank(char c)
 static dureq_str cut_word(dureq_str *rest)
 {
     size_t from = 0, to;
+    dureq_str word;
 
     while (from < rest->len && is_blank(rest->ptr[from]))
         from++;
     for (to = from; to < rest->len && !is_blank(rest->ptr[to]);)
         to++;
-    dureq_str word = dureq_str_of(rest->ptr + from, to - from);
+    word = dureq_str_of(rest->ptr + from, to - from);
     *rest = behind(*rest, to);
     return word;
 }
@@ -386,6 +387,8 @@ static int parse_fields(parser *p, dureq_str rest)
                        n, n == 1 ? "" : "s");
     p->cron->has_seconds = n == N_FIELDS;
     p->cron->seconds = 1;
+    if (words[0].ptr >= p->text.ptr && words[0].ptr < p->text.ptr + p->text.len) /* @daily has its fields elsewhere */
+        p->cron->day_column = column_of(p, words[n - 3].ptr);
     for (size_t i = 0; i < n; i++) {
         int rc = parse_field(p, (field_id)(i + (n == N_FIELDS ? 0 : 1)), words[i]);
 
