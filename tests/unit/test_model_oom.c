@@ -5,6 +5,7 @@
 #include "model/job.h"
 #include "model/job_json.h"
 #include "model/queue.h"
+#include "model/schedule.h"
 #include "redis/resp.h"
 #include "redis/url.h"
 
@@ -147,6 +148,35 @@ static int add_attempts(void *arg)
 TEST(attempts)
 {
     EXPECT_TRUE(survives(add_attempts, "an error of some length") >= 40);
+}
+
+static int read_schedule(void *arg)
+{
+    DQ_BUF_AUTO json = {0};
+    dq_json_writer w = dq_json_writer_of(&json);
+    dq_arena arena = {0};
+    dureq_schedule s;
+    dureq_error err = {0};
+    dq_json doc = {0};
+    int rc = dq_json_parse(dureq_str_from(arg), &doc, &err);
+
+    if (rc == 0)
+        rc = dq_schedule_from_json(&doc, 0, &arena, &s, &err);
+    if (rc == 0) {
+        dq_schedule_to_json(&s, &w);
+        rc = dq_buf_finish(&json, &err);
+    }
+    dq_arena_deinit(&arena);
+    dq_json_deinit(&doc);
+    return rc;
+}
+
+TEST(a_schedule)
+{
+    /* \u0041: texts with escapes are copied */
+    EXPECT_TRUE(survives(read_schedule,
+                         "{\"type\": \"D\\u0041ILY\", \"at_times\": [{\"hour\": 9}], \"timezone\": \"\\u0041sia/Tokyo\","
+                         " \"gap\": \"\\u0073kip\"}") >= 3);
 }
 
 static int parse_url(void *arg)
