@@ -31,10 +31,10 @@ int dq_field_string_of(const dq_fields_reading *r, dq_json_ref v, dureq_str *ret
         *ret = dureq_str_of(raw.ptr + 1, raw.len - 2);
         return 0;
     }
-    if (dq_json_string(r->doc, v, &plain) < 0 || dq_buf_failed(&plain))
+    if (dq_json_string(r->doc, v, &plain) < 0)
         return dq_fail_nomem(r->err);
     *ret = dq_arena_dup_str(r->arena, dq_buf_str(&plain));
-    return ret->ptr || ret->len == 0 ? 0 : dq_fail_nomem(r->err);
+    return ret->ptr || plain.len == 0 ? 0 : dq_fail_nomem(r->err);
 }
 
 /* NUL-ended; a NUL inside would hide what is behind it. */

@@ -229,7 +229,7 @@ static int decode_payload(const dq_fields_reading *r, dq_json_ref v, dureq_str *
     if (rc < 0)
         return dq_fail_nomem(r->err);
     *ret = dq_arena_dup_str(r->arena, dq_buf_str(&bytes));
-    return ret->ptr || ret->len == 0 ? 0 : dq_fail_nomem(r->err);
+    return ret->ptr || bytes.len == 0 ? 0 : dq_fail_nomem(r->err);
 }
 
 /* `payload` stands for itself, for a text or for nothing, as the content type says: what a job's JSON form shows can be sent
