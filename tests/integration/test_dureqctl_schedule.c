@@ -29,7 +29,7 @@ SCENARIO(a_preview_needs_no_server_and_shows_local_times)
     CTL(0, "schedule", "preview", "--every", "90s", FROM, "-n", "2", JSON_);
     EXPECT_TEXT("[\"2026-03-06T00:01:30Z\",\"2026-03-06T00:03:00Z\"]\n", ctl_out());
     CTL(0, "schedule", "preview", "--every", "90s", "--starts-at", "2026-03-07T00:00:00Z", "--ends-at", "2026-03-07T00:02:00Z",
-        JSON_);
+        FROM, JSON_);
     EXPECT_TEXT("[\"2026-03-07T00:00:00Z\",\"2026-03-07T00:01:30Z\"]\n", ctl_out());
     CTL(0, "schedule", "preview", "--cron", "30 1 * * *", NY, "--from", "2026-11-01T00:00:00Z", "-n", "2", "--overlap-hour",
         "both", JSON_);
@@ -83,11 +83,11 @@ SCENARIO(what_is_wrong_is_refused_with_field_and_place)
         {{"--cron", "@daily", "--overlap-hour", "last"}, "--overlap-hour takes first or both, not 'last'"},
         {{"--cron", "@daily", "-n", "0"}, "--n takes a whole number from 1 to 10000, not '0'"},
         {{"--cron", "@daily", "-n", "10001"}, "--n takes a whole number from 1 to 10000"},
-        {{"--cron", "@daily", "--from", "today"}, "--from takes an RFC 3339 time"},
+        {{"--cron", "@daily", "--from", "whenever"}, "--from takes a time, not 'whenever'"},
         {{"--cron", "@daily", "--ends-at", "2020-01-01T00:00:00Z"}, "ends_at is before the next occurrence"},
         {{"--cron", "@daily", "--starts-at", "2026-03-07T00:00:00Z", "--ends-at", "2026-03-06T00:00:00Z"},
          "ends_at is before starts_at"},
-        {{"--cron", "@daily", "--starts-at", "2026-13-07T00:00:00Z"}, "--starts-at takes an RFC 3339 time"},
+        {{"--cron", "@daily", "--starts-at", "2026-13-07T00:00:00Z"}, "--starts-at takes a time, not '2026-13-07T00:00:00Z'"},
         {{"--daily", "9"}, "--daily takes times such as 09:00,18:30:15, not '9'"},
         {{"--daily", "24:00"}, "--daily takes times"},
         {{"--daily", "09:60"}, "--daily takes times"},

@@ -221,6 +221,16 @@ static void test_pause_resume(void **state)
                        "pause.early: pending", "pause.early: paused", "pause.early: completed"));
 }
 
+static void test_calendar_preview(void **state)
+{
+    (void)state;
+    check_example("calendar_preview", false,
+                  SAYS("At 02:30 every day, time of America/New_York; with daylight saving time", "Sun 2026-03-08T07:00:00Z",
+                       "Mon 2026-03-09T06:30:00Z", "it follows elapsed time", "Sun 2026-03-08T06:30:00Z",
+                       "Sun 2026-03-08T07:30:00Z", "does not fire", "Mon 2026-03-09T06:30:00Z",
+                       "EINVAL: cron_expr, column 3: hour range '22-2' runs backwards: write '22-23,0-2'"));
+}
+
 static void test_service(void **state)
 {
     static program p;
@@ -406,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_idempotent_handler),
         cmocka_unit_test(test_pause_resume),
+        cmocka_unit_test(test_calendar_preview),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_exec_handler),
     };
