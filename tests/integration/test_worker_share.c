@@ -208,7 +208,8 @@ static void pause_all(int n, bool pauses)
 SCENARIO(any_number_of_queues_is_paused)
 {
     int n = is_long() ? 10000 : 400;
-    many m = {.n = n, .type = "t", .n_types = 1, .queue = "p", .n_queues = n}, others = {.n = 1000, .type = "t", .n_types = 1, .n_queues = 1};
+    many m = {.n = n, .type = "t", .n_types = 1, .queue = "p", .n_queues = n},
+         others = {.n = 1000, .type = "t", .n_types = 1, .n_queues = 1};
     dureq_node *node;
     int64_t before;
 
@@ -240,7 +241,8 @@ SCENARIO(any_number_of_queues_is_paused)
 SCENARIO(a_pause_holds_among_many)
 {
     enum { ROUNDS = 8, JOBS = 400 };
-    many m = {.n = JOBS, .type = "t", .n_types = 1, .queue = "p", .n_queues = 1}, other = {.n = 1, .type = "t", .n_types = 1, .n_queues = 1};
+    many m = {.n = JOBS, .type = "t", .n_types = 1, .queue = "p", .n_queues = 1},
+         other = {.n = 1, .type = "t", .n_types = 1, .n_queues = 1};
     dureq_job_options o = in_queue("p600");
 
     atomic_store(&ran, 0);
@@ -322,6 +324,48 @@ SCENARIO(task_types_that_have_no_work_cost_nothing)
                 (int)(beside / 1000), n / 3, (int)(spread / 1000));
     EXPECT_TRUE(beside < 3 * alone / 2);
     EXPECT_TRUE(spread < 4 * alone);
+}
+
+/* ---- idle nodes ---- */
+
+/* How many sessions n jobs wake, enqueued in one call while all nodes are idle. */
+static int64_t woken_by(int n, int *done)
+{
+    many m = {.n = n, .type = "t", .n_types = 1, .n_queues = 1};
+    int64_t before = calls_of("spublish"), after;
+
+    enqueue(&m);
+    after = calls_of("spublish");
+    *done += n;
+    RIG_UNTIL(atomic_load(&ran) == *done && rig_counts().running == 0);
+    return after - before;
+}
+
+SCENARIO(idle_nodes_are_woken_as_many_as_the_jobs_need)
+{
+    enum { NODES = 8 };
+    int done = 0;
+    int64_t least = INT64_MAX;
+
+    if (rig.shards > 1)
+        return;
+    atomic_store(&ran, 0);
+    for (int i = 0; i < NODES; i++) {
+        char id[8];
+        dureq_node_options o;
+
+        (void)snprintf(id, sizeof id, "n%d", i);
+        o = rig_node_options(id);
+        o.concurrency = 100;
+        dureq_node *n = rig_node_create(&o);
+        rig_handle(n, "t*", count_runs, NULL, NULL);
+        rig_start(n);
+    }
+    (void)woken_by(250, &done);
+    for (int i = 0; i < 5; i++) /* nodes that end jobs of the call before may not be idle again yet */
+        least = DQ_MIN(least, woken_by(250, &done));
+    EXPECT_NOTE("at least %d of %d were woken", (int)least, NODES);
+    EXPECT_TRUE(least >= 1 && least <= 4); /* 3 have 300 slots */
 }
 
 RIG_MAIN()
