@@ -28,7 +28,7 @@ const hist_plant hist_plants[] = {
     {"a cancel does not touch what is watched", "include/take.lua", "call('INCR', K .. 'x:' .. session)", ""},
     {"refused jobs count twice", "complete.lua", "if index > #refused_list then", "if true then"},
     {"a crash is charged to all", "session_reap.lua", "local charged = blamed == '' or blamed == id", "local charged = true"},
-    {"suspects are charged again and again", "session_reap.lua", " and f.flags % 2 == 1 and f.crashes == 0)", " and f.flags % 2 == 1)"},
+    {"a crash is charged to more than suspects", "session_reap.lua", " and f.flags % 2 == 1 and f.crashes == 0)", ")"},
     {"a crash is not charged", "session_reap.lua", "crashes = charged and f.crashes + 1 or f.crashes, ", ""},
     {"a start not reported is charged", "session_reap.lua", "  if run then", "  run = run or pack('>I6', now)\n  if run then"},
     {"promoted jobs stay due", "due_promote.lua", "set_take(set, unpack(gone))", "call('HDEL', K .. set .. ':h', unpack(gone))"},
