@@ -46,8 +46,7 @@ typedef struct dq_reader {
 
 dq_reader dq_reader_of(dureq_str s);
 uint8_t dq_read_u8(dq_reader *r);
-uint32_t dq_read_u32be(dq_reader *r);
-uint64_t dq_read_u64be(dq_reader *r);
+uint64_t dq_read_be(dq_reader *r, size_t n);       /* of n bytes, at most 8, the highest first */
 uint64_t dq_read_varint(dq_reader *r);             /* more than 10 bytes is bad */
 dureq_str dq_read_bytes(dq_reader *r, size_t len); /* view into the input */
 dureq_str dq_read_lstr(dq_reader *r);              /* varint length, then bytes */

@@ -28,23 +28,14 @@ uint8_t dq_read_u8(dq_reader *r)
     return p ? *p : 0;
 }
 
-static uint32_t u32be_at(const unsigned char *p)
+uint64_t dq_read_be(dq_reader *r, size_t n)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
+    const unsigned char *p = take(r, n);
+    uint64_t v = 0;
 
-uint32_t dq_read_u32be(dq_reader *r)
-{
-    const unsigned char *p = take(r, 4);
-
-    return p ? u32be_at(p) : 0;
-}
-
-uint64_t dq_read_u64be(dq_reader *r)
-{
-    const unsigned char *p = take(r, 8);
-
-    return p ? (uint64_t)u32be_at(p) << 32 | u32be_at(p + 4) : 0;
+    for (size_t i = 0; p && i < n; i++)
+        v = v << 8 | p[i];
+    return v;
 }
 
 uint64_t dq_read_varint(dq_reader *r)

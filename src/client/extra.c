@@ -258,39 +258,27 @@ static bool ids_contain(dureq_str ids, const unsigned char id[DQ_ID_BYTES])
     return false;
 }
 
-static uint64_t be(const char *p, int n)
-{
-    uint64_t v = 0;
-
-    for (int i = 0; i < n; i++)
-        v = v << 8 | (unsigned char)p[i];
-    return v;
-}
-
 /* Runs of enqueued ids: after the header, lane I3 ms I6 seq I4 n I2 ('E'), or 0 n I2 lane I3 ms I6 seq I4 and refusals ('A'). */
 static bool runs_contain(dureq_str e, const dq_id *id)
 {
-    bool sealed = e.ptr[0] == 'E';
-    size_t at = 7;
+    dq_reader r = dq_reader_of(e);
+    bool sealed = dq_read_u8(&r) == 'E';
 
-    while (at < e.len) {
-        size_t left = e.len - at;
-        const char *p = e.ptr + at;
-        uint64_t lane, ms, seq, n;
+    (void)dq_read_be(&r, 6);
+    while (r.p < r.end && !r.bad) {
+        uint8_t refusal = sealed ? 0 : dq_read_u8(&r);
 
-        if (!sealed && p[0] != 0) {
-            at += p[0] >= 3 ? 1 + DQ_ID_BYTES : 1;
+        if (refusal != 0) {
+            if (refusal >= 3)
+                (void)dq_read_bytes(&r, DQ_ID_BYTES);
             continue;
         }
-        if (left < (sealed ? 15u : 16u))
-            return false;
-        lane = sealed ? be(p, 3) : be(p + 3, 3);
-        ms = sealed ? be(p + 3, 6) : be(p + 6, 6);
-        seq = sealed ? be(p + 9, 4) : be(p + 12, 4);
-        n = sealed ? be(p + 13, 2) : be(p + 1, 2);
-        if (lane == id->lane && ms == id->ms && id->seq >= seq && id->seq < seq + n)
+        uint64_t n = sealed ? 0 : dq_read_be(&r, 2);
+        uint64_t lane = dq_read_be(&r, 3), ms = dq_read_be(&r, 6), seq = dq_read_be(&r, 4);
+        if (sealed)
+            n = dq_read_be(&r, 2);
+        if (!r.bad && lane == id->lane && ms == id->ms && id->seq >= seq && id->seq < seq + n)
             return true;
-        at += sealed ? 15 : 16;
     }
     return false;
 }
@@ -298,16 +286,16 @@ static bool runs_contain(dureq_str e, const dq_id *id)
 /* 'O': now I6 session I6, then parts: kind, n I2, ids. Returns the kind of the part with the id, 0 when none. */
 static char part_with(dureq_str e, const unsigned char id[DQ_ID_BYTES])
 {
-    size_t at = 13;
+    dq_reader r = dq_reader_of(e);
 
-    while (at + 3 <= e.len) {
-        size_t bytes = (size_t)be(e.ptr + at + 1, 2) * DQ_ID_BYTES;
+    (void)dq_read_bytes(&r, 13);
+    while (r.p < r.end && !r.bad) {
+        char kind = (char)dq_read_u8(&r);
+        size_t n = (size_t)dq_read_be(&r, 2);
+        dureq_str ids = dq_read_bytes(&r, n * DQ_ID_BYTES);
 
-        if (at + 3 + bytes > e.len)
-            return 0;
-        if (ids_contain(dureq_str_of(e.ptr + at + 3, bytes), id))
-            return e.ptr[at];
-        at += 3 + bytes;
+        if (!r.bad && ids_contain(ids, id))
+            return kind;
     }
     return 0;
 }
@@ -337,9 +325,12 @@ static const char *event_of(dureq_str e, const dq_id *id, const unsigned char pa
 
 static void put_event(dq_json_writer *w, dureq_str e, const char *name)
 {
+    dq_reader r = dq_reader_of(e);
+
+    (void)dq_read_u8(&r);
     dq_json_begin_object(w);
     dq_json_key(w, "at");
-    dq_json_put_rfc3339(w, (int64_t)be(e.ptr + 1, 6));
+    dq_json_put_rfc3339(w, (int64_t)dq_read_be(&r, 6));
     dq_json_key(w, "type");
     dq_json_put_text(w, name);
     dq_json_end_object(w);

@@ -68,6 +68,11 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_J_BLOB      (1u << 15)
 #define DQ_J_MORE      (1u << 16) /* parts of later versions, which this one skips */
 
+/* With one of these a job goes the general way, by the script that looks at each job, and not by plain commands with a script for all of
+   them: when it is enqueued; when it ends (src/store/lua/include/job_end.lua). */
+#define DQ_J_ENQUEUE_GENERAL (DQ_J_S2S | DQ_J_UNIQUE | DQ_J_REQUEST)
+#define DQ_J_END_GENERAL     DQ_J_UNIQUE
+
 typedef struct dq_envelope {
     uint32_t flags;
     dureq_str content_type; /* always set: a constant or a view */

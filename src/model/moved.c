@@ -7,15 +7,6 @@
 #define DETAILS_KEPT 3
 #define FIRST_KEPT   2
 
-static uint64_t read_be(dq_reader *r, int n)
-{
-    uint64_t v = 0;
-
-    for (int i = 0; i < n; i++)
-        v = v << 8 | dq_read_u8(r);
-    return v;
-}
-
 static void append_be(dq_buf *out, uint64_t v, int n)
 {
     for (int i = n - 1; i >= 0; i--)
@@ -35,7 +26,7 @@ static int32_t unzigzag(uint64_t v)
 /* One attempt with its length in front. */
 static dureq_str read_attempt(dq_reader *r)
 {
-    size_t len = (size_t)read_be(r, 2);
+    size_t len = (size_t)dq_read_be(r, 2);
 
     return dq_read_bytes(r, len);
 }
@@ -84,13 +75,13 @@ int dq_moved_unpack(dureq_str m, dq_moved *ret)
     (void)dq_read_u8(&r);
     if (!dq_id_unpack(dq_read_bytes(&r, DQ_ID_BYTES), &ret->id))
         return DUREQ_EPROTO;
-    ret->attempts = (uint16_t)read_be(&r, 2);
-    ret->runs = (uint16_t)read_be(&r, 2);
+    ret->attempts = (uint16_t)dq_read_be(&r, 2);
+    ret->runs = (uint16_t)dq_read_be(&r, 2);
     ret->crashes = dq_read_u8(&r);
     ret->flags = dq_read_u8(&r);
-    ret->errors_in_row = (uint16_t)read_be(&r, 2);
-    ret->ready_at_ms = (int64_t)read_be(&r, 6);
-    ret->due_at_ms = (int64_t)read_be(&r, 6);
+    ret->errors_in_row = (uint16_t)dq_read_be(&r, 2);
+    ret->ready_at_ms = (int64_t)dq_read_be(&r, 6);
+    ret->due_at_ms = (int64_t)dq_read_be(&r, 6);
     ret->n_attempts = dq_read_u8(&r);
     ret->repeats = dq_read_u8(&r);
     ret->tail = dq_read_rest(&r);

@@ -23,7 +23,7 @@ static void append_f64(dq_buf *out, double v)
 
 static double read_f64(dq_reader *r)
 {
-    uint64_t bits = dq_read_u64be(r);
+    uint64_t bits = dq_read_be(r, 8);
     double v;
 
     memcpy(&v, &bits, sizeof v);

@@ -18,7 +18,7 @@ enum result_type {
 int dq_record_split(dureq_str record, dureq_str *ret_m, dureq_str *ret_j)
 {
     dq_reader r = dq_reader_of(record);
-    uint32_t len = dq_read_u32be(&r);
+    uint32_t len = (uint32_t)dq_read_be(&r, 4);
 
     *ret_m = dq_read_bytes(&r, len);
     *ret_j = dq_read_rest(&r);

@@ -12,11 +12,31 @@ int64_t dq_record_class(const dureq_run *t)
     return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->queue_of->class_ms;
 }
 
-/* What plain commands can end: a job that ran well, straight from its lane, and holds no key that others may want. */
+/* What the end of a run has to see to besides history, statistics, event and waiters: bits, above those of the envelope. */
+enum {
+    ENDS_OTHERWISE = 1 << 16, /* than well */
+    HAS_MOVED = 1 << 17,
+    HAS_REPORTED = 1 << 18, /* its start */
+    HAS_PROGRESS = 1 << 19,
+    HAS_LOG = 1 << 20,
+};
+
+static unsigned end_asks(const dureq_run *t)
+{
+    unsigned asks = t->env.flags & DQ_J_END_GENERAL;
+
+    asks |= t->next != NEXT_COMPLETED ? ENDS_OTHERWISE : 0;
+    asks |= t->front || t->m.len > 0 ? HAS_MOVED : 0;
+    asks |= t->reported ? HAS_REPORTED : 0;
+    asks |= t->progress_sent ? HAS_PROGRESS : 0;
+    asks |= t->log.len > 0 ? HAS_LOG : 0;
+    return asks;
+}
+
+/* What plain commands can end. */
 bool dq_record_is_plain(const dureq_run *t)
 {
-    return t->next == NEXT_COMPLETED && !t->front && t->m.len == 0 && !(t->env.flags & DQ_J_UNIQUE) && !t->reported &&
-           t->log.len == 0 && !t->progress_sent;
+    return end_asks(t) == 0;
 }
 
 /* ---- packed forms ---- */

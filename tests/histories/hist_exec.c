@@ -66,7 +66,7 @@ static int read_run(hist *h, dq_reader *r, const hm_answer *want, int at)
     dq_id id = {.lane = (uint32_t)hist_read_be(r, 3)};
 
     id.ms = (uint64_t)hist_read_be(r, 6);
-    id.seq = dq_read_u32be(r);
+    id.seq = (uint32_t)dq_read_be(r, 4);
     for (; n > 0 && !h->failed; n--, at++, id.seq++) {
         if (at >= want->n || want->kind[at] != 0) {
             hist_fail(h, "enqueue: item %d was accepted, wanted kind %d", at, at < want->n ? want->kind[at] : -1);
@@ -121,7 +121,7 @@ static void read_sealed(hist *h, dq_reader *in, const hm_answer *want)
     while (in->p < in->end && !in->bad && !h->failed) {
         id = (dq_id){.lane = (uint32_t)hist_read_be(in, 3)};
         id.ms = (uint64_t)hist_read_be(in, 6);
-        id.seq = dq_read_u32be(in);
+        id.seq = (uint32_t)dq_read_be(in, 4);
         for (int64_t left = hist_read_be(in, 2); left > 0 && n < HM_ITEMS; left--, id.seq++)
             ids[n++] = id;
     }

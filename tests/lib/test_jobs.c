@@ -158,7 +158,7 @@ static int read_item(dureq_str answer, unsigned shard, test_id *ret)
             id.lane = id.lane << 8 | dq_read_u8(&r);
         for (int i = 0; i < 6; i++)
             id.ms = id.ms << 8 | dq_read_u8(&r);
-        id.seq = dq_read_u32be(&r);
+        id.seq = (uint32_t)dq_read_be(&r, 4);
         dq_id_pack(&id, (unsigned char *)ret->bytes);
     } else if (kind >= 3) {
         memcpy(ret->bytes, dq_read_bytes(&r, DQ_ID_BYTES).ptr, DQ_ID_BYTES);

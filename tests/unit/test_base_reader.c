@@ -20,8 +20,8 @@ TEST(what_was_written_is_read_back)
 
     r = dq_reader_of(dq_buf_str(&b));
     EXPECT_U64(0xfe, dq_read_u8(&r));
-    EXPECT_U64(0xfedcba98, dq_read_u32be(&r));
-    EXPECT_U64(0xfedcba9876543210, dq_read_u64be(&r));
+    EXPECT_U64(0xfedcba98, dq_read_be(&r, 4));
+    EXPECT_U64(0xfedcba9876543210, dq_read_be(&r, 8));
     for (size_t i = 0; i < DQ_ARRAY_LEN(values); i++)
         EXPECT_U64(values[i], dq_read_varint(&r));
     EXPECT_STR(DQ_STR_LIT("a\0b"), dq_read_lstr(&r));
@@ -36,11 +36,11 @@ TEST(a_short_read_is_bad_and_gives_zero)
 {
     dq_reader r = dq_reader_of(DQ_STR_LIT("\xff\xff\xff\xff\xff\xff\xff"));
 
-    EXPECT_U64(0, dq_read_u64be(&r));
+    EXPECT_U64(0, dq_read_be(&r, 8));
     EXPECT_TRUE(r.bad);
 
     r = dq_reader_of(DQ_STR_LIT("\xff\xff\xff"));
-    EXPECT_U64(0, dq_read_u32be(&r));
+    EXPECT_U64(0, dq_read_be(&r, 4));
     EXPECT_TRUE(r.bad);
 
     r = dq_reader_of((dureq_str){0});

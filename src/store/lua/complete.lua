@@ -203,15 +203,7 @@ while p <= #ARGV do
   p = width[kind] and segment(kind, p) or side_segment(kind, p)
 end
 
-local plain = {}
-for i = 0, index - 1 do
-  if asks[i] then
-    ended_asking(over[i], asks[i])
-  elseif over[i] then
-    plain[#plain + 1] = over[i]
-  end
-end
-ended_plain(table.concat(plain))
+ended_asking(over, asks)
 
 -- Log lines were added after the rows.
 for _, b in ipairs(beside) do

@@ -11,6 +11,7 @@
 --#include "wake.lua"
 --#include "stats.lua"
 --#include "audit.lua"
+local EVENT_OF = { run = 'n', reschedule = 's', resume = 's', pause = 'u' }
 local actor, verb, at = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if verb == 'delay' then
   verb, at = 'reschedule', now + at
@@ -65,6 +66,6 @@ for lane, n in pairs(ready) do
   wake(lane, n)
 end
 if #done > 0 then
-  event('M' .. pack('>I6', now) .. string.sub(verb, 3, 3) .. table.concat(done))
+  event('M' .. pack('>I6', now) .. EVENT_OF[verb] .. table.concat(done))
 end
 return out

@@ -56,7 +56,7 @@ local function history_add(class, rows, beside)
   local bucket, width = bucket_of(class)
   local ids, names, parts, bytes = {}, {}, {}, beside or 0
   for i = 1, #rows, 2 do
-    local name = string.format('%d', math.floor(id_ms(rows[i]) / width))
+    local name = string.format('%d', math.floor(unpk('>I6', rows[i]) / width))
     local part = parts[name]
     if not part then
       part = {}

@@ -1,7 +1,7 @@
 -- The end of a job. What follows from it, whatever ended it, is written here and nowhere else.
---   ended_plain  the worker's turn: of these jobs nothing follows but history, statistics, event, waiters (DQ_J_END_GENERAL of src/model/job.h
---                says which may go that way). What is no list of ids it counted itself
---   ended_asking a job whose row was written by the worker: what it asks for at its end, in the fields that envelope_read gives
+--   ended_plain  the worker's turn: of these jobs nothing follows but history, statistics, event (which the turn writes for all of them) and
+--                waiters; DQ_J_END_GENERAL of src/model/job.h says which may not go that way
+--   ended_asking jobs whose rows were written by the worker, and what some of them ask for: fields as envelope_read gives them
 --   ended        a job that ends without a worker's word: its row too, or nothing when it is not kept; then ended_all, once a call
 --#include "ids.lua"
 --#include "states.lua"
@@ -23,7 +23,7 @@ local function ended_plain(ids)
 end
 
 -- nothing_left: what is said to those who wait when nothing of it can be looked at.
-local function ended_asking(id, asks, nothing_left)
+local function follow(id, asks, nothing_left)
   if asks.ukey then
     ukey_release(asks, id)
   end
@@ -34,6 +34,14 @@ local function ended_asking(id, asks, nothing_left)
     side_drop(id)
   end
   tell(id, nothing_left)
+end
+local NOTHING = {}
+local function ended_asking(ids, asks)
+  if waited or next(asks) then
+    for i, id in pairs(ids) do
+      follow(id, asks[i] or NOTHING)
+    end
+  end
 end
 
 -- Ways to end without a worker: state of the row, where it is kept, letters of statistics and event, what is said when nothing is left.
@@ -59,7 +67,7 @@ local function ended(how, job)
   else
     e.drop = e.blob or job.m -- one that moved may have log lines
   end
-  ended_asking(id, e, not kept and how.nothing_left)
+  follow(id, e, not kept and how.nothing_left)
   ended_in[lane] = (ended_in[lane] or 0) + 1
   ended_ids[#ended_ids + 1] = id
 end
