@@ -235,7 +235,6 @@ static int wait_for(ctl *c, const char *id, const char *timeout)
     ctl_answer a;
     DQ_BUF_AUTO path = {0};
     DQ_BUF_AUTO query = {0};
-    dq_json_ref status;
     int rc;
 
     ctl_path(&path, "/api/jobs/%s/result", id);
@@ -245,9 +244,7 @@ static int wait_for(ctl *c, const char *id, const char *timeout)
         fprintf(stderr, "The job is accepted: see dureqctl job get %s\n", id);
         return rc;
     }
-    ctl_print_object(c, &a, 0);
-    status = dq_json_member(&a.doc, 0, "status");
-    rc = dq_json_string_eq(&a.doc, status, "completed") ? CTL_DONE : CTL_FAILED;
+    rc = ctl_print_result(c, &a);
     ctl_answer_deinit(&a);
     return rc;
 }

@@ -54,17 +54,22 @@ static int act_all(ctl *c, int argc, char **argv, const char *method, const char
     return rc;
 }
 
-static int show(ctl *c, const char *path_fmt, const char *id, const char *query)
+static void print_whole(const ctl *c, const ctl_answer *a)
+{
+    ctl_print_object(c, a, 0);
+}
+
+static int show(ctl *c, const char *path_fmt, const char *id, void (*print)(const ctl *c, const ctl_answer *a))
 {
     DQ_BUF_AUTO path = {0};
     ctl_answer a;
     int rc;
 
     ctl_path(&path, path_fmt, id);
-    rc = ctl_call(c, "GET", path.ptr, query, no_body, &a);
+    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
     if (rc != 0)
         return rc;
-    ctl_print_object(c, &a, 0);
+    print(c, &a);
     ctl_answer_deinit(&a);
     return CTL_DONE;
 }
@@ -82,7 +87,7 @@ static int job_get(ctl *c, int argc, char **argv)
 {
     int rc = one_id(argc, argv, NULL, 0);
 
-    return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], NULL);
+    return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], ctl_print_job);
 }
 
 void ctl_print_jobs(const ctl *c, const ctl_answer *a)
@@ -208,8 +213,7 @@ static int print_result(ctl *c, const char *id, const char *wait)
     rc = ctl_call(c, "GET", path.ptr, query.ptr, no_body, &a);
     if (rc != 0)
         return rc;
-    ctl_print_object(c, &a, 0);
-    rc = dq_json_string_eq(&a.doc, dq_json_member(&a.doc, 0, "status"), "completed") ? CTL_DONE : CTL_FAILED;
+    rc = ctl_print_result(c, &a);
     ctl_answer_deinit(&a);
     return rc;
 }
@@ -324,7 +328,7 @@ static int run_get(ctl *c, int argc, char **argv)
 {
     int rc = one_id(argc, argv, NULL, 0);
 
-    return rc != 0 ? rc : show(c, "/api/runs/%s", argv[1], NULL);
+    return rc != 0 ? rc : show(c, "/api/runs/%s", argv[1], print_whole);
 }
 
 static int run_requeue(ctl *c, int argc, char **argv)

@@ -110,6 +110,9 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
 void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
+void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object, const char *but); /* but: a name that is left out; NULL: none */
+void ctl_print_job(const ctl *c, const ctl_answer *a);   /* job_show.c: with its attempts as a table */
+int ctl_print_result(const ctl *c, const ctl_answer *a); /* the bare one with --quiet; the exit code */
 void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
 /* Everything that others wrote passes through one of these two before a terminal shows it. What would drive the terminal (controls of
    C0 and C1, DEL, marks of direction) becomes blanks, a byte that is no UTF-8 a question mark; with keep_lines, line breaks and tabs

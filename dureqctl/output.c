@@ -386,9 +386,10 @@ void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value)
     rest = dq_buf_str(value);
     color = dq_str_eq_text(name, "status") ? color_of(c, rest) : NULL;
     if (color)
-        printf("\033[%sm" DQ_STR_FMT "\033[0m", color, DQ_STR_ARG(dq_str_cut(&rest, '\n')));
-    else
-        put(dq_str_cut(&rest, '\n'));
+        printf("\033[%sm", color);
+    put(dq_str_cut(&rest, '\n'));
+    if (color)
+        fputs("\033[0m", stdout);
     while (rest.ptr) {
         fputc('\n', stdout);
         pad(width + 2);
@@ -411,7 +412,7 @@ static void append_pair_value(dq_buf *out, const ctl *c, const dq_json *doc, dur
     dq_buf_append_text(out, ")");
 }
 
-static void print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object)
+void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object, const char *but)
 {
     size_t width = 0;
 
@@ -421,6 +422,8 @@ static void print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object)
         dureq_str raw = dq_json_raw(doc, k), name = dureq_str_of(raw.ptr + 1, raw.len - 2);
         DQ_BUF_AUTO text = {0};
 
+        if (but && dq_str_eq_text(name, but))
+            continue;
         append_pair_value(&text, c, doc, name, k + 1);
         ctl_print_pair(c, name, width, &text);
     }
@@ -429,7 +432,7 @@ static void print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object)
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object)
 {
     if (c->format == CTL_TABLE)
-        print_pairs(c, &a->doc, object);
+        ctl_print_pairs(c, &a->doc, object, /*but=*/NULL);
     else if (c->format == CTL_CSV)
         print_csv_object(c, &a->doc, object);
     else

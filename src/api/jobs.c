@@ -31,7 +31,7 @@ static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err
     dureq_node_list *nodes;
     int rc;
 
-    if (job->state != DUREQ_JOB_PENDING)
+    if (job->state != DUREQ_JOB_PENDING || job->waiting_for.len)
         return 0;
     rc = dureq_client_list_nodes(c->client, &nodes, err);
     if (rc < 0)
@@ -389,7 +389,8 @@ static void write_result(dq_api_ctx *c, const dureq_job *job)
         dq_json_key(&c->w, "skipped");
         dq_json_put_bool(&c->w, true);
     }
-    put_str_if(c, "error", job->last_error);
+    if (job->state != DUREQ_JOB_COMPLETED)
+        put_str_if(c, "error", job->last_error);
     if (!dq_str_eq(job->reason, job->last_error))
         put_str_if(c, "reason", job->reason);
     dq_json_end_object(&c->w);

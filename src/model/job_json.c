@@ -249,7 +249,8 @@ static void put_progress(const dureq_job *job, dq_json_writer *w)
     put_i64_if(w, "max_attempts", job->max_attempts);
     put_i64(w, "runs", job->runs);
     put_i64_if(w, "crashes", job->crashes);
-    put_str_if(w, "last_error", job->last_error);
+    if (job->state != DUREQ_JOB_COMPLETED) /* then it is past; the attempts still have it */
+        put_str_if(w, "last_error", job->last_error);
     put_str_if(w, "reason", job->reason);
     put_str_if(w, "waiting_for", job->waiting_for);
     put_str_if(w, "node_id", job->node_id);

@@ -279,6 +279,60 @@ SCENARIO(keys_are_looked_up_and_let_go)
     CTL_FAILS(2, "'delete' needs at least one key", "key", "delete");
 }
 
+/* ---- what a person reads ---- */
+
+static int fail_twice(dureq_run *run, void *userdata)
+{
+    (void)userdata;
+    if (dureq_run_attempt(run) < 3)
+        return dureq_run_retry_detail(run, 7, "first line\nsecond line", DQ_STR_LIT("a backtrace\nof two lines"));
+    (void)dureq_run_set_result(run, DQ_STR_LIT("{\"n\":1}"), "application/json");
+    return DUREQ_OUTCOME_DONE;
+}
+
+SCENARIO(attempts_are_a_table_and_the_last_error_is_lines)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_retry_policy p = dureq_retry_policy_init();
+    const char *first, *second;
+    dureq_job_id id;
+
+    (void)rig_node("n", "t", fail_twice, NULL);
+    p.initial_delay_ms = 10;
+    p.max_attempts = 2;
+    o.retry_policy = &p;
+    id = rig_enqueue("t", "1", &o);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    CTL(0, "job", "get", id.text);
+    first = strstr(ctl_out(), "\nATTEMPT  STARTED");
+    EXPECT_TRUE(first != NULL);
+    first = strstr(first, "\n      1  ");
+    EXPECT_TRUE(first != NULL);
+    second = strstr(first, "\n      2  "); /* the newest is last */
+    EXPECT_TRUE(second != NULL);
+    EXPECT_HAS("first line second line", second);
+    EXPECT_HAS("\nThe last error:\nfirst line\nsecond line\n\nIts detail:\na backtrace\nof two lines\n", second);
+    EXPECT_TRUE(!strstr(ctl_out(), "\nattempts "));
+    CTL(1, "job", "result", id.text, "-q");
+    EXPECT_TEXT("", ctl_out());
+    EXPECT_HAS("dureqctl: first line second line\n", ctl_err());
+
+    p.max_attempts = 5;
+    id = rig_enqueue("t", "1", &o);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+    CTL(0, "job", "get", id.text);
+    EXPECT_TRUE(!strstr(ctl_out(), "last_error")); /* it is past */
+    EXPECT_TRUE(!strstr(ctl_out(), "The last error"));
+    EXPECT_HAS("first line", ctl_out());
+    CTL(0, "job", "result", id.text);
+    EXPECT_TRUE(!strstr(ctl_out(), "first line"));
+    CTL(0, "job", "wait", id.text, "-q");
+    EXPECT_TEXT("{\"n\":1}\n", ctl_out());
+    CTL(0, "enqueue", "t", "1", "--wait", "-q", "--initial-delay", "10ms", "--max-attempts", "5");
+    EXPECT_TEXT("{\"n\":1}\n", ctl_out());
+    EXPECT_TEXT("", ctl_err());
+}
+
 /* ---- many ---- */
 
 SCENARIO(several_ids_go_out_together_and_each_has_its_answer)

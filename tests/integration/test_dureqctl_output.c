@@ -53,7 +53,7 @@ static int fail_driving(dureq_run *task, void *userdata)
     (void)userdata;
     dureq_run_log(task, "%s", DRIVES);
     (void)dureq_run_progress(task, DQ_STR_LIT("\"" "p\xc2\x9b" "\xe2\x80\xae" "q\""));
-    return dureq_run_fail(task, 0, DRIVES);
+    return dureq_run_fail(task, 0, "%s", DRIVES);
 }
 
 /* ---- terminals ---- */
@@ -156,12 +156,16 @@ SCENARIO(a_table_fits_the_terminal)
 
 SCENARIO(color_is_for_terminals_that_have_it_and_want_it)
 {
-    (void)rig_enqueue("t", "1", NULL);
+    dureq_job_id id = rig_enqueue("t", "1", NULL);
+
     ctl_reset();
     CTL(0, "job", "list");
     EXPECT_TRUE(!strstr(ctl_out(), "\033["));
     CTL(0, "job", "list", "--color", "always");
     EXPECT_HAS("\033[1mSTATUS\033[0m", ctl_out());
+    CTL(0, "job", "pause", id.text);
+    CTL(0, "job", "get", id.text, "--color", "always");
+    EXPECT_HAS("\nstatus        \033[35mpaused\033[0m\n", ctl_out());
     CTL_FAILS(2, "--color takes auto, always or never, not 'x'", "job", "list", "--color", "x");
     ctl_terminal(120);
     ctl_env("TERM", "xterm");
