@@ -73,12 +73,12 @@ static int read_header(dq_reader *r, counts *ret, char *ret_version, dureq_error
 
     *ret_version = (char)dq_read_u8(r);
     (void)dq_read_bytes(r, 15);
-    ret->ut = dq_read_u32be(r);
-    ret->std = dq_read_u32be(r);
-    ret->leaps = dq_read_u32be(r);
-    ret->times = dq_read_u32be(r);
-    ret->types = dq_read_u32be(r);
-    ret->chars = dq_read_u32be(r);
+    ret->ut = (uint32_t)dq_read_be(r, 4);
+    ret->std = (uint32_t)dq_read_be(r, 4);
+    ret->leaps = (uint32_t)dq_read_be(r, 4);
+    ret->times = (uint32_t)dq_read_be(r, 4);
+    ret->types = (uint32_t)dq_read_be(r, 4);
+    ret->chars = (uint32_t)dq_read_be(r, 4);
     if (r->bad || !dq_str_eq_text(magic, "TZif"))
         return dq_fail(err, DUREQ_EPARSE, "it is no time zone file");
     if (ret->ut > 256 || ret->std > 256 || ret->types > 256 || ret->times > DQ_ZONE_FILE_MAX || ret->leaps > DQ_ZONE_FILE_MAX ||
@@ -130,7 +130,7 @@ static int offset_of_type(const data *d, unsigned type, int32_t *ret, dureq_erro
     if (type >= d->n.types)
         return dq_fail(err, DUREQ_EPARSE, "it names a type that it does not have");
     r = dq_reader_of(dureq_str_of(d->types.ptr + type * (size_t)6, 4));
-    *ret = (int32_t)dq_read_u32be(&r);
+    *ret = (int32_t)(uint32_t)dq_read_be(&r, 4);
     if (*ret < -OFFSET_MAX_S || *ret > OFFSET_MAX_S)
         return dq_fail(err, DUREQ_EPARSE, "it has an offset of more than 26 hours");
     return 0;
@@ -145,7 +145,7 @@ static int read_changes(dq_zone *z, const data *d, dureq_error *err)
 
     offset = z->offset;
     for (uint32_t i = 0; i < d->n.times && rc == 0; i++) {
-        int64_t at = (int64_t)dq_read_u64be(&times);
+        int64_t at = (int64_t)dq_read_be(&times, 8);
         int32_t next = 0;
 
         if ((i > 0 && at <= before) || at > TIME_MAX)
@@ -179,7 +179,7 @@ static int read_footer(dq_zone *z, dq_reader *r, const data *d, dureq_error *err
     z->has_rule = true;
     z->rule_from = INT64_MIN;
     for (uint32_t i = 0; i < d->n.times; i++)
-        z->rule_from = (int64_t)dq_read_u64be(&times);
+        z->rule_from = (int64_t)dq_read_be(&times, 8);
     if (z->rule_from < -TIME_MAX)
         z->rule_from = INT64_MIN;
     return 0;
