@@ -5,7 +5,8 @@
 /* A producer's and operator's connection to one dureq deployment (a Redis server and a key prefix).
 
    Threads: every call but destroy may be made from any thread, several at once: calls made at the same time share round
-   trips. They block until their answer or time-out; handlers may make them, dureq_log_fn and dureq_node_event_fn must not.
+   trips. They block until their answer or time-out; handlers may make them. In dureq_log_fn and dureq_node_event_fn, which
+   run on the thread that such a call would wait for, each is refused at once by DUREQ_EDEADLK.
    Lists that come through `ret` are the caller's, and outlive the client.
 
    Errors: beside what stands at each, every call that asks the server may answer DUREQ_EUNAVAILABLE, ETIMEOUT, ELOADING,

@@ -56,7 +56,8 @@ extern "C" {
     X(-30, EPARSE, "cannot be parsed", false)                                 \
     X(-31, EHANDLER, "the handler failed", false)                             \
     X(-32, EPAUSED, "paused", false)                                          \
-    X(-33, ENOWRITE, "the server takes no writes for now", true)
+    X(-33, ENOWRITE, "the server takes no writes for now", true)              \
+    X(-34, EDEADLK, "it would wait for the thread that calls it", false)
 
 typedef enum dureq_errcode {
     DUREQ_OK = 0,

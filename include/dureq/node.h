@@ -182,8 +182,8 @@ typedef struct dureq_node_event {
 } dureq_node_event;
 
 /* Called on the loop thread, after the change is on record in Redis, but for JOB_STARTED. The event and its texts are
-   valid until it returns. It must not block: nothing else of the node moves meanwhile. It must not call a client, nor stop
-   or destroy the node; drain, stop_now and get_stats are fine. */
+   valid until it returns. It must not block: nothing else of the node moves meanwhile. It must not stop or destroy
+   the node; drain, stop_now and get_stats are fine. The node's own client refuses each call here (DUREQ_EDEADLK). */
 typedef void (*dureq_node_event_fn)(const dureq_node_event *event, void *userdata);
 
 typedef struct dureq_node_options {

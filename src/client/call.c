@@ -268,8 +268,15 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
                 dq_owned_reply *ret, dureq_error *err)
 {
     int64_t deadline_us = dq_client_deadline_us(c);
-    pending_call *p = call_begin(c, shard, flags, bytes, n_replies, which);
+    pending_call *p;
+    int rc;
 
+    rc = dq_client_may_wait(c, err);
+    if (rc < 0) {
+        dq_buf_deinit(bytes);
+        return rc;
+    }
+    p = call_begin(c, shard, flags, bytes, n_replies, which);
     return p ? call_end(p, deadline_us, ret, err) : dq_fail_nomem(err);
 }
 

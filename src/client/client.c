@@ -329,6 +329,14 @@ void dq_client_leave(dureq_client *c)
     dq_mutex_unlock(&c->mu);
 }
 
+int dq_client_may_wait(const dureq_client *c, dureq_error *err)
+{
+    if (!dq_loop_is_turning_here(c->loop))
+        return 0;
+    return dq_fail(err, DUREQ_EDEADLK,
+                   "this client's own thread (a log or event callback) cannot wait for the server: call from another");
+}
+
 void dureq_free(void *ptr)
 {
     dq_free(ptr);

@@ -52,6 +52,8 @@ struct dureq_client {
 /* A caller announces itself, so that destroy waits for it; err when the client was never connected. */
 void dq_client_enter(dureq_client *c);
 void dq_client_leave(dureq_client *c);
+/* 0, or DUREQ_EDEADLK on the loop's own thread, which nobody may wait for there. Whoever is about to wait asks. */
+int dq_client_may_wait(const dureq_client *c, dureq_error *err);
 
 #define DQ_CALL_REPEAT (1u << 0) /* safe to send again when its reply was lost */
 #define DQ_CALL_LARGE \

@@ -408,6 +408,11 @@ static int64_t wait_deadline_us(int64_t timeout_ms)
 /* From here on, dq_waiters_close waits for it to end, and ends it. */
 static int enter_wait(dureq_client *c, dureq_error *err)
 {
+    int rc;
+
+    rc = dq_client_may_wait(c, err);
+    if (rc < 0)
+        return rc;
     dq_mutex_lock(&c->mu);
     bool is_closing = c->is_closing;
     c->n_waits += !is_closing;

@@ -287,6 +287,11 @@ bool dq_loop_is_here(const dq_loop *loop)
     return !atomic_load(&loop->is_running) || pthread_equal(atomic_load(&loop->owner), pthread_self());
 }
 
+bool dq_loop_is_turning_here(const dq_loop *loop)
+{
+    return atomic_load(&loop->is_running) && pthread_equal(atomic_load(&loop->owner), pthread_self());
+}
+
 void dq_loop_assert_here(const dq_loop *loop)
 {
     assert(dq_loop_is_here(loop));

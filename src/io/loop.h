@@ -20,6 +20,7 @@ void dq_loop_stop(dq_loop *loop);                                            /* 
 int dq_loop_start_thread(dq_loop *loop, const char *name, dureq_error *err); /* runs the loop in its own thread */
 void dq_loop_stop_thread(dq_loop *loop);                                     /* dq_loop_stop and join */
 bool dq_loop_is_here(const dq_loop *loop);
+bool dq_loop_is_turning_here(const dq_loop *loop); /* the same, and it runs: to wait here for it would be for ever. Any thread */
 void dq_loop_assert_here(const dq_loop *loop);
 int64_t dq_loop_now_us(dq_loop *loop); /* monotonic; cached per turn */
 struct event_base *dq_loop_base(dq_loop *loop);

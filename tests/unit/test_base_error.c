@@ -37,6 +37,7 @@ TEST(numbers_given_out_never_change)
     EXPECT_I64(-24, DUREQ_EUNKNOWN);
     EXPECT_I64(-27, DUREQ_EFENCED);
     EXPECT_I64(-32, DUREQ_EPAUSED);
+    EXPECT_I64(-34, DUREQ_EDEADLK);
 }
 
 TEST(success_and_unknown_numbers_have_names_too)
