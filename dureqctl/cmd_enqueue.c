@@ -257,11 +257,12 @@ static void print_accepted_json(const ctl *c, const dureq_enqueue_result *r, con
     dq_json_begin_object(&w);
     dq_json_key(&w, "id");
     dq_json_put_text(&w, r->id.text);
-    dq_json_key(&w, "status");
-    dq_json_put_text(&w, status);
-    if (r->existing) {
+    if (r->existing) { /* what became of it by now is not known here */
         dq_json_key(&w, "existing");
         dq_json_put_bool(&w, true);
+    } else {
+        dq_json_key(&w, "status");
+        dq_json_put_text(&w, status);
     }
     if (warning.len) {
         dq_json_key(&w, "warning");
@@ -278,7 +279,7 @@ static void print_accepted(const ctl *c, const dureq_enqueue_result *r, dureq_st
     if (c->format == CTL_TABLE)
         printf("%s\n", r->id.text);
     else if (c->format == CTL_CSV)
-        printf("id,status,existing\r\n%s,%s,%s\r\n", r->id.text, status, r->existing ? "true" : "");
+        printf("id,status,existing\r\n%s,%s,%s\r\n", r->id.text, r->existing ? "" : status, r->existing ? "true" : "");
     else
         print_accepted_json(c, r, status, warning);
 }

@@ -95,7 +95,7 @@ typedef struct dureq_enqueue_result {
     int code;        /* 0, or why this item was refused */
     dureq_job_id id; /* of the job; for DUREQ_EDUPLICATE of the living one */
     bool existing;   /* code 0, but the request id had been used before */
-    bool scheduled;  /* accepted for later */
+    bool scheduled;  /* accepted for later, by this call */
     char msg[96];    /* for code < 0: one sentence, perhaps cut */
 } dureq_enqueue_result;
 

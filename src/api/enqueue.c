@@ -26,11 +26,12 @@ static void write_result(dq_api_ctx *c, const dureq_enqueue_result *r)
     if (r->code == 0) {
         dq_json_key(&c->w, "id");
         dq_json_put_text(&c->w, r->id.text);
-        dq_json_key(&c->w, "status");
-        dq_json_put_text(&c->w, r->scheduled ? "scheduled" : "pending");
-        if (r->existing) {
+        if (r->existing) { /* what became of it by now is not known here */
             dq_json_key(&c->w, "existing");
             dq_json_put_bool(&c->w, true);
+        } else {
+            dq_json_key(&c->w, "status");
+            dq_json_put_text(&c->w, r->scheduled ? "scheduled" : "pending");
         }
     } else {
         dq_json_key(&c->w, "error");

@@ -246,7 +246,7 @@ void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg)
         return;
     item->done = true;
     result->code = code;
-    result->scheduled = code == 0 && item->scheduled;
+    result->scheduled = code == 0 && item->scheduled && !result->existing;
     if (id)
         dq_id_to_text(id, &result->id);
     (void)snprintf(result->msg, sizeof result->msg, "%.95s", code < 0 && msg ? msg : "");

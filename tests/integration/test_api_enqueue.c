@@ -34,6 +34,26 @@ SCENARIO(a_used_request_id_is_200_and_the_same_job)
     EXPECT_HAS("\"existing\":true", api_body());
 }
 
+SCENARIO(a_used_request_id_says_nothing_of_a_state_that_may_be_another)
+{
+    static const char spec[] = "{\"task_type\":\"t\",\"request_id\":\"r\",\"delay\":\"1h\"}";
+    const char *id;
+    dureq_enqueue_result result;
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec one = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &o};
+
+    EXPECT_I64(201, api("POST", "/api/jobs", NULL, spec));
+    id = api_text("id");
+    RIG_OK(dureq_client_cancel(rig.client, id, NULL, &err));
+    EXPECT_I64(200, api("POST", "/api/jobs", NULL, spec));
+    EXPECT_TEXT(id, api_text("id"));
+    EXPECT_TRUE(strstr(api_body(), "status") == NULL);
+    o.request_id = DQ_STR_LIT("r");
+    o.delay_ms = 3600000;
+    RIG_OK(dureq_client_enqueue_many(rig.client, &one, 1, &result, &err));
+    EXPECT_TRUE(result.existing && !result.scheduled);
+}
+
 SCENARIO(a_refused_job_has_the_status_of_its_reason)
 {
     static const struct {
