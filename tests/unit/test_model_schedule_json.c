@@ -45,92 +45,89 @@ TEST(a_definition_survives_the_way_through_json)
     }
 }
 
+static const struct {
+    const char *json;
+    int rc;
+    const char *says;
+} refused[] = {
+    {"[]", DUREQ_EINVAL, "a schedule is an object, not an array"},
+    {"{}", DUREQ_EINVAL, "field 'type' is missing"},
+    {"{\"type\":null}", DUREQ_EINVAL, "field 'type' is missing"},
+    {"{\"type\":\"HOURLY\"}", DUREQ_EINVAL, "field 'type' takes IMMEDIATE, ONE_TIME, DURATION, CRON, DAILY, WEEKLY or MONTHLY"},
+    {"{\"type\":\"daily\"}", DUREQ_EINVAL, "field 'type' takes"},
+    {"{\"type\":5}", DUREQ_EINVAL, "field 'type' takes"},
+    {"{\"type\":\"CRON\",\"cron\":\"* * * * *\"}", DUREQ_EINVAL, "unknown field 'cron'"},
+    {"{\"type\":\"CRON\"}", DUREQ_EINVAL, "cron_expr is missing: a schedule of type CRON needs it"},
+    {"{\"type\":\"CRON\",\"cron_expr\":7}", DUREQ_EINVAL, "field 'cron_expr' takes a string"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"interval\":\"5s\"}", DUREQ_EINVAL,
+     "interval is no field of a schedule of type CRON"},
+    {"{\"type\":\"ONE_TIME\"}", DUREQ_EINVAL, "run_at is missing"},
+    {"{\"type\":\"ONE_TIME\",\"run_at\":\"tomorrow\"}", DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time"},
+    {"{\"type\":\"ONE_TIME\",\"run_at\":\"2026-02-30T00:00:00Z\"}", DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time"},
+    {"{\"type\":\"ONE_TIME\",\"run_at\":\"9999-01-01T00:00:00Z\"}", DUREQ_EINVAL, "run_at takes a time from 1970 to 2527"},
+    {"{\"type\":\"ONE_TIME\",\"run_at\":\"2026-12-01T00:00:00Z\",\"jitter\":\"5s\"}", DUREQ_EINVAL,
+     "jitter is no field of a schedule of type ONE_TIME"},
+    {"{\"type\":\"IMMEDIATE\",\"starts_at\":\"2026-12-01T00:00:00Z\"}", DUREQ_EINVAL, "starts_at is no field"},
+    {"{\"type\":\"DURATION\"}", DUREQ_EINVAL, "interval is missing"},
+    {"{\"type\":\"DURATION\",\"interval\":\"0s\"}", DUREQ_EINVAL,
+     "field 'interval' takes a duration of whole seconds, at least \"1s\""},
+    {"{\"type\":\"DURATION\",\"interval\":30}", DUREQ_EINVAL, "field 'interval' takes a duration"},
+    {"{\"type\":\"DURATION\",\"interval\":\"-5s\"}", DUREQ_EINVAL, "field 'interval' takes a duration"},
+    {"{\"type\":\"DURATION\",\"interval\":\"1500ms\"}", DUREQ_EINVAL, "interval takes whole seconds, from 1s to 400 years"},
+    {"{\"type\":\"DURATION\",\"interval\":\"5s\",\"gap\":\"skip\"}", DUREQ_EINVAL,
+     "gap is no field of a schedule of type DURATION"},
+    {"{\"type\":\"DURATION\",\"interval\":\"5s\",\"starts_at\":\"2026-12-02T00:00:00Z\",\"ends_at\":\"2026-12-01T00:00:00Z\"}",
+     DUREQ_EINVAL, "ends_at is before starts_at"},
+    {"{\"type\":\"DAILY\"}", DUREQ_EINVAL, "at_times is missing"},
+    {"{\"type\":\"DAILY\",\"at_times\":[]}", DUREQ_EINVAL, "at_times is missing"},
+    {"{\"type\":\"DAILY\",\"at_times\":[\"09:00\"]}", DUREQ_EINVAL,
+     "field 'at_times' takes an array of objects with hour, minute and second"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9},{\"hour\":24}]}", DUREQ_EINVAL,
+     "field 'at_times[1].hour' takes a whole number from 0 to 23, not 24"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9,\"minute\":60}]}", DUREQ_EINVAL, "field 'at_times[0].minute' takes"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9,\"second\":-1}]}", DUREQ_EINVAL, "field 'at_times[0].second' takes"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hours\":9}]}", DUREQ_EINVAL, "unknown field 'at_times[0].hours'"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"regular_interval\":0}", DUREQ_EINVAL,
+     "field 'regular_interval' takes a whole number from 1 to 10000"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"regular_interval\":1.5}", DUREQ_EINVAL, "field 'regular_interval' takes"},
+    {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"included_days\":[1]}", DUREQ_EINVAL,
+     "included_days is no field of a schedule of type DAILY"},
+    {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}]}", DUREQ_EINVAL, "included_days is missing"},
+    {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[1,7]}", DUREQ_EINVAL,
+     "included_days[1] takes 0 (Sunday) to 6, not 7"},
+    {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[\"MON\"]}", DUREQ_EINVAL,
+     "field 'included_days' takes days"},
+    {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[0]}", DUREQ_EINVAL,
+     "included_days[0] takes 1 to 31, not 0"},
+    {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[32]}", DUREQ_EINVAL,
+     "field 'included_days' takes days"},
+    {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":5}", DUREQ_EINVAL,
+     "field 'included_days' takes an array"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"gap\":\"before\"}", DUREQ_EINVAL,
+     "field 'gap' takes \"after\" or \"skip\""},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"overlap_hour\":\"last\"}", DUREQ_EINVAL,
+     "field 'overlap_hour' takes \"first\" or \"both\""},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"jitter\":\"-1s\"}", DUREQ_EINVAL, "field 'jitter' takes a duration"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"jitter\":\"999999h\"}", DUREQ_EINVAL, "jitter takes 0 to 100 years"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"timezone\":\"Europe\\u0000\"}", DUREQ_EINVAL,
+     "field 'timezone' takes text without NUL"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"overlap_policy\":\"SKIP\"}", DUREQ_EUNSUPPORTED,
+     "field 'overlap_policy' is not supported"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"catchup_window\":\"1h\"}", DUREQ_EUNSUPPORTED, "field 'catchup_window'"},
+    {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"max_backfill_per_tick\":5}", DUREQ_EUNSUPPORTED,
+     "field 'max_backfill_per_tick'"},
+};
+
 TEST(what_is_wrong_is_refused_by_the_fields_name)
 {
-    static const struct {
-        const char *json;
-        int rc;
-        const char *says;
-    } rows[] = {
-        {"[]", DUREQ_EINVAL, "a schedule is an object, not an array"},
-        {"{}", DUREQ_EINVAL, "field 'type' is missing"},
-        {"{\"type\":null}", DUREQ_EINVAL, "field 'type' is missing"},
-        {"{\"type\":\"HOURLY\"}", DUREQ_EINVAL,
-         "field 'type' takes IMMEDIATE, ONE_TIME, DURATION, CRON, DAILY, WEEKLY or MONTHLY"},
-        {"{\"type\":\"daily\"}", DUREQ_EINVAL, "field 'type' takes"},
-        {"{\"type\":5}", DUREQ_EINVAL, "field 'type' takes"},
-        {"{\"type\":\"CRON\",\"cron\":\"* * * * *\"}", DUREQ_EINVAL, "unknown field 'cron'"},
-        {"{\"type\":\"CRON\"}", DUREQ_EINVAL, "cron_expr is missing: a schedule of type CRON needs it"},
-        {"{\"type\":\"CRON\",\"cron_expr\":7}", DUREQ_EINVAL, "field 'cron_expr' takes a string"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"interval\":\"5s\"}", DUREQ_EINVAL,
-         "interval is no field of a schedule of type CRON"},
-        {"{\"type\":\"ONE_TIME\"}", DUREQ_EINVAL, "run_at is missing"},
-        {"{\"type\":\"ONE_TIME\",\"run_at\":\"tomorrow\"}", DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time"},
-        {"{\"type\":\"ONE_TIME\",\"run_at\":\"2026-02-30T00:00:00Z\"}", DUREQ_EINVAL, "field 'run_at' takes an RFC 3339 time"},
-        {"{\"type\":\"ONE_TIME\",\"run_at\":\"9999-01-01T00:00:00Z\"}", DUREQ_EINVAL, "run_at takes a time from 1970 to 2527"},
-        {"{\"type\":\"ONE_TIME\",\"run_at\":\"2026-12-01T00:00:00Z\",\"jitter\":\"5s\"}", DUREQ_EINVAL,
-         "jitter is no field of a schedule of type ONE_TIME"},
-        {"{\"type\":\"IMMEDIATE\",\"starts_at\":\"2026-12-01T00:00:00Z\"}", DUREQ_EINVAL, "starts_at is no field"},
-        {"{\"type\":\"DURATION\"}", DUREQ_EINVAL, "interval is missing"},
-        {"{\"type\":\"DURATION\",\"interval\":\"0s\"}", DUREQ_EINVAL,
-         "field 'interval' takes a duration of whole seconds, at least \"1s\""},
-        {"{\"type\":\"DURATION\",\"interval\":30}", DUREQ_EINVAL, "field 'interval' takes a duration"},
-        {"{\"type\":\"DURATION\",\"interval\":\"-5s\"}", DUREQ_EINVAL, "field 'interval' takes a duration"},
-        {"{\"type\":\"DURATION\",\"interval\":\"1500ms\"}", DUREQ_EINVAL, "interval takes whole seconds, from 1s to 400 years"},
-        {"{\"type\":\"DURATION\",\"interval\":\"5s\",\"gap\":\"skip\"}", DUREQ_EINVAL,
-         "gap is no field of a schedule of type DURATION"},
-        {"{\"type\":\"DURATION\",\"interval\":\"5s\",\"starts_at\":\"2026-12-02T00:00:00Z\",\"ends_at\":\"2026-12-01T00:00:00Z\"}",
-         DUREQ_EINVAL, "ends_at is before starts_at"},
-        {"{\"type\":\"DAILY\"}", DUREQ_EINVAL, "at_times is missing"},
-        {"{\"type\":\"DAILY\",\"at_times\":[]}", DUREQ_EINVAL, "at_times is missing"},
-        {"{\"type\":\"DAILY\",\"at_times\":[\"09:00\"]}", DUREQ_EINVAL,
-         "field 'at_times' takes an array of objects with hour, minute and second"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9},{\"hour\":24}]}", DUREQ_EINVAL,
-         "field 'at_times[1].hour' takes a whole number from 0 to 23, not 24"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9,\"minute\":60}]}", DUREQ_EINVAL, "field 'at_times[0].minute' takes"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9,\"second\":-1}]}", DUREQ_EINVAL, "field 'at_times[0].second' takes"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hours\":9}]}", DUREQ_EINVAL, "unknown field 'at_times[0].hours'"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"regular_interval\":0}", DUREQ_EINVAL,
-         "field 'regular_interval' takes a whole number from 1 to 10000"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"regular_interval\":1.5}", DUREQ_EINVAL,
-         "field 'regular_interval' takes"},
-        {"{\"type\":\"DAILY\",\"at_times\":[{\"hour\":9}],\"included_days\":[1]}", DUREQ_EINVAL,
-         "included_days is no field of a schedule of type DAILY"},
-        {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}]}", DUREQ_EINVAL, "included_days is missing"},
-        {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[1,7]}", DUREQ_EINVAL,
-         "included_days[1] takes 0 (Sunday) to 6, not 7"},
-        {"{\"type\":\"WEEKLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[\"MON\"]}", DUREQ_EINVAL,
-         "field 'included_days' takes days"},
-        {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[0]}", DUREQ_EINVAL,
-         "included_days[0] takes 1 to 31, not 0"},
-        {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":[32]}", DUREQ_EINVAL,
-         "field 'included_days' takes days"},
-        {"{\"type\":\"MONTHLY\",\"at_times\":[{\"hour\":9}],\"included_days\":5}", DUREQ_EINVAL,
-         "field 'included_days' takes an array"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"gap\":\"before\"}", DUREQ_EINVAL,
-         "field 'gap' takes \"after\" or \"skip\""},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"overlap_hour\":\"last\"}", DUREQ_EINVAL,
-         "field 'overlap_hour' takes \"first\" or \"both\""},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"jitter\":\"-1s\"}", DUREQ_EINVAL, "field 'jitter' takes a duration"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"jitter\":\"999999h\"}", DUREQ_EINVAL, "jitter takes 0 to 100 years"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"timezone\":\"Europe\\u0000\"}", DUREQ_EINVAL,
-         "field 'timezone' takes text without NUL"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"overlap_policy\":\"SKIP\"}", DUREQ_EUNSUPPORTED,
-         "field 'overlap_policy' is not supported"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"catchup_window\":\"1h\"}", DUREQ_EUNSUPPORTED,
-         "field 'catchup_window'"},
-        {"{\"type\":\"CRON\",\"cron_expr\":\"* * * * *\",\"max_backfill_per_tick\":5}", DUREQ_EUNSUPPORTED,
-         "field 'max_backfill_per_tick'"},
-    };
-
-    for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < DQ_ARRAY_LEN(refused); i++) {
         dq_arena arena = {0};
         dureq_schedule s = {.n_at_times = 42};
         dureq_error err = {0};
 
-        EXPECT_NOTE("%.200s", rows[i].json);
-        EXPECT_RC(rows[i].rc, read_one(rows[i].json, &arena, &s, &err));
-        EXPECT_HAS(rows[i].says, err.msg);
+        EXPECT_NOTE("%.200s", refused[i].json);
+        EXPECT_RC(refused[i].rc, read_one(refused[i].json, &arena, &s, &err));
+        EXPECT_HAS(refused[i].says, err.msg);
         EXPECT_I64(42, (int64_t)s.n_at_times);
         dq_arena_deinit(&arena);
     }
