@@ -301,4 +301,32 @@ SCENARIO(a_long_reason_is_refused_by_name)
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id.text));
 }
 
+static int log_once(dureq_run *run, void *userdata)
+{
+    int *starts = userdata;
+
+    if (++*starts > 1)
+        return 0;
+    dureq_run_log(run, "the first life");
+    return dureq_run_fail(run, 1, "died");
+}
+
+SCENARIO(log_lines_of_a_life_before_go_with_the_job)
+{
+    int starts = 0;
+    dureq_job_id id = rig_enqueue("log.once", "1", NULL);
+    char *logs;
+    size_t len;
+
+    (void)rig_node("n", "log.once", log_once, &starts);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    RIG_OK(dureq_client_retry(rig.client, id.text, false, &err));
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+    RIG_OK(dureq_client_get_logs(rig.client, id.text, &logs, &len, &err));
+    EXPECT_HAS("the first life", logs);
+    dureq_free(logs);
+    RIG_OK(dureq_client_delete(rig.client, id.text, &err)); /* the doctor would find what is left of it */
+    RIG_FAILS(DUREQ_ENOTFOUND, "no job", dureq_client_get_logs(rig.client, id.text, &logs, &len, &err));
+}
+
 RIG_MAIN()

@@ -76,8 +76,8 @@ for i = 3, #ARGV do
       if place == places.history then
         m = with_last_run(m, id, r.state, row)
       end
-      -- the number of runs goes on, so run ids stay unique
-      m = moved_with(m, { attempts = 0, crashes = 0, flags = 0, errors = 0, ready = now, due = 0, repeats = 0 })
+      -- the number of runs goes on, so run ids stay unique; so do the log lines, which end with the job
+      m = moved_with(m, { attempts = 0, crashes = 0, flags = r.logged and MOVED_LOGGED or 0, errors = 0, ready = now, due = 0, repeats = 0 })
       front_add(lane, m, r.j)
       ready[lane] = (ready[lane] or 0) + 1
       audit(actor, 'job.retry', id)

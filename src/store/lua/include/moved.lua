@@ -31,6 +31,7 @@ local function moved_runs(m)
   return (unpk('>I2', m, 17))
 end
 -- Flags: 1 suspect, 2 has log lines, 4 repeated.
+local MOVED_LOGGED = 2
 local function logs_flag(flags)
   return math.floor(flags / 2) % 2 == 1
 end
