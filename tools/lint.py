@@ -5,6 +5,7 @@
  - no assignment inside the condition of if, while, do or switch
  - no strcpy strcat sprintf strtok strncpy gets atoi atol atof strtol strtoul strtoll strtoull
  - a function is at most 80 lines (from brace to brace), a file at most 1000
+ - commands for Redis are written in src/redis and src/store only (store/*_calls.h)
  - every source has its SPDX line, no text has a path of somebody's machine
  - listed only, not a fault: src/x/y.c without a tests/{unit,integration}/test_x_y.c
 
@@ -20,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPDX = 'SPDX-License-Identifier: Apache-2.0'
 FUNCTION_MAX, FILE_MAX = 80, 1000
 BANNED = re.compile(r'(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|strncpy|strncat|gets|atoi|atol|atof|strtou?ll?)\s*\(')
+COMMAND = re.compile(r'\b(dq_resp_(?:begin|arg)\w*|dq_keys_arg\w*|dq_call_(?:begin\w*|key|key_of|key_no|arg\w*|raw|number\w*))\s*\(')
 CONDITION = re.compile(r'\b(if|while|switch)\s*\(')
 ASSIGNMENT = re.compile(r'(?<![=!<>])=(?!=)|<<=|>>=')
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
@@ -97,6 +99,12 @@ def check_text(path, lines):
             yield number, 'path of a machine'
 
 
+def check_commands(path, code):
+    if path.parts[0] == 'src' and path.parts[1] not in {'redis', 'store'}:
+        for found in COMMAND.finditer(code):
+            yield code.count('\n', 0, found.start()) + 1, f'{found.group(1)} outside src/store: calls are written there'
+
+
 def check_file(path):
     try:
         text = (ROOT / path).read_text()
@@ -106,6 +114,7 @@ def check_file(path):
     faults = list(check_text(path, lines))
     if path.suffix in {'.c', '.h'}:
         faults += check_c(text, lines, path.parts[0] == 'tests')
+        faults += check_commands(path, blank(text))
     return [(n, what) for n, what in sorted(faults) if n > len(lines) or 'lint: allow' not in lines[n - 1]]
 
 

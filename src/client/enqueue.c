@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/produce.h"
-#include "redis/resp.h"
 
 #define CHUNK_JOBS  2048
 #define CHUNK_BYTES (2 * 1024 * 1024)
@@ -31,49 +30,6 @@ static void set_place(const dureq_client *c, enq_item *item, const dureq_job_spe
     item->has_request = o->request_id.len > 0;
     if (item->has_request)
         item->shard = (int16_t)dq_keys_shard_of(k, o->request_id);
-    item->kind = ENQ_READY;
-    if (item->scheduled)
-        item->kind = ENQ_DUE;
-    if (o->unique_key.len > 0 || o->request_id.len > 0 || o->schedule_to_start_timeout_ms > 0 ||
-        spec->payload.len > DQ_PAYLOAD_INLINE_MAX)
-        item->kind = ENQ_KEYED;
-    item->large = spec->payload.len > DQ_PAYLOAD_INLINE_MAX && !item->scheduled && o->unique_key.len == 0 &&
-                  o->request_id.len == 0 && o->schedule_to_start_timeout_ms <= 0;
-}
-
-static void put_when(dq_buf *out, const dureq_job_options *o)
-{
-    if (o->run_at_ms > 0)
-        dq_resp_arg_i64(out, o->run_at_ms);
-    else if (o->delay_ms > 0)
-        dq_resp_arg_i64(out, -o->delay_ms);
-    else
-        dq_resp_arg(out, (dureq_str){0});
-}
-
-static void put_moved_tail(dq_buf *out)
-{
-    DQ_BUF_AUTO tail = {0};
-
-    dq_moved_tail_fresh(&tail, 0); /* the script puts the times in: it knows the server's clock */
-    dq_resp_arg_buf(out, &tail);
-    if (dq_buf_failed(&tail))
-        out->failed = true;
-}
-
-static void put_keyed(dq_buf *out, enq_item *item, const dureq_job_spec *spec, const dureq_job_options *o)
-{
-    put_when(out, o);
-    dq_resp_arg(out, o->unique_key);
-    dq_resp_arg_i64(out, o->unique_for_ms);
-    dq_resp_arg(out, o->request_id);
-    dq_resp_arg_i64(out, o->request_window_ms ? o->request_window_ms : DQ_REQUEST_WINDOW_MS);
-    item->token_at = (uint32_t)(out->len - item->off);
-    dq_resp_arg_i64(out, o->schedule_to_start_timeout_ms);
-    item->payload_at = (uint32_t)(out->len - item->off);
-    dq_resp_arg(out, spec->payload.len > DQ_PAYLOAD_INLINE_MAX ? spec->payload : (dureq_str){0});
-    item->payload_end = (uint32_t)(out->len - item->off);
-    put_moved_tail(out);
 }
 
 /* One job into the request. `j` is scratch. */
@@ -96,18 +52,9 @@ static int pack_item(dureq_client *c, enq_request *r, const dureq_job_spec *spec
     }
     dq_buf_clear(j);
     dq_envelope_pack(j, spec, dq_client_keys(c)->n_shards > 1 ? item->ukey_home : -1);
-    item->off = (uint32_t)r->args.len;
-    if (item->kind == ENQ_KEYED) {
-        put_keyed(&r->args, item, spec, &o);
-    } else if (item->kind == ENQ_DUE) {
-        put_when(&r->args, &o);
-        put_moved_tail(&r->args);
-    }
-    item->j_at = (uint32_t)(r->args.len - item->off);
-    dq_resp_arg_buf(&r->args, j);
-    if (dq_buf_failed(j) || dq_buf_failed(&r->args))
+    dq_enqueue_pack(&r->args, spec, &o, j, &item->job);
+    if (dq_buf_failed(&r->args))
         return dq_fail_nomem(err);
-    item->len = (uint32_t)(r->args.len - item->off);
     item->request = r;
     r->n++;
     return 0;

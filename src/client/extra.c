@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "client/client_internal.h"
 #include "json/json.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 #define DAY_MS 86400000LL
 
@@ -63,10 +63,7 @@ int dq_client_redis_info(dureq_client *c, const char *section, dq_buf *ret, dure
     dq_buf bytes = {0};
     int rc;
 
-    dq_resp_begin(&bytes, section ? 2 : 1);
-    dq_resp_arg(&bytes, DQ_STR_LIT("INFO"));
-    if (section)
-        dq_resp_arg_text(&bytes, section);
+    dq_plain_info(&bytes, section);
     dq_client_enter(c);
     rc = dq_client_command(c, &bytes, 1, &reply, err);
     dq_client_leave(c);
@@ -119,13 +116,7 @@ static int read_stream(dureq_client *c, unsigned shard, const char *name, int co
 {
     dq_buf bytes = {0};
 
-    dq_resp_begin(&bytes, 6);
-    dq_resp_arg(&bytes, DQ_STR_LIT("XREVRANGE"));
-    dq_keys_arg(&bytes, dq_client_keys(c), shard, name, (dureq_str){0});
-    dq_resp_arg(&bytes, DQ_STR_LIT("+"));
-    dq_resp_arg(&bytes, DQ_STR_LIT("-"));
-    dq_resp_arg(&bytes, DQ_STR_LIT("COUNT"));
-    dq_resp_arg_i64(&bytes, count);
+    dq_plain_newest(&bytes, dq_client_keys(c), shard, name, count);
     return dq_client_command(c, &bytes, 1, ret, err);
 }
 

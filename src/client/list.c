@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "client/list_internal.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 #define LIMIT_DEFAULT 10
 #define LIMIT_MAX     1000
@@ -138,11 +138,7 @@ static int add_lanes(dq_lister *l, unsigned shard)
     dq_buf bytes = {0};
     int rc;
 
-    dq_resp_begin(&bytes, 4);
-    dq_resp_arg(&bytes, DQ_STR_LIT("LRANGE"));
-    dq_keys_arg(&bytes, dq_client_keys(l->c), shard, "lane", (dureq_str){0});
-    dq_resp_arg(&bytes, DQ_STR_LIT("0"));
-    dq_resp_arg(&bytes, DQ_STR_LIT("-1"));
+    dq_plain_list(&bytes, dq_client_keys(l->c), shard, "lane", 0);
     rc = dq_client_command(l->c, &bytes, 1, &names, l->err);
     if (rc < 0)
         return rc;

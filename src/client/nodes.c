@@ -5,7 +5,7 @@
 
 #include "client/client_internal.h"
 #include "json/json.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 /* ---- names ---- */
 
@@ -48,10 +48,7 @@ static dureq_str ask_name(dq_node_names *n, uint64_t session)
     char number[24];
 
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)session);
-    dq_resp_begin(&bytes, 3);
-    dq_resp_arg(&bytes, DQ_STR_LIT("HGET"));
-    dq_keys_arg(&bytes, dq_client_keys(n->client), n->shard, "sn", (dureq_str){0});
-    dq_resp_arg_text(&bytes, number);
+    dq_plain_field(&bytes, dq_client_keys(n->client), n->shard, "sn", dureq_str_from(number));
     if (dq_client_command(n->client, &bytes, 1, &reply, NULL) < 0)
         return (dureq_str){0};
     dureq_str name = dq_arena_dup_str(&n->arena, dq_reply_str(reply.reply));
@@ -173,7 +170,7 @@ typedef struct listing {
     size_t cap;
 } listing;
 
-static int add_page(listing *l, unsigned shard, dureq_str sessions, size_t n, dureq_error *err)
+static int add_page(listing *l, unsigned shard, const dureq_str *sessions, size_t n, dureq_error *err)
 {
     dq_owned_reply reply;
     dq_buf call = {0};
@@ -194,24 +191,23 @@ static int add_shard(listing *l, unsigned shard, dureq_error *err)
 {
     dq_owned_reply all;
     dq_buf call = {0};
-    DQ_BUF_AUTO page = {0};
+    dureq_str page[SESSIONS_A_CALL];
     size_t n = 0;
     int rc;
 
-    dq_call_node_list(&call, dq_client_keys(l->c), shard, (dureq_str){0}, 0);
+    dq_call_node_list(&call, dq_client_keys(l->c), shard, NULL, 0);
     rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &all, err);
     if (rc < 0)
         return rc;
     size_t left = dq_reply_len(all.reply);
     dq_reply at = left ? dq_reply_first(all.reply) : all.reply;
     while (rc == 0 && left > 0) {
-        dq_resp_arg(&page, dq_reply_str(at));
+        page[n++] = dq_reply_str(at);
         at = dq_reply_next(at);
         left--;
-        if (++n < SESSIONS_A_CALL && left > 0)
+        if (n < SESSIONS_A_CALL && left > 0)
             continue;
-        rc = dq_buf_failed(&page) ? dq_fail_nomem(err) : add_page(l, shard, dq_buf_str(&page), n, err);
-        dq_buf_clear(&page);
+        rc = add_page(l, shard, page, n, err);
         n = 0;
     }
     dq_owned_reply_deinit(&all);

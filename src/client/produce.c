@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/keys.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 static void send_all(dq_deferred *d)
 {
@@ -111,13 +111,9 @@ static void on_token(void *userdata, int code, const dq_reply *reply, const dure
 void dq_enq_ask_token(enq_shard *s)
 {
     dq_redis *r = dq_store_redis(s->producer->client->store, s->no, DQ_CONN_MAIN);
-    dq_buf *out = dq_redis_out(r);
 
     s->token[0] = '\0';
-    dq_resp_begin(out, 3);
-    dq_resp_arg(out, DQ_STR_LIT("HGET"));
-    dq_keys_arg(out, dq_client_keys(s->producer->client), s->no, "sh", (dureq_str){0});
-    dq_resp_arg(out, DQ_STR_LIT("v"));
+    dq_plain_field(dq_redis_out(r), dq_client_keys(s->producer->client), s->no, "sh", DQ_STR_LIT("v"));
     s->asks_token = dq_redis_commit(r, 0, on_token, s) == 0;
 }
 
@@ -345,7 +341,7 @@ static void on_reserved(void *userdata, int code, const dq_reply *reply, const d
     } else if (holder.len > 0) {
         dq_enq_held(item, dq_id_unpack(holder, &id) ? &id : &(dq_id){0});
     } else {
-        item->token_len = DQ_TOKEN_BYTES;
+        item->token_len = DQ_KEY_TOKEN_BYTES;
         queue_up(p, item);
     }
 }
@@ -360,7 +356,7 @@ void dq_enq_reserve(dq_producer *p, enq_item *item)
         return;
     item->reserved_us = dq_mono_us();
     dq_call_key_reserve(&call, dq_client_keys(p->client), (unsigned)item->ukey_home, item->ukey,
-                        dureq_str_of(item->token, DQ_TOKEN_BYTES), DQ_RESERVE_MS);
+                        dureq_str_of(item->token, DQ_KEY_TOKEN_BYTES), DQ_RESERVE_MS);
     reserve_send(op, (unsigned)item->ukey_home, &call, on_reserved);
 }
 
@@ -488,7 +484,7 @@ void dq_enq_confirm(enq_item *item, const dq_id *id)
     DQ_BUF_AUTO call = {0};
 
     dq_id_pack(id, packed);
-    dq_key_word_value(&value, dureq_str_of(item->token, DQ_TOKEN_BYTES), dureq_str_of(packed, sizeof packed), item->ukey_ms);
+    dq_key_word_value(&value, dureq_str_of(item->token, DQ_KEY_TOKEN_BYTES), dureq_str_of(packed, sizeof packed), item->ukey_ms);
     dq_call_key_settle(&call, dq_client_keys(c), (unsigned)item->ukey_home, (unsigned)item->shard, DQ_KEY_CONFIRM, item->ukey,
                        dq_buf_str(&value));
     if (!dq_buf_failed(&call) && !dq_buf_failed(&value))
@@ -539,9 +535,7 @@ static void look_at_home(dq_producer *p, enq_item *item)
 
     if (!op)
         return;
-    dq_resp_begin(&call, 2);
-    dq_resp_arg(&call, DQ_STR_LIT("GET"));
-    dq_keys_arg(&call, k, home, "r:", item->request_id);
+    dq_plain_get(&call, k, home, "r:", item->request_id);
     reserve_send(op, home, &call, on_home);
 }
 

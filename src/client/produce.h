@@ -4,12 +4,11 @@
 /* Between the callers' side of enqueueing (enqueue.c: packs) and the loop's (produce.c: lanes and shards; produce_call.c: numbered calls). */
 
 #include "client/client_internal.h"
+#include "store/enqueue_calls.h"
 
-#define DQ_CALL_JOBS_MAX  256
 #define DQ_CALL_BYTES_MAX (256 * 1024)  /* of a script */
 #define DQ_FAST_BYTES_MAX (1024 * 1024) /* of plain commands */
 #define DQ_CALLS_FLYING   4             /* per shard; the server's window of answers is 64 */
-#define DQ_TOKEN_BYTES    16
 
 typedef struct enq_lane {
     dureq_str name; /* "queue|type|version"; stored behind the struct */
@@ -19,13 +18,6 @@ typedef struct enq_lane {
     uint32_t no[]; /* of each shard; 0: not known yet */
 } enq_lane;
 
-/* How a job's arguments are laid out in its request's buffer (enqueue.lua). */
-typedef enum enq_kind {
-    ENQ_READY = 'r',
-    ENQ_DUE = 'd',
-    ENQ_KEYED = 'x',
-} enq_kind;
-
 typedef struct enq_request enq_request;
 
 typedef struct enq_item {
@@ -33,7 +25,6 @@ typedef struct enq_item {
     enq_request *request;
     enq_lane *lane;
     uint32_t index; /* in the request's results */
-    uint8_t kind;
     bool done;
     dureq_str request_id; /* the caller's; empty: none */
     bool scheduled, has_request;
@@ -42,13 +33,9 @@ typedef struct enq_item {
     int16_t shard;                    /* -1: any */
     int16_t ukey_home;                /* -1: no unique key */
     dureq_str queue, task_type, ukey; /* the caller's, valid until the request is done */
-    uint32_t off, len;                /* its arguments in the request's buffer, but for the token: */
-    uint32_t token_at;                /* ENQ_KEYED: bytes before the token argument; */
-    uint32_t payload_at, payload_end; /* where its payload argument is, */
-    uint32_t j_at;                    /* and its last one */
-    bool large;        /* ENQ_KEYED for nothing but its payload, which is a key of its own: may take the fast path */
-    uint8_t token_len; /* 0: none; else what enqueue.lua gets as token */
-    unsigned char token[DQ_TOKEN_BYTES];
+    dq_enqueue_job job;               /* its arguments, in the request's buffer */
+    uint8_t token_len;                /* 0: none; else what enqueue.lua gets as token */
+    unsigned char token[DQ_KEY_TOKEN_BYTES];
     int64_t ukey_ms;       /* how long its unique key is held; 0: until its end */
     int64_t reserved_us;   /* when its unique key was asked for on another shard; 0: it was not */
     struct enq_call *call; /* while it flies */
@@ -84,10 +71,10 @@ typedef struct enq_call {
     size_t n_executed;   /* replies of EXEC */
     dq_buf bytes;
     size_t n;
-    enq_item *items[DQ_CALL_JOBS_MAX];   /* NULL: its caller gave up */
-    enq_lane *lanes[DQ_CALL_JOBS_MAX];   /* of items, which may be gone */
-    bool large[DQ_CALL_JOBS_MAX];        /* fast: which have a payload key */
-    uint32_t lane_nos[DQ_CALL_JOBS_MAX]; /* as a fast call named them */
+    enq_item *items[DQ_ENQUEUE_JOBS_MAX];   /* NULL: its caller gave up */
+    enq_lane *lanes[DQ_ENQUEUE_JOBS_MAX];   /* of items, which may be gone */
+    bool large[DQ_ENQUEUE_JOBS_MAX];        /* fast: which have a payload key */
+    uint32_t lane_nos[DQ_ENQUEUE_JOBS_MAX]; /* as a fast call named them */
 } enq_call;
 
 typedef struct enq_shard {

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "client/produce.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 /* A call that is older than the server remembers a producer may have been executed and forgotten: ten minutes before that, no more. */
 #define REPEAT_LIMIT_US ((DQ_PRODUCER_KEPT_MS - 600000) * 1000)
@@ -56,250 +56,67 @@ static void call_failed(enq_shard *s, enq_call *call, int code, const char *msg)
 
 /* ---- building ---- */
 
-static dureq_str args_of(const enq_item *item, size_t from, size_t to)
+static dq_enqueue_head head_of(const enq_call *call)
 {
-    return dureq_str_of(item->request->args.ptr + item->off + from, to - from);
-}
-
-/* Name of a payload until the seal knows the id of its job: nobody else's, and within one MULTI. */
-static void put_payload_key(dq_buf *out, const dq_keys *k, const enq_call *call, size_t i)
-{
-    char name[80];
-
-    (void)snprintf(name, sizeof name, "%s.%llu.%zu", call->producer->id, (unsigned long long)call->number, i);
-    dq_keys_arg(out, k, call->shard, "b:", dureq_str_from(name));
-}
-
-static void put_entry(enq_call *call, const dq_keys *k, size_t i)
-{
-    const enq_item *item = call->items[i];
-    dq_buf *out = &call->bytes;
-
-    if (item->large) {
-        dq_resp_begin(out, 3);
-        dq_resp_arg(out, DQ_STR_LIT("SET"));
-        put_payload_key(out, k, call, i);
-        dq_buf_append_str(out, args_of(item, item->payload_at, item->payload_end));
-    }
-    dq_resp_begin(out, 6);
-    dq_resp_arg(out, DQ_STR_LIT("XADD"));
-    dq_keys_arg_u64(out, k, call->shard, "l:", item->lane->no[call->shard]);
-    dq_buf_append(out, "$10\r\nNOMKSTREAM\r\n$1\r\n*\r\n$1\r\nj\r\n", 17 + 7 + 7);
-    dq_buf_append_str(out, args_of(item, item->j_at, item->len));
-}
-
-/* Which lanes a call adds to, how many to each, and where in its lane a large job is. */
-typedef struct fast_lanes {
-    uint32_t no[DQ_CALL_JOBS_MAX];
-    size_t n_of[DQ_CALL_JOBS_MAX];
-    size_t n;
-    size_t large[DQ_CALL_JOBS_MAX], large_lane[DQ_CALL_JOBS_MAX], large_place[DQ_CALL_JOBS_MAX];
-    size_t n_large;
-} fast_lanes;
-
-static void count_lane(fast_lanes *l, const enq_call *call, size_t i)
-{
-    uint32_t no = call->items[i]->lane->no[call->shard];
-    size_t at = 0;
-
-    while (at < l->n && l->no[at] != no)
-        at++;
-    if (at == l->n) {
-        l->no[at] = no;
-        l->n_of[at] = 0;
-        l->n++;
-    }
-    if (call->items[i]->large) {
-        l->large[l->n_large] = i;
-        l->large_lane[l->n_large] = no;
-        l->large_place[l->n_large++] = l->n_of[at];
-    }
-    l->n_of[at]++;
-}
-
-static void put_seal(enq_call *call, const dq_keys *k, const char *token, const fast_lanes *l)
-{
-    dq_buf *out = &call->bytes;
-
-    dq_call_begin_text(out, DQ_SCRIPT_ENQUEUE_SEAL, 2 + l->n_large, 4 + 2 * l->n + 2 * l->n_large);
-    dq_keys_arg(out, k, call->shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
-    for (size_t i = 0; i < l->n_large; i++)
-        put_payload_key(out, k, call, l->large[i]);
-    dq_resp_arg_i64(out, (int64_t)call->number);
-    dq_resp_arg_text(out, token);
-    dq_resp_arg_i64(out, call->shard);
-    dq_resp_arg_i64(out, (int64_t)l->n);
-    for (size_t i = 0; i < l->n; i++) {
-        dq_resp_arg_i64(out, l->no[i]);
-        dq_resp_arg_i64(out, (int64_t)l->n_of[i]);
-    }
-    for (size_t i = 0; i < l->n_large; i++) {
-        dq_resp_arg_i64(out, l->large_lane[i]);
-        dq_resp_arg_i64(out, (int64_t)l->large_place[i]);
-    }
+    return (dq_enqueue_head){.shard = call->shard, .producer = dureq_str_from(call->producer->id), .number = call->number};
 }
 
 static void put_fast(enq_call *call, const dq_keys *k, const char *token)
 {
-    dq_buf *out = &call->bytes;
-    fast_lanes l;
+    dq_enqueue_head head = head_of(call);
+    dq_seal seal;
 
-    l.n = l.n_large = 0;
-    dq_resp_begin(out, 1);
-    dq_resp_arg(out, DQ_STR_LIT("MULTI"));
-    for (size_t i = 0; i < call->n; i++) {
-        put_entry(call, k, i);
-        call->lane_nos[i] = call->items[i]->lane->no[call->shard];
-        call->large[i] = call->items[i]->large;
-        count_lane(&l, call, i);
-    }
-    put_seal(call, k, token, &l);
-    dq_resp_begin(out, 1);
-    dq_resp_arg(out, DQ_STR_LIT("EXEC"));
-    call->n_executed = call->n + l.n_large + 1;
-}
-
-/* Segments of the general call: runs of one kind and lane. */
-typedef struct segments {
-    const enq_lane *lanes[DQ_CALL_JOBS_MAX];
-    size_t n_lanes;
-    struct {
-        size_t lane, first, n;
-        uint8_t kind;
-    } runs[DQ_CALL_JOBS_MAX];
-    size_t n_runs;
-    size_t n_args;
-} segments;
-
-static size_t lane_index(segments *s, const enq_lane *lane)
-{
-    for (size_t i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i] == lane)
-            return i;
-    s->lanes[s->n_lanes] = lane;
-    return s->n_lanes++;
-}
-
-static void find_segments(const enq_call *call, segments *s)
-{
-    s->n_lanes = s->n_runs = s->n_args = 0;
+    dq_seal_begin(&seal, &call->bytes, k, &head);
     for (size_t i = 0; i < call->n; i++) {
         const enq_item *item = call->items[i];
-        size_t lane = lane_index(s, item->lane);
 
-        s->n_args += item->kind == ENQ_READY ? 1 : item->kind == ENQ_DUE ? 3 : 10;
-        if (s->n_runs > 0 && s->runs[s->n_runs - 1].lane == lane && s->runs[s->n_runs - 1].kind == item->kind) {
-            s->runs[s->n_runs - 1].n++;
-            continue;
-        }
-        s->runs[s->n_runs].lane = lane;
-        s->runs[s->n_runs].first = i;
-        s->runs[s->n_runs].n = 1;
-        s->runs[s->n_runs++].kind = item->kind;
+        call->lane_nos[i] = item->lane->no[call->shard];
+        call->large[i] = item->job.large;
+        dq_seal_add(&seal, call->lane_nos[i], &item->request->args, &item->job);
     }
+    dq_seal_end(&seal, token, /*by_name=*/false);
+    dq_plain_exec(&call->bytes);
+    call->n_executed = seal.n_replies;
 }
 
-static void put_item(dq_buf *out, const enq_item *item)
+/* Lanes of the general call, each once. */
+typedef struct lane_list {
+    const enq_lane *lanes[DQ_ENQUEUE_JOBS_MAX];
+    dureq_str names[DQ_ENQUEUE_JOBS_MAX];
+    size_t n;
+    size_t of[DQ_ENQUEUE_JOBS_MAX]; /* a job */
+} lane_list;
+
+static size_t lane_index(lane_list *l, const enq_lane *lane)
 {
-    if (item->kind != ENQ_KEYED) {
-        dq_buf_append_str(out, args_of(item, 0, item->len));
-        return;
-    }
-    dq_buf_append_str(out, args_of(item, 0, item->token_at));
-    dq_resp_arg(out, dureq_str_of(item->token, item->token_len));
-    dq_buf_append_str(out, args_of(item, item->token_at, item->len));
+    for (size_t i = 0; i < l->n; i++)
+        if (l->lanes[i] == lane)
+            return i;
+    l->lanes[l->n] = lane;
+    l->names[l->n] = lane->name;
+    return l->n++;
 }
 
 static void put_general(enq_call *call, const dq_keys *k)
 {
-    static const char *const names[] = {"lanes", "due", "due:h"};
-    dq_buf *out = &call->bytes;
-    segments s;
+    dq_enqueue_head head = head_of(call);
+    lane_list l;
 
-    find_segments(call, &s);
-    dq_call_begin(out, DQ_SCRIPT_ENQUEUE, 5, 3 + s.n_lanes + 3 * s.n_runs + s.n_args);
-    dq_keys_arg(out, k, call->shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, call->shard, "p:", dureq_str_from(call->producer->id));
-    for (size_t i = 0; i < DQ_ARRAY_LEN(names); i++)
-        dq_keys_arg(out, k, call->shard, names[i], (dureq_str){0});
-    dq_resp_arg_i64(out, (int64_t)call->number);
-    dq_resp_arg_i64(out, call->shard);
-    dq_resp_arg_i64(out, (int64_t)s.n_lanes);
-    for (size_t i = 0; i < s.n_lanes; i++)
-        dq_resp_arg(out, s.lanes[i]->name);
-    for (size_t r = 0; r < s.n_runs; r++) {
-        char kind = (char)s.runs[r].kind;
+    l.n = 0;
+    for (size_t i = 0; i < call->n; i++)
+        l.of[i] = lane_index(&l, call->items[i]->lane);
+    dq_enqueue e = dq_enqueue_begin(&call->bytes, k, &head, l.names, l.n);
+    for (size_t i = 0; i < call->n; i++) {
+        const enq_item *item = call->items[i];
 
-        dq_resp_arg(out, dureq_str_of(&kind, 1));
-        dq_resp_arg_i64(out, (int64_t)s.runs[r].lane + 1);
-        dq_resp_arg_i64(out, (int64_t)s.runs[r].n);
-        for (size_t i = 0; i < s.runs[r].n; i++)
-            put_item(out, call->items[s.runs[r].first + i]);
+        dq_enqueue_add(&e, l.of[i], &item->request->args, &item->job, dureq_str_of(item->token, item->token_len));
     }
+    dq_enqueue_end(&e);
 }
 
 /* ---- answers ---- */
 
 #define UNREADABLE "the answer of an enqueue call cannot be read"
-
-typedef struct answer_reader {
-    dq_reader r;
-    bool sealed; /* 'S': runs of lanes, in the order of the lanes; 'G': in the order of the jobs */
-    int kind;
-    uint32_t left, lane, seq;
-    uint64_t ms;
-} answer_reader;
-
-static uint64_t read_be(dq_reader *r, int n)
-{
-    uint64_t v = 0;
-
-    while (n-- > 0)
-        v = v << 8 | dq_read_u8(r);
-    return v;
-}
-
-/* What no script answers is damage: an id made of it would be another job's. */
-static bool run_is_sound(const answer_reader *a)
-{
-    return !a->r.bad && a->left > 0 && a->lane > 0 && a->lane <= DQ_LANE_MAX && a->ms >> 44 == 0 &&
-           (uint64_t)a->seq + a->left <= (uint64_t)DQ_ID_SEQ_MAX + 1;
-}
-
-static void read_run(answer_reader *a)
-{
-    if (a->sealed) {
-        a->lane = (uint32_t)read_be(&a->r, 3);
-        a->ms = read_be(&a->r, 6);
-        a->seq = (uint32_t)read_be(&a->r, 4);
-        a->left = (uint32_t)read_be(&a->r, 2);
-    } else {
-        a->left = (uint32_t)read_be(&a->r, 2);
-        a->lane = (uint32_t)read_be(&a->r, 3);
-        a->ms = read_be(&a->r, 6);
-        a->seq = (uint32_t)read_be(&a->r, 4);
-    }
-}
-
-/* The next item: its kind (0 accepted, 1 to 5 as enqueue.lua says), and its id of 0, 3 and 4. -1: the answer ends too early. */
-static int next_item(answer_reader *a, unsigned shard, dq_id *ret)
-{
-    if (a->left == 0) {
-        int kind = a->sealed ? 0 : dq_read_u8(&a->r);
-
-        if (kind > 0)
-            return a->r.bad || kind > 5                                                                ? -1
-                   : (kind == 3 || kind == 4) && !dq_id_unpack(dq_read_bytes(&a->r, DQ_ID_BYTES), ret) ? -1
-                                                                                                       : kind;
-        read_run(a);
-        if (!run_is_sound(a))
-            return -1;
-    }
-    *ret = (dq_id){.ms = a->ms, .seq = a->seq++, .lane = a->lane, .shard = (uint16_t)shard};
-    a->left--;
-    return 0;
-}
 
 /* "queue 'low' is full" */
 static void refuse_by_queue(enq_item *item, int code, const char *what)
@@ -313,50 +130,49 @@ static void refuse_by_queue(enq_item *item, int code, const char *what)
 
 static void answer_item(enq_item *item, int kind, const dq_id *id)
 {
-    switch (kind) {
-    case 1: refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined"); break;
-    case 2: refuse_by_queue(item, DUREQ_ELIMIT, "is full"); break;
-    case 3: dq_enq_held(item, id); break;
-    case 4:
+    switch ((dq_enqueue_result)kind) {
+    case DQ_ENQUEUE_NO_QUEUE: refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined"); break;
+    case DQ_ENQUEUE_FULL: refuse_by_queue(item, DUREQ_ELIMIT, "is full"); break;
+    case DQ_ENQUEUE_KEY_HELD: dq_enq_held(item, id); break;
+    case DQ_ENQUEUE_KNOWN:
         item->request->results[item->index].existing = true;
         dq_enq_answer(item, 0, id, NULL);
         break;
-    case 5:
+    case DQ_ENQUEUE_NO_LANE:
         dq_enq_answer(item, DUREQ_ELIMIT, NULL,
                       "there are 262143 pairs of queue and task type, and no number is left for another");
         break;
-    default:
-        if (item->token_len == DQ_TOKEN_BYTES)
+    case DQ_ENQUEUE_ACCEPTED:
+        if (item->token_len == DQ_KEY_TOKEN_BYTES)
             dq_enq_confirm(item, id);
         dq_enq_answer(item, 0, id, NULL);
+        break;
     }
 }
 
 /* In the order of the answer: jobs as they were sent, or lane by lane (a sealed call's). */
 static void take_answer(enq_shard *s, enq_call *call, dureq_str answer)
 {
-    answer_reader a = {.r = dq_reader_of(answer)};
-    bool taken[DQ_CALL_JOBS_MAX] = {false};
+    dq_enqueue_answer a = dq_enqueue_answer_of(answer, s->no);
+    bool taken[DQ_ENQUEUE_JOBS_MAX] = {false};
 
-    a.sealed = dq_read_u8(&a.r) == 'S';
-    (void)read_be(&a.r, 6);
     for (size_t done = 0, i = 0; done < call->n; done++) {
         dq_id id = {0};
-        int kind = next_item(&a, s->no, &id);
+        int kind = dq_enqueue_answer_next(&a, &id);
 
         if (kind < 0) {
             call_failed(s, call, DUREQ_EPROTO, UNREADABLE);
             return;
         }
-        if (a.sealed)
+        if (a.by_lane)
             for (i = 0; i < call->n && (taken[i] || call->lane_nos[i] != id.lane); i++)
                 ;
         if (i >= call->n)
             continue;
         taken[i] = true;
-        if (kind == 0)
+        if (kind == DQ_ENQUEUE_ACCEPTED)
             call->lanes[i]->no[s->no] = id.lane;
-        if (kind == 1)
+        if (kind == DQ_ENQUEUE_NO_QUEUE)
             dq_store_refresh_queues(call->producer->client->store);
         enq_item *item = item_out(call, i);
         if (item)
@@ -443,13 +259,15 @@ static void on_fast(void *userdata, int code, const dq_reply *reply, const dureq
     code = dq_reply_error(seal, &why);
     if (code < 0) {
         call_failed(s, call, code, why.msg);
-    } else if (answer.len == 0) {
+        return;
+    }
+    switch (dq_seal_result_of(answer)) {
+    case DQ_SEAL_REFUSED:
         dq_enq_ask_token(s);
         go_general(s, call);
-    } else if (answer.ptr[0] == 'N') {
-        take_entries(s, call, *reply);
-    } else {
-        take_answer(s, call, answer);
+        break;
+    case DQ_SEAL_NEW: take_entries(s, call, *reply); break;
+    case DQ_SEAL_KNOWN: take_answer(s, call, answer); break;
     }
 }
 
@@ -486,7 +304,7 @@ static bool token_holds(const enq_shard *s)
 
 static bool may_be_fast(const enq_shard *s, const enq_item *item)
 {
-    return (item->kind == ENQ_READY || item->large) && item->lane->plain && item->lane->no[s->no] > 0;
+    return (item->job.kind == DQ_ENQUEUE_READY || item->job.large) && item->lane->plain && item->lane->no[s->no] > 0;
 }
 
 /* Takes what fits into one call from the front of the queue. */
@@ -501,12 +319,12 @@ static enq_call *collect(enq_shard *s)
         return NULL;
     call->producer = s->producer;
     call->shard = s->no;
-    while (call->n < DQ_CALL_JOBS_MAX && !dq_list_empty(&s->waiting)) {
+    while (call->n < DQ_ENQUEUE_JOBS_MAX && !dq_list_empty(&s->waiting)) {
         enq_item *item = dq_container_of(s->waiting.next, enq_item, link);
 
         bool still_fast = fast && may_be_fast(s, item);
 
-        if (call->n > 0 && bytes + item->len > (still_fast ? DQ_FAST_BYTES_MAX : DQ_CALL_BYTES_MAX))
+        if (call->n > 0 && bytes + item->job.len > (still_fast ? DQ_FAST_BYTES_MAX : DQ_CALL_BYTES_MAX))
             break;
         dq_list_remove(&item->link);
         if (item->reserved_us && now_us - item->reserved_us > DQ_RESERVE_FIRST_US) {
@@ -515,7 +333,7 @@ static enq_call *collect(enq_shard *s)
         }
         if (item->reserved_us && (!call->reserved_us || item->reserved_us < call->reserved_us))
             call->reserved_us = item->reserved_us;
-        bytes += item->len;
+        bytes += item->job.len;
         fast = still_fast;
         item->call = call;
         item->call_slot = call->n;

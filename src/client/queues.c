@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "client/client_internal.h"
 #include "model/queue.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 #include "store/queue_calls.h"
 
 /* ---- changes: run on the loop (store/queue_change.c), waited for here ---- */
@@ -251,13 +251,9 @@ void dureq_queue_list_destroy(dureq_queue_list *list)
 
 static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *err)
 {
-    DQ_BUF_AUTO key = {0};
     dq_buf bytes = {0};
 
-    dq_buf_append_fmt(&key, "%s:config:queues", dq_client_keys(c)->prefix);
-    dq_resp_begin(&bytes, 2);
-    dq_resp_arg(&bytes, DQ_STR_LIT("HGETALL"));
-    dq_resp_arg_buf(&bytes, &key);
+    dq_plain_queues(&bytes, dq_client_keys(c)->prefix);
     return dq_client_command(c, &bytes, 1, ret, err);
 }
 

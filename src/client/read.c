@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "client/client_internal.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 
 int dq_parse_job_id(const char *text, const dureq_client *c, dq_id *ret, unsigned char packed[DQ_ID_BYTES], dureq_error *err)
 {
@@ -52,9 +52,7 @@ int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_
     if (!job->payload_omitted)
         return 0;
     dq_id_pack(id, packed);
-    dq_resp_begin(&bytes, 2);
-    dq_resp_arg(&bytes, DQ_STR_LIT("GET"));
-    dq_keys_arg(&bytes, dq_client_keys(c), shard, "b:", dureq_str_of(packed, sizeof packed));
+    dq_plain_get(&bytes, dq_client_keys(c), shard, "b:", dureq_str_of(packed, sizeof packed));
     rc = dq_client_read_large(c, &bytes, &reply, err);
     if (rc < 0)
         return rc;
@@ -135,9 +133,7 @@ static int get_string(dureq_client *c, unsigned shard, const char *name, dureq_s
     dq_buf bytes = {0};
     int rc;
 
-    dq_resp_begin(&bytes, 2);
-    dq_resp_arg(&bytes, DQ_STR_LIT("GET"));
-    dq_keys_arg(&bytes, dq_client_keys(c), shard, name, suffix);
+    dq_plain_get(&bytes, dq_client_keys(c), shard, name, suffix);
     rc = dq_client_command(c, &bytes, 1, &reply, err);
     if (rc < 0)
         return rc;

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/client_internal.h"
-#include "redis/resp.h"
+#include "store/job_calls.h"
 
 #define ASK_EVERY_US (10 * 1000000LL)
 #define ASK_MAX      500 /* ids in a call */
@@ -159,25 +159,14 @@ static void subscribe(dq_waiters *ws, unsigned shard)
         ws->subscribed[shard] = dq_store_subscribe(ws->client->store, shard, "d:", dureq_str_from(ws->channel)) == 0;
 }
 
-/* n ids are to follow. */
-static void begin_register(dq_buf *call, const dq_waiters *ws, unsigned shard, size_t n)
-{
-    const dq_keys *k = dq_client_keys(ws->client);
-
-    dq_call_begin(call, DQ_SCRIPT_WAIT_REGISTER, 2, 1 + n);
-    dq_keys_arg(call, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg(call, k, shard, "wt", (dureq_str){0});
-    dq_resp_arg_text(call, ws->channel);
-}
-
 static void do_register(waiter *w)
 {
     dq_waiters *ws = w->owner;
     DQ_BUF_AUTO call = {0};
 
     subscribe(ws, w->shard);
-    begin_register(&call, ws, w->shard, 1);
-    dq_resp_arg(&call, dureq_str_of(w->id, sizeof w->id));
+    dureq_str id = dureq_str_of(w->id, sizeof w->id);
+    dq_call_wait_register(&call, dq_client_keys(ws->client), w->shard, dureq_str_from(ws->channel), &id, 1);
     atomic_fetch_add(&w->refs, 1);
     int rc =
         dq_buf_failed(&call) ? DUREQ_ENOMEM : dq_store_send(ws->client->store, w->shard, 0, dq_buf_str(&call), on_registered, w);
@@ -234,11 +223,12 @@ static void on_asked(void *userdata, int code, const dq_reply *reply, const dure
 static void send_ask(dq_waiters *ws, ask_call *a)
 {
     unsigned shard = a->waiters[0]->shard;
+    dureq_str ids[ASK_MAX];
     DQ_BUF_AUTO call = {0};
 
-    begin_register(&call, ws, shard, a->n);
     for (size_t i = 0; i < a->n; i++)
-        dq_resp_arg(&call, dureq_str_of(a->waiters[i]->id, DQ_ID_BYTES));
+        ids[i] = dureq_str_of(a->waiters[i]->id, DQ_ID_BYTES);
+    dq_call_wait_register(&call, dq_client_keys(ws->client), shard, dureq_str_from(ws->channel), ids, a->n);
     if (dq_buf_failed(&call) || dq_store_send(ws->client->store, shard, 0, dq_buf_str(&call), on_asked, a) < 0)
         ask_free(a); /* the next time */
 }

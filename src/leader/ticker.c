@@ -8,11 +8,9 @@
 
 #include "base/clock.h"
 #include "model/job.h"
-#include "redis/resp.h"
 #include "store/tick_calls.h"
 
 #define HOUSEKEEP_MS 60000
-#define OUTBOX_LIMIT 256
 
 typedef struct ticker {
     dq_tickers *all;
@@ -137,12 +135,13 @@ static void on_reaped(void *userdata, int code, const dq_reply *reply, const dur
 
 static void reap(ticker *t)
 {
+    dq_reap opts = {.lease_ms = t->all->opts.lease_ms, .max_crashes = t->all->opts.max_crashes};
     DQ_BUF_AUTO call = {0};
 
     if (t->reaping || t->me.epoch == 0)
         return;
     t->reap_more = false;
-    dq_call_session_reap(&call, dq_store_keys(t->all->store), t->shard, t->me, t->all->opts.lease_ms, t->all->opts.max_crashes);
+    dq_call_session_reap(&call, dq_store_keys(t->all->store), t->shard, t->me, &opts);
     t->reaping = send_call(t, &call, on_reaped);
 }
 
@@ -195,13 +194,14 @@ typedef struct settlement {
     ticker *t;
     unsigned pending;
     bool failed;
-    dq_buf done; /* arguments of outbox_done */
+    dq_buf bytes; /* the call that forgets those that were settled */
+    dq_call done;
     size_t n_done;
 } settlement;
 
 static void settlement_free(settlement *m)
 {
-    dq_buf_deinit(&m->done);
+    dq_buf_deinit(&m->bytes);
     dq_free(m);
 }
 
@@ -218,15 +218,11 @@ static void on_forgotten(void *userdata, int code, const dq_reply *reply, const 
 static void forget(settlement *m)
 {
     ticker *t = m->t;
-    DQ_BUF_AUTO call = {0};
 
     t->settling = false;
     if (!m->failed && m->n_done > 0) {
-        dq_call_begin(&call, DQ_SCRIPT_OUTBOX_DONE, 2, 2 * m->n_done);
-        dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "sh", (dureq_str){0});
-        dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "ob", (dureq_str){0});
-        dq_buf_append_buf(&call, &m->done);
-        t->settling = send_call(t, &call, on_forgotten);
+        dq_call_end(&m->done);
+        t->settling = send_call(t, &m->bytes, on_forgotten);
     }
     settlement_free(m);
 }
@@ -243,23 +239,16 @@ static void on_settled(void *userdata, int code, const dq_reply *reply, const du
         forget(m);
 }
 
-/* One row to the home of its key: 'c' + key: token and id; 'r' + key: id. */
-static bool settle_row(settlement *m, dureq_str field, dureq_str value)
+/* One row to the home of its key. */
+static bool settle_row(settlement *m, const dq_outbox_row *row)
 {
     ticker *t = m->t;
     const dq_keys *k = dq_store_keys(t->all->store);
-    dureq_str key = dureq_str_of(field.ptr + 1, field.len - 1);
-    unsigned home = dq_keys_shard_of(k, key);
+    unsigned home = dq_keys_shard_of(k, dq_outbox_key(row));
     DQ_BUF_AUTO call = {0};
 
-    dq_call_begin(&call, DQ_SCRIPT_KEY_SETTLE, 1, 4);
-    dq_keys_arg(&call, k, home, "sh", (dureq_str){0});
-    dq_resp_arg_i64(&call, t->shard);
-    dq_resp_arg(&call, dureq_str_of(field.ptr, 1));
-    dq_resp_arg(&call, key);
-    dq_resp_arg(&call, value);
-    dq_resp_arg(&m->done, field);
-    dq_resp_arg(&m->done, value);
+    dq_call_outbox_settle(&call, k, t->shard, row);
+    dq_outbox_done_add(&m->done, row);
     m->n_done++;
     return !dq_buf_failed(&call) && dq_store_send(t->all->store, home, 0, dq_buf_str(&call), on_settled, m) == 0;
 }
@@ -268,6 +257,7 @@ static void on_outbox(void *userdata, int code, const dq_reply *reply, const dur
 {
     ticker *t = userdata;
     settlement *m;
+    dq_outbox_row row;
 
     t->settling = false;
     if (!answered(t, code, err, "outbox_read") || dq_reply_len(*reply) < 2 || t->me.epoch == 0)
@@ -277,23 +267,16 @@ static void on_outbox(void *userdata, int code, const dq_reply *reply, const dur
         return;
     m->t = t;
     m->pending = 1;
+    m->done = dq_call_outbox_done(&m->bytes, dq_store_keys(t->all->store), t->shard);
     t->settling = true;
-    size_t n = dq_reply_len(*reply);
-    t->settle_more = n >= 2 * OUTBOX_LIMIT;
-    dq_reply at = dq_reply_first(*reply);
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        dureq_str field = dq_reply_str(at);
-
-        at = dq_reply_next(at);
-        if (field.len > 1) {
-            m->pending++;
-            if (!settle_row(m, field, dq_reply_str(at))) {
-                m->pending--;
-                m->failed = true;
-            }
+    dq_outbox rows = dq_outbox_decode(reply);
+    t->settle_more = rows.more;
+    while (dq_outbox_next(&rows, &row)) {
+        m->pending++;
+        if (!settle_row(m, &row)) {
+            m->pending--;
+            m->failed = true;
         }
-        if (i + 2 < n)
-            at = dq_reply_next(at);
     }
     m->pending--;
     if (m->pending == 0)
@@ -306,10 +289,7 @@ static void settle(ticker *t)
 
     if (t->settling || t->me.epoch == 0)
         return;
-    dq_call_begin(&call, DQ_SCRIPT_OUTBOX_READ, 2, 1);
-    dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "sh", (dureq_str){0});
-    dq_keys_arg(&call, dq_store_keys(t->all->store), t->shard, "ob", (dureq_str){0});
-    dq_resp_arg_i64(&call, OUTBOX_LIMIT);
+    dq_call_outbox_read(&call, dq_store_keys(t->all->store), t->shard);
     t->settling = send_call(t, &call, on_outbox);
 }
 

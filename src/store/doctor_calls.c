@@ -149,30 +149,35 @@ int dq_doctor_more_decode(dq_reply r, dq_doctor_more *ret)
 
 /* ---- calls ---- */
 
-/* The script's key, shard and repair; n_more arguments to come. */
-static void begin(dq_buf *out, dq_doctor_at at, int script, size_t n_more)
+/* Its first arguments are shard and repair. */
+static dq_call begin(dq_buf *out, dq_doctor_at at, int script)
 {
-    dq_call_begin(out, script, 1, 2 + n_more);
-    dq_keys_arg(out, at.keys, at.shard, "sh", (dureq_str){0});
-    dq_resp_arg_i64(out, at.shard);
-    dq_resp_arg_text(out, at.repair ? "1" : "");
+    dq_call c = dq_call_begin(out, at.keys, at.shard, script);
+
+    dq_call_arg_i64(&c, at.shard);
+    dq_call_arg_flag(&c, at.repair);
+    return c;
 }
 
 void dq_call_doctor_keys(dq_buf *out, dq_doctor_at at, dureq_str cursor)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_KEYS, 4);
-    dq_resp_arg_text(out, at.keys->prefix);
-    dq_resp_arg_i64(out, at.keys->n_shards);
-    dq_resp_arg(out, cursor.len ? cursor : DQ_STR_LIT("0"));
-    dq_resp_arg_i64(out, DQ_DOCTOR_KEYS_STEP);
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_KEYS);
+
+    dq_call_arg_text(&c, at.keys->prefix);
+    dq_call_arg_i64(&c, at.keys->n_shards);
+    dq_call_arg(&c, cursor.len ? cursor : DQ_STR_LIT("0"));
+    dq_call_arg_i64(&c, DQ_DOCTOR_KEYS_STEP);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq_str cursor)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_SETS, 3);
-    dq_resp_arg(out, structure);
-    dq_resp_arg(out, cursor);
-    dq_resp_arg_i64(out, DQ_DOCTOR_JOBS_STEP);
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_SETS);
+
+    dq_call_arg(&c, structure);
+    dq_call_arg(&c, cursor);
+    dq_call_arg_i64(&c, DQ_DOCTOR_JOBS_STEP);
+    dq_call_end(&c);
 }
 
 /* Those of the places first, each with its records. */
@@ -195,129 +200,162 @@ void dq_call_doctor_stream(dq_buf *out, dq_doctor_at at, dq_doctor_stream which,
     char name[16];
 
     (void)snprintf(name, sizeof name, "%s:%u", which == DQ_STREAM_FRONT ? "f" : "l", (unsigned)lane);
-    begin(out, at, DQ_SCRIPT_DOCTOR_STREAMS, 4);
-    dq_resp_arg_text(out, name);
-    dq_resp_arg_text(out, pending ? "1" : "");
-    dq_resp_arg(out, cursor);
-    dq_resp_arg_i64(out, DQ_DOCTOR_JOBS_STEP);
+
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_STREAMS);
+
+    dq_call_arg_text(&c, name);
+    dq_call_arg_flag(&c, pending);
+    dq_call_arg(&c, cursor);
+    dq_call_arg_i64(&c, DQ_DOCTOR_JOBS_STEP);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_small(dq_buf *out, dq_doctor_at at)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES, 1);
-    dq_resp_arg_text(out, "small");
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES);
+
+    dq_call_arg_text(&c, "small");
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_lanes(dq_buf *out, dq_doctor_at at, dureq_str cursor)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES, 3);
-    dq_resp_arg_text(out, "lanes");
-    dq_resp_arg(out, cursor.len ? cursor : DQ_STR_LIT("1"));
-    dq_resp_arg_i64(out, DQ_DOCTOR_LANES_STEP);
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES);
+
+    dq_call_arg_text(&c, "lanes");
+    dq_call_arg(&c, cursor.len ? cursor : DQ_STR_LIT("1"));
+    dq_call_arg_i64(&c, DQ_DOCTOR_LANES_STEP);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_queue_rows(dq_buf *out, dq_doctor_at at, const dq_queue *queues, size_t n)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES, 1 + 3 * n);
-    dq_resp_arg_text(out, "rows");
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_QUEUES);
+
+    dq_call_arg_text(&c, "rows");
     for (size_t i = 0; i < n; i++) {
         unsigned char row[DQ_QUEUE_ROW_BYTES];
 
         dq_queue_row(&queues[i], row);
-        dq_resp_arg(out, queues[i].name);
-        dq_resp_arg(out, dureq_str_of(row, sizeof row));
-        dq_resp_arg_text(out, queues[i].paused ? "1" : "");
+        dq_call_arg(&c, queues[i].name);
+        dq_call_arg(&c, dureq_str_of(row, sizeof row));
+        dq_call_arg_flag(&c, queues[i].paused);
     }
+    dq_call_end(&c);
 }
 
-static void begin_history(dq_buf *out, dq_doctor_at at, const char *what, dureq_str bucket, size_t n_more)
+static dq_call begin_history(dq_buf *out, dq_doctor_at at, const char *what, dureq_str bucket)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_HISTORY, 2 + n_more);
-    dq_resp_arg_text(out, what);
-    dq_resp_arg(out, bucket);
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_HISTORY);
+
+    dq_call_arg_text(&c, what);
+    dq_call_arg(&c, bucket);
+    return c;
 }
 
 void dq_call_doctor_buckets(dq_buf *out, dq_doctor_at at)
 {
-    begin_history(out, at, "buckets", (dureq_str){0}, 0);
+    dq_call c = begin_history(out, at, "buckets", (dureq_str){0});
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_bucket(dq_buf *out, dq_doctor_at at, dureq_str bucket)
 {
-    begin_history(out, at, "bucket", bucket, 0);
+    dq_call c = begin_history(out, at, "bucket", bucket);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_part(dq_buf *out, dq_doctor_at at, dureq_str bucket, dureq_str part, dureq_str cursor)
 {
-    begin_history(out, at, "part", bucket, 3);
-    dq_resp_arg(out, part);
-    dq_resp_arg(out, cursor);
-    dq_resp_arg_i64(out, DQ_DOCTOR_ROWS_STEP);
+    dq_call c = begin_history(out, at, "part", bucket);
+
+    dq_call_arg(&c, part);
+    dq_call_arg(&c, cursor);
+    dq_call_arg_i64(&c, DQ_DOCTOR_ROWS_STEP);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_order(dq_buf *out, dq_doctor_at at, dureq_str bucket, int64_t from)
 {
-    begin_history(out, at, "order", bucket, 2);
-    dq_resp_arg_i64(out, from);
-    dq_resp_arg_i64(out, DQ_DOCTOR_ORDER_STEP);
+    dq_call c = begin_history(out, at, "order", bucket);
+
+    dq_call_arg_i64(&c, from);
+    dq_call_arg_i64(&c, DQ_DOCTOR_ORDER_STEP);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_unlisted(dq_buf *out, dq_doctor_at at, dureq_str bucket, dureq_str id)
 {
-    begin_history(out, at, "unlisted", bucket, 1);
-    dq_resp_arg(out, id);
+    dq_call c = begin_history(out, at, "unlisted", bucket);
+
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_sum(dq_buf *out, dq_doctor_at at, dureq_str bucket, bool bytes, int64_t by)
 {
-    begin_history(out, at, "sum", bucket, 2);
-    dq_resp_arg_text(out, bytes ? "hz" : "hn");
-    dq_resp_arg_i64(out, by);
+    dq_call c = begin_history(out, at, "sum", bucket);
+
+    dq_call_arg_text(&c, bytes ? "hz" : "hn");
+    dq_call_arg_i64(&c, by);
+    dq_call_end(&c);
 }
 
-static void begin_look(dq_buf *out, dq_doctor_at at, const char *what, dureq_str ukey, size_t n_more)
+static dq_call begin_look(dq_buf *out, dq_doctor_at at, const char *what, dureq_str ukey)
 {
-    begin(out, at, DQ_SCRIPT_DOCTOR_LOOK, 2 + n_more);
-    dq_resp_arg_text(out, what);
-    dq_resp_arg(out, ukey);
+    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_LOOK);
+
+    dq_call_arg_text(&c, what);
+    dq_call_arg(&c, ukey);
+    return c;
 }
 
 void dq_call_doctor_holder(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id, unsigned home)
 {
-    begin_look(out, at, "holder", ukey, 2);
-    dq_resp_arg(out, id);
-    dq_resp_arg_i64(out, home);
+    dq_call c = begin_look(out, at, "holder", ukey);
+
+    dq_call_arg(&c, id);
+    dq_call_arg_i64(&c, home);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_held(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned job_shard, dureq_str id)
 {
-    begin_look(out, at, "held", ukey, 2);
-    dq_resp_arg_i64(out, job_shard);
-    dq_resp_arg(out, id);
+    dq_call c = begin_look(out, at, "held", ukey);
+
+    dq_call_arg_i64(&c, job_shard);
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_lost(dq_buf *out, dq_doctor_at at, dureq_str ukey, unsigned job_shard, dureq_str id_and_token, bool report)
 {
     size_t id_len = DQ_MIN(id_and_token.len, (size_t)DQ_ID_BYTES);
 
-    begin_look(out, at, "lost", ukey, 4);
-    dq_resp_arg_i64(out, job_shard);
-    dq_resp_arg(out, dureq_str_of(id_and_token.ptr, id_len));
-    dq_resp_arg(out, dureq_str_of(id_and_token.ptr + id_len, id_and_token.len - id_len));
-    dq_resp_arg_text(out, report ? "1" : "");
+    dq_call c = begin_look(out, at, "lost", ukey);
+
+    dq_call_arg_i64(&c, job_shard);
+    dq_call_arg(&c, dureq_str_of(id_and_token.ptr, id_len));
+    dq_call_arg(&c, dureq_str_of(id_and_token.ptr + id_len, id_and_token.len - id_len));
+    dq_call_arg_flag(&c, report);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_lives(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id)
 {
-    begin_look(out, at, "lives", ukey, 1);
-    dq_resp_arg(out, id);
+    dq_call c = begin_look(out, at, "lives", ukey);
+
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_release(dq_buf *out, dq_doctor_at at, dureq_str ukey, dureq_str id, bool report)
 {
-    begin_look(out, at, "release", ukey, 2);
-    dq_resp_arg(out, id);
-    dq_resp_arg_text(out, report ? "1" : "");
+    dq_call c = begin_look(out, at, "release", ukey);
+
+    dq_call_arg(&c, id);
+    dq_call_arg_flag(&c, report);
+    dq_call_end(&c);
 }
 
 static void call_read(dq_buf *out, const dq_keys *k, const char *name)
@@ -326,8 +364,8 @@ static void call_read(dq_buf *out, const dq_keys *k, const char *name)
 
     dq_buf_append_fmt(&key, "%s:%s", k->prefix, name);
     out->failed = out->failed || dq_buf_failed(&key);
-    dq_call_begin(out, DQ_SCRIPT_DOCTOR_READ, 1, 0);
-    dq_resp_arg_buf(out, &key);
+    dq_call c = dq_call_begin_lone(out, dq_buf_str(&key), &(dq_call_form){.script = DQ_SCRIPT_DOCTOR_READ});
+    dq_call_end(&c);
 }
 
 void dq_call_doctor_meta(dq_buf *out, const dq_keys *k)

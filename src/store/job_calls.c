@@ -7,47 +7,42 @@
 
 #define SCORE_MAX 9e18 /* of a time; no more than int64_t takes */
 
-/* EVALSHA script 1 {p:s}:sh, n_args to come. */
-static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, size_t n_args)
-{
-    dq_call_begin(out, script, 1, n_args);
-    dq_keys_arg(out, k, shard, "sh", dureq_str_of(NULL, 0));
-}
-
-static void put_all(dq_buf *out, const dureq_str *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        dq_resp_arg(out, ids[i]);
-}
-
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n)
 {
-    begin(out, k, shard, DQ_SCRIPT_JOB_GET, n);
-    put_all(out, ids, n);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_GET);
+
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }
 
 void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
                         size_t n)
 {
-    begin(out, k, shard, DQ_SCRIPT_JOB_CANCEL, n + 2);
-    dq_resp_arg(out, actor);
-    dq_resp_arg(out, reason);
-    put_all(out, ids, n);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_CANCEL);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, reason);
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }
 
 void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids, size_t n)
 {
-    begin(out, k, shard, DQ_SCRIPT_JOB_RETRY, n + 2);
-    dq_resp_arg(out, actor);
-    dq_resp_arg_text(out, force ? "1" : "");
-    put_all(out, ids, n);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_RETRY);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg_flag(&c, force);
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }
 
 void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n)
 {
-    begin(out, k, shard, DQ_SCRIPT_JOB_DELETE, n + 1);
-    dq_resp_arg(out, actor);
-    put_all(out, ids, n);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_DELETE);
+
+    dq_call_arg(&c, actor);
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }
 
 void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dq_job_verb verb, int64_t at_ms,
@@ -57,69 +52,73 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
         [DQ_JOB_RUN_NOW] = "run",   [DQ_JOB_RESCHEDULE] = "reschedule", [DQ_JOB_PAUSE] = "pause",
         [DQ_JOB_RESUME] = "resume", [DQ_JOB_DELAY] = "delay",
     };
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_MOVE);
 
-    begin(out, k, shard, DQ_SCRIPT_JOB_MOVE, n + 4);
-    dq_resp_arg(out, actor);
-    dq_resp_arg_text(out, verbs[verb]);
-    dq_resp_arg_i64(out, at_ms);
-    dq_resp_arg_i64(out, shard);
-    put_all(out, ids, n);
+    dq_call_arg(&c, actor);
+    dq_call_arg_text(&c, verbs[verb]);
+    dq_call_arg_i64(&c, at_ms);
+    dq_call_arg_i64(&c, shard);
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }
 
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
                         dureq_str new_j, dureq_str blob)
 {
-    begin(out, k, shard, DQ_SCRIPT_JOB_UPDATE, 5);
-    dq_resp_arg(out, actor);
-    dq_resp_arg(out, id);
-    dq_resp_arg(out, old_j);
-    dq_resp_arg(out, new_j);
-    dq_resp_arg(out, blob);
-}
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_UPDATE);
 
-static void put_how(dq_buf *out, const dq_page *p)
-{
-    dq_resp_arg(out, p->cursor);
-    dq_resp_arg_i64(out, p->limit);
-    dq_resp_arg_text(out, p->newest_first ? "new" : "old");
-    dq_resp_arg_i64(out, (int64_t)p->bytes_max);
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, id);
+    dq_call_arg(&c, old_j);
+    dq_call_arg(&c, new_j);
+    dq_call_arg(&c, blob);
+    dq_call_end(&c);
 }
 
 void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p)
 {
-    if (p->place != DQ_PLACE_LANES) {
-        begin(out, k, p->shard, DQ_SCRIPT_JOBS_PAGE, 5);
-        dq_resp_arg_text(out, dq_places[p->place].name);
-        put_how(out, p);
-        return;
+    bool lanes = p->place == DQ_PLACE_LANES;
+    dq_call c = dq_call_begin(out, k, p->shard, lanes ? DQ_SCRIPT_LANES_PAGE : DQ_SCRIPT_JOBS_PAGE);
+
+    if (!lanes)
+        dq_call_arg_text(&c, dq_places[p->place].name);
+    dq_call_arg(&c, p->cursor);
+    dq_call_arg_i64(&c, p->limit);
+    dq_call_arg_text(&c, p->newest_first ? "new" : "old");
+    dq_call_arg_i64(&c, (int64_t)p->bytes_max);
+    if (lanes) {
+        dq_call_arg_i64(&c, p->shard);
+        dq_call_arg_text(&c, !p->running ? "p" : p->pending ? "pr" : "r");
+        for (size_t i = 0; i < p->n_lanes; i++)
+            dq_call_arg_i64(&c, p->lanes[i]);
     }
-    begin(out, k, p->shard, DQ_SCRIPT_LANES_PAGE, 6 + p->n_lanes);
-    put_how(out, p);
-    dq_resp_arg_i64(out, p->shard);
-    dq_resp_arg_text(out, !p->running ? "p" : p->pending ? "pr" : "r");
-    for (size_t i = 0; i < p->n_lanes; i++)
-        dq_resp_arg_i64(out, p->lanes[i]);
+    dq_call_end(&c);
 }
 
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard)
 {
-    begin(out, k, shard, DQ_SCRIPT_COUNTS, 0);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_COUNTS);
+
+    dq_call_end(&c);
 }
 
-void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str sessions, size_t n)
+void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *sessions, size_t n)
 {
-    dq_call_begin(out, DQ_SCRIPT_NODE_LIST, 2, n);
-    dq_keys_arg(out, k, shard, "sh", dureq_str_of(NULL, 0));
-    dq_keys_arg(out, k, shard, "lease", dureq_str_of(NULL, 0));
-    dq_buf_append_str(out, sessions);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_NODE_LIST);
+
+    dq_call_key(&c, "lease");
+    dq_call_args(&c, sessions, n);
+    dq_call_end(&c);
 }
 
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain)
 {
-    begin(out, k, shard, DQ_SCRIPT_NODE_DRAIN, 3);
-    dq_resp_arg(out, actor);
-    dq_resp_arg(out, node_id);
-    dq_resp_arg_text(out, drain ? "1" : "");
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_NODE_DRAIN);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, node_id);
+    dq_call_arg_flag(&c, drain);
+    dq_call_end(&c);
 }
 
 int dq_job_view_decode(dq_reply r, dq_job_view *ret)
@@ -190,7 +189,19 @@ int dq_job_view_to_job(const dq_job_view *v, dureq_str (*node_of)(uint64_t sessi
 
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n)
 {
-    begin(out, k, shard, DQ_SCRIPT_STATS_DAYS, 2);
-    dq_resp_arg_i64(out, first_day);
-    dq_resp_arg_i64(out, n);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_STATS_DAYS);
+
+    dq_call_arg_i64(&c, first_day);
+    dq_call_arg_i64(&c, n);
+    dq_call_end(&c);
+}
+
+void dq_call_wait_register(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_WAIT_REGISTER);
+
+    dq_call_key(&c, "wt");
+    dq_call_arg(&c, channel);
+    dq_call_args(&c, ids, n);
+    dq_call_end(&c);
 }

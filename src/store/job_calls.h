@@ -29,6 +29,10 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
                         dureq_str new_j, dureq_str blob);
 
+/* channel: of this client, without "d:". The answer has for each id 1 (ended already), 0 (its id is published there when it ends),
+   DUREQ_ENOTFOUND or DUREQ_ELIMIT (too many clients wait for it). */
+void dq_call_wait_register(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n);
+
 /* Structures a page can come from. */
 typedef struct dq_page {
     unsigned shard;
@@ -46,7 +50,7 @@ void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
 /* first_day: days since 1970 UTC. */
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
 /* sessions: n numbers as arguments; n 0: the numbers of all are asked for. */
-void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str sessions, size_t n);
+void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *sessions, size_t n);
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain);
 
 /* One job as job_get and jobs_page answer it: views into the reply. */

@@ -3,61 +3,61 @@
 
 #include <string.h>
 
-static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, size_t n_args)
-{
-    dq_call_begin(out, script, 1, n_args);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-}
-
-/* With the key itself as the second one. */
-static void begin_key(dq_buf *out, const dq_keys *k, unsigned home, int script, dureq_str key, size_t n_args)
-{
-    dq_call_begin(out, script, 2, n_args);
-    dq_keys_arg(out, k, home, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, home, "u:", key);
-}
-
 void dq_call_key_reserve(dq_buf *out, const dq_keys *k, unsigned home, dureq_str key, dureq_str token, int64_t for_ms)
 {
-    begin_key(out, k, home, DQ_SCRIPT_KEY_RESERVE, key, 2);
-    dq_resp_arg(out, token);
-    dq_resp_arg_i64(out, for_ms);
+    dq_call c = dq_call_begin(out, k, home, DQ_SCRIPT_KEY_RESERVE);
+
+    dq_call_key_of(&c, "u:", key);
+    dq_call_arg(&c, token);
+    dq_call_arg_i64(&c, for_ms);
+    dq_call_end(&c);
 }
 
 void dq_call_key_delete(dq_buf *out, const dq_keys *k, unsigned home, dureq_str actor, dureq_str key)
 {
-    begin_key(out, k, home, DQ_SCRIPT_KEY_DELETE, key, 2);
-    dq_resp_arg(out, actor);
-    dq_resp_arg(out, key);
+    dq_call c = dq_call_begin(out, k, home, DQ_SCRIPT_KEY_DELETE);
+
+    dq_call_key_of(&c, "u:", key);
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, key);
+    dq_call_end(&c);
 }
 
 void dq_call_key_look(dq_buf *out, const dq_keys *k, unsigned home, dureq_str key)
 {
-    begin_key(out, k, home, DQ_SCRIPT_KEY_LOOK, key, 0);
+    dq_call c = dq_call_begin(out, k, home, DQ_SCRIPT_KEY_LOOK);
+
+    dq_call_key_of(&c, "u:", key);
+    dq_call_end(&c);
 }
 
 void dq_call_key_owner(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str id)
 {
-    begin(out, k, shard, DQ_SCRIPT_KEY_OWNER, 1);
-    dq_resp_arg(out, id);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_KEY_OWNER);
+
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
 }
 
 void dq_call_key_lost(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str id)
 {
-    begin(out, k, shard, DQ_SCRIPT_KEY_LOST, 1);
-    dq_resp_arg(out, id);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_KEY_LOST);
+
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
 }
 
 void dq_call_key_settle(dq_buf *out, const dq_keys *k, unsigned home, unsigned job_shard, dq_key_word word, dureq_str key,
                         dureq_str value)
 {
+    dq_call c = dq_call_begin(out, k, home, DQ_SCRIPT_KEY_SETTLE);
     char letter = (char)word;
 
-    begin(out, k, home, DQ_SCRIPT_KEY_SETTLE, 4);
-    dq_resp_arg_i64(out, job_shard);
-    dq_resp_arg(out, dureq_str_of(&letter, 1));
-    dq_resp_arg(out, key);
-    dq_resp_arg(out, value);
+    dq_call_arg_i64(&c, job_shard);
+    dq_call_arg(&c, dureq_str_of(&letter, 1));
+    dq_call_arg(&c, key);
+    dq_call_arg(&c, value);
+    dq_call_end(&c);
 }
 
 void dq_key_word_value(dq_buf *out, dureq_str token, dureq_str id, int64_t held_ms)

@@ -15,6 +15,7 @@
 #include "model/job.h"
 #include "redis/resp.h"
 #include "store/core.h"
+#include "store/plain_calls.h"
 #include "store/queue_calls.h"
 
 #define RETRY_FIRST_MS   50
@@ -256,80 +257,75 @@ static int send_info(dq_store *s, const char *section)
     return dq_redis_command(s->main, 0, step_reply, s, 2, words);
 }
 
-static void config_key_arg(dq_store *s, dq_buf *out, const char *name)
+/* "<prefix>:<name>" into key, which stays until the call is written. */
+static dq_call begin_config(dq_store *s, dq_buf *key, const char *name, const dq_call_form *form)
 {
-    DQ_BUF_AUTO key = {0};
+    dq_buf *out = dq_redis_out(s->main);
 
-    dq_buf_append_fmt(&key, "%s:%s", s->prefix, name);
-    dq_resp_arg_buf(out, &key);
+    dq_buf_append_fmt(key, "%s:%s", s->prefix, name);
+    if (dq_buf_failed(key))
+        out->failed = true;
+    return dq_call_begin_lone(out, dq_buf_str(key), form);
 }
 
 static int send_meta(dq_store *s, bool only_look)
 {
-    dq_buf *out = dq_redis_out(s->main);
+    DQ_BUF_AUTO key = {0};
+    dq_call c = begin_config(s, &key, "meta", &(dq_call_form){.script = DQ_SCRIPT_META_INIT, .as_text = true});
 
-    dq_call_begin_text(out, DQ_SCRIPT_META_INIT, 1, 5);
-    config_key_arg(s, out, "meta");
-    dq_resp_arg_i64(out, DQ_SCHEMA_VERSION);
-    dq_resp_arg_i64(out,
+    dq_call_arg_i64(&c, DQ_SCHEMA_VERSION);
+    dq_call_arg_i64(&c,
                     s->has_keys ? s->keys.n_shards : s->shards_wanted); /* again: as it was, not as this program would begin */
-    dq_resp_arg_i64(out, DQ_SCRIPTS_VERSION);
-    dq_resp_arg_i64(out, DQ_ENVELOPE_VERSION);
-    dq_resp_arg_text(out, only_look ? "l" : "");
+    dq_call_arg_i64(&c, DQ_SCRIPTS_VERSION);
+    dq_call_arg_i64(&c, DQ_ENVELOPE_VERSION);
+    dq_call_arg_text(&c, only_look ? "l" : "");
+    dq_call_end(&c);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
 static int send_read_meta(dq_store *s)
 {
-    dq_buf *out = dq_redis_out(s->main);
-
-    dq_resp_begin(out, 6);
-    dq_resp_arg(out, DQ_STR_LIT("HMGET"));
-    config_key_arg(s, out, "meta");
-    dq_resp_arg(out, DQ_STR_LIT("schema"));
-    dq_resp_arg(out, DQ_STR_LIT("scripts"));
-    dq_resp_arg(out, DQ_STR_LIT("envelope"));
-    dq_resp_arg(out, DQ_STR_LIT("shards"));
+    dq_plain_meta(dq_redis_out(s->main), s->prefix);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
 static int send_queues(dq_store *s)
 {
+    DQ_BUF_AUTO key = {0};
     DQ_BUF_AUTO args = {0};
     dureq_error err;
     size_t n;
+    int r;
 
-    int r = dq_queues_defaults(&args, &n, &err);
+    r = dq_queues_defaults(&args, &n, &err);
     if (r < 0)
         return r;
-    dq_buf *out = dq_redis_out(s->main);
-    dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 2 * n);
-    config_key_arg(s, out, "config:queues");
-    dq_buf_append_buf(out, &args);
+    dq_call c = begin_config(s, &key, "config:queues", &(dq_call_form){.script = DQ_SCRIPT_QUEUES_INIT});
+    dq_call_raw(&c, dq_buf_str(&args), 2 * n);
+    dq_call_end(&c);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
 static int send_look_queues(dq_store *s)
 {
-    dq_buf *out = dq_redis_out(s->main);
+    DQ_BUF_AUTO key = {0};
+    dq_call c = begin_config(s, &key, "config:queues", &(dq_call_form){.script = DQ_SCRIPT_QUEUES_INIT});
 
-    dq_call_begin(out, DQ_SCRIPT_QUEUES_INIT, 1, 0);
-    config_key_arg(s, out, "config:queues");
+    dq_call_end(&c);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
-static void token_arg(dq_buf *out)
+static dureq_str make_token(char out[16])
 {
     unsigned char random[8];
-    char text[2 * sizeof(random)];
 
     if (dq_random_bytes(random, sizeof(random), NULL) < 0)
         memset(random, 0, sizeof(random)); /* only ever used for a new shard; any text is a token */
     for (size_t i = 0; i < sizeof(random); i++) {
-        text[2 * i] = "0123456789abcdef"[random[i] >> 4];
-        text[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
+        out[2 * i] = "0123456789abcdef"[random[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
     }
-    dq_resp_arg(out, dureq_str_of(text, sizeof(text)));
+    return dureq_str_of(out, 2 * sizeof(random));
 }
 
 static int64_t history_cap(const dq_store *s)
@@ -343,31 +339,18 @@ static int64_t history_cap(const dq_store *s)
     return DQ_MAX(total / s->keys.n_shards, 1);
 }
 
-static void begin_shard(dq_buf *out, const dq_keys *keys, unsigned shard, size_t n_args)
-{
-    dq_call_begin(out, DQ_SCRIPT_SHARD_INIT, 3, n_args);
-    dq_keys_arg(out, keys, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, keys, shard, "q", (dureq_str){0});
-    dq_keys_arg(out, keys, shard, "paused_queues", (dureq_str){0});
-}
-
 static int send_shard(dq_store *s, unsigned shard)
 {
-    dq_buf *out = dq_redis_out(s->main);
+    char token[16];
+    dq_shard_init init = {
+        .token = make_token(token),
+        .history_max_bytes = history_cap(s),
+        .keeps_cap = s->history_max_bytes == 0,
+        .queues = s->queues.items,
+        .n_queues = s->queues.n,
+    };
 
-    begin_shard(out, &s->keys, shard, 3 + 3 * s->queues.n);
-    token_arg(out);
-    dq_resp_arg_i64(out, history_cap(s));
-    dq_resp_arg_text(out, s->history_max_bytes == 0 ? "k" : "");
-    for (size_t i = 0; i < s->queues.n; i++) {
-        const dq_queue *q = &s->queues.items[i];
-        unsigned char row[DQ_QUEUE_ROW_BYTES];
-
-        dq_queue_row(q, row);
-        dq_resp_arg(out, q->name);
-        dq_resp_arg(out, dureq_str_of(row, sizeof(row)));
-        dq_resp_arg_text(out, q->paused ? "1" : "");
-    }
+    dq_call_shard_init(dq_redis_out(s->main), &s->keys, shard, &init);
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
@@ -394,7 +377,7 @@ static int send_look_shards(dq_store *s)
     if (r < 0)
         return r;
     for (unsigned i = 0; r == 0 && i < keys.n_shards; i++) {
-        begin_shard(dq_redis_out(s->main), &keys, i, 0);
+        dq_call_shard_init(dq_redis_out(s->main), &keys, i, NULL);
         r = dq_redis_commit(s->main, 0, step_reply, s);
         s->step_pending += r == 0;
     }

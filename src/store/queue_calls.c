@@ -11,11 +11,11 @@ void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_s
 
     dq_buf_append_fmt(&key, "%s:config:queues", k->prefix);
     out->failed = out->failed || dq_buf_failed(&key);
-    dq_call_begin(out, DQ_SCRIPT_QUEUE_DEFINE, 1, 3);
-    dq_resp_arg_buf(out, &key);
-    dq_resp_arg(out, name);
-    dq_resp_arg(out, seen);
-    dq_resp_arg(out, json);
+    dq_call c = dq_call_begin_lone(out, dq_buf_str(&key), &(dq_call_form){.script = DQ_SCRIPT_QUEUE_DEFINE});
+    dq_call_arg(&c, name);
+    dq_call_arg(&c, seen);
+    dq_call_arg(&c, json);
+    dq_call_end(&c);
 }
 
 void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name)
@@ -24,49 +24,96 @@ void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name)
 
     dq_buf_append_fmt(&key, "%s:config:queues", k->prefix);
     out->failed = out->failed || dq_buf_failed(&key);
-    dq_call_begin(out, DQ_SCRIPT_QUEUE_GET, 1, 1);
-    dq_resp_arg_buf(out, &key);
-    dq_resp_arg(out, name);
+    dq_call c = dq_call_begin_lone(out, dq_buf_str(&key), &(dq_call_form){.script = DQ_SCRIPT_QUEUE_GET});
+    dq_call_arg(&c, name);
+    dq_call_end(&c);
 }
 
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q)
 {
     unsigned char row[DQ_QUEUE_ROW_BYTES];
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_SET);
 
     dq_queue_row(q, row);
-    dq_call_begin(out, DQ_SCRIPT_QUEUE_SET, 3, 5);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, shard, "q", (dureq_str){0});
-    dq_keys_arg(out, k, shard, "paused_queues", (dureq_str){0});
-    dq_resp_arg(out, actor);
-    dq_resp_arg_text(out, action);
-    dq_resp_arg(out, q->name);
-    dq_resp_arg(out, dureq_str_of(row, sizeof(row)));
-    dq_resp_arg_text(out, q->paused ? "1" : "");
+    dq_call_key(&c, "q");
+    dq_call_key(&c, "paused_queues");
+    dq_call_arg(&c, actor);
+    dq_call_arg_text(&c, action);
+    dq_call_arg(&c, q->name);
+    dq_call_arg(&c, dureq_str_of(row, sizeof(row)));
+    dq_call_arg_flag(&c, q->paused);
+    dq_call_end(&c);
 }
 
-void dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str session, dureq_str lanes, size_t n)
+void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init)
 {
-    dq_call_begin(out, DQ_SCRIPT_LANES_LISTEN, 2, 1 + 2 * n);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, shard, "s:", session);
-    dq_resp_arg(out, session);
-    dq_buf_append_str(out, lanes);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SHARD_INIT);
+
+    dq_call_key(&c, "q");
+    dq_call_key(&c, "paused_queues");
+    if (init) {
+        dq_call_arg(&c, init->token);
+        dq_call_arg_i64(&c, init->history_max_bytes);
+        dq_call_arg_text(&c, init->keeps_cap ? "k" : "");
+    }
+    for (size_t i = 0; init && i < init->n_queues; i++) {
+        const dq_queue *q = &init->queues[i];
+        unsigned char row[DQ_QUEUE_ROW_BYTES];
+
+        dq_queue_row(q, row);
+        dq_call_arg(&c, q->name);
+        dq_call_arg(&c, dureq_str_of(row, sizeof(row)));
+        dq_call_arg_flag(&c, q->paused);
+    }
+    dq_call_end(&c);
 }
 
-void dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str lanes, size_t n)
+dq_call dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session)
 {
-    dq_call_begin(out, DQ_SCRIPT_LANES_WAKE, 1, n);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_buf_append_str(out, lanes);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_LANES_LISTEN);
+
+    dq_call_key_no(&c, "s:", session);
+    dq_call_arg_i64(&c, (int64_t)session);
+    return c;
+}
+
+void dq_listen_lane(dq_call *c, uint32_t lane, uint32_t most)
+{
+    dq_call_arg_i64(c, lane);
+    if (most)
+        dq_call_arg_i64(c, most);
+    else
+        dq_call_arg(c, (dureq_str){0});
+}
+
+bool dq_listen_next(dureq_str *answer, uint32_t *ret_lane)
+{
+    const unsigned char *p = (const unsigned char *)answer->ptr;
+
+    if (answer->len < 3)
+        return false;
+    *ret_lane = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+    *answer = dureq_str_of(answer->ptr + 3, answer->len - 3);
+    return true;
+}
+
+dq_call dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard)
+{
+    return dq_call_begin(out, k, shard, DQ_SCRIPT_LANES_WAKE);
+}
+
+void dq_wake_lane(dq_call *c, uint32_t lane)
+{
+    dq_call_arg_i64(c, lane);
 }
 
 void dq_call_queues_paused(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor)
 {
-    dq_call_begin(out, DQ_SCRIPT_QUEUES_PAUSED, 2, 1);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, shard, "paused_queues", (dureq_str){0});
-    dq_resp_arg(out, cursor);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUES_PAUSED);
+
+    dq_call_key(&c, "paused_queues");
+    dq_call_arg(&c, cursor);
+    dq_call_end(&c);
 }
 
 int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret)
@@ -81,12 +128,13 @@ int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret)
 
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name)
 {
-    dq_call_begin(out, DQ_SCRIPT_QUEUE_PURGE, 1, 4);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    dq_resp_arg(out, actor);
-    dq_resp_arg_i64(out, shard);
-    dq_resp_arg(out, name);
-    dq_resp_arg_i64(out, PURGE_LIMIT);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_PURGE);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg_i64(&c, shard);
+    dq_call_arg(&c, name);
+    dq_call_arg_i64(&c, PURGE_LIMIT);
+    dq_call_end(&c);
 }
 
 int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret)
@@ -100,10 +148,10 @@ int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret)
 
 void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *names, size_t n)
 {
-    dq_call_begin(out, DQ_SCRIPT_QUEUE_STATS, 1, n);
-    dq_keys_arg(out, k, shard, "sh", (dureq_str){0});
-    for (size_t i = 0; i < n; i++)
-        dq_resp_arg(out, names[i]);
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_STATS);
+
+    dq_call_args(&c, names, n);
+    dq_call_end(&c);
 }
 
 int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms)

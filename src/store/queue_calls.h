@@ -13,10 +13,13 @@ void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_s
 void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name);
 /* Answer: the version of the shard's queues, or 0 when the shard is not initialised. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
-/* lanes: n pairs as arguments, number and limit. Answer: those that hold jobs, I3 each. */
-void dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str session, dureq_str lanes, size_t n);
-/* lanes: n numbers as arguments. */
-void dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str lanes, size_t n);
+/* Lanes that shall wake a session: begin, add, dq_call_end. most: how many of its jobs it can run at most; 0: as many as it has slots. */
+dq_call dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session);
+void dq_listen_lane(dq_call *c, uint32_t lane, uint32_t most);
+bool dq_listen_next(dureq_str *answer, uint32_t *ret_lane); /* those that hold jobs, one after the other */
+/* Lanes for which others are to be woken: begin, add, dq_call_end. */
+dq_call dq_call_lanes_wake(dq_buf *out, const dq_keys *k, unsigned shard);
+void dq_wake_lane(dq_call *c, uint32_t lane);
 /* Names of paused queues, a page a call, the first at cursor "0". */
 void dq_call_queues_paused(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor);
 typedef struct dq_paused_page {
@@ -25,6 +28,14 @@ typedef struct dq_paused_page {
     dq_reply names;
 } dq_paused_page;
 int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret);
+typedef struct dq_shard_init {
+    dureq_str token;
+    int64_t history_max_bytes;
+    bool keeps_cap; /* one that is set already stays */
+    const dq_queue *queues;
+    size_t n_queues;
+} dq_shard_init;
+void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init); /* NULL: only look */
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
 int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);

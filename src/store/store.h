@@ -12,9 +12,7 @@
 #include "io/loop.h"
 #include "model/queue.h"
 #include "redis/conn.h"
-#include "store/keys.h"
-#include "store/script.h"
-#include "store/scripts.h"
+#include "store/call.h"
 
 #define DQ_SCHEMA_VERSION   1
 #define DQ_SCRIPTS_VERSION  1
@@ -79,15 +77,10 @@ int dq_store_subscribe(dq_store *s, unsigned shard, const char *name,
                        dureq_str suffix); /* SSUBSCRIBE; again after each reconnect */
 int dq_store_unsubscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix);
 
-/* Script calls are bytes first (any thread can build them, given the keys), sent later from the loop. dq_call_begin writes
-   EVALSHA sha n_keys; the caller then appends n_keys keys with dq_keys_arg and n_args arguments with dq_resp_arg. */
-void dq_call_begin(dq_buf *out, int script /* DQ_SCRIPT_... */, size_t n_keys, size_t n_args);
-/* The same as EVAL with the script's text: for use inside MULTI, where NOSCRIPT would come too late to do anything about. */
-void dq_call_begin_text(dq_buf *out, int script, size_t n_keys, size_t n_args);
-
+/* Script calls are bytes first (store/call.h; any thread can build them, given the keys), sent later from the loop. */
 typedef void (*dq_store_fn)(void *userdata, int code, const dq_reply *reply, const dureq_error *err);
 #define DQ_SEND_WAIT (1u << 0) /* while the store is down: keep it and send it when up, first come first served */
-/* Sends one script call made with dq_call_begin. On NOSCRIPT the scripts are loaded and the same bytes sent once more. A call that was in
+/* Sends one script call. On NOSCRIPT the scripts are loaded and the same bytes sent once more. A call that was in
    flight when the connection was lost is answered DUREQ_EUNAVAILABLE, and is NOT repeated here: only its owner knows whether
    repeating is safe. Returns 0 (fn will be called once) or negative (fn will not be called). */
 int dq_store_send(dq_store *s, unsigned shard, unsigned flags, dureq_str call, dq_store_fn fn, void *userdata);

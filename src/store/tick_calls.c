@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/tick_calls.h"
 
-/* The script's keys, then session and epoch; n_more arguments to come. */
-static void begin(dq_buf *out, const dq_keys *k, unsigned shard, int script, const char *const *names, size_t n_names,
-                  dq_ticker t, size_t n_more)
+#include "store/key_calls.h"
+
+static void put_ticker(dq_call *c, dq_ticker t)
 {
-    dq_call_begin(out, script, n_names, 2 + n_more);
-    for (size_t i = 0; i < n_names; i++)
-        dq_keys_arg(out, k, shard, names[i], (dureq_str){0});
-    dq_resp_arg_i64(out, (int64_t)t.session);
-    dq_resp_arg_i64(out, t.epoch);
+    dq_call_arg_i64(c, (int64_t)t.session);
+    dq_call_arg_i64(c, t.epoch);
 }
 
 /* Exactly n integers. */
@@ -30,11 +27,16 @@ static int read_ints(const dq_reply *r, int64_t *out, size_t n)
 
 void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t)
 {
-    static const char *const names[] = {"sh", "due", "due:h", "paused", "paused:h"};
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_DUE_PROMOTE);
 
-    begin(out, k, shard, DQ_SCRIPT_DUE_PROMOTE, names, DQ_ARRAY_LEN(names), t, 2);
-    dq_resp_arg_i64(out, DQ_PROMOTE_LIMIT);
-    dq_resp_arg_i64(out, DQ_PROMOTE_BYTES);
+    dq_call_key(&c, "due");
+    dq_call_key(&c, "due:h");
+    dq_call_key(&c, "paused");
+    dq_call_key(&c, "paused:h");
+    put_ticker(&c, t);
+    dq_call_arg_i64(&c, DQ_PROMOTE_LIMIT);
+    dq_call_arg_i64(&c, DQ_PROMOTE_BYTES);
+    dq_call_end(&c);
 }
 
 int dq_due_promote_decode(const dq_reply *r, dq_promoted *ret)
@@ -47,16 +49,20 @@ int dq_due_promote_decode(const dq_reply *r, dq_promoted *ret)
     return code;
 }
 
-void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t lease_ms, int max_crashes)
+void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_reap *reap)
 {
-    static const char *const names[] = {"sh", "lease", "dead", "dead:h"};
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SESSION_REAP);
 
-    begin(out, k, shard, DQ_SCRIPT_SESSION_REAP, names, DQ_ARRAY_LEN(names), t, 5);
-    dq_resp_arg_i64(out, shard);
-    dq_resp_arg_i64(out, lease_ms);
-    dq_resp_arg_i64(out, max_crashes);
-    dq_resp_arg_i64(out, DQ_REAP_LIMIT);
-    dq_resp_arg_i64(out, DQ_REAP_LANES);
+    dq_call_key(&c, "lease");
+    dq_call_key(&c, "dead");
+    dq_call_key(&c, "dead:h");
+    put_ticker(&c, t);
+    dq_call_arg_i64(&c, shard);
+    dq_call_arg_i64(&c, reap->lease_ms);
+    dq_call_arg_i64(&c, reap->max_crashes);
+    dq_call_arg_i64(&c, reap->limit ? reap->limit : DQ_REAP_LIMIT);
+    dq_call_arg_i64(&c, reap->lanes ? reap->lanes : DQ_REAP_LANES);
+    dq_call_end(&c);
 }
 
 int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret)
@@ -71,16 +77,20 @@ int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret)
 
 void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short)
 {
-    static const char *const names[] = {"sh", "dead", "dead:h", "s2s"};
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_HOUSEKEEP);
 
-    begin(out, k, shard, DQ_SCRIPT_HOUSEKEEP, names, DQ_ARRAY_LEN(names), t, 7);
-    dq_resp_arg_i64(out, k->n_shards);
-    dq_resp_arg_i64(out, keep->dead_ms);
-    dq_resp_arg_text(out, memory_short ? "1" : "");
-    dq_resp_arg_i64(out, keep->audit_ms);
-    dq_resp_arg_i64(out, keep->minutes_ms);
-    dq_resp_arg_i64(out, keep->hours_ms);
-    dq_resp_arg_i64(out, keep->days_ms);
+    dq_call_key(&c, "dead");
+    dq_call_key(&c, "dead:h");
+    dq_call_key(&c, "s2s");
+    put_ticker(&c, t);
+    dq_call_arg_i64(&c, k->n_shards);
+    dq_call_arg_i64(&c, keep->dead_ms);
+    dq_call_arg_flag(&c, memory_short);
+    dq_call_arg_i64(&c, keep->audit_ms);
+    dq_call_arg_i64(&c, keep->minutes_ms);
+    dq_call_arg_i64(&c, keep->hours_ms);
+    dq_call_arg_i64(&c, keep->days_ms);
+    dq_call_end(&c);
 }
 
 int dq_housekeep_decode(const dq_reply *r, dq_kept *ret)
@@ -91,4 +101,66 @@ int dq_housekeep_decode(const dq_reply *r, dq_kept *ret)
     if (code == 0)
         *ret = (dq_kept){.now_ms = v[0], .more = v[1] != 0, .n_dead = v[2], .next_late_ms = v[3]};
     return code;
+}
+
+/* ---- the outbox ---- */
+
+void dq_call_outbox_read(dq_buf *out, const dq_keys *k, unsigned shard)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_OUTBOX_READ);
+
+    dq_call_key(&c, "ob");
+    dq_call_arg_i64(&c, DQ_OUTBOX_LIMIT);
+    dq_call_end(&c);
+}
+
+dq_outbox dq_outbox_decode(const dq_reply *r)
+{
+    dq_outbox o = {.left = dq_reply_len(*r) / 2};
+
+    if (o.left > 0)
+        o.at = dq_reply_first(*r);
+    o.more = o.left >= DQ_OUTBOX_LIMIT;
+    return o;
+}
+
+bool dq_outbox_next(dq_outbox *o, dq_outbox_row *ret)
+{
+    while (o->left > 0) {
+        ret->field = dq_reply_str(o->at);
+        o->at = dq_reply_next(o->at);
+        ret->value = dq_reply_str(o->at);
+        o->left--;
+        if (o->left > 0)
+            o->at = dq_reply_next(o->at);
+        if (ret->field.len > 1)
+            return true;
+    }
+    return false;
+}
+
+dureq_str dq_outbox_key(const dq_outbox_row *row)
+{
+    return dureq_str_of(row->field.ptr + 1, row->field.len - 1);
+}
+
+void dq_call_outbox_settle(dq_buf *out, const dq_keys *k, unsigned shard, const dq_outbox_row *row)
+{
+    dureq_str key = dq_outbox_key(row);
+
+    dq_call_key_settle(out, k, dq_keys_shard_of(k, key), shard, (dq_key_word)row->field.ptr[0], key, row->value);
+}
+
+dq_call dq_call_outbox_done(dq_buf *out, const dq_keys *k, unsigned shard)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_OUTBOX_DONE);
+
+    dq_call_key(&c, "ob");
+    return c;
+}
+
+void dq_outbox_done_add(dq_call *c, const dq_outbox_row *row)
+{
+    dq_call_arg(c, row->field);
+    dq_call_arg(c, row->value);
 }

@@ -10,6 +10,7 @@
 #define DQ_PROMOTE_BYTES (1024 * 1024)
 #define DQ_REAP_LIMIT    100
 #define DQ_REAP_LANES    250
+#define DQ_OUTBOX_LIMIT  256
 
 typedef struct dq_ticker {
     uint64_t session;
@@ -30,8 +31,12 @@ typedef struct dq_reaped {
     int64_t n_handed_over, n_dead;
     bool more; /* call again at once */
 } dq_reaped;
-/* lease_ms: as the sessions of this shard have it. max_crashes: so many crashes make a job dead. */
-void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, int64_t lease_ms, int max_crashes);
+typedef struct dq_reap {
+    int64_t lease_ms;     /* as the sessions of this shard have it */
+    int max_crashes;      /* so many make a job dead */
+    int64_t limit, lanes; /* jobs and lanes of one call; 0: DQ_REAP_LIMIT, DQ_REAP_LANES */
+} dq_reap;
+void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_reap *reap);
 int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret);
 
 typedef struct dq_kept {
@@ -48,3 +53,22 @@ typedef struct dq_keep {
 /* memory_short: drops the oldest history, whatever its time. */
 void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short);
 int dq_housekeep_decode(const dq_reply *r, dq_kept *ret);
+
+/* Rows of a shard's outbox: what became of keys that are at home on others. */
+typedef struct dq_outbox_row {
+    dureq_str field, value; /* views into the reply */
+} dq_outbox_row;
+typedef struct dq_outbox {
+    dq_reply at;
+    size_t left;
+    bool more; /* than fit into this answer */
+} dq_outbox;
+void dq_call_outbox_read(dq_buf *out, const dq_keys *k, unsigned shard);
+dq_outbox dq_outbox_decode(const dq_reply *r);
+bool dq_outbox_next(dq_outbox *o, dq_outbox_row *ret);
+dureq_str dq_outbox_key(const dq_outbox_row *row);
+/* To the home of its key, dq_keys_shard_of. */
+void dq_call_outbox_settle(dq_buf *out, const dq_keys *k, unsigned shard, const dq_outbox_row *row);
+/* Those that were settled: begin, add, dq_call_end. */
+dq_call dq_call_outbox_done(dq_buf *out, const dq_keys *k, unsigned shard);
+void dq_outbox_done_add(dq_call *c, const dq_outbox_row *row);

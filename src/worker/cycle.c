@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 #include "worker/worker_internal.h"
 
 #define PLAIN_AGAIN_US 1000000
@@ -94,16 +94,16 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
         exchange_over(w);
         return;
     }
-    dureq_str x = dq_reply_str(dq_reply_at(*reply, 0)), hv = dq_reply_str(dq_reply_at(*reply, 1));
-    if (x.len == 0) {
+    dq_watched now = dq_watched_decode(reply);
+    if (now.x.len == 0) {
         dq_session_lost(s, "its session is gone");
     } else {
-        if (!dq_str_eq_text(hv, s->hv)) {
-            copy_text(s->hv, sizeof s->hv, hv);
+        if (!dq_str_eq_text(now.hv, s->hv)) {
+            copy_text(s->hv, sizeof s->hv, now.hv);
             s->class_ms = 0;
         }
-        if (!dq_str_eq_text(x, s->x)) {
-            copy_text(s->x, sizeof s->x, x);
+        if (!dq_str_eq_text(now.x, s->x)) {
+            copy_text(s->x, sizeof s->x, now.x);
             s->needs_resync = true;
         }
         s->verified = true;
@@ -116,27 +116,15 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
 /* Behind an exchange, or by itself. */
 static void put_watch(dq_worker *w, dq_wshard *s, bool unwatch)
 {
-    const dq_keys *k = dq_store_keys(w->store);
     dq_redis *r = conn(w);
-    dq_buf *out = dq_redis_out(r);
-    static const char *const commands[] = {"WATCH", "MGET"};
+    size_t n = dq_watch(dq_redis_out(r), dq_store_keys(w->store), s->no, s->session, unwatch);
 
     if (w->watching)
         w->watching->verified = false;
-    if (unwatch) {
-        dq_resp_begin(out, 1);
-        dq_resp_arg(out, DQ_STR_LIT("UNWATCH"));
-    }
-    for (size_t i = 0; i < DQ_ARRAY_LEN(commands); i++) {
-        dq_resp_begin(out, 3);
-        dq_resp_arg_text(out, commands[i]);
-        dq_keys_arg(out, k, s->no, "x:", dureq_str_from(s->session_text));
-        dq_keys_arg(out, k, s->no, "hv", (dureq_str){0});
-    }
     w->watching = s;
     s->verified = false;
     s->exchange_session = s->session;
-    w->exchanging = dq_redis_commit_many(r, 0, 2 + unwatch, on_watched, s) == 0;
+    w->exchanging = dq_redis_commit_many(r, 0, n, on_watched, s) == 0;
 }
 
 /* ---- recorded, refused, or not known ---- */
@@ -203,24 +191,20 @@ static void sent_again(dq_wshard *s)
 
 /* ---- the general call ---- */
 
-/* call_no I6, n I2, index I2 each: in the order in which the call named its jobs, which is that of `sent`. */
+/* In the order in which the call named its jobs, which is that of `sent`. */
 static bool take_refusals(dq_wshard *s, dureq_str answer)
 {
-    const unsigned char *p = (const unsigned char *)answer.ptr;
-    size_t n = answer.len >= 8 ? (size_t)p[6] << 8 | p[7] : 0, at = 0, i = 0;
+    dq_refusals r;
 
-    if (answer.len < 8 || answer.len != 8 + 2 * n)
+    if (dq_refusals_decode(answer, &r) < 0)
         return false;
-    while (!dq_list_empty(&s->sent)) {
+    for (size_t i = 0; !dq_list_empty(&s->sent); i++) {
         dureq_run *t = dq_container_of(dq_list_pop_front(&s->sent), dureq_run, link);
 
-        if (at < n && ((size_t)p[8 + 2 * at] << 8 | p[9 + 2 * at]) == i) {
-            at++;
+        if (dq_refusals_has(&r, i))
             refused(t);
-        } else {
+        else
             recorded(t);
-        }
-        i++;
     }
     return true;
 }
@@ -274,22 +258,16 @@ static bool put_general(dq_worker *w, dq_wshard *s, bool is_repeat)
 {
     dq_redis *r = conn(w);
     DQ_BUF_AUTO call = {0};
-    dq_buf *out;
 
     dq_record_general(s, is_repeat, &call);
     if (dq_buf_failed(&call))
         return false;
     if (s->load_script) {
-        out = dq_redis_out(r);
         s->load_script = false;
-        dq_resp_begin(out, 3);
-        dq_resp_arg(out, DQ_STR_LIT("SCRIPT"));
-        dq_resp_arg(out, DQ_STR_LIT("LOAD"));
-        dq_resp_arg(out, dureq_str_of(dq_scripts[DQ_SCRIPT_COMPLETE].text, dq_scripts[DQ_SCRIPT_COMPLETE].len));
+        dq_plain_load(dq_redis_out(r), DQ_SCRIPT_COMPLETE);
         (void)dq_redis_commit(r, 0, on_loaded, s);
     }
-    out = dq_redis_out(r);
-    dq_buf_append_buf(out, &call);
+    dq_buf_append_buf(dq_redis_out(r), &call);
     if (dq_redis_commit(r, 0, on_general, s) < 0)
         s->call_lost = true;
     else
@@ -340,15 +318,12 @@ static dq_wshard *next_watch(dq_worker *w, dq_wshard *s)
 }
 
 typedef struct plain_batch {
-    dq_buf *out;
-    size_t n_commands;
+    dq_turn turn;
     size_t n_jobs;
     int64_t class_ms;
-    int64_t bytes;
-    dq_buf ids, parts;
-    dq_buf large; /* of ids: whose payload is a key of its own */
-    size_t n_parts;
+    int64_t bytes; /* of the rows */
     dq_stat_rows *stats;
+    int64_t slots; /* free before the reads */
 } plain_batch;
 
 static int64_t part_of(const dq_wshard *s, const dureq_run *t)
@@ -356,72 +331,41 @@ static int64_t part_of(const dq_wshard *s, const dureq_run *t)
     return (int64_t)t->id.ms / s->width;
 }
 
-/* XACK and XDEL of a lane's entries. */
-static void put_ack(plain_batch *b, dq_wshard *s, dureq_run **list, size_t from, size_t to)
+/* The entries of a lane: list[from..to). */
+static void put_ack(plain_batch *b, dureq_run **list, size_t from, size_t to)
 {
-    const dq_keys *k = dq_store_keys(s->worker->store);
-    char entry[48];
+    dq_entry entries[DQ_BATCH_MAX];
 
-    dq_resp_begin(b->out, 3 + to - from);
-    dq_resp_arg(b->out, DQ_STR_LIT("XACK"));
-    dq_keys_arg_u64(b->out, k, s->no, "l:", list[from]->lane->no);
-    dq_resp_arg(b->out, DQ_STR_LIT("g"));
     for (size_t i = from; i < to; i++)
-        dq_resp_arg(b->out, dq_task_entry(list[i], entry));
-    dq_resp_begin(b->out, 2 + to - from);
-    dq_resp_arg(b->out, DQ_STR_LIT("XDEL"));
-    dq_keys_arg_u64(b->out, k, s->no, "l:", list[from]->lane->no);
-    for (size_t i = from; i < to; i++)
-        dq_resp_arg(b->out, dq_task_entry(list[i], entry));
-    b->n_commands += 2;
+        entries[i - from] = dq_task_entry(list[i]);
+    dq_turn_ack(&b->turn, entries, to - from);
 }
 
-/* One HSET for the rows of one part: list[from..to). */
+/* The rows of one part of history: list[from..to). */
 static void put_rows(plain_batch *b, dq_wshard *s, dureq_run **list, size_t from, size_t to)
 {
-    char name[64], part[24];
-    unsigned char id[DQ_ID_BYTES];
     dq_buf *row = &s->worker->scratch;
 
-    (void)snprintf(part, sizeof part, "%lld", (long long)part_of(s, list[from]));
-    (void)snprintf(name, sizeof name, "%s:%s", s->bucket, part);
-    dq_resp_begin(b->out, 2 + 2 * (to - from));
-    dq_resp_arg(b->out, DQ_STR_LIT("HSET"));
-    dq_keys_arg(b->out, dq_store_keys(s->worker->store), s->no, "h:", dureq_str_from(name));
+    dq_turn_rows(&b->turn, s->bucket, part_of(s, list[from]), to - from);
     for (size_t i = from; i < to; i++) {
-        dq_id_pack(&list[i]->id, id);
         dq_buf_clear(row);
         dq_record_row(list[i], row);
-        dq_resp_arg(b->out, dureq_str_of(id, sizeof id));
-        dq_resp_arg_buf(b->out, row);
+        dq_turn_row(&b->turn, &list[i]->id, row);
         b->bytes += (int64_t)row->len + DQ_ROW_OVERHEAD;
-        if (dq_buf_failed(row))
-            b->out->failed = true;
     }
-    dq_resp_arg_text(&b->parts, part);
-    b->n_parts++;
-    b->n_commands++;
 }
 
 /* Large payloads: they stay with the rows, or go with the jobs. */
-static void put_large(plain_batch *b, dq_wshard *s, dureq_run **list, size_t n)
+static void put_ended(plain_batch *b, dureq_run **list, size_t n)
 {
-    const dq_keys *k = dq_store_keys(s->worker->store);
-    unsigned char id[DQ_ID_BYTES];
-
     for (size_t i = 0; i < n; i++) {
-        if (!(list[i]->env.flags & DQ_J_BLOB))
-            continue;
-        dq_id_pack(&list[i]->id, id);
-        if (b->class_ms > 0) {
-            dq_buf_append(&b->large, id, sizeof id);
+        bool is_large = list[i]->env.flags & DQ_J_BLOB, is_kept = b->class_ms > 0;
+
+        dq_turn_ended(&b->turn, &list[i]->id, is_large && is_kept);
+        if (is_large && is_kept)
             b->bytes += (int64_t)list[i]->env.blob_len;
-            continue;
-        }
-        dq_resp_begin(b->out, 2);
-        dq_resp_arg(b->out, DQ_STR_LIT("UNLINK"));
-        dq_keys_arg(b->out, k, s->no, "b:", dureq_str_of(id, sizeof id));
-        b->n_commands++;
+        else if (is_large)
+            dq_turn_drop_payload(&b->turn, &list[i]->id);
     }
 }
 
@@ -461,7 +405,6 @@ static size_t group_end(dureq_run **list, size_t from, size_t n, int64_t (*key)(
 static void put_jobs(plain_batch *b, dq_wshard *s)
 {
     dureq_run *list[DQ_BATCH_MAX] = {NULL};
-    unsigned char id[DQ_ID_BYTES];
     size_t n = 0, bytes = 0;
 
     while (n < DQ_BATCH_MAX && bytes < DQ_PLAIN_BYTES && !dq_list_empty(&s->done_fast)) {
@@ -475,9 +418,8 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
         dq_list_push_back(&s->sent, &t->link);
         list[n++] = t;
         bytes += t->j.len + t->result.len + 100;
-        dq_id_pack(&t->id, id);
-        dq_buf_append(&b->ids, id, sizeof id);
     }
+    put_ended(b, list, n);
     group_by(list, n, lane_key, s);
     for (size_t from = 0; from < n;) {
         size_t to = group_end(list, from, n, lane_key, s);
@@ -485,11 +427,10 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
         for (size_t i = from; i < to; i++)
             dq_stats_of(b->stats, list[i]);
 
-        put_ack(b, s, list, from, to);
+        put_ack(b, list, from, to);
         from = to;
     }
     b->n_jobs = n;
-    put_large(b, s, list, n);
     if (b->class_ms <= 0)
         return;
     group_by(list, n, part_of, s);
@@ -501,95 +442,41 @@ static void put_jobs(plain_batch *b, dq_wshard *s)
     }
 }
 
-/* What goes with a turn beside what ended, as arguments and how many. */
-typedef struct turn_words {
-    dq_buf listing, reads;
-    size_t n_listing, n_reads;
-    int64_t slots; /* free before the reads */
-} turn_words;
-
-static void words_deinit(turn_words *t)
+/* What is to be read, and the script: it comes before the reads, which decide what it lists. Returns how many answers come. */
+static size_t put_gate(plain_batch *b, dq_wshard *s)
 {
-    dq_buf_deinit(&t->listing);
-    dq_buf_deinit(&t->reads);
+    dq_turn_head head = {
+        .call_no = (int64_t)s->call_no,
+        .class_ms = b->class_ms,
+        .bucket = b->n_jobs > 0 && b->class_ms > 0 ? s->bucket : "",
+        .bytes = b->bytes,
+        .known = s->paused_version,
+        .slots = b->slots == s->slots_told ? -1 : b->slots,
+    };
+    char name[32];
+
+    s->slots_told = b->slots;
+
+    dq_turn_gate(&b->turn, &head);
+    dq_lanes_listing(s, &b->turn);
+    for (size_t i = 0; i < b->stats->n; i++)
+        dq_turn_stat(&b->turn, dq_stat_name(&b->stats->rows[i], name), b->stats->rows[i].n);
+    s->cycle_gate = b->turn.gate_at;
+    s->cycle_class = b->class_ms;
+    return dq_turn_end(&b->turn);
 }
 
-#define WORDS_AUTO DQ_CLEANUP(words_deinit) turn_words
-
-static bool words_failed(const turn_words *t)
+static void take_gate(dq_wshard *s, const dq_gate *g, int64_t wanted_class)
 {
-    return dq_buf_failed(&t->listing) || dq_buf_failed(&t->reads);
-}
-
-static void plan(turn_words *t, dq_wshard *s)
-{
-    t->slots = dq_lanes_slots(s);
-    t->n_reads = dq_lanes_plan(s, &t->reads);
-    t->n_listing = dq_lanes_listing(s, &t->listing);
-}
-
-static void put_i64_or_none(dq_buf *out, int64_t v, bool some)
-{
-    if (some)
-        dq_resp_arg_i64(out, v);
-    else
-        dq_resp_arg(out, (dureq_str){0});
-}
-
-/* n_words: of reads by script, which follow. */
-static void put_script(plain_batch *b, dq_wshard *s, int64_t wanted_class, const turn_words *t, size_t n_words)
-{
-    const dq_keys *k = dq_store_keys(s->worker->store);
-    bool keeps = b->n_jobs > 0 && b->class_ms > 0;
-
-    dq_call_begin_text(b->out, DQ_SCRIPT_WORKER_CYCLE, 3, 12 + b->n_parts + t->n_listing + 2 * b->stats->n + n_words);
-    dq_keys_arg(b->out, k, s->no, "sh", (dureq_str){0});
-    dq_keys_arg(b->out, k, s->no, "s:", dureq_str_from(s->session_text));
-    dq_keys_arg(b->out, k, s->no, "paused_queues", (dureq_str){0});
-    dq_resp_arg_text(b->out, s->session_text);
-    put_i64_or_none(b->out, (int64_t)s->call_no, b->n_jobs > 0);
-    dq_resp_arg_buf(b->out, &b->ids);
-    dq_resp_arg_i64(b->out, wanted_class);
-    dq_resp_arg_text(b->out, keeps ? s->bucket : "");
-    dq_resp_arg_i64(b->out, b->bytes);
-    dq_resp_arg_buf(b->out, &b->large);
-    put_i64_or_none(b->out, s->paused_version, t->n_reads > 0);
-    put_i64_or_none(b->out, t->slots, t->slots != s->slots_told);
-    s->slots_told = t->slots;
-    dq_resp_arg_i64(b->out, (int64_t)b->n_parts);
-    dq_buf_append_buf(b->out, &b->parts);
-    dq_resp_arg_i64(b->out, (int64_t)t->n_listing);
-    dq_buf_append_buf(b->out, &t->listing);
-    dq_resp_arg_i64(b->out, (int64_t)b->stats->n);
-    dq_stats_put(b->stats, b->out);
-    b->n_commands++;
-}
-
-#define GATE_ITEMS 8
-
-/* now, live, n lanes, queue version, bucket, width, hv, paused. */
-static void take_gate(dq_wshard *s, dq_reply gate, int64_t wanted_class)
-{
-    dq_reply at = dq_reply_first(gate);
-    int64_t v[4];
-
-    for (size_t i = 0; i < DQ_ARRAY_LEN(v); i++) {
-        v[i] = dq_reply_int(at);
-        at = dq_reply_next(at);
-    }
-    dureq_str bucket = dq_reply_str(at);
-    at = dq_reply_next(at);
-    s->width = DQ_MAX(dq_reply_int(at), 1);
-    at = dq_reply_next(at);
-    copy_text(s->hv, sizeof s->hv, dq_reply_str(at));
-    dq_store_saw_time(s->worker->store, v[0]);
-    copy_text(s->bucket, sizeof s->bucket, bucket);
-    s->class_ms = bucket.len > 0 ? wanted_class : 0;
-    at = dq_reply_next(at);
-    if (dq_reply_type(at) == DQ_RESP_ARRAY)
-        dq_paused_told(s, v[3], at);
+    dq_store_saw_time(s->worker->store, g->now_ms);
+    s->width = g->width;
+    copy_text(s->hv, sizeof s->hv, g->hv);
+    copy_text(s->bucket, sizeof s->bucket, g->bucket);
+    s->class_ms = g->bucket.len > 0 ? wanted_class : 0;
+    if (g->tells_paused)
+        dq_paused_told(s, g->queues_version, g->paused);
     s->gate_open = dq_paused_sure(s);
-    if ((uint32_t)v[2] > s->n_lanes)
+    if (g->n_lanes > s->n_lanes)
         dq_lanes_load(s);
 }
 
@@ -597,6 +484,8 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
 {
     dq_worker *w = s->worker;
     dq_rbuf *rbuf = NULL;
+    dureq_error why = {0};
+    dq_gate gate;
 
     if (is_stale(s)) /* what it read is the old session's, and given to others when that one is reaped */
         return;
@@ -619,15 +508,12 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
     dq_reply at = dq_reply_first(*reply);
     for (size_t i = 0; i < s->cycle_gate; i++)
         at = dq_reply_next(at);
-    if (dq_reply_len(*reply) <= s->cycle_gate || dq_reply_type(at) != DQ_RESP_ARRAY || dq_reply_len(at) < GATE_ITEMS) {
-        dureq_error why = {0};
-
-        (void)dq_reply_error(at, &why);
+    if (dq_gate_decode(at, &gate, &why) < 0) {
         DQ_LOG(w->log, DUREQ_LOG_ERROR, "cycle.gate", "shard=%u error=\"%s\"", s->no, why.msg);
         dq_session_lost(s, "the gate of its turn failed");
         return;
     }
-    take_gate(s, at, s->cycle_class);
+    take_gate(s, &gate, s->cycle_class);
     sent_recorded(s);
     w->taking = true;
     for (size_t i = 0; i < s->cycle_reads; i++) {
@@ -664,65 +550,59 @@ static int64_t wanted_class(const dq_wshard *s)
     return s->class_ms;
 }
 
+static plain_batch batch_of(dq_worker *w, dq_wshard *s, bool by_script)
+{
+    w->stat_rows.n = 0;
+    return (plain_batch){.stats = &w->stat_rows,
+                         .slots = dq_lanes_slots(s),
+                         .turn = {.out = dq_redis_out(conn(w)),
+                                  .keys = dq_store_keys(w->store),
+                                  .shard = s->no,
+                                  .session = s->session,
+                                  .by_script = by_script}};
+}
+
 static void send_plain(dq_worker *w, dq_wshard *s)
 {
-    dq_redis *r = conn(w);
-    plain_batch b = {.out = dq_redis_out(r), .class_ms = wanted_class(s), .stats = &w->stat_rows};
-    WORDS_AUTO t = {0};
+    plain_batch b = batch_of(w, s, /*by_script=*/false);
 
-    w->stat_rows.n = 0;
-    dq_resp_begin(b.out, 1);
-    dq_resp_arg(b.out, DQ_STR_LIT("MULTI"));
+    b.class_ms = wanted_class(s);
+    dq_turn_begin(&b.turn);
     if (s->n_fast > 0 && (b.class_ms <= 0 || s->class_ms == b.class_ms)) {
         s->call_no++;
         put_jobs(&b, s);
     }
     s->reads_in_script = false;
-    plan(&t, s);
-    s->cycle_gate = b.n_commands;
-    s->cycle_class = b.class_ms;
-    put_script(&b, s, b.class_ms, &t, 0);
-    dq_buf_append_buf(b.out, &t.reads);
-    dq_resp_begin(b.out, 1);
-    dq_resp_arg(b.out, DQ_STR_LIT("EXEC"));
-    if (dq_buf_failed(&b.ids) || dq_buf_failed(&b.parts) || dq_buf_failed(&b.large) || words_failed(&t))
-        b.out->failed = true;
-    dq_buf_deinit(&b.ids);
-    dq_buf_deinit(&b.parts);
-    dq_buf_deinit(&b.large);
-    if (dq_redis_commit_many(r, 0, 2 + b.n_commands + t.n_reads, on_exec, s) < 0) {
+    dq_lanes_plan(s, &b.turn);
+    size_t n_replies = put_gate(&b, s);
+    dq_turn_deinit(&b.turn);
+    if (dq_redis_commit_many(conn(w), 0, n_replies, on_exec, s) < 0) {
         sent_again(s);
         dq_lanes_read_off(s);
         return;
     }
-    w->reading = t.n_reads > 0;
-    s->cycle_reads = t.n_reads;
+    w->reading = b.turn.n_reads > 0;
+    s->cycle_reads = b.turn.n_reads;
     put_watch(w, next_watch(w, s), /*unwatch=*/false);
 }
 
 /* A turn without a transaction, for memory that is short: Redis queues nothing then. */
 static void send_reads(dq_worker *w, dq_wshard *s)
 {
-    plain_batch b = {.out = dq_redis_out(conn(w)), .stats = &w->stat_rows};
-    WORDS_AUTO t = {0};
+    plain_batch b = batch_of(w, s, /*by_script=*/true);
 
-    w->stat_rows.n = 0;
     s->reads_in_script = true;
-    plan(&t, s);
-    if (t.n_reads == 0)
+    dq_lanes_plan(s, &b.turn);
+    if (b.turn.n_reads == 0)
         return;
-    s->cycle_gate = 0;
-    s->cycle_class = 0;
-    put_script(&b, s, 0, &t, 2 * t.n_reads);
-    dq_buf_append_buf(b.out, &t.reads);
-    if (words_failed(&t))
-        b.out->failed = true;
-    if (dq_redis_commit(conn(w), 0, on_exec, s) < 0) {
+    size_t n_replies = put_gate(&b, s);
+    dq_turn_deinit(&b.turn);
+    if (dq_redis_commit_many(conn(w), 0, n_replies, on_exec, s) < 0) {
         dq_lanes_read_off(s);
         return;
     }
-    w->reading = t.n_reads > 0;
-    s->cycle_reads = t.n_reads;
+    w->reading = true;
+    s->cycle_reads = b.turn.n_reads;
     put_watch(w, s, /*unwatch=*/true);
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 #include "worker/worker_internal.h"
 
 /* "{p:s}:l:12" or "...f:12" to its lane. */
@@ -184,12 +184,9 @@ static void fetch_blob(dureq_run *t)
 {
     dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_CYCLE);
     unsigned char id[DQ_ID_BYTES];
-    dq_buf *out = dq_redis_out(r);
 
     dq_id_pack(&t->id, id);
-    dq_resp_begin(out, 2);
-    dq_resp_arg(out, DQ_STR_LIT("GET"));
-    dq_keys_arg(out, dq_store_keys(t->worker->store), t->shard->no, "b:", dureq_str_of(id, sizeof id));
+    dq_plain_get(dq_redis_out(r), dq_store_keys(t->worker->store), t->shard->no, "b:", dureq_str_of(id, sizeof id));
     t->fetching_blob = dq_redis_commit(r, 0, on_blob, t) == 0;
     t->worker->n_fetching += t->fetching_blob;
     if (!t->fetching_blob) {
@@ -228,10 +225,10 @@ void dq_fetch_start(dureq_run *t)
         dq_worker_start_task(t);
 }
 
-dureq_run *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq)
+dureq_run *dq_fetch_held(dq_wshard *s, const dq_entry *e)
 {
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
-        if (t->entry_seq == seq && t->entry_ms == ms && t->front == front && t->lane->no == lane)
+        if (t->entry_seq == e->seq && t->entry_ms == e->ms && t->front == e->front && t->lane->no == e->lane)
             return t;
     return NULL;
 }
@@ -331,7 +328,7 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     dq_reader r = dq_reader_of(job);
     uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
     dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
-    dureq_run *t = dq_fetch_held(s, /*front=*/false, (uint32_t)no, ms, seq);
+    dureq_run *t = dq_fetch_held(s, &(dq_entry){.ms = ms, .seq = seq, .lane = (uint32_t)no});
     dq_rbuf *rbuf;
 
     if (s->state != WSHARD_LIVE)

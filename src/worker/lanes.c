@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-#include "redis/resp.h"
+#include "store/plain_calls.h"
 #include "store/queue_calls.h"
 #include "worker/worker_internal.h"
 
@@ -168,7 +168,6 @@ static void on_lanes(void *userdata, int code, const dq_reply *reply, const dure
 void dq_lanes_load(dq_wshard *s)
 {
     dq_redis *r = dq_store_redis(s->worker->store, s->no, DQ_CONN_MAIN);
-    dq_buf *out;
 
     if (!s->worker->up)
         return; /* subscribed already and told of a lane, but not up yet: then all are read, and twice would be once too often */
@@ -176,13 +175,8 @@ void dq_lanes_load(dq_wshard *s)
         s->load_again = true;
         return;
     }
-    out = dq_redis_out(r);
-    dq_resp_begin(out, 4);
-    dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
-    dq_keys_arg(out, dq_store_keys(s->worker->store), s->no, "lane", (dureq_str){0});
     s->loading_all = s->unsure_lanes;
-    dq_resp_arg_i64(out, s->loading_all ? 0 : s->n_lanes);
-    dq_resp_arg(out, DQ_STR_LIT("-1"));
+    dq_plain_list(dq_redis_out(r), dq_store_keys(s->worker->store), s->no, "lane", s->loading_all ? 0 : s->n_lanes);
     s->loading_lanes = dq_redis_commit(r, 0, on_lanes, s) == 0;
 }
 
@@ -287,23 +281,13 @@ bool dq_lane_has_slot(const dq_wlane *lane)
     return free_slots(lane->shard->worker) > 0 && !lane->queue_of->paused && dq_handler_free(lane->handler) > 0;
 }
 
-/* With how many of its jobs the session can begin, where its handler has a limit of its own. */
-static void put_lane(const dq_wlane *lane, dq_buf *out)
-{
-    dq_resp_arg_i64(out, lane->no);
-    if (lane->handler->concurrency)
-        dq_resp_arg_i64(out, lane->handler->concurrency);
-    else
-        dq_resp_arg(out, (dureq_str){0});
-}
-
 /* ---- lanes of which nothing is known ---- */
 
 static void on_listening(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_wshard *s = userdata;
     dureq_str busy = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
-    const unsigned char *p = (const unsigned char *)busy.ptr;
+    uint32_t no;
 
     (void)err; /* a heartbeat's pump tries again */
     s->listening = false;
@@ -313,34 +297,29 @@ static void on_listening(void *userdata, int code, const dq_reply *reply, const 
     }
     while (!dq_list_empty(&s->fresh_sent))
         (void)dq_list_pop_front(&s->fresh_sent);
-    for (size_t i = 0; i + 3 <= busy.len; i += 3) {
-        uint32_t no = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
-
+    while (dq_listen_next(&busy, &no))
         if (no > 0 && no <= s->n_lanes && s->lanes[no - 1])
             lane_busy(s->lanes[no - 1]);
-    }
     dq_worker_pump(s->worker);
 }
 
 void dq_lanes_listen(dq_wshard *s)
 {
     dq_worker *w = s->worker;
-    DQ_BUF_AUTO lanes = {0};
-    DQ_BUF_AUTO call = {0};
-    size_t n = 0;
+    DQ_BUF_AUTO bytes = {0};
 
     if (s->state != WSHARD_LIVE || s->listening || dq_list_empty(&s->fresh) || dq_shard_is_unsure(s) || !w->up || !takes_work(w))
         return;
-    for (; n < FRESH_MAX && !dq_list_empty(&s->fresh); n++) {
+    dq_call call = dq_call_lanes_listen(&bytes, dq_store_keys(w->store), s->no, s->session);
+    for (size_t n = 0; n < FRESH_MAX && !dq_list_empty(&s->fresh); n++) {
         dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->fresh), dq_wlane, fresh);
 
         dq_list_push_back(&s->fresh_sent, &lane->fresh);
-        put_lane(lane, &lanes);
+        dq_listen_lane(&call, lane->no, lane->handler->concurrency); /* where its handler has a limit of its own */
     }
-    dq_call_lanes_listen(&call, dq_store_keys(w->store), s->no, dureq_str_from(s->session_text), dq_buf_str(&lanes), n);
+    dq_call_end(&call);
     s->listening_session = s->session;
-    s->listening = !dq_buf_failed(&lanes) && !dq_buf_failed(&call) &&
-                   dq_store_send(w->store, s->no, 0, dq_buf_str(&call), on_listening, s) == 0;
+    s->listening = !dq_buf_failed(&bytes) && dq_store_send(w->store, s->no, 0, dq_buf_str(&bytes), on_listening, s) == 0;
     if (!s->listening)
         dq_list_splice_back(&s->fresh, &s->fresh_sent);
 }
@@ -358,13 +337,13 @@ static void on_passed(void *userdata, int code, const dq_reply *reply, const dur
 /* A bounded look at those that were called: who is idle by now, or paused, is of no concern; what is still being read is looked at again later. */
 void dq_lanes_pass(dq_wshard *s)
 {
-    DQ_BUF_AUTO lanes = {0};
-    DQ_BUF_AUTO call = {0};
+    DQ_BUF_AUTO bytes = {0};
     dq_list later;
     size_t n = 0;
 
     if (s->state != WSHARD_LIVE || dq_list_empty(&s->called))
         return;
+    dq_call call = dq_call_lanes_wake(&bytes, dq_store_keys(s->worker->store), s->no);
     dq_list_init(&later);
     for (size_t i = 0; i < CALLED_MAX && !dq_list_empty(&s->called); i++) {
         dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->called), dq_wlane, called);
@@ -375,15 +354,15 @@ void dq_lanes_pass(dq_wshard *s)
             dq_list_push_back(&later, &lane->called);
             continue;
         }
-        dq_resp_arg_i64(&lanes, lane->no);
+        dq_wake_lane(&call, lane->no);
         n++;
     }
     dq_list_splice_back(&s->called, &later);
     if (n == 0)
         return;
-    dq_call_lanes_wake(&call, dq_store_keys(s->worker->store), s->no, dq_buf_str(&lanes), n);
-    if (!dq_buf_failed(&lanes) && !dq_buf_failed(&call))
-        (void)dq_store_send(s->worker->store, s->no, 0, dq_buf_str(&call), on_passed, NULL);
+    dq_call_end(&call);
+    if (!dq_buf_failed(&bytes))
+        (void)dq_store_send(s->worker->store, s->no, 0, dq_buf_str(&bytes), on_passed, NULL);
 }
 
 bool dq_lanes_worth(dq_wshard *s)
@@ -393,36 +372,9 @@ bool dq_lanes_worth(dq_wshard *s)
 
 /* ---- the read ---- */
 
-/* As worker_cycle takes it: stream, count. */
-static void put_read_words(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
+static void put_read(dq_wlane *lane, bool front, int32_t count, dq_turn *turn)
 {
-    char stream[24];
-    int len = snprintf(stream, sizeof stream, "%c:%u", front ? 'f' : 'l', (unsigned)lane->no);
-
-    dq_resp_arg(out, dureq_str_of(stream, (size_t)len));
-    dq_resp_arg_i64(out, count);
-}
-
-static void put_read_command(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
-{
-    dq_wshard *s = lane->shard;
-
-    dq_resp_begin(out, 9);
-    dq_buf_append_text(out, "$10\r\nXREADGROUP\r\n$5\r\nGROUP\r\n$1\r\ng\r\n");
-    dq_resp_arg_text(out, s->session_text);
-    dq_buf_append_text(out, "$5\r\nCOUNT\r\n");
-    dq_resp_arg_i64(out, count);
-    dq_buf_append_text(out, "$7\r\nSTREAMS\r\n");
-    dq_keys_arg_u64(out, dq_store_keys(s->worker->store), s->no, front ? "f:" : "l:", lane->no);
-    dq_buf_append_text(out, "$1\r\n>\r\n");
-}
-
-static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
-{
-    if (lane->shard->reads_in_script)
-        put_read_words(lane, front, count, out);
-    else
-        put_read_command(lane, front, count, out);
+    dq_turn_read(turn, lane->no, front, count);
     if (front)
         lane->want_front = count;
     else
@@ -430,7 +382,7 @@ static void put_read(dq_wlane *lane, bool front, int32_t count, dq_buf *out)
 }
 
 /* Half of the lane's share, rounded up, is for its front stream while both may hold jobs; all is for the only one that may. */
-static size_t plan_lane(dq_wlane *lane, int32_t n, dq_buf *out)
+static void plan_lane(dq_wlane *lane, int32_t n, dq_turn *turn)
 {
     int32_t front = 0, main;
 
@@ -438,36 +390,27 @@ static size_t plan_lane(dq_wlane *lane, int32_t n, dq_buf *out)
         front = lane->main_busy ? (n + 1) / 2 : n;
     main = lane->main_busy ? n - front : 0;
     if (front > 0)
-        put_read(lane, true, front, out);
+        put_read(lane, true, front, turn);
     if (main > 0)
-        put_read(lane, false, main, out);
-    return (front > 0) + (main > 0);
+        put_read(lane, false, main, turn);
 }
 
-size_t dq_lanes_plan(dq_wshard *s, dq_buf *out)
+void dq_lanes_plan(dq_wshard *s, dq_turn *turn)
 {
     int32_t slots = DQ_MIN(free_slots(s->worker), DQ_BATCH_MAX);
-    size_t n = 0;
 
     if (slots <= 0 || !dq_paused_sure(s))
-        return 0;
+        return;
     dq_share_out(s, slots);
     DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
-        n += plan_lane(lane, lane->share, out);
-    return n;
+        plan_lane(lane, lane->share, turn);
 }
 
-size_t dq_lanes_listing(dq_wshard *s, dq_buf *out)
+void dq_lanes_listing(dq_wshard *s, dq_turn *turn)
 {
-    size_t n = 0;
-
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
-        if (!lane->listing)
-            continue;
-        dq_resp_arg_i64(out, lane->no);
-        n++;
-    }
-    return n;
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
+        if (lane->listing)
+            dq_turn_listing(turn, lane->no);
 }
 
 /* ---- what came of it ---- */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tasks whose outcome is known as arguments of complete.lua, and their rows, records and statistics. */
+/* Tasks whose outcome is known as one general call, and their rows, records and statistics. */
 
 #include <stdio.h>
 
 #include "json/json.h"
-#include "redis/resp.h"
 #include "worker/worker_internal.h"
 
 int64_t dq_record_class(const dureq_run *t)
@@ -131,138 +130,94 @@ static dureq_str envelope_on(dureq_run *t, dq_buf *scratch)
     return dq_buf_str(scratch);
 }
 
-/* ---- segments of complete.lua ---- */
+/* ---- the general call ---- */
 
-typedef struct group_key {
-    char kind;
-    bool front, side;
-    uint32_t lane;
-    int64_t class_ms;
-} group_key;
-
-static group_key key_of(const dureq_run *t)
+static dq_end_group group_of(const dureq_run *t)
 {
-    group_key k = {.front = t->front, .lane = t->lane->no};
+    dq_end_group g = {.front = t->front, .lane = t->lane->no};
 
     switch (t->next) {
     case NEXT_COMPLETED:
-        k.class_ms = dq_record_class(t);
-        k.kind = k.class_ms > 0 ? 'c' : 'n';
-        k.side = k.kind == 'c' && (t->log.len > 0 || (t->moved.flags & DQ_M_LOGS) || (t->env.flags & DQ_J_BLOB));
+        g.class_ms = dq_record_class(t);
+        g.kind = g.class_ms > 0 ? DQ_END_KEPT : DQ_END_GONE;
+        g.has_side_keys = g.kind == DQ_END_KEPT && (t->log.len > 0 || (t->moved.flags & DQ_M_LOGS) || (t->env.flags & DQ_J_BLOB));
         break;
-    case NEXT_DUE: k.kind = 'r'; break;
-    case NEXT_PAUSED: k.kind = 'p'; break;
-    case NEXT_FRONT: k.kind = 'f'; break;
-    case NEXT_DEAD: k.kind = 'd'; break;
+    case NEXT_DUE: g.kind = DQ_END_DUE; break;
+    case NEXT_PAUSED: g.kind = DQ_END_PAUSED; break;
+    case NEXT_FRONT: g.kind = DQ_END_FRONT; break;
+    case NEXT_DEAD: g.kind = DQ_END_DEAD; break;
     }
-    return k;
+    return g;
 }
 
-static bool same_group(const group_key *a, const group_key *b)
+static bool same_group(const dq_end_group *a, const dq_end_group *b)
 {
-    return a->kind == b->kind && a->front == b->front && a->side == b->side && a->lane == b->lane && a->class_ms == b->class_ms;
+    return a->kind == b->kind && a->front == b->front && a->has_side_keys == b->has_side_keys && a->lane == b->lane &&
+           a->class_ms == b->class_ms;
 }
 
-typedef struct writer {
-    dq_buf *out;
-    size_t n_args;
-} writer;
-
-static void put(writer *w, dureq_str arg)
+static void put_job(dq_complete *c, dureq_run *t, char kind)
 {
-    dq_resp_arg(w->out, arg);
-    w->n_args++;
-}
-
-static void put_i64(writer *w, int64_t v)
-{
-    dq_resp_arg_i64(w->out, v);
-    w->n_args++;
-}
-
-static void put_id(writer *w, const dureq_run *t)
-{
-    unsigned char id[DQ_ID_BYTES];
-
-    dq_id_pack(&t->id, id);
-    put(w, dureq_str_of(id, sizeof id));
-}
-
-static void put_job(writer *w, dureq_run *t, char kind)
-{
-    DQ_BUF_AUTO body = {0};
+    DQ_BUF_AUTO row = {0};
     DQ_BUF_AUTO m = {0};
     DQ_BUF_AUTO j = {0};
+    dq_end_job job = {.id = t->id, .delay_ms = t->delay_ms};
 
-    if (kind == 'r' || kind == 'p')
-        put_i64(w, t->delay_ms);
-    put_id(w, t);
-    if (kind == 'n')
-        return;
-    if (kind == 'c' || kind == 'd') {
-        dq_record_row(t, &body);
-        put(w, dq_buf_str(&body));
-    } else {
+    if (kind == DQ_END_KEPT || kind == DQ_END_DEAD) {
+        dq_record_row(t, &row);
+    } else if (kind != DQ_END_GONE) {
         dq_record_moved(t, &m);
-        if (kind == 'f') {
-            put(w, dq_buf_str(&m));
-            put(w, envelope_on(t, &j));
-        } else {
-            dq_record_pack(&body, dq_buf_str(&m), envelope_on(t, &j));
-            put(w, dq_buf_str(&body));
-        }
+        job.m = dq_buf_str(&m);
+        job.j = envelope_on(t, &j);
+        if (kind != DQ_END_FRONT)
+            dq_record_pack(&row, job.m, job.j);
     }
-    if (dq_buf_failed(&body) || dq_buf_failed(&m) || dq_buf_failed(&j))
-        w->out->failed = true;
+    job.row = dq_buf_str(&row);
+    dq_complete_job(c, &job);
+    if (dq_buf_failed(&row) || dq_buf_failed(&m) || dq_buf_failed(&j))
+        c->call.out->failed = true;
 }
 
 /* The tasks of list[from..to) are of one group. */
-static void put_segment(writer *w, dureq_run **list, size_t from, size_t to, const group_key *k)
+static void put_group(dq_complete *c, dureq_run **list, size_t from, size_t to, const dq_end_group *g)
 {
-    char stream[24], entry[48];
-    int len = snprintf(stream, sizeof stream, "%c:%u", k->front ? 'f' : 'l', (unsigned)k->lane);
+    dq_entry entries[DQ_BATCH_MAX];
 
-    put(w, dureq_str_of(&k->kind, 1));
-    put(w, dureq_str_of(stream, (size_t)len));
-    put_i64(w, (int64_t)(to - from));
     for (size_t i = from; i < to; i++)
-        put(w, dq_task_entry(list[i], entry));
-    if (k->kind == 'c') {
-        put_i64(w, k->class_ms);
-        put(w, k->side ? DQ_STR_LIT("1") : (dureq_str){0});
-    }
+        entries[i - from] = dq_task_entry(list[i]);
+    dq_complete_group(c, g, entries, to - from);
     for (size_t i = from; i < to; i++)
-        put_job(w, list[i], k->kind);
+        put_job(c, list[i], g->kind);
 }
 
-/* Side segments: for tasks for which `wants` holds, kind n and `n` items. */
-static bool wants_side(const dureq_run *t, char kind)
+static bool wants_side(const dureq_run *t, dq_end_side kind)
 {
     bool ends = t->next == NEXT_COMPLETED || t->next == NEXT_DEAD;
 
     switch (kind) {
-    case 'u':
+    case DQ_SIDE_KEY:
         return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 &&
                (t->env.unique_shard < 0 || t->env.unique_shard == t->id.shard);
-    case 'U':
+    case DQ_SIDE_KEY_AWAY:
         return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 && t->env.unique_shard >= 0 &&
                t->env.unique_shard != t->id.shard;
-    case 'o': return t->log.len > 0 && !(t->next == NEXT_COMPLETED && dq_record_class(t) <= 0);
-    case 'a': return t->reported;
-    case 'g': return t->progress_sent;
-    case 'b':
+    case DQ_SIDE_LOG: return t->log.len > 0 && !(t->next == NEXT_COMPLETED && dq_record_class(t) <= 0);
+    case DQ_SIDE_START: return t->reported;
+    case DQ_SIDE_PROGRESS: return t->progress_sent;
+    case DQ_SIDE_DROP:
         return t->next == NEXT_COMPLETED && dq_record_class(t) <= 0 &&
                ((t->env.flags & DQ_J_BLOB) || (t->moved.flags & DQ_M_LOGS));
-    case 'B': return t->outcome == DUREQ_OUTCOME_REPEAT && t->said.has_payload && t->said.payload.len > DQ_PAYLOAD_INLINE_MAX;
-    default: return false;
+    case DQ_SIDE_PAYLOAD:
+        return t->outcome == DUREQ_OUTCOME_REPEAT && t->said.has_payload && t->said.payload.len > DQ_PAYLOAD_INLINE_MAX;
     }
+    return false;
 }
 
-static dureq_str side_value(const dureq_run *t, char kind)
+static dureq_str side_value(const dureq_run *t, dq_end_side kind)
 {
-    if (kind == 'u' || kind == 'U')
+    if (kind == DQ_SIDE_KEY || kind == DQ_SIDE_KEY_AWAY)
         return t->env.unique_key;
-    if (kind == 'B')
+    if (kind == DQ_SIDE_PAYLOAD)
         return dq_buf_str(&t->said.payload);
     dureq_str log = dq_buf_str(&t->log);
     if (log.len > DQ_LOG_MAX)
@@ -270,36 +225,22 @@ static dureq_str side_value(const dureq_run *t, char kind)
     return log;
 }
 
-static void put_side(writer *w, dureq_run **list, size_t n, char kind)
+static void put_side(dq_complete *c, dureq_run **list, size_t n, dq_end_side kind)
 {
-    size_t count = 0;
-
     for (size_t i = 0; i < n; i++)
-        count += wants_side(list[i], kind);
-    if (count == 0)
-        return;
-    put(w, dureq_str_of(&kind, 1));
-    put_i64(w, (int64_t)count);
-    for (size_t i = 0; i < n; i++) {
-        if (!wants_side(list[i], kind))
-            continue;
-        if (kind != 'a' && kind != 'g')
-            put_i64(w, (int64_t)i);
-        put_id(w, list[i]);
-        if (kind != 'a' && kind != 'g' && kind != 'b')
-            put(w, side_value(list[i], kind));
-    }
+        if (wants_side(list[i], kind))
+            dq_complete_side(c, kind, i, &list[i]->id, side_value(list[i], kind));
 }
 
 /* Groups together, each in the order it was in. n is at most DQ_BATCH_MAX. */
 static void sort_groups(dureq_run **list, size_t n)
 {
     for (size_t from = 0; from < n;) {
-        group_key k = key_of(list[from]);
+        dq_end_group k = group_of(list[from]);
         size_t to = from + 1;
 
         for (size_t i = to; i < n; i++) {
-            group_key other = key_of(list[i]);
+            dq_end_group other = group_of(list[i]);
             dureq_run *t = list[i];
 
             if (!same_group(&k, &other))
@@ -311,60 +252,61 @@ static void sort_groups(dureq_run **list, size_t n)
     }
 }
 
-void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
+/* All of `sent`, by groups. Indices of refusals count in this order: the list follows it. */
+static size_t take_sent(dq_wshard *s, dureq_run **list)
 {
-    static const char sides[] = "uUoagbB";
-    const dq_keys *k = dq_store_keys(s->worker->store);
-    dureq_run *list[DQ_BATCH_MAX];
-    DQ_BUF_AUTO args = {0};
-    writer w = {.out = &args};
-    dq_stat_rows *stats = &s->worker->stat_rows;
     size_t n = 0;
 
-    stats->n = 0;
     DQ_LIST_FOREACH (dureq_run, t, &s->sent, link)
         if (n < DQ_BATCH_MAX)
             list[n++] = t;
     sort_groups(list, n);
-    /* Indices of refusals count in this order: the list follows it. */
     dq_list_init(&s->sent);
     for (size_t i = 0; i < n; i++) {
         list[i]->link = (dq_list){0};
         dq_list_push_back(&s->sent, &list[i]->link);
-        dq_stats_of(stats, list[i]);
     }
+    return n;
+}
+
+static void put_stats(dq_complete *c, dq_stat_rows *stats, dureq_run **list, size_t n)
+{
+    char name[32];
+
+    stats->n = 0;
+    for (size_t i = 0; i < n; i++)
+        dq_stats_of(stats, list[i]);
+    for (size_t i = 0; i < stats->n; i++)
+        dq_complete_stat(c, dq_stat_name(&stats->rows[i], name), stats->rows[i].n);
+}
+
+void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
+{
+    static const dq_end_side sides[] = {DQ_SIDE_KEY,      DQ_SIDE_KEY_AWAY, DQ_SIDE_LOG,    DQ_SIDE_START,
+                                        DQ_SIDE_PROGRESS, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
+    dureq_run *list[DQ_BATCH_MAX];
+    size_t n = take_sent(s, list);
+    dq_complete_head head = {
+        .shard = s->no, .session = s->session, .call_no = (int64_t)s->call_no, .is_repeat = is_repeat, .n_about = n};
+    dq_complete c = dq_complete_begin(out, dq_store_keys(s->worker->store), &head);
+
+    put_stats(&c, &s->worker->stat_rows, list, n);
     for (size_t from = 0; from < n;) {
-        group_key key = key_of(list[from]);
+        dq_end_group g = group_of(list[from]);
         size_t to = from + 1;
 
-        while (to < n) {
-            group_key other = key_of(list[to]);
+        for (; to < n; to++) {
+            dq_end_group other = group_of(list[to]);
 
-            if (!same_group(&key, &other))
+            if (!same_group(&g, &other))
                 break;
-            to++;
         }
-        put_segment(&w, list, from, to, &key);
+        put_group(&c, list, from, to, &g);
         from = to;
     }
-    for (size_t i = 0; i < sizeof sides - 1; i++)
-        put_side(&w, list, n, sides[i]);
-
-    dq_call_begin(out, DQ_SCRIPT_COMPLETE, 5, 5 + 2 * stats->n + w.n_args);
-    dq_keys_arg(out, k, s->no, "sh", (dureq_str){0});
-    dq_keys_arg(out, k, s->no, "s:", dureq_str_from(s->session_text));
-    dq_keys_arg(out, k, s->no, "loc", (dureq_str){0});
-    dq_keys_arg(out, k, s->no, "dead", (dureq_str){0});
-    dq_keys_arg(out, k, s->no, "dead:h", (dureq_str){0});
-    dq_resp_arg_text(out, s->session_text);
-    dq_resp_arg_i64(out, (int64_t)s->call_no);
-    dq_resp_arg_i64(out, s->no);
-    dq_resp_arg_text(out, is_repeat ? "1" : "");
-    dq_resp_arg_i64(out, (int64_t)stats->n);
-    dq_stats_put(stats, out);
-    dq_buf_append_buf(out, &args);
-    if (dq_buf_failed(&args))
-        out->failed = true;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(sides); i++)
+        put_side(&c, list, n, sides[i]);
+    dq_complete_end(&c);
 }
 
 /* ---- statistics ---- */
@@ -405,19 +347,13 @@ void dq_stats_of(dq_stat_rows *rows, const dureq_run *t)
     stat_add(rows, lane, 200 + log2_bucket(t->ran_ms));
 }
 
-void dq_stats_put(const dq_stat_rows *rows, dq_buf *out)
+const char *dq_stat_name(const dq_stat_row *row, char out[32])
 {
     static const char plain[] = "cfd";
 
-    for (size_t i = 0; i < rows->n; i++) {
-        const dq_stat_row *r = &rows->rows[i];
-        char field[32];
-
-        if (r->field < 100)
-            (void)snprintf(field, sizeof field, "%u:%c", (unsigned)r->lane, plain[r->field % 3]);
-        else
-            (void)snprintf(field, sizeof field, "%u:%c%d", (unsigned)r->lane, r->field < 200 ? 'w' : 'r', (int)(r->field % 100));
-        dq_resp_arg_text(out, field);
-        dq_resp_arg_i64(out, r->n);
-    }
+    if (row->field < 100)
+        (void)snprintf(out, 32, "%u:%c", (unsigned)row->lane, plain[row->field % 3]);
+    else
+        (void)snprintf(out, 32, "%u:%c%d", (unsigned)row->lane, row->field < 200 ? 'w' : 'r', (int)(row->field % 100));
+    return out;
 }

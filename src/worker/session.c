@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "json/json.h"
-#include "redis/resp.h"
 #include "worker/worker_internal.h"
 
 #define BEAT_STARTS_MAX   256
@@ -55,22 +54,26 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
 {
     dq_wshard *s = userdata;
     dq_worker *w = s->worker;
+    dq_session_opened opened;
 
     if (s->state != WSHARD_OPENING)
         return;
     s->state = WSHARD_CLOSED;
+    if (code == 0)
+        code = dq_session_open_decode(reply, &opened);
     if (code < 0) {
         if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
-            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.open", "shard=%u error=\"%s\"", s->no, err->msg);
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.open", "shard=%u error=\"%s\"", s->no,
+                   err ? err->msg : dureq_errcode_text(code));
         dq_timer_set(&s->beat, beat_every_us(w)); /* tries again */
         return;
     }
-    s->session = (uint64_t)dq_reply_int(dq_reply_at(*reply, 0));
+    s->session = opened.session;
     (void)snprintf(s->session_text, sizeof s->session_text, "%llu", (unsigned long long)s->session);
-    s->opened_ms = dq_reply_int(dq_reply_at(*reply, 1));
+    s->opened_ms = opened.now_ms;
     dq_store_saw_time(w->store, s->opened_ms);
-    (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 2))));
-    (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(dq_reply_str(dq_reply_at(*reply, 3))));
+    (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(opened.x));
+    (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(opened.hv));
     s->state = WSHARD_LIVE;
     s->opened_unsure = s->unsure_lanes;
     s->verified = s->needs_resync = s->resyncing = s->call_lost = false;
@@ -97,12 +100,8 @@ void dq_session_open(dq_wshard *s)
 
     if (s->state != WSHARD_CLOSED || !w->up || w->stopping)
         return;
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "lease", none());
-    dq_resp_arg_text(&call, w->node_id);
-    dq_resp_arg_text(&call, w->info);
-    dq_resp_arg_i64(&call, w->lease_ms);
+    dq_call_session_open(&call, dq_store_keys(w->store), s->no,
+                         &(dq_session_opening){.node_id = w->node_id, .info = w->info, .lease_ms = w->lease_ms});
     s->state = WSHARD_OPENING;
     send_call(s, &call, on_opened, s, &sent);
     if (!sent) {
@@ -165,88 +164,86 @@ void dq_session_started(dq_wshard *s)
 }
 
 /* Starts, as many as fit. None before a resync has shown whose they are: the row of a job that is not ours any more would stay. */
-static void put_starts(dq_wshard *s, dq_buf *args, size_t *n)
+static void put_starts(dq_wshard *s, dq_beat *b)
 {
+    size_t n = 0;
+
     if (s->needs_resync || s->resyncing) {
         s->has_young = true;
         return;
     }
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
-        unsigned char id[DQ_ID_BYTES];
-
         if (!wants_start_report(t) && !dq_suspect_wants_report(t))
             continue;
-        if (*n == BEAT_STARTS_MAX) {
+        if (n == BEAT_STARTS_MAX) {
             s->beat_again = true;
             return;
         }
-        dq_id_pack(&t->id, id);
-        dq_resp_arg(args, dureq_str_of(id, sizeof id));
-        dq_resp_arg_i64(args, t->started_at_ms ? t->started_at_ms : dq_store_now_ms(s->worker->store));
+        dq_beat_start(b, &t->id, t->started_at_ms ? t->started_at_ms : dq_store_now_ms(s->worker->store));
         t->reported = t->report_flying = true;
-        ++*n;
+        n++;
     }
 }
 
-static void put_progress(dq_wshard *s, dq_buf *args, size_t *n)
+static void put_progress(dq_wshard *s, dq_beat *b)
 {
+    size_t n = 0;
+
     if (s->needs_resync || s->resyncing)
         return;
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
-        unsigned char id[DQ_ID_BYTES];
-
         if (t->phase != TASK_RUNNING || t->lost)
             continue;
         dq_mutex_lock(&t->mu);
-        if (t->progress_new && *n == BEAT_PROGRESS_MAX) {
+        if (t->progress_new && n == BEAT_PROGRESS_MAX) {
             s->beat_again = true;
         } else if (t->progress_new) {
-            dq_id_pack(&t->id, id);
-            dq_resp_arg(args, dureq_str_of(id, sizeof id));
-            dq_resp_arg(args, dq_buf_str(&t->progress));
+            dq_beat_progress(b, &t->id, &t->progress);
             t->progress_new = false;
             t->progress_sent = t->report_flying = true;
-            ++*n;
+            n++;
         }
         dq_mutex_unlock(&t->mu);
     }
 }
 
 /* Lanes we could serve and believe to be empty: the answer says which are not, should a wake-up have been lost. Some at each heartbeat, in turn. */
-static void put_lanes(dq_wshard *s, dq_buf *args, size_t *n)
+static void put_lanes(dq_wshard *s, dq_beat *b)
 {
     uint32_t looked = 0;
+    size_t n = 0;
 
-    for (; looked < DQ_MIN(s->n_lanes, BEAT_LOOKED_MAX) && *n < BEAT_LANES_MAX; looked++) {
+    for (; looked < DQ_MIN(s->n_lanes, BEAT_LOOKED_MAX) && n < BEAT_LANES_MAX; looked++) {
         dq_wlane *lane = s->lanes[(s->turn_hint + looked) % s->n_lanes];
 
         if (!lane || !lane->handler || lane->main_busy || lane->front_busy || dq_list_linked(&lane->fresh))
             continue;
-        dq_resp_arg_i64(args, lane->no);
-        ++*n;
+        dq_beat_lane(b, lane->no);
+        n++;
     }
     s->turn_hint += looked;
 }
 
 /* Whether this is the run that was cancelled, and not one after it. */
-static bool is_run(const dureq_run *t, dureq_str id, dureq_str entry)
+static bool is_run(const dureq_run *t, const dq_cancelled *c)
 {
     unsigned char mine[DQ_ID_BYTES];
+    dq_entry entry = dq_task_entry(t);
     char text[48];
 
     dq_id_pack(&t->id, mine);
-    return memcmp(mine, id.ptr, DQ_ID_BYTES) == 0 && entry.ptr[0] == (t->front ? 'f' : 'l') &&
-           dq_str_eq(dureq_str_of(entry.ptr + 1, entry.len - 1), dq_task_entry(t, text));
+    return memcmp(mine, c->id.ptr, DQ_ID_BYTES) == 0 && c->front == t->front && dq_str_eq(c->entry, dq_entry_text(&entry, text));
 }
 
 /* One whose outcome is on its way stays where it is: the answer counts the jobs of its call, and says that it was refused. */
 static void take_cancelled(dq_wshard *s, dureq_str what)
 {
-    if (what.len < DQ_ID_BYTES + 2)
+    dq_cancelled c;
+
+    if (!dq_cancelled_decode(what, &c))
         return;
-    dureq_str id = dureq_str_of(what.ptr, DQ_ID_BYTES), entry = dureq_str_of(what.ptr + DQ_ID_BYTES, what.len - DQ_ID_BYTES);
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
-        if (!is_run(t, id, entry))
+        if (!is_run(t, &c))
             continue;
         if (t->told_cancelled)
             return;
@@ -281,34 +278,33 @@ static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
     }
 }
 
-static void take_beat(dq_wshard *s, dq_reply r)
+static void take_beat(dq_wshard *s, const dq_beat_answer *a)
 {
     dq_worker *w = s->worker;
     dq_worker_beat beat = {
         .shard = s->no,
         .session = s->session,
-        .now_ms = dq_reply_int(dq_reply_at(r, 0)),
-        .epoch = dq_reply_int(dq_reply_at(r, 1)),
-        .next_due_ms = dq_reply_int(dq_reply_at(r, 2)),
-        .n_expired = dq_reply_int(dq_reply_at(r, 8)),
-        .n_outbox = dq_reply_int(dq_reply_at(r, 9)),
-        .next_late_ms = dq_reply_int(dq_reply_at(r, 10)),
-        .memory_is_short = dq_reply_int(dq_reply_at(r, 11)) != 0,
+        .now_ms = a->now_ms,
+        .epoch = a->epoch,
+        .next_due_ms = a->next_due_ms,
+        .n_expired = a->n_expired,
+        .n_outbox = a->n_outbox,
+        .next_late_ms = a->next_late_ms,
+        .memory_is_short = a->memory_is_short,
     };
-    bool drain = dq_reply_int(dq_reply_at(r, 5)) != 0;
 
     s->alive_us = s->last_beat_us;
     dq_store_saw_time(w->store, beat.now_ms);
-    if ((uint32_t)dq_reply_int(dq_reply_at(r, 3)) > s->n_lanes || s->unsure_lanes)
+    if (a->n_lanes > s->n_lanes || s->unsure_lanes)
         dq_lanes_load(s);
-    dq_paused_beat(s, dq_reply_int(dq_reply_at(r, 4)));
+    dq_paused_beat(s, a->queues_version);
     dq_lanes_beat(s);
-    if (s->no == 0 && drain != w->drain_asked) {
-        w->drain_asked = drain;
-        atomic_store_explicit(&w->s_draining, drain || w->draining, memory_order_relaxed);
-        DQ_LOG(w->log, DUREQ_LOG_INFO, "node.drain", "drain=%s", drain ? "yes" : "no");
+    if (s->no == 0 && a->drain != w->drain_asked) {
+        w->drain_asked = a->drain;
+        atomic_store_explicit(&w->s_draining, a->drain || w->draining, memory_order_relaxed);
+        DQ_LOG(w->log, DUREQ_LOG_INFO, "node.drain", "drain=%s", a->drain ? "yes" : "no");
     }
-    take_lists(s, dq_reply_at(r, 6), dq_reply_at(r, 7));
+    take_lists(s, a->cancelled, a->busy);
     if (w->cb.on_beat)
         w->cb.on_beat(w, &beat, w->cb.userdata);
     dq_suspects_told(s);
@@ -336,6 +332,7 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
 {
     dq_wshard *s = userdata;
     dq_worker *w = s->worker;
+    dq_beat_answer answer;
 
     s->beating = false;
     release_named(s);
@@ -345,12 +342,15 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
         dq_session_lost(s, err->msg);
         return;
     }
+    if (code == 0)
+        code = dq_beat_decode(reply, &answer);
     if (code < 0) {
         beat_failed(s);
         if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
-            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.beat", "shard=%u error=\"%s\"", s->no, err->msg);
+            DQ_LOG(w->log, DUREQ_LOG_WARN, "session.beat", "shard=%u error=\"%s\"", s->no,
+                   err ? err->msg : dureq_errcode_text(code));
     } else {
-        take_beat(s, *reply);
+        take_beat(s, &answer);
         s->unsure_session = false;
         dq_session_look_if_sure(s);
     }
@@ -369,27 +369,44 @@ void dq_session_beat_soon(dq_wshard *s)
 }
 
 /* Who is to be blamed for a crash from here on; empty: everybody whose start was reported; "s": suspects among them never charged before. */
-static void put_blame(dq_wshard *s, dq_buf *call)
+static dureq_str blamed(dq_wshard *s, unsigned char id[DQ_ID_BYTES])
 {
     const dureq_run *alone = s->worker->alone;
-    unsigned char id[DQ_ID_BYTES];
 
     s->blame_flying = s->worker->alone_no;
-    if (alone)
-        dq_id_pack(&alone->id, id);
-    dq_resp_arg(call, alone ? dureq_str_of(id, sizeof id) : s->worker->together ? DQ_STR_LIT("s") : none());
+    if (!alone)
+        return s->worker->together ? DQ_STR_LIT("s") : none();
+    dq_id_pack(&alone->id, id);
+    return dureq_str_of(id, DQ_ID_BYTES);
+}
+
+static void put_beat(dq_wshard *s, dq_buf *call)
+{
+    dq_worker *w = s->worker;
+    unsigned char id[DQ_ID_BYTES];
+    char state[64];
+    dq_beat_head head = {
+        .session = s->session,
+        .lease_ms = w->lease_ms,
+        .state = state,
+        .stands_for_ticker = w->stands_for_ticker && !w->stopping,
+        .blamed = blamed(s, id),
+        .opened_ms = s->opened_ms,
+    };
+
+    (void)snprintf(state, sizeof state, "{\"running\":%u,\"stuck\":%d}", (unsigned)w->n_held,
+                   (int)atomic_load_explicit(&w->s_stuck, memory_order_relaxed));
+    dq_beat b = dq_beat_begin(call, dq_store_keys(w->store), s->no, &head);
+    put_starts(s, &b);
+    put_progress(s, &b);
+    put_lanes(s, &b);
+    dq_beat_end(&b);
 }
 
 void dq_session_beat_now(dq_wshard *s)
 {
     dq_worker *w = s->worker;
-    const dq_keys *k = dq_store_keys(w->store);
     DQ_BUF_AUTO call = {0};
-    DQ_BUF_AUTO starts = {0};
-    DQ_BUF_AUTO progress = {0};
-    DQ_BUF_AUTO lanes = {0};
-    size_t n_starts = 0, n_progress = 0, n_lanes = 0;
-    char dyn[64];
 
     if (s->state != WSHARD_LIVE || !w->up)
         return;
@@ -398,28 +415,7 @@ void dq_session_beat_now(dq_wshard *s)
         return;
     }
     s->has_young = false;
-    put_starts(s, &starts, &n_starts);
-    put_progress(s, &progress, &n_progress);
-    put_lanes(s, &lanes, &n_lanes);
-    (void)snprintf(dyn, sizeof dyn, "{\"running\":%u,\"stuck\":%d}", (unsigned)w->n_held,
-                   (int)atomic_load_explicit(&w->s_stuck, memory_order_relaxed));
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 9 + 2 * n_starts + 2 * n_progress + n_lanes);
-    dq_keys_arg(&call, k, s->no, "sh", none());
-    dq_keys_arg(&call, k, s->no, "s:", dureq_str_from(s->session_text));
-    dq_keys_arg(&call, k, s->no, "lease", none());
-    dq_keys_arg(&call, k, s->no, "due", none());
-    dq_resp_arg_text(&call, s->session_text);
-    dq_resp_arg_i64(&call, w->lease_ms);
-    dq_resp_arg_text(&call, dyn);
-    dq_resp_arg_text(&call, w->stands_for_ticker && !w->stopping ? "1" : "");
-    put_blame(s, &call);
-    dq_resp_arg_i64(&call, s->opened_ms);
-    dq_resp_arg_i64(&call, (int64_t)n_starts);
-    dq_buf_append_buf(&call, &starts);
-    dq_resp_arg_i64(&call, (int64_t)n_progress);
-    dq_buf_append_buf(&call, &progress);
-    dq_resp_arg_i64(&call, (int64_t)n_lanes);
-    dq_buf_append_buf(&call, &lanes);
+    put_beat(s, &call);
     send_call(s, &call, on_beat, s, &s->beating);
     if (!s->beating) {
         beat_failed(s);
@@ -468,57 +464,47 @@ typedef struct resync {
     dq_wshard *shard;
     uint64_t session;
     uint32_t next_lane; /* from 1 */
+    /* Entries pending for us that we never saw, whose reply was lost: the call that gives them back. */
+    dq_buf bytes;
+    dq_call unknown;
+    size_t n_unknown;
 } resync;
 
 static void resync_step(resync *r);
 
-/* An entry pending for us that we never saw: its reply was lost. */
-static void return_unknown(dq_wshard *s, dureq_str stream, dureq_str entry)
+static void resync_free(resync *r)
 {
-    dq_buf *args = &s->unknown;
-
-    dq_resp_arg(args, stream);
-    dq_resp_arg(args, entry);
-    dq_resp_arg(args, none());
-    s->n_unknown++;
+    dq_buf_deinit(&r->bytes);
+    dq_free(r);
 }
 
-static void take_pending(dq_wshard *s, dq_reply list)
+static void take_pending(resync *r, const dq_reply *reply)
 {
-    dq_reply at = dq_reply_len(list) ? dq_reply_first(list) : list;
-    size_t n = dq_reply_len(list);
+    dq_pending_list p = dq_pending_decode(reply);
+    dq_entry e;
 
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        dureq_str stream = dq_reply_str(at), entry;
-        dureq_str rest, ms_text;
-        int64_t lane, ms, seq;
+    while (dq_pending_next(&p, &e)) {
+        dureq_run *t = dq_fetch_held(r->shard, &e);
 
-        at = dq_reply_next(at);
-        entry = dq_reply_str(at);
-        rest = entry;
-        ms_text = dq_str_cut(&rest, '-');
-        if (stream.len > 2 && dq_parse_i64(dureq_str_of(stream.ptr + 2, stream.len - 2), 1, UINT32_MAX, &lane) == 0 &&
-            dq_parse_i64(ms_text, 0, INT64_MAX, &ms) == 0 && dq_parse_i64(rest, 0, INT64_MAX, &seq) == 0) {
-            dureq_run *t = dq_fetch_held(s, stream.ptr[0] == 'f', (uint32_t)lane, (uint64_t)ms, (uint64_t)seq);
-
-            if (t)
-                t->seen = true;
-            else
-                return_unknown(s, stream, entry);
+        if (t) {
+            t->seen = true;
+            continue;
         }
-        if (i + 2 < n)
-            at = dq_reply_next(at);
+        dq_return_entry(&r->unknown, &e, /*has_run=*/false);
+        r->n_unknown++;
     }
 }
 
 /* session_return tells x behind it: if it counted up by our own call alone, nobody else took anything, and the next look need not be
    followed by a resync. */
-static void x_returned(dq_wshard *s, dq_reply r)
+static void x_returned(dq_wshard *s, const dq_reply *r)
 {
-    int64_t n = dq_reply_int(dq_reply_at(r, 0)), x = dq_reply_int(dq_reply_at(r, 1)), before;
+    dq_returned ret;
+    int64_t before;
 
-    if (dq_parse_i64(dureq_str_from(s->x), 0, INT64_MAX - 1, &before) == 0 && before + (n > 0) == x)
-        (void)snprintf(s->x, sizeof s->x, "%lld", (long long)x);
+    if (dq_session_return_decode(r, &ret) == 0 && dq_parse_i64(dureq_str_from(s->x), 0, INT64_MAX - 1, &before) == 0 &&
+        before + (ret.n > 0) == ret.x)
+        (void)snprintf(s->x, sizeof s->x, "%lld", (long long)ret.x);
 }
 
 static void on_unknown_returned(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
@@ -536,13 +522,15 @@ static void on_unknown_returned(void *userdata, int code, const dq_reply *reply,
     if (code < 0)
         s->needs_resync = true;
     else
-        x_returned(s, *reply);
+        x_returned(s, reply);
     dq_worker_pump(s->worker);
 }
 
 /* All lanes were looked at: what is held here and not there was taken from us. */
-static void resync_finish(dq_wshard *s)
+static void resync_finish(resync *r)
 {
+    dq_wshard *s = r->shard;
+
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
         bool ours = t->seen || t->phase == TASK_SENT;
 
@@ -551,21 +539,13 @@ static void resync_finish(dq_wshard *s)
             dq_worker_lose_task(t, DQ_STOP_LOST);
     }
     s->resyncing = false;
-    if (s->n_unknown > 0) {
-        DQ_BUF_AUTO call = {0};
-
-        DQ_LOG(s->worker->log, DUREQ_LOG_INFO, "session.resync", "shard=%u unknown=%zu", s->no, s->n_unknown);
-        dq_call_begin(&call, DQ_SCRIPT_SESSION_RETURN, 2, 2 + 3 * s->n_unknown);
-        dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "sh", none());
-        dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "s:", dureq_str_from(s->session_text));
-        dq_resp_arg_text(&call, s->session_text);
-        dq_resp_arg_i64(&call, s->no);
-        dq_buf_append_buf(&call, &s->unknown);
-        send_call(s, &call, on_unknown_returned, s, &s->resyncing);
+    if (r->n_unknown > 0) {
+        DQ_LOG(s->worker->log, DUREQ_LOG_INFO, "session.resync", "shard=%u unknown=%zu", s->no, r->n_unknown);
+        dq_call_end(&r->unknown);
+        send_call(s, &r->bytes, on_unknown_returned, s, &s->resyncing);
         s->needs_resync = !s->resyncing;
     }
-    dq_buf_clear(&s->unknown);
-    s->n_unknown = 0;
+    resync_free(r);
     dq_worker_look_for_end(s->worker);
     dq_worker_pump(s->worker);
 }
@@ -577,49 +557,45 @@ static void on_pending(void *userdata, int code, const dq_reply *reply, const du
 
     (void)err;
     if (s->state != WSHARD_LIVE || s->session != r->session) {
-        dq_free(r);
+        resync_free(r);
         return;
     }
     if (code < 0) { /* the connection: from the start when it is back */
         s->resyncing = false;
         s->needs_resync = true;
-        dq_free(r);
+        resync_free(r);
         return;
     }
-    take_pending(s, *reply);
+    take_pending(r, reply);
     resync_step(r);
 }
 
 static void resync_step(resync *r)
 {
     dq_wshard *s = r->shard;
-    DQ_BUF_AUTO call = {0};
-    DQ_BUF_AUTO lanes = {0};
+    DQ_BUF_AUTO bytes = {0};
+    dq_pending_head head = {.session = s->session, .limit = s->worker->concurrency + DQ_BATCH_MAX};
+    dq_call call = dq_call_session_pending(&bytes, dq_store_keys(s->worker->store), s->no, &head);
     size_t n = 0;
     bool sent;
 
     while (r->next_lane <= s->n_lanes && n < RESYNC_LANES) {
         if (s->lanes[r->next_lane - 1] && s->lanes[r->next_lane - 1]->handler) {
-            dq_resp_arg_i64(&lanes, r->next_lane);
+            dq_pending_lane(&call, r->next_lane);
             n++;
         }
         r->next_lane++;
     }
     if (n == 0) {
-        dq_free(r);
-        resync_finish(s);
+        resync_finish(r);
         return;
     }
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_PENDING, 1, 2 + n);
-    dq_keys_arg(&call, dq_store_keys(s->worker->store), s->no, "sh", none());
-    dq_resp_arg_text(&call, s->session_text);
-    dq_resp_arg_i64(&call, s->worker->concurrency + DQ_BATCH_MAX);
-    dq_buf_append_buf(&call, &lanes);
-    send_call(s, &call, on_pending, r, &sent);
+    dq_call_end(&call);
+    send_call(s, &bytes, on_pending, r, &sent);
     if (!sent) {
         s->resyncing = false;
         s->needs_resync = true;
-        dq_free(r);
+        resync_free(r);
     }
 }
 
@@ -635,11 +611,10 @@ void dq_session_resync(dq_wshard *s)
         return;
     DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
         t->seen = false;
-    dq_buf_clear(&s->unknown);
-    s->n_unknown = 0;
     r->shard = s;
     r->session = s->session;
     r->next_lane = 1;
+    r->unknown = dq_call_session_return(&r->bytes, dq_store_keys(s->worker->store), s->no, s->session);
     s->needs_resync = false;
     s->resyncing = true;
     resync_step(r);
@@ -661,7 +636,7 @@ static void on_returned(void *userdata, int code, const dq_reply *reply, const d
     if (code < 0) { /* perhaps done: what is still ours then shows up as unknown, and is given back again */
         s->needs_resync = true;
     } else {
-        x_returned(s, *reply);
+        x_returned(s, reply);
     }
     s->verified = false;
     if (s->n_returns > 0)
@@ -673,35 +648,23 @@ static void on_returned(void *userdata, int code, const dq_reply *reply, const d
 void dq_session_return(dq_wshard *s)
 {
     dq_worker *w = s->worker;
-    DQ_BUF_AUTO call = {0};
-    DQ_BUF_AUTO args = {0};
-    size_t n = 0;
+    DQ_BUF_AUTO bytes = {0};
 
     if (s->returning || s->n_returns == 0 || s->state != WSHARD_LIVE || dq_shard_is_unsure(s))
         return;
-    while (n < DQ_BATCH_MAX && !dq_list_empty(&s->returns)) {
+    dq_call call = dq_call_session_return(&bytes, dq_store_keys(w->store), s->no, s->session);
+    for (size_t n = 0; n < DQ_BATCH_MAX && !dq_list_empty(&s->returns); n++) {
         dureq_run *t = dq_container_of(dq_list_pop_front(&s->returns), dureq_run, link);
-        char stream[24], entry[48];
-        int len = snprintf(stream, sizeof stream, "%c:%u", t->front ? 'f' : 'l', (unsigned)t->lane->no);
+        dq_entry entry = dq_task_entry(t);
 
-        dq_resp_arg(&args, dureq_str_of(stream, (size_t)len));
-        dq_resp_arg(&args, dq_task_entry(t, entry));
-        dq_resp_arg(&args, t->started_at_ms ? DQ_STR_LIT("1") : none());
+        dq_return_entry(&call, &entry, t->started_at_ms != 0);
         dq_stat_add(&w->s_returned, 1);
         s->n_returns--;
         t->in_returns = false;
-        n++;
         dq_worker_drop_task(t);
     }
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_RETURN, 2, 2 + 3 * n);
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "s:", dureq_str_from(s->session_text));
-    dq_resp_arg_text(&call, s->session_text);
-    dq_resp_arg_i64(&call, s->no);
-    dq_buf_append_buf(&call, &args);
-    if (dq_buf_failed(&args))
-        call.failed = true;
-    send_call(s, &call, on_returned, s, &s->returning);
+    dq_call_end(&call);
+    send_call(s, &bytes, on_returned, s, &s->returning);
     if (!s->returning)
         s->needs_resync = true;
 }
@@ -730,11 +693,7 @@ void dq_session_close(dq_wshard *s)
         s->state = WSHARD_GONE;
         return;
     }
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_CLOSE, 3, 1);
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "sh", none());
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "s:", dureq_str_from(s->session_text));
-    dq_keys_arg(&call, dq_store_keys(w->store), s->no, "lease", none());
-    dq_resp_arg_text(&call, s->session_text);
+    dq_call_session_close(&call, dq_store_keys(w->store), s->no, s->session);
     s->state = WSHARD_CLOSING;
     send_call(s, &call, on_closed, s, &sent);
     if (!sent)

@@ -65,11 +65,9 @@ void dq_task_free(dureq_run *t)
     w->n_spare++;
 }
 
-dureq_str dq_task_entry(const dureq_run *t, char out[48])
+dq_entry dq_task_entry(const dureq_run *t)
 {
-    int len = snprintf(out, 48, "%" PRIu64 "-%" PRIu64, t->entry_ms, t->entry_seq);
-
-    return dureq_str_of(out, (size_t)len);
+    return (dq_entry){.ms = t->entry_ms, .seq = t->entry_seq, .lane = t->lane->no, .front = t->front};
 }
 
 void dq_task_cancel(dureq_run *t, dq_stop_reason why)

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "model/job.h"
 #include "redis/conn.h"
+#include "store/session_calls.h"
 #include "worker/external.h"
 #include "worker/handlers.h"
 
@@ -120,7 +121,7 @@ struct dureq_run {
 /* Loop thread. The task is in no list yet. NULL when out of memory. */
 dureq_run *dq_task_create(dq_worker *w);
 void dq_task_free(dureq_run *t);
-dureq_str dq_task_entry(const dureq_run *t, char out[48]); /* "ms-seq" */
+dq_entry dq_task_entry(const dureq_run *t);
 /* Tells the handler to stop; loop thread. */
 void dq_task_cancel(dureq_run *t, dq_stop_reason why);
 /* Runs the handler with its middleware. Pool thread. */

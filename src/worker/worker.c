@@ -200,7 +200,6 @@ void dq_worker_destroy(dq_worker *w)
         }
         dq_timer_deinit(&s->beat);
         dq_lanes_deinit(s);
-        dq_buf_deinit(&s->unknown);
     }
     while (!dq_list_empty(&w->spare)) {
         dureq_run *t = dq_container_of(dq_list_pop_front(&w->spare), dureq_run, link);

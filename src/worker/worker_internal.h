@@ -19,6 +19,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "base/random.h"
+#include "store/turn_calls.h"
 #include "worker/pool.h"
 #include "worker/task.h"
 #include "worker/worker.h"
@@ -125,8 +126,6 @@ struct dq_wshard {
     dq_list returns;    /* to be given back: not started, or stopped at shutdown */
     size_t n_returns;
     bool returning;
-    dq_buf unknown; /* resync: entries pending for us that we never saw, as arguments */
-    size_t n_unknown;
 
     dq_list sent;     /* tasks of the call in flight, or whose reply was lost */
     bool call_lost;   /* its reply was: to be asked about first */
@@ -254,11 +253,10 @@ void dq_lanes_forgotten(dq_wshard *s);                        /* a new session: 
 void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called); /* called: others were not, because we were */
 void dq_lane_rest(dq_wlane *lane);                            /* not read for a while */
 void dq_lanes_beat(dq_wshard *s);                             /* a heartbeat came through: some have rested enough */
-/* Appends XREADGROUPs (reads_in_script: their words), returns how many; sets want_. The lists go with worker_cycle. */
-size_t dq_lanes_plan(dq_wshard *s, dq_buf *out);
-size_t dq_lanes_listing(dq_wshard *s, dq_buf *out); /* lanes of the plan to be registered with it, as arguments */
-void dq_lanes_listen(dq_wshard *s);                 /* registers fresh lanes, and looks which hold jobs */
-void dq_lanes_pass(dq_wshard *s);                   /* lanes that we were woken for and have no slots for: others are */
+void dq_lanes_plan(dq_wshard *s, dq_turn *turn);              /* adds what is to be read; sets want_ */
+void dq_lanes_listing(dq_wshard *s, dq_turn *turn);           /* adds lanes of the plan that are to be registered with it */
+void dq_lanes_listen(dq_wshard *s);                           /* registers fresh lanes, and looks which hold jobs */
+void dq_lanes_pass(dq_wshard *s);                             /* lanes that we were woken for and have no slots for: others are */
 int32_t dq_lanes_slots(const dq_wshard *s);
 bool dq_lane_has_slot(const dq_wlane *lane);
 bool dq_lanes_worth(dq_wshard *s);     /* a turn now may give something, or a registration is due */
@@ -292,10 +290,10 @@ void dq_cycle_lost(dq_worker *w); /* its connection is gone */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf);
 void dq_fetch_pushed(dq_wshard *s, dureq_str job); /* came with a wake-up */
 void dq_fetch_decide(dq_worker *w);                /* no read is in flight: which of those that came that way are started */
-dureq_run *dq_fetch_held(dq_wshard *s, bool front, uint32_t lane, uint64_t ms, uint64_t seq); /* by its entry; NULL: none */
-void dq_fetch_give_back(dureq_run *t);                                                        /* into its shard's `returns` */
-void dq_fetch_start(dureq_run *t);                                                            /* with its payload */
-void dq_fetch_begin(dureq_run *t);                                                            /* it has its slot */
+dureq_run *dq_fetch_held(dq_wshard *s, const dq_entry *e); /* by its entry; NULL: none */
+void dq_fetch_give_back(dureq_run *t);                     /* into its shard's `returns` */
+void dq_fetch_start(dureq_run *t);                         /* with its payload */
+void dq_fetch_begin(dureq_run *t);                         /* it has its slot */
 /* suspect.c */
 void dq_suspect_admit(dureq_run *t);       /* fetched */
 void dq_suspects_look(dq_worker *w);       /* something ended, or time passed */
@@ -313,7 +311,7 @@ void dq_record_row(dureq_run *t, dq_buf *out);                     /* the whole 
 void dq_record_moved(const dureq_run *t, dq_buf *out);             /* its moved part behind this run */
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
 void dq_stats_of(dq_stat_rows *rows, const dureq_run *t);
-void dq_stats_put(const dq_stat_rows *rows, dq_buf *out);
+const char *dq_stat_name(const dq_stat_row *row, char out[32]); /* as the scripts count it */
 /* session.c */
 void dq_session_open(dq_wshard *s);
 void dq_session_beat_now(dq_wshard *s);

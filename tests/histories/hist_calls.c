@@ -5,54 +5,36 @@
 #include <string.h>
 
 #include "model/job.h"
-#include "redis/resp.h"
 #include "store/job_calls.h"
 #include "store/key_calls.h"
 #include "store/queue_calls.h"
 #include "store/tick_calls.h"
-
-/* Arguments are counted before the call can begin. */
-typedef struct args {
-    dq_buf b;
-    size_t n;
-} args;
-
-static void put(args *a, dureq_str s)
-{
-    dq_resp_arg(&a->b, s);
-    a->n++;
-}
-
-static void put_text(args *a, const char *s)
-{
-    put(a, dureq_str_from(s));
-}
-
-static void put_i64(args *a, int64_t v)
-{
-    dq_resp_arg_i64(&a->b, v);
-    a->n++;
-}
-
-static const char *const full_keys[] = {"sh", "s:", "loc", "dead", "dead:h"};
-
-/* sh, then what the script names; %: the session's. */
-static void finish(hist *h, dq_buf *out, int script, const char *const *keys, size_t n_keys, int session, args *a)
-{
-    dq_call_begin(out, script, n_keys, a->n);
-    for (size_t i = 0; i < n_keys; i++) {
-        if (keys[i][strlen(keys[i]) - 1] == ':')
-            dq_keys_arg_u64(out, &h->w->keys, 0, keys[i], (uint64_t)session);
-        else
-            dq_keys_arg(out, &h->w->keys, 0, keys[i], (dureq_str){0});
-    }
-    dq_buf_append_str(out, dq_buf_str(&a->b));
-    dq_buf_deinit(&a->b);
-}
+#include "store/turn_calls.h"
 
 static dureq_str id_of(const hist *h, int job)
 {
     return dureq_str_of(h->m.job[job].id, DQ_ID_BYTES);
+}
+
+static dq_id whole_id(const hist *h, int job)
+{
+    dq_id id = {0};
+
+    (void)dq_id_unpack(id_of(h, job), &id);
+    return id;
+}
+
+dq_entry hist_entry_of(const hist *h, const hist_held *t)
+{
+    dureq_str seq = dureq_str_from(t->entry), ms = dq_str_cut(&seq, '-');
+    dq_entry e = {.lane = (uint32_t)h->m.lane_no[h->m.job[t->job].lane], .front = t->stream == 'f'};
+    int64_t n;
+
+    if (dq_parse_i64(ms, 0, INT64_MAX, &n) == 0)
+        e.ms = (uint64_t)n;
+    if (dq_parse_i64(seq, 0, INT64_MAX, &n) == 0)
+        e.seq = (uint64_t)n;
+    return e;
 }
 
 static const char *key_text(int key)
@@ -80,49 +62,51 @@ bool hist_is_large(const hist_held *t)
     return dq_envelope_unpack(dq_buf_str(&t->j), &e) == 0 && (e.flags & DQ_J_BLOB);
 }
 
-void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
+static dureq_job_options options_of(const hm_item *it)
 {
     dureq_job_options o = dureq_job_options_init();
-    char text[24];
-    dureq_job_spec spec = {.task_type = "a", .options = &o};
 
-    (void)snprintf(text, sizeof(text), "{\"n\":%d}", payload);
-    spec.payload = it->large && payload == 0 ? hist_large_payload(it->large) : dureq_str_from(text);
     o.unique_key = dureq_str_from(key_text(it->ukey));
     o.unique_for_ms = it->ukey_stays ? 3600000 : 0;
     o.request_id = dureq_str_from(key_text(it->request));
     o.schedule_to_start_timeout_ms = (int64_t)it->s2s * HIST_UNIT_MS;
+    o.delay_ms = (int64_t)it->delay * HIST_UNIT_MS;
     o.retention_ms = it->kept ? 0 : -1;
+    return o;
+}
+
+static dureq_job_spec spec_of(const hm_item *it, int payload, const dureq_job_options *o, char text[24])
+{
+    (void)snprintf(text, 24, "{\"n\":%d}", payload);
+    return (dureq_job_spec){.task_type = "a",
+                            .options = o,
+                            .payload = it->large && payload == 0 ? hist_large_payload(it->large) : dureq_str_from(text)};
+}
+
+void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
+{
+    dureq_job_options o = options_of(it);
+    char text[24];
+    dureq_job_spec spec = spec_of(it, payload, &o, text);
+
     dq_envelope_pack(j, &spec, -1);
 }
 
-static void put_item(args *a, int lane, const hm_item *it)
+void hist_put_item(const hm_item *it, dq_buf *args, dq_enqueue_job *ret)
 {
+    dureq_job_options o = options_of(it);
+    char text[24];
+    dureq_job_spec spec = spec_of(it, /*payload=*/0, &o, text);
     DQ_BUF_AUTO j = {0};
-    DQ_BUF_AUTO tail = {0};
-    bool keyed = it->ukey >= 0 || it->request >= 0 || it->s2s > 0 || it->large;
 
-    hist_pack_item(it, /*payload=*/0, &j);
-    dq_moved_tail_fresh(&tail, 0);
-    put_text(a, keyed ? "x" : it->delay ? "d" : "r");
-    put_i64(a, lane);
-    put_i64(a, 1);
-    if (it->delay)
-        put_i64(a, -(int64_t)it->delay * HIST_UNIT_MS);
-    else if (keyed)
-        put_text(a, "");
-    if (keyed) {
-        put_text(a, key_text(it->ukey));
-        put_i64(a, it->ukey_stays ? 3600000 : 0);
-        put_text(a, key_text(it->request));
-        put_i64(a, 3600000);
-        put_text(a, "");
-        put_i64(a, (int64_t)it->s2s * HIST_UNIT_MS);
-        put(a, it->large ? hist_large_payload(it->large) : (dureq_str){0});
-    }
-    if (keyed || it->delay)
-        put(a, dq_buf_str(&tail));
-    put(a, dq_buf_str(&j));
+    dq_envelope_pack(&j, &spec, -1);
+    dq_enqueue_pack(args, &spec, &o, &j, ret);
+}
+
+dq_enqueue_head hist_producer_head(const hist_msg *msg, char name[24])
+{
+    (void)snprintf(name, 24, "%d", msg->who);
+    return (dq_enqueue_head){.producer = dureq_str_from(name), .number = (uint64_t)msg->no};
 }
 
 /* A producer names each lane once. */
@@ -143,47 +127,51 @@ static int name_lanes(const hist_msg *msg, int at[HM_LANES], int lanes[HM_LANES]
 
 void hist_put_enqueue(hist *h, hist_msg *msg)
 {
-    static const char *const keys[] = {"sh", "p:", "lanes", "due", "due:h"};
     int at[HM_LANES] = {0}, lanes[HM_LANES], n = name_lanes(msg, at, lanes);
-    args a = {0};
+    char names[HM_LANES][16], who[24];
+    dureq_str views[HM_LANES];
+    dq_enqueue_head head = hist_producer_head(msg, who);
 
-    put_i64(&a, msg->no);
-    put_i64(&a, 0);
-    put_i64(&a, n);
     for (int i = 0; i < n; i++) {
-        char name[] = {'q', (char)('0' + lanes[i] / 2), '|', (char)('a' + lanes[i] % 2), '|', '\0'};
-
-        put_text(&a, name);
+        (void)snprintf(names[i], sizeof(names[i]), "q%c|%c|", '0' + lanes[i] / 2, 'a' + lanes[i] % 2);
+        views[i] = dureq_str_from(names[i]);
     }
-    for (int i = 0; i < msg->n; i++)
-        put_item(&a, at[msg->item[i].lane], &msg->item[i]);
-    finish(h, &msg->bytes, DQ_SCRIPT_ENQUEUE, keys, DQ_ARRAY_LEN(keys), msg->who, &a);
+    dq_enqueue e = dq_enqueue_begin(&msg->bytes, &h->w->keys, &head, views, (size_t)n);
+    for (int i = 0; i < msg->n; i++) {
+        DQ_BUF_AUTO args = {0};
+        dq_enqueue_job job;
+
+        hist_put_item(&msg->item[i], &args, &job);
+        dq_enqueue_add(&e, (size_t)at[msg->item[i].lane] - 1, &args, &job, (dureq_str){0});
+    }
+    dq_enqueue_end(&e);
 }
 
 /* ---- nodes ---- */
 
 void hist_put_beat(hist *h, hist_msg *msg)
 {
-    static const char *const keys[] = {"sh", "s:", "lease", "due"};
-    args a = {0};
+    dq_beat_head head = {
+        .session = (uint64_t)msg->who,
+        .lease_ms = HM_LEASE * HIST_UNIT_MS,
+        .state = "{}",
+        .stands_for_ticker = msg->flag,
+        .blamed = msg->a >= 0             ? id_of(h, msg->a)
+                  : msg->a == HM_SUSPECTS ? DQ_STR_LIT("s")
+                                          : (dureq_str){0},
+        .opened_ms = h->node[msg->who].opened_ms + msg->no,
+    };
+    dq_beat b = dq_beat_begin(&msg->bytes, &h->w->keys, 0, &head);
 
-    put_i64(&a, msg->who);
-    put_i64(&a, HM_LEASE * HIST_UNIT_MS);
-    put_text(&a, "{}");
-    put_text(&a, msg->flag ? "1" : "");
-    put(&a, msg->a >= 0 ? id_of(h, msg->a) : msg->a == HM_SUSPECTS ? DQ_STR_LIT("s") : (dureq_str){0});
-    put_i64(&a, h->node[msg->who].opened_ms + msg->no);
-    put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++) {
-        put(&a, id_of(h, msg->job[i]));
-        put_i64(&a, h->base_ms + (int64_t)h->m.now * HIST_UNIT_MS);
+        dq_id id = whole_id(h, msg->job[i]);
+
+        dq_beat_start(&b, &id, h->base_ms + (int64_t)h->m.now * HIST_UNIT_MS);
     }
-    put_i64(&a, 0);
-    put_i64(&a, h->m.n_lanes);
     for (int i = 0; i < h->m.n_lanes; i++)
-        put_i64(&a, i + 1);
+        dq_beat_lane(&b, (uint32_t)i + 1);
+    dq_beat_end(&b);
     msg->b = h->m.n_lanes;
-    finish(h, &msg->bytes, DQ_SCRIPT_SESSION_BEAT, keys, DQ_ARRAY_LEN(keys), msg->who, &a);
 }
 
 void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m)
@@ -222,39 +210,31 @@ static void moved_on(const hist *h, const hm_done *d, const hist_held *t, int se
     dq_moved_pack(out, &m);
 }
 
-static void put_outcome(hist *h, args *a, const hm_done *d, const hist_held *t, int session)
+static void put_outcome(hist *h, dq_complete *c, const hm_done *d, const hist_held *t, int session)
 {
     DQ_BUF_AUTO m = {0};
     DQ_BUF_AUTO row = {0};
-    char stream[24];
-    bool ended = d->kind == 'c' || d->kind == 'd';
+    dq_entry entry = hist_entry_of(h, t);
+    dq_end_group group = {.kind = d->kind,
+                          .front = entry.front,
+                          .lane = entry.lane,
+                          .class_ms = DQ_RETENTION_DEFAULT_MS,
+                          .has_side_keys = hist_is_large(t)};
+    dq_end_job job = {
+        .id = whole_id(h, d->job), .delay_ms = d->delay < 0 ? -1 : (int64_t)d->delay * HIST_UNIT_MS, .j = dq_buf_str(&t->j)};
 
-    (void)snprintf(stream, sizeof(stream), "%c:%d", t->stream, h->m.lane_no[h->m.job[d->job].lane]);
-    put(a, dureq_str_of(&d->kind, 1));
-    put_text(a, stream);
-    put_i64(a, 1);
-    put_text(a, t->entry);
-    if (d->kind == 'c') {
-        put_i64(a, DQ_RETENTION_DEFAULT_MS);
-        put_text(a, hist_is_large(t) ? "1" : "");
-    }
     if (d->kind == 'c')
         dq_buf_append_str(&m, dq_buf_str(&t->m));
     else
         moved_on(h, d, t, session, &m);
-    if (d->kind == 'r' || d->kind == 'p') {
-        put_i64(a, d->delay < 0 ? -1 : (int64_t)d->delay * HIST_UNIT_MS);
-        dq_record_pack(&row, dq_buf_str(&m), dq_buf_str(&t->j));
-    } else if (ended) {
-        hist_put_row(h, &row, t, session, d->kind == 'c' ? DUREQ_JOB_COMPLETED : DUREQ_JOB_DEAD, dq_buf_str(&m));
-    }
-    put(a, id_of(h, d->job));
-    if (d->kind == 'f') {
-        put(a, dq_buf_str(&m));
-        put(a, dq_buf_str(&t->j));
-    } else if (d->kind != 'n') {
-        put(a, dq_buf_str(&row));
-    }
+    job.m = dq_buf_str(&m);
+    if (d->kind == 'r' || d->kind == 'p')
+        dq_record_pack(&row, job.m, job.j);
+    else if (d->kind == 'c' || d->kind == 'd')
+        hist_put_row(h, &row, t, session, d->kind == 'c' ? DUREQ_JOB_COMPLETED : DUREQ_JOB_DEAD, job.m);
+    job.row = dq_buf_str(&row);
+    dq_complete_group(c, &group, &entry, 1);
+    dq_complete_job(c, &job);
 }
 
 static bool lets_go(const hist *h, const hm_done *d)
@@ -264,80 +244,61 @@ static bool lets_go(const hist *h, const hm_done *d)
     return strchr("cnd", d->kind) && j->ukey >= 0 && !j->ukey_stays;
 }
 
+static void put_side(hist *h, dq_complete *c, const hist_msg *msg, int i, dq_end_side kind)
+{
+    dq_id id = whole_id(h, msg->done[i].job);
+
+    dq_complete_side(c, kind, (size_t)i, &id, dureq_str_from(key_text(h->m.job[msg->done[i].job].ukey)));
+}
+
 void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
 {
-    args a = {0};
+    dq_complete_head head = {
+        .session = (uint64_t)msg->who,
+        .call_no = msg->no,
+        .is_repeat = msg->no % 2, /* whether it is one makes no difference on a server that loses nothing */
+    };
+    dq_complete c = dq_complete_begin(&msg->bytes, &h->w->keys, &head);
 
-    put_i64(&a, msg->who);
-    put_i64(&a, msg->no);
-    put_i64(&a, 0);
-    put_text(&a, msg->no % 2 ? "1" : ""); /* whether it is a repeat makes no difference on a server that loses nothing */
-    put_i64(&a, msg->n);
     for (int i = 0; i < msg->n; i++) {
         char field[24];
 
         (void)snprintf(field, sizeof(field), "%d:c", h->m.lane_no[h->m.job[msg->done[i].job].lane]);
-        put_text(&a, field);
-        put_i64(&a, 1);
+        dq_complete_stat(&c, field, 1);
     }
     for (int i = 0; i < msg->n; i++)
-        put_outcome(h, &a, &msg->done[i], held[i], msg->who);
-    for (int i = 0; i < msg->n; i++) {
-        if (!lets_go(h, &msg->done[i]))
-            continue;
-        put_text(&a, "u");
-        put_i64(&a, 1);
-        put_i64(&a, i);
-        put(&a, id_of(h, msg->done[i].job));
-        put_text(&a, key_text(h->m.job[msg->done[i].job].ukey));
-    }
-    put_text(&a, "a");
-    put_i64(&a, msg->n);
+        put_outcome(h, &c, &msg->done[i], held[i], msg->who);
     for (int i = 0; i < msg->n; i++)
-        put(&a, id_of(h, msg->done[i].job));
-    for (int i = 0; i < msg->n; i++) {
-        if (msg->done[i].kind != 'n' || !hist_is_large(held[i]))
-            continue;
-        put_text(&a, "b");
-        put_i64(&a, 1);
-        put_i64(&a, i);
-        put(&a, id_of(h, msg->done[i].job));
-    }
-    finish(h, &msg->bytes, DQ_SCRIPT_COMPLETE, full_keys, DQ_ARRAY_LEN(full_keys), msg->who, &a);
+        if (lets_go(h, &msg->done[i]))
+            put_side(h, &c, msg, i, DQ_SIDE_KEY);
+    for (int i = 0; i < msg->n; i++)
+        put_side(h, &c, msg, i, DQ_SIDE_START);
+    for (int i = 0; i < msg->n; i++)
+        if (msg->done[i].kind == 'n' && hist_is_large(held[i]))
+            put_side(h, &c, msg, i, DQ_SIDE_DROP);
+    dq_complete_end(&c);
 }
 
 void hist_put_return(hist *h, hist_msg *msg, const hist_held *held)
 {
-    args a = {0};
+    dq_call c = dq_call_session_return(&msg->bytes, &h->w->keys, 0, (uint64_t)msg->who);
 
-    put_i64(&a, msg->who);
-    put_i64(&a, 0);
     for (int i = 0; i < msg->n; i++) {
-        char stream[24];
+        dq_entry entry = hist_entry_of(h, &held[i]);
 
-        (void)snprintf(stream, sizeof(stream), "%c:%d", held[i].stream, h->m.lane_no[h->m.job[held[i].job].lane]);
-        put_text(&a, stream);
-        put_text(&a, held[i].entry);
-        put_text(&a, msg->ran[i] ? "1" : "");
+        dq_return_entry(&c, &entry, msg->ran[i]);
     }
-    finish(h, &msg->bytes, DQ_SCRIPT_SESSION_RETURN, full_keys, 2, msg->who, &a);
+    dq_call_end(&c);
 }
 
 /* ---- tickers and operators ---- */
 
 static void put_reap(hist *h, hist_msg *msg)
 {
-    static const char *const keys[] = {"sh", "lease", "dead", "dead:h"};
-    args a = {0};
+    dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
+    dq_reap reap = {.lease_ms = HM_LEASE * HIST_UNIT_MS, .max_crashes = HM_CRASHES, .limit = msg->a, .lanes = msg->b};
 
-    put_i64(&a, msg->who);
-    put_i64(&a, msg->no);
-    put_i64(&a, 0);
-    put_i64(&a, HM_LEASE * HIST_UNIT_MS);
-    put_i64(&a, HM_CRASHES);
-    put_i64(&a, msg->a);
-    put_i64(&a, msg->b);
-    finish(h, &msg->bytes, DQ_SCRIPT_SESSION_REAP, keys, DQ_ARRAY_LEN(keys), 0, &a);
+    dq_call_session_reap(&msg->bytes, &h->w->keys, 0, t, &reap);
 }
 
 static void put_queue_set(hist *h, hist_msg *msg)
@@ -365,7 +326,6 @@ void hist_put_operator(hist *h, hist_msg *msg)
     dureq_str me = DQ_STR_LIT("me"), id = msg->kind >= MSG_CANCEL && msg->kind <= MSG_UPDATE ? id_of(h, msg->who) : me;
     dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
     char queue[] = {'q', (char)('0' + msg->who % 10), '\0'};
-    args a = {0};
     const dq_keep keep = {/* the dead for ever, the rest as usual */
                           .audit_ms = DQ_RETENTION_AUDIT_DEFAULT_MS,
                           .minutes_ms = DQ_RETENTION_MINUTES_DEFAULT_MS,
@@ -387,10 +347,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
     case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue)); break;
     case MSG_QUEUE_SET: put_queue_set(h, msg); break;
     case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(key_text(msg->who))); break;
-    case MSG_CLOSE:
-        put_i64(&a, msg->who);
-        finish(h, &msg->bytes, DQ_SCRIPT_SESSION_CLOSE, (const char *const[]){"sh", "s:", "lease"}, 3, msg->who, &a);
-        break;
+    case MSG_CLOSE: dq_call_session_close(&msg->bytes, k, 0, (uint64_t)msg->who); break;
     default: break;
     }
 }

@@ -8,6 +8,7 @@
 #include "model/id.h"
 #include "model/job.h"
 #include "redis/resp.h"
+#include "store/turn_calls.h"
 
 #define CLASS_MS 604800000LL
 
@@ -30,26 +31,27 @@ const char *hist_node_name(int node)
 
 void hist_node_open(hist *h)
 {
-    static const char *const keys[] = {"sh", "lease"};
     int session = hm_session_open(&h->m);
     hist_node *n = &h->node[session];
+    dq_session_opening opening = {
+        .node_id = hist_node_name(session % HM_NODES), .info = "{}", .lease_ms = HM_LEASE * HIST_UNIT_MS};
+    dq_session_opened opened;
     dq_buf call = {0};
     dq_reply r;
 
     (void)hist_words(h->w, session, "UNWATCH", NULL);
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
-    for (int i = 0; i < 2; i++)
-        dq_keys_arg(&call, &h->w->keys, 0, keys[i], (dureq_str){0});
-    dq_resp_arg_text(&call, hist_node_name(session % HM_NODES));
-    dq_resp_arg_text(&call, "{}");
-    dq_resp_arg_i64(&call, HM_LEASE * HIST_UNIT_MS);
+    dq_call_session_open(&call, &h->w->keys, 0, &opening);
     r = hist_ask(h->w, 0, &call, 1);
     dq_buf_deinit(&call);
     hist_say(h, "  session %d", session);
-    (void)hist_equal(h, "open: number of the session", session, dq_reply_int(dq_reply_at(r, 0)));
-    n->opened_ms = dq_reply_int(dq_reply_at(r, 1));
-    copy(n->x, dq_reply_str(dq_reply_at(r, 2)));
-    copy(n->hv, dq_reply_str(dq_reply_at(r, 3)));
+    if (dq_session_open_decode(&r, &opened) < 0) {
+        hist_fail(h, "open: its answer cannot be read");
+        return;
+    }
+    (void)hist_equal(h, "open: number of the session", session, (int64_t)opened.session);
+    n->opened_ms = opened.now_ms;
+    copy(n->x, opened.x);
+    copy(n->hv, opened.hv);
     hist_listen(h->w, session, true);
     n->listens = true;
 }
@@ -195,12 +197,10 @@ static void resync(hist *h, int session)
 
     hist_node_hear(h, session, /*no_slot=*/false);
     hist_say(h, "  session %d looks what it has", session);
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_PENDING, 1, 2 + (size_t)h->m.n_lanes);
-    dq_keys_arg(&call, &h->w->keys, 0, "sh", (dureq_str){0});
-    dq_resp_arg_i64(&call, session);
-    dq_resp_arg_i64(&call, 100);
+    dq_call c = dq_call_session_pending(&call, &h->w->keys, 0, &(dq_pending_head){.session = (uint64_t)session, .limit = 100});
     for (int i = 0; i < h->m.n_lanes; i++)
-        dq_resp_arg_i64(&call, i + 1);
+        dq_pending_lane(&c, (uint32_t)i + 1);
+    dq_call_end(&c);
     r = hist_ask(h->w, 0, &call, 1);
     dq_buf_deinit(&call);
     (void)hist_equal(h, "resync: pending", pending_in_model(h, session), (int64_t)dq_reply_len(r) / 2);
@@ -230,16 +230,14 @@ static void get_watched(hist *h, int conn, int session, bool watch, char x[24], 
     dq_buf call = {0};
     dq_reply r;
 
-    for (int i = watch ? 0 : 1; i < 2; i++) {
-        dq_resp_begin(&call, 3);
-        dq_resp_arg_text(&call, i == 0 ? "WATCH" : "MGET");
-        dq_keys_arg_u64(&call, &h->w->keys, 0, "x:", (uint64_t)session);
-        dq_keys_arg(&call, &h->w->keys, 0, "hv", (dureq_str){0});
-    }
-    r = hist_ask(h->w, conn, &call, watch ? 2 : 1);
+    size_t n = dq_watch(&call, &h->w->keys, 0, (uint64_t)session, /*unwatch=*/false);
+    r = hist_ask(h->w, conn, &call, (int)n);
     dq_buf_deinit(&call);
-    copy(x, dq_reply_str(dq_reply_at(r, 0)));
-    copy(hv, dq_reply_str(dq_reply_at(r, 1)));
+    dq_watched now = dq_watched_decode(&r);
+    copy(x, now.x);
+    copy(hv, now.hv);
+    if (!watch)
+        (void)hist_words(h->w, conn, "UNWATCH", NULL);
 }
 
 void hist_node_watch(hist *h, int session)
@@ -285,118 +283,61 @@ typedef struct turn {
     size_t row_bytes; /* as they count in the history */
 } turn;
 
-static void command(dq_buf *b, turn *t, size_t n)
+static int64_t part_of(const hist *h, const hist_node *n, int job)
 {
-    dq_resp_begin(b, n);
-    t->n_commands++;
+    dq_id id = {0};
+
+    (void)dq_id_unpack(dureq_str_of(h->m.job[job].id, DQ_ID_BYTES), &id);
+    return (int64_t)(id.ms / (uint64_t)n->width);
 }
 
-static void put_ended(hist *h, dq_buf *b, turn *t, const hist_node *n, const hist_held *held)
+static void put_ended(hist *h, dq_turn *out, turn *t, const hist_node *n, const hist_held *held)
 {
     const hm_job *j = &h->m.job[held->job];
     DQ_BUF_AUTO row = {0};
-    char stream[24], part[64];
-    uint64_t ms = 0;
+    dq_entry entry = hist_entry_of(h, held);
+    dq_id id = {0};
 
-    (void)snprintf(stream, sizeof(stream), "%c:%d", held->stream, h->m.lane_no[j->lane]);
-    command(b, t, 4);
-    dq_resp_arg_text(b, "XACK");
-    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
-    dq_resp_arg_text(b, "g");
-    dq_resp_arg_text(b, held->entry);
-    command(b, t, 3);
-    dq_resp_arg_text(b, "XDEL");
-    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
-    dq_resp_arg_text(b, held->entry);
+    (void)dq_id_unpack(dureq_str_of(j->id, DQ_ID_BYTES), &id);
+    dq_turn_ended(out, &id, t->kept && hist_is_large(held));
+    dq_turn_ack(out, &entry, 1);
     if (!t->kept) {
-        if (hist_is_large(held)) {
-            command(b, t, 2);
-            dq_resp_arg_text(b, "UNLINK");
-            dq_keys_arg(b, &h->w->keys, 0, "b:", dureq_str_of(j->id, DQ_ID_BYTES));
-        }
+        if (hist_is_large(held))
+            dq_turn_drop_payload(out, &id);
         return;
     }
-    for (int i = 0; i < 6; i++)
-        ms = ms << 8 | (unsigned char)j->id[i];
-    (void)snprintf(part, sizeof(part), "h:%s:%" PRIu64, n->bucket, ms / (uint64_t)n->width);
     hist_put_row(h, &row, held, t->msg.who, DUREQ_JOB_COMPLETED, dq_buf_str(&held->m));
     t->row_bytes += row.len + DQ_ROW_OVERHEAD + (hist_is_large(held) ? DQ_PAYLOAD_INLINE_MAX + 1 : 0);
-    command(b, t, 4);
-    dq_resp_arg_text(b, "HSET");
-    dq_keys_arg(b, &h->w->keys, 0, part, (dureq_str){0});
-    dq_resp_arg(b, dureq_str_of(j->id, DQ_ID_BYTES));
-    dq_resp_arg(b, dq_buf_str(&row));
+    dq_turn_rows(out, n->bucket, part_of(h, n, held->job), 1);
+    dq_turn_row(out, &id, &row);
 }
 
-static void put_cycle(hist *h, dq_buf *b, turn *t, const hist_node *n)
+/* The whole of it, up to EXEC. */
+static void put_turn(hist *h, dq_buf *b, turn *t, const hist_node *n)
 {
-    DQ_BUF_AUTO ids = {0};
-    DQ_BUF_AUTO side_ids = {0};
-    char text[24];
-    int n_rows = t->kept ? t->msg.n : 0;
+    dq_turn out = {.out = b, .keys = &h->w->keys, .session = (uint64_t)t->msg.who, .by_script = t->by_script};
+    dq_turn_head head = {.call_no = t->msg.no,
+                         .class_ms = t->msg.n && !t->kept ? 0 : CLASS_MS,
+                         .known = -1, /* it is always told what is paused */
+                         .slots = 1};
 
-    for (int i = 0; i < t->msg.n; i++) {
-        const char *id = h->m.job[t->msg.done[i].job].id;
-
-        dq_buf_append(&ids, id, DQ_ID_BYTES);
-        if (t->kept && hist_is_large(t->held[i]))
-            dq_buf_append(&side_ids, id, DQ_ID_BYTES);
-    }
-    t->n_commands++;
-    dq_call_begin(b, DQ_SCRIPT_WORKER_CYCLE, 3,
-                  12 + (size_t)n_rows + t->registers + 2 * (size_t)t->msg.n + 2 * (size_t)t->by_script);
-    dq_keys_arg(b, &h->w->keys, 0, "sh", (dureq_str){0});
-    dq_keys_arg_u64(b, &h->w->keys, 0, "s:", (uint64_t)t->msg.who);
-    dq_keys_arg(b, &h->w->keys, 0, "paused_queues", (dureq_str){0});
-    dq_resp_arg_i64(b, t->msg.who);
-    (void)snprintf(text, sizeof(text), "%" PRId64, t->msg.no);
-    dq_resp_arg_text(b, t->msg.n ? text : "");
-    dq_resp_arg(b, dq_buf_str(&ids));
-    dq_resp_arg_i64(b, t->msg.n && !t->kept ? 0 : CLASS_MS);
-    dq_resp_arg_text(b, n_rows ? n->bucket : "");
-    dq_resp_arg_i64(b, (int64_t)t->row_bytes);
-    dq_resp_arg(b, dq_buf_str(&side_ids));
-    dq_resp_arg_i64(b, -1); /* it is always told what is paused */
-    dq_resp_arg_i64(b, 1);
-    dq_resp_arg_i64(b, n_rows);
-    for (int i = 0; i < n_rows; i++) {
-        uint64_t ms = 0;
-
-        for (int k = 0; k < 6; k++)
-            ms = ms << 8 | (unsigned char)h->m.job[t->msg.done[i].job].id[k];
-        dq_resp_arg_i64(b, (int64_t)(ms / (uint64_t)n->width));
-    }
-    dq_resp_arg_i64(b, t->registers);
+    dq_turn_begin(&out);
+    for (int i = 0; i < t->msg.n; i++)
+        put_ended(h, &out, t, n, t->held[i]);
+    head.bucket = t->kept && t->msg.n > 0 ? n->bucket : "";
+    head.bytes = (int64_t)t->row_bytes;
+    dq_turn_read(&out, (uint32_t)h->m.lane_no[t->lane], t->msg.a == 'f', t->count);
+    dq_turn_gate(&out, &head);
     if (t->registers)
-        dq_resp_arg_i64(b, h->m.lane_no[t->lane]);
-    dq_resp_arg_i64(b, t->msg.n);
+        dq_turn_listing(&out, (uint32_t)h->m.lane_no[t->lane]);
     for (int i = 0; i < t->msg.n; i++) {
-        (void)snprintf(text, sizeof(text), "%d:c", h->m.lane_no[h->m.job[t->msg.done[i].job].lane]);
-        dq_resp_arg_text(b, text);
-        dq_resp_arg_i64(b, 1);
-    }
-    if (t->by_script) {
-        (void)snprintf(text, sizeof(text), "%c:%d", t->msg.a, h->m.lane_no[t->lane]);
-        dq_resp_arg_text(b, text);
-        dq_resp_arg_i64(b, t->count);
-    }
-}
+        char field[24];
 
-static void put_read(hist *h, dq_buf *b, turn *t)
-{
-    char stream[24];
-
-    command(b, t, 9);
-    dq_resp_arg_text(b, "XREADGROUP");
-    dq_resp_arg_text(b, "GROUP");
-    dq_resp_arg_text(b, "g");
-    dq_resp_arg_i64(b, t->msg.who);
-    dq_resp_arg_text(b, "COUNT");
-    dq_resp_arg_i64(b, t->count);
-    dq_resp_arg_text(b, "STREAMS");
-    (void)snprintf(stream, sizeof(stream), "%c:%d", t->msg.a, h->m.lane_no[t->lane]);
-    dq_keys_arg(b, &h->w->keys, 0, stream, (dureq_str){0});
-    dq_resp_arg_text(b, ">");
+        (void)snprintf(field, sizeof(field), "%d:c", h->m.lane_no[h->m.job[t->msg.done[i].job].lane]);
+        dq_turn_stat(&out, field, 1);
+    }
+    t->n_commands = (int)dq_turn_end(&out);
+    dq_turn_deinit(&out);
 }
 
 static void take_entry(hist *h, const turn *t, dq_reply e, bool known)
@@ -445,17 +386,23 @@ static int waiting_in(const hist *h, int lane, hm_place place)
 static void see_gate(hist *h, const turn *t, dq_reply gate, bool known)
 {
     hist_node *n = &h->node[t->msg.who];
+    dureq_error err;
+    dq_gate g;
     int paused = 0;
 
+    if (dq_gate_decode(gate, &g, &err) < 0) {
+        hist_fail(h, "gate: %s", err.msg);
+        return;
+    }
     for (int i = 0; i < HM_QUEUES; i++)
         paused += h->m.paused[i];
-    (void)hist_equal(h, "gate: live", h->m.session[t->msg.who].life == HM_LIVE, dq_reply_int(dq_reply_at(gate, 1)));
-    (void)hist_equal(h, "gate: lanes", h->m.n_lanes, dq_reply_int(dq_reply_at(gate, 2)));
-    (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(dq_reply_at(dq_reply_at(gate, 7), 1)));
+    (void)hist_equal(h, "gate: live", h->m.session[t->msg.who].life == HM_LIVE, g.live);
+    (void)hist_equal(h, "gate: lanes", h->m.n_lanes, g.n_lanes);
+    (void)hist_equal(h, "gate: paused queues", paused, (int64_t)dq_reply_len(dq_reply_at(g.paused, 1)));
     if (known) {
-        copy(n->bucket, dq_reply_str(dq_reply_at(gate, 4)));
-        n->width = dq_reply_int(dq_reply_at(gate, 5));
-        copy(n->hv, dq_reply_str(dq_reply_at(gate, 6)));
+        copy(n->bucket, g.bucket);
+        n->width = g.width;
+        copy(n->hv, g.hv);
     }
 }
 
@@ -541,7 +488,7 @@ static void turn_by_script(hist *h, turn *t, bool known)
     dq_reply r;
 
     hist_say(h, "    by script");
-    put_cycle(h, &b, t, &h->node[t->msg.who]);
+    put_turn(h, &b, t, &h->node[t->msg.who]);
     r = hist_ask(h->w, t->msg.who, &b, 1);
     if (!hist_equal(h, "turn by script: answers", 1 + live, (int64_t)dq_reply_len(r)))
         return;
@@ -550,6 +497,13 @@ static void turn_by_script(hist *h, turn *t, bool known)
     see_gate(h, t, dq_reply_at(r, 0), known);
     if (live)
         see_read(h, t, dq_reply_at(r, 1), known);
+}
+
+static void discard(dq_buf *b)
+{
+    b->len -= sizeof("*1\r\n$4\r\nEXEC\r\n") - 1;
+    dq_resp_begin(b, 1);
+    dq_resp_arg_text(b, "DISCARD");
 }
 
 void hist_node_turn(hist *h, int session, const uint32_t *r)
@@ -579,14 +533,9 @@ void hist_node_turn(hist *h, int session, const uint32_t *r)
         hist_say(h, "    and ends job %d", t.msg.done[i].job);
     get_watched(h, 0, session, /*watch=*/false, x, hv);
     same = strcmp(x, n->watched_x) == 0 && strcmp(hv, n->watched_hv) == 0;
-    command(&b, &t, 1);
-    dq_resp_arg_text(&b, "MULTI");
-    for (int i = 0; i < t.msg.n; i++)
-        put_ended(h, &b, &t, n, t.held[i]);
-    put_cycle(h, &b, &t, n);
-    put_read(h, &b, &t);
-    command(&b, &t, 1);
-    dq_resp_arg_text(&b, r[3] % 11 == 1 ? "DISCARD" : "EXEC"); /* its connection ends before EXEC comes */
+    put_turn(h, &b, &t, n);
+    if (r[3] % 11 == 1) /* its connection ends before EXEC comes */
+        discard(&b);
     n->watching = false;
     if (r[3] % 11 == 1)
         (void)hist_ask(h->w, session, &b, t.n_commands);

@@ -5,6 +5,9 @@
 
 #include "hist_wire.h"
 
+#include "store/enqueue_calls.h"
+#include "store/session_calls.h"
+
 #define HIST_STEPS_MAX 96
 #define HIST_HELD      24
 #define HIST_MSGS      8
@@ -116,9 +119,12 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held);
 void hist_put_return(hist *h, hist_msg *msg, const hist_held *held);
 void hist_put_row(hist *h, dq_buf *out, const hist_held *t, int session, dureq_job_state state, dureq_str m);
 void hist_put_operator(hist *h, hist_msg *msg);
+dq_entry hist_entry_of(const hist *h, const hist_held *t);
 dureq_str hist_large_payload(int which); /* valid until the next one */
 bool hist_is_large(const hist_held *t);
 void hist_pack_item(const hm_item *it, int payload, dq_buf *j);
+void hist_put_item(const hm_item *it, dq_buf *args, dq_enqueue_job *ret);
+dq_enqueue_head hist_producer_head(const hist_msg *msg, char name[24]);
 /* hist_produce.c: the plain calls of producers */
 bool hist_may_seal(const hist *h, const hist_msg *msg);
 void hist_put_seal(hist *h, hist_msg *msg);

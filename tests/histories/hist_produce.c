@@ -10,6 +10,7 @@
 
 #include "hist_play.h"
 #include "redis/resp.h"
+#include "store/plain_calls.h"
 
 /* ---- what it knows ---- */
 
@@ -26,10 +27,7 @@ void hist_ask_token(hist *h, int producer)
     dq_buf call = {0};
     dureq_str token;
 
-    dq_resp_begin(&call, 3);
-    dq_resp_arg_text(&call, "HGET");
-    dq_keys_arg(&call, &h->w->keys, 0, "sh", (dureq_str){0});
-    dq_resp_arg_text(&call, "v");
+    dq_plain_field(&call, &h->w->keys, 0, "sh", DQ_STR_LIT("v"));
     token = dq_reply_str(hist_ask(h->w, 0, &call, 1));
     (void)snprintf(p->token, sizeof(p->token), DQ_STR_FMT, DQ_STR_ARG(token));
     p->version = h->m.version;
@@ -71,55 +69,6 @@ static void put_stall(dq_buf *out)
     dq_resp_arg_text(out, "0");
 }
 
-/* Of a payload, until the seal names it after its job. */
-static void put_payload_key(hist *h, dq_buf *out, const hist_msg *msg, int i)
-{
-    char name[64];
-
-    (void)snprintf(name, sizeof(name), "%d.%" PRId64 ".%d", msg->who, msg->no, i);
-    dq_keys_arg(out, &h->w->keys, 0, "b:", dureq_str_from(name));
-}
-
-static void put_entry(hist *h, dq_buf *out, const hist_msg *msg, int i)
-{
-    const hm_item *it = &msg->item[i];
-    DQ_BUF_AUTO j = {0};
-
-    if (it->large) {
-        dq_resp_begin(out, 3);
-        dq_resp_arg_text(out, "SET");
-        put_payload_key(h, out, msg, i);
-        dq_resp_arg(out, hist_large_payload(it->large));
-    }
-    hist_pack_item(it, /*payload=*/0, &j);
-    dq_resp_begin(out, 6);
-    dq_resp_arg_text(out, "XADD");
-    dq_keys_arg_u64(out, &h->w->keys, 0, "l:", (uint64_t)h->m.lane_no[it->lane]);
-    dq_resp_arg_text(out, "NOMKSTREAM");
-    dq_resp_arg_text(out, "*");
-    dq_resp_arg_text(out, "j");
-    dq_resp_arg(out, dq_buf_str(&j));
-}
-
-/* Lanes in the order in which their first jobs come. */
-static size_t count_lanes(const hist_msg *msg, int lane[HM_LANES], int n_of[HM_LANES])
-{
-    size_t n = 0;
-
-    for (int i = 0; i < msg->n; i++) {
-        size_t at = 0;
-
-        while (at < n && lane[at] != msg->item[i].lane)
-            at++;
-        if (at == n) {
-            lane[n] = msg->item[i].lane;
-            n_of[n++] = 0;
-        }
-        n_of[at]++;
-    }
-    return n;
-}
-
 static size_t n_large(const hist_msg *msg)
 {
     size_t n = 0;
@@ -129,58 +78,26 @@ static size_t n_large(const hist_msg *msg)
     return n;
 }
 
-static int place_in_lane(const hist_msg *msg, int at)
-{
-    int n = 0;
-
-    for (int i = 0; i < at; i++)
-        n += msg->item[i].lane == msg->item[at].lane;
-    return n;
-}
-
 /* A producer sends the seal as text, since a server that forgot scripts would add the jobs unsealed; this one forgets none. */
-static void put_seal(hist *h, dq_buf *out, const hist_msg *msg)
-{
-    const hist_producer *p = &h->producer[msg->who];
-    int lane[HM_LANES], n_of[HM_LANES];
-    size_t n = count_lanes(msg, lane, n_of), large = n_large(msg);
-
-    dq_call_begin(out, DQ_SCRIPT_ENQUEUE_SEAL, 2 + large, 4 + 2 * n + 2 * large);
-    dq_keys_arg(out, &h->w->keys, 0, "sh", (dureq_str){0});
-    dq_keys_arg_u64(out, &h->w->keys, 0, "p:", (uint64_t)msg->who);
-    for (int i = 0; i < msg->n; i++) {
-        if (msg->item[i].large)
-            put_payload_key(h, out, msg, i);
-    }
-    dq_resp_arg_i64(out, msg->no);
-    dq_resp_arg_text(out, p->token);
-    dq_resp_arg_i64(out, 0);
-    dq_resp_arg_i64(out, (int64_t)n);
-    for (size_t i = 0; i < n; i++) {
-        dq_resp_arg_i64(out, h->m.lane_no[lane[i]]);
-        dq_resp_arg_i64(out, n_of[i]);
-    }
-    for (int i = 0; i < msg->n; i++) {
-        if (!msg->item[i].large)
-            continue;
-        dq_resp_arg_i64(out, h->m.lane_no[msg->item[i].lane]);
-        dq_resp_arg_i64(out, place_in_lane(msg, i));
-    }
-}
-
 void hist_put_seal(hist *h, hist_msg *msg)
 {
-    dq_buf *out = &msg->bytes;
+    char who[24];
+    dq_enqueue_head head = hist_producer_head(msg, who);
+    dq_seal seal;
 
     msg->kind = MSG_SEAL;
     msg->a = h->producer[msg->who].version;
-    put_word(out, "MULTI");
+    dq_seal_begin(&seal, &msg->bytes, &h->w->keys, &head);
     for (int i = 0; i < msg->n; i++) {
+        DQ_BUF_AUTO args = {0};
+        dq_enqueue_job job;
+
         if (i == msg->b)
-            put_stall(out);
-        put_entry(h, out, msg, i);
+            put_stall(&msg->bytes);
+        hist_put_item(&msg->item[i], &args, &job);
+        dq_seal_add(&seal, (uint32_t)h->m.lane_no[msg->item[i].lane], &args, &job);
     }
-    put_seal(h, out, msg);
+    dq_seal_end(&seal, h->producer[msg->who].token, /*by_name=*/true);
 }
 
 int hist_seal_commands(const hist_msg *msg)

@@ -13,7 +13,7 @@
 
 #include "base/str.h"
 #include "redis/resp.h"
-#include "store/core.h"
+#include "store/queue_calls.h"
 
 void hist_die(const char *what, const char *why)
 {
@@ -399,29 +399,21 @@ void hist_clock(hist_wire *w, int units)
 void hist_reset(hist_wire *w)
 {
     static const int64_t limit[HM_QUEUES] = {0, HM_FULL};
+    char names[HM_QUEUES][8];
+    dq_queue queues[HM_QUEUES];
+    dq_shard_init init = {
+        .token = DQ_STR_LIT("x"), .history_max_bytes = 1 << 30, .keeps_cap = true, .queues = queues, .n_queues = HM_QUEUES};
     dq_buf call = {0};
     dq_reply r;
 
     (void)hist_words(w, 0, "FLUSHALL", "SYNC", NULL);
     hist_clock(w, 0);
     (void)hist_words(w, 0, "HSET", "{dureq:0}:sh", "ss", "0", NULL);
-    dq_call_begin(&call, DQ_SCRIPT_SHARD_INIT, 3, 3 + 3 * (size_t)HM_QUEUES);
-    dq_keys_arg(&call, &w->keys, 0, "sh", (dureq_str){0});
-    dq_keys_arg(&call, &w->keys, 0, "q", (dureq_str){0});
-    dq_keys_arg(&call, &w->keys, 0, "paused_queues", (dureq_str){0});
-    dq_resp_arg_text(&call, "x");
-    dq_resp_arg_i64(&call, 1 << 30);
-    dq_resp_arg_text(&call, "k");
     for (int i = 0; i < HM_QUEUES; i++) {
-        char name[] = {'q', (char)('0' + i), '\0'};
-        dq_queue q = {.name = dureq_str_from(name), .max_len = limit[i]};
-        unsigned char row[DQ_QUEUE_ROW_BYTES];
-
-        dq_queue_row(&q, row);
-        dq_resp_arg_text(&call, name);
-        dq_resp_arg(&call, dureq_str_of((const char *)row, sizeof(row)));
-        dq_resp_arg_text(&call, "");
+        (void)snprintf(names[i], sizeof(names[i]), "q%d", i);
+        queues[i] = (dq_queue){.name = dureq_str_from(names[i]), .max_len = limit[i]};
     }
+    dq_call_shard_init(&call, &w->keys, 0, &init);
     r = hist_ask(w, 0, &call, 1);
     if (dq_reply_type(r) != DQ_RESP_ARRAY)
         hist_die("shard_init", dq_reply_str(r).ptr);

@@ -70,7 +70,8 @@ static test_id dead_after_much(test_world *w, unsigned shard)
         assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
         test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
-        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], 60000, MAX_CRASHES);
+        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard],
+                             &(dq_reap){.lease_ms = 60000, .max_crashes = MAX_CRASHES});
         (void)test_store_call(&w->s, shard, &call, NULL);
     }
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_DEAD);

@@ -19,7 +19,8 @@ static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_co
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, t, LEASE_MS, MAX_CRASHES);
+    dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, t,
+                         &(dq_reap){.lease_ms = LEASE_MS, .max_crashes = MAX_CRASHES});
     reply = test_store_call(&w->s, shard, &call, ret_code);
     if (!ret_code || *ret_code == 0)
         assert_int_equal(dq_session_reap_decode(&reply, &r), 0);

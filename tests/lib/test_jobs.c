@@ -2,6 +2,8 @@
 #include "test_jobs.h"
 
 #include "client/doctor.h"
+#include "store/enqueue_calls.h"
+#include "store/session_calls.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -109,62 +111,17 @@ int test_world_teardown(void **state)
 
 /* ---- producers ---- */
 
-static void put_lane(dq_buf *call, const dureq_job_options *o, const char *type)
+/* The only job of a call. */
+static int read_job(dureq_str answer, unsigned shard, test_id *ret)
 {
-    DQ_BUF_AUTO name = {0};
+    dq_enqueue_answer a = dq_enqueue_answer_of(answer, shard);
+    dq_id id = {0};
+    int result = dq_enqueue_answer_next(&a, &id);
 
-    dq_buf_append_fmt(&name, "%s|%s|", o && o->queue ? o->queue : "normal", type);
-    dq_resp_arg(call, dq_buf_str(&name));
-}
-
-static void put_job(dq_buf *call, const dureq_job_spec *spec, const dureq_job_options *o)
-{
-    DQ_BUF_AUTO tail = {0};
-    DQ_BUF_AUTO j = {0};
-
-    if (o->run_at_ms)
-        dq_resp_arg_i64(call, o->run_at_ms);
-    else if (o->delay_ms)
-        dq_resp_arg_i64(call, -o->delay_ms);
-    else
-        dq_resp_arg(call, (dureq_str){0});
-    dq_resp_arg(call, o->unique_key);
-    dq_resp_arg_i64(call, o->unique_for_ms);
-    dq_resp_arg(call, o->request_id);
-    dq_resp_arg_i64(call, o->request_window_ms ? o->request_window_ms : 3600000);
-    dq_resp_arg(call, (dureq_str){0}); /* no reservation: the key is at home here */
-    dq_resp_arg_i64(call, o->schedule_to_start_timeout_ms);
-    dq_resp_arg(call, spec->payload.len > DQ_PAYLOAD_INLINE_MAX ? spec->payload : (dureq_str){0});
-    dq_moved_tail_fresh(&tail, 0);
-    dq_resp_arg(call, dq_buf_str(&tail));
-    dq_envelope_pack(&j, spec, -1);
-    dq_resp_arg(call, dq_buf_str(&j));
-}
-
-/* The first item of enqueue's answer. */
-static int read_item(dureq_str answer, unsigned shard, test_id *ret)
-{
-    dq_reader r = dq_reader_of(answer);
-    int kind;
-
-    assert_int_equal(dq_read_u8(&r), 'G');
-    (void)dq_read_bytes(&r, 6);
-    kind = dq_read_u8(&r);
-    if (kind == 0) {
-        dq_id id = {.shard = (uint16_t)shard};
-
-        assert_int_equal(dq_read_u8(&r) << 8 | dq_read_u8(&r), 1);
-        for (int i = 0; i < 3; i++)
-            id.lane = id.lane << 8 | dq_read_u8(&r);
-        for (int i = 0; i < 6; i++)
-            id.ms = id.ms << 8 | dq_read_u8(&r);
-        id.seq = (uint32_t)dq_read_be(&r, 4);
+    assert_true(result >= 0);
+    if (result == DQ_ENQUEUE_ACCEPTED || result == DQ_ENQUEUE_KEY_HELD || result == DQ_ENQUEUE_KNOWN)
         dq_id_pack(&id, (unsigned char *)ret->bytes);
-    } else if (kind >= 3) {
-        memcpy(ret->bytes, dq_read_bytes(&r, DQ_ID_BYTES).ptr, DQ_ID_BYTES);
-    }
-    assert_false(r.bad);
-    return kind;
+    return result;
 }
 
 int test_job_add_code(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload,
@@ -172,26 +129,25 @@ int test_job_add_code(test_world *w, unsigned shard, const dureq_job_options *o,
 {
     dureq_job_options none = dureq_job_options_init();
     dureq_job_spec spec = {.task_type = type, .payload = dureq_str_from(payload), .options = o ? o : &none};
+    dq_enqueue_head head = {.shard = shard, .producer = DQ_STR_LIT("test"), .number = (uint64_t)++w->call_no};
     dureq_error err = {0};
+    DQ_BUF_AUTO lane = {0};
+    DQ_BUF_AUTO j = {0};
+    DQ_BUF_AUTO args = {0};
+    dq_enqueue_job job;
+    dureq_str name;
     dq_buf call = {0};
 
     if (dq_job_spec_check(&spec, 1 << 20, &err) < 0)
         fail_msg("%s", err.msg);
-    dq_call_begin(&call, DQ_SCRIPT_ENQUEUE, 5, 3 + 1 + 3 + 10);
-    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
-    dq_keys_arg(&call, keys(w), shard, "p:", DQ_STR_LIT("test"));
-    dq_keys_arg(&call, keys(w), shard, "lanes", (dureq_str){0});
-    dq_keys_arg(&call, keys(w), shard, "due", (dureq_str){0});
-    dq_keys_arg(&call, keys(w), shard, "due:h", (dureq_str){0});
-    dq_resp_arg_i64(&call, ++w->call_no);
-    dq_resp_arg_i64(&call, shard);
-    dq_resp_arg_i64(&call, 1);
-    put_lane(&call, spec.options, type);
-    dq_resp_arg_text(&call, "x");
-    dq_resp_arg_i64(&call, 1);
-    dq_resp_arg_i64(&call, 1);
-    put_job(&call, &spec, spec.options);
-    return read_item(dq_reply_str(test_store_call(&w->s, shard, &call, NULL)), shard, ret);
+    dq_buf_append_fmt(&lane, "%s|%s|", o && o->queue ? o->queue : "normal", type);
+    name = dq_buf_str(&lane);
+    dq_envelope_pack(&j, &spec, -1);
+    dq_enqueue_pack(&args, &spec, spec.options, &j, &job);
+    dq_enqueue e = dq_enqueue_begin(&call, keys(w), &head, &name, 1);
+    dq_enqueue_add(&e, 0, &args, &job, (dureq_str){0}); /* without a reservation: its key is at home here */
+    dq_enqueue_end(&e);
+    return read_job(dq_reply_str(test_store_call(&w->s, shard, &call, NULL)), shard, ret);
 }
 
 test_id test_job_add(test_world *w, unsigned shard, const dureq_job_options *o, const char *type, const char *payload)
@@ -213,12 +169,7 @@ uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, i
 {
     dq_buf call = {0};
 
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_OPEN, 2, 3);
-    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
-    dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
-    dq_resp_arg_text(&call, node_id);
-    dq_resp_arg_text(&call, "{}");
-    dq_resp_arg_i64(&call, lease_ms);
+    dq_call_session_open(&call, keys(w), shard, &(dq_session_opening){.node_id = node_id, .info = "{}", .lease_ms = lease_ms});
     return (uint64_t)dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0));
 }
 
@@ -228,26 +179,26 @@ const test_id test_blame_suspects;
 static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, const test_id *started,
                      int64_t at_ms, const test_id *blamed, int *ret_code)
 {
+    dq_beat_head head = {
+        .session = session,
+        .lease_ms = lease_ms,
+        .state = "{}",
+        .stands_for_ticker = ticker,
+        .blamed = blamed == &test_blame_suspects ? DQ_STR_LIT("s")
+                  : blamed                       ? test_id_str(blamed)
+                                                 : (dureq_str){0},
+        .opened_ms = -1,
+    };
     dq_buf call = {0};
+    dq_beat b = dq_beat_begin(&call, keys(w), shard, &head);
 
-    dq_call_begin(&call, DQ_SCRIPT_SESSION_BEAT, 4, 9 + (started ? 2 : 0));
-    dq_keys_arg(&call, keys(w), shard, "sh", (dureq_str){0});
-    dq_keys_arg_u64(&call, keys(w), shard, "s:", session);
-    dq_keys_arg(&call, keys(w), shard, "lease", (dureq_str){0});
-    dq_keys_arg(&call, keys(w), shard, "due", (dureq_str){0});
-    dq_resp_arg_i64(&call, (int64_t)session);
-    dq_resp_arg_i64(&call, lease_ms);
-    dq_resp_arg_text(&call, "{}");
-    dq_resp_arg_text(&call, ticker ? "1" : "");
-    dq_resp_arg(&call, blamed == &test_blame_suspects ? DQ_STR_LIT("s") : blamed ? test_id_str(blamed) : (dureq_str){0});
-    dq_resp_arg(&call, (dureq_str){0});
-    dq_resp_arg_i64(&call, started ? 1 : 0);
     if (started) {
-        dq_resp_arg(&call, test_id_str(started));
-        dq_resp_arg_i64(&call, at_ms);
+        dq_id id;
+
+        assert_true(dq_id_unpack(test_id_str(started), &id));
+        dq_beat_start(&b, &id, at_ms);
     }
-    dq_resp_arg_i64(&call, 0);
-    dq_resp_arg_i64(&call, 0);
+    dq_beat_end(&b);
     return test_store_call(&w->s, shard, &call, ret_code);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include "store/turn_calls.h"
+
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,55 +74,36 @@ static void parts_deinit(parts *p)
     dq_buf_deinit(&p->j);
 }
 
-/* Where the job's entry is: "l:LANE" or "f:LANE", and the entry id. */
-static void stream_of(test_world *w, unsigned shard, const test_id *id, char stream[24], char entry[32])
+/* Where the job's entry is. */
+static dq_entry entry_of(test_world *w, unsigned shard, const test_id *id)
 {
     dureq_str front = dq_reply_str(test_key(w, "HGET", shard, "loc", test_id_str(id)));
-    dq_id parsed;
+    dq_id parsed, at;
 
     assert_true(dq_id_unpack(test_id_str(id), &parsed));
-    snprintf(stream, 24, "%s%" PRIu32, front.len ? "f:" : "l:", parsed.lane);
+    at = parsed;
     if (front.len)
-        snprintf(entry, 32, DQ_STR_FMT, DQ_STR_ARG(front));
-    else
-        (void)dq_id_entry(&parsed, entry);
+        assert_true(dq_id_from_entry(front, parsed.lane, (uint16_t)shard, &at));
+    return (dq_entry){.ms = at.ms, .seq = at.seq, .lane = parsed.lane, .front = front.len > 0};
 }
 
-/* The head of `complete` up to the entries of one job; n_more arguments follow. */
-static void begin_complete(test_world *w, unsigned shard, uint64_t session, const char *kind, const test_id *id, dq_buf *call,
-                           size_t n_more)
+/* Up to the only job of the call, whose group this is. */
+static dq_complete begin_complete(test_world *w, dq_buf *call, unsigned shard, uint64_t session, const dq_end_group *group,
+                                  const dq_entry *entry)
 {
-    const dq_keys *k = dq_store_keys(w->s.store);
-    char stream[24], entry[32];
+    dq_complete_head head = {.shard = shard, .session = session, .call_no = ++w->call_no, .is_repeat = w->repeats};
+    dq_complete c = dq_complete_begin(call, dq_store_keys(w->s.store), &head);
 
-    stream_of(w, shard, id, stream, entry);
-    dq_call_begin(call, DQ_SCRIPT_COMPLETE, 5, 5 + 4 + n_more);
-    dq_keys_arg(call, k, shard, "sh", (dureq_str){0});
-    dq_keys_arg_u64(call, k, shard, "s:", session);
-    dq_keys_arg(call, k, shard, "loc", (dureq_str){0});
-    dq_keys_arg(call, k, shard, "dead", (dureq_str){0});
-    dq_keys_arg(call, k, shard, "dead:h", (dureq_str){0});
-    dq_resp_arg_i64(call, (int64_t)session);
-    dq_resp_arg_i64(call, ++w->call_no);
-    dq_resp_arg_i64(call, shard);
-    dq_resp_arg_text(call, w->repeats ? "1" : "");
-    dq_resp_arg_i64(call, 0);
-    dq_resp_arg_text(call, kind);
-    dq_resp_arg_text(call, stream);
-    dq_resp_arg_i64(call, 1);
-    dq_resp_arg_text(call, entry);
+    dq_complete_group(&c, group, entry, 1);
+    return c;
 }
 
 static int refused(test_world *w, unsigned shard, dq_buf *call)
 {
-    dq_reader r = dq_reader_of(dq_reply_str(test_store_call(&w->s, shard, call, NULL)));
-    int n;
+    dq_refusals r;
 
-    (void)dq_read_bytes(&r, 6);
-    n = dq_read_u8(&r) << 8;
-    n |= dq_read_u8(&r);
-    assert_false(r.bad);
-    return n;
+    assert_int_equal(dq_refusals_decode(dq_reply_str(test_store_call(&w->s, shard, call, NULL)), &r), 0);
+    return (int)r.left;
 }
 
 int test_job_end_after(test_world *w, unsigned shard, uint64_t session, const test_id *id, int state,
@@ -136,27 +119,20 @@ int test_job_end_after(test_world *w, unsigned shard, uint64_t session, const te
                   .reason = state == DUREQ_JOB_DEAD ? DQ_STR_LIT("failed") : (dureq_str){0},
                   .m = dq_buf_str(&p.m),
                   .j = dq_buf_str(&p.j)};
-    bool dead = state == DUREQ_JOB_DEAD, lets_key_go;
+    dq_entry entry = entry_of(w, shard, id);
+    dq_end_group group = {.kind = state == DUREQ_JOB_DEAD ? DQ_END_DEAD : DQ_END_KEPT, .front = entry.front, .lane = entry.lane};
     dq_buf call = {0}, bytes = {0};
 
     assert_int_equal(dq_envelope_unpack(row.j, &e), 0);
-    lets_key_go = (e.flags & DQ_J_UNIQUE) && e.unique_for_ms == 0;
     dq_row_pack_head(&bytes, &row, &p.id);
     dq_buf_append_str(&bytes, row.j);
-    begin_complete(w, shard, session, dead ? "d" : "c", id, &call, (dead ? 2 : 4) + (lets_key_go ? 5 : 0));
-    if (!dead) {
-        dq_resp_arg_i64(&call, (e.flags & DQ_J_RETENTION) ? e.retention_ms : DQ_RETENTION_DEFAULT_MS);
-        dq_resp_arg_text(&call, (e.flags & DQ_J_BLOB) ? "1" : "");
-    }
-    dq_resp_arg(&call, test_id_str(id));
-    dq_resp_arg(&call, dq_buf_str(&bytes));
-    if (lets_key_go) {
-        dq_resp_arg_text(&call, "u");
-        dq_resp_arg_i64(&call, 1);
-        dq_resp_arg_i64(&call, 0);
-        dq_resp_arg(&call, test_id_str(id));
-        dq_resp_arg(&call, e.unique_key);
-    }
+    group.class_ms = (e.flags & DQ_J_RETENTION) ? e.retention_ms : DQ_RETENTION_DEFAULT_MS;
+    group.has_side_keys = e.flags & DQ_J_BLOB;
+    dq_complete c = begin_complete(w, &call, shard, session, &group, &entry);
+    dq_complete_job(&c, &(dq_end_job){.id = p.id, .row = dq_buf_str(&bytes)});
+    if ((e.flags & DQ_J_UNIQUE) && e.unique_for_ms == 0)
+        dq_complete_side(&c, DQ_SIDE_KEY, 0, &p.id, e.unique_key);
+    dq_complete_end(&c);
     dq_buf_deinit(&bytes);
     parts_deinit(&p);
     if (before)
@@ -173,14 +149,15 @@ static void fail_once(test_world *w, unsigned shard, uint64_t session, const tes
 {
     parts p = parts_of(w, shard, id);
     dq_moved m = {.id = p.id, .attempts = 1, .runs = 1, .ready_at_ms = (int64_t)p.id.ms};
+    dq_entry entry = entry_of(w, shard, id);
+    dq_end_group group = {.kind = DQ_END_DUE, .front = entry.front, .lane = entry.lane};
     dq_buf call = {0}, packed = {0}, record = {0};
 
     dq_moved_pack(&packed, &m);
     dq_record_pack(&record, dq_buf_str(&packed), dq_buf_str(&p.j));
-    begin_complete(w, shard, session, "r", id, &call, 3);
-    dq_resp_arg_i64(&call, 3600000);
-    dq_resp_arg(&call, test_id_str(id));
-    dq_resp_arg(&call, dq_buf_str(&record));
+    dq_complete c = begin_complete(w, &call, shard, session, &group, &entry);
+    dq_complete_job(&c, &(dq_end_job){.id = p.id, .delay_ms = 3600000, .row = dq_buf_str(&record)});
+    dq_complete_end(&c);
     dq_buf_deinit(&packed);
     dq_buf_deinit(&record);
     parts_deinit(&p);

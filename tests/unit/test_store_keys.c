@@ -115,12 +115,12 @@ static bool is_documented(const char *doc, const char *name, size_t len)
     return false;
 }
 
-/* Every text between quotes in the calls of dq_keys_arg in one file. Returns how many. */
-static int check_names(const char *source, const char *doc)
+/* Every text between quotes in the calls of one function in a file. Returns how many. */
+static int check_names(const char *source, const char *function, const char *doc)
 {
     int n = 0;
 
-    for (const char *p = strstr(source, "dq_keys_arg"); p; p = strstr(p + 1, "dq_keys_arg")) {
+    for (const char *p = strstr(source, function); p; p = strstr(p + 1, function)) {
         const char *end = strchr(p, ';');
         const char *from = end ? memchr(p, '"', (size_t)(end - p)) : NULL;
 
@@ -203,6 +203,8 @@ static char *part_of(const char *doc, const char *from, const char *to)
 
 TEST(every_key_name_in_the_sources_is_documented)
 {
+    static const char *const functions[] = {"dq_keys_arg",   "dq_call_key",   "dq_plain_get",
+                                            "dq_plain_pttl", "dq_plain_list", "dq_plain_newest"};
     const char *root = getenv("DUREQ_TEST_SOURCE");
     char path[1024];
     glob_t files;
@@ -220,7 +222,8 @@ TEST(every_key_name_in_the_sources_is_documented)
     for (size_t i = 0; i < files.gl_pathc; i++) {
         char *source = test_file_read(files.gl_pathv[i]);
 
-        n += check_names(source, doc);
+        for (size_t f = 0; f < DQ_ARRAY_LEN(functions); f++)
+            n += check_names(source, functions[f], doc);
         dq_free(source);
     }
     EXPECT_TRUE(n > 30);

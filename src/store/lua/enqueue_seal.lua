@@ -2,7 +2,8 @@
 -- The second half of a producer's plain call: in one MULTI behind the XADDs of jobs that run now and hold no keys. Checks that the
 -- call is new and that lanes and queues are as the producer knew them; else takes the entries out again before anyone saw them.
 -- Payloads too large for an entry were set under names of the call's own, in the same MULTI; they are renamed after the ids of their jobs.
--- keys: {p:0}:sh {p:0}:p:PRODUCER {p:0}:b:NAME ...
+-- keys: {p:0}:sh {p:0}:p:PRODUCER
+-- and {p:0}:b:NAME for each payload
 -- argv: call_no token shard n_lanes (lane n_added)... then for each payload key: lane and place of its job among those added to the lane, from 0
 -- returns: 'N': accepted, the ids are those the XADDs gave; '' when token is out of date (nothing was added: use enqueue). For a repeat
 --   (nothing was added) the answer that was kept: 'S' call_no I6, then for each run of ids: lane I3, ms I6, first seq I4, n I2, in the order
@@ -20,7 +21,7 @@ local stale = call('HGET', sh, 'v') ~= ARGV[2]
 local repeated = seen[1] and call_no <= tonumber(seen[1])
 
 if stale or repeated then
-  if KEYS[3] then
+  if #KEYS > 3 then
     call('UNLINK', unpack(KEYS, 3))
   end
   for i = 5, lanes_end, 2 do
@@ -57,7 +58,7 @@ for i = 5, lanes_end, 2 do
   runs[#runs + 1] = table.concat(packed)
   count(lane .. ':e', ARGV[i + 1])
 end
-for i = 3, #KEYS do
+for i = 3, #KEYS - 1 do -- the last is the guard
   local lane, place = ARGV[lanes_end + 2 * i - 5], tonumber(ARGV[lanes_end + 2 * i - 4])
   local r = 1
   while runs_of[lane][r][1] > place do -- runs are in reverse: the first that begins at this place or before

@@ -12,6 +12,7 @@ local LOG_MAX = 65536 -- bytes of a job's log lines
 local MINUTE_KEPT_MS = 172800000 -- statistics of a minute that nobody has summed yet
 local MINUTES_BACK = 2880 -- so many minutes, or hours, back there may be some that nobody has summed
 local HOURS_BACK = 720
+-- The last of KEYS is the guard (store/call.h): nothing is ever stored under it, and no script uses it.
 local sh = KEYS[1]
 local K = string.sub(sh, 1, -3)
 -- Messages go by redis.pcall: they are hints, and one that may not be sent must not break off a step.

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/plain_calls.h"
+
+#include "redis/resp.h"
+#include "store/script.h"
+
+void dq_plain_exec(dq_buf *out)
+{
+    dq_resp_begin(out, 1);
+    dq_resp_arg(out, DQ_STR_LIT("EXEC"));
+}
+
+void dq_plain_load(dq_buf *out, int script)
+{
+    dq_resp_begin(out, 3);
+    dq_resp_arg(out, DQ_STR_LIT("SCRIPT"));
+    dq_resp_arg(out, DQ_STR_LIT("LOAD"));
+    dq_resp_arg(out, dureq_str_of(dq_scripts[script].text, dq_scripts[script].len));
+}
+
+void dq_plain_get(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix)
+{
+    dq_resp_begin(out, 2);
+    dq_resp_arg(out, DQ_STR_LIT("GET"));
+    dq_keys_arg(out, k, shard, name, suffix);
+}
+
+void dq_plain_pttl(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix)
+{
+    dq_resp_begin(out, 2);
+    dq_resp_arg(out, DQ_STR_LIT("PTTL"));
+    dq_keys_arg(out, k, shard, name, suffix);
+}
+
+void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str field)
+{
+    dq_resp_begin(out, 3);
+    dq_resp_arg(out, DQ_STR_LIT("HGET"));
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+    dq_resp_arg(out, field);
+}
+
+void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t from)
+{
+    dq_resp_begin(out, 4);
+    dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+    dq_resp_arg_i64(out, from);
+    dq_resp_arg(out, DQ_STR_LIT("-1"));
+}
+
+void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries)
+{
+    dq_resp_begin(out, 6);
+    dq_resp_arg(out, DQ_STR_LIT("XREVRANGE"));
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+    dq_resp_arg(out, DQ_STR_LIT("+"));
+    dq_resp_arg(out, DQ_STR_LIT("-"));
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg_i64(out, n_entries);
+}
+
+void dq_plain_queues(dq_buf *out, const char *prefix)
+{
+    DQ_BUF_AUTO key = {0};
+
+    dq_buf_append_fmt(&key, "%s:config:queues", prefix);
+    dq_resp_begin(out, 2);
+    dq_resp_arg(out, DQ_STR_LIT("HGETALL"));
+    dq_resp_arg_buf(out, &key);
+}
+
+void dq_plain_meta(dq_buf *out, const char *prefix)
+{
+    static const char *const fields[] = {"schema", "scripts", "envelope", "shards"};
+    DQ_BUF_AUTO key = {0};
+
+    dq_buf_append_fmt(&key, "%s:meta", prefix);
+    dq_resp_begin(out, 2 + DQ_ARRAY_LEN(fields));
+    dq_resp_arg(out, DQ_STR_LIT("HMGET"));
+    dq_resp_arg_buf(out, &key);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(fields); i++)
+        dq_resp_arg_text(out, fields[i]);
+}
+
+void dq_plain_info(dq_buf *out, const char *section)
+{
+    dq_resp_begin(out, section ? 2 : 1);
+    dq_resp_arg(out, DQ_STR_LIT("INFO"));
+    if (section)
+        dq_resp_arg_text(out, section);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Plain commands, as bytes: reads that need no script, and the end of a transaction. Any thread. `name`, `suffix`: as in dq_keys_arg. */
+
+#include "store/keys.h"
+
+void dq_plain_exec(dq_buf *out);
+void dq_plain_load(dq_buf *out, int script); /* SCRIPT LOAD */
+void dq_plain_get(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix);
+void dq_plain_pttl(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix);
+void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str field); /* of a hash */
+void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name,
+                   int64_t from); /* from that index, to its end */
+void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries); /* of a stream */
+void dq_plain_queues(dq_buf *out, const char *prefix);                                                    /* all definitions */
+void dq_plain_meta(dq_buf *out, const char *prefix);  /* schema, scripts, envelope, shards */
+void dq_plain_info(dq_buf *out, const char *section); /* NULL: the usual ones */

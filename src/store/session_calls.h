@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Calls of a worker's session beside its turns, as bytes, and their answers. Any thread. Each but the first is refused with DUREQ_EFENCED when the
+   session is over. */
+
+#include "redis/resp.h"
+#include "store/call.h"
+
+/* Where an entry is: the stream of a lane, or its front. */
+typedef struct dq_entry {
+    uint64_t ms, seq;
+    uint32_t lane;
+    bool front;
+} dq_entry;
+dureq_str dq_entry_text(const dq_entry *e, char out[48]);   /* "ms-seq" */
+dureq_str dq_entry_stream(const dq_entry *e, char out[24]); /* "l:LANE" or "f:LANE" */
+
+/* ---- open ---- */
+
+typedef struct dq_session_opening {
+    const char *node_id, *info;
+    int64_t lease_ms;
+} dq_session_opening;
+typedef struct dq_session_opened {
+    uint64_t session;
+    int64_t now_ms;
+    dureq_str x, hv; /* values of the watched keys; views into the reply */
+} dq_session_opened;
+void dq_call_session_open(dq_buf *out, const dq_keys *k, unsigned shard, const dq_session_opening *o);
+int dq_session_open_decode(const dq_reply *r, dq_session_opened *ret);
+
+/* ---- heartbeat ---- */
+
+typedef struct dq_beat_head {
+    uint64_t session;
+    int64_t lease_ms;
+    const char *state; /* JSON */
+    bool stands_for_ticker;
+    dureq_str
+        blamed; /* id of the only job that a crash is charged to; empty: each whose start was reported; "s": suspects among these
+                          that were never charged */
+    int64_t opened_ms; /* when it was opened; -1: not asked */
+} dq_beat_head;
+
+/* Starts first, then progress, then lanes. */
+typedef struct dq_beat {
+    dq_call call;
+    size_t n, n_at; /* of the list that is open */
+    unsigned lists; /* that were begun */
+} dq_beat;
+dq_beat dq_beat_begin(dq_buf *out, const dq_keys *k, unsigned shard, const dq_beat_head *head);
+void dq_beat_start(dq_beat *b, const dq_id *id, int64_t started_at_ms);
+void dq_beat_progress(dq_beat *b, const dq_id *id, const dq_buf *json);
+void dq_beat_lane(dq_beat *b, uint32_t lane); /* believed to be empty: is it? */
+void dq_beat_end(dq_beat *b);
+
+typedef struct dq_beat_answer {
+    int64_t now_ms;
+    int64_t epoch;       /* as ticker; 0: it is not */
+    int64_t next_due_ms; /* -1: none */
+    uint32_t n_lanes;
+    int64_t queues_version;
+    bool drain;
+    dq_reply cancelled; /* list of strings: dq_cancelled_decode */
+    dq_reply busy;      /* list of lanes that were given and hold jobs */
+    /* the ticker's */
+    int64_t n_expired, n_outbox, next_late_ms; /* -1: none */
+    bool memory_is_short;
+} dq_beat_answer;
+int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret);
+
+/* A run that was cancelled, as a heartbeat's answer and a wake-up name it. False: it cannot be read. */
+typedef struct dq_cancelled {
+    dureq_str id; /* packed */
+    bool front;
+    dureq_str entry; /* "ms-seq" */
+} dq_cancelled;
+bool dq_cancelled_decode(dureq_str what, dq_cancelled *ret);
+
+/* ---- what is pending for it, and giving back ---- */
+
+typedef struct dq_pending_head {
+    uint64_t session;
+    int64_t limit; /* entries of a stream */
+} dq_pending_head;
+dq_call dq_call_session_pending(dq_buf *out, const dq_keys *k, unsigned shard, const dq_pending_head *head);
+void dq_pending_lane(dq_call *c, uint32_t lane); /* then dq_call_end */
+
+typedef struct dq_pending_list {
+    dq_reply at;
+    size_t left;
+} dq_pending_list;
+dq_pending_list dq_pending_decode(const dq_reply *r);
+bool dq_pending_next(dq_pending_list *p, dq_entry *ret); /* what cannot be read is passed over */
+
+dq_call dq_call_session_return(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session);
+void dq_return_entry(dq_call *c, const dq_entry *e, bool has_run); /* then dq_call_end */
+typedef struct dq_returned {
+    int64_t n;
+    int64_t x; /* the watched key, from then on */
+} dq_returned;
+int dq_session_return_decode(const dq_reply *r, dq_returned *ret);
+
+/* ---- close ---- */
+
+void dq_call_session_close(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session);
