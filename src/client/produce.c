@@ -457,7 +457,7 @@ static void take_over(dq_producer *p, enq_item *item, const dq_id *holder)
 void dq_enq_held(enq_item *item, const dq_id *holder)
 {
     dq_producer *p = item->request->producer;
-    bool may_be_dead = holder->ms && holder->shard != item->ukey_home;
+    bool may_be_dead = item->ukey_home >= 0 && holder->ms && holder->shard != item->ukey_home;
 
     if (!may_be_dead || item->has_looked) {
         held(p, item, holder);
