@@ -34,10 +34,10 @@ static uint32_t days_by_day(const dq_cron *c, const month *m)
 {
     uint32_t set = c->days;
 
-    for (int n = 0; c->days_from_end >> n && n < m->len; n++)
+    for (int n = 0; n < m->len && c->days_from_end >> n; n++)
         if (c->days_from_end & BIT(n))
             set |= BIT(m->len - n);
-    for (int day = 1; c->days_on_weekday >> day && day <= m->len; day++)
+    for (int day = 1; day <= m->len && c->days_on_weekday >> day; day++)
         if (c->days_on_weekday & BIT(day))
             set |= BIT(workday_near(m, day));
     if (c->last_workday)
