@@ -5,6 +5,7 @@
    The API resources run in this process, over the server that --server, DUREQ_SERVER, or the private server's socket names. */
 
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <dureq/client.h>
 
@@ -58,8 +59,13 @@ typedef struct ctl_command {
 
 /* One table a file, ended by a row without name. */
 extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
-    ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[], ctl_schedule_commands[];
+    ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[], ctl_schedule_commands[], ctl_help_commands[];
 const ctl_command *ctl_command_at(size_t i); /* of all tables; NULL: there are no more */
+
+/* ---- help.c ---- */
+void ctl_print_overview(FILE *to);
+int ctl_print_help(const ctl_command *cmd);
+int ctl_print_group(const char *word, FILE *to); /* the commands that begin with this word; how many */
 
 int ctl_job_watch(ctl *c, int argc, char **argv); /* job_watch.c */
 

@@ -11,7 +11,7 @@
 
 static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,   ctl_queue_commands,   ctl_node_commands,
                                             ctl_tool_commands,    ctl_bench_commands, ctl_complete_commands, ctl_workflow_commands,
-                                            ctl_schedule_commands};
+                                            ctl_schedule_commands, ctl_help_commands};
 
 const ctl_command *ctl_command_at(size_t i)
 {
@@ -20,50 +20,6 @@ const ctl_command *ctl_command_at(size_t i)
             if (i-- == 0)
                 return cmd;
     return NULL;
-}
-
-static const char intro[] = "dureqctl: everything about jobs on a dureq server.\n"
-                            "\n"
-                            "Usage: dureqctl [--server URL] [--prefix P] [--output table|json|ndjson|csv] COMMAND ...\n"
-                            "\n";
-
-static const char outro[] =
-    "\n"
-    "Options, anywhere before or after the command:\n"
-    "  -s, --server URL     redis://, rediss:// or unix:// (else $DUREQ_SERVER, else what $DUREQ_CONFIG_PATH\n"
-    "                       says, else the private server of dureqd)\n"
-    "  -p, --prefix P       key prefix (else $DUREQ_PREFIX, else dureq)\n"
-    "  -o, --output FORM    table (default), json, ndjson or csv\n"
-    "      --color WHEN     auto (default: on a terminal, unless NO_COLOR is set), always or never\n"
-    "      --call-timeout D how long to wait for the server, such as 10s\n"
-    "      --allow-eviction accept a server whose maxmemory-policy may drop keys\n"
-    "  -q, --quiet          say only what was asked for\n"
-    "  -V, --version\n"
-    "\n"
-    "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 wrong state, 5 refused (limit, duplicate), 6 server away, 7 not allowed.\n"
-    "\n"
-    "Examples:\n"
-    "  dureqctl enqueue email.send '{\"to\":\"a@example.com\"}' --wait\n"
-    "  ls | dureqctl enqueue file.sha256 --lines -\n"
-    "  dureqctl job list --status dead -o csv\n"
-    "  dureqctl help enqueue\n";
-
-static void print_overview(FILE *to)
-{
-    fputs(intro, to);
-    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
-        for (const ctl_command *cmd = tables[t]; cmd->name; cmd++)
-            if (cmd->summary)
-                fprintf(to, "  %-18s %s\n", cmd->name, cmd->summary);
-    fputs(outro, to);
-}
-
-static int print_help(const ctl_command *cmd)
-{
-    printf("Usage: dureqctl %s%s%s\n\n%s.\n", cmd->name, *cmd->args ? " " : "", cmd->args, cmd->summary);
-    if (*cmd->help)
-        printf("\n%s", cmd->help);
-    return CTL_DONE;
 }
 
 /* Words that stand for others, where no command has them. */
@@ -113,22 +69,6 @@ static const ctl_command *find(int argc, char **argv, int *ret_words)
     return NULL;
 }
 
-/* The commands that begin with this word; how many. */
-static int print_group(const char *word, FILE *to)
-{
-    int n = 0;
-
-    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
-        for (const ctl_command *cmd = tables[t]; cmd->name; cmd++) {
-            dureq_str rest = dureq_str_from(cmd->name), first = dq_str_cut(&rest, ' ');
-
-            if (!rest.ptr || !dq_str_eq_text(first, word))
-                continue;
-            fprintf(to, "%s  %-18s %s\n", n++ ? "" : "Commands:\n", cmd->name, cmd->summary);
-        }
-    return n;
-}
-
 /* The command that the words nearly are: "job gte", "jbo get", "enqeue". */
 static void append_nearest(int argc, char **argv, dq_buf *out)
 {
@@ -152,12 +92,12 @@ static int unknown(int argc, char **argv)
 {
     DQ_BUF_AUTO hint = {0};
 
-    if (argc == 1 && print_group(argv[0], stdout))
+    if (argc == 1 && ctl_print_group(argv[0], stdout))
         return CTL_DONE;
     append_nearest(argc, argv, &hint);
     (void)ctl_fail(CTL_USAGE, "unknown command '%s%s%s'%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "",
                    hint.ptr ? hint.ptr : "");
-    if (!print_group(argv[0], stderr))
+    if (!ctl_print_group(argv[0], stderr))
         fputs("Try 'dureqctl help' or 'dureqctl help COMMAND'.\n", stderr);
     return CTL_USAGE;
 }
@@ -295,7 +235,7 @@ static int run(ctl *c, int argc, char **argv, bool help)
         argv++;
     }
     if (argc == 0) {
-        print_overview(help ? stdout : stderr);
+        ctl_print_overview(help ? stdout : stderr);
         return help ? CTL_DONE : CTL_USAGE;
     }
     replace_aliases(&argc, argv);
@@ -303,7 +243,7 @@ static int run(ctl *c, int argc, char **argv, bool help)
     if (!cmd)
         return unknown(argc, argv);
     if (help)
-        return print_help(cmd);
+        return ctl_print_help(cmd);
     return cmd->fn(c, argc - words + 1, argv + words - 1);
 }
 

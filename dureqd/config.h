@@ -160,9 +160,16 @@ void dq_config_describe(const dq_config_row *row, dq_buf *out);
 int dq_config_set(dq_config *cfg, const dq_config_row *row, dureq_str value, dq_config_source from, dureq_error *err);
 /* Whether two keys are the same but for camelCase or snake_case: "maxLen", "max_len". */
 bool dq_config_key_eq(dureq_str a, const char *b);
+
+/* ---- the table in print (config_print.c) ---- */
+
 void dq_config_print_help(const char *program, dq_buf *out);
 void dq_config_print_sample(dq_buf *out); /* a file of settings, all commented out */
 void dq_config_print_markdown(dq_buf *out); /* the table of docs/configuration.md */
+
+void dq_config_print_man(dq_buf *out);       /* dureqd(8) */
+void dq_config_print_man_file(dq_buf *out);  /* dureqd.yaml(5) */
+void dq_config_print_man_lists(dq_buf *out); /* config_file.c: its sections about queues and handlers */
 
 /* ---- checks of rows (config_check.c) ---- */
 int dq_config_check_builtins(const dq_config_row *row, dureq_str value, dureq_error *err);
@@ -180,6 +187,7 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err);
 typedef struct dq_config_cli {
     const char *config_path; /* --config */
     bool help, version, check, sample;
+    bool man, man_file; /* --man, --man-file: for the build, in no help */
 } dq_config_cli;
 
 /* Defaults. On failure nothing needs to be freed. */

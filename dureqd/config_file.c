@@ -3,6 +3,7 @@
 
 #include "config_yaml.h"
 #include "handler_spec.h"
+#include "man.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ typedef struct field {
     field_type type;
     size_t offset;
     int64_t min, max;
+    const char *help; /* NULL: refused, in no manual */
 } field;
 
 typedef struct reading {
@@ -41,46 +43,53 @@ typedef struct reading {
 #define YEAR_MS (366 * 24 * HOUR_MS)
 
 static const field retry_fields[] = {
-    {"initialDelay", FIELD_MS_OR_NONE, offsetof(dureq_retry_policy, initial_delay_ms), 0, YEAR_MS},
-    {"jitter", FIELD_F64, offsetof(dureq_retry_policy, jitter), 0, 1},
-    {"maxAttempts", FIELD_I32, offsetof(dureq_retry_policy, max_attempts), 1, 1000000},
-    {"maxDelay", FIELD_MS_OR_NONE, offsetof(dureq_retry_policy, max_delay_ms), 0, YEAR_MS},
-    {"multiplier", FIELD_F64, offsetof(dureq_retry_policy, multiplier), 1, 1000},
-    {"nonRetryableErrors", FIELD_CUSTOM, 0, 0, 0},
-    {"pauseAfterErrCount", FIELD_I32, offsetof(dureq_retry_policy, pause_after_err_count), 0, 1000000},
-    {"pauseRetryDelay", FIELD_MS, offsetof(dureq_retry_policy, pause_retry_delay_ms), 0, YEAR_MS},
+    {"initialDelay", FIELD_MS_OR_NONE, offsetof(dureq_retry_policy, initial_delay_ms), 0, YEAR_MS, "Before the second attempt."},
+    {"jitter", FIELD_F64, offsetof(dureq_retry_policy, jitter), 0, 1, "Part of a delay that is random."},
+    {"maxAttempts", FIELD_I32, offsetof(dureq_retry_policy, max_attempts), 1, 1000000, "Attempts in all."},
+    {"maxDelay", FIELD_MS_OR_NONE, offsetof(dureq_retry_policy, max_delay_ms), 0, YEAR_MS, "Longest delay."},
+    {"multiplier", FIELD_F64, offsetof(dureq_retry_policy, multiplier), 1, 1000,
+     "What a delay is multiplied by after each attempt."},
+    {"nonRetryableErrors", FIELD_CUSTOM, 0, 0, 0, "Takes a list of texts; an error that contains one is final."},
+    {"pauseAfterErrCount", FIELD_I32, offsetof(dureq_retry_policy, pause_after_err_count), 0, 1000000,
+     "Errors in a row after which the job is paused; 0 is never."},
+    {"pauseRetryDelay", FIELD_MS, offsetof(dureq_retry_policy, pause_retry_delay_ms), 0, YEAR_MS,
+     "After which a job that was so paused goes on by itself."},
 };
 
 static const field queue_fields[] = {
-    {"maxLen", FIELD_I64, offsetof(dureq_queue_options, max_len), 0, INT64_MAX},
-    {"priorities", FIELD_CUSTOM, 0, 0, 0},
-    {"retention", FIELD_MS_OR_NONE, offsetof(dureq_queue_options, retention_ms), 0, 100 * YEAR_MS},
-    {"retryPolicy", FIELD_CUSTOM, 0, 0, 0},
-    {"weight", FIELD_I32, offsetof(dureq_queue_options, weight), 1, 1000},
+    {"maxLen", FIELD_I64, offsetof(dureq_queue_options, max_len), 0, INT64_MAX, "Waiting jobs; more are refused."},
+    {"priorities", FIELD_CUSTOM, 0, 0, 0, "Takes [lowest, highest] of the priorities 1 to 10 that go to this queue."},
+    {"retention", FIELD_MS_OR_NONE, offsetof(dureq_queue_options, retention_ms), 0, 100 * YEAR_MS,
+     "How long completed and cancelled jobs are kept."},
+    {"retryPolicy", FIELD_CUSTOM, 0, 0, 0, "For jobs that bring none."},
+    {"weight", FIELD_I32, offsetof(dureq_queue_options, weight), 1, 1000, "Share when all queues have work."},
 };
 
 static const field handler_fields[] = {
-    {"allowLeadingDash", FIELD_BOOL, offsetof(dq_handler_spec, allow_leading_dash), 0, 0},
-    {"builtin", FIELD_CUSTOM, 0, 0, 0},
-    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536},
-    {"exec", FIELD_CUSTOM, 0, 0, 0},
-    {"grace", FIELD_MS, offsetof(dq_handler_spec, grace_ms), 1, HOUR_MS},
-    {"limits", FIELD_CUSTOM, 0, 0, 0},
-    {"plugin", FIELD_CUSTOM, 0, 0, 0},
-    {"process", FIELD_CUSTOM, 0, 0, 0},
-    {"retryPolicy", FIELD_CUSTOM, 0, 0, 0},
-    {"timeout", FIELD_MS, offsetof(dq_handler_spec, timeout_ms), 1, YEAR_MS},
-    {"type", FIELD_CUSTOM, 0, 0, 0},
-    {"version", FIELD_CUSTOM, 0, 0, 0},
-    {"webhook", FIELD_CUSTOM, 0, 0, 0},
+    {"allowLeadingDash", FIELD_BOOL, offsetof(dq_handler_spec, allow_leading_dash), 0, 0,
+     "A payload that begins with '-' may become an argument without '--' before it."},
+    {"builtin", FIELD_CUSTOM, 0, 0, 0, "Takes the name of the built-in handler that runs the jobs."},
+    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536, "Jobs of this handler at a time on this node."},
+    {"exec", FIELD_CUSTOM, 0, 0, 0,
+     "Takes the command that is started for each job, as a text or a list of words; {payload} is the payload."},
+    {"grace", FIELD_MS, offsetof(dq_handler_spec, grace_ms), 1, HOUR_MS, "Between SIGTERM and SIGKILL."},
+    {"limits", FIELD_CUSTOM, 0, 0, 0, "Of programs: see below."},
+    {"plugin", FIELD_CUSTOM, 0, 0, 0, NULL},
+    {"process", FIELD_CUSTOM, 0, 0, 0, NULL},
+    {"retryPolicy", FIELD_CUSTOM, 0, 0, 0, "For jobs that bring none."},
+    {"timeout", FIELD_MS, offsetof(dq_handler_spec, timeout_ms), 1, YEAR_MS, "Of a run."},
+    {"type", FIELD_CUSTOM, 0, 0, 0, "Takes a task type, or a pattern that ends in '*'."},
+    {"version", FIELD_CUSTOM, 0, 0, 0, NULL},
+    {"webhook", FIELD_CUSTOM, 0, 0, 0, NULL},
 };
 
 static const field limit_fields[] = {
-    {"cpuSeconds", FIELD_I64, offsetof(dq_exec_limits, cpu_seconds), 1, 1000000000},
-    {"memory", FIELD_BYTES, offsetof(dq_exec_limits, memory_bytes), 1 << 20, INT64_MAX},
-    {"openFiles", FIELD_I64, offsetof(dq_exec_limits, open_files), 4, 1 << 20},
-    {"outputBytes", FIELD_BYTES, offsetof(dq_exec_limits, output_bytes), 1, INT64_MAX},
-    {"user", FIELD_NAME, offsetof(dq_exec_limits, user), 1, 256},
+    {"cpuSeconds", FIELD_I64, offsetof(dq_exec_limits, cpu_seconds), 1, 1000000000, "CPU time of each process."},
+    {"memory", FIELD_BYTES, offsetof(dq_exec_limits, memory_bytes), 1 << 20, INT64_MAX, "Address space of each process."},
+    {"openFiles", FIELD_I64, offsetof(dq_exec_limits, open_files), 4, 1 << 20, "Open files of each process."},
+    {"outputBytes", FIELD_BYTES, offsetof(dq_exec_limits, output_bytes), 1, INT64_MAX,
+     "Standard output, standard error and descriptor 3 together."},
+    {"user", FIELD_NAME, offsetof(dq_exec_limits, user), 1, 256, "Runs the program as somebody else, which only root can."},
 };
 
 /* ---- messages ---- */
@@ -146,32 +155,38 @@ static bool field_number(const field *f, dureq_str s, int64_t *ret)
     return rc == 0 && *ret >= f->min && *ret <= f->max;
 }
 
-static int fail_field(const reading *r, const dq_yaml_node *n, const field *f)
+static void describe(const field *f, dq_buf *out)
 {
-    char lo[DQ_DURATION_TEXT_MAX], hi[DQ_DURATION_TEXT_MAX], what[160];
+    char lo[DQ_DURATION_TEXT_MAX], hi[DQ_DURATION_TEXT_MAX];
 
     switch (f->type) {
     case FIELD_MS:
     case FIELD_MS_OR_NONE:
         dq_format_duration_ms(f->min, lo);
         dq_format_duration_ms(f->max, hi);
-        (void)snprintf(what, sizeof what, "a duration such as 30s, from %s to %s%s", lo, hi,
-                       f->type == FIELD_MS ? "" : ", or none");
+        dq_buf_append_fmt(out, "a duration such as 30s, from %s to %s%s", lo, hi, f->type == FIELD_MS ? "" : ", or none");
         break;
-    case FIELD_BYTES:
-        (void)snprintf(what, sizeof what, "bytes, or a size such as 64KiB, at least %lld", (long long)f->min);
-        break;
-    case FIELD_NAME: (void)snprintf(what, sizeof what, "a name"); break;
-    case FIELD_BOOL: (void)snprintf(what, sizeof what, "true or false"); break;
+    case FIELD_BYTES: dq_buf_append_fmt(out, "bytes, or a size such as 64KiB, at least %lld", (long long)f->min); break;
+    case FIELD_NAME: dq_buf_append_text(out, "a name"); break;
+    case FIELD_BOOL: dq_buf_append_text(out, "true or false"); break;
     case FIELD_I32:
     case FIELD_I64:
     case FIELD_F64:
-    case FIELD_CUSTOM:
-        (void)snprintf(what, sizeof what, "a%s number from %lld to %lld", f->type == FIELD_F64 ? "" : " whole", (long long)f->min,
-                       (long long)f->max);
+        dq_buf_append_fmt(out, "a%s number from %lld to %lld", f->type == FIELD_F64 ? "" : " whole", (long long)f->min,
+                          (long long)f->max);
         break;
+    case FIELD_CUSTOM: break; /* its help says it */
     }
-    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s takes %s, not '%.60s'", r->name, n->line, n->column, f->name, what,
+}
+
+static int fail_field(const reading *r, const dq_yaml_node *n, const field *f)
+{
+    DQ_BUF_AUTO what = {0};
+
+    describe(f, &what);
+    if (dq_buf_failed(&what))
+        return dq_fail_nomem(r->err);
+    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s takes %s, not '%.60s'", r->name, n->line, n->column, f->name, what.ptr,
                    n->text.ptr ? n->text.ptr : "");
 }
 
@@ -557,4 +572,34 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
     if (rc == 0)
         warn_if_others_write(cfg, path, &st);
     return rc;
+}
+
+/* ---- the manual ---- */
+
+static void print_fields(const char *title, const field *fields, size_t n, dq_buf *out)
+{
+    dq_man_section(out, title);
+    for (size_t i = 0; i < n; i++) {
+        DQ_BUF_AUTO text = {0};
+
+        if (!fields[i].help)
+            continue;
+        dq_buf_append_text(&text, fields[i].help);
+        if (fields[i].type != FIELD_CUSTOM) {
+            dq_buf_append_text(&text, " Takes ");
+            describe(&fields[i], &text);
+            dq_buf_append_text(&text, ".");
+        }
+        out->failed = out->failed || dq_buf_failed(&text);
+        if (!out->failed)
+            dq_man_item(out, fields[i].name, text.ptr);
+    }
+}
+
+void dq_config_print_man_lists(dq_buf *out)
+{
+    print_fields("KEYS OF A QUEUE", queue_fields, DQ_ARRAY_LEN(queue_fields), out);
+    print_fields("KEYS OF A HANDLER", handler_fields, DQ_ARRAY_LEN(handler_fields), out);
+    print_fields("KEYS OF limits", limit_fields, DQ_ARRAY_LEN(limit_fields), out);
+    print_fields("KEYS OF retryPolicy", retry_fields, DQ_ARRAY_LEN(retry_fields), out);
 }

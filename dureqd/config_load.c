@@ -136,6 +136,10 @@ static int read_flag(args *a)
         a->cli->version = true;
     else if (strcmp(arg, "--sample-config") == 0)
         a->cli->sample = true;
+    else if (strcmp(arg, "--man") == 0)
+        a->cli->man = true;
+    else if (strcmp(arg, "--man-file") == 0)
+        a->cli->man_file = true;
     else if (strcmp(arg, "--check") == 0)
         a->cli->check = true;
     else
@@ -175,7 +179,7 @@ int dq_config_load(dq_config *cfg, int argc, char **argv, char *const *envp, dq_
     const char *path;
     int rc = dq_config_load_args(cfg, argc, argv, ret, err);
 
-    if (rc < 0 || ret->help || ret->version || ret->sample)
+    if (rc < 0 || ret->help || ret->version || ret->sample || ret->man || ret->man_file)
         return rc;
     path = ret->config_path ? ret->config_path : env_find(envp, "DUREQ_CONFIG_PATH");
     if (path && *path)

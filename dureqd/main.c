@@ -51,12 +51,12 @@ static int say_help(void)
     return say(&help);
 }
 
-static int say_sample(void)
+static int say_printed(void (*print)(dq_buf *out))
 {
-    DQ_BUF_AUTO sample = {0};
+    DQ_BUF_AUTO text = {0};
 
-    dq_config_print_sample(&sample);
-    return say(&sample);
+    print(&text);
+    return say(&text);
 }
 
 static int check(const dq_config *cfg)
@@ -78,7 +78,11 @@ static int run(dq_config *cfg, const dq_config_cli *cli)
     if (cli->help)
         return say_help();
     if (cli->sample)
-        return say_sample();
+        return say_printed(dq_config_print_sample);
+    if (cli->man)
+        return say_printed(dq_config_print_man);
+    if (cli->man_file)
+        return say_printed(dq_config_print_man_file);
     if (cli->version) {
         (void)printf("dureqd %s\n", dureq_version());
         return DQ_EXIT_DONE;

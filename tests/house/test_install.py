@@ -82,6 +82,38 @@ def check_files(it):
         assert (it.root / name).is_file(), name
 
 
+def check_manuals(it):
+    """Each command, flag and key has its place, and roff has nothing to say against them."""
+    pages = {'man1/dureqctl.1': ['job cancel', 'schedule preview', '--call-timeout'], 'man8/dureqd.8': ['--lease-ms', 'DUREQ_LEASE_MS', '--handler'],
+             'man5/dureqd.yaml.5': ['leaseMs', 'allowLeadingDash', 'nonRetryableErrors', 'cpuSeconds', 'maxLen']}
+    for name, words in pages.items():
+        path = it.root / 'share/man' / name
+        page = path.read_text().replace('\\-', '-')
+        for word in words:
+            assert f'\n.B {word}' in page or f'{word}\n' in page, (name, word)
+        if shutil.which('groff'):
+            told = subprocess.run(['groff', '-man', '-Tutf8', '-ww', str(path)], capture_output=True, text=True, timeout=LIMIT_S, check=True)
+            assert not told.stderr, told.stderr
+    commands = re.findall(r'^  (\w+(?: \w+)?)  ', run('dureqctl', 'help', env=it.env), re.MULTILINE)
+    assert len(commands) > 40, commands
+    page = (it.root / 'share/man/man1/dureqctl.1').read_text().replace('\\-', '-')
+    for command in commands:
+        assert re.search(rf'^\.B {command}( |$)', page, re.MULTILINE), command
+
+
+def check_completion(it):
+    places = {'bash': 'bash-completion/completions/dureqctl.bash', 'zsh': 'zsh/site-functions/_dureqctl',
+              'fish': 'fish/vendor_completions.d/dureqctl.fish'}
+    for shell, place in places.items():
+        assert (it.root / 'share' / place).read_text() == run('dureqctl', 'completion', shell, env=it.env), shell
+        if shutil.which(shell):
+            run(shell, '-n', it.root / 'share' / place)
+    if shutil.which('bash'):
+        told = run('bash', '-c', f'. {it.root}/share/{places["bash"]}; COMP_WORDS=(dureqctl job ca) COMP_CWORD=2; _dureqctl; echo "${{COMPREPLY[@]}}"',
+                   env=it.env)
+        assert told == 'cancel\n', told
+
+
 def check_all_commented_out_keys(it, work):
     """Each line of the sample means its default: without the '#' the daemon reads it as well."""
     lines = (it.root / 'share/doc/dureq/dureqd.yaml').read_text().splitlines()
@@ -99,6 +131,8 @@ def main():
         it = Installed(build, prefix, top / 'dest')
         (top / 'work').mkdir()
         check_files(it)
+        check_manuals(it)
+        check_completion(it)
         check_all_commented_out_keys(it, top / 'work')
         check_daemon(it, top / 'work')
         run(ROOT / 'tools/uninstall', build, prefix, top / 'dest')
