@@ -30,7 +30,7 @@ const dq_config_row dq_config_rows[] = {
      .max = 100 * 366 * DAY_MS,
      .or_forever = true,
      .help =
-         "How long audit entries are kept; the node that is ticker of a shard decides, so give all nodes the same; -1 is for ever."},
+         "How long audit entries are kept; the node that is leader of a shard decides, so give all nodes the same; -1 is for ever."},
     {.name = "dureqd.builtins",
      .type = DQ_CONFIG_LIST,
      AT(builtins),
@@ -103,7 +103,7 @@ const dq_config_row dq_config_rows[] = {
      .check = dq_config_check_mode,
      .help =
          "What the node does: queue (runs jobs; without it the node has no handlers and does not start in this version), scheduler "
-         "(may become ticker), or full for all; a comma list combines. Words workflow and monitor do nothing in this version."},
+         "(may become leader), or full for all; a comma list combines. Words workflow and monitor do nothing in this version."},
     {.name = "dureqd.nodeId",
      .type = DQ_CONFIG_NAME,
      AT(node_id),

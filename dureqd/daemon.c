@@ -263,7 +263,7 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.stats_hours_retention_ms = cfg->stats_hours_retention_ms;
     o.stats_days_retention_ms = cfg->stats_days_retention_ms;
     o.allow_eviction = cfg->allow_eviction;
-    o.no_ticker = !dq_config_has_mode(cfg, "scheduler");
+    o.never_leads = !dq_config_has_mode(cfg, "scheduler");
     o.log_fn = dq_log_out_write;
     o.log_userdata = &d->out;
     o.log_level = (int32_t)cfg->log_level;

@@ -268,7 +268,7 @@ typedef struct dureq_node_info {
     int32_t concurrency, running; /* running: slots that are taken */
     int32_t stuck;                /* of them, by handlers that did not end within their grace */
     bool draining;
-    bool ticker; /* promotes and reaps for at least one shard */
+    bool leader; /* promotes and reaps for at least one shard */
 } dureq_node_info;
 
 typedef struct dureq_node_list {

@@ -200,13 +200,13 @@ typedef struct dureq_node_options {
     int32_t shards;               /* used when the prefix is new; 0 = 1, at most 256 */
     int64_t history_max_bytes;    /* cap of kept rows; 0 = a quarter of maxmemory, else 1 GiB; -1 = none */
     bool allow_eviction;          /* accept a server whose maxmemory-policy is not noeviction */
-    bool no_ticker;               /* leave promoting and reaping to other nodes */
+    bool never_leads;             /* leave promoting and reaping to other nodes */
     dureq_node_event_fn on_event; /* NULL: none */
     void *on_event_userdata;
     dureq_log_fn log_fn; /* NULL = silent */
     void *log_userdata;
     int32_t log_level; /* a dureq_log_level; 0 = info */
-    /* How long things are kept; at most 100 years. The node that is a shard's ticker decides: give all nodes the same. */
+    /* How long things are kept; at most 100 years. The node that is a shard's leader decides: give all nodes the same. */
     int64_t dead_retention_ms;          /* dead jobs; 0 = 30 d, -1 = for ever */
     int64_t audit_retention_ms;         /* audit entries; 0 = 30 d, -1 = for ever */
     int64_t stats_minutes_retention_ms; /* statistics by minute; 0 = 48 h, at least 1 h */

@@ -156,7 +156,7 @@ static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
     }
     node->started_at_ms = DQ_MIN(node->started_at_ms, dq_reply_int(dq_reply_at(row, 4)));
     node->last_heartbeat_ms = DQ_MAX(node->last_heartbeat_ms, dq_reply_int(dq_reply_at(row, 5)));
-    node->ticker = node->ticker || dq_reply_int(dq_reply_at(row, 7));
+    node->leader = node->leader || dq_reply_int(dq_reply_at(row, 7));
     node->draining = node->draining || dq_reply_int(dq_reply_at(row, 8));
     return 0;
 }

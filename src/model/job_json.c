@@ -367,6 +367,6 @@ void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w)
     put_str_if(w, "host", n->host);
     put_i64_if(w, "pid", n->pid);
     put_bool(w, "draining", n->draining);
-    put_bool(w, "ticker", n->ticker);
+    put_bool(w, "leader", n->leader);
     dq_json_end_object(w);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node: one loop thread with a store, on it a worker (runs jobs), tickers (for the shards it is elected for) and a client for its
+/* A node: one loop thread with a store, on it a worker (runs jobs), leaders (for the shards it is elected for) and a client for its
    handlers. Here they are put together and the callers' calls brought to the loop. States: created -> started -> stopped; a node is not
    started twice. Callers' threads wait on `cond` for what the loop says. */
 
@@ -17,7 +17,7 @@
 #include "base/random.h"
 #include "client/client_internal.h"
 #include "json/json.h"
-#include "leader/ticker.h"
+#include "leader/leader.h"
 #include "node/external.h"
 #include "worker/pool.h"
 #include "worker/worker.h"
@@ -43,7 +43,7 @@ struct dureq_node {
     dq_store *store;
     dq_handlers handlers;
     dq_worker *worker;
-    dq_tickers *tickers;
+    dq_leaders *leaders;
     dureq_client *client;
     bool started, ended;
     dq_timer stop_timer;
@@ -67,7 +67,7 @@ static void on_down(dq_store *s, const dureq_error *why, void *userdata)
     (void)s;
     dq_client_on_down(n->client, why);
     dq_worker_on_down(n->worker);
-    dq_tickers_down(n->tickers);
+    dq_leaders_down(n->leaders);
 }
 
 static void set_why(dureq_node *n, const dureq_error *why, bool refused)
@@ -157,9 +157,14 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
     dureq_node *n = userdata;
 
     (void)w;
-    dq_tickers_beat(n->tickers, b->shard, b->session, b->epoch, b->next_due_ms, b->n_expired, b->n_outbox);
-    dq_tickers_late(n->tickers, b->shard, b->next_late_ms);
-    dq_tickers_memory(n->tickers, b->shard, b->memory_is_short);
+    dq_leaders_beat(n->leaders, &(dq_leader_beat){.shard = b->shard,
+                                                  .session = b->session,
+                                                  .epoch = b->epoch,
+                                                  .next_due_ms = b->next_due_ms,
+                                                  .n_expired = b->n_expired,
+                                                  .n_outbox = b->n_outbox,
+                                                  .next_late_ms = b->next_late_ms,
+                                                  .memory_is_short = b->memory_is_short});
 }
 
 static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
@@ -167,7 +172,7 @@ static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
     dureq_node *n = userdata;
 
     (void)w;
-    dq_tickers_due(n->tickers, shard, at_ms);
+    dq_leaders_due(n->leaders, shard, at_ms);
 }
 
 static void on_history(dq_worker *w, unsigned shard, void *userdata)
@@ -175,7 +180,7 @@ static void on_history(dq_worker *w, unsigned shard, void *userdata)
     dureq_node *n = userdata;
 
     (void)w;
-    dq_tickers_history(n->tickers, shard);
+    dq_leaders_history(n->leaders, shard);
 }
 
 static void on_stopped(dq_worker *w, void *userdata)
@@ -459,7 +464,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
         .stack_bytes = (size_t)n->o.stack_size,
         .signals = &n->signals,
         .lease_ms = n->o.lease_ms,
-        .stands_for_ticker = !n->o.no_ticker,
+        .stands_to_lead = !n->o.never_leads,
         .on_event = n->o.on_event,
         .on_event_userdata = n->o.on_event_userdata,
         .log = &n->log,
@@ -476,7 +481,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
 
 static int make_parts(dureq_node *n, dureq_error *err)
 {
-    dq_tickers_options to = {
+    dq_leaders_options to = {
         .lease_ms = n->o.lease_ms,
         .max_crashes = n->o.max_crashes,
         .keep = {.dead_ms = n->o.dead_retention_ms,
@@ -495,7 +500,7 @@ static int make_parts(dureq_node *n, dureq_error *err)
                                  err);
     if (rc < 0)
         return rc;
-    rc = dq_tickers_create(n->store, &to, &n->tickers, err);
+    rc = dq_leaders_create(n->store, &to, &n->leaders, err);
     if (rc < 0)
         return rc;
     return make_worker(n, err);
@@ -552,8 +557,8 @@ static void drop_parts(dureq_node *n)
     dq_store_destroy(n->store);
     n->store = NULL;
     drop_worker(n);
-    dq_tickers_destroy(n->tickers);
-    n->tickers = NULL;
+    dq_leaders_destroy(n->leaders);
+    n->leaders = NULL;
     dureq_client_destroy(n->client);
     n->client = NULL;
 }

@@ -54,7 +54,7 @@
     X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                            \
     X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")                 \
     X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                      \
-    X(TICKER, "ticker", "the ticker's fields are damaged")                                       \
+    X(LEADER, "leader", "the leader's fields are damaged")                                       \
     X(TWICE, "twice", "a job in two structures")                                                 \
     X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                              \
     X(UNREADABLE, "unreadable", "data that cannot be read")                                      \

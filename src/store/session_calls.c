@@ -72,7 +72,7 @@ dq_beat dq_beat_begin(dq_buf *out, const dq_keys *k, unsigned shard, const dq_be
     dq_call_arg_i64(c, (int64_t)head->session);
     dq_call_arg_i64(c, head->lease_ms);
     dq_call_arg_text(c, head->state);
-    dq_call_arg_flag(c, head->stands_for_ticker);
+    dq_call_arg_flag(c, head->stands_to_lead);
     dq_call_arg(c, head->blamed);
     if (head->opened_ms >= 0)
         dq_call_arg_i64(c, head->opened_ms);

@@ -36,7 +36,7 @@ typedef struct dq_beat_head {
     uint64_t session;
     int64_t lease_ms;
     const char *state; /* JSON */
-    bool stands_for_ticker;
+    bool stands_to_lead;
     dureq_str
         blamed; /* id of the only job that a crash is charged to; empty: each whose start was reported; "s": suspects among these
                           that were never charged */
@@ -57,14 +57,14 @@ void dq_beat_end(dq_beat *b);
 
 typedef struct dq_beat_answer {
     int64_t now_ms;
-    int64_t epoch;       /* as ticker; 0: it is not */
+    int64_t epoch;       /* as leader; 0: it is not */
     int64_t next_due_ms; /* -1: none */
     uint32_t n_lanes;
     int64_t queues_version;
     bool drain;
     dq_reply cancelled; /* list of strings: dq_cancelled_decode */
     dq_reply busy;      /* list of lanes that were given and hold jobs */
-    /* the ticker's */
+    /* the leader's */
     int64_t n_expired, n_outbox, next_late_ms; /* -1: none */
     bool memory_is_short;
 } dq_beat_answer;

@@ -4,7 +4,7 @@
 
 #include "worker/worker_internal.h"
 
-/* What happened without a run: whoever is ticker tells it. */
+/* What happened without a run: whoever is leader tells it. */
 static void tell_resumed(dq_wshard *s, dureq_str packed)
 {
     dq_worker *w = s->worker;

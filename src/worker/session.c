@@ -389,7 +389,7 @@ static void put_beat(dq_wshard *s, dq_buf *call)
         .session = s->session,
         .lease_ms = w->lease_ms,
         .state = state,
-        .stands_for_ticker = w->stands_for_ticker && !w->stopping,
+        .stands_to_lead = w->stands_to_lead && !w->stopping,
         .blamed = blamed(s, id),
         .opened_ms = s->opened_ms,
     };

@@ -126,7 +126,7 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     w->cb = *cb;
     w->concurrency = w->room = o->concurrency;
     w->lease_ms = o->lease_ms;
-    w->stands_for_ticker = o->stands_for_ticker;
+    w->stands_to_lead = o->stands_to_lead;
     w->on_event = o->on_event;
     w->on_event_userdata = o->on_event_userdata;
     init_lists(w);

@@ -18,18 +18,18 @@ typedef struct dq_worker_options {
     size_t stack_bytes;      /* of a handler thread; 0: the pool's default */
     const sigset_t *signals; /* mask of handler threads, copied */
     int64_t lease_ms;
-    bool stands_for_ticker;
+    bool stands_to_lead;
     const char *info;             /* JSON of what does not change; copied */
     dureq_node_event_fn on_event; /* NULL: none */
     void *on_event_userdata;
     const dq_log *log;
 } dq_worker_options;
 
-/* What a heartbeat answered that concerns the ticker of a shard. */
+/* What a heartbeat answered that concerns the leader of a shard. */
 typedef struct dq_worker_beat {
     unsigned shard;
     uint64_t session;
-    int64_t epoch; /* 0: not ticker */
+    int64_t epoch; /* 0: not leader */
     int64_t now_ms;
     int64_t next_due_ms; /* -1: none */
     int64_t n_expired;   /* sessions to reap */

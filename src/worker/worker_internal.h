@@ -169,7 +169,7 @@ struct dq_worker {
     char *node_id, *info;
     uint32_t concurrency;
     int64_t lease_ms;
-    bool stands_for_ticker;
+    bool stands_to_lead;
     dureq_node_event_fn on_event;
     void *on_event_userdata;
     dq_rng rng;

@@ -3,8 +3,8 @@
 
 #include "store/doctor_calls.h"
 #include "store/job_calls.h"
+#include "store/leader_calls.h"
 #include "store/queue_calls.h"
-#include "store/tick_calls.h"
 
 /* The answers of scripts, each reply read by every decoder: what one takes lies within the reply and within its limits. */
 

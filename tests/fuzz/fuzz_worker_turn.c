@@ -7,14 +7,14 @@
 #include "worker/worker_internal.h"
 
 /* Its timers are its own. */
-#include "leader/ticker.c" /* NOLINT(bugprone-suspicious-include) */
+#include "leader/leader.c" /* NOLINT(bugprone-suspicious-include) */
 
-/* A node's sessions before a server that answers as it likes: store, worker and ticker as they are, with handlers whose ends the input chooses. The
+/* A node's sessions before a server that answers as it likes: store, worker and leader as they are, with handlers whose ends the input chooses. The
    input is steps, one after the other:
 
      m REPLY, c REPLY   the next bytes of the store's own connection, of the cycle's: one reply
      e C                the oldest run ends as C says        p   it tells its progress
-     b, t, w            time passes: a heartbeat is due; the ticker's timers fire; what was put off goes on
+     b, t, w            time passes: a heartbeat is due; the leader's timers fire; what was put off goes on
      V                  the cycle's connection is made, and greeted
      X, Y               the connection breaks (the store's, the cycle's)
      U, u               the store's is made again, and opened: by the same server, by another one
@@ -32,7 +32,7 @@ enum { RUNNING_MAX = 4096, STEPS_MAX = 512 };
 typedef struct node {
     dq_store *store;
     dq_worker *worker;
-    dq_tickers *tickers;
+    dq_leaders *leaders;
     dq_handlers handlers;
     fuzz_peer main, cycle;
     dureq_run *running[RUNNING_MAX]; /* oldest first; those that were lost as well */
@@ -65,7 +65,7 @@ static void on_down(dq_store *s, const dureq_error *why, void *userdata)
     n->n_down++;
     assert(n->n_up == n->n_down);
     dq_worker_on_down(n->worker);
-    dq_tickers_down(n->tickers);
+    dq_leaders_down(n->leaders);
 }
 
 static void on_refused(dq_store *s, const dureq_error *why, void *userdata)
@@ -105,9 +105,14 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
 
     (void)w;
     assert(b->shard < w->n_shards && b->session == w->shards[b->shard].session);
-    dq_tickers_beat(n->tickers, b->shard, b->session, b->epoch, b->next_due_ms, b->n_expired, b->n_outbox);
-    dq_tickers_late(n->tickers, b->shard, b->next_late_ms);
-    dq_tickers_memory(n->tickers, b->shard, b->memory_is_short);
+    dq_leaders_beat(n->leaders, &(dq_leader_beat){.shard = b->shard,
+                                                  .session = b->session,
+                                                  .epoch = b->epoch,
+                                                  .next_due_ms = b->next_due_ms,
+                                                  .n_expired = b->n_expired,
+                                                  .n_outbox = b->n_outbox,
+                                                  .next_late_ms = b->next_late_ms,
+                                                  .memory_is_short = b->memory_is_short});
 }
 
 static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
@@ -115,7 +120,7 @@ static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
     node *n = userdata;
 
     (void)w;
-    dq_tickers_due(n->tickers, shard, at_ms);
+    dq_leaders_due(n->leaders, shard, at_ms);
 }
 
 static void on_history(dq_worker *w, unsigned shard, void *userdata)
@@ -123,7 +128,7 @@ static void on_history(dq_worker *w, unsigned shard, void *userdata)
     node *n = userdata;
 
     (void)w;
-    dq_tickers_history(n->tickers, shard);
+    dq_leaders_history(n->leaders, shard);
 }
 
 static void on_stopped(dq_worker *w, void *userdata)
@@ -201,15 +206,15 @@ static void create(node *n)
                             .info = "{}",
                             .concurrency = 8,
                             .lease_ms = 30000,
-                            .stands_for_ticker = true,
+                            .stands_to_lead = true,
                             .on_event = on_event,
                             .log = &quiet};
-    dq_tickers_options to = {.lease_ms = 30000, .max_crashes = 3, .log = &quiet};
+    dq_leaders_options to = {.lease_ms = 30000, .max_crashes = 3, .log = &quiet};
     dureq_handler_options narrow = dureq_handler_options_init();
 
     narrow.concurrency = 2;
     n->main.fd = n->cycle.fd = -1;
-    if (dq_store_create(loop, &so, &sc, &n->store, NULL) < 0 || dq_tickers_create(n->store, &to, &n->tickers, NULL) < 0 ||
+    if (dq_store_create(loop, &so, &sc, &n->store, NULL) < 0 || dq_leaders_create(n->store, &to, &n->leaders, NULL) < 0 ||
         dq_handlers_add(&n->handlers, "mail", NULL, &ops, n, NULL, NULL) < 0 ||
         dq_handlers_add(&n->handlers, "few.*", NULL, &ops, n, &narrow, NULL) < 0 ||
         dq_worker_create(n->store, &n->handlers, &wo, &wc, &n->worker, NULL) < 0)
@@ -289,10 +294,9 @@ static void stop_clocks(node *n)
         w->shards[i].last_beat_us = dq_loop_now_us(loop);
         dq_timer_clear(&w->shards[i].beat);
     }
-    for (unsigned i = 0; i < n->tickers->n; i++) {
-        dq_timer_clear(&n->tickers->items[i].due);
-        dq_timer_clear(&n->tickers->items[i].house);
-    }
+    for (unsigned i = 0; i < n->leaders->n; i++)
+        for (int j = 0; j < DQ_DUTY_COUNT; j++)
+            dq_timer_clear(&n->leaders->items[i].duties[j].timer);
 }
 
 static void turn(node *n)
@@ -342,9 +346,9 @@ static void beat(node *n)
 
 static void tick(node *n)
 {
-    for (unsigned i = 0; i < n->tickers->n; i++) {
-        due_fired(&n->tickers->items[i].due);
-        house_fired(&n->tickers->items[i].house);
+    for (unsigned i = 0; i < n->leaders->n; i++) {
+        timer_fired(&n->leaders->items[i].duties[DQ_DUTY_PROMOTE].timer);
+        timer_fired(&n->leaders->items[i].duties[DQ_DUTY_KEEP].timer);
     }
     dq_open_retry_fired(&n->store->retry);
 }
@@ -448,7 +452,7 @@ static void end(node *n)
     dq_store_destroy(n->store);
     assert(n->n_changes == 0);
     dq_worker_destroy(n->worker);
-    dq_tickers_destroy(n->tickers);
+    dq_leaders_destroy(n->leaders);
     dq_handlers_deinit(&n->handlers);
     fuzz_peer_deinit(&n->main);
     fuzz_peer_deinit(&n->cycle);

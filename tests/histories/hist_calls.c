@@ -8,7 +8,6 @@
 #include "store/job_calls.h"
 #include "store/key_calls.h"
 #include "store/queue_calls.h"
-#include "store/tick_calls.h"
 #include "store/turn_calls.h"
 
 static dureq_str id_of(const hist *h, int job)
@@ -155,7 +154,7 @@ void hist_put_beat(hist *h, hist_msg *msg)
         .session = (uint64_t)msg->who,
         .lease_ms = HM_LEASE * HIST_UNIT_MS,
         .state = "{}",
-        .stands_for_ticker = msg->flag,
+        .stands_to_lead = msg->flag,
         .blamed = msg->a >= 0             ? id_of(h, msg->a)
                   : msg->a == HM_SUSPECTS ? DQ_STR_LIT("s")
                                           : (dureq_str){0},
@@ -291,11 +290,11 @@ void hist_put_return(hist *h, hist_msg *msg, const hist_held *held)
     dq_call_end(&c);
 }
 
-/* ---- tickers and operators ---- */
+/* ---- leaders and operators ---- */
 
 static void put_reap(hist *h, hist_msg *msg)
 {
-    dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
+    dq_term t = {.session = (uint64_t)msg->who, .epoch = msg->no};
     dq_reap reap = {.lease_ms = HM_LEASE * HIST_UNIT_MS, .max_crashes = HM_CRASHES, .limit = msg->a, .lanes = msg->b};
 
     dq_call_session_reap(&msg->bytes, &h->w->keys, 0, t, &reap);
@@ -324,7 +323,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
 {
     const dq_keys *k = &h->w->keys;
     dureq_str me = DQ_STR_LIT("me"), id = msg->kind >= MSG_CANCEL && msg->kind <= MSG_UPDATE ? id_of(h, msg->who) : me;
-    dq_ticker t = {.session = (uint64_t)msg->who, .epoch = msg->no};
+    dq_term t = {.session = (uint64_t)msg->who, .epoch = msg->no};
     char queue[] = {'q', (char)('0' + msg->who % 10), '\0'};
     const dq_keep keep = {/* the dead for ever, the rest as usual */
                           .audit_ms = DQ_RETENTION_AUDIT_DEFAULT_MS,

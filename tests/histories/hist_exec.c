@@ -296,7 +296,7 @@ static void exec_complete(hist *h, const hist_msg *msg, dq_reply r)
     }
 }
 
-/* ---- tickers ---- */
+/* ---- leaders ---- */
 
 static void exec_reap(hist *h, const hist_msg *msg, dq_reply r)
 {
@@ -322,9 +322,9 @@ static void exec_reap(hist *h, const hist_msg *msg, dq_reply r)
 
 /* ---- all of them ---- */
 
-static void exec_ticker(hist *h, const hist_msg *msg, dq_reply r)
+static void exec_leader(hist *h, const hist_msg *msg, dq_reply r)
 {
-    int want = hm_ticker_check(&h->m, msg->who, (int)msg->no);
+    int want = hm_leader_check(&h->m, msg->who, (int)msg->no);
 
     if (!answered(h, msg, r, want))
         return;
@@ -408,7 +408,7 @@ static void exec_one(hist *h, const hist_msg *msg)
     if (msg->kind <= MSG_CLOSE) {
         exec_session(h, msg, r);
     } else if (msg->kind <= MSG_HOUSEKEEP) {
-        exec_ticker(h, msg, r);
+        exec_leader(h, msg, r);
     } else {
         exec_operator(h, msg, r);
     }

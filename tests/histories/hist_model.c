@@ -186,19 +186,19 @@ int hm_session_open(hm *m)
 
 static int stand(hm *m, int session)
 {
-    bool other = m->ticker && m->ticker != session;
-    hm_life life = m->session[m->ticker].life;
+    bool other = m->leader && m->leader != session;
+    hm_life life = m->session[m->leader].life;
 
-    if (other && m->ticker_until > m->now && m->ticker_until <= m->now + 2 * HM_LEASE && (life == HM_LIVE || life == HM_REAPING))
+    if (other && m->leader_until > m->now && m->leader_until <= m->now + 2 * HM_LEASE && (life == HM_LIVE || life == HM_REAPING))
         return 0;
-    if (m->ticker != session)
+    if (m->leader != session)
         m->epoch++;
-    m->ticker = session;
-    m->ticker_until = m->now + HM_LEASE;
+    m->leader = session;
+    m->leader_until = m->now + HM_LEASE;
     return m->epoch;
 }
 
-int hm_session_beat(hm *m, int session, bool ticker, int blamed, const int *started, int n)
+int hm_session_beat(hm *m, int session, bool leader, int blamed, const int *started, int n)
 {
     hm_session *s = &m->session[session];
     int epoch;
@@ -208,7 +208,7 @@ int hm_session_beat(hm *m, int session, bool ticker, int blamed, const int *star
     hm_serve(m);
     s->lease = m->served + HM_LEASE;
     s->blamed = blamed;
-    epoch = ticker ? stand(m, session) : 0;
+    epoch = leader ? stand(m, session) : 0;
     for (int i = 0; i < n; i++)
         s->started[started[i]] = true;
     for (int i = 0; i < m->n_jobs; i++) {
@@ -237,8 +237,8 @@ int hm_session_close(hm *m, int session)
     hm_session *s = &m->session[session];
     bool clean = true;
 
-    if (m->ticker == session)
-        m->ticker = m->ticker_until = 0;
+    if (m->leader == session)
+        m->leader = m->leader_until = 0;
     if (s->life != HM_LIVE)
         return 0;
     for (int i = 0; i < m->n_jobs; i++)
@@ -379,18 +379,18 @@ bool hm_may_deliver(const hm *m, int session, int lane, int n_added)
     return ok && waiting;
 }
 
-/* ---- the ticker ---- */
+/* ---- the leader ---- */
 
-bool hm_is_over(const hm *m, int session, int ticker)
+bool hm_is_over(const hm *m, int session, int leader)
 {
     const hm_session *s = &m->session[session];
 
-    return session != ticker && (s->life == HM_LIVE || s->life == HM_REAPING) && s->lease <= m->served;
+    return session != leader && (s->life == HM_LIVE || s->life == HM_REAPING) && s->lease <= m->served;
 }
 
-int hm_ticker_check(const hm *m, int session, int epoch)
+int hm_leader_check(const hm *m, int session, int epoch)
 {
-    return m->ticker == session && m->epoch == epoch ? 0 : HM_FENCED;
+    return m->leader == session && m->epoch == epoch ? 0 : HM_FENCED;
 }
 
 static bool is_blamed(const hm_session *s, const hm_job *j, int job)
@@ -463,14 +463,14 @@ static bool drain(hm *m, int victim, int lane, hm_place place, int *left, hm_rea
     return job < 0;
 }
 
-hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes)
+hm_reaped hm_session_reap(hm *m, int victim, int leader, int limit, int lanes)
 {
     hm_session *s = &m->session[victim];
     hm_reaped r = {0};
     int over = 0;
 
     for (int i = 1; i <= m->n_sessions; i++)
-        over += hm_is_over(m, i, ticker);
+        over += hm_is_over(m, i, leader);
     if (s->life != HM_REAPING) {
         s->life = HM_REAPING;
         s->lane = 1;

@@ -75,7 +75,7 @@ typedef struct hm_producer {
 } hm_producer;
 
 typedef struct hm {
-    int now, served, looked_at, n_sessions, ticker, epoch, ticker_until, n_lanes, n_jobs;
+    int now, served, looked_at, n_sessions, leader, epoch, leader_until, n_lanes, n_jobs;
     int lane_no[HM_LANES];
     bool paused[HM_QUEUES], draining[HM_NODES];
     int limit[HM_QUEUES] /* 0 none */, version /* of the queues: grows with each change */;
@@ -101,8 +101,8 @@ int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_
 int hm_enqueue_seal(hm *m, int producer, int64_t no, int version, const hm_item *items, int n, hm_answer *ret);
 
 int hm_session_open(hm *m);
-/* Ticker's epoch, or HM_FENCED. */
-int hm_session_beat(hm *m, int session, bool ticker, int blamed, const int *started, int n);
+/* Leader's epoch, or HM_FENCED. */
+int hm_session_beat(hm *m, int session, bool leader, int blamed, const int *started, int n);
 int hm_session_close(hm *m, int session);
 /* How many were given back, or HM_FENCED. turn: of the job when it was read. */
 int hm_session_return(hm *m, int session, const int *job, const int *turn, const bool *ran, int n);
@@ -127,10 +127,10 @@ typedef struct hm_reaped {
     bool more;
 } hm_reaped;
 /* May the reaper take this one now? 0: none is over. */
-bool hm_is_over(const hm *m, int session, int ticker);
+bool hm_is_over(const hm *m, int session, int leader);
 void hm_serve(hm *m);                                     /* somebody looks at the served clock */
-int hm_ticker_check(const hm *m, int session, int epoch); /* 0, or HM_FENCED */
-hm_reaped hm_session_reap(hm *m, int victim, int ticker, int limit, int lanes);
+int hm_leader_check(const hm *m, int session, int epoch); /* 0, or HM_FENCED */
+hm_reaped hm_session_reap(hm *m, int victim, int leader, int limit, int lanes);
 int hm_due_promote(hm *m);
 int hm_housekeep(hm *m); /* how many died waiting */
 

@@ -301,14 +301,14 @@ static void step_node(hist *h, const uint32_t *r, uint32_t what)
     }
 }
 
-/* Mostly the ticker that is, sometimes one that was, or never. */
-static void step_ticker(hist *h, const uint32_t *r)
+/* Mostly the leader that is, sometimes one that was, or never. */
+static void step_leader(hist *h, const uint32_t *r)
 {
     hist_msg msg = {.kind = (hist_msg_kind)(MSG_REAP + r[0] % 3), .a = 1 + (int)(r[2] % 4), .b = r[3] % 4 ? 1 : 3};
 
     if (h->m.n_sessions == 0)
         return;
-    msg.who = r[1] % 4 && h->m.ticker ? h->m.ticker : 1 + (int)(r[1] / 4 % (uint32_t)h->m.n_sessions);
+    msg.who = r[1] % 4 && h->m.leader ? h->m.leader : 1 + (int)(r[1] / 4 % (uint32_t)h->m.n_sessions);
     msg.no = h->epoch_of[msg.who];
     hist_put_operator(h, &msg);
     dispatch(h, &msg, r[4]);
@@ -361,7 +361,7 @@ enum {
     STEP_WATCH,
     STEP_CLOSE,
     STEP_CUT,
-    STEP_TICKER,
+    STEP_LEADER,
     STEP_OPERATOR,
     STEP_CLOCK,
     STEP_DELIVER,
@@ -378,7 +378,7 @@ static void play_one(hist *h, const hist_step *s)
         if (h->m.n_sessions + 1 < HM_SESSIONS)
             hist_node_open(h);
         break;
-    case STEP_TICKER: step_ticker(h, s->r); break;
+    case STEP_LEADER: step_leader(h, s->r); break;
     case STEP_OPERATOR: step_operator(h, s->r); break;
     case STEP_CLOCK: step_clock(h, s->r); break;
     case STEP_DELIVER: deliver(h, s->r); break;

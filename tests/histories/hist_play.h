@@ -95,7 +95,7 @@ typedef struct hist {
     hist_node node[HM_SESSIONS];
     hist_msg msg[HIST_MSGS]; /* on their way */
     int64_t base_ms;
-    int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the ticker */
+    int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the leader */
     hm_item item[HM_JOBS];     /* as it was enqueued */
     int payloads;              /* numbers of payloads that were given away */
     bool stale;                /* the call that was sent last was refused as a whole */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Randomised histories: producers, nodes, tickers, operators and clocks that are simulated drive the real scripts on a real Redis, and a
+/* Randomised histories: producers, nodes, leaders, operators and clocks that are simulated drive the real scripts on a real Redis, and a
    small model (hist_model.c) says what each job may be in and what each call must answer.
 
    A seed makes a history of 30 to 96 steps (hist_play.c). A step is a kind and five numbers that are chosen beforehand and mean something

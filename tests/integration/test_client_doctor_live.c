@@ -232,11 +232,11 @@ static void test_a_key_and_its_job_on_another_shard(void **state)
          "c('SET', K .. 'u:k', 'X' .. pack('>I2', 1) .. id(1))");
     assert_clean(c, false);
 
-    /* The job ends: its outbox says so, and nobody applies it as there is no ticker. */
+    /* The job ends: its outbox says so, and nobody applies it as there is no leader. */
     eval("c('XDEL', O .. 'l:1', T .. '-1') c('HSET', O .. 'ob', 'rk', id(1))");
     assert_clean(c, false);
 
-    /* With a ticker at work a row in the outbox does not stay. */
+    /* With a leader at work a row in the outbox does not stay. */
     eval("local t = c('TIME')\n"
          "c('HSET', O .. 's:1', 'st', 'live') c('ZADD', O .. 'lease', 1000, 1)\n"
          "c('HSET', O .. 'sh', 'tk', 1, 'te', 1, 'tu', t[1] * 1000 + 3600000, 'ss', 1)");

@@ -4,7 +4,7 @@
 #include "test_mono.h"
 #include "test_places.h"
 
-#include "leader/ticker.h"
+#include "leader/leader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 
 typedef struct keeper {
     test_world *w;
-    dq_tickers *tickers;
+    dq_leaders *leaders;
     test_id old, young; /* in buckets of their own */
 } keeper;
 
@@ -34,14 +34,23 @@ static test_id add_ended(test_world *w, int64_t retention_ms)
     return id;
 }
 
+static void beat(keeper *k, bool leads, bool memory_is_short)
+{
+    dq_leaders_beat(k->leaders, &(dq_leader_beat){.session = k->w->leader[0].session,
+                                                  .epoch = leads ? k->w->leader[0].epoch : 0,
+                                                  .next_due_ms = -1,
+                                                  .next_late_ms = -1,
+                                                  .memory_is_short = memory_is_short});
+}
+
 static keeper keeper_open(test_world *w)
 {
     static const dq_log none = {0};
-    dq_tickers_options o = {.lease_ms = LEASE_S * 1000, .max_crashes = 3, .log = &none};
+    dq_leaders_options o = {.lease_ms = LEASE_S * 1000, .max_crashes = 3, .log = &none};
     keeper k = {.w = w, .old = add_ended(w, 2 * HOUR_MS), .young = add_ended(w, HOUR_MS)};
 
-    assert_int_equal(dq_tickers_create(w->s.store, &o, &k.tickers, NULL), 0);
-    dq_tickers_beat(k.tickers, 0, w->ticker[0].session, w->ticker[0].epoch, -1, 0, 0);
+    assert_int_equal(dq_leaders_create(w->s.store, &o, &k.leaders, NULL), 0);
+    beat(&k, /*leads=*/true, false);
     return k;
 }
 
@@ -54,7 +63,7 @@ static void settle(keeper *k)
 
 static void tell(keeper *k, bool memory_is_short)
 {
-    dq_tickers_memory(k->tickers, 0, memory_is_short);
+    beat(k, /*leads=*/true, memory_is_short);
     settle(k);
 }
 
@@ -76,7 +85,7 @@ static void a_peak_is_none(void **state)
         tell(&k, false);
     }
     expect_kept(&k, true, true);
-    dq_tickers_destroy(k.tickers);
+    dq_leaders_destroy(k.leaders);
 }
 
 static void the_oldest_goes_when_memory_stays_short(void **state)
@@ -94,22 +103,22 @@ static void the_oldest_goes_when_memory_stays_short(void **state)
     test_mono_pass(2);
     tell(&k, true);
     expect_kept(&k, false, false);
-    dq_tickers_destroy(k.tickers);
+    dq_leaders_destroy(k.leaders);
 }
 
-static void who_is_no_ticker_any_more_drops_nothing(void **state)
+static void who_is_no_leader_any_more_drops_nothing(void **state)
 {
     keeper k = keeper_open(*state);
 
     tell(&k, true);
-    dq_tickers_beat(k.tickers, 0, k.w->ticker[0].session, 0, -1, 0, 0);
+    beat(&k, /*leads=*/false, false);
     test_mono_pass(LEASE_S);
-    tell(&k, true);
+    beat(&k, /*leads=*/false, true);
+    settle(&k);
     expect_kept(&k, true, true);
-    dq_tickers_beat(k.tickers, 0, k.w->ticker[0].session, k.w->ticker[0].epoch, -1, 0, 0);
     tell(&k, true); /* the first it hears of it */
     expect_kept(&k, true, true);
-    dq_tickers_destroy(k.tickers);
+    dq_leaders_destroy(k.leaders);
 }
 
 int main(void)
@@ -117,7 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_WORLDS(a_peak_is_none),
         TEST_WORLDS(the_oldest_goes_when_memory_stays_short),
-        TEST_WORLDS(who_is_no_ticker_any_more_drops_nothing),
+        TEST_WORLDS(who_is_no_leader_any_more_drops_nothing),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

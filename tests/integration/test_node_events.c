@@ -44,7 +44,7 @@ static void start_node(heard *h, int64_t *after_ms)
     rig_start(n);
 }
 
-SCENARIO(a_job_resumed_by_hand_is_told_by_the_ticker)
+SCENARIO(a_job_resumed_by_hand_is_told_by_the_leader)
 {
     static heard h;
     static int64_t after_ms;
@@ -64,7 +64,7 @@ SCENARIO(a_job_resumed_by_hand_is_told_by_the_ticker)
     EXPECT_TEXT("normal", h.queue);
 }
 
-SCENARIO(a_job_whose_pause_is_over_is_told_by_the_ticker)
+SCENARIO(a_job_whose_pause_is_over_is_told_by_the_leader)
 {
     static heard h;
     static int64_t after_ms;

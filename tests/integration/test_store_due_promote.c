@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static dq_promoted promote_as(test_world *w, unsigned shard, dq_ticker t, int *ret_code)
+static dq_promoted promote_as(test_world *w, unsigned shard, dq_term t, int *ret_code)
 {
     dq_promoted p = {0};
     dq_buf call = {0};
@@ -25,7 +25,7 @@ static dq_promoted promote_as(test_world *w, unsigned shard, dq_ticker t, int *r
 
 static dq_promoted promote(test_world *w, unsigned shard)
 {
-    return promote_as(w, shard, w->ticker[shard], NULL);
+    return promote_as(w, shard, w->leader[shard], NULL);
 }
 
 static test_id add_at(test_world *w, unsigned shard, int64_t run_at_ms)
@@ -218,27 +218,27 @@ static void no_more_are_woken_than_have_work(void **state)
 
 /* ---- fencing ---- */
 
-static void only_the_ticker_of_this_epoch_may(void **state)
+static void only_the_leader_of_this_epoch_may(void **state)
 {
     test_world *w = *state;
     unsigned shard = last_shard(w);
-    dq_ticker t = w->ticker[shard];
+    dq_term t = w->leader[shard];
     uint64_t other = test_session_open(w, shard, "n2", 60000);
     int code;
 
     (void)add_at(w, shard, 1000);
-    (void)promote_as(w, shard, (dq_ticker){.session = t.session, .epoch = t.epoch + 1}, &code);
+    (void)promote_as(w, shard, (dq_term){.session = t.session, .epoch = t.epoch + 1}, &code);
     assert_int_equal(code, DUREQ_EFENCED);
-    (void)promote_as(w, shard, (dq_ticker){.session = other, .epoch = t.epoch}, &code);
+    (void)promote_as(w, shard, (dq_term){.session = other, .epoch = t.epoch}, &code);
     assert_int_equal(code, DUREQ_EFENCED);
     assert_int_equal(dq_reply_int(test_key(w, "ZCARD", shard, "due", (dureq_str){0})), 1);
 
-    /* Its time as ticker is over and another one comes: the old one may no more. */
+    /* Its time as leader is over and another one comes: the old one may no more. */
     (void)test_plant(w, shard, NULL, "call('HSET', K .. 'sh', 'tu', now - 1)");
     assert_int_equal(dq_reply_int(dq_reply_at(test_session_beat(w, shard, other, 60000, true, NULL), 1)), t.epoch + 1);
     (void)promote_as(w, shard, t, &code);
     assert_int_equal(code, DUREQ_EFENCED);
-    assert_int_equal(promote_as(w, shard, (dq_ticker){.session = other, .epoch = t.epoch + 1}, NULL).n, 1);
+    assert_int_equal(promote_as(w, shard, (dq_term){.session = other, .epoch = t.epoch + 1}, NULL).n, 1);
 }
 
 /* A member without its record is the doctor's; here it must not stand in the way of the others for ever. */
@@ -262,7 +262,7 @@ int main(void)
         TEST_WORLDS(jobs_come_in_the_order_they_are_due), TEST_WORLDS(the_set_and_its_records_go_together),
         TEST_WORLDS(a_pause_whose_time_is_over_ends),     TEST_WORLDS(a_step_is_bounded_by_jobs),
         TEST_WORLDS(a_step_is_bounded_by_bytes),          TEST_WORLDS(idle_sessions_of_the_lane_are_woken),
-        TEST_WORLDS(no_more_are_woken_than_have_work),    TEST_WORLDS(only_the_ticker_of_this_epoch_may),
+        TEST_WORLDS(no_more_are_woken_than_have_work),    TEST_WORLDS(only_the_leader_of_this_epoch_may),
         TEST_WORLDS(a_member_without_a_record_is_passed),
     };
 

@@ -19,7 +19,7 @@ static const dq_keep usual = {.dead_ms = DQ_RETENTION_DEAD_DEFAULT_MS,
                               .hours_ms = DQ_RETENTION_HOURS_DEFAULT_MS,
                               .days_ms = DQ_RETENTION_DAYS_DEFAULT_MS};
 
-static dq_kept keep_for(test_world *w, unsigned shard, dq_ticker t, const dq_keep *times, bool memory_short, int *ret_code)
+static dq_kept keep_for(test_world *w, unsigned shard, dq_term t, const dq_keep *times, bool memory_short, int *ret_code)
 {
     dq_kept k = {0};
     dq_buf call = {0};
@@ -32,7 +32,7 @@ static dq_kept keep_for(test_world *w, unsigned shard, dq_ticker t, const dq_kee
     return k;
 }
 
-static dq_kept keep_as(test_world *w, unsigned shard, dq_ticker t, int64_t dead_ms, bool memory_short, int *ret_code)
+static dq_kept keep_as(test_world *w, unsigned shard, dq_term t, int64_t dead_ms, bool memory_short, int *ret_code)
 {
     dq_keep times = usual;
 
@@ -42,7 +42,7 @@ static dq_kept keep_as(test_world *w, unsigned shard, dq_ticker t, int64_t dead_
 
 static dq_kept keep(test_world *w, unsigned shard)
 {
-    return keep_as(w, shard, w->ticker[shard], 30 * DAY_MS, false, NULL);
+    return keep_as(w, shard, w->leader[shard], 30 * DAY_MS, false, NULL);
 }
 
 /* Until there is no more to do; how many steps that took. */
@@ -73,10 +73,10 @@ static void a_young_shard_needs_nothing(void **state)
     assert_int_equal(k.next_late_ms, -1);
 }
 
-static void only_the_ticker_of_this_epoch_may(void **state)
+static void only_the_leader_of_this_epoch_may(void **state)
 {
     test_world *w = *state;
-    dq_ticker t = w->ticker[last_shard(w)];
+    dq_term t = w->leader[last_shard(w)];
     int code;
 
     t.epoch++;
@@ -210,7 +210,7 @@ static void dead_jobs_go_when_their_time_is_over(void **state)
     (void)test_plant(
         w, shard, &old,
         "call('ZADD', K .. 'dead', now - 2592000001, id) call('SET', K .. 'lg:' .. id, 'x') call('SET', K .. 'b:' .. id, 'x')");
-    (void)keep_as(w, shard, w->ticker[shard], 0, false, NULL); /* for ever */
+    (void)keep_as(w, shard, w->leader[shard], 0, false, NULL); /* for ever */
     assert_int_equal(test_job_state(w, shard, &old), DUREQ_JOB_DEAD);
     (void)keep(w, shard);
     assert_int_equal(test_job_state(w, shard, &old), -1);
@@ -306,14 +306,14 @@ static void when_memory_is_short_the_oldest_history_goes(void **state)
 
     fill_history(w, 0, 2 * DAY_MS, 1, old);
     fill_history(w, 0, DAY_MS, 1, young); /* made later, though it would go sooner */
-    (void)keep_as(w, 0, w->ticker[0], 0, true, NULL);
+    (void)keep_as(w, 0, w->leader[0], 0, true, NULL);
     (void)keep_all(w, 0);
     assert_int_equal(test_job_state(w, 0, &old[0]), -1);
     assert_int_equal(test_job_state(w, 0, &young[0]), DUREQ_JOB_CANCELLED);
-    (void)keep_as(w, 0, w->ticker[0], 0, true, NULL);
+    (void)keep_as(w, 0, w->leader[0], 0, true, NULL);
     (void)keep_all(w, 0);
     assert_int_equal(test_job_state(w, 0, &young[0]), -1);
-    assert_false(keep_as(w, 0, w->ticker[0], 0, true, NULL).more); /* nothing left to drop */
+    assert_false(keep_as(w, 0, w->leader[0], 0, true, NULL).more); /* nothing left to drop */
 }
 
 static void a_large_bucket_takes_several_bounded_steps(void **state)
@@ -402,7 +402,7 @@ static void days_count_what_nobody_has_summed_for_long(void **state)
     test_world *w = *state;
 
     (void)keep_all(w, 0);
-    /* No ticker for 40 hours, in each minute of which one job was enqueued; and hours of before that wait for their day. */
+    /* No leader for 40 hours, in each minute of which one job was enqueued; and hours of before that wait for their day. */
     (void)test_plant(w, 0, NULL,
                      "local m = math.floor(now / 60000) for i = m - 2400, m - 1 do "
                      "call('HSET', K .. 'st:' .. i, '1:e', 1) end "
@@ -413,7 +413,7 @@ static void days_count_what_nobody_has_summed_for_long(void **state)
     assert_int_equal(enqueued_in_days(w, 0, 7), 2400 + 4000);
 }
 
-/* Minutes of a prefix that never had a ticker: nothing says what is summed. */
+/* Minutes of a prefix that never had a leader: nothing says what is summed. */
 static void days_count_what_nobody_ever_summed(void **state)
 {
     test_world *w = *state;
@@ -481,7 +481,7 @@ static void statistics_and_audit_are_kept_as_long_as_told(void **state)
                      "call('HSET', K .. 'st:' .. i, '1:e', 1) call('PEXPIRE', K .. 'st:' .. i, 172800000) end "
                      "call('HSET', K .. 'sh', 'rm', m - 181, 'rh', math.floor((m - 181) / 60) - 1, 'em', 1) "
                      "call('XADD', K .. 'au', '1-0', 'at', 1, 'actor', 'a', 'action', 'b', 'target', 'c', 'detail', '')");
-    while (keep_for(w, 0, w->ticker[0], &times, false, NULL).more)
+    while (keep_for(w, 0, w->leader[0], &times, false, NULL).more)
         ;
     assert_in_range(ttl_of(w, "'st:' .. math.floor(now / 60000) - 120"), DAY_MS - 123 * 60000, DAY_MS - 118 * 60000);
     assert_in_range(ttl_of(w, "'sth:' .. math.floor(now / 3600000) - 1"), 99 * DAY_MS, 100 * DAY_MS);
@@ -493,7 +493,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_WORLDS(a_young_shard_needs_nothing),
-        TEST_WORLDS(only_the_ticker_of_this_epoch_may),
+        TEST_WORLDS(only_the_leader_of_this_epoch_may),
         TEST_WORLDS(a_job_that_waited_too_long_is_dead),
         TEST_WORLDS(a_job_that_runs_or_ran_has_started),
         TEST_WORLDS(a_start_put_off_by_hand_puts_the_limit_off),

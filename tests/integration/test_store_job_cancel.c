@@ -207,7 +207,7 @@ static void drop_history(test_world *w, unsigned shard)
         dq_buf call = {0};
         dq_reply reply;
 
-        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], &(dq_keep){0}, false);
+        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->leader[shard], &(dq_keep){0}, false);
         reply = test_store_call(&w->s, shard, &call, NULL);
         assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
     } while (k.more);

@@ -116,7 +116,7 @@ static void a_pause_by_hand_ends_by_hand(void **state)
 
     assert_int_equal(test_job_move(w, 0, DQ_JOB_PAUSE, 0, &id), 0);
     assert_int_equal(test_job_view(w, 0, &id, NULL).due_at_ms, -1);
-    dq_call_due_promote(&call, dq_store_keys(w->s.store), 0, w->ticker[0]);
+    dq_call_due_promote(&call, dq_store_keys(w->s.store), 0, w->leader[0]);
     (void)test_store_call(&w->s, 0, &call, NULL);
     assert_int_equal(test_job_state(w, 0, &id), DUREQ_JOB_PAUSED);
     assert_int_equal(test_job_move(w, 0, DQ_JOB_PAUSE, 0, &id), -4);
@@ -135,8 +135,8 @@ static void a_new_time_counts_from_then_on(void **state)
     assert_int_equal(test_job_moved(w, shard, &id).ready_at_ms, at_ms);
 }
 
-/* The ticker sleeps until the next due job: it must know of a sooner one. */
-static void the_ticker_is_told_of_a_sooner_time_only(void **state)
+/* The leader sleeps until the next due job: it must know of a sooner one. */
+static void the_leader_is_told_of_a_sooner_time_only(void **state)
 {
     test_world *w = *state;
     int64_t now = test_server_ms(w);
@@ -144,7 +144,7 @@ static void the_ticker_is_told_of_a_sooner_time_only(void **state)
     test_id c = test_job_at(w, 0, TEST_PLACE_LANE, NULL, 0);
     char expected[120];
 
-    assert_int_equal(w->ticker[0].session, 1);
+    assert_int_equal(w->leader[0].session, 1);
     assert_int_equal(dq_store_subscribe(w->s.store, 0, "w:", DQ_STR_LIT("1")), 0);
     assert_int_equal(test_job_move(w, 0, DQ_JOB_RESCHEDULE, now + 50000, &a), 0);
     assert_int_equal(test_job_move(w, 0, DQ_JOB_RESCHEDULE, now + 60000, &b), 0);
@@ -166,7 +166,7 @@ static void an_idle_session_is_woken(void **state)
         assert_int_equal(test_job_move(w, 0, waking[i], 0, &ids[i]), 0);
         TEST_UNTIL(w->s.loop, w->s.n_messages == 1 + 2 * i);
     }
-    /* session 1 is ticker too, and as such is told that a job was resumed: U and its id */
+    /* session 1 is leader too, and as such is told that a job was resumed: U and its id */
     const dq_buf *told = &w->s.messages;
     assert_memory_equal(told->ptr, "0 w:1=L1;0 w:1=U", 16);
     assert_string_equal(told->ptr + told->len - 10, ";0 w:1=L1;");
@@ -202,7 +202,7 @@ int main(void)
         TEST_WORLDS(what_it_went_through_moves_with_it),
         TEST_WORLDS(a_pause_by_hand_ends_by_hand),
         TEST_WORLDS(a_new_time_counts_from_then_on),
-        TEST_WORLDS(the_ticker_is_told_of_a_sooner_time_only),
+        TEST_WORLDS(the_leader_is_told_of_a_sooner_time_only),
         TEST_WORLDS(an_idle_session_is_woken),
         TEST_WORLDS(each_of_many_is_answered_by_itself),
     };

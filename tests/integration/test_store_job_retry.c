@@ -70,7 +70,7 @@ static test_id dead_after_much(test_world *w, unsigned shard)
         assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 1), 1);
         test_session_started(w, shard, session, &id, test_server_ms(w), NULL);
         test_session_expire(w, shard, session);
-        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->ticker[shard],
+        dq_call_session_reap(&call, dq_store_keys(w->s.store), shard, w->leader[shard],
                              &(dq_reap){.lease_ms = 60000, .max_crashes = MAX_CRASHES});
         (void)test_store_call(&w->s, shard, &call, NULL);
     }
@@ -221,7 +221,7 @@ static void drop_history(test_world *w, unsigned shard)
         dq_buf call = {0};
         dq_reply reply;
 
-        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->ticker[shard], &(dq_keep){0}, false);
+        dq_call_housekeep(&call, dq_store_keys(w->s.store), shard, w->leader[shard], &(dq_keep){0}, false);
         reply = test_store_call(&w->s, shard, &call, NULL);
         assert_int_equal(dq_housekeep_decode(&reply, &k), 0);
     } while (k.more);

@@ -133,7 +133,7 @@ static void the_oldest_waiting_job_is_told(void **state)
     /* One that was due long ago waits since it was handed over. */
     due.run_at_ms = 1000;
     (void)test_job_add(w, last, &due, "mail", "y");
-    dq_call_due_promote(&call, dq_store_keys(w->s.store), last, w->ticker[last]);
+    dq_call_due_promote(&call, dq_store_keys(w->s.store), last, w->leader[last]);
     (void)test_store_call(&w->s, last, &call, NULL);
     assert_true(look(w).of[NORMAL].oldest_ms >= (int64_t)id.ms);
 

@@ -13,7 +13,7 @@
 #define LEASE_MS    60000
 #define MAX_CRASHES 3
 
-static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_code)
+static dq_reaped reap_as(test_world *w, unsigned shard, dq_term t, int *ret_code)
 {
     dq_reaped r = {0};
     dq_buf call = {0};
@@ -29,7 +29,7 @@ static dq_reaped reap_as(test_world *w, unsigned shard, dq_ticker t, int *ret_co
 
 static dq_reaped reap(test_world *w, unsigned shard)
 {
-    return reap_as(w, shard, w->ticker[shard], NULL);
+    return reap_as(w, shard, w->leader[shard], NULL);
 }
 
 static unsigned last_shard(const test_world *w)
@@ -263,11 +263,11 @@ static void its_watched_key_goes_with_the_first_step(void **state)
         ;
 }
 
-static void only_the_ticker_of_this_epoch_may(void **state)
+static void only_the_leader_of_this_epoch_may(void **state)
 {
     test_world *w = *state;
     unsigned shard = last_shard(w);
-    dq_ticker t = w->ticker[shard];
+    dq_term t = w->leader[shard];
     test_id id;
     uint64_t session = open_with_job(w, shard, &id, true);
     int code;
@@ -279,16 +279,16 @@ static void only_the_ticker_of_this_epoch_may(void **state)
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_RUNNING);
 }
 
-static void the_ticker_does_not_reap_itself(void **state)
+static void the_leader_does_not_reap_itself(void **state)
 {
     test_world *w = *state;
     uint64_t other = test_session_open(w, 0, "n1", LEASE_MS);
 
-    test_session_expire(w, 0, w->ticker[0].session);
+    test_session_expire(w, 0, w->leader[0].session);
     assert_int_equal(reap(w, 0).session, 0);
     test_session_expire(w, 0, other);
     assert_int_equal(reap(w, 0).session, other);
-    assert_true(session_exists(w, 0, w->ticker[0].session));
+    assert_true(session_exists(w, 0, w->leader[0].session));
 }
 
 /* ---- bounds ---- */
@@ -377,7 +377,7 @@ static void idle_sessions_are_woken_for_what_is_handed_over(void **state)
     char key[32], message[32];
 
     snprintf(key, sizeof(key), "idle:%u", lane);
-    (void)test_key(w, "SADD", shard, key, DQ_STR_LIT("1")); /* the ticker waits for work of this lane, too */
+    (void)test_key(w, "SADD", shard, key, DQ_STR_LIT("1")); /* the leader waits for work of this lane, too */
     assert_int_equal(dq_store_subscribe(w->s.store, shard, "w:", DQ_STR_LIT("1")), 0);
     test_session_expire(w, shard, session);
     (void)reap(w, shard);
@@ -465,8 +465,8 @@ int main(void)
         TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
         TEST_WORLDS(a_reaped_session_is_fenced),
         TEST_WORLDS(its_watched_key_goes_with_the_first_step),
-        TEST_WORLDS(only_the_ticker_of_this_epoch_may),
-        TEST_WORLDS(the_ticker_does_not_reap_itself),
+        TEST_WORLDS(only_the_leader_of_this_epoch_may),
+        TEST_WORLDS(the_leader_does_not_reap_itself),
         TEST_WORLDS(a_step_is_bounded_and_the_next_goes_on),
         TEST_WORLDS(many_lanes_take_several_steps),
         TEST_WORLDS(several_lost_sessions_are_reaped_one_after_the_other),

@@ -151,7 +151,7 @@ static int end_role(const char *what, const dureq_error *err)
     return 1;
 }
 
-/* argv: role url prefix node_id log_path shards concurrency no_ticker max_crashes die_at */
+/* argv: role url prefix node_id log_path shards concurrency never_leads max_crashes die_at */
 static int role(char **argv)
 {
     dureq_node_options o = dureq_node_options_init();
@@ -170,7 +170,7 @@ static int role(char **argv)
     o.node_id = argv[3];
     o.shards = (int32_t)strtol(argv[5], NULL, 10);
     o.concurrency = (int32_t)strtol(argv[6], NULL, 10);
-    o.no_ticker = argv[7][0] == '1';
+    o.never_leads = argv[7][0] == '1';
     o.lease_ms = FAULT_LEASE_MS;
     o.max_crashes = (int32_t)strtol(argv[8], NULL, 10);
     o.shutdown_timeout_ms = 5000;
@@ -206,7 +206,7 @@ static void exec_role(const fault_node_options *o, int ready_fd, pid_t parent)
 {
     char shards[16], concurrency[16], max_crashes[16], step[2] = {o->die_at ? o->die_at : '-'};
     const char *argv[] = {
-        "fault-node", ROLE, o->url, o->prefix, o->node_id, o->log_path, shards, concurrency, o->no_ticker ? "1" : "0",
+        "fault-node", ROLE, o->url, o->prefix, o->node_id, o->log_path, shards, concurrency, o->never_leads ? "1" : "0",
         max_crashes,  step, NULL};
 
     (void)snprintf(shards, sizeof shards, "%d", o->shards);

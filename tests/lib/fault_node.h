@@ -30,7 +30,7 @@ typedef struct fault_node_options {
     const char *log_path; /* lines are appended to it */
     int shards, concurrency;
     int max_crashes; /* 0 = 200: what is killed here is the process's doing, not the job's */
-    bool no_ticker;
+    bool never_leads;
     char die_at; /* a fault_step: the process kills itself when the first job of its life reaches it; 0: never */
 } fault_node_options;
 

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#define TICKER_LEASE_MS 60000
+#define LEADER_LEASE_MS 60000
 
 static const dq_keys *keys(const test_world *w)
 {
@@ -27,16 +27,16 @@ static const dq_keys *keys(const test_world *w)
 void test_world_open(test_world *w, dq_loop *loop, test_redis *server, unsigned n_shards)
 {
     *w = (test_world){.server = server, .n_shards = n_shards};
-    assert_true(n_shards <= DQ_ARRAY_LEN(w->ticker));
+    assert_true(n_shards <= DQ_ARRAY_LEN(w->leader));
     free(test_redis_command(server, "FLUSHALL", NULL));
     test_store_open(&w->s, loop, test_redis_url(server), NULL, n_shards);
     test_store_until_up(&w->s);
     for (unsigned i = 0; i < n_shards; i++) {
         (void)test_plant(w, i, NULL, "call('HSET', K .. 'sh', 'ss', 0)"); /* sessions of tests count from 1 */
-        w->ticker[i].session = test_session_open(w, i, "ticker", TICKER_LEASE_MS);
-        w->ticker[i].epoch =
-            dq_reply_int(dq_reply_at(test_session_beat(w, i, w->ticker[i].session, TICKER_LEASE_MS, true, NULL), 1));
-        assert_int_equal(w->ticker[i].epoch, 1);
+        w->leader[i].session = test_session_open(w, i, "leader", LEADER_LEASE_MS);
+        w->leader[i].epoch =
+            dq_reply_int(dq_reply_at(test_session_beat(w, i, w->leader[i].session, LEADER_LEASE_MS, true, NULL), 1));
+        assert_int_equal(w->leader[i].epoch, 1);
     }
 }
 
@@ -176,14 +176,14 @@ uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, i
 const test_id test_blame_suspects;
 
 /* A heartbeat with at most one start; blamed: NULL for everybody. */
-static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, const test_id *started,
+static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool leader, const test_id *started,
                      int64_t at_ms, const test_id *blamed, int *ret_code)
 {
     dq_beat_head head = {
         .session = session,
         .lease_ms = lease_ms,
         .state = "{}",
-        .stands_for_ticker = ticker,
+        .stands_to_lead = leader,
         .blamed = blamed == &test_blame_suspects ? DQ_STR_LIT("s")
                   : blamed                       ? test_id_str(blamed)
                                                  : (dureq_str){0},
@@ -202,15 +202,15 @@ static dq_reply beat(test_world *w, unsigned shard, uint64_t session, int64_t le
     return test_store_call(&w->s, shard, &call, ret_code);
 }
 
-dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, int *ret_code)
+dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool leader, int *ret_code)
 {
-    return beat(w, shard, session, lease_ms, ticker, NULL, 0, NULL, ret_code);
+    return beat(w, shard, session, lease_ms, leader, NULL, 0, NULL, ret_code);
 }
 
 void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms,
                           const test_id *blamed)
 {
-    (void)beat(w, shard, session, TICKER_LEASE_MS, false, id, at_ms, blamed, NULL);
+    (void)beat(w, shard, session, LEADER_LEASE_MS, false, id, at_ms, blamed, NULL);
 }
 
 static int take_from(test_world *w, unsigned shard, uint64_t session, const char *kind, uint32_t lane, int n)

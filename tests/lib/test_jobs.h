@@ -10,21 +10,21 @@
 #include "model/id.h"
 #include "model/job.h"
 #include "store/job_calls.h"
-#include "store/tick_calls.h"
+#include "store/leader_calls.h"
 
 typedef struct test_world {
     test_redis *server; /* borrowed */
     test_store s;
     unsigned n_shards;
     int64_t call_no;
-    bool repeats;        /* completions say that they are repeats */
-    bool is_damaged;     /* by the test: the doctor is not asked at the end */
-    dq_ticker ticker[4]; /* a session of each shard that is its ticker */
+    bool repeats;      /* completions say that they are repeats */
+    bool is_damaged;   /* by the test: the doctor is not asked at the end */
+    dq_term leader[4]; /* a session of each shard that is its leader */
 } test_world;
 
 /* ---- life: a group has a server, each test a fresh world on it, once with one shard and once with four ---- */
 
-/* Empties the server, opens a store, and a session on each shard as its ticker. */
+/* Empties the server, opens a store, and a session on each shard as its leader. */
 void test_world_open(test_world *w, dq_loop *loop, test_redis *server, unsigned n_shards);
 void test_world_close(test_world *w); /* the doctor must find nothing wrong */
 
@@ -61,7 +61,7 @@ uint32_t test_lane(test_world *w, unsigned shard, const char *lane_name); /* its
 
 uint64_t test_session_open(test_world *w, unsigned shard, const char *node_id, int64_t lease_ms);
 /* One heartbeat. Its raw answer as a reply, or the code. */
-dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool ticker, int *ret_code);
+dq_reply test_session_beat(test_world *w, unsigned shard, uint64_t session, int64_t lease_ms, bool leader, int *ret_code);
 void test_session_started(test_world *w, unsigned shard, uint64_t session, const test_id *id, int64_t at_ms,
                           const test_id *blamed);
 extern const test_id test_blame_suspects; /* as `blamed`: suspects that were never charged */

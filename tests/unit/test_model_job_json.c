@@ -325,14 +325,14 @@ static void a_node(void **state)
                          .running = 4,
                          .stuck = 1,
                          .draining = true,
-                         .ticker = true};
+                         .leader = true};
 
     (void)state;
     dq_node_info_to_json(&n, &w);
     expect_json(&out, "{\"node_id\":\"n1\",\"task_types\":[\"mail.*\",\"echo\"],\"started_at\":\"1970-01-01T00:00:01.000Z\","
                       "\"last_heartbeat\":\"1970-01-01T00:00:02.000Z\","
                       "\"pool_stats\":{\"running_workers\":4,\"idle_workers\":6,\"max_concurrency\":10,\"stuck_workers\":1},"
-                      "\"version\":\"0.1.0\",\"host\":\"h\",\"pid\":12,\"draining\":true,\"ticker\":true}");
+                      "\"version\":\"0.1.0\",\"host\":\"h\",\"pid\":12,\"draining\":true,\"leader\":true}");
 }
 
 int main(void)

@@ -225,9 +225,9 @@ if index > #refused_list then
   for lane, n in pairs(woken) do
     wake(lane, n)
   end
-  local ticker = soonest and call('HGET', sh, 'tk')
-  if ticker then
-    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. string.format('%d', soonest))
+  local leader = soonest and call('HGET', sh, 'tk')
+  if leader then
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. string.format('%d', soonest))
   end
 end
 return answer

@@ -27,9 +27,9 @@ function run.small()
     call('HSET', sh, 'tu', 0)
   end
   if t[1] and not (tonumber(t[1]) and tonumber(t[2]) and tonumber(t[3])) then
-    fault('ticker', sh, '', 'its session, epoch and time are not all numbers', tonumber(t[1]) and tonumber(t[2]) and free)
+    fault('leader', sh, '', 'its session, epoch and time are not all numbers', tonumber(t[1]) and tonumber(t[2]) and free)
   elseif t[1] and tonumber(t[3]) > now and not session_known(t[1]) then
-    fault('ticker', sh, '', 'session ' .. t[1] .. ' is not there', free)
+    fault('leader', sh, '', 'session ' .. t[1] .. ' is not there', free)
   end
   more[1] = { 'l', call('LLEN', K .. 'lane') }
   if call('HLEN', K .. 'lanes') > more[1][2] then

@@ -151,12 +151,12 @@ function look.wt(id)
     fault('waiter_stale', key, id, 'is waited for and not alive', let_go('HDEL', id))
   end
 end
--- Ids stay here when their job starts or ends early; at its time the ticker looks what became of each.
+-- Ids stay here when their job starts or ends early; at its time the leader looks what became of each.
 function look.s2s(id, at)
   local wrong = id_wrong(id)
   if wrong then
     fault('misplaced', key, '', 'a member ' .. wrong, let_go('ZREM', id))
-  elseif tonumber(at) < now - late_ms and ticker_lives() then
+  elseif tonumber(at) < now - late_ms and leader_lives() then
     fault('limit_overdue', key, id, 'its limit to start is over and nobody looked')
   end
 end
@@ -209,7 +209,7 @@ function look.ob(field, value)
     return
   end
   local since = kind == 'c' and id_ms(id) or kind == 'r' and ended_ms(id)
-  if not ticker_lives() then
+  if not leader_lives() then
     return
   elseif not since then
     more[#more + 1] = { 'o', ukey, id }

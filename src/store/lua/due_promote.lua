@@ -8,9 +8,9 @@
 --#include "front.lua"
 --#include "sets.lua"
 --#include "stats.lua"
---#include "ticker.lua"
+--#include "leader.lua"
 --#include "wake.lua"
-local err = ticker_fenced(ARGV[1], ARGV[2])
+local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
 end

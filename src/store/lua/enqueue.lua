@@ -207,9 +207,9 @@ run_end()
 if #zadd > 0 then
   local first = set_first('due')
   set_put('due', zadd, hset)
-  local ticker = call('HGET', sh, 'tk')
-  if ticker and (not first or soonest < first) then
-    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. soonest)
+  local leader = call('HGET', sh, 'tk')
+  if leader and (not first or soonest < first) then
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. soonest)
   end
   due_ids_save()
 end

@@ -10,10 +10,10 @@
 --#include "locate.lua"
 --#include "take.lua"
 --#include "job_end.lua"
---#include "ticker.lua"
+--#include "leader.lua"
 --#include "drop.lua"
 --#include "roll.lua"
-local err = ticker_fenced(ARGV[1], ARGV[2])
+local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
 end

@@ -37,9 +37,9 @@ for i = 5, #ARGV do
     m = m or moved_fresh(id, now)
     if verb == 'run' or verb == 'resume' then
       if verb == 'resume' then
-        local ticker = call('HGET', sh, 'tk')
-        if ticker then
-          redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'U' .. id)
+        local leader = call('HGET', sh, 'tk')
+        if leader then
+          redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'U' .. id)
         end
       end
       front_add(lane, moved_with(m, { errors = verb == 'resume' and 0 or nil, ready = now, due = 0 }), j)
@@ -49,9 +49,9 @@ for i = 5, #ARGV do
     else
       local first = set_first('due')
       set_put('due', { at, id }, { id, record(moved_with(m, { ready = at, due = at }), j) })
-      local ticker = call('HGET', sh, 'tk')
-      if ticker and (not first or at < first) then
-        redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'D' .. at_text)
+      local leader = call('HGET', sh, 'tk')
+      if leader and (not first or at < first) then
+        redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. at_text)
       end
     end
     audit(actor, 'job.' .. verb, id, at_text)

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for ticker.
+-- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for leader.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
--- argv: session lease_ms dyn(JSON) ticker('1' stands, '' not) blamed opened_ms n_starts n x (id started_ms) n_progress n x (id json)
+-- argv: session lease_ms dyn(JSON) leader('1' stands, '' not) blamed opened_ms n_starts n x (id started_ms) n_progress n x (id json)
 --   n_lanes lane...
 -- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
--- returns: { now_ms, ticker epoch (0: not ticker), ms of the next due job (-1 none), n of lanes, queue version, draining,
+-- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining,
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0) }, or DQFENCED; the last four for the
---   ticker
+--   leader
 --#include "base.lua"
 --#include "ids.lua"
 --#include "clock.lua"

@@ -11,9 +11,9 @@
 --#include "front.lua"
 --#include "attempts.lua"
 --#include "job_end.lua"
---#include "ticker.lua"
+--#include "leader.lua"
 --#include "wake.lua"
-local err = ticker_fenced(ARGV[1], ARGV[2])
+local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
 end
@@ -21,7 +21,7 @@ local shard, max_crashes = tonumber(ARGV[3]), tonumber(ARGV[5])
 local left, lanes_left = tonumber(ARGV[6]), tonumber(ARGV[7])
 local clock = served(tonumber(ARGV[4]))
 
--- The ticker that calls this is alive, whatever its lease says.
+-- The leader that calls this is alive, whatever its lease says.
 local expired = {}
 for _, s in ipairs(call('ZRANGE', KEYS[2], '-inf', clock, 'BYSCORE', 'LIMIT', 0, 3)) do
   if s ~= ARGV[1] then

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Sums of days by counter, all lanes together. Minutes and hours that are not summed into their day yet are added here: few, or all that there
--- are when no ticker has been there for long.
+-- are when no leader has been there for long.
 -- keys: {p:0}:sh
 -- argv: first_day n
 -- returns: for each day { enqueued, completed, failed attempts, dead, cancelled }

@@ -27,11 +27,11 @@ local function ask(...)
   end
   return r
 end
-local function ticker_lives()
+local function leader_lives()
   local t = call('HMGET', sh, 'tk', 'tu')
   return t[1] and (tonumber(t[2] or 0) or 0) > now
 end
--- Bounds: what waits for the ticker is late after a minute; a record's due time is an estimate of the server's clock.
+-- Bounds: what waits for the leader is late after a minute; a record's due time is an estimate of the server's clock.
 local late_ms, due_slack_ms = 60000, 60000
 -- How many members of a key one step takes: fewer when they are large, since a step reads them whole.
 local function paced(key, members, limit)

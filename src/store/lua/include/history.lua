@@ -33,9 +33,9 @@ local function bucket_of(class)
   call('HSET', hc, 'b', bucket, 's', now, 'w', width)
   call('ZADD', K .. 'hx', now + class + math.floor(class / 4), bucket .. ':' .. class .. ':' .. width)
   call('INCR', K .. 'hv')
-  local ticker = call('HGET', sh, 'tk')
-  if ticker then -- there may be more now than is to be kept
-    redis.pcall('SPUBLISH', K .. 'w:' .. ticker, 'H')
+  local leader = call('HGET', sh, 'tk')
+  if leader then -- there may be more now than is to be kept
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'H')
   end
   return bucket, width
 end

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Script calls of a shard's ticker, as bytes for dq_store_send, and their answers. One function a script, named after it. Any thread.
-   Each is refused with DUREQ_EFENCED when another session became ticker, or the same one again in a later epoch. */
+/* Script calls of a shard's leader, as bytes for dq_store_send, and their answers. One function a script, named after it. Any thread.
+   Each is refused with DUREQ_EFENCED when another session became leader, or the same one again in a later epoch. */
 
 #include "store/store.h"
 
@@ -12,17 +12,17 @@
 #define DQ_REAP_LANES    250
 #define DQ_OUTBOX_LIMIT  256
 
-typedef struct dq_ticker {
+typedef struct dq_term {
     uint64_t session;
     int64_t epoch;
-} dq_ticker;
+} dq_term;
 
 typedef struct dq_promoted {
     int64_t now_ms, n;
     int64_t next_due_ms, next_resume_ms; /* -1: none */
 } dq_promoted;
 /* Call again at once when n > 0 and next_due_ms or next_resume_ms is not after now_ms. */
-void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t);
+void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t);
 int dq_due_promote_decode(const dq_reply *r, dq_promoted *ret);
 
 typedef struct dq_reaped {
@@ -36,7 +36,7 @@ typedef struct dq_reap {
     int max_crashes;      /* so many make a job dead */
     int64_t limit, lanes; /* jobs and lanes of one call; 0: DQ_REAP_LIMIT, DQ_REAP_LANES */
 } dq_reap;
-void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_reap *reap);
+void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_reap *reap);
 int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret);
 
 typedef struct dq_kept {
@@ -51,7 +51,7 @@ typedef struct dq_keep {
     int64_t minutes_ms, hours_ms, days_ms; /* statistics; over 0 */
 } dq_keep;
 /* memory_short: drops the oldest history, whatever its time. */
-void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short);
+void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_keep *keep, bool memory_short);
 int dq_housekeep_decode(const dq_reply *r, dq_kept *ret);
 
 /* Rows of a shard's outbox: what became of keys that are at home on others. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens by the clock: jobs for later, one ticker a shard, take-over when it is gone, jobs that waited too long. */
+/* What happens by the clock: jobs for later, one leader a shard, take-over when it is gone, jobs that waited too long. */
 #include "test_rig.h"
 
 #include <stdatomic.h>
@@ -13,13 +13,13 @@ static int fine(dureq_run *task, void *userdata)
     return 0;
 }
 
-static dureq_node *node(const char *id, int64_t lease_ms, bool no_ticker)
+static dureq_node *node(const char *id, int64_t lease_ms, bool never_leads)
 {
     dureq_node_options o = rig_node_options(id);
     dureq_node *n;
 
     o.lease_ms = lease_ms;
-    o.no_ticker = no_ticker;
+    o.never_leads = never_leads;
     o.concurrency = 64;
     n = rig_node_create(&o);
     rig_handle(n, "t", fine, NULL, NULL);
@@ -35,8 +35,8 @@ static dureq_job_id later(int64_t delay_ms)
     return rig_enqueue("t", "1", &o);
 }
 
-/* Which sessions are tickers: a field of each shard's small state. "" when a shard has none yet. */
-static void ticker_of(int shard, char out[32])
+/* Which sessions are leaders: a field of each shard's small state. "" when a shard has none yet. */
+static void leader_of(int shard, char out[32])
 {
     char key[80];
     char *reply;
@@ -49,26 +49,26 @@ static void ticker_of(int shard, char out[32])
     free(reply);
 }
 
-static bool all_have_tickers(void)
+static bool all_have_leaders(void)
 {
     for (int s = 0; s < rig.shards; s++) {
         char who[32];
 
-        ticker_of(s, who);
+        leader_of(s, who);
         if (who[0] == '\0' || strcmp(who, "0") == 0)
             return false;
     }
     return true;
 }
 
-static int nodes_that_tick(void)
+static int nodes_that_lead(void)
 {
     dureq_node_list *list = NULL;
     int n = 0;
 
     RIG_OK(dureq_client_list_nodes(rig.client, &list, &err));
     for (size_t i = 0; i < list->n; i++)
-        n += list->items[i].ticker;
+        n += list->items[i].leader;
     dureq_node_list_destroy(list);
     return n;
 }
@@ -81,7 +81,7 @@ SCENARIO(jobs_for_later_start_on_time_each_in_its_turn)
     dureq_job_id ids[N];
 
     (void)node("n", 60000, false); /* its heartbeats are too rare to help */
-    RIG_UNTIL(all_have_tickers());
+    RIG_UNTIL(all_have_leaders());
     for (int i = 0; i < N; i++)
         ids[i] = later(100 + (i * 17) % N * 20);
     for (int i = 0; i < N; i++) {
@@ -98,7 +98,7 @@ SCENARIO(a_sooner_job_is_not_held_up_by_one_that_is_due_later)
     dureq_job_id far, near;
 
     (void)node("n", 60000, false);
-    RIG_UNTIL(all_have_tickers());
+    RIG_UNTIL(all_have_leaders());
     far = later(3600000);
     near = later(150);
     EXPECT_TRUE(rig_wait(near.text)->started_at_ms - rig_job(near.text)->created_at_ms < 1000);
@@ -127,14 +127,14 @@ SCENARIO(many_jobs_due_at_once_all_start)
 
 /* ---- one a shard ---- */
 
-SCENARIO(of_two_nodes_each_shard_has_one_ticker_and_it_stays)
+SCENARIO(of_two_nodes_each_shard_has_one_leader_and_it_stays)
 {
     char who[4][32];
 
     (void)node("a", 400, false);
-    RIG_UNTIL(all_have_tickers());
+    RIG_UNTIL(all_have_leaders());
     for (int s = 0; s < rig.shards; s++)
-        ticker_of(s, who[s]);
+        leader_of(s, who[s]);
     (void)node("b", 400, false);
     RIG_UNTIL(rig_counts().nodes == 2);
     int64_t since = rig_mono_ms();
@@ -142,13 +142,13 @@ SCENARIO(of_two_nodes_each_shard_has_one_ticker_and_it_stays)
     for (int s = 0; s < rig.shards; s++) {
         char now[32];
 
-        ticker_of(s, now);
+        leader_of(s, now);
         EXPECT_TEXT(who[s], now);
     }
-    EXPECT_I64(1, nodes_that_tick());
+    EXPECT_I64(1, nodes_that_lead());
 }
 
-SCENARIO(a_node_that_does_not_stand_is_never_ticker)
+SCENARIO(a_node_that_does_not_stand_is_never_leader)
 {
     dureq_job_id id;
 
@@ -157,18 +157,18 @@ SCENARIO(a_node_that_does_not_stand_is_never_ticker)
     int64_t since = rig_mono_ms();
     RIG_UNTIL(rig_mono_ms() - since > 700);
     EXPECT_I64(DUREQ_JOB_SCHEDULED, rig_state(id.text));
-    EXPECT_I64(0, nodes_that_tick());
-    (void)node("ticker", 400, false);
+    EXPECT_I64(0, nodes_that_lead());
+    (void)node("leader", 400, false);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
-    EXPECT_I64(1, nodes_that_tick());
+    EXPECT_I64(1, nodes_that_lead());
 }
 
-SCENARIO(another_node_takes_over_when_the_ticker_stops)
+SCENARIO(another_node_takes_over_when_the_leader_stops)
 {
     dureq_node *first = node("first", 800, false);
     dureq_job_id id;
 
-    RIG_UNTIL(all_have_tickers());
+    RIG_UNTIL(all_have_leaders());
     (void)node("second", 800, false);
     id = later(1000);
     RIG_OK(dureq_node_stop(first, &err));
@@ -176,17 +176,17 @@ SCENARIO(another_node_takes_over_when_the_ticker_stops)
     EXPECT_I64(DUREQ_JOB_COMPLETED, j->state);
     EXPECT_STR_TEXT("second", j->node_id);
     EXPECT_TRUE(j->started_at_ms - j->created_at_ms < 1000 + 800 + 1000);
-    RIG_UNTIL(nodes_that_tick() == 1);
+    RIG_UNTIL(nodes_that_lead() == 1);
 }
 
 /* ---- waited too long ---- */
 
-/* The tickers' first look is over: the next comes by itself in a minute only. */
+/* The leaders' first look is over: the next comes by itself in a minute only. */
 static void settle(void)
 {
     int64_t since = rig_mono_ms();
 
-    RIG_UNTIL(all_have_tickers() && rig_mono_ms() - since > 300);
+    RIG_UNTIL(all_have_leaders() && rig_mono_ms() - since > 300);
 }
 
 static dureq_job_id limited(const char *type, int64_t limit_ms, int64_t delay_ms)

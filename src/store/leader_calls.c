@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/tick_calls.h"
+#include "store/leader_calls.h"
 
 #include "store/key_calls.h"
 
-static void put_ticker(dq_call *c, dq_ticker t)
+static void put_leader(dq_call *c, dq_term t)
 {
     dq_call_arg_i64(c, (int64_t)t.session);
     dq_call_arg_i64(c, t.epoch);
@@ -25,7 +25,7 @@ static int read_ints(const dq_reply *r, int64_t *out, size_t n)
     return 0;
 }
 
-void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t)
+void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_DUE_PROMOTE);
 
@@ -33,7 +33,7 @@ void dq_call_due_promote(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticke
     dq_call_key(&c, "due:h");
     dq_call_key(&c, "paused");
     dq_call_key(&c, "paused:h");
-    put_ticker(&c, t);
+    put_leader(&c, t);
     dq_call_arg_i64(&c, DQ_PROMOTE_LIMIT);
     dq_call_arg_i64(&c, DQ_PROMOTE_BYTES);
     dq_call_end(&c);
@@ -49,14 +49,14 @@ int dq_due_promote_decode(const dq_reply *r, dq_promoted *ret)
     return code;
 }
 
-void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_reap *reap)
+void dq_call_session_reap(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_reap *reap)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SESSION_REAP);
 
     dq_call_key(&c, "lease");
     dq_call_key(&c, "dead");
     dq_call_key(&c, "dead:h");
-    put_ticker(&c, t);
+    put_leader(&c, t);
     dq_call_arg_i64(&c, shard);
     dq_call_arg_i64(&c, reap->lease_ms);
     dq_call_arg_i64(&c, reap->max_crashes);
@@ -75,14 +75,14 @@ int dq_session_reap_decode(const dq_reply *r, dq_reaped *ret)
     return code;
 }
 
-void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_ticker t, const dq_keep *keep, bool memory_short)
+void dq_call_housekeep(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_keep *keep, bool memory_short)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_HOUSEKEEP);
 
     dq_call_key(&c, "dead");
     dq_call_key(&c, "dead:h");
     dq_call_key(&c, "s2s");
-    put_ticker(&c, t);
+    put_leader(&c, t);
     dq_call_arg_i64(&c, k->n_shards);
     dq_call_arg_i64(&c, keep->dead_ms);
     dq_call_arg_flag(&c, memory_short);
