@@ -25,10 +25,10 @@ static int list(ctl *c, int argc, char **argv, const char *path, const ctl_colum
 static int queue_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {
-        {"NAME", "name", CTL_TEXT},         {"WEIGHT", "weight", CTL_NUMBER},
-        {"PENDING", "pending", CTL_NUMBER}, {"RUNNING", "running", CTL_NUMBER},
+        {"NAME", "name", CTL_TEXT},           {"WEIGHT", "weight", CTL_NUMBER},
+        {"PENDING", "pending", CTL_NUMBER},   {"RUNNING", "running", CTL_NUMBER},
         {"OLDEST", "oldest_age", CTL_LENGTH}, {"PAUSED", "paused", CTL_TEXT},
-        {"MAX LEN", "max_len", CTL_NUMBER}, {NULL, NULL, CTL_TEXT},
+        {"MAX LEN", "max_len", CTL_NUMBER},   {NULL, NULL, CTL_TEXT},
     };
 
     return list(c, argc, argv, "/api/queues", columns);
@@ -41,6 +41,7 @@ static int node_list(ctl *c, int argc, char **argv)
         {"STARTED", "started_at", CTL_TIME, .may_go = true},
         {"HEARTBEAT", "last_heartbeat", CTL_TIME, .may_go = true},
         {"DRAINING", "draining", CTL_TEXT},
+        {"TOO OLD", "too_old", CTL_TEXT},
         {"RUNNING", "running_workers", CTL_NUMBER, "pool_stats"},
         {"SLOTS", "max_concurrency", CTL_NUMBER, "pool_stats"},
         {"STUCK", "stuck_workers", CTL_NUMBER, "pool_stats", .may_go = true},

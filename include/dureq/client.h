@@ -268,7 +268,8 @@ typedef struct dureq_node_info {
     int32_t concurrency, running; /* running: slots that are taken */
     int32_t stuck;                /* of them, by handlers that did not end within their grace */
     bool draining;
-    bool leader; /* promotes and reaps for at least one shard */
+    bool leader;  /* promotes and reaps for at least one shard */
+    bool too_old; /* for what the prefix asks for by now: it takes no more and does not lead */
 } dureq_node_info;
 
 typedef struct dureq_node_list {

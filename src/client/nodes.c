@@ -158,6 +158,7 @@ static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
     node->last_heartbeat_ms = DQ_MAX(node->last_heartbeat_ms, dq_reply_int(dq_reply_at(row, 5)));
     node->leader = node->leader || dq_reply_int(dq_reply_at(row, 7));
     node->draining = node->draining || dq_reply_int(dq_reply_at(row, 8));
+    node->too_old = node->too_old || dq_reply_int(dq_reply_at(row, 9));
     return 0;
 }
 

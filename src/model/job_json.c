@@ -368,5 +368,6 @@ void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w)
     put_i64_if(w, "pid", n->pid);
     put_bool(w, "draining", n->draining);
     put_bool(w, "leader", n->leader);
+    put_bool(w, "too_old", n->too_old);
     dq_json_end_object(w);
 }

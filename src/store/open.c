@@ -276,7 +276,7 @@ static int send_meta(dq_store *s, bool only_look)
     dq_call_arg_i64(&c, DQ_SCHEMA_VERSION);
     dq_call_arg_i64(&c,
                     s->has_keys ? s->keys.n_shards : s->shards_wanted); /* again: as it was, not as this program would begin */
-    dq_call_arg_i64(&c, DQ_SCRIPTS_VERSION);
+    dq_call_arg_i64(&c, DQ_SCRIPTS_BASE);
     dq_call_arg_i64(&c, DQ_ENVELOPE_VERSION);
     dq_call_arg_text(&c, only_look ? "l" : "");
     dq_call_end(&c);

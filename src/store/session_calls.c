@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/session_calls.h"
 
+#include "store/store.h"
+
 #include <assert.h>
 #include <stdio.h>
 
@@ -28,6 +30,7 @@ void dq_call_session_open(dq_buf *out, const dq_keys *k, unsigned shard, const d
     dq_call_arg_text(&c, o->node_id);
     dq_call_arg_text(&c, o->info);
     dq_call_arg_i64(&c, o->lease_ms);
+    dq_call_arg_i64(&c, DQ_SCRIPTS_VERSION);
     dq_call_end(&c);
 }
 
@@ -126,7 +129,8 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .next_due_ms = dq_reply_int(f[2]),
         .n_lanes = (uint32_t)dq_reply_int(f[3]),
         .queues_version = dq_reply_int(f[4]),
-        .drain = dq_reply_int(f[5]) != 0,
+        .drain = dq_reply_int(f[5]) == 1,
+        .too_old = dq_reply_int(f[5]) == 2,
         .cancelled = f[6],
         .busy = f[7],
         .n_expired = dq_reply_int(f[8]),

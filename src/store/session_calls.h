@@ -62,6 +62,7 @@ typedef struct dq_beat_answer {
     uint32_t n_lanes;
     int64_t queues_version;
     bool drain;
+    bool too_old;       /* the shard asks for a later version of the scripts than was reported: take no more and do not lead */
     dq_reply cancelled; /* list of strings: dq_cancelled_decode */
     dq_reply busy;      /* list of lanes that were given and hold jobs */
     /* the leader's */

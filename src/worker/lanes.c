@@ -263,7 +263,7 @@ void dq_lanes_beat(dq_wshard *s)
 
 static bool takes_work(const dq_worker *w)
 {
-    return !(w->draining || w->drain_asked || w->stopping || w->give_up || dq_suspects_hold(w));
+    return !(w->draining || w->drain_asked || w->stopping || w->give_up || w->too_old || dq_suspects_hold(w));
 }
 
 static int32_t free_slots(const dq_worker *w)

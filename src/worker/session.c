@@ -75,6 +75,7 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     (void)snprintf(s->x, sizeof s->x, DQ_STR_FMT, DQ_STR_ARG(opened.x));
     (void)snprintf(s->hv, sizeof s->hv, DQ_STR_FMT, DQ_STR_ARG(opened.hv));
     s->state = WSHARD_LIVE;
+    w->too_old = false;
     s->opened_unsure = s->unsure_lanes;
     s->verified = s->needs_resync = s->resyncing = s->call_lost = false;
     s->call_no = 0;
@@ -278,6 +279,15 @@ static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
     }
 }
 
+/* What runs is finished; no more is taken and, as the epoch says, it does not lead. */
+static void look_at_version(dq_wshard *s, bool too_old)
+{
+    if (too_old && !s->worker->too_old)
+        DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "node.too_old",
+               "shard=%u session=%s error=\"the prefix asks for a newer dureq: no more jobs are taken\"", s->no, s->session_text);
+    s->worker->too_old = s->worker->too_old || too_old;
+}
+
 static void take_beat(dq_wshard *s, const dq_beat_answer *a)
 {
     dq_worker *w = s->worker;
@@ -304,6 +314,7 @@ static void take_beat(dq_wshard *s, const dq_beat_answer *a)
         atomic_store_explicit(&w->s_draining, a->drain || w->draining, memory_order_relaxed);
         DQ_LOG(w->log, DUREQ_LOG_INFO, "node.drain", "drain=%s", a->drain ? "yes" : "no");
     }
+    look_at_version(s, a->too_old);
     take_lists(s, a->cancelled, a->busy);
     if (w->cb.on_beat)
         w->cb.on_beat(w, &beat, w->cb.userdata);

@@ -209,6 +209,7 @@ struct dq_worker {
     dq_deferred pump;
 
     bool draining, drain_asked, stopping, give_up, stopped;
+    bool too_old;           /* a heartbeat said so; until a session is opened, which one that is too old is not */
     dq_buf scratch;         /* one row */
     dq_stat_rows stat_rows; /* of the turn that is written */
     dq_message progress_message;

@@ -7,6 +7,7 @@
 #include "model/job.h"
 #include "store/job_calls.h"
 #include "store/key_calls.h"
+#include "store/leader_calls.h"
 #include "store/queue_calls.h"
 #include "store/turn_calls.h"
 

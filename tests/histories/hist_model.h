@@ -20,10 +20,10 @@
 #define HM_KEYS      3
 #define HM_REQUESTS  4
 #define HM_ITEMS     4
-#define HM_LEASE     4 /* units */
-#define HM_CRASHES   3 /* make a job dead */
+#define HM_LEASE     4    /* units */
+#define HM_CRASHES   3    /* make a job dead */
 #define HM_SUSPECTS  (-2) /* blamed: those never charged */
-#define HM_FULL      5 /* a queue with a limit takes so many; at first the second one has it */
+#define HM_FULL      5    /* a queue with a limit takes so many; at first the second one has it */
 #define HM_NEVER     1000000000
 
 typedef enum hm_place { HM_GONE, HM_LANE, HM_FRONT, HM_DUE, HM_PAUSED, HM_DEAD, HM_HISTORY } hm_place;

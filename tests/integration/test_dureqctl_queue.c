@@ -93,7 +93,7 @@ SCENARIO(a_node_is_listed_drained_and_takes_work_again)
     EXPECT_HAS("node-1", ctl_out());
     EXPECT_HAS("HEARTBEAT", ctl_out());
     CTL(0, "node", "list", "-o", "csv");
-    EXPECT_HAS("node_id,started_at,last_heartbeat,draining,running_workers,max_concurrency,stuck_workers,task_types\r\n",
+    EXPECT_HAS("node_id,started_at,last_heartbeat,draining,too_old,running_workers,max_concurrency,stuck_workers,task_types\r\n",
                ctl_out());
     EXPECT_HAS(",false,0,", ctl_out());
     CTL(0, "node", "drain", "node-1");

@@ -332,7 +332,7 @@ static void a_node(void **state)
     expect_json(&out, "{\"node_id\":\"n1\",\"task_types\":[\"mail.*\",\"echo\"],\"started_at\":\"1970-01-01T00:00:01.000Z\","
                       "\"last_heartbeat\":\"1970-01-01T00:00:02.000Z\","
                       "\"pool_stats\":{\"running_workers\":4,\"idle_workers\":6,\"max_concurrency\":10,\"stuck_workers\":1},"
-                      "\"version\":\"0.1.0\",\"host\":\"h\",\"pid\":12,\"draining\":true,\"leader\":true}");
+                      "\"version\":\"0.1.0\",\"host\":\"h\",\"pid\":12,\"draining\":true,\"leader\":true,\"too_old\":false}");
 }
 
 int main(void)

@@ -5,7 +5,7 @@
 --   n_lanes lane...
 -- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
--- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining,
+-- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining (1; 2: too old),
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0) }, or DQFENCED; the last four for the
 --   leader
@@ -16,7 +16,7 @@
 --#include "session.lua"
 --#include "stats.lua"
 local session, lease = ARGV[1], tonumber(ARGV[2])
-local s = call('HMGET', KEYS[2], 'st', 'node', 'at')
+local s = call('HMGET', KEYS[2], 'st', 'node', 'at', 'ver')
 local err = fenced((ARGV[6] == '' or ARGV[6] == s[3]) and s[1])
 if err then
   return err
@@ -25,8 +25,14 @@ call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3], 'bl', ARGV[5])
 local clock = served(lease)
 call('ZADD', KEYS[3], clock + lease, session)
 
+local known = call('HMGET', sh, 'qv', 'mv')
+local too_old = tonumber(s[4] or 0) < tonumber(known[2] or 0)
 local epoch = 0
-if ARGV[4] == '1' then
+if too_old then
+  if call('HGET', sh, 'tk') == session then
+    call('HSET', sh, 'tu', 0)
+  end
+elseif ARGV[4] == '1' then
   local t = call('HMGET', sh, 'tk', 'te', 'tu')
   epoch = tonumber(t[2] or 0)
   if t[1] ~= session then
@@ -79,10 +85,9 @@ if #cancelled > 0 then
 end
 local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local late = epoch > 0 and call('ZRANGE', K .. 's2s', 0, 0, 'WITHSCORES') or {}
-local q = call('HGET', sh, 'qv')
 return {
-  now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(q or 0),
-  call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
+  now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(known[1] or 0),
+  too_old and 2 or call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
   tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0,
 }
