@@ -63,11 +63,12 @@ int main(int argc, char **argv)
     dureq_node_options opts = dureq_node_options_init();
     dureq_node *node = NULL;
     dureq_error err;
-    int rc;
+    int rc, n;
 
     opts.redis_url = url ? url : "redis://127.0.0.1:6379";
     opts.prefix = getenv("DUREQ_PREFIX"); /* NULL: "dureq" */
-    opts.concurrency = concurrency ? (int32_t)strtol(concurrency, NULL, 10) : 0;
+    if (concurrency && sscanf(concurrency, "%d", &n) == 1)
+        opts.concurrency = n;
     opts.shutdown_timeout_ms = DRAIN_MS;
     opts.log_fn = log_line;
     rc = dureq_node_create(&opts, &node, &err);

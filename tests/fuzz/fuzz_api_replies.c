@@ -247,6 +247,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         client.max_payload = DUREQ_PAYLOAD_DEFAULT_MAX;
         dq_mutex_init(&client.mu);
         dq_cond_init(&client.cond);
+        if (dq_loop_create(&client.loop, NULL) < 0) /* it never turns; calls ask whether they are on it */
+            abort();
     }
     for (long n = sweeps; n < NOMEM_MAX; n++)
         if (!ask_one(&client, line + (sweeps ? 6 : 0), dureq_str_from(body), dureq_str_of((const char *)data, size), n))

@@ -58,7 +58,7 @@ static void take(dureq_str answer)
     memset(results, 0, sizeof results);
     *call = (enq_call){.producer = &producer, .shard = 1, .n = JOBS};
     for (size_t i = 0; i < JOBS; i++) {
-        items[i] = (enq_item){.request = &request, .index = (uint32_t)i, .lane = lanes[i % LANES], .call = call};
+        items[i] = (enq_item){.request = &request, .index = (uint32_t)i, .lane = lanes[i % LANES], .call = call, .ukey_home = -1};
         call->items[i] = i == GONE ? NULL : &items[i];
         items[i].call = i == GONE ? NULL : call;
         call->lanes[i] = items[i].lane;

@@ -23,7 +23,8 @@ static void read_entry(dq_reply entry, dureq_str whole)
 {
     static dq_wshard shard = {.no = 2};
     static dq_handler handler;
-    static dq_wlane lane = {.no = 5, .shard = &shard, .handler = &handler};
+    static dq_wqueue queue;
+    static dq_wlane lane = {.no = 5, .shard = &shard, .handler = &handler, .queue_of = &queue};
     static dureq_run t;
     dq_reply id = dq_reply_first(entry);
 
