@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/absent.h"
 #include "ctl.h"
 
 #define PROGRESS_US 200000 /* between two looks at the progress of a call */
@@ -68,15 +69,26 @@ int ctl_exit_of(int code)
     }
 }
 
-int ctl_connect(ctl *c)
+/* Where a person reads: an empty answer looks the same in a deployment that is there. */
+static void tell_absent(ctl *c)
+{
+    if (c->format == CTL_TABLE && !c->quiet && !c->told_absent)
+        (void)ctl_fail(CTL_DONE, "nothing here yet: no program that writes has used the prefix '%s'",
+                       c->prefix ? c->prefix : "dureq");
+    c->told_absent = true;
+}
+
+int ctl_connect(ctl *c, ctl_use use)
 {
     dureq_client_options o = dureq_client_options_init();
     DQ_BUF_AUTO url = {0};
     dureq_error err = {0};
     int rc;
 
-    if (c->client)
+    if (c->client && (use == CTL_READS || !dq_client_is_absent(c->client)))
         return 0;
+    dureq_client_destroy(c->client);
+    c->client = NULL;
     rc = ctl_server(c, &url);
     if (rc != 0)
         return rc;
@@ -86,13 +98,18 @@ int ctl_connect(ctl *c)
     o.allow_eviction = c->allow_eviction;
     o.client_name = "dureqctl";
     o.actor = "dureqctl";
+    o.no_create = use == CTL_READS;
     if (strncmp(url.ptr, "http://", 7) == 0 || strncmp(url.ptr, "https://", 8) == 0)
         return ctl_fail(CTL_USAGE, "http servers come with a later version: give a redis://, rediss:// or unix:// server");
     rc = dureq_client_create(&o, &c->client, &err);
     if (rc == DUREQ_EUNAVAILABLE && c->server_found)
         return ctl_fail(ctl_exit_of(rc),
                         "no server given, and none answers at %s: start dureqd, or give --server URL or DUREQ_SERVER", url.ptr);
-    return rc < 0 ? ctl_fail(ctl_exit_of(rc), "%s", err.msg) : 0;
+    if (rc < 0)
+        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    if (dq_client_is_absent(c->client))
+        tell_absent(c);
+    return 0;
 }
 
 void ctl_answer_deinit(ctl_answer *a)
@@ -140,8 +157,9 @@ int ctl_call(ctl *c, const char *method, const char *path, const char *query, du
 {
     progress p = {.verb = c->progress_verb, .shown_us = dq_mono_us()};
     dq_api_request req = {.method = method, .path = path, .query = query, .body = body, .progress_userdata = &p};
+    bool is_dry = query && strstr(query, "dry_run=1");
     dureq_error err = {0};
-    int rc = ctl_connect(c);
+    int rc = ctl_connect(c, is_dry || strcmp(method, "GET") == 0 ? CTL_READS : CTL_WRITES);
 
     if (rc != 0)
         return rc;

@@ -309,7 +309,7 @@ static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
         o->job.content_type = dq_json_valid(spec.payload)   ? "application/json"
                               : dq_utf8_valid(spec.payload) ? "text/plain"
                                                             : "application/octet-stream";
-    rc = ctl_connect(c);
+    rc = ctl_connect(c, CTL_WRITES);
     if (rc != 0)
         return rc;
     rc = dureq_client_enqueue_many(c->client, &spec, 1, &result, &err);

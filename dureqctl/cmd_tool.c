@@ -268,7 +268,7 @@ static int doctor(ctl *c, int argc, char **argv)
     if (rc == 0)
         rc = no_arguments("doctor", n, argv);
     if (rc == 0)
-        rc = ctl_connect(c);
+        rc = ctl_connect(c, o.repair ? CTL_WRITES : CTL_READS);
     if (rc != 0)
         return rc;
     rc = dq_client_doctor(c->client, &o, &report, &err);

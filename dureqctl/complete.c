@@ -14,14 +14,16 @@ static const char for_bash[] = "_dureqctl() {\n"
                                "    COMPREPLY=($(dureqctl complete-words -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null))\n"
                                "}\n"
                                "complete -o default -F _dureqctl dureqctl\n";
-static const char for_zsh[] = "#compdef dureqctl\n"
-                              "_dureqctl() {\n"
-                              "    local -a found\n"
-                              "    found=(${(f)\"$(dureqctl complete-words -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
-                              "    (( $#found )) && compadd -Q -a found || _files\n"
-                              "}\n"
-                              "if [ \"$funcstack[1]\" = _dureqctl ]; then _dureqctl \"$@\"; else compdef _dureqctl dureqctl; fi\n";
-static const char for_fish[] = "complete -c dureqctl -f -a '(dureqctl complete-words -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'\n";
+static const char for_zsh[] =
+    "#compdef dureqctl\n"
+    "_dureqctl() {\n"
+    "    local -a found\n"
+    "    found=(${(f)\"$(dureqctl complete-words -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
+    "    (( $#found )) && compadd -Q -a found || _files\n"
+    "}\n"
+    "if [ \"$funcstack[1]\" = _dureqctl ]; then _dureqctl \"$@\"; else compdef _dureqctl dureqctl; fi\n";
+static const char for_fish[] =
+    "complete -c dureqctl -f -a '(dureqctl complete-words -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'\n";
 
 static int cmd_completion(ctl *c, int argc, char **argv)
 {
@@ -136,7 +138,7 @@ static bool connect_soon(ctl *c)
     err = dup(STDERR_FILENO);
     null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     (void)dup2(null, STDERR_FILENO); /* why it does not answer is no matter here */
-    rc = ctl_connect(c);
+    rc = ctl_connect(c, CTL_READS);
     (void)fflush(stderr);
     (void)dup2(err, STDERR_FILENO);
     (void)close(err);

@@ -41,11 +41,12 @@ typedef struct ctl {
     int64_t timeout_ms; /* of a call; 0: the client's default */
     bool allow_eviction;
     bool quiet;
-    bool is_terminal;     /* standard output */
+    bool is_terminal; /* standard output */
     bool color;
     int columns;          /* of the terminal; 0: as many as it takes */
     int ended_by;         /* a signal that a command heard: the program ends by it, after its output; 0: none */
     dureq_client *client; /* made at the first use */
+    bool told_absent;
     const char *progress_verb; /* "cancelled": ctl_call shows on a terminal how many are; NULL: it does not */
 } ctl;
 
@@ -76,8 +77,12 @@ int ctl_exit_of(int dureq_code);
 
 /* Appends the URL of the server to use. 0, or an exit code after saying why. */
 int ctl_server(ctl *c, dq_buf *url);
-/* Connects when needed. 0, or an exit code after saying why. */
-int ctl_connect(ctl *c);
+/* Connects when needed. 0, or an exit code after saying why. To read makes no prefix. */
+typedef enum ctl_use {
+    CTL_READS,
+    CTL_WRITES,
+} ctl_use;
+int ctl_connect(ctl *c, ctl_use use);
 
 /* One API request. On success 0 and *doc holds the answer (deinit both); else the exit code, said on standard error. */
 typedef struct ctl_answer {
@@ -116,7 +121,8 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
 void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
-void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object, const char *but); /* but: a name that is left out; NULL: none */
+void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object,
+                     const char *but);                   /* but: a name that is left out; NULL: none */
 void ctl_print_job(const ctl *c, const ctl_answer *a);   /* job_show.c: with its attempts as a table */
 int ctl_print_result(const ctl *c, const ctl_answer *a); /* the bare one with --quiet; the exit code */
 void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
@@ -126,8 +132,8 @@ void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
 void ctl_clean(dq_buf *b, bool keep_lines);
 void ctl_append_json(dq_buf *out, dureq_str json);
 void ctl_append_vfmt(dq_buf *out, const char *fmt, va_list args) DUREQ_PRINTF(2, 0);
-size_t ctl_width(dureq_str s);          /* in cells of a terminal */
-void ctl_cut(dq_buf *b, size_t width);  /* between characters, with "..." when it is longer */
+size_t ctl_width(dureq_str s);                   /* in cells of a terminal */
+void ctl_cut(dq_buf *b, size_t width);           /* between characters, with "..." when it is longer */
 void ctl_put_json(const ctl *c, dureq_str json); /* a line of standard output */
 void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value); /* the value is cleaned */
 /* A short sentence in table form, the object in the others. */
@@ -135,8 +141,8 @@ void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUR
 
 /* ---- what is known (known.c) ---- */
 
-bool ctl_is_broken_json(dureq_str payload); /* it begins with { or [ */
-void ctl_near_queue(ctl *c, const char *name, dq_buf *out);          /* ": did you mean 'high'?", when one is near */
+bool ctl_is_broken_json(dureq_str payload);                 /* it begins with { or [ */
+void ctl_near_queue(ctl *c, const char *name, dq_buf *out); /* ": did you mean 'high'?", when one is near */
 /* Says on standard error that no live node handles the type, and appends the same to *out. The client is connected. */
 void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out);
 

@@ -444,7 +444,7 @@ int ctl_enqueue_file(ctl *c, ctl_enqueue_options *o)
     const char *path = o->ndjson ? o->ndjson : o->lines;
     DQ_BUF_AUTO unhandled = {0};
     FILE *in;
-    int rc = ctl_connect(c);
+    int rc = ctl_connect(c, CTL_WRITES);
 
     if (rc != 0)
         return rc;

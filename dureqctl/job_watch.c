@@ -112,7 +112,7 @@ int ctl_job_watch(ctl *c, int argc, char **argv)
     if (rc == 0 && (n != 1 || !*argv[1]))
         rc = ctl_usage("'%s' takes one id", argv[0]);
     if (rc == 0)
-        rc = ctl_connect(c);
+        rc = ctl_connect(c, CTL_READS);
     while (rc == 0) {
         rc = watch_once(c, argv[1], &before, &ended);
         if (ended)

@@ -66,6 +66,7 @@ typedef struct dureq_client_options {
     dureq_log_fn log_fn;       /* NULL = silent */
     void *log_userdata;
     int32_t log_level; /* a dureq_log_level; 0 = info */
+    bool no_create;    /* a prefix that does not exist is not made: it reads as empty, and what writes is DUREQ_ENOTFOUND */
 } dureq_client_options;
 
 static inline dureq_client_options dureq_client_options_init(void)
@@ -77,7 +78,7 @@ static inline dureq_client_options dureq_client_options_init(void)
 }
 
 /* Connect, check server and data (DUREQ_ETOOOLD, EPOLICY, ESCHEMA; EWRONGTYPE: other keys are in the way; EIO: no thread or
-   descriptor), create the prefix when it is new. Fails at once when nobody listens there. */
+   descriptor), create the prefix when it is new (see no_create). Fails at once when nobody listens there. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_create(const dureq_client_options *opts, dureq_client **ret, dureq_error *err);
 /* Ends each dureq_client_wait of other threads by DUREQ_ECLOSED, and waits for their calls under way. The last call on it;
    not for a node's client. */

@@ -269,9 +269,10 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
 {
     int64_t deadline_us = dq_client_deadline_us(c);
     pending_call *p;
+    bool only_reads = n_replies > 0 || dq_call_only_reads(dq_buf_str(bytes)); /* commands do */
     int rc;
 
-    rc = dq_client_may_wait(c, err);
+    rc = only_reads ? dq_client_may_wait(c, err) : dq_client_may_write(c, err);
     if (rc < 0) {
         dq_buf_deinit(bytes);
         return rc;

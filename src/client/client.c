@@ -19,6 +19,7 @@ void dq_client_on_up(dureq_client *c, bool same_server)
     c->was_up = true;
     c->refused = false;
     c->away = false;
+    c->absent = dq_store_is_absent(c->store);
     c->why = (dureq_error){0};
     dq_cond_broadcast(&c->cond);
     dq_mutex_unlock(&c->mu);
@@ -150,6 +151,7 @@ static int open_store(dureq_client *c, const dureq_client_options *o, dureq_erro
         .prefix = o->prefix,
         .shards = (unsigned)o->shards,
         .allow_eviction = o->allow_eviction,
+        .no_create = o->no_create,
         .client_name = o->client_name ? o->client_name : "dureq-client",
         .log = &c->log,
     };
@@ -335,6 +337,24 @@ int dq_client_may_wait(const dureq_client *c, dureq_error *err)
         return 0;
     return dq_fail(err, DUREQ_EDEADLK,
                    "this client's own thread (a log or event callback) cannot wait for the server: call from another");
+}
+
+bool dq_client_is_absent(dureq_client *c)
+{
+    dq_mutex_lock(&c->mu);
+    bool absent = c->absent;
+    dq_mutex_unlock(&c->mu);
+    return absent;
+}
+
+int dq_client_may_write(dureq_client *c, dureq_error *err)
+{
+    int rc = dq_client_may_wait(c, err);
+
+    if (rc == 0 && dq_client_is_absent(c))
+        return dq_fail(err, DUREQ_ENOTFOUND, "nothing is here yet: no program that writes has used the prefix '%s'",
+                       dq_client_keys(c)->prefix);
+    return rc;
 }
 
 void dureq_free(void *ptr)

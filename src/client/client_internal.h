@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mutex.h"
+#include "client/absent.h"
 #include "client/extra.h"
 #include "redis/blocking.h"
 #include "store/job_calls.h"
@@ -39,6 +40,7 @@ struct dureq_client {
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
     bool was_up;      /* keys may be used */
+    bool absent;      /* dq_store_is_absent */
     bool away;        /* connecting failed at least once since it was up */
     bool refused;     /* `why` is a refusal that waiting does not mend */
     dureq_error why;  /* why the store is not up */
@@ -54,6 +56,8 @@ void dq_client_enter(dureq_client *c);
 void dq_client_leave(dureq_client *c);
 /* 0, or DUREQ_EDEADLK on the loop's own thread, which nobody may wait for there. Whoever is about to wait asks. */
 int dq_client_may_wait(const dureq_client *c, dureq_error *err);
+/* The same for what writes: DUREQ_ENOTFOUND where there is no prefix, and it may not be made. */
+int dq_client_may_write(dureq_client *c, dureq_error *err);
 
 #define DQ_CALL_REPEAT (1u << 0) /* safe to send again when its reply was lost */
 #define DQ_CALL_LARGE \

@@ -541,7 +541,7 @@ static int walk_shard(dq_doctor *d, unsigned shard, dureq_error *err)
     int rc;
 
     w.put = put_small;
-    rc = walk_run(&w, err);
+    rc = d->absent ? 0 : walk_run(&w, err);
     w.put = put_lanes;
     if (rc == 0)
         rc = walk_run(&w, err);
@@ -558,10 +558,11 @@ static int walk_shard(dq_doctor *d, unsigned shard, dureq_error *err)
 
 static int examine(dq_doctor *d, dureq_error *err)
 {
-    int rc = look_meta(d, err);
+    int rc = d->absent ? 0 : look_meta(d, err);
 
     for (unsigned shard = 0; shard < d->keys->n_shards && rc == 0; shard++) {
-        rc = look_queue_rows(d, shard, err);
+        if (!d->absent)
+            rc = look_queue_rows(d, shard, err);
         if (rc == 0)
             rc = walk_shard(d, shard, err);
         if (rc == 0)
@@ -588,6 +589,7 @@ int dq_client_doctor(dureq_client *client, const dq_doctor_options *o, dq_doctor
         d.options.settle_ms = SETTLE_DEFAULT_MS;
     dq_client_enter(client);
     d.keys = dq_client_keys(client);
+    d.absent = dq_client_is_absent(client);
     rc = examine(&d, err);
     dq_client_leave(client);
     *owner = d.arena;

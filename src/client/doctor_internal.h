@@ -11,6 +11,7 @@ typedef struct dq_doctor {
     const dq_keys *keys;
     dq_doctor_options options;
     dq_doctor_report *report;
+    bool absent;     /* there is no prefix: it cannot lack what one has; whatever has its name is looked at */
     dq_arena arena;  /* of the report; becomes its owner */
     dq_map seen;     /* kind, key, id of the faults reported */
     size_t cap;      /* of report->faults */

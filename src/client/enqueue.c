@@ -171,7 +171,7 @@ int dureq_client_enqueue_many(dureq_client *c, const dureq_job_spec *specs, size
     if (n == 0)
         return 0;
     memset(results, 0, n * sizeof *results);
-    rc = dq_client_may_wait(c, err);
+    rc = dq_client_may_write(c, err);
     if (rc < 0) {
         for (size_t i = 0; i < n; i++)
             results[i].code = rc;
@@ -197,7 +197,7 @@ int dureq_client_enqueue(dureq_client *c, const dureq_job_spec *spec, dureq_job_
 
     if (!c || !spec)
         return dq_fail(err, DUREQ_EINVAL, "client and spec must be given");
-    rc = dq_client_may_wait(c, err);
+    rc = dq_client_may_write(c, err);
     if (rc < 0)
         return rc;
     dq_client_enter(c);

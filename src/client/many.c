@@ -233,7 +233,7 @@ static int change_many(many *m, const char *const *ids, const dureq_many_options
     if (rc == 0 && m->move == DQ_JOB_RESCHEDULE && (m->opts.run_at_ms <= 0 || m->opts.run_at_ms >= 1LL << 44))
         rc = dq_fail(err, DUREQ_EINVAL, "run_at_ms takes a Unix time in ms, not %lld", (long long)m->opts.run_at_ms);
     if (rc == 0)
-        rc = dq_client_may_wait(m->client, err);
+        rc = dq_client_may_write(m->client, err);
     if (rc < 0 || m->n == 0)
         return rc;
     dq_client_enter(m->client);

@@ -79,7 +79,7 @@ static int change(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf 
         dq_buf_deinit(wanted);
         return dq_fail_nomem(err);
     }
-    rc = dq_client_may_wait(c, err);
+    rc = dq_client_may_write(c, err);
     if (rc < 0) {
         dq_buf_deinit(wanted);
         dq_free(p);

@@ -400,7 +400,7 @@ static int enter_wait(dureq_client *c, dureq_error *err)
 {
     int rc;
 
-    rc = dq_client_may_wait(c, err);
+    rc = dq_client_may_write(c, err);
     if (rc < 0)
         return rc;
     dq_mutex_lock(&c->mu);

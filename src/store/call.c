@@ -205,3 +205,19 @@ void dq_call_end(dq_call *c)
     }
     put_digits(out->ptr + c->head + 1, digits, c->n_words);
 }
+
+static bool only_reads(const dq_script *script)
+{
+    size_t head = (size_t)((const char *)memchr(script->text, '\n', script->len) - script->text);
+
+    return memmem(script->text, head, "no-writes", strlen("no-writes")) ||
+           strncmp(script->name, "doctor_", strlen("doctor_")) == 0;
+}
+
+bool dq_call_only_reads(dureq_str call)
+{
+    for (int i = 0; i < DQ_SCRIPT_COUNT; i++)
+        if (memmem(call.ptr, DQ_MIN(call.len, 64), dq_scripts[i].sha1, 40))
+            return only_reads(&dq_scripts[i]);
+    return false;
+}

@@ -62,3 +62,6 @@ size_t dq_call_number_later(dq_call *c);
 void dq_call_number(dq_call *c, size_t at, size_t n);
 
 void dq_call_end(dq_call *c);
+
+/* Whether a call that is written changes nothing: its script is marked no-writes, or is one of the doctor, asked for no repair. */
+bool dq_call_only_reads(dureq_str call);

@@ -42,10 +42,12 @@ struct dq_store {
     char *prefix, *client_name;
     unsigned shards_wanted;
     bool allow_eviction;
+    bool no_create;
     int64_t history_max_bytes;
 
     dq_redis *main, *cycle, *bulk; /* the latter two NULL until used */
     bool up;
+    bool absent;           /* up without a prefix */
     dureq_error no_writes; /* why this opening does not write; code 0: it does */
     bool other_server;     /* than the last one that it was up with */
     dq_keys keys;          /* made at the first meta; the same from then on */

@@ -3,7 +3,7 @@
    are there. A lost connection ends it all (store.c), the next one starts it again.
 
    Of a prefix that is new, all that could be in the way (keys of other types, what the user may not run) is looked for on all shards before
-   the first key is written: whoever is refused leaves nothing behind.
+   the first key is written: whoever is refused leaves nothing behind. A store that may not make one (no_create) is up at once without it.
 
    Failures are of two kinds. Those that waiting cannot mend are told to on_refused (once, until it is another one) and tried again every
    5 s, because an operator may mend them; the others (loading, busy, a replica, out of memory) are tried again after 50 ms doubling to 2 s. Loop thread. */
@@ -21,11 +21,13 @@
 #define RETRY_FIRST_MS   50
 #define RETRY_LONGEST_MS 2000
 #define RETRY_REFUSED_MS 5000
+#define LOOK_AGAIN_MS    1000 /* whether the prefix was made meanwhile */
 #define WATCH_MS         100
 #define HISTORY_NO_LIMIT (1LL << 50)
 #define REDIS_MAJOR_MIN  7
 
 static void step_run(dq_store *s, dq_open_step step);
+static void look_again(dq_store *s);
 
 bool dq_error_is_refusal(int code)
 {
@@ -102,6 +104,8 @@ void dq_open_retry_fired(dq_timer *t)
 {
     dq_store *s = dq_container_of(t, dq_store, retry);
 
+    if (s->absent)
+        look_again(s);
     if (s->up || s->step != DQ_OPEN_IDLE)
         return;
     if (dq_redis_is_ready(s->main))
@@ -233,6 +237,10 @@ static int take_read_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
     int64_t v;
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(known); i++) {
+        if (dq_reply_is_nil(dq_reply_at(*reply, i)) && s->no_create) {
+            s->look_shards = s->has_keys ? s->keys.n_shards : s->shards_wanted;
+            return 0;
+        }
         if (dq_reply_is_nil(dq_reply_at(*reply, i))) /* nothing is here yet, and nothing can be made */
             return dq_fail(err, DUREQ_ENOWRITE, "%s", s->no_writes.msg);
         if (dq_parse_i64(dq_reply_str(dq_reply_at(*reply, i)), 1, INT64_MAX, &v) < 0)
@@ -268,7 +276,7 @@ static dq_call begin_config(dq_store *s, dq_buf *key, const char *name, const dq
     return dq_call_begin_lone(out, dq_buf_str(key), form);
 }
 
-static int send_meta(dq_store *s, bool only_look)
+static int send_meta(dq_store *s, bool only_look, dq_redis_reply_fn fn)
 {
     DQ_BUF_AUTO key = {0};
     dq_call c = begin_config(s, &key, "meta", &(dq_call_form){.script = DQ_SCRIPT_META_INIT, .as_text = true});
@@ -280,7 +288,7 @@ static int send_meta(dq_store *s, bool only_look)
     dq_call_arg_i64(&c, DQ_ENVELOPE_VERSION);
     dq_call_arg_text(&c, only_look ? "l" : "");
     dq_call_end(&c);
-    return dq_redis_commit(s->main, 0, step_reply, s);
+    return dq_redis_commit(s->main, 0, fn, s);
 }
 
 static int send_read_meta(dq_store *s)
@@ -391,11 +399,11 @@ static int step_send(dq_store *s, dq_open_step step)
     switch (step) {
     case DQ_OPEN_SERVER: return send_info(s, "server");
     case DQ_OPEN_MEMORY: return send_info(s, "memory");
-    case DQ_OPEN_LOOK_META: return send_meta(s, /*only_look=*/true);
+    case DQ_OPEN_LOOK_META: return send_meta(s, /*only_look=*/true, step_reply);
     case DQ_OPEN_SCRIPTS: return dq_send_load_scripts(s, step_reply, s, &s->step_pending);
     case DQ_OPEN_LOOK_QUEUES: return send_look_queues(s);
     case DQ_OPEN_LOOK_SHARDS: return send_look_shards(s);
-    case DQ_OPEN_META: return send_meta(s, /*only_look=*/false);
+    case DQ_OPEN_META: return send_meta(s, /*only_look=*/false, step_reply);
     case DQ_OPEN_QUEUES: return send_queues(s);
     case DQ_OPEN_SHARDS: return send_shards(s);
     case DQ_OPEN_READ_META: return send_read_meta(s);
@@ -475,6 +483,47 @@ static void go_up(dq_store *s, bool queues_changed)
         dq_send_up(s);
 }
 
+/* Up without a prefix: its keys are those that it would have if this program made it. */
+static void go_up_absent(dq_store *s)
+{
+    dureq_error err;
+    int r = take_shards(s, s->look_shards, &err);
+
+    if (r < 0) {
+        step_failed(s, &err);
+        return;
+    }
+    dq_timer_set(&s->retry, LOOK_AGAIN_MS * 1000);
+    s->absent = true;
+    go_up(s, /*queues_changed=*/false);
+}
+
+static void on_looked_again(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_store *s = userdata;
+
+    (void)err;
+    if (!s->absent)
+        return;
+    if (code == 0 && dq_reply_int(dq_reply_at(*reply, 5)) == 1)
+        dq_redis_reconnect(s->main, "the prefix was made meanwhile");
+    else
+        dq_timer_set(&s->retry, LOOK_AGAIN_MS * 1000);
+}
+
+static void look_again(dq_store *s)
+{
+    if (send_meta(s, /*only_look=*/true, on_looked_again) < 0)
+        dq_timer_set(&s->retry, LOOK_AGAIN_MS * 1000);
+}
+
+static bool may_not_be_made(const dq_store *s)
+{
+    bool has_looked = s->step == DQ_OPEN_LOOK_META || s->step == DQ_OPEN_READ_META;
+
+    return s->no_create && has_looked && s->look_shards > 0;
+}
+
 static dq_open_step step_behind(const dq_store *s)
 {
     bool is_made = s->look_shards == 0;
@@ -521,6 +570,8 @@ static void step_done(dq_store *s, const dq_reply *reply)
     }
     if (r < 0)
         step_failed(s, &err);
+    else if (may_not_be_made(s))
+        go_up_absent(s);
     else
         step_run(s, step_behind(s));
 }
@@ -553,6 +604,7 @@ void dq_open_start(dq_store *s)
 {
     dq_timer_clear(&s->retry);
     s->queues_changed = false;
+    s->look_shards = 0;
     s->no_writes = (dureq_error){0};
     step_run(s, DQ_OPEN_SERVER);
 }

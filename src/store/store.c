@@ -24,7 +24,7 @@ static void go_down(dq_store *s, const dureq_error *why)
 {
     bool was_up = s->up;
 
-    s->up = false;
+    s->up = s->absent = false;
     s->step = DQ_OPEN_IDLE;
     dq_open_watch(s);
     if (was_up || !dq_error_is_refusal(s->last.code))
@@ -89,6 +89,7 @@ static int take_options(dq_store *s, const dq_store_options *opts, dureq_error *
         return dq_fail_nomem(err);
     s->shards_wanted = opts->shards ? opts->shards : 1;
     s->allow_eviction = opts->allow_eviction;
+    s->no_create = opts->no_create;
     s->history_max_bytes = opts->history_max_bytes;
     s->log = opts->log;
     return 0;
@@ -164,6 +165,11 @@ void dq_store_destroy(dq_store *s)
 bool dq_store_is_up(const dq_store *s)
 {
     return s->up;
+}
+
+bool dq_store_is_absent(const dq_store *s)
+{
+    return s->absent;
 }
 
 void dq_store_last_error(const dq_store *s, dureq_error *ret)

@@ -39,6 +39,7 @@ typedef struct dq_store_options {
     const char *redis_url;
     const char *prefix; /* NULL = "dureq" */
     unsigned shards;    /* of a new prefix; 0 = 1 */
+    bool no_create;     /* see dq_store_is_absent */
     bool allow_eviction;
     const char *client_name;
     int64_t history_max_bytes; /* 0: leave as it is or default; -1 none */
@@ -48,6 +49,9 @@ typedef struct dq_store_options {
 int dq_store_create(dq_loop *loop, const dq_store_options *opts, const dq_store_callbacks *cb, dq_store **ret, dureq_error *err);
 void dq_store_destroy(dq_store *s);
 bool dq_store_is_up(const dq_store *s);
+/* It is up although the prefix does not exist, and has written nothing: with no_create. What reads finds nothing; what writes must
+   not be sent. It looks every second whether the prefix was made, and then goes down and up again, by what it finds. */
+bool dq_store_is_absent(const dq_store *s);
 void dq_store_last_error(const dq_store *s, dureq_error *ret);
 dq_loop *dq_store_loop(const dq_store *s);
 const dq_log *dq_store_log(const dq_store *s);

@@ -65,9 +65,10 @@ int ctl_exit_of(int dureq_code)
     return CTL_REFUSED;
 }
 
-int ctl_connect(ctl *c)
+int ctl_connect(ctl *c, ctl_use use)
 {
     (void)c;
+    (void)use;
     return CTL_DONE;
 }
 
