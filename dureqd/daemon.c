@@ -8,9 +8,11 @@
 #include "exec_spawn.h"
 #include "handler_spec.h"
 #include "log_out.h"
+#include "node/external.h"
 #include "node/state_dir.h"
 #include "notify.h"
 #include "redis/url.h"
+#include "signals.h"
 
 #include <dureq/dureq.h>
 
@@ -24,11 +26,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* The first thread turns a small loop of its own: signals, the embedded server, the watchdog. The node has its loop thread. A
-   stop blocks, so it has a thread, too: the loop goes on to hear the second signal and to look after the server until the node is
+/* The first thread turns a small loop of its own: signals, the embedded server, the watchdog. The node has its loop thread. Its start
+   and its stop block, so each has a thread, too: the loop goes on to hear signals and to look after the server until the node is
    done with it.
 
-       check -> embedded server -> node and handlers -> queues -> ready ... first signal -> node stops -> all goes in reverse */
+       check -> embedded server -> node and handlers -> queues -> ready ... first signal -> node stops -> all goes in reverse
+
+   A signal before "ready" ends the start where it is. */
 
 typedef struct dq_daemon {
     const dq_config *cfg;
@@ -43,6 +47,14 @@ typedef struct dq_daemon {
     struct event signal_event;
     bool stop_wanted;
     bool is_running; /* the node is started: a signal stops it */
+
+    pthread_t starter;
+    dq_message started;
+    bool is_starting;
+    bool node_is_live;         /* the starter's, read after it posted, as the next two */
+    int start_rc;
+    dureq_error start_err;
+    atomic_bool start_is_over; /* the starter begins nothing more */
 
     pthread_t stopper;
     bool has_stopper;
@@ -104,6 +116,12 @@ static void begin_stop(dq_daemon *d)
     (void)stopper_main(d); /* without a thread no second signal is heard, but it stops */
 }
 
+static void cancel_start(dq_daemon *d)
+{
+    atomic_store(&d->start_is_over, true);
+    dq_node_cancel_start(d->node);
+}
+
 static void on_stop_signal(dq_daemon *d, const char *name)
 {
     if (!d->stop_wanted) {
@@ -112,11 +130,13 @@ static void on_stop_signal(dq_daemon *d, const char *name)
         d->stop_wanted = true;
         if (d->is_running)
             begin_stop(d);
+        else if (d->is_starting)
+            cancel_start(d);
         return;
     }
     DQ_LOG(&d->log, DUREQ_LOG_WARN, "daemon.stopping_now", "signal=%s unfinished jobs are given back at once", name);
-    if (d->is_running)
-        dureq_node_stop_now(d->node);
+    dureq_node_stop_now(d->node);
+    dq_embedded_hurry(d->embedded);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
@@ -135,15 +155,10 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 static int watch_signals(dq_daemon *d, dureq_error *err)
 {
-    sigset_t set;
+    int rc = dq_signals_take(&d->signal_fd, err);
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (d->signal_fd < 0)
-        return dq_fail_errno(err, DUREQ_EIO, errno, "cannot watch signals: %s", strerror(errno));
+    if (rc < 0)
+        return rc;
     (void)event_assign(&d->signal_event, dq_loop_base(d->loop), d->signal_fd, EV_READ | EV_PERSIST, on_signal, d);
     return event_add(&d->signal_event, NULL) < 0 ? dq_fail_nomem(err) : 0;
 }
@@ -292,7 +307,7 @@ static int add_handlers(dq_daemon *d, int *ret_n, dureq_error *err)
 /* Queues belong to the prefix, not to one daemon's file: what is in Redis stays, and a difference is told. */
 static int set_queues(dq_daemon *d, dureq_error *err)
 {
-    for (size_t i = 0; i < d->cfg->n_queues; i++) {
+    for (size_t i = 0; i < d->cfg->n_queues && !atomic_load(&d->start_is_over); i++) {
         const dq_queue_spec *q = &d->cfg->queues[i];
         dureq_error inner = {0};
         bool differs = false;
@@ -324,27 +339,64 @@ static int append_owner(dq_daemon *d, const char *url, dq_buf *out, dureq_error 
     return out->failed ? dq_fail_nomem(err) : 0;
 }
 
-static int start_node(dq_daemon *d, const char *url, dureq_error *err)
+static void *starter_main(void *arg)
+{
+    dq_daemon *d = arg;
+
+    d->start_rc = dureq_node_start(d->node, &d->start_err);
+    d->node_is_live = d->start_rc == 0;
+    if (d->start_rc == 0)
+        d->start_rc = set_queues(d, &d->start_err);
+    dq_loop_post(d->loop, &d->started);
+    return NULL;
+}
+
+static void on_started(dq_message *m)
+{
+    dq_loop_stop(dq_container_of(m, dq_daemon, started)->loop);
+}
+
+/* Turns the loop until the node is there, or is not to be any more. */
+static int wait_started(dq_daemon *d, dureq_error *err)
+{
+    int rc;
+
+    d->started.fn = on_started;
+    rc = dq_thread_start(&d->starter, "dq-start", 0, starter_main, d, err);
+    if (rc < 0)
+        return rc;
+    d->is_starting = true;
+    (void)dq_loop_run(d->loop);
+    d->is_starting = false;
+    (void)pthread_join(d->starter, NULL);
+    if (d->start_rc < 0)
+        *err = d->start_err;
+    return d->start_rc;
+}
+
+static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_error *err)
 {
     DQ_BUF_AUTO owner = {0};
-    int n_handlers = 0;
     int rc = create_node(d, url, err);
 
     if (rc == 0)
         rc = append_owner(d, url, &owner, err);
     if (rc == 0)
         rc = dq_exec_host_create(dq_node_loop(d->node), owner.ptr, &d->log, &d->exec, err);
+    return rc < 0 ? rc : add_handlers(d, ret_n_handlers, err);
+}
+
+static int start_node(dq_daemon *d, const char *url, dureq_error *err)
+{
+    int n_handlers = 0;
+    int rc = make_node(d, url, &n_handlers, err);
+
     if (rc == 0)
-        rc = add_handlers(d, &n_handlers, err);
-    if (rc == 0)
-        rc = dureq_node_start(d->node, err);
-    if (rc == 0)
-        rc = set_queues(d, err);
-    if (rc < 0)
-        return rc;
-    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(),
-           dureq_node_id(d->node), d->cfg->prefix, n_handlers, d->cfg->mode);
-    return 0;
+        rc = wait_started(d, err);
+    if (rc == 0 && !d->stop_wanted)
+        DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(),
+               dureq_node_id(d->node), d->cfg->prefix, n_handlers, d->cfg->mode);
+    return rc;
 }
 
 static void log_warnings(dq_daemon *d)
@@ -380,16 +432,30 @@ static int start(dq_daemon *d, dureq_error *err)
 
 /* ---- the whole ---- */
 
-static void run_until_stopped(dq_daemon *d)
+/* The node is live; `stops` when the start failed after that, and all is to end. */
+static void run_until_stopped(dq_daemon *d, bool stops)
 {
     d->is_running = true;
-    dq_notify("READY=1");
-    dq_loop_run_once(d->loop, /*block=*/false); /* signals that came during the start */
-    if (d->stop_wanted && !d->has_stopper)
+    if (!stops && !d->stop_wanted)
+        dq_notify("READY=1");
+    dq_loop_run_once(d->loop, /*block=*/false); /* signals that came a moment ago */
+    if ((stops || d->stop_wanted) && !d->has_stopper)
         begin_stop(d);
     (void)dq_loop_run(d->loop);
     if (d->has_stopper)
         pthread_join(d->stopper, NULL);
+}
+
+/* The exit code of a start that failed or was ended by a signal. */
+static int say_no_start(dq_daemon *d, int rc, const dureq_error *err)
+{
+    bool wanted;
+
+    if (d->signal_fd >= 0)
+        dq_loop_run_once(d->loop, /*block=*/false); /* to hear the signal that ended it */
+    wanted = rc == DUREQ_ECANCELLED && d->stop_wanted;
+    DQ_LOG(&d->log, wanted ? DUREQ_LOG_INFO : DUREQ_LOG_ERROR, "daemon.no_start", "%s", err->msg);
+    return wanted ? DQ_EXIT_DONE : exit_code_of(rc);
 }
 
 static void tear_down(dq_daemon *d)
@@ -409,23 +475,18 @@ int dq_daemon_run(const dq_config *cfg)
 {
     dq_daemon d = {.cfg = cfg, .out = {.fd = STDERR_FILENO, .format = (dq_log_format)cfg->log_format}, .signal_fd = -1};
     dureq_error err = {0};
-    int rc;
+    int rc, code;
 
     d.log = (dq_log){.fn = dq_log_out_write, .userdata = &d.out, .level = (int)cfg->log_level};
     dq_spawn_raise_open_files();
     rc = start(&d, &err);
-    if (rc < 0) {
-        bool wanted = rc == DUREQ_ECANCELLED && d.stop_wanted;
-
-        DQ_LOG(&d.log, wanted ? DUREQ_LOG_INFO : DUREQ_LOG_ERROR, "daemon.no_start", "%s", err.msg);
-        tear_down(&d);
-        return wanted ? DQ_EXIT_DONE : exit_code_of(rc);
-    }
-    run_until_stopped(&d);
-    rc = d.stop_rc;
-    if (rc < 0)
+    code = rc < 0 ? say_no_start(&d, rc, &err) : DQ_EXIT_DONE;
+    if (d.node_is_live)
+        run_until_stopped(&d, /*stops=*/rc < 0);
+    if (d.stop_rc < 0)
         DQ_LOG(&d.log, DUREQ_LOG_ERROR, "daemon.stop_failed", "%s", d.stop_err.msg);
     tear_down(&d);
-    DQ_LOG(&d.log, DUREQ_LOG_INFO, "daemon.stopped", "rc=%d", rc);
-    return rc < 0 ? DQ_EXIT_FAILED : DQ_EXIT_DONE;
+    if (rc == 0)
+        DQ_LOG(&d.log, DUREQ_LOG_INFO, "daemon.stopped", "rc=%d", d.stop_rc);
+    return rc == 0 && d.stop_rc < 0 ? DQ_EXIT_FAILED : code;
 }

@@ -7,13 +7,13 @@
 #include "line_cut.h"
 #include "node/state_dir.h"
 #include "orphans.h"
+#include "signals.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -39,6 +39,7 @@
 #define BACKOFF_MOST_US   5000000
 #define STEADY_US         60000000 /* one that lived so long starts anew at the first back-off */
 #define STOP_TIMEOUT_MS   60000
+#define HURRIED_STOP_TIMEOUT_MS 2000
 #define LOADING_SAY_EVERY 500                  /* pings */
 #define LINE_BYTES_MAX    4096                 /* no line of redis-server is so long */
 #define CUT_FILE_SAYS     "Truncating the AOF" /* Redis 7, Valkey */
@@ -56,7 +57,7 @@ struct dq_embedded {
     int pid_fd, out_fd;
     struct event exit_event, out_event;
     dq_timer timer; /* next ping while starting; next start while waiting */
-    bool is_ready;
+    bool is_ready, hurries;
     bool has_cut_file, rewrites; /* it is to write its file anew, and does */
     int64_t begun_us, backoff_us;
     unsigned n_pings;
@@ -393,14 +394,24 @@ const char *dq_embedded_url(const dq_embedded *e)
     return e->url;
 }
 
+void dq_embedded_hurry(dq_embedded *e)
+{
+    if (e)
+        e->hurries = true;
+}
+
+/* Killed it loses nothing: what it has answered is written, and only the machine's end could take that away. */
 static void end_child(dq_embedded *e)
 {
-    struct pollfd p = {.fd = e->pid_fd, .events = POLLIN};
+    int timeout_ms = e->hurries ? HURRIED_STOP_TIMEOUT_MS : STOP_TIMEOUT_MS, ended;
 
     (void)kill(e->pid, SIGTERM);
-    if (poll(&p, 1, STOP_TIMEOUT_MS) <= 0) {
-        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM within %d ms", (int)e->pid,
-               STOP_TIMEOUT_MS);
+    ended = dq_signals_poll(e->pid_fd, timeout_ms);
+    if (ended <= 0) {
+        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM %s", (int)e->pid,
+               ended < 0      ? "before another signal came"
+               : e->hurries ? "within two seconds"
+                            : "within a minute");
         (void)kill(e->pid, SIGKILL);
     }
     forget_child(e);

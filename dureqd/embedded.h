@@ -22,7 +22,9 @@ typedef struct dq_embedded_options {
    on it is started again whenever it dies. */
 int dq_embedded_start(dq_loop *loop, const dq_embedded_options *opts, dq_embedded **ret, dureq_error *err);
 const char *dq_embedded_url(const dq_embedded *e); /* unix://...; valid until stop */
-/* Ends it (SIGTERM: it writes what it has), waits for its end. NULL is fine. */
+/* dq_embedded_stop waits for a moment only. NULL is fine. */
+void dq_embedded_hurry(dq_embedded *e);
+/* Ends it (SIGTERM: it writes what it has), waits for its end, up to a minute or until a signal that ends us. NULL is fine. */
 void dq_embedded_stop(dq_embedded *e);
 
 /* ---- embedded_check.c ---- */

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,6 @@ static int run_version(const char *path, dq_buf *out, dureq_error *err)
     char word[] = "--version";
     char *const argv[] = {(char *)path, word, NULL}, *const envp[] = {NULL};
     posix_spawn_file_actions_t actions;
-    struct pollfd p = {.events = POLLIN};
     int fds[2], rc;
     ssize_t n = 1;
     pid_t pid;
@@ -66,8 +66,7 @@ static int run_version(const char *path, dq_buf *out, dureq_error *err)
     rc = posix_spawn(&pid, path, &actions, NULL, argv, envp);
     (void)posix_spawn_file_actions_destroy(&actions);
     (void)close(fds[1]);
-    p.fd = fds[0];
-    while (rc == 0 && n > 0 && out->len < 4096 && poll(&p, 1, 5000) > 0) {
+    while (rc == 0 && n > 0 && out->len < 4096 && dq_signals_poll(fds[0], 5000) > 0) {
         char *room = dq_buf_reserve(out, 4096);
 
         n = room ? read(fds[0], room, 4096) : 0;
@@ -78,6 +77,8 @@ static int run_version(const char *path, dq_buf *out, dureq_error *err)
         return dq_fail_errno(err, DUREQ_EIO, rc, "cannot run '%.150s': %s", path, strerror(rc));
     (void)kill(pid, SIGKILL); /* it has said all it had to say */
     (void)waitpid(pid, NULL, 0);
+    if (dq_signals_stop_waits())
+        return dq_fail(err, DUREQ_ECANCELLED, "stopped while it looked at '%.150s'", path);
     return 0;
 }
 
@@ -153,7 +154,7 @@ static bool lock_within(int fd, int64_t timeout_ms)
     int64_t until_us = dq_mono_us() + timeout_ms * 1000;
 
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK || is_alive(read_owner(fd)) || dq_mono_us() >= until_us)
+        if (errno != EWOULDBLOCK || is_alive(read_owner(fd)) || dq_mono_us() >= until_us || dq_signals_stop_waits())
             return false;
         (void)poll(NULL, 0, 20);
     }
@@ -175,6 +176,8 @@ int dq_embedded_lock_dir(const char *dir, int *ret_fd, dureq_error *err)
     if (!lock_within(fd, 10000)) {
         owner = read_owner(fd);
         (void)close(fd);
+        if (dq_signals_stop_waits())
+            return dq_fail(err, DUREQ_ECANCELLED, "stopped while it waited for the server of another dureqd to end");
         return dq_fail(err, DUREQ_ECONFLICT, "the state directory '%.120s' is in use by another dureqd (process %lld)", dir,
                        (long long)owner);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
+#include "signals.h"
 
 #include <dureq/dureq.h>
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,20 +22,6 @@ static bool open_standard_fds(void)
     if (fd > STDERR_FILENO)
         (void)close(fd);
     return fd >= 0;
-}
-
-/* Before any thread: all inherit the mask, and the daemon reads these from a descriptor. */
-static void set_signals(void)
-{
-    sigset_t set;
-
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGCHLD, SIG_DFL); /* ignored ones could not be waited for */
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static int say(const dq_buf *text)
@@ -99,7 +85,7 @@ int main(int argc, char **argv)
 
     if (!open_standard_fds())
         return DQ_EXIT_FAILED;
-    set_signals();
+    dq_signals_first();
     rc = dq_config_init(&cfg, &err);
     if (rc < 0) {
         (void)fprintf(stderr, "dureqd: %s\n", err.msg);

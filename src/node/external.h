@@ -10,3 +10,5 @@ int dq_node_handle_external(dureq_node *node, const char *task_type, const dq_ex
                             const dureq_handler_options *opts, dureq_error *err);
 /* The node's loop; valid from create to destroy. Handlers watch their descriptors on it, from within their callbacks only. */
 dq_loop *dq_node_loop(dureq_node *node);
+/* Ends a dureq_node_start that waits for the server, now or to come: it fails with DUREQ_ECANCELLED. Any thread. */
+void dq_node_cancel_start(dureq_node *node);

@@ -53,7 +53,7 @@ struct dureq_node {
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
-    bool live, stopped, refused, want_drain, drain_posted;
+    bool live, stopped, refused, start_cancelled, want_drain, drain_posted;
     dureq_error why;
     dureq_node_stats last_stats; /* of a worker that is gone */
 };
@@ -513,18 +513,28 @@ static int wait_live(dureq_node *n, dureq_error *err)
     dureq_error why;
 
     dq_mutex_lock(&n->mu);
-    while (!n->live && !n->refused && in_time)
+    while (!n->live && !n->refused && !n->start_cancelled && in_time)
         in_time = dq_cond_wait_until(&n->cond, &n->mu, deadline_us);
-    bool live = n->live;
+    bool live = n->live, cancelled = n->start_cancelled;
     why = n->why;
     dq_mutex_unlock(&n->mu);
     if (live)
         return 0;
+    if (cancelled)
+        return dq_fail(err, DUREQ_ECANCELLED, "stopped while it waited for the server");
     if (why.code == 0)
         return dq_fail(err, DUREQ_EUNAVAILABLE, "no server within %d s", START_TIMEOUT_US / 1000000);
     if (err)
         *err = why;
     return why.code;
+}
+
+void dq_node_cancel_start(dureq_node *n)
+{
+    dq_mutex_lock(&n->mu);
+    n->start_cancelled = true;
+    dq_cond_broadcast(&n->cond);
+    dq_mutex_unlock(&n->mu);
 }
 
 static void stop_loop(dureq_node *n)
