@@ -112,7 +112,7 @@ static int show_dry(ctl *c, const ctl_act *act, const char *query)
     return CTL_DONE;
 }
 
-static int ask(ctl *c, const ctl_act *act, const char *query)
+int ctl_act_ask(ctl *c, const ctl_act *act, const char *query)
 {
     ctl_answer a;
     int rc;
@@ -135,7 +135,7 @@ int ctl_act_filter(ctl *c, const ctl_act *act, const char *query)
 
     if (act->dry_run)
         return show_dry(c, act, query);
-    rc = ask(c, act, query);
+    rc = ctl_act_ask(c, act, query);
     c->progress_verb = act->done;
     if (rc == 0)
         rc = ctl_call(c, act->method, act->path, query, act->body, &a);

@@ -33,6 +33,7 @@ typedef struct ctl_act {
     bool dry_run, yes;
 } ctl_act;
 int ctl_act_filter(ctl *c, const ctl_act *act, const char *query);
+int ctl_act_ask(ctl *c, const ctl_act *act, const char *query); /* only that question: 0 to go on, else an exit code */
 
 #define CTL_DEAD_FILTERS_HELP                                                      \
     "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \

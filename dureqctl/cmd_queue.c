@@ -2,6 +2,7 @@
 /* queue and node commands. */
 #include <stdio.h>
 
+#include "act.h"
 #include "ctl.h"
 
 static const dureq_str no_body = {NULL, 0};
@@ -52,7 +53,7 @@ static int node_list(ctl *c, int argc, char **argv)
     return list(c, argc, argv, "/api/nodes", columns);
 }
 
-static int act(ctl *c, const char *method, const char *path_fmt, const char *verb, const char *name)
+static int act(ctl *c, const char *method, const char *path_fmt, const char *query, const char *verb, const char *name)
 {
     DQ_BUF_AUTO path = {0};
     dq_json_ref affected;
@@ -61,7 +62,7 @@ static int act(ctl *c, const char *method, const char *path_fmt, const char *ver
     int rc;
 
     ctl_path(&path, path_fmt, name);
-    rc = *name ? ctl_call(c, method, path.ptr, NULL, no_body, &a) : ctl_usage("a name is not ''");
+    rc = *name ? ctl_call(c, method, path.ptr, query, no_body, &a) : ctl_usage("a name is not ''");
     if (rc != 0)
         return rc;
     affected = dq_json_member(&a.doc, 0, "affected");
@@ -83,7 +84,7 @@ static int act_all(ctl *c, int argc, char **argv, const char *method, const char
     if (n == 0)
         return ctl_usage("'%s' needs a name", argv[0]);
     for (int i = 1; i <= n; i++) {
-        int one = act(c, method, path_fmt, verb, argv[i]);
+        int one = act(c, method, path_fmt, /*query=*/NULL, verb, argv[i]);
 
         rc = rc == 0 ? one : rc;
     }
@@ -100,9 +101,66 @@ static int queue_resume(ctl *c, int argc, char **argv)
     return act_all(c, argc, argv, "POST", "/api/queues/%s/resume", "resumed");
 }
 
+/* What waits is looked up as the jobs of a filter are. */
+static int purge_one(ctl *c, const char *name, const char *type, bool dry_run, bool yes)
+{
+    const ctl_act look = {
+        .method = "POST", .path = "/api/jobs/bulk/cancel", .verb = "purge", .done = "purged", .dry_run = dry_run, .yes = yes};
+    DQ_BUF_AUTO filter = {0};
+    DQ_BUF_AUTO query = {0};
+    int rc;
+
+    if (!*name)
+        return ctl_usage("a name is not ''");
+    ctl_query(&filter, "queue", name);
+    ctl_query(&filter, "status", "pending");
+    ctl_query(&filter, "type", type);
+    ctl_query(&query, "type", type);
+    if (dry_run)
+        return ctl_act_filter(c, &look, filter.ptr);
+    rc = ctl_act_ask(c, &look, filter.ptr);
+    return rc == 0 ? act(c, "POST", "/api/queues/%s/purge", query.ptr, "purged", name) : rc;
+}
+
+static int queue_delete(ctl *c, int argc, char **argv)
+{
+    bool force = false, yes = false;
+    const ctl_option options[] = {{.name = "force", .flag = &force}, {.name = "yes", .flag = &yes}};
+    DQ_BUF_AUTO filter = {0};
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0 && (n != 1 || !*argv[1]))
+        rc = ctl_usage("queue delete takes one name");
+    if (rc == 0 && force) {
+        const ctl_act look = {.method = "POST", .path = "/api/jobs/bulk/cancel", .verb = "delete", .done = "deleted", .yes = yes};
+
+        ctl_query(&filter, "queue", argv[1]);
+        rc = ctl_act_ask(c, &look, filter.ptr);
+    }
+    return rc == 0 ? act(c, "DELETE", "/api/queues/%s", force ? "force=1" : NULL, "deleted", argv[1]) : rc;
+}
+
 static int queue_purge(ctl *c, int argc, char **argv)
 {
-    return act_all(c, argc, argv, "POST", "/api/queues/%s/purge", "purged");
+    bool dry_run = false, yes = false;
+    const char *type = NULL;
+    const ctl_option options[] = {
+        {.name = "dry-run", .flag = &dry_run},
+        {.name = "type", .value = &type},
+        {.name = "yes", .flag = &yes},
+    };
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0 && n == 0)
+        rc = ctl_usage("'%s' needs a name", argv[0]);
+    if (rc != 0)
+        return rc;
+    for (int i = 1; i <= n; i++) {
+        int one = purge_one(c, argv[i], type, dry_run, yes);
+
+        rc = rc == 0 ? one : rc;
+    }
+    return rc;
 }
 
 static int node_drain(ctl *c, int argc, char **argv)
@@ -176,9 +234,15 @@ static int queue_set(ctl *c, int argc, char **argv)
 }
 
 const ctl_command ctl_queue_commands[] = {
+    {"queue delete", "NAME [--force] [--yes]", "Delete a queue that no job names",
+     "Refused while a job that has not ended, or a dead one, names it, and when it is the last one.\n"
+     "  --force: cancel and delete its jobs, too, running ones as well\n"
+     "  --yes: do not ask on a terminal before more than 100 jobs\n",
+     queue_delete},
     {"queue list", "", "Queues, heaviest first", "", queue_list},
     {"queue pause", "NAME...", "Start nothing more of these queues", "", queue_pause},
-    {"queue purge", "NAME...", "Delete waiting jobs of these queues", "", queue_purge},
+    {"queue purge", "NAME... [--type T] [--dry-run] [--yes]", "Delete waiting jobs of these queues",
+     "  --type T: only those of this type (may end in *)\n" CTL_ACT_HELP, queue_purge},
     {"queue resume", "NAME...", "Start jobs of these queues again", "", queue_resume},
     {"queue set", "NAME [--weight N] [--priorities A-B] [--max-len N] [--retention D]", "Create a queue, or change what is named",
      "Example: dureqctl queue set bulk --weight 1 --max-len 1000000 --retention 1h\n", queue_set},

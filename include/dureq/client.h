@@ -257,6 +257,15 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume_queue(dureq_client *client, c
    DUREQ_ENOTFOUND. When it fails on its way, what is gone is gone; call it again. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_purge_queue(dureq_client *client, const char *name, int64_t *ret_n, dureq_error *err);
 
+/* The same for the jobs of one task type, which may end in '*'; NULL: all. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_purge_queue_type(dureq_client *client, const char *name, const char *task_type,
+                                                             int64_t *ret_n, dureq_error *err);
+/* Delete the queue itself. DUREQ_ECONFLICT while a job that has not ended, or a dead one, names it, and when it is the last one. With
+   force its jobs are cancelled and deleted, running ones too, in bounded steps; *ret_n (may be NULL) gets how many. DUREQ_ENOTFOUND.
+   What has ended stays in the history, and runs again in its lane when it is retried. When it fails on its way, call it again. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete_queue(dureq_client *client, const char *name, bool force, int64_t *ret_n,
+                                                         dureq_error *err);
+
 /* ---- nodes, counts ---- */
 
 /* A live node, as it told of itself; views are into the list. */

@@ -178,12 +178,34 @@ static int resume_queue(dq_api_ctx *c, dureq_error *err)
 
 static int purge_queue(dq_api_ctx *c, dureq_error *err)
 {
+    const char *type = dq_api_query(c, "type");
     int64_t n;
-    int rc = dureq_client_purge_queue(c->client, c->vars[0], &n, err);
+    int rc = dureq_client_purge_queue_type(c->client, c->vars[0], type, &n, err);
 
     if (rc < 0)
         return rc;
     dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "affected");
+    dq_json_put_i64(&c->w, n);
+    dq_json_end_object(&c->w);
+    return 0;
+}
+
+static int delete_queue(dq_api_ctx *c, dureq_error *err)
+{
+    bool force = false;
+    int64_t n;
+    int rc = dq_api_query_bool(c, "force", &force, err);
+
+    if (rc == 0)
+        rc = dureq_client_delete_queue(c->client, c->vars[0], force, &n, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, "deleted");
+    dq_json_key(&c->w, "queue");
+    dq_json_put_text(&c->w, c->vars[0]);
     dq_json_key(&c->w, "affected");
     dq_json_put_i64(&c->w, n);
     dq_json_end_object(&c->w);
@@ -237,7 +259,8 @@ const dq_api_route dq_api_queue_routes[] = {
     {"GET", "/api/queues/{name}", get_queue, NULL},
     {"PUT", "/api/queues/{name}", put_queue, NULL},
     {"POST", "/api/queues/{name}/pause", pause_queue, NULL},
-    {"POST", "/api/queues/{name}/purge", purge_queue, NULL},
+    {"DELETE", "/api/queues/{name}", delete_queue, "force"},
+    {"POST", "/api/queues/{name}/purge", purge_queue, "type"},
     {"POST", "/api/queues/{name}/resume", resume_queue, NULL},
     {"GET", "/api/unique-keys/{key}", get_key, NULL},
     {"DELETE", "/api/unique-keys/{key}", delete_key, NULL},

@@ -4,10 +4,9 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
-#include "client/client_internal.h"
+#include "client/queues.h"
 #include "model/queue.h"
 #include "store/plain_calls.h"
-#include "store/queue_calls.h"
 
 /* ---- changes: run on the loop (store/queue_change.c), waited for here ---- */
 
@@ -68,7 +67,7 @@ static void run_change(dq_message *m)
         on_changed(p, rc, false, &err);
 }
 
-static int change(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs, dureq_error *err)
+int dq_client_change_queue(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs, dureq_error *err)
 {
     change_call *p = dq_calloc(1, sizeof *p);
     int64_t deadline_us = dq_client_deadline_us(c);
@@ -141,7 +140,7 @@ int dureq_client_set_queue(dureq_client *c, const char *name, const dureq_queue_
         return rc;
     }
     dq_client_enter(c);
-    rc = change(c, only_if_missing ? DQ_QUEUE_SET_IF_MISSING : DQ_QUEUE_SET, name, &wanted, ret_differs, err);
+    rc = dq_client_change_queue(c, only_if_missing ? DQ_QUEUE_SET_IF_MISSING : DQ_QUEUE_SET, name, &wanted, ret_differs, err);
     dq_client_leave(c);
     return rc;
 }
@@ -157,7 +156,7 @@ static int set_paused(dureq_client *c, const char *name, dq_queue_verb verb, dur
     if (rc < 0)
         return rc;
     dq_client_enter(c);
-    rc = change(c, verb, name, &none, NULL, err);
+    rc = dq_client_change_queue(c, verb, name, &none, NULL, err);
     dq_client_leave(c);
     return rc;
 }
@@ -174,7 +173,7 @@ int dureq_client_resume_queue(dureq_client *c, const char *name, dureq_error *er
 
 /* ---- purge ---- */
 
-static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, int64_t *n, dureq_error *err)
+static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, dureq_str type, int64_t *n, dureq_error *err)
 {
     dq_queue_purged step = {.more = true};
     int rc = 0;
@@ -183,7 +182,7 @@ static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, int64_t 
         dq_owned_reply reply;
         dq_buf call = {0};
 
-        dq_call_queue_purge(&call, dq_client_keys(c), shard, dq_client_actor(c), name);
+        dq_call_queue_purge(&call, dq_client_keys(c), shard, dq_client_actor(c), name, type);
         rc = dq_client_call(c, shard, DQ_CALL_REPEAT, &call, &reply, err); /* a lost answer costs at most the count of a step */
         if (rc < 0)
             return rc;
@@ -198,21 +197,34 @@ static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, int64_t 
 
 static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *err);
 
-static int queue_exists(dureq_client *c, const char *name, dureq_error *err)
+int dq_client_queue_definition(dureq_client *c, const char *name, dq_buf *out, dureq_error *err)
 {
     dq_owned_reply reply;
-    bool found;
-    int rc;
+    dureq_str json;
+    int rc = read_definitions(c, &reply, err);
 
-    rc = read_definitions(c, &reply, err);
     if (rc < 0)
         return rc;
-    found = !dq_reply_is_nil(dq_reply_lookup(reply.reply, name));
+    json = dq_reply_str(dq_reply_lookup(reply.reply, name));
+    dq_buf_append_str(out, json);
+    rc = json.len ? dq_buf_finish(out, err) : dq_fail(err, DUREQ_ENOTFOUND, "queue '%s' is not defined", name);
     dq_owned_reply_deinit(&reply);
-    return found ? 0 : dq_fail(err, DUREQ_ENOTFOUND, "queue '%s' is not defined", name);
+    return rc;
+}
+
+int dq_client_queue_exists(dureq_client *c, const char *name, dureq_error *err)
+{
+    DQ_BUF_AUTO json = {0};
+
+    return dq_client_queue_definition(c, name, &json, err);
 }
 
 int dureq_client_purge_queue(dureq_client *c, const char *name, int64_t *ret_n, dureq_error *err)
+{
+    return dureq_client_purge_queue_type(c, name, /*task_type=*/NULL, ret_n, err);
+}
+
+int dureq_client_purge_queue_type(dureq_client *c, const char *name, const char *type, int64_t *ret_n, dureq_error *err)
 {
     int64_t n = 0;
     int rc;
@@ -220,12 +232,14 @@ int dureq_client_purge_queue(dureq_client *c, const char *name, int64_t *ret_n, 
     if (!c)
         return dq_fail(err, DUREQ_EINVAL, "client must be given");
     rc = dq_name_check("queue", dureq_str_from(name), err);
+    if (rc == 0 && type && !*type)
+        rc = dq_fail(err, DUREQ_EINVAL, "a task type is not empty");
     if (rc < 0)
         return rc;
     dq_client_enter(c);
-    rc = queue_exists(c, name, err);
+    rc = dq_client_queue_exists(c, name, err);
     for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
-        rc = purge_shard(c, s, dureq_str_from(name), &n, err);
+        rc = purge_shard(c, s, dureq_str_from(name), type ? dureq_str_from(type) : (dureq_str){0}, &n, err);
     dq_client_leave(c);
     if (rc == 0 && ret_n)
         *ret_n = n;

@@ -29,20 +29,32 @@ void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name)
     dq_call_end(&c);
 }
 
-void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q)
+static void queue_row(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, dureq_str name,
+                      const dq_queue *q)
 {
     unsigned char row[DQ_QUEUE_ROW_BYTES];
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_SET);
 
-    dq_queue_row(q, row);
+    if (q)
+        dq_queue_row(q, row);
     dq_call_key(&c, "q");
     dq_call_key(&c, "paused_queues");
     dq_call_arg(&c, actor);
     dq_call_arg_text(&c, action);
-    dq_call_arg(&c, q->name);
-    dq_call_arg(&c, dureq_str_of(row, sizeof(row)));
-    dq_call_arg_flag(&c, q->paused);
+    dq_call_arg(&c, name);
+    dq_call_arg(&c, dureq_str_of((const char *)row, q ? sizeof row : 0));
+    dq_call_arg_flag(&c, q && q->paused);
     dq_call_end(&c);
+}
+
+void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q)
+{
+    queue_row(out, k, shard, actor, action, q->name, q);
+}
+
+void dq_call_queue_unset(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name)
+{
+    queue_row(out, k, shard, actor, "queue.delete", name, /*q=*/NULL);
 }
 
 void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init)
@@ -126,7 +138,7 @@ int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret)
     return ret->cursor.len > 0 ? 0 : DUREQ_EPROTO;
 }
 
-void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name)
+void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_PURGE);
 
@@ -134,6 +146,7 @@ void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_call_arg_i64(&c, shard);
     dq_call_arg(&c, name);
     dq_call_arg_i64(&c, PURGE_LIMIT);
+    dq_call_arg(&c, type);
     dq_call_end(&c);
 }
 

@@ -6,13 +6,14 @@
 #include "store/store.h"
 
 /* ---- one function a script, named after it; any thread ---- */
-/* seen: the JSON this change is based on, empty when there was none. Answer: 1, 0 when it is another one by now, or -1 when the
-   prefix is not there. */
+/* seen: the JSON this change is based on, empty when there was none. json: empty to delete it. Answer: 1, 0 when it is another one by
+   now, -1 when the prefix is not there, or -2 when the last queue would go. */
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
 /* Answer: whether the prefix is there (1, 0), definition or empty. */
 void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name);
-/* Answer: the version of the shard's queues, or 0 when the shard is not initialised. */
+/* Answer, of both: the version of the shard's queues, or 0 when the shard is not initialised. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
+void dq_call_queue_unset(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name); /* it was deleted */
 /* Lanes that shall wake a session: begin, add, dq_call_end. most: how many of its jobs it can run at most; 0: as many as it has slots. */
 dq_call dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session);
 void dq_listen_lane(dq_call *c, uint32_t lane, uint32_t most);
@@ -36,7 +37,8 @@ typedef struct dq_shard_init {
     size_t n_queues;
 } dq_shard_init;
 void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init); /* NULL: only look */
-void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name);
+/* type: empty, or as a filter has it. */
+void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
 int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);
 typedef struct dq_queue_purged {
@@ -60,10 +62,12 @@ typedef enum dq_queue_verb {
     DQ_QUEUE_SET_IF_MISSING,
     DQ_QUEUE_PAUSE,
     DQ_QUEUE_RESUME,
+    DQ_QUEUE_DELETE,
+    DQ_QUEUE_PUT_BACK, /* as SET_IF_MISSING, and paused when `wanted` is */
 } dq_queue_verb;
 /* differs: with DQ_QUEUE_SET_IF_MISSING, whether the queue exists with another definition (it is left as it is). */
 typedef void (*dq_queue_change_fn)(void *userdata, int code, bool differs, const dureq_error *err);
-/* wanted: for the two SETs; its `paused` is not looked at: a change never pauses nor resumes. All is copied. Returns 0 (fn will be
-   called once, never from inside) or negative. DUREQ_ENOTFOUND (in fn) when a queue to pause or resume does not exist. */
+/* wanted: for the SETs and PUT_BACK; of a SET its `paused` is not looked at: it never pauses nor resumes. All is copied. Returns 0 (fn will be
+   called once, never from inside) or negative. DUREQ_ENOTFOUND (in fn) when a queue to pause, resume or delete does not exist. */
 int dq_store_change_queue(dq_store *s, dq_queue_verb verb, dureq_str name, const dq_queue *wanted, dureq_str actor,
                           dq_queue_change_fn fn, void *userdata, dureq_error *err);

@@ -28,6 +28,8 @@ static const char *const actions[] = {
     [DQ_QUEUE_SET_IF_MISSING] = "queue.set",
     [DQ_QUEUE_PAUSE] = "queue.pause",
     [DQ_QUEUE_RESUME] = "queue.resume",
+    [DQ_QUEUE_DELETE] = "queue.delete",
+    [DQ_QUEUE_PUT_BACK] = "queue.set",
 };
 
 typedef struct change {
@@ -48,7 +50,7 @@ typedef struct change {
     dureq_str name, actor;
     dq_buf wanted; /* definition the caller wants, JSON; for the SETs */
     dq_buf seen;   /* what was read last; empty: nothing */
-    dq_buf now;    /* what is or was written */
+    dq_buf now;    /* what is or was written; empty: deleted */
 } change;
 
 static void run_step(change *c, change_step step);
@@ -95,6 +97,8 @@ static void on_reread(void *userdata, int code, const dq_reply *reply, const dur
     else if (code == 0 && definition(reply).len > 0 && dq_queues_take_one(s, c->name, definition(reply), &why) > 0 &&
              s->cb.on_queues)
         s->cb.on_queues(s, s->cb.userdata);
+    else if (code == 0 && definition(reply).len == 0)
+        dq_store_refresh_queues(s);
     tell(c, 0, NULL);
 }
 
@@ -131,7 +135,10 @@ static int send_shard(change *c, unsigned shard, const dq_queue *q)
 {
     DQ_BUF_AUTO call = {0};
 
-    dq_call_queue_set(&call, &c->store->keys, shard, c->actor, actions[c->verb], q);
+    if (q)
+        dq_call_queue_set(&call, &c->store->keys, shard, c->actor, actions[c->verb], q);
+    else
+        dq_call_queue_unset(&call, &c->store->keys, shard, c->actor, c->name);
     if (dq_buf_failed(&call))
         return DUREQ_ENOMEM;
     return dq_store_send(c->store, shard, 0, dq_buf_str(&call), on_reply, c);
@@ -141,10 +148,10 @@ static int send_shards(change *c)
 {
     dq_arena scratch = {0};
     dq_queue q;
-    int r = dq_queue_from_json(c->name, dq_buf_str(&c->now), &scratch, &q, &c->err);
+    int r = c->now.len ? dq_queue_from_json(c->name, dq_buf_str(&c->now), &scratch, &q, &c->err) : 0;
 
     for (unsigned i = 0; r == 0 && i < c->store->keys.n_shards; i++) {
-        r = send_shard(c, i, &q);
+        r = send_shard(c, i, c->now.len ? &q : NULL);
         c->pending += r == 0;
     }
     dq_arena_deinit(&scratch);
@@ -202,12 +209,17 @@ static int decide(change *c, dureq_error *err)
             r = dq_fail(err, DUREQ_ENOTFOUND, "there is no queue " DQ_STR_FMT, DQ_STR_ARG(c->name));
             goto out;
         }
+        if (c->verb == DQ_QUEUE_DELETE) {
+            dq_buf_clear(&c->now);
+            r = 1;
+            goto out;
+        }
         fresh = old;
         fresh.paused = c->verb == DQ_QUEUE_PAUSE;
     } else {
-        fresh.paused = exists && old.paused;
+        fresh.paused = exists ? old.paused : c->verb == DQ_QUEUE_PUT_BACK && fresh.paused;
     }
-    if (exists && c->verb == DQ_QUEUE_SET_IF_MISSING) {
+    if (exists && (c->verb == DQ_QUEUE_SET_IF_MISSING || c->verb == DQ_QUEUE_PUT_BACK)) {
         c->differs = !dq_queue_same(&old, &fresh);
         goto out;
     }
@@ -261,7 +273,7 @@ static void on_verify(change *c, const dq_reply *reply)
     dureq_str there = definition(reply);
     dureq_error err;
 
-    if (dq_str_eq(there, dq_buf_str(&c->now)) || !there.len) {
+    if (dq_str_eq(there, dq_buf_str(&c->now)) || !is_there(reply)) {
         finish(c, 0, NULL);
         return;
     }
@@ -287,6 +299,9 @@ static void on_step(change *c, const dq_reply *reply)
     case STEP_DEFINE:
         if (dq_reply_int(*reply) == 1) {
             run_step(c, STEP_SHARDS);
+        } else if (dq_reply_int(*reply) == -2) {
+            dq_fail(&err, DUREQ_ECONFLICT, "queue " DQ_STR_FMT " is the last one: there is always some queue", DQ_STR_ARG(c->name));
+            finish(c, err.code, &err);
         } else if (++c->tries < TRIES_MAX) {
             run_step(c, STEP_READ); /* which tells a prefix that was deleted from another change */
         } else {

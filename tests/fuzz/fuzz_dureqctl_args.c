@@ -69,10 +69,32 @@ static void check_settings(dureq_str body)
     dq_json_deinit(&doc);
 }
 
+void ctl_query(dq_buf *out, const char *name, const char *value)
+{
+    assert(!value || *value);
+    if (value)
+        dq_buf_append_fmt(out, "%s%s=%s", out->len ? "&" : "", name, value);
+}
+
+/* What is looked up before something is done to jobs is always of one queue. */
+int ctl_act_ask(ctl *c, const ctl_act *act, const char *query)
+{
+    (void)c;
+    assert(act->verb && query && dq_str_starts_with(dureq_str_from(query), DQ_STR_LIT("queue=")));
+    return n_asked++ % 3 ? CTL_DONE : CTL_FAILED;
+}
+
+int ctl_act_filter(ctl *c, const ctl_act *act, const char *query)
+{
+    assert(act->dry_run);
+    return ctl_act_ask(c, act, query);
+}
+
 int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret)
 {
     (void)c;
-    assert(path && !query && (strcmp(method, "PUT") == 0) == (body.len > 0));
+    assert(path && (!query || dq_str_starts_with(dureq_str_from(query), DQ_STR_LIT("type=")) || strcmp(query, "force=1") == 0));
+    assert((strcmp(method, "PUT") == 0) == (body.len > 0));
     if (body.len > 0)
         check_settings(body);
     if (n_asked++ % 2)

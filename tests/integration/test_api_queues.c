@@ -77,6 +77,19 @@ SCENARIO(a_queue_is_paused_resumed_and_purged)
         API_FAILS(404, "not_found", "nowhere", "POST", api_path("/api/queues/nowhere/%s", verbs[i]), NULL, NULL);
 }
 
+SCENARIO(a_queue_is_deleted_unless_jobs_name_it)
+{
+    (void)rig_enqueue("mail", "1", NULL);
+    (void)rig_enqueue("fax", "2", NULL);
+    EXPECT_I64(200, api("POST", "/api/queues/normal/purge", "type=ma*", NULL));
+    EXPECT_I64(1, api_i64("affected"));
+    API_FAILS(409, "wrong_state", "queue 'normal' is not empty", "DELETE", "/api/queues/normal", NULL, NULL);
+    API_FAILS(400, "invalid", "force", "DELETE", "/api/queues/normal", "force=maybe", NULL);
+    EXPECT_I64(200, api("DELETE", "/api/queues/normal", "force=1", NULL));
+    EXPECT_I64(1, api_i64("affected"));
+    API_FAILS(404, "not_found", "normal", "DELETE", "/api/queues/normal", NULL, NULL);
+}
+
 /* ---- keys ---- */
 
 SCENARIO(a_unique_key_is_looked_up_and_let_go)

@@ -240,6 +240,71 @@ SCENARIO(purge_takes_what_waits_and_leaves_the_rest)
     EXPECT_I64(0, n);
 }
 
+SCENARIO(a_queue_with_a_running_or_dead_job_goes_by_force_only)
+{
+    dureq_job_options in_high = {.struct_size = sizeof in_high, .queue = "high"};
+    dureq_job_id running;
+    dureq_queue_list *list;
+    int64_t n = -1;
+
+    atomic_store(&let_go, false);
+    (void)rig_node("n", "stay", stay, NULL);
+    running = rig_enqueue("stay", "1", &in_high);
+    RIG_UNTIL(rig_state(running.text) == DUREQ_JOB_RUNNING);
+    RIG_FAILS(DUREQ_ECONFLICT, "running", dureq_client_delete_queue(rig.client, "high", /*force=*/false, &n, &err));
+    RIG_OK(dureq_client_delete_queue(rig.client, "high", /*force=*/true, &n, &err));
+    EXPECT_I64(1, n);
+    atomic_store(&let_go, true);
+    EXPECT_RC(DUREQ_ENOTFOUND, enqueue_to("high", NULL));
+    RIG_OK(dureq_client_list_queues(rig.client, &list, &err));
+    EXPECT_U64(2, list->n);
+    dureq_queue_list_destroy(list);
+    RIG_OK(dureq_client_delete_queue(rig.client, "low", /*force=*/false, NULL, &err));
+    RIG_FAILS(DUREQ_ECONFLICT, "last one", dureq_client_delete_queue(rig.client, "normal", /*force=*/false, NULL, &err));
+    RIG_FAILS(DUREQ_ENOTFOUND, "high", dureq_client_delete_queue(rig.client, "high", /*force=*/true, &n, &err));
+    EXPECT_RC(0, enqueue_to("normal", NULL));
+}
+
+typedef struct late {
+    int round_trips; /* before it enqueues */
+    int rc;
+} late;
+
+static void *enqueue_one(void *userdata)
+{
+    late *l = userdata;
+
+    for (int i = 0; i < l->round_trips; i++)
+        (void)rig_state("00000000000000000000");
+    l->rc = enqueue_to("brief", NULL);
+    return NULL;
+}
+
+/* One of the two is first, whichever: a job that was accepted keeps its queue, and one that came too late is refused. */
+SCENARIO(a_job_that_comes_while_its_queue_is_deleted_keeps_it_or_is_refused)
+{
+
+    for (int i = 0; i < 150; i++) {
+        dureq_queue_options o = dureq_queue_options_init();
+        late l = {.round_trips = i % 40};
+        pthread_t thread;
+        bool accepted;
+        int rc;
+
+        RIG_OK(dureq_client_set_queue(rig.client, "brief", &o, /*only_if_missing=*/true, NULL, &err));
+        assert_int_equal(pthread_create(&thread, NULL, enqueue_one, &l), 0);
+        rc = dureq_client_delete_queue(rig.client, "brief", /*force=*/false, NULL, NULL);
+        (void)pthread_join(thread, NULL);
+        accepted = l.rc == 0;
+        EXPECT_TRUE(accepted || l.rc == DUREQ_ENOTFOUND);
+        EXPECT_TRUE(rc == 0 || rc == DUREQ_ECONFLICT);
+        EXPECT_TRUE(accepted == (rc == DUREQ_ECONFLICT));
+        EXPECT_I64(accepted, rig_counts().pending);
+        rc = dureq_client_purge_queue(rig.client, "brief", NULL, NULL);
+        EXPECT_RC(accepted ? 0 : DUREQ_ENOTFOUND, rc);
+    }
+}
+
 /* ---- one client, many threads ---- */
 
 enum { THREADS = 8, EACH = 60 };

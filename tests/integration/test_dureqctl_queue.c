@@ -78,6 +78,48 @@ SCENARIO(all_names_are_tried_and_the_first_failure_is_the_code)
     EXPECT_HAS("nobody", ctl_err());
 }
 
+SCENARIO(a_purge_of_a_type_leaves_the_others)
+{
+    (void)rig_enqueue("mail.a", "1", NULL);
+    (void)rig_enqueue("mail.b", "2", NULL);
+    (void)rig_enqueue("fax", "3", NULL);
+    CTL(0, "queue", "purge", "normal", "--type", "mail.*", "--dry-run");
+    EXPECT_HAS("Would purge 2 jobs.\n", ctl_out());
+    EXPECT_I64(3, rig_counts().pending);
+    CTL(0, "queue", "purge", "normal", "--type", "mail.*");
+    EXPECT_TEXT("purged normal: 2 jobs\n", ctl_out());
+    EXPECT_I64(1, rig_counts().pending);
+    CTL_FAILS(2, "option '--type' needs a value that is not empty", "queue", "purge", "normal", "--type", "");
+    CTL_FAILS(3, "no queue 'nowhere'", "queue", "purge", "nowhere", "--dry-run");
+}
+
+SCENARIO(a_queue_is_deleted_when_no_job_names_it)
+{
+    dureq_job_options in_bulk = {.struct_size = sizeof in_bulk, .queue = "bulk"};
+    dureq_job_options later = {.struct_size = sizeof later, .queue = "bulk", .delay_ms = 3600000};
+    dureq_job_id waiting, scheduled, other;
+
+    CTL(0, "queue", "set", "bulk", "--weight", "2");
+    waiting = rig_enqueue("t", "1", &in_bulk);
+    scheduled = rig_enqueue("t", "2", &later);
+    other = rig_enqueue("t", "3", NULL);
+    CTL_FAILS(4, "queue 'bulk' is not empty: job ", "queue", "delete", "bulk");
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(waiting.text));
+    CTL(0, "queue", "purge", "bulk");
+    CTL_FAILS(4, "is scheduled", "queue", "delete", "bulk");
+    waiting = rig_enqueue("t", "4", &in_bulk);
+    CTL(0, "queue", "delete", "bulk", "--force");
+    EXPECT_TEXT("deleted bulk: 2 jobs\n", ctl_out());
+    CTL(3, "job", "get", waiting.text);
+    CTL(3, "job", "get", scheduled.text);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(other.text));
+    CTL(3, "queue", "delete", "bulk");
+    CTL(3, "enqueue", "t", "1", "--queue", "bulk");
+    CTL_FAILS(2, "queue delete takes one name", "queue", "delete");
+    CTL(0, "queue", "set", "bulk");
+    CTL(0, "enqueue", "t", "1", "--queue", "bulk");
+}
+
 static bool is_draining(const char *word)
 {
     return ctl_run((const char *const[]){"node", "list", "-o", "csv", NULL}) == 0 && strstr(ctl_out(), word);

@@ -10,16 +10,21 @@
 
 #include <cmocka.h>
 
-static dq_queue_purged purge(test_world *w, unsigned shard, const char *queue)
+static dq_queue_purged purge_type(test_world *w, unsigned shard, const char *queue, const char *type)
 {
     dq_queue_purged p;
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_queue_purge(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), dureq_str_from(queue));
+    dq_call_queue_purge(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), dureq_str_from(queue), dureq_str_from(type));
     reply = test_store_call(&w->s, shard, &call, NULL);
     assert_int_equal(dq_queue_purge_decode(&reply, &p), 0);
     return p;
+}
+
+static dq_queue_purged purge(test_world *w, unsigned shard, const char *queue)
+{
+    return purge_type(w, shard, queue, "");
 }
 
 static unsigned last_shard(const test_world *w)
@@ -47,6 +52,24 @@ static void waiting_jobs_of_the_queue_go(void **state)
         assert_int_equal(test_job_state(w, shard, &gone[i]), -1);
     assert_int_equal(test_job_state(w, shard, &other), DUREQ_JOB_PENDING);
     assert_int_equal(purge(w, shard, "normal").n, 0);
+}
+
+static void only_jobs_of_the_type_go(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id mail, fax, mailing;
+
+    mail = test_job_add(w, shard, NULL, "mail", "a");
+    mailing = test_job_add(w, shard, NULL, "mail.all", "b");
+    fax = test_job_add(w, shard, NULL, "fax", "c");
+    assert_int_equal(purge_type(w, shard, "normal", "mail").n, 1);
+    assert_int_equal(test_job_state(w, shard, &mail), -1);
+    assert_int_equal(test_job_state(w, shard, &mailing), DUREQ_JOB_PENDING);
+    assert_int_equal(purge_type(w, shard, "normal", "ma*").n, 1);
+    assert_int_equal(test_job_state(w, shard, &mailing), -1);
+    assert_int_equal(purge_type(w, shard, "normal", "x*").n, 0);
+    assert_int_equal(test_job_state(w, shard, &fax), DUREQ_JOB_PENDING);
 }
 
 static void running_scheduled_and_paused_jobs_stay(void **state)
@@ -197,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_WORLDS(waiting_jobs_of_the_queue_go),
+        TEST_WORLDS(only_jobs_of_the_type_go),
         TEST_WORLDS(running_scheduled_and_paused_jobs_stay),
         TEST_WORLDS(nothing_of_a_purged_job_is_left),
         TEST_WORLDS(a_key_held_for_a_time_stays_held),

@@ -1,7 +1,7 @@
 #!lua
 -- Bring one shard up to a queue's definition: its row, whether it is paused; and tell all who know an older one.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
--- argv: actor action queue row paused('1' or '')
+-- argv: actor action queue row('' it was deleted) paused('1' or '')
 -- returns: queue version, or 0 when the shard is not initialised: nothing is written then, as only shard_init may give it a token
 --#include "base.lua"
 --#include "audit.lua"
@@ -9,8 +9,12 @@ local token = call('HGET', sh, 'v')
 if not token then
   return 0
 end
-local changed = call('HGET', KEYS[2], ARGV[3]) ~= ARGV[4]
-call('HSET', KEYS[2], ARGV[3], ARGV[4])
+local changed = (call('HGET', KEYS[2], ARGV[3]) or '') ~= ARGV[4]
+if ARGV[4] == '' then
+  call('HDEL', KEYS[2], ARGV[3])
+else
+  call('HSET', KEYS[2], ARGV[3], ARGV[4])
+end
 if call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1 then
   changed = true
 end
