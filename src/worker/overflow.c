@@ -81,7 +81,7 @@ static void install(void)
 static void learn_stack(void)
 {
     pthread_attr_t attr;
-    void *low;
+    void *low = NULL;
 
     if (pthread_getattr_np(pthread_self(), &attr) != 0)
         return;
