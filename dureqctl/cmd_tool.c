@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "client/doctor.h"
 #include "ctl.h"
+#include "doctor/doctor.h"
 
 static const dureq_str no_body = {NULL, 0};
 
@@ -271,7 +271,7 @@ static int doctor(ctl *c, int argc, char **argv)
         rc = ctl_connect(c, o.repair ? CTL_WRITES : CTL_READS);
     if (rc != 0)
         return rc;
-    rc = dq_client_doctor(c->client, &o, &report, &err);
+    rc = dq_doctor_run(c->client, &o, &report, &err);
     if (rc < 0)
         return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     for (size_t i = 0; i < report.n_faults; i++)

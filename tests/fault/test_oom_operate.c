@@ -4,7 +4,7 @@
 #include "test_oom.h"
 #include "test_rig.h"
 
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 
 #define BIG (2 * 1024 * 1024) /* more than fits on the connection that calls share */
 
@@ -375,7 +375,7 @@ static int do_doctor(oom_call *c, dureq_error *err)
 {
     dq_doctor_options o = {.repair = false};
     dq_doctor_report r;
-    int rc = dq_client_doctor(rig.client, &o, &r, err);
+    int rc = dq_doctor_run(rig.client, &o, &r, err);
 
     if (rc != 0)
         return rc;

@@ -5,7 +5,7 @@
 
 #include "api/api.h"
 #include "client/client_internal.h"
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "json/json.h"
 #include "redis/resp.h"
 #include "store/core.h"
@@ -190,7 +190,7 @@ static void ask_doctor(dureq_client *c)
     const dq_doctor_options o = {.repair = true, .max_faults = 20, .settle_ms = 1};
     dq_doctor_report report = {0};
     dureq_error err = {0};
-    int rc = dq_client_doctor(c, &o, &report, &err);
+    int rc = dq_doctor_run(c, &o, &report, &err);
 
     assert(rc == 0 || (err.code == rc && err.msg[0]));
     if (rc == 0)

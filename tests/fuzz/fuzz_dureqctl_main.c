@@ -11,7 +11,7 @@
 
 #include "../../dureqctl/ctl.h"
 #include "client/absent.h"
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 
 /* The whole of dureqctl: its words, one a line, and behind a NUL byte what standard input and each file hold. What it would ask of a server comes here (the linker
    wraps those calls) and can be read: paths and queries are encoded and give back the words they were made of, bodies are JSON, jobs are within their limits.
@@ -99,8 +99,7 @@ static void check_query(const char *query)
         decode(value, &text);
         assert(name.len > 0 && text.len > 0);
         assert(is_suffix_of_word(dq_buf_str(&text)) || dq_str_eq_text(name, "since") || dq_str_eq_text(name, "until") ||
-               dq_str_eq_text(value, "1") || dq_str_eq_text(value, "24h") ||
-               dq_str_eq_text(value, "oldest"));
+               dq_str_eq_text(value, "1") || dq_str_eq_text(value, "24h") || dq_str_eq_text(value, "oldest"));
     }
 }
 
@@ -264,8 +263,8 @@ void __wrap_dureq_queue_list_destroy(dureq_queue_list *list)
     (void)list;
 }
 
-int __wrap_dq_client_doctor(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err);
-int __wrap_dq_client_doctor(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err)
+int __wrap_dq_doctor_run(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err);
+int __wrap_dq_doctor_run(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err)
 {
     static char text[] = "a, \"b\"\n\033c";
     static dq_doctor_fault fault = {.key = text, .id = text, .text = text, .repairable = true};

@@ -6,7 +6,7 @@
 
 #include <dureq/client.h>
 
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "model/job.h"
 #include "model/queue.h"
 #include "redis/resp.h"
@@ -309,7 +309,7 @@ void hist_check_health(hist *h)
     o.redis_url = test_redis_url(h->w->server);
     if (dureq_client_create(&o, &client, &err) < 0)
         hist_die("the doctor's client", err.msg);
-    if (dq_client_doctor(client, &how, &report, &err) < 0)
+    if (dq_doctor_run(client, &how, &report, &err) < 0)
         hist_die("the doctor", err.msg);
     for (size_t i = 0; i < report.n_faults; i++) {
         const dq_doctor_fault *f = &report.faults[i];

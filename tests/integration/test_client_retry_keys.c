@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "client/client_internal.h"
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "store/key_calls.h"
 
 enum { PAIRS = 50 };
@@ -71,7 +71,7 @@ static size_t faults(const char *kind)
     dq_doctor_report report;
     size_t n = 0;
 
-    RIG_OK(dq_client_doctor(rig.client, &o, &report, &err));
+    RIG_OK(dq_doctor_run(rig.client, &o, &report, &err));
     for (size_t i = 0; i < report.n_faults; i++)
         n += strcmp(dq_fault_kind_to_str(report.faults[i].kind), kind) == 0;
     dq_doctor_report_deinit(&report);

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "fault_lines.h"
 #include "fault_wait.h"
 
@@ -325,7 +325,7 @@ void fault_world_assert_clean(fault_world *w)
     dq_doctor_report r;
     dureq_error err = {0};
 
-    if (dq_client_doctor(w->client, &o, &r, &err) < 0)
+    if (dq_doctor_run(w->client, &o, &r, &err) < 0)
         fault_die("doctor: %s", err.msg);
     for (size_t i = 0; i < r.n_faults && i < 20; i++)
         fprintf(stderr, "  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,

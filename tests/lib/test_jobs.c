@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_jobs.h"
 
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "store/enqueue_calls.h"
 #include "store/session_calls.h"
 
@@ -51,7 +51,7 @@ static void expect_healthy(test_world *w)
     o.redis_url = test_redis_url(w->server);
     if (dureq_client_create(&o, &client, &err) < 0)
         fail_msg("the doctor's client: %s", err.msg);
-    if (dq_client_doctor(client, &look, &report, &err) < 0)
+    if (dq_doctor_run(client, &look, &report, &err) < 0)
         fail_msg("the doctor: %s", err.msg);
     for (size_t i = 0; i < report.n_faults; i++)
         print_error("  %s: %s %s: %s\n", dq_fault_kind_to_str(report.faults[i].kind), report.faults[i].key, report.faults[i].id,

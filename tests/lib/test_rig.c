@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_rig.h"
 
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -59,7 +59,7 @@ static int64_t doctor_faults(void)
     dureq_error err = {0};
     int64_t n;
 
-    if (dq_client_doctor(rig.client, &o, &r, &err) < 0) {
+    if (dq_doctor_run(rig.client, &o, &r, &err) < 0) {
         print_error("doctor: %s\n", err.msg);
         return -1;
     }

@@ -21,8 +21,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "client/doctor.h"
 #include "client/extra.h"
+#include "doctor/doctor.h"
 #include "fault_wait.h"
 #include "soak_fault.h"
 #include "soak_memory.h"
@@ -250,7 +250,7 @@ static void ask_doctor(soak *s)
     dq_doctor_report r;
     dureq_error err = {0};
 
-    if (dq_client_doctor(s->client, &o, &r, &err) < 0)
+    if (dq_doctor_run(s->client, &o, &r, &err) < 0)
         fault_die("doctor: %s", err.msg);
     for (size_t i = 0; i < r.n_faults && i < 20; i++)
         fprintf(stderr, "  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,

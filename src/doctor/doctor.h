@@ -33,5 +33,5 @@ typedef struct dq_doctor_report {
 } dq_doctor_report;
 
 /* 0 also when faults were found: see n_found. *ret is the caller's to deinit. */
-int dq_client_doctor(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err);
+int dq_doctor_run(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err);
 void dq_doctor_report_deinit(dq_doctor_report *r);

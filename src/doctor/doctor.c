@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "client/doctor_internal.h"
+#include "doctor/doctor_internal.h"
 #include "model/id.h"
 
 #define FAULTS_DEFAULT    1000
@@ -572,7 +572,7 @@ static int examine(dq_doctor *d, dureq_error *err)
     return rc;
 }
 
-int dq_client_doctor(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err)
+int dq_doctor_run(dureq_client *client, const dq_doctor_options *o, dq_doctor_report *ret, dureq_error *err)
 {
     dq_doctor_report report = {0};
     dq_doctor d = {.client = client, .report = &report};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The doctor on a prefix that is worked on meanwhile, by the client's own calls, and over two shards: it must find nothing wrong there. */
 #include "base/mutex.h"
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "redis_server.h"
 
 #include <setjmp.h>
@@ -53,7 +53,7 @@ static void assert_clean(dureq_client *c, bool repair)
     dq_doctor_report r;
     dureq_error err = {0};
 
-    if (dq_client_doctor(c, &o, &r, &err) < 0)
+    if (dq_doctor_run(c, &o, &r, &err) < 0)
         fail_msg("doctor: %s", err.msg);
     for (size_t i = 0; i < r.n_faults; i++)
         print_error("  %s %s %s: %s\n", dq_fault_kind_to_str(r.faults[i].kind), r.faults[i].key, r.faults[i].id,
@@ -208,7 +208,7 @@ static void assert_one(dureq_client *c, bool repair, dq_fault_kind kind, const c
     dq_doctor_options o = {.repair = repair, .settle_ms = 40};
     dq_doctor_report r;
 
-    assert_int_equal(dq_client_doctor(c, &o, &r, NULL), 0);
+    assert_int_equal(dq_doctor_run(c, &o, &r, NULL), 0);
     assert_int_equal(r.n_found, 1);
     assert_int_equal(r.faults[0].kind, kind);
     assert_string_equal(r.faults[0].key, key);

@@ -3,8 +3,9 @@
 
 /* What the two files of the doctor share: doctor.c walks keys, lanes and sets, doctor_history.c the history. */
 
-#include "client/client_internal.h"
-#include "client/doctor.h"
+#include "client/absent.h"
+#include "client/call.h"
+#include "doctor/doctor.h"
 
 typedef struct dq_doctor {
     dureq_client *client;

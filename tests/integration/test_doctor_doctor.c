@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The doctor against a real server. A small healthy world is built by raw commands, one fault at a time is planted in it, and the doctor
    must name that fault and no other; what it says it can repair must be healthy after the repair. */
-#include "client/doctor.h"
+#include "doctor/doctor.h"
 #include "model/id.h"
 #include "redis_server.h"
 
@@ -222,7 +222,7 @@ static dq_doctor_report examine(bool repair)
     dq_doctor_options o = {.repair = repair, .settle_ms = 40};
     dq_doctor_report r;
     dureq_error err = {0};
-    int rc = dq_client_doctor(client, &o, &r, &err);
+    int rc = dq_doctor_run(client, &o, &r, &err);
 
     if (rc < 0)
         fail_msg("doctor: %s", err.msg);
@@ -406,7 +406,7 @@ static void test_more_faults_than_wanted_are_counted(void **state)
     (void)state;
     make_world();
     eval_prefixed("for i = 1, 3000 do c('SET', K .. 'lg:' .. id(100 + i), 'x') end");
-    assert_int_equal(dq_client_doctor(client, &o, &r, NULL), 0);
+    assert_int_equal(dq_doctor_run(client, &o, &r, NULL), 0);
     assert_int_equal(r.n_faults, 10);
     assert_int_equal(r.n_found, 3000);
     assert_int_equal(r.tally.logs, 3001);

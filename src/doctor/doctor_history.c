@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "client/doctor_internal.h"
+#include "doctor/doctor_internal.h"
 
 #define PASSES_MAX 6
 
