@@ -40,6 +40,7 @@
     X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                     \
     X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")        \
     X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")                 \
+    X(PENDING_LOST, "pending_lost", "a job that its session does not know of")                   \
     X(PENDING_ORPHAN, "pending_orphan", "jobs run under a session that is not there")            \
     X(PROGRESS_STALE, "progress_stale", "progress of a job that does not run")                   \
     X(QUEUE_DEFINITION, "queue_definition", "a queue's definition cannot be read")               \

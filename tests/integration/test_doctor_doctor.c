@@ -101,6 +101,11 @@ typedef struct planted {
     bool repairable;
 } planted;
 
+/* A job that session 1 was given so many ms ago. Its lease is 100 s. */
+#define GIVEN(ms)                                                                                                          \
+    "c('XADD', K .. 'l:2', '5-0', 'j', plain) deliver('l:2', '1') c('XCLAIM', K .. 'l:2', 'g', '1', 0, '5-0', 'IDLE', " ms \
+    ", 'JUSTID') "
+
 static const planted faults[] = {
     {DQ_FAULT_BLOB_MISSING, "c('DEL', K .. 'b:' .. X)", false},
     {DQ_FAULT_BUCKET_LOST, "c('HSET', K .. 'hc:3600000', 'b', 2, 's', T, 'w', 128)", true},
@@ -147,6 +152,7 @@ static const planted faults[] = {
     {DQ_FAULT_OUTBOX_STALE, "c('HSET', K .. 'ob', 'rkey', id(1, 1, T - hour))", false},
     {DQ_FAULT_PART_UNLISTED, "c('SREM', K .. 'hp:3', part)", true},
     {DQ_FAULT_PENDING_GONE, "c('XADD', K .. 'l:2', '5-0', 'j', plain) deliver('l:2', '1') c('XDEL', K .. 'l:2', '5-0')", true},
+    {DQ_FAULT_PENDING_LOST, GIVEN("600000"), false},
     {DQ_FAULT_PENDING_ORPHAN, "c('XADD', K .. 'l:2', '5-0', 'j', plain) deliver('l:2', '5')", true},
     {DQ_FAULT_PROGRESS_STALE, "c('HSET', K .. 'pg', B, '{}')", true},
     {DQ_FAULT_QUEUE_DEFINITION, "c('HSET', 'dureq:config:queues', 'normal', '{')", false},
@@ -309,6 +315,22 @@ static void test_healthy_world_is_clean(void **state)
     dq_doctor_report_deinit(&r);
 }
 
+static void test_what_a_session_may_not_have_said_yet_is_no_fault(void **state)
+{
+    static const char *const harmless[] = {
+        GIVEN("200000"),                                                        /* its next heartbeat may be on its way */
+        GIVEN("600000") "c('HSET', K .. 'run:1', id(0, 2, 5), pack('>I6', T))", /* it runs for long */
+        GIVEN("600000") "c('HSET', K .. 's:1', 'hb', T - hour)",                /* it cannot have said anything */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(harmless); i++) {
+        make_world();
+        eval_prefixed(harmless[i]);
+        assert_clean(harmless[i]);
+    }
+}
+
 static void test_each_fault_is_named_and_no_other(void **state)
 {
     (void)state;
@@ -454,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_healthy_world_is_clean),
+        cmocka_unit_test(test_what_a_session_may_not_have_said_yet_is_no_fault),
         cmocka_unit_test(test_each_fault_is_named_and_no_other),
         cmocka_unit_test(test_repair_makes_no_token),
         cmocka_unit_test(test_repair_mends_what_it_says),

@@ -55,13 +55,38 @@ local function look_consumers()
     end
   end
 end
+-- How long a session may have had a job and not said that it started: a start is reported with the next heartbeat, of which there are
+-- four a lease. nil: its last heartbeat is too old to tell. What is left of its lease is more than half of it then.
+local function silence_ms(session)
+  local s, ends = ask('HMGET', K .. 's:' .. session, 'st', 'hb'), ask('ZSCORE', K .. 'lease', session)
+  if not s or s[1] ~= 'live' or not ends or now - (tonumber(s[2] or 0) or 0) > late_ms then
+    return nil
+  end
+  local left = (tonumber(ends) or 0) - (tonumber(call('HGET', sh, 'ck') or 0) or 0)
+  return late_ms + 2 * math.max(left, 0)
+end
+-- A session that lost an answer without losing its connection does not know what was given to it, and holds it for as long as it lives.
+local function look_for_lost(entry, session, idle, fields)
+  if idle <= late_ms then
+    return
+  end
+  local limit = silence_ms(session)
+  local ok, m = pcall(fields_of, fields)
+  local id = limit and idle > limit and ok and entry_id(entry, m, lane, shard)
+  if id and ask('HEXISTS', K .. 'run:' .. session, id) == 0 then
+    fault('pending_lost', key, id, 'was given to session ' .. session .. ' ' .. math.floor(idle / 1000) .. ' s ago, which never said that it started')
+  end
+end
 if ARGV[4] == '1' then
   if cursor == '' then
     look_consumers()
   end
   local pending = call('XPENDING', key, 'g', from, '+', limit)
   for _, p in ipairs(pending) do
-    if #call('XRANGE', key, p[1], p[1]) == 0 then
+    local there = call('XRANGE', key, p[1], p[1])[1]
+    if there then
+      look_for_lost(p[1], p[2], p[3], there[2])
+    else
       fault('pending_gone', key, '', 'entry ' .. p[1] .. ' is pending and not there', function()
         call('XACK', key, 'g', p[1])
       end)
