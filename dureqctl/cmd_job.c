@@ -95,23 +95,54 @@ void ctl_print_jobs(const ctl *c, const ctl_answer *a)
     ctl_print_list(c, a, dq_json_member(&a->doc, 0, "data"), job_columns);
 }
 
+static int dlq_groups(ctl *c, const char *by, const ctl_filter *f)
+{
+    static const ctl_column by_error[] = {
+        {"JOBS", "count", CTL_NUMBER}, {"ERROR", "error", CTL_TEXT},  {"TYPE", "task_type", CTL_TEXT, .may_go = true},
+        {"NEWEST", "newest", CTL_TIME}, {"JOB", "job_id", CTL_TEXT, .may_go = true}, {NULL, NULL, CTL_TEXT},
+    };
+    static const ctl_column by_type[] = {
+        {"JOBS", "count", CTL_NUMBER}, {"TYPE", "task_type", CTL_TEXT}, {"NEWEST", "newest", CTL_TIME},
+        {"JOB", "job_id", CTL_TEXT, .may_go = true}, {NULL, NULL, CTL_TEXT},
+    };
+    DQ_BUF_AUTO query = {0};
+    ctl_answer a;
+    int rc;
+
+    if (strcmp(by, "error") != 0 && strcmp(by, "type") != 0)
+        return ctl_usage("--group takes error or type, not '%s'", by);
+    ctl_filter_query(f, &query);
+    ctl_query(&query, "by", by);
+    rc = ctl_call(c, "GET", "/api/dlq/groups", query.ptr, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, strcmp(by, "type") == 0 ? by_type : by_error);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
 static int list_from(ctl *c, int argc, char **argv, bool takes_status, const char *path)
 {
     ctl_filter f = {0};
-    const char *limit = NULL, *cursor = NULL;
+    const char *limit = NULL, *cursor = NULL, *group = NULL;
     bool oldest = false, payload = false;
     const ctl_option options[] = {
         {.name = "cursor", .value = &cursor},
         {.name = "limit", .value = &limit},
         {.name = "oldest", .flag = &oldest},
         {.name = "payload", .flag = &payload},
+        {.name = "group", .value = &group}, /* of dead ones */
     };
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
-    int n, rc = ctl_filter_options(&f, takes_status, argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int n, rc = ctl_filter_options(&f, takes_status, argc, argv, options, DQ_ARRAY_LEN(options) - takes_status, &n);
 
     if (rc == 0 && n)
         rc = ctl_usage("'%s' takes options only, not '%s'", argv[0], argv[1]);
+    if (rc == 0 && group && (limit || cursor || oldest || payload))
+        rc = ctl_usage("--group counts all that fit: it goes with filters only");
+    if (rc == 0 && group)
+        return dlq_groups(c, group, &f);
     ctl_filter_query(&f, &query);
     ctl_query(&query, "limit", limit);
     ctl_query(&query, "cursor", cursor);
@@ -417,7 +448,8 @@ const ctl_command ctl_job_commands[] = {
     {"job update", "ID PAYLOAD [--text]", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},
-    {"dlq list", "[FILTERS]", "Dead jobs", CTL_DEAD_FILTERS_HELP PAGES, dlq_list},
+    {"dlq list", "[FILTERS] [--group error|type]", "Dead jobs",
+     CTL_DEAD_FILTERS_HELP PAGES "  --group error|type: how many of each, most first; numbers in errors are left out (N)\n", dlq_list},
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", CTL_DEAD_FILTERS_HELP CTL_ACT_HELP, dlq_purge},
     {"dlq redrive", "[FILTERS]", "Retry dead jobs that match",
      CTL_DEAD_FILTERS_HELP CTL_ACT_HELP "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},

@@ -2,6 +2,7 @@
 /* stats, redis, doctor. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "ctl.h"
 #include "doctor/doctor.h"
@@ -37,6 +38,50 @@ static int print_days(ctl *c, const char *days)
     return CTL_DONE;
 }
 
+/* The time of the row as it is said of that unit, in UTC as the days are. */
+static int print_series(ctl *c, const char *query)
+{
+    static const ctl_column columns[] = {
+        {"SINCE", "at", CTL_TEXT},
+        {"ENQUEUED", "enqueued", CTL_NUMBER, .may_go = true},
+        {"COMPLETED", "processed", CTL_NUMBER},
+        {"FAILED", "failed", CTL_NUMBER},
+        {"DEAD", "dead", CTL_NUMBER, .may_go = true},
+        {"CANCELLED", "cancelled", CTL_NUMBER, .may_go = true},
+        {"A SECOND", "per_second", CTL_NUMBER},
+        {"FAILURES", "failure_ratio", CTL_NUMBER, .may_go = true},
+        {"WAIT P50", "p50", CTL_MS, "wait_ms"},
+        {"P95", "p95", CTL_MS, "wait_ms"},
+        {"RUN P50", "p50", CTL_MS, "run_ms"},
+        {"P95", "p95", CTL_MS, "run_ms"},
+        {NULL, NULL, CTL_TEXT},
+    };
+    ctl_answer a;
+    int rc = ctl_call(c, "GET", "/api/stats/series", query, no_body, &a);
+
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
+/* Again and again, until a signal ends the program. On a terminal each stands in the place of the one before. */
+static int watch_series(ctl *c, const char *query, int64_t every_ms)
+{
+    const struct timespec pause = {.tv_sec = every_ms / 1000, .tv_nsec = every_ms % 1000 * 1000000};
+    int rc;
+
+    do {
+        if (c->is_terminal)
+            fputs("\033[H\033[2J", stdout);
+        rc = print_series(c, query);
+        if (fflush(stdout) != 0 || ferror(stdout))
+            return rc;
+    } while (rc == 0 && nanosleep(&pause, NULL) == 0);
+    return rc;
+}
+
 /* Members that are numbers, one a line; the others are objects, shown by their own members. */
 static void print_numbers(const ctl *c, const dq_json *doc, dq_json_ref object)
 {
@@ -52,19 +97,11 @@ static void print_numbers(const ctl *c, const dq_json *doc, dq_json_ref object)
     }
 }
 
-static int stats(ctl *c, int argc, char **argv)
+static int print_stats(ctl *c)
 {
-    const char *days = NULL;
-    const ctl_option options[] = {{.name = "days", .value = &days}};
     ctl_answer a;
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int rc = ctl_call(c, "GET", "/api/stats", NULL, no_body, &a);
 
-    if (rc == 0)
-        rc = no_arguments("stats", n, argv);
-    if (rc == 0 && days)
-        return print_days(c, days);
-    if (rc == 0)
-        rc = ctl_call(c, "GET", "/api/stats", NULL, no_body, &a);
     if (rc != 0)
         return rc;
     if (c->format == CTL_CSV)
@@ -75,6 +112,42 @@ static int stats(ctl *c, int argc, char **argv)
         ctl_print_object(c, &a, 0);
     ctl_answer_deinit(&a);
     return CTL_DONE;
+}
+
+static int stats(ctl *c, int argc, char **argv)
+{
+    const char *days = NULL, *by = NULL, *n_rows = NULL, *queue = NULL, *type = NULL, *watch = NULL;
+    const ctl_option options[] = {
+        {.name = "by", .value = &by},       {.name = "days", .value = &days}, {.name = "last", .value = &n_rows},
+        {.name = "queue", .value = &queue}, {.name = "type", .value = &type}, {.name = "watch", .value = &watch},
+    };
+    DQ_BUF_AUTO query = {0};
+    int64_t every_ms = 1000, checked;
+    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+
+    if (rc == 0)
+        rc = no_arguments("stats", n, argv);
+    if (rc == 0 && days && (by || watch || queue || type || n_rows))
+        rc = ctl_usage("--days stands alone: --by day --last %s tells more", days);
+    if (rc == 0 && !by && (watch || queue || type || n_rows))
+        by = "minute";
+    if (rc == 0)
+        rc = ctl_duration("watch", watch, &every_ms);
+    if (rc == 0 && every_ms < 100)
+        rc = ctl_usage("--watch takes a duration of 100ms or more, not '%s'", watch);
+    if (rc == 0)
+        rc = ctl_i64("last", n_rows, 1, 1440, &checked);
+    if (rc != 0)
+        return rc;
+    if (days)
+        return print_days(c, days);
+    if (!by)
+        return print_stats(c);
+    ctl_query(&query, "by", by);
+    ctl_query(&query, "n", n_rows);
+    ctl_query(&query, "queue", queue);
+    ctl_query(&query, "type", type);
+    return watch ? watch_series(c, query.ptr, every_ms) : print_series(c, query.ptr);
 }
 
 /* ---- redis ---- */
@@ -289,6 +362,13 @@ const ctl_command ctl_tool_commands[] = {
      "--repair does only what loses nothing; call doctor again afterwards.\n",
      doctor},
     {"redis", "[--section NAME]", "The server's own figures", "Example: dureqctl redis --section memory\n", redis},
-    {"stats", "[--days N]", "Jobs by state, or what happened each of the last days", "", stats},
+    {"stats", "[--days N] | --by minute|hour|day [--last N] [--queue Q] [--type T] [--watch D]",
+     "Jobs by state, or what happened each of the last minutes, hours or days",
+     "  --by minute|hour|day   what happened in each: rates, failures, how long jobs waited and ran\n"
+     "  --last N               so many of them, 1 to 1440 (else 30 minutes, 24 hours, 7 days)\n"
+     "  --queue Q, --type T    of these only; T may end in *\n"
+     "  --watch D              again and again, every D (100ms or more), until Ctrl-C\n"
+     "Times are UTC. P50 and P95: half of the jobs, 95 of 100 of them took no longer, about (see docs/cli.md).\n",
+     stats},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -105,6 +105,7 @@ typedef enum ctl_kind {
     CTL_NUMBER, /* right-aligned */
     CTL_VALUE,  /* any JSON, shown compact and cut */
     CTL_LENGTH, /* a duration, shown as "34s" or "2m" */
+    CTL_MS,     /* a number of milliseconds, shown likewise, right-aligned */
     CTL_STATE,  /* a word that has a colour */
 } ctl_kind;
 

@@ -78,6 +78,10 @@ static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kin
 
     if (v == DQ_JSON_NONE || dq_json_type_of(doc, v) == DQ_JSON_NULL)
         return;
+    if (kind == CTL_MS && dq_json_i64(doc, v, &at_ms) == 0 && at_ms >= 0) {
+        append_length(out, at_ms);
+        return;
+    }
     if (dq_json_type_of(doc, v) != DQ_JSON_STRING) {
         dq_buf_append_str(out, dq_json_raw(doc, v));
         return;
@@ -218,20 +222,25 @@ static const char *color_of(const ctl *c, dureq_str text)
     return NULL;
 }
 
+static bool is_right(ctl_kind kind)
+{
+    return kind == CTL_NUMBER || kind == CTL_MS;
+}
+
 static void put_cell(const ctl *c, const layout *l, size_t i, dq_buf *text, const char *color)
 {
     size_t blanks;
 
     ctl_cut(text, l->width[i]);
     blanks = l->width[i] - DQ_MIN(ctl_width(dq_buf_str(text)), l->width[i]);
-    if (l->columns[i]->kind == CTL_NUMBER)
+    if (is_right(l->columns[i]->kind))
         pad(blanks);
     if (c->color && color)
         printf("\033[%sm", color);
     put(dq_buf_str(text));
     if (c->color && color)
         fputs("\033[0m", stdout);
-    if (l->columns[i]->kind != CTL_NUMBER && i + 1 < l->n)
+    if (!is_right(l->columns[i]->kind) && i + 1 < l->n)
         pad(blanks);
     fputs(i + 1 < l->n ? "  " : "\n", stdout);
 }

@@ -119,7 +119,7 @@ typedef struct dureq_job_filter {
     const char *task_type;      /* may end in '*', which stands nowhere else; NULL: any */
     const char *queue;          /* NULL: any */
     const char *tag;            /* NULL: any */
-    const char *text;           /* substring of id, type, tag or payload, ASCII case ignored; NULL: any */
+    const char *text;           /* substring of id, type, tag, payload, errors or reason, ASCII case ignored; NULL: any */
     dureq_str unique_key;       /* empty: any */
     int64_t since_ms, until_ms; /* created within [since, until); 0: open */
     bool oldest_first;          /* newest first unless set, see dureq_client_list_jobs */

@@ -37,7 +37,7 @@ typedef struct dq_api_route {
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
 } dq_api_route;
 
-extern const dq_api_route dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
+extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
 
 const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */
 /* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */

@@ -2,6 +2,7 @@
 /* Counts, days, the server, audit and events. */
 #include "api/request.h"
 #include "client/extra.h"
+#include "client/series.h"
 
 static void put_count(dq_api_ctx *c, const char *name, int64_t n)
 {
@@ -69,6 +70,98 @@ static int get_daily(dq_api_ctx *c, dureq_error *err)
         dq_json_put_i64(&c->w, days[i].cancelled);
         dq_json_end_object(&c->w);
     }
+    dq_json_end_array(&c->w);
+    return 0;
+}
+
+/* ---- by minute, hour or day ---- */
+
+static int read_unit(const dq_api_ctx *c, dq_series_unit *ret, int64_t *ret_n, dureq_error *err)
+{
+    static const struct {
+        const char *name;
+        dq_series_unit unit;
+        int64_t n;
+    } units[] = {{"minute", DQ_SERIES_MINUTE, 30}, {"hour", DQ_SERIES_HOUR, 24}, {"day", DQ_SERIES_DAY, 7}};
+    const char *by = dq_api_query(c, "by");
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(units); i++)
+        if (strcmp(by ? by : "minute", units[i].name) == 0) {
+            *ret = units[i].unit;
+            *ret_n = units[i].n;
+            return dq_api_query_i64(c, "n", 1, DQ_SERIES_MAX, ret_n, err);
+        }
+    return dq_fail(err, DUREQ_EINVAL, "parameter 'by' takes minute, hour or day, not '%.64s'", by);
+}
+
+static void put_i64(dq_api_ctx *c, const char *name, int64_t v)
+{
+    dq_json_key(&c->w, name);
+    dq_json_put_i64(&c->w, v);
+}
+
+static void put_percentiles(dq_api_ctx *c, const char *name, const int64_t buckets[DQ_SERIES_BUCKETS])
+{
+    dq_json_key(&c->w, name);
+    if (dq_series_percentile(buckets, 0.5) < 0) {
+        dq_json_put_null(&c->w);
+        return;
+    }
+    dq_json_begin_object(&c->w);
+    put_i64(c, "p50", dq_series_percentile(buckets, 0.5));
+    put_i64(c, "p95", dq_series_percentile(buckets, 0.95));
+    put_i64(c, "p99", dq_series_percentile(buckets, 0.99));
+    dq_json_end_object(&c->w);
+}
+
+static double rounded(double v)
+{
+    return (double)(int64_t)(v * 1000 + 0.5) / 1000;
+}
+
+static void put_series_row(dq_api_ctx *c, const dq_series_row *row)
+{
+    int64_t ended = row->completed + row->failed;
+
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "at");
+    dq_json_put_rfc3339(&c->w, row->at_ms);
+    put_i64(c, "enqueued", row->enqueued);
+    put_i64(c, "processed", row->completed);
+    put_i64(c, "failed", row->failed);
+    put_i64(c, "dead", row->dead);
+    put_i64(c, "cancelled", row->cancelled);
+    dq_json_key(&c->w, "per_second");
+    dq_json_put_f64(&c->w, rounded((double)row->completed * 1000 / (double)DQ_MAX(row->length_ms, 1000)));
+    dq_json_key(&c->w, "failure_ratio");
+    dq_json_put_f64(&c->w, rounded((double)row->failed / (double)DQ_MAX(ended, 1)));
+    put_percentiles(c, "wait_ms", row->waited);
+    put_percentiles(c, "run_ms", row->ran);
+    dq_json_end_object(&c->w);
+}
+
+static int get_series(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_filter f = dureq_job_filter_init();
+    dq_series_unit unit = DQ_SERIES_MINUTE;
+    dq_series_row *rows;
+    int64_t n;
+    int rc = read_unit(c, &unit, &n, err);
+
+    f.queue = dq_api_query(c, "queue");
+    if (rc == 0)
+        rc = dq_api_check_queue(c, &f, err);
+    if (rc < 0)
+        return rc;
+    rows = dq_arena_alloc(&c->arena, (size_t)n * sizeof *rows);
+    if (!rows)
+        return dq_fail_nomem(err);
+    rc = dq_client_series(c->client, unit, (int)n, f.queue, dq_api_query(c, "type"), rows, err);
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (int64_t i = 0; i < n; i++)
+        put_series_row(c, &rows[i]);
     dq_json_end_array(&c->w);
     return 0;
 }
@@ -232,5 +325,6 @@ const dq_api_route dq_api_stat_routes[] = {
     {"GET", "/api/audit", get_audit, "limit target"},     {"GET", "/api/health", get_health, NULL},
     {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL}, {"GET", "/api/jobs/{id}/events", get_job_events, NULL},
     {"GET", "/api/redis/info", get_redis, "section"},     {"GET", "/api/stats", get_stats, NULL},
-    {"GET", "/api/stats/daily", get_daily, "days"},       {NULL, NULL, NULL, NULL},
+    {"GET", "/api/stats/daily", get_daily, "days"},       {"GET", "/api/stats/series", get_series, "by n queue type"},
+    {NULL, NULL, NULL, NULL},
 };

@@ -60,8 +60,12 @@ static bool has_tag(const dureq_job *job, const char *tag)
 
 static bool has_text(const dureq_job *job, const char *text)
 {
-    if (contains(dureq_str_from(job->id.text), text) || contains(job->task_type, text) || contains(job->payload, text))
+    if (contains(dureq_str_from(job->id.text), text) || contains(job->task_type, text) || contains(job->payload, text) ||
+        contains(job->last_error, text) || contains(job->reason, text))
         return true;
+    for (size_t i = 0; i < job->n_attempts; i++)
+        if (contains(job->attempts[i].error, text) || contains(job->attempts[i].detail, text))
+            return true;
     for (size_t i = 0; i < job->n_tags; i++)
         if (contains(job->tags[i], text))
             return true;

@@ -187,6 +187,18 @@ int dq_job_view_to_job(const dq_job_view *v, dureq_str (*node_of)(uint64_t sessi
     return dq_job_from_parts(&p, node_of, node_of_data, a, ret, err);
 }
 
+void dq_call_stats_series(dq_buf *out, const dq_keys *k, unsigned shard, const dq_stats_series *what)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_STATS_SERIES);
+
+    dq_call_arg(&c, dureq_str_of(&what->unit, 1));
+    dq_call_arg_i64(&c, what->first);
+    dq_call_arg_i64(&c, what->n);
+    dq_call_arg(&c, what->queue);
+    dq_call_arg(&c, what->type);
+    dq_call_end(&c);
+}
+
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_STATS_DAYS);

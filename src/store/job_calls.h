@@ -48,6 +48,14 @@ typedef struct dq_page {
 void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p);
 void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
 /* first_day: days since 1970 UTC. */
+typedef struct dq_stats_series {
+    char unit;     /* 'm', 'h' or 'd' */
+    int64_t first; /* number of the unit, from 1970 */
+    int n;
+    dureq_str queue, type; /* empty: all; type may end in '*' */
+} dq_stats_series;
+/* Answer: for each unit, or the first of them, 5 counts and 2 x 24 buckets. */
+void dq_call_stats_series(dq_buf *out, const dq_keys *k, unsigned shard, const dq_stats_series *what);
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
 /* sessions: n numbers as arguments; n 0: the numbers of all are asked for. */
 void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *sessions, size_t n);

@@ -4,6 +4,8 @@
 
 #include "json/json.h"
 
+#include <signal.h>
+
 SCENARIO(stats_count_by_state_and_by_day)
 {
     CTL(0, "stats");
@@ -18,6 +20,89 @@ SCENARIO(stats_count_by_state_and_by_day)
     CTL(0, "stats", "--days", "1", "-o", "ndjson");
     EXPECT_HAS("\"enqueued\":2,", ctl_out());
     EXPECT_HAS("\"cancelled\":1", ctl_out());
+}
+
+static int end_by_type(dureq_run *run, void *userdata)
+{
+    (void)userdata;
+    return strcmp(dureq_run_task_type(run), "bad") == 0 ? dureq_run_fail(run, 0, "no such file") : DUREQ_OUTCOME_DONE;
+}
+
+/* The sum of a member over the rows, which are one or two minutes: the test may begin at the end of one. */
+static int64_t sum_of(const char *name)
+{
+    dq_json doc = {0};
+    int64_t sum = 0;
+
+    EXPECT_RC(0, dq_json_parse(ctl_out_str(), &doc, NULL));
+    for (dq_json_ref v = dq_json_first(&doc, 0); v != DQ_JSON_NONE; v = dq_json_next(&doc, 0, v)) {
+        int64_t n = -1;
+
+        EXPECT_RC(0, dq_json_i64(&doc, dq_json_member(&doc, v, name), &n));
+        sum += n;
+    }
+    dq_json_deinit(&doc);
+    return sum;
+}
+
+SCENARIO(stats_by_minute_hour_and_day_count_what_happened)
+{
+    static const char *const units[] = {"minute", "hour", "day"};
+    dureq_job_options low = {.struct_size = sizeof low, .queue = "low"};
+
+    (void)rig_node("n", "*", end_by_type, NULL);
+    (void)rig_wait(rig_enqueue("good", "1", NULL).text);
+    (void)rig_wait(rig_enqueue("good", "2", &low).text);
+    (void)rig_wait(rig_enqueue("bad", "3", NULL).text);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(units); i++) {
+        CTL(0, "stats", "--by", units[i], "--last", "2", "-o", "json");
+        EXPECT_I64(3, sum_of("enqueued"));
+        EXPECT_I64(2, sum_of("processed"));
+        EXPECT_I64(1, sum_of("failed"));
+        EXPECT_I64(1, sum_of("dead"));
+        EXPECT_HAS("\"wait_ms\":{\"p50\":", ctl_out());
+        EXPECT_HAS("\"run_ms\":{\"p50\":", ctl_out());
+    }
+    CTL(0, "stats", "--by", "hour", "--last", "2", "--type", "ba*", "-o", "json");
+    EXPECT_I64(0, sum_of("processed"));
+    EXPECT_I64(1, sum_of("failed"));
+    CTL(0, "stats", "--by", "hour", "--last", "2", "--queue", "low", "-o", "json");
+    EXPECT_I64(1, sum_of("enqueued"));
+    CTL(0, "stats", "--by", "day", "--last", "3");
+    EXPECT_U64(4, ctl_out_lines());
+    EXPECT_HAS("WAIT P50", ctl_out());
+    CTL_FAILS(3, "no queue 'nowhere'", "stats", "--queue", "nowhere");
+    CTL_FAILS(2, "'by' takes minute, hour or day, not 'year'", "stats", "--by", "year");
+    CTL_FAILS(2, "--watch takes a duration of 100ms or more", "stats", "--watch", "1ms");
+    CTL_FAILS(2, "--last takes a whole number from 1 to 1440", "stats", "--by", "day", "--last", "0");
+}
+
+SCENARIO(stats_are_watched_until_a_signal_comes)
+{
+    ctl_begin((const char *const[]){"stats", "--by", "minute", "--last", "1", "--watch", "100ms", NULL});
+    while (ctl_out_lines() < 6)
+        ctl_read_some();
+    ctl_signal(SIGTERM);
+    EXPECT_I64(128 + SIGTERM, ctl_end());
+}
+
+SCENARIO(dead_jobs_are_grouped_and_found_by_error)
+{
+    (void)rig_node("n", "*", end_by_type, NULL);
+    for (int i = 0; i < 3; i++)
+        (void)rig_wait(rig_enqueue("bad", "1", NULL).text);
+    CTL(0, "dlq", "list", "--group", "error");
+    EXPECT_HAS("   3  no such file", ctl_out());
+    EXPECT_U64(2, ctl_out_lines());
+    CTL(0, "dlq", "list", "--group", "type", "-o", "json");
+    EXPECT_HAS("[{\"count\":3,\"task_type\":\"bad\",", ctl_out());
+    CTL(0, "job", "list", "--text", "NO SUCH file", "-o", "ndjson");
+    EXPECT_U64(3, ctl_out_lines());
+    CTL(0, "job", "list", "--text", "no such word", "-o", "ndjson");
+    EXPECT_U64(0, ctl_out_lines());
+    CTL_FAILS(2, "--group takes error or type, not 'day'", "dlq", "list", "--group", "day");
+    CTL_FAILS(2, "it goes with filters only", "dlq", "list", "--group", "type", "--limit", "3");
+    CTL_FAILS(2, "unknown option '--group'", "job", "list", "--group", "type");
 }
 
 SCENARIO(redis_shows_sections_of_the_server)
