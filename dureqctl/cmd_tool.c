@@ -38,11 +38,11 @@ static int print_days(ctl *c, const char *days)
     return CTL_DONE;
 }
 
-/* The time of the row as it is said of that unit, in UTC as the days are. */
+/* A row is one unit, and begins so long ago. */
 static int print_series(ctl *c, const char *query)
 {
     static const ctl_column columns[] = {
-        {"SINCE", "at", CTL_TEXT},
+        {"SINCE", "at", CTL_TIME},
         {"ENQUEUED", "enqueued", CTL_NUMBER, .may_go = true},
         {"COMPLETED", "processed", CTL_NUMBER},
         {"FAILED", "failed", CTL_NUMBER},
@@ -368,7 +368,7 @@ const ctl_command ctl_tool_commands[] = {
      "  --last N               so many of them, 1 to 1440 (else 30 minutes, 24 hours, 7 days)\n"
      "  --queue Q, --type T    of these only; T may end in *\n"
      "  --watch D              again and again, every D (100ms or more), until Ctrl-C\n"
-     "Times are UTC. P50 and P95: half of the jobs, 95 of 100 of them took no longer, about (see docs/cli.md).\n",
+     "Days begin at midnight UTC. P50 and P95: half of the jobs, 95 of 100 of them took no longer, about.\n",
      stats},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -71,6 +71,13 @@ SCENARIO(stats_by_minute_hour_and_day_count_what_happened)
     CTL(0, "stats", "--by", "day", "--last", "3");
     EXPECT_U64(4, ctl_out_lines());
     EXPECT_HAS("WAIT P50", ctl_out());
+    EXPECT_HAS(" ago ", ctl_out());
+    ctl_terminal(80);
+    CTL(0, "stats", "--by", "day", "--last", "3");
+    EXPECT_HAS("FAILED", ctl_out());
+    EXPECT_HAS("RUN P50", ctl_out());
+    EXPECT_HAS("P95", strstr(ctl_out(), "RUN P50"));
+    ctl_reset();
     CTL_FAILS(3, "no queue 'nowhere'", "stats", "--queue", "nowhere");
     CTL_FAILS(2, "'by' takes minute, hour or day, not 'year'", "stats", "--by", "year");
     CTL_FAILS(2, "--watch takes a duration of 100ms or more", "stats", "--watch", "1ms");
