@@ -128,6 +128,33 @@ static const struct builtin {
     {"sleep", run_sleep, 10, 300000, 0},
 };
 
+int32_t dq_builtin_concurrency(const char *name)
+{
+    for (size_t i = 0; i < DQ_ARRAY_LEN(builtins); i++)
+        if (strcmp(builtins[i].name, name) == 0)
+            return builtins[i].concurrency;
+    return 0;
+}
+
+static bool is_configured(const dq_config *cfg, const char *type)
+{
+    for (size_t i = 0; i < cfg->n_handlers; i++)
+        if (strcmp(cfg->handlers[i].type, type) == 0)
+            return true;
+    return false;
+}
+
+const char *dq_builtin_listed(const dq_config *cfg, size_t *at)
+{
+    while (*at < DQ_ARRAY_LEN(builtins)) {
+        const char *name = builtins[(*at)++].name;
+
+        if (dq_config_list_has(cfg->builtins, name) && !is_configured(cfg, name))
+            return name;
+    }
+    return NULL;
+}
+
 int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *err)
 {
     dureq_handler_options o = dureq_handler_options_init();
@@ -148,25 +175,15 @@ int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *e
     return dq_fail(err, DUREQ_EINVAL, "there is no built-in '%.40s'", spec->builtin);
 }
 
-static bool is_configured(const dq_config *cfg, const char *type)
-{
-    for (size_t i = 0; i < cfg->n_handlers; i++)
-        if (strcmp(cfg->handlers[i].type, type) == 0)
-            return true;
-    return false;
-}
-
 int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err)
 {
+    size_t at = 0;
     int n = 0;
 
-    for (size_t i = 0; i < DQ_ARRAY_LEN(builtins); i++) {
-        dq_handler_spec spec = {.type = builtins[i].name, .builtin = builtins[i].name};
-        int rc;
+    for (const char *name = dq_builtin_listed(cfg, &at); name; name = dq_builtin_listed(cfg, &at)) {
+        dq_handler_spec spec = {.type = name, .builtin = name};
+        int rc = dq_builtin_add(node, &spec, err);
 
-        if (!dq_config_list_has(cfg->builtins, builtins[i].name) || is_configured(cfg, builtins[i].name))
-            continue;
-        rc = dq_builtin_add(node, &spec, err);
         if (rc < 0)
             return rc;
         n++;

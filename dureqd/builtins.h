@@ -12,5 +12,9 @@ int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *e
 /* Registers those of the comma list under their own names, but for names that a handler of the configuration has. */
 int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err);
 
+/* The next of those, from *at = 0 on; NULL at the end. */
+const char *dq_builtin_listed(const dq_config *cfg, size_t *at);
+int32_t dq_builtin_concurrency(const char *name); /* when none is configured */
+
 /* What a payload of "sleep" asks for. DUREQ_EINVAL. */
 int dq_builtin_parse_sleep(dureq_str payload, int64_t *ret_ms, dq_buf *ret_message, dureq_error *err);

@@ -12,6 +12,7 @@
 #include "node/state_dir.h"
 #include "notify.h"
 #include "redis/url.h"
+#include "run_log.h"
 #include "signals.h"
 
 #include <dureq/dureq.h>
@@ -42,6 +43,7 @@ typedef struct dq_daemon {
     dq_embedded *embedded; /* NULL: a server was given */
     dureq_node *node;
     dq_exec_host *exec;
+    dq_run_log runs;
 
     int signal_fd;
     struct event signal_event;
@@ -282,6 +284,8 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.log_fn = dq_log_out_write;
     o.log_userdata = &d->out;
     o.log_level = (int32_t)cfg->log_level;
+    o.on_event = dq_run_log_event;
+    o.on_event_userdata = &d->runs;
     return dureq_node_create(&o, &d->node, err);
 }
 
@@ -380,10 +384,76 @@ static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_e
     int rc = create_node(d, url, err);
 
     if (rc == 0)
+        rc = dq_run_log_init(&d->runs, dq_node_loop(d->node), &d->log, err);
+    if (rc == 0)
         rc = append_owner(d, url, &owner, err);
     if (rc == 0)
         rc = dq_exec_host_create(dq_node_loop(d->node), owner.ptr, &d->log, &d->exec, err);
     return rc < 0 ? rc : add_handlers(d, ret_n_handlers, err);
+}
+
+static void say_handler(dq_daemon *d, const char *type, const char *kind, int64_t concurrency, const char *what)
+{
+    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.handler", "type=%s kind=%s concurrency=%lld what=\"%s\"", type, kind,
+           (long long)DQ_MIN(concurrency, d->cfg->concurrency), what);
+}
+
+static void say_handlers(dq_daemon *d)
+{
+    const dq_config *cfg = d->cfg;
+    size_t at = 0;
+
+    if (!dq_config_has_mode(cfg, "queue"))
+        return;
+    for (size_t i = 0; i < cfg->n_handlers; i++) {
+        const dq_handler_spec *s = &cfg->handlers[i];
+
+        if (s->kind == DQ_HANDLER_EXEC)
+            say_handler(d, s->type, "exec", s->concurrency ? s->concurrency : cfg->concurrency, s->words[0]);
+        else
+            say_handler(d, s->type, "builtin", s->concurrency ? s->concurrency : dq_builtin_concurrency(s->builtin), s->builtin);
+    }
+    for (const char *name = dq_builtin_listed(cfg, &at); name; name = dq_builtin_listed(cfg, &at))
+        say_handler(d, name, "builtin", dq_builtin_concurrency(name), name);
+}
+
+/* A built-in if there is one, which does no harm; of a pattern some type that it takes. */
+static void append_first_type(const dq_config *cfg, dq_buf *out)
+{
+    size_t at = 0;
+    const char *name = dq_builtin_listed(cfg, &at);
+    size_t n;
+
+    if (!name)
+        name = cfg->handlers[0].type; /* a node without handlers does not start */
+    n = strcspn(name, "*");
+    dq_buf_append(out, name, n);
+    if (name[n])
+        dq_buf_append_text(out, "test");
+}
+
+static int say_first_command(dq_daemon *d, const char *url, dureq_error *err)
+{
+    DQ_BUF_AUTO command = {0};
+    dq_redis_url u = {0};
+    int rc = dq_redis_url_parse(dureq_str_from(url), &u, err);
+
+    if (rc < 0)
+        return rc;
+    dq_buf_append_text(&command, "dureqctl");
+    if (d->cfg->redis_url || d->cfg->state_dir) {
+        dq_buf_append_text(&command, " --server ");
+        dq_redis_url_describe(&u, &command); /* without a password */
+    }
+    dq_redis_url_deinit(&u);
+    if (strcmp(d->cfg->prefix, "dureq") != 0)
+        dq_buf_append_fmt(&command, " --prefix %s", d->cfg->prefix);
+    dq_buf_append_text(&command, " enqueue --wait ");
+    append_first_type(d->cfg, &command);
+    if (command.failed)
+        return dq_fail_nomem(err);
+    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.try", "command=\"%s\"", command.ptr);
+    return 0;
 }
 
 static int start_node(dq_daemon *d, const char *url, dureq_error *err)
@@ -393,10 +463,12 @@ static int start_node(dq_daemon *d, const char *url, dureq_error *err)
 
     if (rc == 0)
         rc = wait_started(d, err);
-    if (rc == 0 && !d->stop_wanted)
-        DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(),
-               dureq_node_id(d->node), d->cfg->prefix, n_handlers, d->cfg->mode);
-    return rc;
+    if (rc < 0 || d->stop_wanted)
+        return rc;
+    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.ready", "version=%s node=%s prefix=%s handlers=%d mode=%s", dureq_version(),
+           dureq_node_id(d->node), d->cfg->prefix, n_handlers, d->cfg->mode);
+    say_handlers(d);
+    return say_first_command(d, url, err);
 }
 
 static void log_warnings(dq_daemon *d)
@@ -462,6 +534,7 @@ static void tear_down(dq_daemon *d)
 {
     dq_timer_deinit(&d->watchdog);
     dq_exec_host_destroy(d->exec);
+    dq_run_log_deinit(&d->runs);
     dureq_node_destroy(d->node);
     dq_embedded_stop(d->embedded);
     if (d->signal_fd >= 0) {

@@ -179,6 +179,7 @@ typedef struct dureq_node_event {
     int32_t attempt;   /* as dureq_run_attempt */
     int code;          /* of FAILED and DEAD: what the handler said or returned; else 0 */
     const char *error; /* of FAILED and DEAD: the message, of PAUSED the reason; else "" */
+    int64_t ran_ms;    /* of a run's end: how long it ran; else 0 */
 } dureq_node_event;
 
 /* Called on the loop thread, after the change is on record in Redis, but for JOB_STARTED. The event and its texts are

@@ -298,6 +298,7 @@ void dq_worker_tell(dureq_run *t, dureq_node_event_kind kind, const char *error)
         .queue = t->queue_text,
         .attempt = t->moved.attempts + 1,
         .error = error ? error : "",
+        .ran_ms = t->ran_ms,
     };
 
     if (!w->on_event)

@@ -232,6 +232,46 @@ static void a_killed_daemon_takes_its_programs_along_and_loses_nothing(void **st
     test_daemon_stop(&d);
 }
 
+/* How often `text` was said. */
+static size_t count_said(const test_child *c, const char *text)
+{
+    size_t n = 0;
+
+    for (const char *at = strstr(c->out.ptr, text); at; at = strstr(at + 1, text))
+        n++;
+    return n;
+}
+
+static void the_log_tells_how_runs_ended_and_how_many_it_left_out(void **state)
+{
+    DQ_BUF_AUTO end = {0};
+    dureq_job_id ids[60], fine;
+    test_daemon d;
+
+    (void)state;
+    test_daemon_start_with(&d, "told", (const char *const[]){"--handler", "bad.*=exec:sh -c 'echo no \\\"such\\\" thing >&2; exit 65'",
+                                                             "--handler", "good=exec:true", "--prefix", "dureq", NULL});
+    test_child_wait_for(&d.c, "\"event\":\"daemon.try\",\"command\":\"dureqctl --server unix://");
+    assert_true(test_child_said(&d.c, "\"event\":\"daemon.handler\",\"type\":\"bad.*\",\"kind\":\"exec\",\"concurrency\":"));
+    assert_true(test_child_said(&d.c, "\"event\":\"daemon.handler\",\"type\":\"noop\",\"kind\":\"builtin\",\"concurrency\":10,"));
+    assert_true(test_child_said(&d.c, " enqueue --wait echo\""));
+    test_daemon_connect(&d);
+    fine = test_daemon_enqueue(&d, "good", "1");
+    test_daemon_expect(&d, &fine, "");
+    ids[0] = test_daemon_enqueue(&d, "bad.one", "1");
+    dq_buf_append_fmt(&end, "\"event\":\"run.ended\",\"type\":\"bad.one\",\"job\":\"%s\",\"run\":\"", ids[0].text);
+    test_child_wait_for(&d.c, end.ptr);
+    test_child_wait_for(&d.c, "\"outcome\":\"dead\",\"error\":\"exit code 65: no 'such' thing\"}");
+    assert_false(test_child_said(&d.c, "\"outcome\":\"completed\""));
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        ids[i] = test_daemon_enqueue(&d, "fail-always", "1");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        test_daemon_expect_dead(&d, &ids[i], "fail-always");
+    test_child_wait_for(&d.c, "\"event\":\"run.left_out\",\"count\":");
+    assert_true(count_said(&d.c, "\"event\":\"run.ended\"") < DQ_ARRAY_LEN(ids));
+    test_daemon_stop(&d);
+}
+
 /* The number behind "pid": of an event. */
 static int event_pid(const test_child *c, const char *event)
 {
@@ -271,6 +311,7 @@ int main(void)
         cmocka_unit_test(why_it_could_not_start_is_told_by_the_code),
         cmocka_unit_test(it_runs_jobs_and_stops_cleanly),
         cmocka_unit_test(built_ins_behave_as_told),
+        cmocka_unit_test(the_log_tells_how_runs_ended_and_how_many_it_left_out),
         cmocka_unit_test(a_second_signal_gives_jobs_back_and_a_new_start_runs_them),
         cmocka_unit_test(a_killed_daemon_takes_its_programs_along_and_loses_nothing),
         cmocka_unit_test(it_goes_on_when_its_server_dies),
