@@ -375,3 +375,34 @@ void dq_timer_deinit(dq_timer *t)
         event_free(t->ev);
     *t = (dq_timer){0};
 }
+
+/* ---- descriptors ---- */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    dq_readable *w = arg;
+
+    (void)what;
+    w->fn(w, fd);
+}
+
+int dq_readable_init(dq_readable *w, dq_loop *loop, int fd, void (*fn)(dq_readable *w, int fd))
+{
+    struct event *ev = event_new(loop->base, fd, EV_READ | EV_PERSIST, on_readable, w);
+
+    if (!ev)
+        return DUREQ_ENOMEM;
+    if (event_add(ev, NULL) < 0) {
+        event_free(ev);
+        return DUREQ_ENOMEM;
+    }
+    *w = (dq_readable){.ev = ev, .fn = fn};
+    return 0;
+}
+
+void dq_readable_deinit(dq_readable *w)
+{
+    if (w->ev)
+        event_free(w->ev);
+    *w = (dq_readable){0};
+}

@@ -49,6 +49,14 @@ void dq_timer_clear(dq_timer *t);
 bool dq_timer_is_set(const dq_timer *t);
 void dq_timer_deinit(dq_timer *t);
 
+/* Looks whether a descriptor is readable; embed. fn may not free its owner. */
+typedef struct dq_readable {
+    void *ev; /* struct event * */
+    void (*fn)(struct dq_readable *w, int fd);
+} dq_readable;
+int dq_readable_init(dq_readable *w, dq_loop *loop, int fd, void (*fn)(dq_readable *w, int fd)); /* DUREQ_ENOMEM */
+void dq_readable_deinit(dq_readable *w);
+
 /* Runs once before the loop next waits (after all that is ready now): where batches are sent. */
 typedef struct dq_deferred {
     dq_list link;

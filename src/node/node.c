@@ -5,13 +5,12 @@
 
 #include <dureq/dureq.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include <event2/event.h>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -48,7 +47,7 @@ struct dureq_node {
     bool started, ended;
     dq_timer stop_timer;
     int stop_pipe[2]; /* written by dureq_node_stop_now, which may be in a signal handler */
-    struct event *stop_event;
+    dq_readable stop_readable;
     dq_message begin, drain, stop;
 
     dq_mutex mu; /* guards the rest */
@@ -299,12 +298,11 @@ static void stop_timer_fired(dq_timer *t)
     dq_worker_stop_now(dq_container_of(t, dureq_node, stop_timer)->worker);
 }
 
-static void stop_now_readable(evutil_socket_t fd, short what, void *userdata)
+static void stop_now_readable(dq_readable *w, int fd)
 {
-    dureq_node *n = userdata;
+    dureq_node *n = dq_container_of(w, dureq_node, stop_readable);
     char bytes[16];
 
-    (void)what;
     while (read(fd, bytes, sizeof bytes) > 0)
         ;
     if (n->worker)
@@ -325,8 +323,8 @@ static int make_loop(dureq_node *n, dureq_error *err)
         n->stop_pipe[0] = n->stop_pipe[1] = -1;
         return dq_fail_errno(err, DUREQ_EIO, errno, "a pipe could not be made");
     }
-    n->stop_event = event_new(dq_loop_base(n->loop), n->stop_pipe[0], EV_READ | EV_PERSIST, stop_now_readable, n);
-    if (!n->stop_event || event_add(n->stop_event, NULL) < 0)
+    rc = dq_readable_init(&n->stop_readable, n->loop, n->stop_pipe[0], stop_now_readable);
+    if (rc < 0)
         return dq_fail_nomem(err);
     return 0;
 }
@@ -679,8 +677,7 @@ void dureq_node_destroy(dureq_node *n)
     if (n->started)
         (void)dureq_node_stop(n, NULL);
     drop_parts(n);
-    if (n->stop_event)
-        event_free(n->stop_event);
+    dq_readable_deinit(&n->stop_readable);
     for (int i = 0; i < 2; i++)
         if (n->stop_pipe[i] >= 0)
             close(n->stop_pipe[i]);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -393,6 +394,40 @@ static void on_addresses(void *userdata, const dq_address *addresses, size_t n, 
     dq_loop_stop(a->loop);
 }
 
+typedef struct pipe_reader {
+    dq_readable readable;
+    dq_loop *loop;
+    char got;
+} pipe_reader;
+
+static void read_one(dq_readable *w, int fd)
+{
+    pipe_reader *r = dq_container_of(w, pipe_reader, readable);
+
+    assert_int_equal(read(fd, &r->got, 1), 1);
+    dq_loop_stop(r->loop);
+}
+
+static void a_descriptor_is_told_of_each_time_it_can_be_read(void **state)
+{
+    pipe_reader r = {.loop = make_loop()};
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dq_readable_init(&r.readable, r.loop, ends[0], read_one), 0);
+    for (char c = 'a'; c <= 'c'; c++) {
+        assert_int_equal(write(ends[1], &c, 1), 1);
+        dq_loop_run(r.loop);
+        assert_int_equal(r.got, c);
+    }
+    dq_readable_deinit(&r.readable);
+    dq_readable_deinit(&r.readable);
+    dq_loop_destroy(r.loop);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void numbers_need_no_name_server(void **state)
 {
     dq_loop *loop = make_loop();
@@ -437,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_timer_may_free_its_owner),
         cmocka_unit_test(deferred_work_runs_once_however_often_it_was_asked_for),
         cmocka_unit_test(work_that_defers_itself_does_not_starve_the_loop),
+        cmocka_unit_test(a_descriptor_is_told_of_each_time_it_can_be_read),
         cmocka_unit_test(numbers_need_no_name_server),
         cmocka_unit_test(a_cancelled_look_up_stays_silent_and_leaves_nothing),
     };
