@@ -124,6 +124,15 @@ void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
         dq_buf_append_str(out, spec->payload);
 }
 
+uint32_t dq_envelope_flags(dureq_str packed)
+{
+    dq_reader r = dq_reader_of(packed);
+
+    (void)dq_read_u8(&r); /* the version */
+    uint64_t flags = dq_read_varint(&r);
+    return r.bad ? 0 : (uint32_t)flags;
+}
+
 /* A packed list as a view of its strings, `width` an item; the count before them is checked and left out. */
 static dureq_str read_list(dq_reader *r, int width)
 {

@@ -92,6 +92,8 @@ typedef struct dq_envelope {
 /* Appends the envelope of a checked spec. unique_shard as above. A payload over DQ_PAYLOAD_INLINE_MAX is left out and flagged: the
    caller passes it beside. The content type is found by looking when the spec names none (JSON when it parses). */
 void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard);
+/* The DQ_J_... of one that was packed here; 0 of what is none. */
+uint32_t dq_envelope_flags(dureq_str packed);
 /* 0, DUREQ_ESCHEMA (version not known) or DUREQ_EPROTO. Fast: the worker calls it for every job. */
 int dq_envelope_unpack(dureq_str j, dq_envelope *ret);
 /* The same envelope with another payload and content type. */

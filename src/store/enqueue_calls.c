@@ -41,11 +41,12 @@ static void put_keyed(dq_buf *out, dq_enqueue_job *job, dureq_str payload, const
 
 void dq_enqueue_pack(dq_buf *args, const dureq_job_spec *spec, const dureq_job_options *o, const dq_buf *j, dq_enqueue_job *ret)
 {
-    bool is_large = spec->payload.len > DQ_PAYLOAD_INLINE_MAX, is_scheduled = o->delay_ms > 0 || o->run_at_ms > 0;
-    bool has_keys = o->unique_key.len > 0 || o->request_id.len > 0 || o->schedule_to_start_timeout_ms > 0;
+    uint32_t flags = dq_envelope_flags(dq_buf_str(j));
+    bool is_large = flags & DQ_J_BLOB, is_general = flags & DQ_J_ENQUEUE_GENERAL;
+    bool is_scheduled = o->delay_ms > 0 || o->run_at_ms > 0;
 
     *ret = (dq_enqueue_job){.off = (uint32_t)args->len, .kind = DQ_ENQUEUE_READY};
-    if (has_keys || is_large) {
+    if (is_general || is_large) {
         ret->kind = DQ_ENQUEUE_KEYED;
         put_keyed(args, ret, spec->payload, o);
     } else if (is_scheduled) {
@@ -53,7 +54,7 @@ void dq_enqueue_pack(dq_buf *args, const dureq_job_spec *spec, const dureq_job_o
         put_when(args, o);
         put_moved_tail(args);
     }
-    ret->large = is_large && !has_keys && !is_scheduled;
+    ret->large = is_large && !is_general && !is_scheduled;
     ret->j_at = (uint32_t)(args->len - ret->off);
     dq_resp_arg_buf(args, j);
     ret->len = (uint32_t)(args->len - ret->off);

@@ -105,6 +105,8 @@ static void the_least_is_a_few_bytes(void **state)
     dq_envelope_pack(&j, &spec, -1);
     assert_int_equal(j.len, 4);
     assert_memory_equal(j.ptr, "\x01\x01{}", 4);
+    assert_int_equal(dq_envelope_flags(dq_buf_str(&j)), DQ_J_JSON);
+    assert_int_equal(dq_envelope_flags((dureq_str){0}), 0);
     assert_int_equal(dq_envelope_unpack(dq_buf_str(&j), &e), 0);
     EXPECT_STR("application/json", e.content_type);
     EXPECT_STR("{}", e.payload);
