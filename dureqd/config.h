@@ -34,6 +34,8 @@ typedef struct dq_handler_spec {
     const char **words; /* exec: the command, split; "{payload}" not yet replaced */
     size_t n_words;
     bool allow_leading_dash; /* exec: of a payload that becomes a word */
+    const char *cwd;         /* exec: working directory, absolute; NULL: the daemon's */
+    int32_t nice;            /* exec: -20 to 19; 0: the daemon's */
     const char *builtin;     /* its name */
     dureq_str origin;    /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
     int32_t concurrency; /* 0: the node's, or the built-in's own */

@@ -34,6 +34,8 @@ static bool set_limits(const dq_child *c)
     const dq_spawn_profile *p = c->profile;
     uint64_t cpu = (uint64_t)p->cpu_seconds, memory = (uint64_t)p->memory_bytes, files = (uint64_t)p->open_files;
 
+    if (p->nice && syscall(SYS_setpriority, PRIO_PROCESS, 0, p->nice) < 0)
+        return false;
     if (cpu && !set_limit(RLIMIT_CPU, cpu, cpu + CPU_HARD_EXTRA_SECONDS))
         return false;
     if (memory && !set_limit(RLIMIT_AS, memory, memory))
@@ -94,6 +96,8 @@ static int child_main(void *arg)
         c->failed_step = "setting limits";
     else if (!set_user(c->profile))
         c->failed_step = "becoming the user";
+    else if (c->profile->cwd && syscall(SYS_chdir, c->profile->cwd) < 0)
+        c->failed_step = "entering cwd";
     else if (!set_fate(c) || !set_signals())
         c->failed_step = "setting up signals";
     else {

@@ -191,6 +191,8 @@ static int set_profile(dq_exec_handler *h, dureq_error *err)
     h->profile.cpu_seconds = l->cpu_seconds;
     h->profile.memory_bytes = l->memory_bytes;
     h->profile.open_files = l->open_files;
+    h->profile.cwd = h->spec->cwd;
+    h->profile.nice = h->spec->nice;
     (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
                    (long long)l->output_bytes);
     if (rc == 0)
@@ -209,6 +211,15 @@ static int check_open_files(const dq_exec_limits *l, dureq_error *err)
     return dq_fail(err, DUREQ_EPERM, "openFiles: the system allows this daemon %lld at most", (long long)now.rlim_max);
 }
 
+static int check_cwd(const char *cwd, dureq_error *err)
+{
+    struct stat st;
+
+    if (!cwd || (stat(cwd, &st) == 0 && S_ISDIR(st.st_mode)))
+        return 0;
+    return dq_fail(err, DUREQ_ENOTFOUND, "cwd '%.120s' is no directory", cwd);
+}
+
 static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, dureq_error *err)
 {
     dq_exec_handler *h = dq_calloc(1, sizeof *h);
@@ -221,6 +232,8 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
     rc = dq_program_find(&h->arena, spec->words[0], getenv("PATH"), &h->program, &inner);
     if (rc == 0)
         rc = check_open_files(&spec->limits, &inner);
+    if (rc == 0)
+        rc = check_cwd(spec->cwd, &inner);
     if (rc == 0)
         rc = set_profile(h, &inner);
     if (rc < 0) {

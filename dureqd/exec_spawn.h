@@ -22,6 +22,8 @@ typedef struct dq_spawn_profile {
     int64_t cpu_seconds;  /* 0: none */
     int64_t memory_bytes; /* 0: none */
     int64_t open_files;   /* 0: what the daemon was started with */
+    const char *cwd;      /* NULL: the daemon's; borrowed */
+    int nice;             /* 0: the daemon's */
 } dq_spawn_profile;
 
 /* Looks the user up (NULL: the daemon's own). DUREQ_ENOTFOUND, or DUREQ_EPERM when the daemon may not become that user. `ret_home`

@@ -221,6 +221,13 @@ static int words_check(const dq_handler_spec *spec, dureq_error *err)
     return 0;
 }
 
+static int exec_check(const dq_handler_spec *spec, dureq_error *err)
+{
+    if (spec->cwd && spec->cwd[0] != '/')
+        return dq_fail(err, DUREQ_EINVAL, "handler '%s': cwd '%.100s' is not an absolute path", spec->type, spec->cwd);
+    return words_check(spec, err);
+}
+
 static int builtin_check(const dq_handler_spec *spec, dureq_error *err)
 {
     const dq_exec_limits *l = &spec->limits;
@@ -232,6 +239,9 @@ static int builtin_check(const dq_handler_spec *spec, dureq_error *err)
         return dq_fail(err, DUREQ_EINVAL,
                        "handler '%s': there is no built-in '%.40s'; known are echo, fail-always, noop and sleep", spec->type,
                        spec->builtin);
+    if (spec->cwd || spec->nice)
+        return dq_fail(err, DUREQ_EINVAL, "handler '%s': cwd and nice are for programs, built-ins run in the daemon itself",
+                       spec->type);
     if (l->user || l->cpu_seconds || l->memory_bytes || l->open_files || l->output_bytes)
         return dq_fail(err, DUREQ_EINVAL, "handler '%s': limits are for programs, built-ins run in the daemon itself",
                        spec->type);
@@ -243,7 +253,7 @@ int dq_handler_spec_check(const dq_handler_spec *spec, dureq_error *err)
     if (!is_type_ok(spec->type))
         return dq_fail(err, DUREQ_EINVAL, "'%.60s' is no task type: 1 to %d of [A-Za-z0-9_.:-], a pattern ends in '*'",
                        spec->type, DUREQ_NAME_MAX);
-    return spec->kind == DQ_HANDLER_EXEC ? words_check(spec, err) : builtin_check(spec, err);
+    return spec->kind == DQ_HANDLER_EXEC ? exec_check(spec, err) : builtin_check(spec, err);
 }
 
 /* ---- programs ---- */

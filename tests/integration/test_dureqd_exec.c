@@ -502,6 +502,24 @@ static void limits_hold(void **state)
     }
 }
 
+static void it_runs_where_and_as_nice_as_it_is_told(void **state)
+{
+    dureq_job_list *list;
+    dq_handler_spec *spec;
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    spec = rig_add(&r, "t=exec:sh -c 'pwd; nice'");
+    spec->cwd = "/usr/bin/..";
+    spec->nice = 7;
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_str(list->items[0].result, "/usr\n7");
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
 static void another_user_runs_it(void **state)
 {
     dureq_job_list *list;
@@ -628,6 +646,7 @@ int main(void)
         cmocka_unit_test(a_program_that_ignores_the_time_out_is_killed),
         cmocka_unit_test(a_stop_gives_jobs_back_and_leaves_no_process),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(it_runs_where_and_as_nice_as_it_is_told),
         cmocka_unit_test(another_user_runs_it),
         cmocka_unit_test(what_cannot_run_is_refused_at_start),
         cmocka_unit_test(what_finds_no_room_is_given_back_without_a_run),
