@@ -70,9 +70,9 @@ local function look_for_lost(entry, session, idle, fields)
   if idle <= late_ms then
     return
   end
-  local limit = silence_ms(session)
+  local longest = silence_ms(session)
   local ok, m = pcall(fields_of, fields)
-  local id = limit and idle > limit and ok and entry_id(entry, m, lane, shard)
+  local id = longest and idle > longest and ok and entry_id(entry, m, lane, shard)
   if id and ask('HEXISTS', K .. 'run:' .. session, id) == 0 then
     fault('pending_lost', key, id, 'was given to session ' .. session .. ' ' .. math.floor(idle / 1000) .. ' s ago, which never said that it started')
   end
