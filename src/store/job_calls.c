@@ -208,12 +208,23 @@ void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t f
     dq_call_end(&c);
 }
 
-void dq_call_wait_register(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n)
+static void call_wait(dq_buf *out, const dq_keys *k, unsigned shard, int script, dureq_str channel, const dureq_str *ids,
+                      size_t n)
 {
-    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_WAIT_REGISTER);
+    dq_call c = dq_call_begin(out, k, shard, script);
 
     dq_call_key(&c, "wt");
     dq_call_arg(&c, channel);
     dq_call_args(&c, ids, n);
     dq_call_end(&c);
+}
+
+void dq_call_wait_register(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n)
+{
+    call_wait(out, k, shard, DQ_SCRIPT_WAIT_REGISTER, channel, ids, n);
+}
+
+void dq_call_wait_leave(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n)
+{
+    call_wait(out, k, shard, DQ_SCRIPT_WAIT_LEAVE, channel, ids, n);
 }

@@ -29,9 +29,11 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,
                         dureq_str new_j, dureq_str blob);
 
-/* channel: of this client, without "d:". The answer has for each id 1 (ended already), 0 (its id is published there when it ends),
-   DUREQ_ENOTFOUND or DUREQ_ELIMIT (too many clients wait for it). */
+/* channel: of this client, without "d:". The answer has for each id 1 (ended already), 0 (its id is published there when it ends), 2 (it is not,
+   for about a thousand others are told: ask again) or DUREQ_ENOTFOUND. */
 void dq_call_wait_register(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n);
+/* No more to be told of them. */
+void dq_call_wait_leave(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str channel, const dureq_str *ids, size_t n);
 
 /* Structures a page can come from. */
 typedef struct dq_page {

@@ -84,6 +84,27 @@ static void only_the_leader_of_this_epoch_may(void **state)
     assert_int_equal(code, DUREQ_EFENCED);
 }
 
+/* ---- those who waited and went away ---- */
+
+static void waits_of_clients_that_are_gone_are_cleared_away(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id = test_job_add(w, shard, NULL, "mail", "x");
+
+    assert_int_equal(dq_store_subscribe(w->s.store, shard, "d:", DQ_STR_LIT("me")), 0);
+    (void)test_plant(
+        w, shard, &id,
+        "call('HSET', K .. 'wt', id, 'gone me away') for i = 1, 300 do call('HSET', K .. 'wt', 'job' .. i, 'gone') end");
+    assert_true(keep(w, shard).more); /* many are */
+    for (int i = 0; i < 1000 && dq_reply_int(test_key(w, "HLEN", shard, "wt", (dureq_str){0})) > 1; i++)
+        (void)keep(w, shard);
+    assert_int_equal(dq_reply_int(test_key(w, "HLEN", shard, "wt", (dureq_str){0})), 1);
+    for (int i = 0; i < 3; i++)
+        (void)keep_all(w, shard);
+    assert_int_equal(dq_reply_int(test_key(w, "HSTRLEN", shard, "wt", dureq_str_of(id.bytes, sizeof id.bytes))), 2);
+}
+
 /* ---- schedule to start ---- */
 
 static test_id add_with_limit(test_world *w, unsigned shard, dureq_job_options *o)
@@ -493,6 +514,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_WORLDS(a_young_shard_needs_nothing),
+        TEST_WORLDS(waits_of_clients_that_are_gone_are_cleared_away),
         TEST_WORLDS(only_the_leader_of_this_epoch_may),
         TEST_WORLDS(a_job_that_waited_too_long_is_dead),
         TEST_WORLDS(a_job_that_runs_or_ran_has_started),

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- One bounded step of keeping a shard small: history beyond its time or its bytes, dead jobs beyond their time, jobs that waited too long
--- for their start, statistics, events, audit.
+-- for their start, those who waited for a job and went away, statistics, events, audit.
 -- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
 -- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
 --   audit_retention_ms('0' for ever), retention_ms of the statistics of minutes, of hours, of days
@@ -13,6 +13,7 @@
 --#include "leader.lua"
 --#include "drop.lua"
 --#include "roll.lua"
+--#include "waiting.lua"
 local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
@@ -62,7 +63,7 @@ for _, id in ipairs(late) do
   end
 end
 ended_all(ENDS.dead)
-more = more or #late == 100
+more = waiting_sweep() or more or #late == 100
 
 -- Sums before the sources end: a minute that is not summed yet lives two days, an hour at least one.
 local minute = math.floor(now / 60000)

@@ -2,9 +2,11 @@
 -- Ask to be told when jobs end: their ids are published on d:<channel> then.
 -- keys: {p:0}:sh {p:0}:wt
 -- argv: channel id...
--- returns: for each 0 (will be told), 1 (ended already), -3 (no such job) or -6 (too many wait for it)
+-- returns: for each 0 (will be told), 1 (ended already), 2 (about a thousand are told before: ask again) or -3 (no such job)
 --#include "base.lua"
 --#include "locate.lua"
+--#include "waiting.lua"
+local TOLD_BYTES = 17000 -- of channels that are told by one step
 local channel, out = ARGV[1], {}
 for i = 2, #ARGV do
   local id = ARGV[i]
@@ -15,13 +17,17 @@ for i = 2, #ARGV do
     out[i - 1] = 1
   else
     local who = call('HGET', KEYS[2], id) or ''
-    if string.find(' ' .. who .. ' ', ' ' .. channel .. ' ', 1, true) then
-      out[i - 1] = 0
-    elseif #who > 1000 then
-      out[i - 1] = -6
-    else
-      call('HSET', KEYS[2], id, who == '' and channel or who .. ' ' .. channel)
-      out[i - 1] = 0
+    out[i - 1] = 0
+    if not string.find(' ' .. who .. ' ', ' ' .. channel .. ' ', 1, true) then
+      local alive = waiting_alive(who)
+      if #alive < TOLD_BYTES then
+        alive = alive == '' and channel or alive .. ' ' .. channel
+      else
+        out[i - 1] = 2
+      end
+      if alive ~= who then
+        waiting_store(id, alive)
+      end
     end
   end
 end
