@@ -147,9 +147,10 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_jobs(dureq_client *client, cons
                                                       dureq_error *err);
 
 /* Wait until the job is completed, dead or cancelled: *ret holds it then, result and error included. DUREQ_ETIMEOUT;
-   DUREQ_ENOTFOUND also when it is purged meanwhile, and within 10 s when its keys were deleted by hand; DUREQ_ELIMIT: too many
-   clients wait for it. Of a job that is not kept only id, state and created_at_ms are known. timeout_ms is instead of the
-   client's; -1: for ever. DUREQ_ECLOSED: its client was destroyed, or its node stopped, meanwhile. */
+   DUREQ_ENOTFOUND also when it is purged meanwhile, and within 10 s when its keys were deleted by hand. Of a job that is not kept only id,
+   state and created_at_ms are known. Any number may wait for one job; the end is told at once to the first thousand clients (each for all its
+   threads), the others ask for it every 10 s. timeout_ms is instead of the client's; -1: for ever. DUREQ_ECLOSED: its client was
+   destroyed, or its node stopped, meanwhile. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait(dureq_client *client, const char *id, int64_t timeout_ms, dureq_job_list **ret,
                                                  dureq_error *err);
 

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls from callers' threads: bytes go to the loop by mailbox, the raw reply comes back. A call is shared by the caller, who may give up
-   waiting, and the loop, which answers later: whoever lets go last frees it.
+/* Calls: bytes go to the loop by mailbox, the reply comes back. A call that ended for who asked (request.c) may still be under way; the answer
+   then only lets go of it.
 
    Answers that may be large are asked for a few at a time (struct dq_large_room): Redis drops a connection that is subscribed, as the store's is, when
    more than 32 MiB of answers wait for it, and it holds the answers of any connection in its memory until they are read. So each such call has a
    number of units, about 2 MiB each, and waits in the client until there is room for them. */
 
-#include <stdatomic.h>
-
-#include "base/clock.h"
-#include "client/client_internal.h"
+#include "client/request_internal.h"
 
 #define ROOM_MAIN 12 /* units */
 #define ROOM_BULK 1  /* payloads, of any size, one at a time */
 
 typedef struct pending_call {
-    dq_message message;
-    dureq_client *client;
+    dq_request request;
     unsigned shard, flags;
     int n_replies;       /* 0: a script call for the store; else plain commands */
     dq_store_conn which; /* for these */
@@ -24,33 +20,21 @@ typedef struct pending_call {
     bool has_room;
     dq_list link; /* waits for room */
     dq_buf bytes;
-    atomic_int refs;
-    atomic_bool abandoned; /* relaxed: only saves sending again for nobody */
-
-    dq_mutex mu; /* guards the next four */
-    dq_cond cond;
-    bool done;
-    dureq_error err; /* code 0: answered */
-    dq_buf reply;
 } pending_call;
 
-static void call_unref(pending_call *p)
+static pending_call *call_of(dq_request *r)
 {
-    if (atomic_fetch_sub(&p->refs, 1) != 1)
-        return;
-    dq_buf_deinit(&p->bytes);
-    dq_buf_deinit(&p->reply);
-    dq_cond_deinit(&p->cond);
-    dq_mutex_deinit(&p->mu);
-    dq_free(p);
+    return dq_container_of(r, pending_call, request);
 }
 
 static void send_call(pending_call *p);
-static void finish(pending_call *p, const dureq_error *err, dureq_str raw);
+static void finish(pending_call *p, const dureq_error *err, const dq_reply *reply, dureq_str raw);
 
 static dq_large_room *room_of(const pending_call *p)
 {
-    return p->which == DQ_CONN_BULK ? &p->client->room_bulk : &p->client->room_main;
+    dureq_client *c = p->request.client;
+
+    return p->which == DQ_CONN_BULK ? &c->room_bulk : &c->room_main;
 }
 
 void dq_client_rooms_init(dureq_client *c)
@@ -67,7 +51,7 @@ static void fail_all(dq_list *list)
 
     (void)dq_fail(&why, DUREQ_ECLOSED, "the client was closed");
     while (!dq_list_empty(list))
-        finish(dq_container_of(dq_list_pop_front(list), pending_call, link), &why, (dureq_str){0});
+        finish(dq_container_of(dq_list_pop_front(list), pending_call, link), &why, NULL, (dureq_str){0});
 }
 
 void dq_client_rooms_close(dureq_client *c)
@@ -76,17 +60,12 @@ void dq_client_rooms_close(dureq_client *c)
     fail_all(&c->room_bulk.waiting);
 }
 
-/* In their order; those whose callers have gone need none. */
+/* In their order. */
 static void let_in(dq_large_room *room)
 {
     while (!dq_list_empty(&room->waiting)) {
         pending_call *p = dq_container_of(room->waiting.next, pending_call, link);
 
-        if (atomic_load_explicit(&p->abandoned, memory_order_relaxed)) {
-            dq_list_remove(&p->link);
-            call_unref(p);
-            continue;
-        }
         if (p->units > room->free)
             return;
         dq_list_remove(&p->link);
@@ -107,30 +86,15 @@ static void leave_room(pending_call *p, int code)
         let_in(room);
 }
 
-/* There is an answer. What was only read is not; what was changed may be, so DUREQ_ENOMEM, which says that nothing happened, would be wrong. */
-static int answer_without_memory(const pending_call *p, dureq_error *err)
-{
-    if (p->flags & DQ_CALL_REPEAT)
-        return dq_fail_nomem(err);
-    return dq_fail(err, DUREQ_EUNKNOWN, "an answer came, but there was no memory to read it");
-}
-
-static void finish(pending_call *p, const dureq_error *err, dureq_str raw)
+/* The last of a call: nothing of it is under way any more. */
+static void finish(pending_call *p, const dureq_error *err, const dq_reply *reply, dureq_str raw)
 {
     int code = err ? err->code : 0;
 
-    dq_mutex_lock(&p->mu);
-    if (err)
-        p->err = *err;
-    dq_buf_append_str(&p->reply, raw);
-    if (!err && dq_buf_failed(&p->reply))
-        (void)answer_without_memory(p, &p->err);
-    p->done = true;
-    dq_cond_signal(&p->cond);
-    dq_mutex_unlock(&p->mu);
+    dq_request_end(&p->request, &(dq_answer){.code = code, .err = err, .reply = reply, .state = -1}, raw);
     if (p->has_room)
         leave_room(p, code);
-    call_unref(p);
+    dq_request_unref(&p->request);
 }
 
 static void on_answer(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
@@ -139,22 +103,22 @@ static void on_answer(void *userdata, int code, const dq_reply *reply, const dur
     dureq_error why;
 
     if (code == 0 && reply) {
-        finish(p, NULL, dq_redis_reply_raw(dq_store_redis(p->client->store, p->shard, p->which)));
+        finish(p, NULL, reply, dq_redis_reply_raw(dq_store_redis(p->request.client->store, p->shard, p->which)));
         return;
     }
     why = *err;
-    if (code == DUREQ_EUNAVAILABLE && (p->flags & DQ_CALL_REPEAT) && !atomic_load_explicit(&p->abandoned, memory_order_relaxed)) {
+    if (code == DUREQ_EUNAVAILABLE && (p->flags & DQ_CALL_REPEAT) && !p->request.is_ended) {
         send_call(p);
         return;
     }
     if (code == DUREQ_EUNAVAILABLE && !reply) /* else the server itself said that it did nothing */
         dq_fail(&why, DUREQ_EUNKNOWN, "the connection was lost before the answer came: %.150s", err->msg);
-    finish(p, &why, (dureq_str){0});
+    finish(p, &why, NULL, (dureq_str){0});
 }
 
 static void send_call(pending_call *p)
 {
-    dureq_client *c = p->client;
+    dureq_client *c = p->request.client;
     dureq_str bytes = dq_buf_str(&p->bytes);
     dureq_error why;
     int rc;
@@ -170,20 +134,32 @@ static void send_call(pending_call *p)
     }
     if (rc < 0) {
         dq_fail(&why, rc, "the call could not be sent: %s", dureq_errcode_text(rc));
-        finish(p, &why, (dureq_str){0});
+        finish(p, &why, NULL, (dureq_str){0});
     }
 }
 
-static void run_call(dq_message *m)
+static void start_call(dq_request *r)
 {
-    pending_call *p = dq_container_of(m, pending_call, message);
+    pending_call *p = call_of(r);
 
+    dq_request_ref(r);
     if (p->units == 0) {
         send_call(p);
         return;
     }
     dq_list_push_back(&room_of(p)->waiting, &p->link);
     let_in(room_of(p));
+}
+
+/* Who waits for room need not go on to do so; what is under way goes on. */
+static void leave_call(dq_request *r)
+{
+    pending_call *p = call_of(r);
+
+    if (!dq_list_linked(&p->link))
+        return;
+    dq_list_remove(&p->link);
+    dq_request_unref(r);
 }
 
 int dq_client_why_down(dureq_client *c, dureq_error *err)
@@ -198,35 +174,24 @@ int dq_client_why_down(dureq_client *c, dureq_error *err)
     return why.code;
 }
 
-/* True when it was answered. */
-static bool wait_answer(pending_call *p, int64_t deadline_us)
+static int late_call(dq_request *r, dureq_error *err)
 {
-    bool in_time = true;
-
-    dq_mutex_lock(&p->mu);
-    while (!p->done && in_time)
-        in_time = dq_cond_wait_until(&p->cond, &p->mu, deadline_us);
-    bool done = p->done;
-    dq_mutex_unlock(&p->mu);
-    return done;
+    return dq_client_why_down(r->client, err);
 }
 
-static int take_answer(pending_call *p, dq_owned_reply *ret, dureq_error *err)
+static void destroy_call(dq_request *r)
 {
-    int rc;
+    pending_call *p = call_of(r);
 
-    if (p->err.code < 0) {
-        if (err)
-            *err = p->err;
-        return p->err.code;
-    }
-    rc = dq_owned_reply_parse(&p->reply, ret, err);
-    return rc == DUREQ_ENOMEM ? answer_without_memory(p, err) : rc;
+    dq_buf_deinit(&p->bytes);
+    dq_request_deinit(r);
+    dq_free(p);
 }
+
+static const dq_request_kind call_kind = {.start = start_call, .leave = leave_call, .late = late_call, .destroy = destroy_call};
 
 /* Takes bytes, also when there is no memory. */
-static pending_call *call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, int n_replies,
-                                dq_store_conn which)
+static pending_call *call_create(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_request_fn fn, void *userdata)
 {
     pending_call *p = dq_buf_failed(bytes) ? NULL : dq_calloc(1, sizeof *p);
 
@@ -234,33 +199,45 @@ static pending_call *call_begin(dureq_client *c, unsigned shard, unsigned flags,
         dq_buf_deinit(bytes);
         return NULL;
     }
-    p->message.fn = run_call;
-    p->client = c;
+    dq_request_init(&p->request, &call_kind, c, fn ? dq_client_deadline_us(c) : -1, fn, userdata);
     p->shard = shard;
     p->flags = flags;
-    p->n_replies = n_replies;
-    p->which = which;
-    p->units = which == DQ_CONN_BULK ? ROOM_BULK : (int)(flags / DQ_CALL_LARGE);
+    p->which = DQ_CONN_MAIN;
+    p->units = (int)(flags / DQ_CALL_LARGE);
     p->bytes = *bytes;
     *bytes = (dq_buf){0};
-    atomic_init(&p->refs, 2);
-    dq_mutex_init(&p->mu);
-    dq_cond_init(&p->cond);
-    dq_loop_post(c->loop, &p->message);
     return p;
+}
+
+int dq_client_submit_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_request_fn fn, void *userdata,
+                          dq_request **ret, dureq_error *err)
+{
+    pending_call *p = call_create(c, shard, flags, bytes, fn, userdata);
+
+    return p ? dq_request_submit(&p->request, ret, err) : dq_fail_nomem(err);
+}
+
+/* ---- a thread waits ---- */
+
+/* There is an answer. What was only read is not; what was changed may be, so DUREQ_ENOMEM, which says that nothing happened, would be wrong. */
+static int answer_without_memory(const pending_call *p, dureq_error *err)
+{
+    if (p->flags & DQ_CALL_REPEAT)
+        return dq_fail_nomem(err);
+    return dq_fail(err, DUREQ_EUNKNOWN, "an answer came, but there was no memory to read it");
 }
 
 static int call_end(pending_call *p, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err)
 {
     int rc;
 
-    if (wait_answer(p, deadline_us)) {
-        rc = take_answer(p, ret, err);
-    } else {
-        atomic_store_explicit(&p->abandoned, true, memory_order_relaxed);
-        rc = dq_client_why_down(p->client, err);
+    rc = dq_request_await(&p->request, deadline_us, err);
+    if (rc == 0) {
+        rc = dq_buf_failed(&p->request.reply) ? DUREQ_ENOMEM : dq_owned_reply_parse(&p->request.reply, ret, err);
+        if (rc == DUREQ_ENOMEM)
+            rc = answer_without_memory(p, err);
     }
-    call_unref(p);
+    dq_request_release(&p->request);
     return rc;
 }
 
@@ -277,8 +254,15 @@ static int call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, 
         dq_buf_deinit(bytes);
         return rc;
     }
-    p = call_begin(c, shard, flags, bytes, n_replies, which);
-    return p ? call_end(p, deadline_us, ret, err) : dq_fail_nomem(err);
+    p = call_create(c, shard, flags, bytes, /*fn=*/NULL, NULL);
+    if (!p)
+        return dq_fail_nomem(err);
+    p->n_replies = n_replies;
+    p->which = which;
+    if (which == DQ_CONN_BULK)
+        p->units = ROOM_BULK;
+    dq_request_post(&p->request);
+    return call_end(p, deadline_us, ret, err);
 }
 
 int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err)
@@ -288,7 +272,11 @@ int dq_client_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *byte
 
 void *dq_client_call_begin(dureq_client *c, unsigned shard, unsigned flags, dq_buf *bytes)
 {
-    return call_begin(c, shard, flags, bytes, 0, DQ_CONN_MAIN);
+    pending_call *p = call_create(c, shard, flags, bytes, /*fn=*/NULL, NULL);
+
+    if (p)
+        dq_request_post(&p->request);
+    return p;
 }
 
 int dq_client_call_end(void *begun, int64_t deadline_us, dq_owned_reply *ret, dureq_error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client's life. Its loop thread owns the store, the producer (produce.c) and the waiters (wait.c); callers' threads come in through
-   call.c and the mailboxes of those two. A client of a node borrows the node's loop and store. Nothing is drawn from Redis here. */
+/* A client's life. Its loop thread owns the store, the producer (produce.c) and the waiters (wait.c); callers' threads come in by requests
+   (request.c) and the producer's mailbox. A client of a node borrows the node's loop and store. Nothing is drawn from Redis here. */
 
-#include "client/client_internal.h"
+#include "client/request_internal.h"
 
 #include <stdio.h>
 
@@ -125,6 +125,7 @@ static int init_parts(dureq_client *c, dureq_error *err)
     dq_mutex_init(&c->mu);
     dq_cond_init(&c->cond);
     dq_client_rooms_init(c);
+    dq_requests_init(c);
     rc = dq_producer_create(c, &c->producer, err);
     if (rc < 0)
         return rc;
@@ -267,7 +268,7 @@ static void wait_for_callers(dureq_client *c)
 
 void dq_client_close_waits(dureq_client *c)
 {
-    dq_waiters_close(c->waiters);
+    dq_requests_close(c);
 }
 
 void dureq_client_destroy(dureq_client *c)
@@ -275,7 +276,7 @@ void dureq_client_destroy(dureq_client *c)
     if (!c)
         return;
     if (c->runs)
-        dq_waiters_close(c->waiters);
+        dq_requests_close(c);
     wait_for_callers(c);
     if (c->runs)
         dq_loop_stop_thread(c->loop);

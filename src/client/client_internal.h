@@ -36,6 +36,9 @@ struct dureq_client {
     dq_producer *producer; /* loop thread, but for what produce.h says */
     dq_waiters *waiters;
     dq_large_room room_main, room_bulk; /* loop thread */
+    dq_list requests;                   /* loop thread: those that end when it closes (request.c) */
+    bool requests_closed;               /* loop thread: whoever comes now is told so */
+    dq_message close;
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
@@ -44,8 +47,8 @@ struct dureq_client {
     bool away;        /* connecting failed at least once since it was up */
     bool refused;     /* `why` is a refusal that waiting does not mend */
     dureq_error why;  /* why the store is not up */
-    unsigned n_calls; /* under way in callers' threads */
-    unsigned n_waits; /* of them, those in wait.c */
+    unsigned n_calls; /* under way in callers' threads, and requests with a callback */
+    unsigned n_waits; /* of the former, those in wait.c */
     bool is_closing, waits_closed;
 };
 
@@ -56,10 +59,14 @@ int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_
 void dq_client_rooms_init(dureq_client *c);
 void dq_client_rooms_close(dureq_client *c); /* behind the store's end */
 
+/* Ends all waits, and all requests with a callback, by DUREQ_ECLOSED and lets no other begin; back when their callers know. The loop must run; not
+   its thread. */
+void dq_requests_close(dureq_client *c);
+
 /* ---- a node's client ---- */
 int dq_client_create_shared(dq_loop *loop, dq_store *store, const dq_log *log, const char *actor, const char *server_name,
                             int64_t max_payload_bytes, dureq_client **ret, dureq_error *err);
-/* Before the node's loop is stopped: see dq_waiters_close. */
+/* Before the node's loop is stopped: see dq_requests_close. */
 void dq_client_close_waits(dureq_client *c);
 /* What the node's store tells; loop thread. */
 void dq_client_on_up(dureq_client *c, bool same_server);
@@ -78,8 +85,7 @@ void dq_producer_queues(dq_producer *p);
 /* ---- waiters (wait.c) ---- */
 int dq_waiters_create(dureq_client *c, dq_waiters **ret, dureq_error *err);
 void dq_waiters_destroy(dq_waiters *w);
-/* Ends all waits by DUREQ_ECLOSED and lets no other begin; back when their callers know. The loop must run; not its thread. */
-void dq_waiters_close(dq_waiters *w);
+void dq_waiters_stop(dq_waiters *w); /* no wait is left, nor will be */
 void dq_waiters_up(dq_waiters *w);
 void dq_waiters_message(dq_waiters *w, dureq_str name, dureq_str id);
 

@@ -6,6 +6,10 @@
 #include "test_rig.h"
 
 #include "api/api.h"
+#include "client/client_internal.h"
+#include "client/request.h"
+
+#include <stdatomic.h>
 
 #define ROUNDS_MAX 3000
 #define CREATE_MS  2000 /* it does not wait for a time-out instead of saying what is wrong */
@@ -139,6 +143,74 @@ static int wait_ended(oom_call *c, dureq_error *err)
     return rc;
 }
 
+/* ---- requests with a callback: told once, or refused when submitted ---- */
+
+typedef struct heard {
+    atomic_int n;
+    dureq_error err;
+} heard;
+
+static void on_end(void *userdata, const dq_answer *a)
+{
+    heard *h = userdata;
+
+    h->err = a->code < 0 ? *a->err : (dureq_error){0};
+    atomic_fetch_add(&h->n, 1);
+}
+
+static int hear(heard *h, dq_request *r, dureq_error *err)
+{
+    RIG_UNTIL(atomic_load(&h->n) > 0);
+    dq_request_release(r);
+    EXPECT_I64(1, atomic_load(&h->n));
+    *err = h->err;
+    return h->err.code;
+}
+
+static int submit_wait(oom_call *c, dureq_error *err)
+{
+    heard h = {.n = 0};
+    dq_request *r;
+    int rc = dq_client_submit_wait(rig.client, known.text, 20, on_end, &h, &r, err);
+
+    (void)c;
+    if (rc == 0)
+        rc = hear(&h, r, err);
+    return rc == DUREQ_ETIMEOUT ? 0 : rc;
+}
+
+static int submit_and_cancel(oom_call *c, dureq_error *err)
+{
+    heard h = {.n = 0};
+    dq_request *r;
+    int rc = dq_client_submit_wait(rig.client, known.text, -1, on_end, &h, &r, err);
+
+    (void)c;
+    if (rc < 0)
+        return rc;
+    dq_request_cancel(r);
+    rc = hear(&h, r, err);
+    return rc == DUREQ_ECANCELLED ? 0 : rc;
+}
+
+static int submit_call(oom_call *c, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dureq_str one = dureq_str_of(packed, sizeof packed);
+    heard h = {.n = 0};
+    dq_buf call = {0};
+    dq_request *r;
+    dq_id id;
+    int rc;
+
+    (void)c;
+    EXPECT_RC(0, dq_id_parse(dureq_str_from(known.text), &id));
+    dq_id_pack(&id, packed);
+    dq_call_job_get(&call, dq_client_keys(rig.client), id.shard, &one, 1);
+    rc = dq_client_submit_call(rig.client, id.shard, DQ_CALL_REPEAT | DQ_CALL_LARGE, &call, on_end, &h, &r, err);
+    return rc == 0 ? hear(&h, r, err) : rc;
+}
+
 static int set_queue(oom_call *c, dureq_error *err)
 {
     dureq_queue_options o = dureq_queue_options_init();
@@ -207,6 +279,9 @@ SCENARIO(reading_fails_whole_or_not_at_all)
         {.name = "GET /api/jobs", .run = api_list},
         {.name = "GET /api/jobs/{id}", .run = api_get},
         {.name = "PUT /api/queues/{name}", .run = api_set_queue},
+        {.name = "wait with its time", .run = submit_wait},
+        {.name = "wait, cancelled", .run = submit_and_cancel},
+        {.name = "call", .run = submit_call},
     };
     static const oom_row wait_row = {.name = "wait", .run = wait_ended};
 

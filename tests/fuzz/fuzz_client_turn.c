@@ -37,7 +37,7 @@ typedef struct turns {
     fuzz_peer main;
     request *requests[REQUESTS_MAX]; /* oldest first */
     size_t n_requests;
-    waiter *waiters[WAITERS_MAX]; /* oldest first */
+    wait_request *waiters[WAITERS_MAX]; /* oldest first */
     size_t n_waiters;
 } turns;
 
@@ -148,6 +148,33 @@ static size_t check_request(const turns *t, const request *q)
     return n_open;
 }
 
+/* None is kept that nobody waits for and the server does not know; each says one thing at a time. */
+static void check_jobs(const dq_waiters *ws, bool silent)
+{
+    size_t n_to_say = 0, n_linked = 0;
+    const awaited *job;
+
+    for (unsigned i = 0; i < ws->n_shards; i++)
+        for (int verb = 0; verb < WAIT_VERBS; verb++)
+            n_to_say += fuzz_length(&ws->shards[i].to_say[verb]);
+    for (size_t i = 0; (job = dq_map_next(&ws->jobs, &i));) {
+        assert(!dq_list_empty(&job->waits) || job->is_registered || job->is_flying);
+        assert(!(job->is_flying && dq_list_linked(&job->link)) && !(silent && job->is_flying));
+        n_linked += dq_list_linked(&job->link);
+    }
+    assert(n_linked == n_to_say && (!silent || n_to_say == 0));
+}
+
+static size_t n_waits(const dq_waiters *ws)
+{
+    const awaited *job;
+    size_t n = 0;
+
+    for (size_t i = 0; (job = dq_map_next(&ws->jobs, &i));)
+        n += fuzz_length(&job->waits);
+    return n;
+}
+
 /* An answer that is awaited is on its way. */
 static void check_awaited(const turns *t)
 {
@@ -158,7 +185,8 @@ static void check_awaited(const turns *t)
     for (size_t i = 0; silent && i < t->n_requests; i++)
         assert(t->requests[i]->r.left == 0);
     for (size_t i = 0; silent && i < t->n_waiters; i++)
-        assert(atomic_load(&t->waiters[i]->refs) == 1 + dq_list_linked(&t->waiters[i]->link));
+        assert(atomic_load(&t->waiters[i]->request.refs) == 1 + !t->waiters[i]->request.is_ended);
+    check_jobs(t->client->waiters, silent);
     for (unsigned i = 0; silent && i < p->n_shards; i++)
         assert(p->shards[i].n_flying == 0 && dq_list_empty(&p->shards[i].waiting) && !p->shards[i].asks_token);
 }
@@ -177,13 +205,14 @@ static void check(const turns *t)
     for (size_t i = 0; i < t->n_requests; i++)
         (void)check_request(t, t->requests[i]);
     for (size_t i = 0; i < t->n_waiters; i++) {
-        const waiter *w = t->waiters[i];
+        const wait_request *w = t->waiters[i];
+        const dq_request *r = &w->request;
 
-        assert(w->done == !dq_list_linked(&w->link) && w->err.code <= 0 && (w->err.code == 0) == !w->err.msg[0]);
-        assert(!w->cancelled || (w->done && w->err.code == 0));
-        n_waiting += !w->done;
+        assert(r->is_done == r->is_ended && r->is_ended == !w->job && dq_list_linked(&w->link) == !r->is_ended);
+        assert(dq_list_linked(&r->link) == !r->is_ended && r->err.code <= 0 && (r->err.code == 0) == !r->err.msg[0]);
+        n_waiting += !r->is_ended;
     }
-    assert(fuzz_length(&t->client->waiters->all) == n_waiting);
+    assert(n_waits(t->client->waiters) == n_waiting && fuzz_length(&t->client->requests) == n_waiting);
     check_awaited(t);
 }
 
@@ -275,29 +304,28 @@ static void give_up(turns *t, size_t i)
 static void wait_for(turns *t, char which)
 {
     dq_id id = {.ms = 1800000000000 + (which & 1), .seq = 1, .lane = 1, .shard = (uint16_t)(which >> 1 & 1)};
-    unsigned char packed[DQ_ID_BYTES];
-    waiter *w;
+    wait_request *w;
 
     if (t->n_waiters == WAITERS_MAX)
         return;
-    dq_id_pack(&id, packed);
-    w = waiter_create(t->client, packed, id.shard);
+    w = wait_create(t->client, &id, -1, /*fn=*/NULL, NULL);
     if (!w)
         abort();
     t->waiters[t->n_waiters++] = w;
-    run_start(&w->start);
+    dq_request_post(&w->request);
+    turn(t);
 }
 
 static void leave(turns *t, size_t i)
 {
-    waiter *w = t->waiters[i];
+    wait_request *w = t->waiters[i];
 
-    if (!w->done) {
-        atomic_fetch_add(&w->refs, 1);
-        run_leave(&w->leave);
-        assert(w->done && w->err.code == DUREQ_ETIMEOUT);
+    if (!w->request.is_ended) {
+        dq_request_cancel(&w->request);
+        turn(t);
+        assert(w->request.is_ended);
     }
-    waiter_unref(w);
+    dq_request_release(&w->request);
     t->n_waiters--;
     memmove(&t->waiters[i], &t->waiters[i + 1], (t->n_waiters - i) * sizeof t->waiters[0]);
 }

@@ -72,6 +72,20 @@ static void forget_registered(void)
     }
 }
 
+/* Whether so many channels are left of those that nobody listens to. */
+static bool looked_at(int n)
+{
+    long long bytes = 0;
+
+    for (int s = 0; s < rig.shards; s++) {
+        char key[80];
+
+        (void)snprintf(key, sizeof key, "{%s:%d}:wt", rig.prefix, s);
+        bytes += test_redis_command_int(rig.server, "EVAL", "return #(redis.call('HVALS', KEYS[1])[1] or '')", "1", key, NULL);
+    }
+    return bytes == 17 * n + 1;
+}
+
 /* A loop that waits sees a clock that was set only when it is woken. */
 static void pass(dureq_client *c, long seconds)
 {
@@ -122,6 +136,37 @@ SCENARIO(waits_are_asked_for_again_and_again_and_go_on)
         EXPECT_I64(DUREQ_JOB_CANCELLED, w[i].list->items[0].state);
         dureq_job_list_destroy(w[i].list);
     }
+    dureq_client_destroy(c);
+}
+
+/* A thousand are told by the server; whoever comes then asks again. */
+SCENARIO(who_is_not_registered_for_want_of_room_asks_again_and_hears_of_the_end)
+{
+    dureq_client *c = rig_client(NULL, rig.shards);
+    char key[80];
+    waiting w, other;
+
+    begin(&w, rig.client);
+    RIG_UNTIL(n_registered() == 1);
+    for (int s = 0; s < rig.shards; s++) {
+        (void)snprintf(key, sizeof key, "{%s:%d}:wt", rig.prefix, s);
+        (void)test_redis_command_int(rig.server, "EVAL",
+                                     "local id = redis.call('HKEYS', KEYS[1])[1] return id and redis.call('HSET', KEYS[1], id, "
+                                     "string.rep('nobody-listens-x ', 2000) .. 'y') or 0",
+                                     "1", key, NULL);
+    }
+    other = (waiting){.client = c, .rc = STILL};
+    memcpy(other.id, w.id, sizeof other.id);
+    EXPECT_I64(0, pthread_create(&other.thread, NULL, wait_main, &other));
+    RIG_UNTIL(looked_at(2000 - 8));
+    RIG_OK(dureq_client_cancel(rig.client, w.id, NULL, &err));
+    test_mono_pass(ASK_S + 1);
+    RIG_UNTIL((pass(rig.client, 0), pass(c, 0), atomic_load(&w.rc) != STILL && atomic_load(&other.rc) != STILL));
+    EXPECT_RC(0, end(&w));
+    EXPECT_RC(0, end(&other));
+    EXPECT_I64(DUREQ_JOB_CANCELLED, other.list->items[0].state);
+    dureq_job_list_destroy(w.list);
+    dureq_job_list_destroy(other.list);
     dureq_client_destroy(c);
 }
 
