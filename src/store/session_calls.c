@@ -36,13 +36,14 @@ void dq_call_session_open(dq_buf *out, const dq_keys *k, unsigned shard, const d
 
 int dq_session_open_decode(const dq_reply *r, dq_session_opened *ret)
 {
-    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 4)
+    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 5)
         return DUREQ_EPROTO;
     *ret = (dq_session_opened){
         .session = (uint64_t)dq_reply_int(dq_reply_at(*r, 0)),
         .now_ms = dq_reply_int(dq_reply_at(*r, 1)),
         .x = dq_reply_str(dq_reply_at(*r, 2)),
         .hv = dq_reply_str(dq_reply_at(*r, 3)),
+        .data = dq_reply_str(dq_reply_at(*r, 4)),
     };
     return 0;
 }
@@ -81,6 +82,7 @@ dq_beat dq_beat_begin(dq_buf *out, const dq_keys *k, unsigned shard, const dq_be
         dq_call_arg_i64(c, head->opened_ms);
     else
         dq_call_arg(c, (dureq_str){0});
+    dq_call_arg(c, head->data);
     return b;
 }
 
@@ -116,7 +118,7 @@ void dq_beat_end(dq_beat *b)
 
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
 {
-    dq_reply f[12];
+    dq_reply f[13];
 
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < DQ_ARRAY_LEN(f))
         return DUREQ_EPROTO;
@@ -137,6 +139,7 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .n_outbox = dq_reply_int(f[9]),
         .next_late_ms = dq_reply_int(f[10]),
         .memory_is_short = dq_reply_int(f[11]) != 0,
+        .data = dq_reply_str(f[12]),
     };
     return 0;
 }

@@ -26,6 +26,7 @@ typedef struct dq_session_opened {
     uint64_t session;
     int64_t now_ms;
     dureq_str x, hv; /* values of the watched keys; views into the reply */
+    dureq_str data;  /* as in a heartbeat's answer */
 } dq_session_opened;
 void dq_call_session_open(dq_buf *out, const dq_keys *k, unsigned shard, const dq_session_opening *o);
 int dq_session_open_decode(const dq_reply *r, dq_session_opened *ret);
@@ -41,6 +42,7 @@ typedef struct dq_beat_head {
         blamed; /* id of the only job that a crash is charged to; empty: each whose start was reported; "s": suspects among these
                           that were never charged */
     int64_t opened_ms; /* when it was opened; -1: not asked */
+    dureq_str data;    /* as last answered; empty: unknown. When it is other data now, starts and progress are not recorded */
 } dq_beat_head;
 
 /* Starts first, then progress, then lanes. */
@@ -68,6 +70,7 @@ typedef struct dq_beat_answer {
     /* the leader's */
     int64_t n_expired, n_outbox, next_late_ms; /* -1: none */
     bool memory_is_short;
+    dureq_str data; /* identity of what the server holds, Redis' replication id; empty: it does not tell */
 } dq_beat_answer;
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret);
 

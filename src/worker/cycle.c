@@ -88,6 +88,8 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
     if (code < 0) { /* busy, or forbidden meanwhile: the next heartbeat looks again */
         w->exchanging = false;
         rest(s, err);
+        if (dq_is_of_replica(code))
+            dq_session_doubt(s);
         return;
     }
     if (is_stale(s)) { /* it was the old one's keys that are watched */
@@ -98,6 +100,12 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
     if (now.x.len == 0) {
         dq_session_lost(s, "its session is gone");
     } else {
+        bool is_same = dq_str_eq_text(now.hv, s->hv) && dq_str_eq_text(now.x, s->x);
+        if (s->refused_unseen && is_same) { /* they were changed by nothing of dureq: the data was replaced, perhaps */
+            s->needs_resync = true;
+            dq_session_doubt(s);
+        }
+        s->refused_unseen = false;
         if (!dq_str_eq_text(now.hv, s->hv)) {
             copy_text(s->hv, sizeof s->hv, now.hv);
             s->class_ms = 0;
@@ -107,7 +115,7 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
             s->needs_resync = true;
         }
         s->verified = true;
-        if (s->needs_resync)
+        if (s->needs_resync && !dq_shard_is_unsure(s))
             dq_session_resync(s);
     }
     exchange_over(w);
@@ -237,6 +245,8 @@ static void on_general(void *userdata, int code, const dq_reply *reply, const du
         s->call_lost = true; /* not executed, or only a retry tells */
         rest(s, err);
         s->plain_again_us = dq_loop_now_us(s->worker->loop) + PLAIN_AGAIN_US;
+        if (dq_is_of_replica(code))
+            dq_session_doubt(s);
     } else {
         s->call_lost = false;
         if (!take_refusals(s, dq_reply_str(*reply)))
@@ -499,7 +509,11 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
             DQ_LOG(w->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
             s->plain_again_us = dq_loop_now_us(w->loop) + PLAIN_AGAIN_US;
             if (s->reads_in_script)
-                s->reads_again_us = s->plain_again_us; /* a heartbeat's pump looks again */
+                s->reads_again_us = s->plain_again_us;          /* a heartbeat's pump looks again */
+            if (dq_is_of_replica(code) || code == DUREQ_EREDIS) /* EXECABORT does not say why */
+                dq_session_doubt(s);
+        } else {
+            s->refused_unseen = true;
         }
         sent_again(s);
         dq_lanes_read_off(s);

@@ -5,6 +5,7 @@
    fenced drops all it holds and is opened anew: its jobs run elsewhere. */
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "json/json.h"
@@ -16,6 +17,7 @@
 #define BEAT_LOOKED_MAX   1024
 #define RESYNC_LANES      50
 #define PROGRESS_BEAT_US  200000
+#define DOUBT_BEAT_US     250000
 #define REPORT_BEAT_US    100000 /* a run that lasts is on record this soon: a crash then finds few jobs whose start nobody knows */
 #define REPORT_AGE_US     50000 /* shorter runs are not worth a row */
 
@@ -50,6 +52,11 @@ static void look_if_live(dq_worker *w)
         w->cb.on_live(w, w->cb.userdata);
 }
 
+static void keep_identity(dq_wshard *s, dureq_str data)
+{
+    (void)snprintf(s->data, sizeof s->data, DQ_STR_FMT, (int)DQ_MIN(data.len, sizeof s->data - 1), data.ptr ? data.ptr : "");
+}
+
 static void on_opened(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_wshard *s = userdata;
@@ -80,6 +87,8 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     s->verified = s->needs_resync = s->resyncing = s->call_lost = false;
     s->call_no = 0;
     s->class_ms = 0;
+    s->refused_unseen = false;
+    keep_identity(s, opened.data);
     (void)dq_store_subscribe(w->store, s->no, "w:", dureq_str_from(s->session_text));
     (void)dq_store_subscribe(w->store, s->no, "ctl", none());
     DQ_LOG(w->log, DUREQ_LOG_DEBUG, "session.live", "shard=%u session=%s", s->no, s->session_text);
@@ -145,7 +154,7 @@ void dq_session_lost(dq_wshard *s, const char *why)
 
 static bool wants_start_report(dureq_run *t)
 {
-    if (t->phase != TASK_RUNNING || t->reported || t->lost)
+    if (t->phase != TASK_RUNNING || t->lost || (t->reported && !t->report_again))
         return false;
     if (dq_loop_now_us(t->worker->loop) - t->started_loop_us >= REPORT_AGE_US)
         return true;
@@ -182,6 +191,7 @@ static void put_starts(dq_wshard *s, dq_beat *b)
         }
         dq_beat_start(b, &t->id, t->started_at_ms ? t->started_at_ms : dq_store_now_ms(s->worker->store));
         t->reported = t->report_flying = true;
+        t->report_again = false;
         n++;
     }
 }
@@ -330,6 +340,68 @@ static void beat_failed(dq_wshard *s)
             t->reported = false;
 }
 
+/* What was reported may be lost, and what was in the last heartbeat was not recorded. */
+static void report_all_again(dq_wshard *s)
+{
+    beat_failed(s);
+    s->has_young = true;
+    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
+        t->report_again = t->reported;
+        dq_mutex_lock(&t->mu);
+        t->progress_new = t->progress_new || t->progress_sent;
+        dq_mutex_unlock(&t->mu);
+    }
+}
+
+void dq_session_doubt(dq_wshard *s)
+{
+    if (s->state != WSHARD_LIVE)
+        return;
+    s->unsure_session = true;
+    s->beat_is_late = true;
+    dq_session_beat_soon(s);
+}
+
+/* What one session of a server noticed is true of its others: those that know the same identity. */
+static void doubt_of_server(dq_wshard *s)
+{
+    for (unsigned i = 0; i < s->worker->n_shards; i++) {
+        dq_wshard *o = &s->worker->shards[i];
+
+        if (o != s && strcmp(o->data, s->data) == 0)
+            dq_session_doubt(o);
+    }
+}
+
+/* The server kept the connection, and holds other data than it did: it was a replica meanwhile. As after a reconnect to another server; that
+   the session lives there was just said. */
+static void look_at_data(dq_wshard *s, dureq_str data)
+{
+    if (!s->data[0] || data.len == 0 || dq_str_eq_text(data, s->data)) {
+        keep_identity(s, data);
+        return;
+    }
+    doubt_of_server(s);
+    keep_identity(s, data);
+    DQ_LOG(s->worker->log, DUREQ_LOG_WARN, "session.other_data", "shard=%u session=%s", s->no, s->session_text);
+    s->verified = false;
+    s->needs_resync = true;
+    s->unsure_lanes = s->n_lanes > 0 || s->loading_lanes;
+    s->loading_all = s->opened_unsure = false;
+    s->class_ms = 0;
+    report_all_again(s);
+    dq_store_refresh_queues(s->worker->store);
+    s->paused_version = -1;
+    dq_paused_load(s);
+}
+
+/* It was refused by a server that is a replica, or reads what its master sent it. */
+static void beat_doubts(dq_wshard *s)
+{
+    s->unsure_session = true;
+    dq_timer_set(&s->beat, DOUBT_BEAT_US);
+}
+
 /* Whatever the answer: what was named may be recorded now. */
 static void release_named(dq_wshard *s)
 {
@@ -343,7 +415,7 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
 {
     dq_wshard *s = userdata;
     dq_worker *w = s->worker;
-    dq_beat_answer answer;
+    dq_beat_answer answer = {0};
 
     s->beating = false;
     release_named(s);
@@ -360,9 +432,12 @@ static void on_beat(void *userdata, int code, const dq_reply *reply, const dureq
         if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
             DQ_LOG(w->log, DUREQ_LOG_WARN, "session.beat", "shard=%u error=\"%s\"", s->no,
                    err ? err->msg : dureq_errcode_text(code));
+        if (dq_is_of_replica(code))
+            beat_doubts(s);
     } else {
+        look_at_data(s, answer.data);
         take_beat(s, &answer);
-        s->unsure_session = false;
+        s->unsure_session = s->unsure_session && s->beat_is_late;
         dq_session_look_if_sure(s);
     }
     if (s->beat_again) {
@@ -403,10 +478,12 @@ static void put_beat(dq_wshard *s, dq_buf *call)
         .stands_to_lead = w->stands_to_lead && !w->stopping,
         .blamed = blamed(s, id),
         .opened_ms = s->opened_ms,
+        .data = dureq_str_from(s->data),
     };
 
     (void)snprintf(state, sizeof state, "{\"running\":%u,\"stuck\":%d}", (unsigned)w->n_held,
                    (int)atomic_load_explicit(&w->s_stuck, memory_order_relaxed));
+    s->beat_is_late = false;
     dq_beat b = dq_beat_begin(call, dq_store_keys(w->store), s->no, &head);
     put_starts(s, &b);
     put_progress(s, &b);
@@ -554,7 +631,7 @@ static void resync_finish(resync *r)
         DQ_LOG(s->worker->log, DUREQ_LOG_INFO, "session.resync", "shard=%u unknown=%zu", s->no, r->n_unknown);
         dq_call_end(&r->unknown);
         send_call(s, &r->bytes, on_unknown_returned, s, &s->resyncing);
-        s->needs_resync = !s->resyncing;
+        s->needs_resync = s->needs_resync || !s->resyncing;
     }
     resync_free(r);
     dq_worker_look_for_end(s->worker);

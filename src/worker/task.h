@@ -82,6 +82,7 @@ struct dureq_run {
     bool seen, admitted;      /* loop's: resync; a suspect whose start is on record */
     bool heartbeat_missed;
     bool fetching_blob;
+    bool report_again;       /* its start was reported to other data than the server has now */
     bool progress_sent;      /* a row of K pg is ours. Loop's */
     dq_stop_reason why_stop; /* 0: not stopped. Loop's */
     bool killed;

@@ -240,7 +240,7 @@ int dq_worker_on_up(dq_worker *w, bool same_server)
         dq_wshard *s = &w->shards[i];
 
         s->beating = s->loading_lanes = s->load_again = false;
-        s->unsure_session = s->unsure_session || (!same_server && s->state == WSHARD_LIVE);
+        s->unsure_session = s->unsure_session || s->state == WSHARD_LIVE; /* the same server may hold other data */
         s->unsure_lanes = s->unsure_lanes || (!same_server && s->n_lanes > 0);
         s->opened_unsure = s->opened_unsure && same_server;
         if (s->state == WSHARD_LIVE) {

@@ -90,7 +90,9 @@ struct dq_wshard {
     char x[24], hv[24]; /* values of the watched keys as far as we know */
     bool verified;      /* watched, and they were these */
     bool needs_resync, resyncing;
-    int64_t rest_until_us;             /* its turns fail for a reason that will not be over at once */
+    char data[96];         /* identity of what the server held when we were last told; empty: it does not tell */
+    bool refused_unseen;   /* a transaction was refused for a change of the watched keys; their values were not read since */
+    int64_t rest_until_us; /* its turns fail for a reason that will not be over at once */
     bool unsure_session, unsure_lanes; /* the server may have forgotten them, and given their numbers away again */
     bool opened_unsure;     /* the session: while its lanes were not sure, so it has nothing of those that were before */
     int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
@@ -143,6 +145,7 @@ struct dq_wshard {
 
     dq_timer beat;
     bool beating, beat_again;
+    bool beat_is_late; /* the one in flight was sent before the last doubt about the data */
     int64_t last_beat_us;
     int64_t alive_us;                  /* when the last heartbeat that came through was sent */
     bool has_young;                    /* runs that were too young to report at the last beat, or started since */
@@ -231,6 +234,12 @@ static inline void dq_stat_add(_Atomic uint64_t *s, uint64_t n)
 static inline bool dq_shard_is_unsure(const dq_wshard *s)
 {
     return s->unsure_session || s->unsure_lanes;
+}
+
+/* The server is a replica, or reads what its master sent: once it is a master again, it may hold other data. */
+static inline bool dq_is_of_replica(int code)
+{
+    return code == DUREQ_EREADONLY || code == DUREQ_ELOADING;
 }
 
 /* worker.c */
@@ -322,6 +331,7 @@ void dq_session_progress(dq_worker *w);
 void dq_session_started(dq_wshard *s);
 void dq_session_cancelled(dq_wshard *s, dureq_str id);
 void dq_session_resync(dq_wshard *s);
+void dq_session_doubt(dq_wshard *s);        /* perhaps it is other data now: a heartbeat asks before anything else is sent */
 void dq_session_look_if_sure(dq_wshard *s); /* goes on once session and lanes are known to be ours */
 void dq_session_return(dq_wshard *s);       /* sends what is in `returns` */
 void dq_session_close(dq_wshard *s);

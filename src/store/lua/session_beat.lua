@@ -1,17 +1,20 @@
 #!lua flags=allow-oom
 -- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for leader.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
--- argv: session lease_ms dyn(JSON) leader('1' stands, '' not) blamed opened_ms n_starts n x (id started_ms) n_progress n x (id json)
---   n_lanes lane...
+-- argv: session lease_ms dyn(JSON) leader('1' stands, '' not) blamed opened_ms data n_starts n x (id started_ms) n_progress
+--   n x (id json) n_lanes lane...
 -- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
+-- data: identity of the data as the session knows it ('' not): when it is other data, starts and progress are not recorded, because the
+--   jobs may not be the session's any more
 -- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining (1; 2: too old),
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
---   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0) }, or DQFENCED; the last four for the
---   leader
+--   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0), identity of the data (''
+--   unknown) }, or DQFENCED; the last four but one are the leader's
 --#include "base.lua"
 --#include "ids.lua"
 --#include "clock.lua"
+--#include "identity.lua"
 --#include "memory.lua"
 --#include "session.lua"
 --#include "stats.lua"
@@ -48,9 +51,13 @@ elseif ARGV[4] == '1' then
   end
 end
 
-local p = 8
-local n = tonumber(ARGV[7])
-if n > 0 then
+local data = identity()
+local is_other = ARGV[7] ~= '' and data ~= '' and data ~= ARGV[7]
+local p = 9
+local n = tonumber(ARGV[8])
+if is_other then
+  p = p + 2 * n
+elseif n > 0 then
   local log = {}
   for i = 1, n do
     call('HSET', K .. 'run:' .. session, ARGV[p], pack('>I6', tonumber(ARGV[p + 1])))
@@ -61,7 +68,9 @@ if n > 0 then
 end
 n = tonumber(ARGV[p])
 p = p + 1
-if n > 0 then
+if is_other then
+  p = p + 2 * n
+elseif n > 0 then
   call('HSET', K .. 'pg', unpack(ARGV, p, p + 2 * n - 1))
   event('P' .. pack('>I6I2', now, n) .. ARGV[p])
   p = p + 2 * n
@@ -89,5 +98,5 @@ return {
   now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(known[1] or 0),
   too_old and 2 or call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
-  tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0,
+  tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0, data,
 }

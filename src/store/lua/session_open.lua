@@ -2,9 +2,10 @@
 -- Open a session for a node: its lease runs from now.
 -- keys: {p:0}:sh {p:0}:lease
 -- argv: node_id info(JSON) lease_ms version(of the scripts, that the node knows)
--- returns: { session number, now_ms, value of x:<session>, value of hv }, or DQSCHEMA
+-- returns: { session number, now_ms, value of x:<session>, value of hv, identity of the data ('' unknown) }, or DQSCHEMA
 --#include "base.lua"
 --#include "clock.lua"
+--#include "identity.lua"
 --#include "stats.lua"
 local version = tonumber(ARGV[4])
 if version < tonumber(call('HGET', sh, 'mv') or 0) then
@@ -27,4 +28,4 @@ if session % 64 == 0 then
 end
 call('ZADD', KEYS[2], served(tonumber(ARGV[3])) + ARGV[3], session)
 event('N' .. pack('>I6', now) .. 'j' .. ARGV[1])
-return { tonumber(session), now, '1', call('GET', K .. 'hv') or '' }
+return { tonumber(session), now, '1', call('GET', K .. 'hv') or '', identity() }
