@@ -19,10 +19,10 @@ static const dureq_str no_body = {NULL, 0};
 int ctl_filter_options(ctl_filter *f, bool takes_status, int argc, char **argv, const ctl_option *more, size_t n_more, int *ret_n)
 {
     const ctl_option filters[] = {
-        {.name = "queue", .value = &f->queue},   {.name = "since", .value = &f->since},
-        {.name = "tag", .value = &f->tag},       {.name = "text", .value = &f->text},
-        {.name = "type", .value = &f->type},     {.name = "unique-key", .value = &f->unique_key},
-        {.name = "until", .value = &f->until},   {.name = "status", .value = &f->status},
+        {.name = "queue", .value = &f->queue}, {.name = "since", .value = &f->since},
+        {.name = "tag", .value = &f->tag},     {.name = "text", .value = &f->text},
+        {.name = "type", .value = &f->type},   {.name = "unique-key", .value = &f->unique_key},
+        {.name = "until", .value = &f->until}, {.name = "status", .value = &f->status},
     };
     size_t n = takes_status ? DQ_ARRAY_LEN(filters) : DQ_ARRAY_LEN(filters) - 1;
     ctl_option options[OPTIONS_MAX];

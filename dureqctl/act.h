@@ -11,7 +11,8 @@ typedef struct ctl_filter {
 } ctl_filter;
 
 /* ctl_options with the filters, and `more`. */
-int ctl_filter_options(ctl_filter *f, bool takes_status, int argc, char **argv, const ctl_option *more, size_t n_more, int *ret_n);
+int ctl_filter_options(ctl_filter *f, bool takes_status, int argc, char **argv, const ctl_option *more, size_t n_more,
+                       int *ret_n);
 bool ctl_filter_is_empty(const ctl_filter *f);
 void ctl_filter_query(const ctl_filter *f, dq_buf *query);
 
@@ -38,7 +39,8 @@ int ctl_act_ask(ctl *c, const ctl_act *act, const char *query); /* only that que
 #define CTL_DEAD_FILTERS_HELP                                                      \
     "  --type T (may end in *)  --queue Q  --tag T  --text WORD  --unique-key K\n" \
     "  --since TIME --until TIME (created): 1h (ago), yesterday, '2026-12-01 10:00', or RFC 3339\n"
-#define CTL_FILTERS_HELP "  --status S[,S]: pending scheduled running retrying paused completed dead cancelled\n" CTL_DEAD_FILTERS_HELP
-#define CTL_ACT_HELP                                                                                     \
-    "  --dry-run: say how many they are, and show ten\n"                                                 \
+#define CTL_FILTERS_HELP \
+    "  --status S[,S]: pending scheduled running retrying paused completed dead cancelled\n" CTL_DEAD_FILTERS_HELP
+#define CTL_ACT_HELP                                     \
+    "  --dry-run: say how many they are, and show ten\n" \
     "  --yes: do not ask on a terminal before more than 100 jobs\n"

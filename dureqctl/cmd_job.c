@@ -98,12 +98,17 @@ void ctl_print_jobs(const ctl *c, const ctl_answer *a)
 static int dlq_groups(ctl *c, const char *by, const ctl_filter *f)
 {
     static const ctl_column by_error[] = {
-        {"JOBS", "count", CTL_NUMBER}, {"ERROR", "error", CTL_TEXT},  {"TYPE", "task_type", CTL_TEXT, .may_go = true},
-        {"NEWEST", "newest", CTL_TIME}, {"JOB", "job_id", CTL_TEXT, .may_go = true}, {NULL, NULL, CTL_TEXT},
+        {"JOBS", "count", CTL_NUMBER},
+        {"ERROR", "error", CTL_TEXT},
+        {"TYPE", "task_type", CTL_TEXT, .may_go = true},
+        {"NEWEST", "newest", CTL_TIME},
+        {"JOB", "job_id", CTL_TEXT, .may_go = true},
+        {NULL, NULL, CTL_TEXT},
     };
     static const ctl_column by_type[] = {
-        {"JOBS", "count", CTL_NUMBER}, {"TYPE", "task_type", CTL_TEXT}, {"NEWEST", "newest", CTL_TIME},
-        {"JOB", "job_id", CTL_TEXT, .may_go = true}, {NULL, NULL, CTL_TEXT},
+        {"JOBS", "count", CTL_NUMBER},  {"TYPE", "task_type", CTL_TEXT},
+        {"NEWEST", "newest", CTL_TIME}, {"JOB", "job_id", CTL_TEXT, .may_go = true},
+        {NULL, NULL, CTL_TEXT},
     };
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
@@ -127,11 +132,8 @@ static int list_from(ctl *c, int argc, char **argv, bool takes_status, const cha
     const char *limit = NULL, *cursor = NULL, *group = NULL;
     bool oldest = false, payload = false;
     const ctl_option options[] = {
-        {.name = "cursor", .value = &cursor},
-        {.name = "limit", .value = &limit},
-        {.name = "oldest", .flag = &oldest},
-        {.name = "payload", .flag = &payload},
-        {.name = "group", .value = &group}, /* of dead ones */
+        {.name = "cursor", .value = &cursor},  {.name = "limit", .value = &limit}, {.name = "oldest", .flag = &oldest},
+        {.name = "payload", .flag = &payload}, {.name = "group", .value = &group}, /* of dead ones */
     };
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
@@ -432,9 +434,7 @@ const ctl_command ctl_job_commands[] = {
     {"job events", "ID", "Recent events that name the job", "", job_events},
     {"job get", "ID", "Show a job", "Example: dureqctl job get 0d6kq2v0m5t0g0000g00 -o json\n", job_get},
     {"job list", "[FILTERS]", "List jobs, newest first",
-     CTL_FILTERS_HELP PAGES
-     "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n",
-     job_list},
+     CTL_FILTERS_HELP PAGES "Example: dureqctl job list --status dead,cancelled --type 'order.*'\n", job_list},
     {"job logs", "ID", "Log lines of its runs", "", job_logs},
     {"job pause", "ID... | FILTERS", "Hold back jobs that do not run yet", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_pause},
     {"job reschedule", "ID --at TIME | --delay D", "Start at another time", "", job_reschedule},
@@ -449,7 +449,8 @@ const ctl_command ctl_job_commands[] = {
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},
     {"dlq list", "[FILTERS] [--group error|type]", "Dead jobs",
-     CTL_DEAD_FILTERS_HELP PAGES "  --group error|type: how many of each, most first; numbers in errors are left out (N)\n", dlq_list},
+     CTL_DEAD_FILTERS_HELP PAGES "  --group error|type: how many of each, most first; numbers in errors are left out (N)\n",
+     dlq_list},
     {"dlq purge", "[FILTERS]", "Delete dead jobs that match", CTL_DEAD_FILTERS_HELP CTL_ACT_HELP, dlq_purge},
     {"dlq redrive", "[FILTERS]", "Retry dead jobs that match",
      CTL_DEAD_FILTERS_HELP CTL_ACT_HELP "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},

@@ -42,8 +42,12 @@ static void print_error(const dq_json *doc, dq_json_ref attempt)
 void ctl_print_job(const ctl *c, const ctl_answer *a)
 {
     static const ctl_column columns[] = {
-        {"ATTEMPT", "attempt", CTL_NUMBER}, {"STARTED", "started_at", CTL_TIME}, {"FINISHED", "finished_at", CTL_TIME, .may_go = true},
-        {"OUTCOME", "outcome", CTL_STATE},  {"NODE", "node_id", CTL_TEXT},       {"ERROR", "error", CTL_TEXT},
+        {"ATTEMPT", "attempt", CTL_NUMBER},
+        {"STARTED", "started_at", CTL_TIME},
+        {"FINISHED", "finished_at", CTL_TIME, .may_go = true},
+        {"OUTCOME", "outcome", CTL_STATE},
+        {"NODE", "node_id", CTL_TEXT},
+        {"ERROR", "error", CTL_TEXT},
         {NULL, NULL, CTL_TEXT},
     };
     const dq_json *doc = &a->doc;

@@ -9,9 +9,9 @@
 
 #include "ctl.h"
 
-static const ctl_command *const tables[] = {ctl_enqueue_commands, ctl_job_commands,   ctl_queue_commands,   ctl_node_commands,
-                                            ctl_tool_commands,    ctl_bench_commands, ctl_complete_commands, ctl_workflow_commands,
-                                            ctl_schedule_commands, ctl_help_commands};
+static const ctl_command *const tables[] = {
+    ctl_enqueue_commands, ctl_job_commands,      ctl_queue_commands,    ctl_node_commands,     ctl_tool_commands,
+    ctl_bench_commands,   ctl_complete_commands, ctl_workflow_commands, ctl_schedule_commands, ctl_help_commands};
 
 const ctl_command *ctl_command_at(size_t i)
 {
@@ -33,7 +33,8 @@ static void replace_aliases(int *argc, char **argv)
             argv[0] = (char *)group_aliases[i][1];
             if (*argc > 1 && argv[1][0] != '-')
                 break;
-            memmove(argv + 2, argv + 1, (size_t)(*argc - 1) * sizeof *argv); /* "jobs --type x": there is room, the program's name is gone */
+            memmove(argv + 2, argv + 1,
+                    (size_t)(*argc - 1) * sizeof *argv); /* "jobs --type x": there is room, the program's name is gone */
             argv[1] = (char *)"list";
             (*argc)++;
         }
@@ -176,11 +177,8 @@ static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
         const char *brief, *name;
         int (*set)(ctl *c, char *text);
     } options[] = {
-        {"-s", "--server", set_server},
-        {"-p", "--prefix", set_prefix},
-        {"-o", "--output", set_format},
-        {NULL, "--call-timeout", set_timeout},
-        {NULL, "--color", set_color},
+        {"-s", "--server", set_server},        {"-p", "--prefix", set_prefix}, {"-o", "--output", set_format},
+        {NULL, "--call-timeout", set_timeout}, {NULL, "--color", set_color},
     };
 
     for (size_t o = 0; o < DQ_ARRAY_LEN(options); o++) {

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "ctl.h"
 
-#define CELL_MAX    60 /* cells of a value shown in a table */
-#define COLUMNS_MAX 32 /* of our own tables */
+#define CELL_MAX     60 /* cells of a value shown in a table */
+#define COLUMNS_MAX  32 /* of our own tables */
 #define READABLE_MIN 20 /* a text keeps as much while there are columns to leave out */
 #define SHRUNK_MIN   8  /* and as much at last */
 
@@ -212,9 +212,9 @@ static const char *color_of(const ctl *c, dureq_str text)
 {
     static const struct {
         const char *word, *color;
-    } colors[] = {{"completed", "32"}, {"succeeded", "32"}, {"done", "32"},    {"running", "36"},   {"dead", "31"},
-                  {"failed", "31"},    {"fail", "31"},      {"retrying", "33"}, {"timed_out", "31"}, {"crashed", "31"},
-                  {"paused", "35"},    {"cancelled", "2"}};
+    } colors[] = {{"completed", "32"}, {"succeeded", "32"}, {"done", "32"},   {"running", "36"},
+                  {"dead", "31"},      {"failed", "31"},    {"fail", "31"},   {"retrying", "33"},
+                  {"timed_out", "31"}, {"crashed", "31"},   {"paused", "35"}, {"cancelled", "2"}};
 
     for (size_t i = 0; c->color && i < DQ_ARRAY_LEN(colors); i++)
         if (dq_str_eq_text(text, colors[i].word))

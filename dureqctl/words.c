@@ -120,9 +120,10 @@ int ctl_time(const char *option, const char *text, bool is_past, int64_t *ret_ms
     good = dq_parse_rfc3339_ms(s, ret_ms) == 0 || read_distance(s, now_ms, is_past, ret_ms) || read_local(s, now_ms, ret_ms);
     if (good && *ret_ms > 0)
         return 0;
-    return ctl_usage("--%s takes a time, not '%s': %s, 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339 such as "
-                     "2026-11-23T20:00:00Z",
-                     option, text, is_past ? "1h (ago)" : "1h (from now)");
+    return ctl_usage(
+        "--%s takes a time, not '%s': %s, 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339 such as "
+        "2026-11-23T20:00:00Z",
+        option, text, is_past ? "1h (ago)" : "1h (from now)");
 }
 
 int ctl_time_text(const char *option, const char *text, bool is_past, char out[DQ_RFC3339_TEXT_MAX])

@@ -37,8 +37,8 @@ typedef struct dq_handler_spec {
     const char *cwd;         /* exec: working directory, absolute; NULL: the daemon's */
     int32_t nice;            /* exec: -20 to 19; 0: the daemon's */
     const char *builtin;     /* its name */
-    dureq_str origin;    /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
-    int32_t concurrency; /* 0: the node's, or the built-in's own */
+    dureq_str origin;        /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
+    int32_t concurrency;     /* 0: the node's, or the built-in's own */
     int64_t timeout_ms;
     int64_t grace_ms;
     dureq_retry_policy *retry_policy; /* NULL: none given */
@@ -166,7 +166,7 @@ bool dq_config_key_eq(dureq_str a, const char *b);
 /* ---- the table in print (config_print.c) ---- */
 
 void dq_config_print_help(const char *program, dq_buf *out);
-void dq_config_print_sample(dq_buf *out); /* a file of settings, all commented out */
+void dq_config_print_sample(dq_buf *out);   /* a file of settings, all commented out */
 void dq_config_print_markdown(dq_buf *out); /* the table of docs/configuration.md */
 
 void dq_config_print_man(dq_buf *out);       /* dureqd(8) */

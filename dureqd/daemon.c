@@ -53,7 +53,7 @@ typedef struct dq_daemon {
     pthread_t starter;
     dq_message started;
     bool is_starting;
-    bool node_is_live;         /* the starter's, read after it posted, as the next two */
+    bool node_is_live; /* the starter's, read after it posted, as the next two */
     int start_rc;
     dureq_error start_err;
     atomic_bool start_is_over; /* the starter begins nothing more */

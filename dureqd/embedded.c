@@ -33,16 +33,16 @@
    begun transaction: the next start would throw all of it away. So a server that says it has cut its file writes it anew before it counts as
    ready. */
 
-#define PING_EVERY_US     10000
-#define REWRITE_LOOK_US   200000
-#define BACKOFF_FIRST_US  100000
-#define BACKOFF_MOST_US   5000000
-#define STEADY_US         60000000 /* one that lived so long starts anew at the first back-off */
-#define STOP_TIMEOUT_MS   60000
+#define PING_EVERY_US           10000
+#define REWRITE_LOOK_US         200000
+#define BACKOFF_FIRST_US        100000
+#define BACKOFF_MOST_US         5000000
+#define STEADY_US               60000000 /* one that lived so long starts anew at the first back-off */
+#define STOP_TIMEOUT_MS         60000
 #define HURRIED_STOP_TIMEOUT_MS 2000
-#define LOADING_SAY_EVERY 500                  /* pings */
-#define LINE_BYTES_MAX    4096                 /* no line of redis-server is so long */
-#define CUT_FILE_SAYS     "Truncating the AOF" /* Redis 7, Valkey */
+#define LOADING_SAY_EVERY       500                  /* pings */
+#define LINE_BYTES_MAX          4096                 /* no line of redis-server is so long */
+#define CUT_FILE_SAYS           "Truncating the AOF" /* Redis 7, Valkey */
 
 struct dq_embedded {
     dq_loop *loop;
@@ -409,7 +409,7 @@ static void end_child(dq_embedded *e)
     ended = dq_signals_poll(e->pid_fd, timeout_ms);
     if (ended <= 0) {
         DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.killed", "pid=%d did not end on SIGTERM %s", (int)e->pid,
-               ended < 0      ? "before another signal came"
+               ended < 0    ? "before another signal came"
                : e->hurries ? "within two seconds"
                             : "within a minute");
         (void)kill(e->pid, SIGKILL);

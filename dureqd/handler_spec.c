@@ -187,7 +187,8 @@ int dq_handler_spec_parse(dq_arena *arena, dureq_str text, dq_handler_spec *ret,
     int rc;
 
     if (!rest.ptr)
-        return dq_fail(err, DUREQ_EINVAL, "a handler is TYPE=KIND:SPEC, such as 'file.sha256=exec:/usr/bin/sha256sum -- {payload}'");
+        return dq_fail(err, DUREQ_EINVAL,
+                       "a handler is TYPE=KIND:SPEC, such as 'file.sha256=exec:/usr/bin/sha256sum -- {payload}'");
     type = dq_str_trim(type);
     ret->type = dq_arena_dup(arena, type);
     if (!ret->type)

@@ -26,8 +26,8 @@ struct dq_orphans {
     const char *context_dir; /* borrowed: that of the host's runs */
     pid_t self;
     bool has_others; /* who may leave orphans here, too */
-    bool is_soon; /* the timer, when set, is set to the short delay */
-    bool is_off;  /* the system does not list children */
+    bool is_soon;    /* the timer, when set, is set to the short delay */
+    bool is_off;     /* the system does not list children */
 };
 
 /* Before any child is made that is not kept: children there are now are somebody else's. */

@@ -26,5 +26,5 @@ typedef struct dq_run_log {
 
 /* `log` is borrowed until deinit. DUREQ_ENOMEM. */
 int dq_run_log_init(dq_run_log *r, dq_loop *loop, const dq_log *log, dureq_error *err);
-void dq_run_log_deinit(dq_run_log *r); /* tells what was left out; zeroed is fine */
+void dq_run_log_deinit(dq_run_log *r);                               /* tells what was left out; zeroed is fine */
 void dq_run_log_event(const dureq_node_event *event, void *run_log); /* a dureq_node_event_fn */

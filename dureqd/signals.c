@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signals.h"
 
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,7 +12,7 @@ static int stop_fd = -1; /* tells of those that end us; never read, so that it t
 
 static void end_now(int sig)
 {
-    (void)raise(sig);  /* its handler is gone: SA_RESETHAND */
+    (void)raise(sig); /* its handler is gone: SA_RESETHAND */
     _exit(128 + sig); /* process 1 of a container, which has no such default */
 }
 

@@ -268,8 +268,8 @@ static int check_states(const bulk *b, dureq_job_filter *f, dureq_job_state stat
 
     for (size_t i = 0; i < f->n_states; i++)
         if (!(takes & 1u << states[i]))
-            return dq_fail(err, DUREQ_EINVAL, "parameter 'status' names %s: a job that is so %s", dureq_job_state_to_str(states[i]),
-                           b->verb->refused);
+            return dq_fail(err, DUREQ_EINVAL, "parameter 'status' names %s: a job that is so %s",
+                           dureq_job_state_to_str(states[i]), b->verb->refused);
     if (f->n_states)
         return 0;
     for (unsigned s = 0; s < 32 && f->n_states < DQ_API_STATES_MAX; s++)

@@ -38,7 +38,8 @@ static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err
         return rc;
     if (!is_handled(nodes, job->task_type) && !dq_buf_failed(body)) {
         body->len--; /* the brace */
-        dq_buf_append_fmt(body, ",\"waiting_for\":\"a live node that handles '" DQ_STR_FMT "'\"}", DQ_STR_ARG(job->task_type)); /* a name */
+        dq_buf_append_fmt(body, ",\"waiting_for\":\"a live node that handles '" DQ_STR_FMT "'\"}",
+                          DQ_STR_ARG(job->task_type)); /* a name */
     }
     dureq_node_list_destroy(nodes);
     return 0;
@@ -490,7 +491,7 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
 
 int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c */
 
-#define PAGE    " limit sort cursor offset payload"
+#define PAGE " limit sort cursor offset payload"
 
 const dq_api_route dq_api_job_routes[] = {
     {"GET", "/api/jobs", list_jobs, DQ_API_FILTERS PAGE " status"},

@@ -7,11 +7,11 @@
 #include "base/arena.h"
 #include "json/json.h"
 
-#define DQ_API_VARS_MAX  3
-#define DQ_API_QUERY_MAX 32
-#define DQ_API_IDS_MAX   10000
-#define DQ_API_STATES_MAX 8 /* as many as there are */
-#define DQ_API_FILTERS "type task_type queue tag text search unique_key since until" /* parameters of dq_api_read_filter */
+#define DQ_API_VARS_MAX   3
+#define DQ_API_QUERY_MAX  32
+#define DQ_API_IDS_MAX    10000
+#define DQ_API_STATES_MAX 8                                                             /* as many as there are */
+#define DQ_API_FILTERS    "type task_type queue tag text search unique_key since until" /* parameters of dq_api_read_filter */
 
 typedef struct dq_api_ctx {
     dureq_client *client;
@@ -37,7 +37,8 @@ typedef struct dq_api_route {
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
 } dq_api_route;
 
-extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[], dq_api_node_routes[], dq_api_stat_routes[];
+extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
+    dq_api_node_routes[], dq_api_stat_routes[];
 
 const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */
 /* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */

@@ -322,9 +322,13 @@ static int get_job_audit(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_stat_routes[] = {
-    {"GET", "/api/audit", get_audit, "limit target"},     {"GET", "/api/health", get_health, NULL},
-    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL}, {"GET", "/api/jobs/{id}/events", get_job_events, NULL},
-    {"GET", "/api/redis/info", get_redis, "section"},     {"GET", "/api/stats", get_stats, NULL},
-    {"GET", "/api/stats/daily", get_daily, "days"},       {"GET", "/api/stats/series", get_series, "by n queue type"},
+    {"GET", "/api/audit", get_audit, "limit target"},
+    {"GET", "/api/health", get_health, NULL},
+    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL},
+    {"GET", "/api/jobs/{id}/events", get_job_events, NULL},
+    {"GET", "/api/redis/info", get_redis, "section"},
+    {"GET", "/api/stats", get_stats, NULL},
+    {"GET", "/api/stats/daily", get_daily, "days"},
+    {"GET", "/api/stats/series", get_series, "by n queue type"},
     {NULL, NULL, NULL, NULL},
 };

@@ -67,7 +67,8 @@ static void run_change(dq_message *m)
         on_changed(p, rc, false, &err);
 }
 
-int dq_client_change_queue(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs, dureq_error *err)
+int dq_client_change_queue(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs,
+                           dureq_error *err)
 {
     change_call *p = dq_calloc(1, sizeof *p);
     int64_t deadline_us = dq_client_deadline_us(c);

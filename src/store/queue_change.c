@@ -24,12 +24,8 @@ typedef enum change_step {
 } change_step;
 
 static const char *const actions[] = {
-    [DQ_QUEUE_SET] = "queue.set",
-    [DQ_QUEUE_SET_IF_MISSING] = "queue.set",
-    [DQ_QUEUE_PAUSE] = "queue.pause",
-    [DQ_QUEUE_RESUME] = "queue.resume",
-    [DQ_QUEUE_DELETE] = "queue.delete",
-    [DQ_QUEUE_PUT_BACK] = "queue.set",
+    [DQ_QUEUE_SET] = "queue.set",       [DQ_QUEUE_SET_IF_MISSING] = "queue.set", [DQ_QUEUE_PAUSE] = "queue.pause",
+    [DQ_QUEUE_RESUME] = "queue.resume", [DQ_QUEUE_DELETE] = "queue.delete",      [DQ_QUEUE_PUT_BACK] = "queue.set",
 };
 
 typedef struct change {
@@ -300,7 +296,8 @@ static void on_step(change *c, const dq_reply *reply)
         if (dq_reply_int(*reply) == 1) {
             run_step(c, STEP_SHARDS);
         } else if (dq_reply_int(*reply) == -2) {
-            dq_fail(&err, DUREQ_ECONFLICT, "queue " DQ_STR_FMT " is the last one: there is always some queue", DQ_STR_ARG(c->name));
+            dq_fail(&err, DUREQ_ECONFLICT, "queue " DQ_STR_FMT " is the last one: there is always some queue",
+                    DQ_STR_ARG(c->name));
             finish(c, err.code, &err);
         } else if (++c->tries < TRIES_MAX) {
             run_step(c, STEP_READ); /* which tells a prefix that was deleted from another change */

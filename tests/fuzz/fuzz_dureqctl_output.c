@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "../../dureqctl/output.c" /* NOLINT(bugprone-suspicious-include) */
-#include "../../dureqctl/text.c" /* NOLINT(bugprone-suspicious-include) */
+#include "../../dureqctl/text.c"   /* NOLINT(bugprone-suspicious-include) */
 
 /* An answer of the API, printed in each format: values in it are what others wrote. A table drives no terminal and has a line for each row, CSV has a field
    for each column, which holds the value as it is, and each line of NDJSON is JSON. */
@@ -72,7 +72,8 @@ static size_t check_clean(dureq_str out, bool tabs)
 
         assert((c >= ' ' && c != 0x7f) || c == '\n' || (tabs && c == '\t'));
         assert(c != 0xc2 || next >= 0xa0);
-        assert(c != 0xe2 || next != 0x80 || i + 2 == out.len || (unsigned char)out.ptr[i + 2] < 0xa8 || (unsigned char)out.ptr[i + 2] > 0xae);
+        assert(c != 0xe2 || next != 0x80 || i + 2 == out.len || (unsigned char)out.ptr[i + 2] < 0xa8 ||
+               (unsigned char)out.ptr[i + 2] > 0xae);
         n += c == '\n';
     }
     return n;

@@ -352,8 +352,11 @@ SCENARIO(many_jobs_are_few_round_trips_and_progress_is_told)
 {
     enum { JOBS = 1500 };
     int64_t before, seen[2] = {0};
-    const dq_api_request req = {
-        .method = "POST", .path = "/api/jobs/bulk/cancel", .query = "type=t", .progress_fn = count_progress, .progress_userdata = seen};
+    const dq_api_request req = {.method = "POST",
+                                .path = "/api/jobs/bulk/cancel",
+                                .query = "type=t",
+                                .progress_fn = count_progress,
+                                .progress_userdata = seen};
 
     for (int i = 0; i < JOBS; i++)
         (void)rig_enqueue("t", "1", NULL);

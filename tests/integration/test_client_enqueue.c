@@ -144,8 +144,10 @@ SCENARIO(priorities_go_to_queues)
 /* A lane's number has 18 bits in an id. */
 SCENARIO(a_lane_that_ids_cannot_name_is_refused)
 {
-    static const char fill[] = "for i = redis.call('LLEN', KEYS[1]) + 1, 262142 do redis.call('RPUSH', KEYS[1], 'normal|made' .. i .. '|') end";
-    dureq_job_spec specs[] = {{.task_type = "last", .payload = DQ_STR_LIT("1")}, {.task_type = "beyond", .payload = DQ_STR_LIT("1")}};
+    static const char fill[] =
+        "for i = redis.call('LLEN', KEYS[1]) + 1, 262142 do redis.call('RPUSH', KEYS[1], 'normal|made' .. i .. '|') end";
+    dureq_job_spec specs[] = {{.task_type = "last", .payload = DQ_STR_LIT("1")},
+                              {.task_type = "beyond", .payload = DQ_STR_LIT("1")}};
     dureq_enqueue_result r[2];
     char lanes[96];
 

@@ -283,7 +283,6 @@ static void *enqueue_one(void *userdata)
 /* One of the two is first, whichever: a job that was accepted keeps its queue, and one that came too late is refused. */
 SCENARIO(a_job_that_comes_while_its_queue_is_deleted_keeps_it_or_is_refused)
 {
-
     for (int i = 0; i < 150; i++) {
         dureq_queue_options o = dureq_queue_options_init();
         late l = {.round_trips = i % 40};

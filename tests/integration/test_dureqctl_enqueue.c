@@ -26,7 +26,8 @@ SCENARIO(the_id_is_printed_and_the_job_waits)
     EXPECT_I64(DUREQ_JOB_PENDING, rig_state(id));
     EXPECT_STR_TEXT("{\"to\": \"a@example.com\"}", rig_job(id)->payload);
     CTL(0, "enqueue", "mail", "1", "-o", "json");
-    EXPECT_HAS("\",\"status\":\"pending\",\"warning\":\"no live node handles 'mail': the job waits until one does\"}\n", ctl_out());
+    EXPECT_HAS("\",\"status\":\"pending\",\"warning\":\"no live node handles 'mail': the job waits until one does\"}\n",
+               ctl_out());
     CTL(0, "enqueue", "mail", "1", "--delay", "1h", "-o", "ndjson");
     EXPECT_HAS("\",\"status\":\"scheduled\",\"warning\":\"", ctl_out());
     CTL(0, "enqueue", "mail", "1", "-o", "csv");
@@ -38,12 +39,9 @@ SCENARIO(a_payload_is_json_when_it_parses_else_text_else_bytes)
     static const struct {
         const char *given, *type;
     } rows[] = {
-        {"{\"a\":1}", "application/json"},
-        {"17", "application/json"},
-        {"nightly", "text/plain"},
-        {"", "text/plain"},
-        {"-5", "application/json"},
-        {"\xff\xfe", "application/octet-stream"},
+        {"{\"a\":1}", "application/json"}, {"17", "application/json"},
+        {"nightly", "text/plain"},         {"", "text/plain"},
+        {"-5", "application/json"},        {"\xff\xfe", "application/octet-stream"},
         {"--wait", "text/plain"},
     };
 
@@ -185,7 +183,9 @@ SCENARIO(bad_values_name_the_option_and_what_it_takes)
         {"--delay", "-5s", "--delay takes a duration such as 30s, 5m or 1h30m, not '-5s'", 2},
         {"--delay", "5", "--delay takes a duration such as 30s", 2},
         {"--delay", "", "option '--delay' needs a value", 2},
-        {"--at", "soon", "--at takes a time, not 'soon': 1h (from now), 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339", 2},
+        {"--at", "soon",
+         "--at takes a time, not 'soon': 1h (from now), 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339",
+         2},
         {"--timeout", "1 h", "--timeout takes a duration", 2},
         {"--retention", "-1s", "--retention takes a duration", 2},
         {"--header", "novalue", "--header takes name=value, not 'novalue'", 2},
@@ -318,9 +318,11 @@ SCENARIO(a_type_that_no_live_node_handles_is_said)
 
 SCENARIO(times_are_taken_as_people_write_them)
 {
-    static const char *const good[] = {"1h", "in 1h", "tomorrow 10:00", "tomorrow", "2099-12-01 10:00", "2099-12-01", "2099-12-01T10:00:00Z", "23:59:59"};
+    static const char *const good[] = {
+        "1h", "in 1h", "tomorrow 10:00", "tomorrow", "2099-12-01 10:00", "2099-12-01", "2099-12-01T10:00:00Z", "23:59:59"};
     static const char *const bad[] = {"1h 5", "2099-13-01 10:00", "2099-12-01 25:00", "tomorrow 10", "10:0x", "-1h"};
-    static const char *const past[] = {"1h", "1h ago", "yesterday", "yesterday 23:59", "today", "2020-01-01 10:00", "2020-01-01T00:00:00Z"};
+    static const char *const past[] = {"1h",    "1h ago",           "yesterday",           "yesterday 23:59",
+                                       "today", "2020-01-01 10:00", "2020-01-01T00:00:00Z"};
     dureq_job_id id;
 
     ctl_reset();

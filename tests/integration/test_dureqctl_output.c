@@ -36,11 +36,15 @@ static int fail_nastily(dureq_run *task, void *userdata)
 }
 
 /* What a terminal would obey: controls of C0 and C1, DEL, marks of direction, bytes that are no UTF-8. */
-#define DRIVES "x\x1b[2J\x07\x7f\xc2\x9b" "31m\xe2\x80\xae" "esrever\xe2\x81\xa6\xd8\x9c\xe2\x80\x8fy"
+#define DRIVES                 \
+    "x\x1b[2J\x07\x7f\xc2\x9b" \
+    "31m\xe2\x80\xae"          \
+    "esrever\xe2\x81\xa6\xd8\x9c\xe2\x80\x8fy"
 
 static bool drives_terminal(const char *text)
 {
-    static const char *const marks[] = {"\xe2\x80\xae", "\xe2\x81\xa6", "\xd8\x9c", "\xe2\x80\x8f", "\x7f", "\x07", "\xc2\x9b", "\x1b[2J"};
+    static const char *const marks[] = {"\xe2\x80\xae", "\xe2\x81\xa6", "\xd8\x9c", "\xe2\x80\x8f",
+                                        "\x7f",         "\x07",         "\xc2\x9b", "\x1b[2J"};
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(marks); i++)
         if (strstr(text, marks[i]))
@@ -52,7 +56,10 @@ static int fail_driving(dureq_run *task, void *userdata)
 {
     (void)userdata;
     dureq_run_log(task, "%s", DRIVES);
-    (void)dureq_run_progress(task, DQ_STR_LIT("\"" "p\xc2\x9b" "\xe2\x80\xae" "q\""));
+    (void)dureq_run_progress(task, DQ_STR_LIT("\""
+                                              "p\xc2\x9b"
+                                              "\xe2\x80\xae"
+                                              "q\""));
     return dureq_run_fail(task, 0, "%s", DRIVES);
 }
 
@@ -92,7 +99,9 @@ SCENARIO(nothing_that_others_wrote_drives_a_terminal_in_any_form)
     EXPECT_HAS("\\u009b31m\\u202eesrever", ctl_out()); /* the value is the same still */
     ctl_reset();
     CTL(0, "job", "get", id.text, "-o", "json");
-    EXPECT_HAS("\xe2\x80\xae" "esrever", ctl_out()); /* byte for byte where it is no terminal */
+    EXPECT_HAS("\xe2\x80\xae"
+               "esrever",
+               ctl_out()); /* byte for byte where it is no terminal */
 }
 
 /* Cells, where no character is wider than one but those of three bytes. */
@@ -123,8 +132,9 @@ static void expect_rows_fit(size_t columns, size_t n_rows)
 static int fail_wide(dureq_run *task, void *userdata)
 {
     (void)userdata;
-    return dureq_run_fail(task, 0, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac"
-                                   "\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e");
+    return dureq_run_fail(task, 0,
+                          "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac"
+                          "\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e");
 }
 
 SCENARIO(a_table_fits_the_terminal)

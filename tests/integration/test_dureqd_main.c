@@ -249,8 +249,9 @@ static void the_log_tells_how_runs_ended_and_how_many_it_left_out(void **state)
     test_daemon d;
 
     (void)state;
-    test_daemon_start_with(&d, "told", (const char *const[]){"--handler", "bad.*=exec:sh -c 'echo no \\\"such\\\" thing >&2; exit 65'",
-                                                             "--handler", "good=exec:true", "--prefix", "dureq", NULL});
+    test_daemon_start_with(&d, "told",
+                           (const char *const[]){"--handler", "bad.*=exec:sh -c 'echo no \\\"such\\\" thing >&2; exit 65'",
+                                                 "--handler", "good=exec:true", "--prefix", "dureq", NULL});
     test_child_wait_for(&d.c, "\"event\":\"daemon.try\",\"command\":\"dureqctl --server unix://");
     assert_true(test_child_said(&d.c, "\"event\":\"daemon.handler\",\"type\":\"bad.*\",\"kind\":\"exec\",\"concurrency\":"));
     assert_true(test_child_said(&d.c, "\"event\":\"daemon.handler\",\"type\":\"noop\",\"kind\":\"builtin\",\"concurrency\":10,"));

@@ -375,8 +375,7 @@ static int twice(dureq_run *task, void *userdata)
     (void)userdata;
     if (dq_str_eq_text(dureq_run_payload(task), "pause"))
         return dureq_run_attempt(task) == 1 && strstr(dureq_run_id(task), ".1") ? dureq_run_pause(task, 0, "later") : 0;
-    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 5, "first")
-                                        : dureq_run_fail(task, 6, "second");
+    return dureq_run_attempt(task) == 1 ? dureq_run_retry(task, 5, "first") : dureq_run_fail(task, 6, "second");
 }
 
 SCENARIO(callbacks_tell_what_becomes_of_jobs)

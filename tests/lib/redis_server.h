@@ -31,7 +31,8 @@ void test_redis_stop(test_redis *s);                          /* ends the server
 /* All of these are valid until test_redis_stop. URLs carry the password. */
 const char *test_redis_url(const test_redis *s);     /* unix://... */
 const char *test_redis_tcp_url(const test_redis *s); /* redis://127.0.0.1:port; NULL without .tcp */
-const char *test_redis_tls_url(const test_redis *s); /* rediss://localhost:port?ca=...; NULL without .tls, or when the program has none */
+const char *test_redis_tls_url(
+    const test_redis *s); /* rediss://localhost:port?ca=...; NULL without .tls, or when the program has none */
 const char *test_redis_dir(const test_redis *s);
 const char *test_redis_socket(const test_redis *s);
 int test_redis_port(const test_redis *s);

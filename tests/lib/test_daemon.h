@@ -20,7 +20,7 @@ typedef struct test_child {
 } test_child;
 
 const char *test_dureqd_path(void);
-void test_child_exec(test_child *c, const char *const *argv); /* ends with NULL; the program by its path */
+void test_child_exec(test_child *c, const char *const *argv);  /* ends with NULL; the program by its path */
 void test_child_start(test_child *c, const char *const *args); /* dureqd with these */
 bool test_child_read(test_child *c, int timeout_ms);           /* false at its end, or when nothing came in time */
 bool test_child_said(const test_child *c, const char *text);
@@ -50,7 +50,7 @@ void test_daemon_stop(test_daemon *d); /* SIGTERM, exit code 0, freed */
 void test_daemon_free(test_daemon *d); /* when its child has ended */
 
 dureq_job_id test_daemon_enqueue(test_daemon *d, const char *type, const char *payload);
-void test_daemon_expect(test_daemon *d, const dureq_job_id *id, const char *result);       /* it completes with this result */
+void test_daemon_expect(test_daemon *d, const dureq_job_id *id, const char *result);        /* it completes with this result */
 void test_daemon_expect_dead(test_daemon *d, const dureq_job_id *id, const char *in_error); /* it dies, its error has this */
 void test_daemon_run(test_daemon *d, const char *type, const char *payload, const char *result);
 void test_daemon_wait_running(test_daemon *d, const dureq_job_id *id);
