@@ -45,6 +45,7 @@ static void check_set(const dq_queue *q, dq_arena *arena)
     for (int p = 1; p <= 10; p++)
         assert(set.by_priority[p] && set.by_priority[p] >= set.items && set.by_priority[p] < set.items + 2);
     assert(dq_queue_set_find(&set, q->name));
+    dq_queue_set_deinit(&set); /* its queues are in the caller's arena */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
