@@ -285,6 +285,8 @@ static int act(ctl *c, const verb *v, int argc, char **argv)
     for (int i = 1; rc == 0 && i <= n; i++)
         if (!*argv[i])
             rc = ctl_usage("'%s' takes ids, not ''", argv[0]);
+        else if (!dq_utf8_valid(dureq_str_from(argv[i])))
+            rc = ctl_usage("'%s' takes ids of 20 characters 0-9a-v, not bytes that are no text", argv[0]);
     if (rc != 0)
         return rc;
     if (n)

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "ctl.h"
 
 /* ---- times ---- */
@@ -56,7 +57,7 @@ static bool read_day(dureq_str text, int64_t now_ms, day *ret)
         if (dq_parse_i64(dq_str_cut(&text, '-'), i ? 1 : 1970, i == 0 ? 9999 : i == 1 ? 12 : 31, &parts[i]) < 0)
             return false;
     *ret = (day){(int)parts[0], (int)parts[1], (int)parts[2]};
-    return true;
+    return ret->day <= dq_days_in_month(ret->year, ret->month);
 }
 
 /* In the local zone; a time that a change of the clocks leaves out is what mktime makes of it. */
@@ -73,14 +74,18 @@ static bool local_ms(day d, int seconds, int64_t *ret)
     return at > 0;
 }
 
-static bool read_local(dureq_str text, int64_t now_ms, int64_t *ret)
+/* A clock time alone is the next one, or where the past is meant, today's. */
+static bool read_local(dureq_str text, int64_t now_ms, bool is_past, int64_t *ret)
 {
     dureq_str rest = text, first = dq_str_cut(&rest, ' ');
     int seconds = 0;
     day d;
 
-    if (!rest.ptr && read_clock(text, &seconds))
-        return local_ms(day_of(now_ms, 0), seconds, ret);
+    if (!rest.ptr && read_clock(text, &seconds)) {
+        if (!local_ms(day_of(now_ms, 0), seconds, ret))
+            return false;
+        return is_past || *ret > now_ms || local_ms(day_of(now_ms, 1), seconds, ret);
+    }
     if (!read_day(first, now_ms, &d) || (rest.ptr && !read_clock(dq_str_trim(rest), &seconds)))
         return false;
     return local_ms(d, seconds, ret);
@@ -117,7 +122,8 @@ int ctl_time(const char *option, const char *text, bool is_past, int64_t *ret_ms
         *ret_ms = now_ms;
         return 0;
     }
-    good = dq_parse_rfc3339_ms(s, ret_ms) == 0 || read_distance(s, now_ms, is_past, ret_ms) || read_local(s, now_ms, ret_ms);
+    good = dq_parse_rfc3339_ms(s, ret_ms) == 0 || read_distance(s, now_ms, is_past, ret_ms) ||
+           read_local(s, now_ms, is_past, ret_ms);
     if (good && *ret_ms > 0)
         return 0;
     return ctl_usage(

@@ -4,6 +4,8 @@
 #include "exec_args.h"
 #include "leftovers.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -18,7 +20,8 @@
    A run ends with its program, not with the last holder of its pipes: on_exit kills the process group, takes what is left in the
    pipes, and sweeps for those who left the group. Being told to stop or die before there is a child is remembered. */
 
-#define NO_ROOM_SAY_US 60000000
+#define NO_ROOM_SAY_US     60000000
+#define LEFTOVERS_AGAIN_US 100000 /* half of the shortest lease */
 
 /* ---- ending ---- */
 
@@ -243,6 +246,17 @@ static int prepare(dq_exec_run *run, dureq_error *err)
     return rc;
 }
 
+/* A job of a killed daemon comes back a lease after its death at the soonest, so a search that is younger than that has seen what it left. */
+static void end_leftovers(dq_exec_host *host)
+{
+    int64_t now_us = dq_mono_us();
+
+    if (host->leftovers_mono_us && now_us - host->leftovers_mono_us < LEFTOVERS_AGAIN_US)
+        return;
+    dq_leftovers_end(host->context_dir, host->owner, host->log);
+    host->leftovers_mono_us = dq_mono_us();
+}
+
 static int on_start(dureq_run *task, void *userdata)
 {
     dq_exec_handler *h = userdata;
@@ -258,7 +272,7 @@ static int on_start(dureq_run *task, void *userdata)
     run->handler = h;
     run->task = task;
     if (dq_task_was_moved(task)) /* perhaps a daemon was killed with it: nothing of it may run any more */
-        dq_leftovers_end(h->host->context_dir, h->host->owner, h->host->log);
+        end_leftovers(h->host);
     run->lines.max = DQ_EXEC_LINE_MAX;
     run->spawn.done.fn = on_spawned;
     run->out.fd = run->err.fd = run->ctl.fd = -1;

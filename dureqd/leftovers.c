@@ -23,7 +23,7 @@
 #define NAME_PREFIX "dureqd-"
 #define OWNER_MAX   8192
 #define ENVIRON_MAX 65536
-#define END_WAIT_MS 1000
+#define END_WAIT_MS 500
 
 int dq_leftovers_claim(const char *path, const char *owner, int *ret_fd, dureq_error *err)
 {
@@ -35,8 +35,8 @@ int dq_leftovers_claim(const char *path, const char *owner, int *ret_fd, dureq_e
     if (name.failed)
         return dq_fail_nomem(err);
     fd = open(name.ptr, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    /* Locked before it says whose it is: one that says nothing is touched by nobody. */
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || write(fd, owner, n) != (ssize_t)n) {
+    /* Locked before it says whose it is: one that says nothing is touched by nobody. Who looks for leftovers holds it for a moment. */
+    if (fd < 0 || flock(fd, LOCK_EX) < 0 || write(fd, owner, n) != (ssize_t)n) {
         int sys_errno = errno;
 
         if (fd >= 0)

@@ -60,6 +60,28 @@ static int guard_entries_of(int fd, const char *name, dureq_error *err)
     return rc;
 }
 
+/* Whether the directory is there for us: it holds our lock, or nothing but what a file system has by itself. One that others use as well,
+   such as /tmp or somebody's home, must keep its mode. */
+static bool is_for_us(int fd)
+{
+    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = again >= 0 ? fdopendir(again) : NULL;
+    bool is_empty = true, is_ours = false;
+
+    if (!list) {
+        if (again >= 0)
+            (void)close(again);
+        return false;
+    }
+    for (struct dirent *e = readdir(list); e && !is_ours; e = readdir(list)) {
+        is_ours = strcmp(e->d_name, "dureqd.lock") == 0;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
+            is_empty = false;
+    }
+    (void)closedir(list);
+    return is_ours || is_empty;
+}
+
 static int guard_dir(int fd, const char *dir, dureq_error *err)
 {
     struct stat st;
@@ -69,13 +91,14 @@ static int guard_dir(int fd, const char *dir, dureq_error *err)
         return dq_fail_errno(err, DUREQ_EIO, errno, "cannot look at the state directory '%.120s': %s", dir, strerror(errno));
     if (st.st_uid != geteuid())
         return fail_owner("the state directory", dir, st.st_uid, err);
-    if (st.st_mode & 077)
+    if ((st.st_mode & 077) && !(st.st_mode & S_ISVTX) && is_for_us(fd))
         (void)fchmod(fd, 0700); /* looked at again: a file system may have no modes */
     if (fstat(fd, &st) < 0 || (st.st_mode & 022))
-        return dq_fail(err, DUREQ_EPERM,
-                       "others can write to the state directory '%.120s', and it cannot be made private; insist with "
-                       "--insecure-state-dir",
-                       dir);
+        return dq_fail(
+            err, DUREQ_EPERM,
+            "others can write to the state directory '%.120s', and it is not dureqd's own to make private: name a directory of "
+            "its own, or insist with --insecure-state-dir",
+            dir);
     for (size_t i = 0; i < DQ_ARRAY_LEN(our_files) && rc == 0; i++)
         rc = guard_entry(fd, our_files[i], err);
     return rc < 0 ? rc : guard_entries_of(fd, "appendonlydir", err);

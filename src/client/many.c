@@ -70,11 +70,13 @@ static void part_begin(const many *m, many_part *p)
 /* The key of a job is asked for once: then it is another's. */
 static void take_code(many *m, size_t index, dq_reply at)
 {
-    int code = (int)dq_reply_int(at);
+    int64_t code = dq_reply_int(at);
 
+    if (dq_reply_type(at) != DQ_RESP_STRING && (dq_reply_type(at) != DQ_RESP_INTEGER || code > 0 || code < -1000))
+        code = DUREQ_EPROTO; /* above 0 are our own marks */
     if (dq_reply_type(at) == DQ_RESP_STRING)
         code = m->keys_are_asked ? DUREQ_EDUPLICATE : dq_many_note_key(m, index, dq_reply_str(at));
-    m->codes[index] = code;
+    m->codes[index] = (int)code;
     m->n_done += code != DQ_MANY_KEY;
 }
 
@@ -234,6 +236,8 @@ static int change_many(many *m, const char *const *ids, const dureq_many_options
         rc = dq_fail(err, DUREQ_EINVAL, "run_at_ms takes a Unix time in ms, not %lld", (long long)m->opts.run_at_ms);
     if (rc == 0)
         rc = dq_client_may_write(m->client, err);
+    for (size_t i = 0; rc < 0 && i < m->n; i++)
+        m->codes[i] = rc;
     if (rc < 0 || m->n == 0)
         return rc;
     dq_client_enter(m->client);

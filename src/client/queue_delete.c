@@ -132,6 +132,20 @@ static int run(deletion *d)
     return rc;
 }
 
+/* Before any job is touched. Others may delete queues meanwhile: the step that deletes looks once more. */
+static int refuse_last(dureq_client *c, const char *name, dureq_error *err)
+{
+    dureq_queue_list *list;
+    int rc = dureq_client_list_queues(c, &list, err);
+
+    if (rc < 0)
+        return rc;
+    if (list->n == 1 && dq_str_eq_text(list->items[0].name, name))
+        rc = dq_fail(err, DUREQ_ECONFLICT, "queue %s is the last one: there is always some queue", name);
+    dureq_queue_list_destroy(list);
+    return rc;
+}
+
 int dureq_client_delete_queue(dureq_client *c, const char *name, bool force, int64_t *ret_n, dureq_error *err)
 {
     deletion d = {.c = c, .name = name, .force = force, .err = err};
@@ -140,6 +154,8 @@ int dureq_client_delete_queue(dureq_client *c, const char *name, bool force, int
     if (!c)
         return dq_fail(err, DUREQ_EINVAL, "client must be given");
     rc = dq_name_check("queue", dureq_str_from(name), err);
+    if (rc == 0)
+        rc = refuse_last(c, name, err);
     if (rc < 0)
         return rc;
     dq_client_enter(c);

@@ -263,6 +263,8 @@ SCENARIO(a_queue_with_a_running_or_dead_job_goes_by_force_only)
     RIG_FAILS(DUREQ_ECONFLICT, "last one", dureq_client_delete_queue(rig.client, "normal", /*force=*/false, NULL, &err));
     RIG_FAILS(DUREQ_ENOTFOUND, "high", dureq_client_delete_queue(rig.client, "high", /*force=*/true, &n, &err));
     EXPECT_RC(0, enqueue_to("normal", NULL));
+    RIG_FAILS(DUREQ_ECONFLICT, "last one", dureq_client_delete_queue(rig.client, "normal", /*force=*/true, NULL, &err));
+    EXPECT_I64(1, rig_counts().pending); /* refused before anything is touched */
 }
 
 typedef struct late {

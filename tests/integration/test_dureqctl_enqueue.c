@@ -186,6 +186,7 @@ SCENARIO(bad_values_name_the_option_and_what_it_takes)
         {"--at", "soon",
          "--at takes a time, not 'soon': 1h (from now), 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339",
          2},
+        {"--at", "2099-02-30 10:00", "--at takes a time, not '2099-02-30 10:00'", 2},
         {"--timeout", "1 h", "--timeout takes a duration", 2},
         {"--retention", "-1s", "--retention takes a duration", 2},
         {"--header", "novalue", "--header takes name=value, not 'novalue'", 2},

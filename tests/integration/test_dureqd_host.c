@@ -156,6 +156,9 @@ static void the_state_of_others_is_refused(void **state)
     refused("theirs", "chown 12345 .", "belongs to user 12345, not to user 0");
     refused("in-theirs", "mkdir -p appendonlydir && touch appendonlydir/a && chown 12345 appendonlydir/a",
             "'a' belongs to user 12345");
+    /* What others use as well keeps its mode. */
+    refused("shared", "touch somebody && chmod 1777 .", "name a directory of its own");
+    refused("open", "touch somebody && chmod 0777 .", "name a directory of its own");
 }
 
 static void dureqctl_uses_no_socket_of_others_that_nobody_named(void **state)

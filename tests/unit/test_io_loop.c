@@ -416,10 +416,10 @@ static void a_descriptor_is_told_of_each_time_it_can_be_read(void **state)
     (void)state;
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(dq_readable_init(&r.readable, r.loop, ends[0], read_one), 0);
-    for (char c = 'a'; c <= 'c'; c++) {
-        assert_int_equal(write(ends[1], &c, 1), 1);
+    for (const char *c = "abc"; *c; c++) {
+        assert_int_equal(write(ends[1], c, 1), 1);
         dq_loop_run(r.loop);
-        assert_int_equal(r.got, c);
+        assert_int_equal(r.got, *c);
     }
     dq_readable_deinit(&r.readable);
     dq_readable_deinit(&r.readable);
