@@ -13,7 +13,7 @@ void report_begin(bool json)
     if (json)
         return;
     (void)uname(&u);                           /* an empty name harms nobody */
-    u.release[strcspn(u.release, "-")] = '\0'; /* what a machine's builder put behind the version */
+    u.release[strcspn(u.release, "-")] = '\0'; /* what a machine's builder put after the version */
     printf("%ld cores, %s %s %s\n\n", sysconf(_SC_NPROCESSORS_ONLN), u.sysname, u.release, u.machine);
     printf("%-22s %-46s %18s %18s  %s\n", "row", "what", "target", "result", "met");
     (void)fflush(stdout); /* or the children would print it again */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The floor: what a queue on a Redis stream costs at the very least. XADD of each job, XREADGROUP, XACK and XDEL of a batch,
    pipelined, without Lua, without any state of a job, a lease, an event or a count. An entry has one field: the task type and the
-   payload behind it.
+   payload after it.
 
    It is also the ear of the bare wake-up: a subscriber that notes when a message arrives. */
 #include <stdio.h>

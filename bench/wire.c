@@ -67,7 +67,7 @@ static int fill(wire *w, dureq_error *err)
     return 0;
 }
 
-/* Bytes are dropped only when the buffer was used up or the next reply is not whole: else each reply would move all behind it. */
+/* Bytes are dropped only when the buffer was used up or the next reply is not whole: else each reply would move all after it. */
 int wire_next(wire *w, dq_reply *ret, dureq_error *err)
 {
     size_t used;

@@ -58,7 +58,7 @@ static void offer(dureq_str candidate, const char *word)
     printf(DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&text)));
 }
 
-/* Whether the words of the name, but for the last one of `words`, are its first ones; *ret_next is the one that is to come. */
+/* Whether the words of the name, except for the last one of `words`, are its first ones; *ret_next is the one that is to come. */
 static bool goes_on(const char *name, char **words, int n_before, dureq_str *ret_next)
 {
     dureq_str rest = dureq_str_from(name);

@@ -9,7 +9,7 @@
 
 /* Registers one for spec->type; what the spec leaves open is the built-in's own. Before the node starts. */
 int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
-/* Registers those of the comma list under their own names, but for names that a handler of the configuration has. */
+/* Registers those of the comma list under their own names, except for names that a handler of the configuration has. */
 int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err);
 
 /* The next of those, from *at = 0 on; NULL at the end. */

@@ -160,7 +160,7 @@ void dq_config_describe(const dq_config_row *row, dq_buf *out);
 /* Set one row from text, unless it already came from somewhere stronger. DUREQ_EINVAL; err says what it takes and not where
    it was said, which the caller puts in front. */
 int dq_config_set(dq_config *cfg, const dq_config_row *row, dureq_str value, dq_config_source from, dureq_error *err);
-/* Whether two keys are the same but for camelCase or snake_case: "maxLen", "max_len". */
+/* Whether two keys are the same except for camelCase or snake_case: "maxLen", "max_len". */
 bool dq_config_key_eq(dureq_str a, const char *b);
 
 /* ---- the table in print (config_print.c) ---- */

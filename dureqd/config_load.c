@@ -58,7 +58,7 @@ static const dq_config_row *row_of_flag(dureq_str flag)
     return NULL;
 }
 
-/* The value behind '=', else the next argument. */
+/* The value after '=', else the next argument. */
 static int take_value(args *a, dureq_str flag, char *behind_equal, char **ret)
 {
     if (behind_equal) {

@@ -29,15 +29,15 @@
 
    What it prints is logged; its last line is the reason when it does not come up.
 
-   A file that was torn within a transaction is cut by the server behind the last whole command, and what it appends from then on would belong to the
-   begun transaction: the next start would throw all of it away. So a server that says it has cut its file writes it anew before it counts as
+   A file that was torn within a transaction is cut by the server after the last whole command, and what it appends from then on would belong to the
+   begun transaction: the next start would throw all of it away. So a server that says it has cut its file writes it again before it counts as
    ready. */
 
 #define PING_EVERY_US           10000
 #define REWRITE_LOOK_US         200000
 #define BACKOFF_FIRST_US        100000
 #define BACKOFF_MOST_US         5000000
-#define STEADY_US               60000000 /* one that lived so long starts anew at the first back-off */
+#define STEADY_US               60000000 /* one that lived so long starts over at the first back-off */
 #define STOP_TIMEOUT_MS         60000
 #define HURRIED_STOP_TIMEOUT_MS 2000
 #define LOADING_SAY_EVERY       500                  /* pings */
@@ -58,7 +58,7 @@ struct dq_embedded {
     struct event exit_event, out_event;
     dq_timer timer; /* next ping while starting; next start while waiting */
     bool is_ready, hurries;
-    bool has_cut_file, rewrites; /* it is to write its file anew, and does */
+    bool has_cut_file, rewrites; /* it is to write its file again, and does */
     int64_t begun_us, backoff_us;
     unsigned n_pings;
     dq_line_cut lines; /* of its output */

@@ -144,7 +144,7 @@ bool dq_orphans_is_context_in(dureq_str environ_text, const char *dir)
     return path.len > n && dq_str_starts_with(path, dureq_str_from(dir)) && path.ptr[n] == '/';
 }
 
-/* Field 22, counted behind the last ')': the name before it may hold anything. */
+/* Field 22, counted after the last ')': the name before it may hold anything. */
 int64_t dq_orphans_start_in(dureq_str stat)
 {
     const char *close_paren = stat.len ? memrchr(stat.ptr, ')', stat.len) : NULL;

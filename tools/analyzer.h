@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Included before each file above src/base by tools/tidy.py, for clang's analyser alone. It looks at one file at a time, so it would believe
-   that dq_fail may return 0, and warn of every output parameter behind it. */
+   that dq_fail may return 0, and warn of every output parameter after it. */
 #pragma once
 #include "base/base.h"
 

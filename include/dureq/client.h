@@ -177,7 +177,7 @@ DUREQ_API void dureq_free(void *ptr); /* any thread; NULL is fine */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel(dureq_client *client, const char *id, const char *reason, dureq_error *err);
 /* The holder of the key. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel_by_unique_key(dureq_client *client, dureq_str key, dureq_error *err);
-/* Dead and cancelled jobs start anew, attempts from 0; completed ones only with force. DUREQ_EDUPLICATE when its unique key
+/* Dead and cancelled jobs start over, attempts from 0; completed ones only with force. DUREQ_EDUPLICATE when its unique key
    is taken by now. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_retry(dureq_client *client, const char *id, bool force, dureq_error *err);
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete(dureq_client *client, const char *id, dureq_error *err); /* ended jobs */

@@ -121,7 +121,7 @@ DUREQ_API int dureq_run_rate_limited(dureq_run *run, int64_t after_ms,
                                      const char *msg);            /* no attempt spent; 0 = policy's delay */
 DUREQ_API int dureq_run_skip(dureq_run *run, const char *reason); /* completed, marked skipped */
 DUREQ_API int dureq_run_pause(dureq_run *run, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
-/* Run again after after_ms (0: at once), attempts anew, with a new payload (ptr NULL: the same one) as checkpoint. */
+/* Run again after after_ms (0: at once), attempts counted from zero, with a new payload (ptr NULL: the same one) as checkpoint. */
 DUREQ_API int dureq_run_repeat(dureq_run *run, int64_t after_ms, dureq_str new_payload);
 /* The same, but at most `limit` times in a row (1 to 255, more is 255; 0 = no limit): beyond, the attempt fails for good. */
 DUREQ_API int dureq_run_repeat_limited(dureq_run *run, int64_t after_ms, dureq_str new_payload, int32_t limit);
@@ -182,7 +182,7 @@ typedef struct dureq_node_event {
     int64_t ran_ms;    /* of a run's end: how long it ran; else 0 */
 } dureq_node_event;
 
-/* Called on the loop thread, after the change is on record in Redis, but for JOB_STARTED. The event and its texts are
+/* Called on the loop thread, after the change is on record in Redis, except for JOB_STARTED. The event and its texts are
    valid until it returns. It must not block: nothing else of the node moves meanwhile. It must not stop or destroy
    the node; drain, stop_now and get_stats are fine. The node's own client refuses each call here (DUREQ_EDEADLK). */
 typedef void (*dureq_node_event_fn)(const dureq_node_event *event, void *userdata);

@@ -24,7 +24,7 @@ static bool is_handled(const dureq_node_list *list, dureq_str type)
     return false;
 }
 
-/* "waiting_for" of a job that could run but for want of a node: one more member of the object that is written. */
+/* "waiting_for" of a job that could run except for want of a node: one more member of the object that is written. */
 static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err)
 {
     dq_buf *body = &c->res->body;

@@ -6,7 +6,7 @@
 
 #define CAP_MIN 64
 
-/* Room for len bytes and the NUL behind them. */
+/* Room for len bytes and the NUL after them. */
 static bool grow(dq_buf *b, size_t len)
 {
     size_t need, cap;

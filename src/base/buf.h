@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A growing byte buffer, always NUL-ended behind `len`. A failed allocation sticks: later appends do
+/* A growing byte buffer, always NUL-ended after `len`. A failed allocation sticks: later appends do
    nothing, and the writer asks once with dq_buf_finish or dq_buf_failed. Zeroed memory is an empty buffer. */
 
 #include "base/str.h"
@@ -25,7 +25,7 @@ void dq_buf_append_i64(dq_buf *b, int64_t v);     /* decimal text */
 void dq_buf_append_varint(dq_buf *b, uint64_t v); /* LEB128 */
 void dq_buf_append_u32be(dq_buf *b, uint32_t v);
 void dq_buf_append_u64be(dq_buf *b, uint64_t v);
-char *dq_buf_reserve(dq_buf *b, size_t len); /* room for len bytes behind `len`; NULL when out of memory. Caller adds to b->len */
+char *dq_buf_reserve(dq_buf *b, size_t len); /* room for len bytes after `len`; NULL when out of memory. Caller adds to b->len */
 void dq_buf_consume(dq_buf *b, size_t len);  /* drops from the front (memmove) */
 dureq_str dq_buf_str(const dq_buf *b);       /* valid until the next append */
 static inline bool dq_buf_failed(const dq_buf *b)

@@ -88,7 +88,7 @@ static const unit *unit_of(const unit *units, size_t n, dureq_str name)
     return NULL;
 }
 
-/* Cuts digits, then the letters behind them. */
+/* Cuts digits, then the letters after them. */
 static int cut_quantity(dureq_str *rest, double *ret_number, dureq_str *ret_unit)
 {
     size_t n = 0, u;
@@ -182,7 +182,7 @@ static int cut_char(dureq_str *s, const char *any)
     return 0;
 }
 
-/* ".123456" behind the seconds; absent is fine. */
+/* ".123456" after the seconds; absent is fine. */
 static int cut_fraction_ms(dureq_str *s, int *ret)
 {
     int scale = 100;

@@ -33,7 +33,7 @@ struct dureq_client {
     char *server_name;
     int64_t timeout_ms; /* -1: for ever */
     size_t max_payload;
-    dq_producer *producer; /* loop thread, but for what produce.h says */
+    dq_producer *producer; /* loop thread, except for what produce.h says */
     dq_waiters *waiters;
     dq_large_room room_main, room_bulk; /* loop thread */
     dq_list requests;                   /* loop thread: those that end when it closes (request.c) */
@@ -57,7 +57,7 @@ struct dureq_client {
 /* The payload that job_get left out, if it did, into the arena. It stays left out when it is gone by now. */
 int dq_client_read_payload(dureq_client *c, unsigned shard, const dq_id *id, dq_arena *arena, dureq_job *job, dureq_error *err);
 void dq_client_rooms_init(dureq_client *c);
-void dq_client_rooms_close(dureq_client *c); /* behind the store's end */
+void dq_client_rooms_close(dureq_client *c); /* after the store's end */
 
 /* Ends all waits, and all requests with a callback, by DUREQ_ECLOSED and lets no other begin; back when their callers know. The loop must run; not
    its thread. */

@@ -330,7 +330,7 @@ static int merge(dq_lister *l)
         if (!s)
             break;
         dq_list_give(l, s);
-        if ((int64_t)l->list->n < l->f.limit) /* what comes behind a full page is the next one's to know */
+        if ((int64_t)l->list->n < l->f.limit) /* what comes after a full page is the next one's to know */
             rc = dq_list_look(l, s, &known);
     }
     return rc;

@@ -14,15 +14,15 @@ typedef struct dq_list_source {
     uint32_t group;  /* of lanes: lane number / DQ_LIST_GROUP */
     uint32_t *lanes; /* n_lanes of them, that fit the filter */
     size_t n_lanes;
-    char at[DQ_LIST_PLACE_MAX];      /* behind what was given or passed over; "": the beginning */
-    char read_at[DQ_LIST_PLACE_MAX]; /* behind the page that was read */
+    char at[DQ_LIST_PLACE_MAX];      /* after what was given or passed over; "": the beginning */
+    char read_at[DQ_LIST_PLACE_MAX]; /* after the page that was read */
     bool is_read;                    /* there is no other page */
     bool is_dry;                     /* the last page had nothing that fits */
 
     dq_owned_reply page;
     bool has_page; /* also when nothing is left of it */
     dq_reply row;  /* the last one that was looked at */
-    size_t n_left; /* rows of the page behind it */
+    size_t n_left; /* rows of the page after it */
 
     bool has_head;
     dureq_job head; /* the next one that fits */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One structure of a shard as a sequence of the jobs that fit: read page by page, each row with the place behind it, so that a listing can
+/* One structure of a shard as a sequence of the jobs that fit: read page by page, each row with the place after it, so that a listing can
    go on at any row. */
 
 #include <stdio.h>

@@ -223,7 +223,7 @@ static void answer_no_lane(dq_producer *p, enq_item *item)
         dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "no queue takes this priority");
 }
 
-/* One thing less to wait for. Behind the last one the request is its caller's again. */
+/* One thing less to wait for. After the last one the request is its caller's again. */
 static void request_step(enq_request *r)
 {
     dq_mutex_lock(&r->mu);

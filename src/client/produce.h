@@ -11,7 +11,7 @@
 #define DQ_CALLS_FLYING   4             /* per shard; the server's window of answers is 64 */
 
 typedef struct enq_lane {
-    dureq_str name; /* "queue|type|version"; stored behind the struct */
+    dureq_str name; /* "queue|type|version"; stored after the struct */
     size_t queue_len;
     bool plain; /* its queue is known and has no limit: jobs may take the fast path */
     bool limited;

@@ -32,7 +32,7 @@ static void call_drop(enq_shard *s, enq_call *call)
     dq_enq_call_free(call);
 }
 
-/* The item of a slot, out of the call: behind its answer it is its caller's again. NULL when the caller gave up. */
+/* The item of a slot, out of the call: after its answer it is its caller's again. NULL when the caller gave up. */
 static enq_item *item_out(enq_call *call, size_t slot)
 {
     enq_item *item = call->items[slot];
@@ -211,7 +211,7 @@ static void go_general(enq_shard *s, enq_call *call)
             call_failed(s, call, DUREQ_EUNKNOWN, "the call was refused and cannot be built again");
             return;
         }
-    /* A new number: calls behind this one may have been accepted meanwhile, and a lower number counts as a repeat. */
+    /* A new number: calls after this one may have been accepted meanwhile, and a lower number counts as a repeat. */
     call->number = s->next_number++;
     dq_list_remove(&call->link);
     dq_list_push_back(&s->flying, &call->link);
@@ -392,7 +392,7 @@ static bool by_name(enq_shard *s, enq_call *call)
     return true;
 }
 
-/* Oldest first: a number that comes behind a higher one would be taken for a repeat. */
+/* Oldest first: a number that comes after a higher one would be taken for a repeat. */
 void dq_enq_resend(enq_shard *s, bool same_server)
 {
     dq_list again;

@@ -5,7 +5,7 @@
    are requests; the blocking calls of the public header are such ones, submitted and waited for.
 
    Submitting, cancelling and releasing: any thread, the client's loop and callbacks included; never blocks. Not once dureq_client_destroy (of a
-   node: dureq_node_destroy) was called, but for releasing. */
+   node: dureq_node_destroy) was called, except for releasing. */
 
 #include <dureq/client.h>
 
@@ -30,7 +30,7 @@ typedef void (*dq_request_fn)(void *userdata, const dq_answer *answer);
    have been before this returns. *ret (ret may be NULL: it will not be cancelled) is released by dq_request_release, before or after its end. */
 int dq_client_submit_call(dureq_client *c, unsigned shard, unsigned flags, dq_buf *call, dq_request_fn fn, void *userdata,
                           dq_request **ret, dureq_error *err);
-/* The wait for the end of a job, as dureq_client_wait but for reading the job. timeout_ms -1: none. */
+/* The wait for the end of a job, as dureq_client_wait except for reading the job. timeout_ms -1: none. */
 int dq_client_submit_wait(dureq_client *c, const char *id, int64_t timeout_ms, dq_request_fn fn, void *userdata, dq_request **ret,
                           dureq_error *err);
 

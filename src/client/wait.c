@@ -7,7 +7,7 @@
 
    A job is registered once for all the waits for it here. When the last of them leaves, the registration is taken back (wait_leave); one call
    about a job is under way at a time, so the two cannot overtake each other. What is to be said of jobs is collected and goes out when the
-   loop is about to wait, many ids in a call. Loop thread, but for dureq_client_wait and dq_client_submit_wait. */
+   loop is about to wait, many ids in a call. Loop thread, except for dureq_client_wait and dq_client_submit_wait. */
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The doctor's look at one shard's history. A bucket's sums (bytes, cancelled rows) and its order list take many steps to put together,
-   while rows come and go. So a sum counts only when the bucket's counters are the same before and behind it and every row was seen once;
+   while rows come and go. So a sum counts only when the bucket's counters are the same before and after it and every row was seen once;
    and it is a fault only when two such sums in a row differ from the counter by the same. */
 
 #include <inttypes.h>

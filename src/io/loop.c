@@ -186,7 +186,7 @@ static void run_turn(dq_loop *loop, bool block)
     run_messages(loop);
     run_deferred(loop);
     may_wait = prepare_wait(loop) && block;
-    /* Callbacks run in here, behind the wait: they must not see the time before it. */
+    /* Callbacks run in here, after the wait: they must not see the time before it. */
     loop->now_us = 0;
     (void)event_base_loop(loop->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
     end_wait(loop);

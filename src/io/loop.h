@@ -4,7 +4,7 @@
 /* The event loop (over libevent), its timers and its mailbox.
 
    A dq_loop belongs to one thread at a time: the thread inside dq_loop_run. Everything here is for that
-   thread only, but for dq_loop_post and dq_loop_stop, which any thread may call. */
+   thread only, except for dq_loop_post and dq_loop_stop, which any thread may call. */
 
 #include "base/list.h"
 #include "base/str.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 /* Host names to addresses without blocking the loop (libevent's evdns: /etc/hosts, then the name servers of
-   /etc/resolv.conf, both read anew by each look-up). Loop thread only. */
+   /etc/resolv.conf, both read again by each look-up). Loop thread only. */
 
 #include "io/loop.h"
 

@@ -164,7 +164,7 @@ static int fail_unknown(const dq_zones *z, dureq_str name, dureq_error *err)
 {
     guess g = {.wanted = name, .distance = (int)DQ_MAX(name.len / 3, (size_t)1)};
 
-    g.name[0] = '\x7f'; /* behind all names */
+    g.name[0] = '\x7f'; /* after all names */
     if (access(z->dir, X_OK) < 0)
         return dq_fail(err, DUREQ_EINVAL, "time zone '" DQ_STR_FMT "' cannot be looked up: there is no '%s' (install tzdata)",
                        DQ_STR_ARG(name), z->dir);

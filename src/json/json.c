@@ -154,7 +154,7 @@ static bool parse_key(parser *s)
     return true;
 }
 
-/* Behind a value, in a container: closes what ends here; true with *ret_more when another value follows. */
+/* After a value, in a container: closes what ends here; true with *ret_more when another value follows. */
 static bool after_value(parser *s, bool *ret_more)
 {
     *ret_more = false;

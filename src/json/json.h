@@ -23,7 +23,7 @@ typedef struct dq_json_node {
     uint32_t type;  /* dq_json_type; low byte. Bit 8: string holds escapes */
     uint32_t start; /* offset of the value's first byte in the text (strings: the opening quote) */
     uint32_t len;   /* bytes of the value's text, quotes and brackets included */
-    uint32_t end;   /* index of the node behind this value on the tape */
+    uint32_t end;   /* index of the node after this value on the tape */
     uint32_t n;     /* members or elements */
 } dq_json_node;
 

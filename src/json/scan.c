@@ -72,7 +72,7 @@ int dq_json_hex4(const char *p, const char *end)
     return v;
 }
 
-/* Behind the backslash at p - 1; a surrogate must come as a pair. */
+/* After the backslash at p - 1; a surrogate must come as a pair. */
 static const char *scan_escape(const char *p, const char *end, const char **what)
 {
     const char *start = p;

@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 
-/* From the opening quote at p: the byte behind the closing one. On a fault *what says so and the place is returned. */
+/* From the opening quote at p: the byte after the closing one. On a fault *what says so and the place is returned. */
 const char *dq_json_scan_string(const char *p, const char *end, bool *ret_escapes, const char **what);
 const char *dq_json_scan_number(const char *p, const char *end, const char **what);
 /* Length of the well-formed UTF-8 character at p (RFC 3629: no overlong forms, no surrogates), 0 when it is not one. */

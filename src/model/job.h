@@ -24,7 +24,7 @@ int dq_name_check(const char *what, dureq_str name, dureq_error *err);
 int dq_key_check(const char *what, dureq_str key, dureq_error *err);
 int dq_prefix_check(dureq_str prefix, dureq_error *err);
 int dq_retry_policy_check(const dureq_retry_policy *p, dureq_error *err);
-/* All of a spec but whether its queue exists. Payload against max_payload. Also unknown bytes behind struct_size. */
+/* All of a spec but whether its queue exists. Payload against max_payload. Also unknown bytes after struct_size. */
 int dq_job_spec_check(const dureq_job_spec *spec, size_t max_payload, dureq_error *err);
 
 /* Options of any struct_size brought to ours: copies min(size), zeroes the rest; DUREQ_EINVAL when bytes we do not know are set. */
@@ -164,7 +164,7 @@ typedef struct dq_row {
     dureq_str reason;
     dureq_str m, j;
 } dq_row;
-/* Everything of a row but `j` itself (which the caller appends or sends behind): */
+/* Everything of a row but `j` itself (which the caller appends or sends after): */
 void dq_row_pack_head(dq_buf *out, const dq_row *row, const dq_id *id);
 int dq_row_unpack(dureq_str bytes, const dq_id *id, dq_row *ret);
 

@@ -28,7 +28,7 @@ typedef struct dq_queue_set {
 int dq_queue_options_check(const char *name, const dureq_queue_options *o, dureq_error *err);
 void dq_queue_to_json(const dq_queue *q, dq_buf *out);
 int dq_queue_from_json(dureq_str name, dureq_str json, dq_arena *a, dq_queue *ret, dureq_error *err);
-bool dq_queue_same(const dq_queue *a, const dq_queue *b); /* but for paused */
+bool dq_queue_same(const dq_queue *a, const dq_queue *b); /* except for paused */
 /* Sorts, and works out by_priority: named ranges first, the rest evenly, heaviest queue highest. items filled by the caller. */
 void dq_queue_set_index(dq_queue_set *s);
 /* One definition that is new or another one than before: 1; the same as before: 0; negative. What was found before is not valid any more. */

@@ -24,7 +24,7 @@ enum { RING_FIRST_CAP = 64 };
 #define DEFAULT_REPLY_TIMEOUT_US   10000000
 #define BACKOFF_FIRST_US           10000
 #define BACKOFF_MAX_US             1000000 /* work goes on within a second of the server's coming back */
-#define STEADY_AFTER_US            1000000 /* ready for so long: the next loss starts the back-off anew */
+#define STEADY_AFTER_US            1000000 /* ready for so long: the next loss starts the back-off again */
 
 static void on_state_timer(dq_timer *t);
 static void on_reply_timer(dq_timer *t);

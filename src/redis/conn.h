@@ -26,7 +26,7 @@ typedef void (*dq_redis_reply_fn)(void *userdata, int code, const dq_reply *repl
 
 typedef struct dq_redis_callbacks {
     void (*on_ready)(dq_redis *r, bool same_server, void *userdata);      /* greeted; same_server: run id as before */
-    void (*on_lost)(dq_redis *r, const dureq_error *why, void *userdata); /* once for each on_ready, behind the answers */
+    void (*on_lost)(dq_redis *r, const dureq_error *why, void *userdata); /* once for each on_ready, after the answers */
     void (*on_push)(dq_redis *r, dq_reply push, void *userdata);
     void *userdata;
 } dq_redis_callbacks;

@@ -14,7 +14,7 @@
 
 typedef enum hello_verdict {
     GO_ON,
-    STOP, /* lost, paused or begun anew */
+    STOP, /* lost, paused or started over */
 } hello_verdict;
 
 void dq_hello_deinit(dq_hello *h)

@@ -7,7 +7,7 @@
    confirms by a push, in the order of the commands: the ring has a slot for each, as for other commands.
 
    A user may be refused a channel, and be given it later. So after a refusal all are asked for again every second, which costs those that are had
-   nothing; when none is refused any more, the connection is made anew, so that its owner looks for what it did not hear. */
+   nothing; when none is refused any more, the connection is made again, so that its owner looks for what it did not hear. */
 
 #define AGAIN_US 1000000
 

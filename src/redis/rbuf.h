@@ -2,7 +2,7 @@
 #pragma once
 
 /* A receive buffer that outlives its connection while somebody holds it. Only the connection that made it writes to it,
-   and only behind the bytes it has already handed out; holders read. dq_rbuf_ref and dq_rbuf_unref (redis/conn.h) are for
+   and only after the bytes it has already handed out; holders read. dq_rbuf_ref and dq_rbuf_unref (redis/conn.h) are for
    any thread. */
 
 #include "redis/conn.h"
@@ -26,6 +26,6 @@ typedef struct dq_inbox {
 } dq_inbox;
 
 void dq_inbox_clear(dq_inbox *in); /* forgets what is unread, drops the buffer */
-/* Makes room behind `end`, moving unread bytes if need be. Room in bytes; 0 when out of memory. */
+/* Makes room after `end`, moving unread bytes if need be. Room in bytes; 0 when out of memory. */
 size_t dq_inbox_reserve(dq_inbox *in);
 void dq_inbox_added(dq_inbox *in, size_t len);

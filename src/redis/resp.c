@@ -5,12 +5,12 @@
 
 #include <assert.h>
 
-/* A reply becomes an array of nodes in the order of the wire; an aggregate's children follow it and `end` points behind
+/* A reply becomes an array of nodes in the order of the wire; an aggregate's children follow it and `end` points after
    them. Nothing is copied: nodes hold offsets from the reply's first byte, so the input may move between two calls.
 
    The parser keeps the position of the value it could not finish (`pos`), how far the end of an unfinished line was looked
    for (`scan`), and a stack of the open aggregates. Both the position and the stack survive a call that asks for more, so
-   each byte is looked at once, but for the at most 24 bytes of a header that was cut in two. */
+   each byte is looked at once, except for the at most 24 bytes of a header that was cut in two. */
 
 enum {
     DEPTH_MAX = 32,
@@ -546,7 +546,7 @@ int dq_resp_error_code(dureq_str text)
     if (code)
         return code;
     /* Servers put "ERR" before what a script raised without a code, and older ones before what a script passed on
-       ("ERR Error running script ...: @user_script:1: WRONGTYPE ..."): the word behind it decides when we know it. */
+       ("ERR Error running script ...: @user_script:1: WRONGTYPE ..."): the word after it decides when we know it. */
     if (!dq_str_eq_text(word, "ERR"))
         return DUREQ_EREDIS;
     for (size_t i = 0; i < DQ_ARRAY_LEN(err_phrases); i++)
@@ -570,7 +570,7 @@ static inline char *format_digits(uint64_t v, char *end)
     return end;
 }
 
-/* Writes "<kind><v>\r\n" at `at`, which has room for 23 bytes; returns the byte behind it. */
+/* Writes "<kind><v>\r\n" at `at`, which has room for 23 bytes; returns the byte after it. */
 static inline char *put_header(char *at, char kind, uint64_t v)
 {
     *at++ = kind;
@@ -596,7 +596,7 @@ static inline char *put_header(char *at, char kind, uint64_t v)
     return at;
 }
 
-/* Where `need` bytes can be written behind b->len; NULL when out of memory. */
+/* Where `need` bytes can be written after b->len; NULL when out of memory. */
 static inline char *room(dq_buf *b, size_t need)
 {
     if (!b->failed && b->cap - b->len > need)

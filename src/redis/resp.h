@@ -24,7 +24,7 @@ typedef enum dq_resp_type {
 typedef struct dq_resp_node {
     uint8_t type;
     uint32_t n;   /* children of an aggregate */
-    uint32_t end; /* index of the node behind this value */
+    uint32_t end; /* index of the node after this value */
     uint32_t
         off; /* STRING, ERROR, BIGNUM, DOUBLE: bytes at buffer + off (relative to the reply's first byte); aggregates: own index */
     uint32_t len;
@@ -53,7 +53,7 @@ dureq_str dq_reply_str(dq_reply r);          /* strings, errors, doubles; else t
 int64_t dq_reply_int(dq_reply r);            /* integers, and strings that are one; else 0 */
 void dq_reply_add(dq_reply r, int64_t *sum); /* the same to a sum, which ends at its limits */
 dq_reply dq_reply_at(dq_reply r, size_t i);  /* O(i); out of range gives a nil */
-dq_reply dq_reply_first(dq_reply r);         /* walking: first child, then next sibling; nils behind the reply's last value */
+dq_reply dq_reply_first(dq_reply r);         /* walking: first child, then next sibling; nils after the reply's last value */
 dq_reply dq_reply_next(dq_reply r);
 dq_reply dq_reply_lookup(dq_reply r, const char *key); /* map, or flat array of key, value; nil when absent */
 int dq_reply_error(dq_reply r,

@@ -94,7 +94,7 @@ int dq_queues_defaults(dq_buf *out, size_t *ret_n, dureq_error *err);           
 int dq_queues_read(dq_store *s, dq_redis_reply_fn fn, void *userdata);                 /* HGETALL */
 #define DQ_QUEUE_ROW_BYTES 13
 void dq_queue_row(const dq_queue *q, unsigned char out[DQ_QUEUE_ROW_BYTES]); /* docs/redis-keys.md, `K q` */
-void dq_queues_gone(dq_store *s); /* the prefix was deleted: connects as to another server, so that it is made anew */
+void dq_queues_gone(dq_store *s); /* the prefix was deleted: connects as to another server, so that it is made again */
 /* send.c */
 void dq_send_up(dq_store *s);                           /* sends what waited */
 void dq_send_down(dq_store *s, const dureq_error *why); /* answers what may not wait */

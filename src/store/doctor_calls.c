@@ -101,7 +101,7 @@ int dq_doctor_fault_decode(dq_reply fault, dq_fault_view *ret)
     return 0;
 }
 
-/* How the elements of each kind go on behind the letter: s text, n number. */
+/* How the elements of each kind go on after the letter: s text, n number. */
 static const char *shape_of(dq_doctor_more_kind kind)
 {
     switch (kind) {

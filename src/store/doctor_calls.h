@@ -152,7 +152,7 @@ typedef struct dq_doctor_at {
 
 void dq_call_doctor_keys(dq_buf *out, dq_doctor_at at, dureq_str cursor);
 void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq_str cursor);
-/* The walks over structures that each shard has, in order; NULL behind the last. */
+/* The walks over structures that each shard has, in order; NULL after the last. */
 const char *dq_doctor_set_name(size_t i);
 
 typedef enum dq_doctor_stream {

@@ -11,7 +11,7 @@
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
 void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
                         size_t n);
-/* An id may have the token behind it (16 bytes) under which its unique key is reserved on another shard. */
+/* An id may have the token after it (16 bytes) under which its unique key is reserved on another shard. */
 void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids,
                        size_t n);
 void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n);
@@ -73,7 +73,7 @@ typedef struct dq_job_view {
     int64_t started_at_ms;
     dureq_str progress;
     bool cut;         /* body is only its beginning */
-    dureq_str behind; /* of a page: the cursor that goes on behind it */
+    dureq_str behind; /* of a page: the cursor that goes on after it */
 } dq_job_view;
 /* 0, DUREQ_ENOTFOUND for a nil, DUREQ_EPROTO. */
 int dq_job_view_decode(dq_reply r, dq_job_view *ret);

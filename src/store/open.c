@@ -116,7 +116,7 @@ void dq_open_retry_fired(dq_timer *t)
 
 /* ---- the checks of the server ---- */
 
-/* The value behind "name:" in a text of INFO. */
+/* The value after "name:" in a text of INFO. */
 static dureq_str info_field(dureq_str info, const char *name)
 {
     size_t name_len = strlen(name);

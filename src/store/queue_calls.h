@@ -52,10 +52,10 @@ typedef struct dq_queue_stats {
     int64_t oldest_ms; /* since when the longest waiting job could run; -1: none waits */
 } dq_queue_stats;
 void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *names, size_t n);
-/* Adds one shard's answer to `sums` (n of them, zeroed by the caller but for oldest_ms = -1). */
+/* Adds one shard's answer to `sums` (n of them, zeroed by the caller except for oldest_ms = -1). */
 int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms);
 
-/* ---- changes: the definition first, then every shard, then a look whether it is still ours; all again on a prefix made anew when it was
+/* ---- changes: the definition first, then every shard, then a look whether it is still ours; all again on a prefix made again when it was
    deleted. Loop thread ---- */
 typedef enum dq_queue_verb {
     DQ_QUEUE_SET,

@@ -4,7 +4,7 @@
    the definition; the next one that connects brings them up to it (open.c).
 
    A prefix that was deleted shows by having no queues, or by a shard without its state. It must not be written to then: with a queue it
-   would look as if it were there. It is made anew by connecting (open.c), and the change begins again on what is there then. Loop thread. */
+   would look as if it were there. It is made again by connecting (open.c), and the change begins again on what is there then. Loop thread. */
 
 #include <string.h>
 
@@ -88,7 +88,7 @@ static void on_reread(void *userdata, int code, const dq_reply *reply, const dur
     dureq_error why;
 
     (void)err;                         /* the connection: the queues are read again with the next one */
-    if (code == 0 && !is_there(reply)) /* deleted behind the change */
+    if (code == 0 && !is_there(reply)) /* deleted after the change */
         dq_queues_gone(s);
     else if (code == 0 && definition(reply).len > 0 && dq_queues_take_one(s, c->name, definition(reply), &why) > 0 &&
              s->cb.on_queues)

@@ -3,7 +3,7 @@
 
 /* One dureq deployment as a program sees it: its connections, shards, scripts, queues.
 
-   On a single server all shards are on one server; everything above speaks in shards all the same. Loop thread only, but for what says
+   On a single server all shards are on one server; everything above speaks in shards all the same. Loop thread only, except for what says
    "any thread". After each connect the store checks the server (version at least 7.0, maxmemory-policy), reads or creates
    <prefix>:meta, has every shard initialised (script shard_init) and the queues read; only then is it up. A failed check that
    waiting cannot mend (too old, policy, schema, wrong type of a key, wrong password, no permission) goes to on_refused; the

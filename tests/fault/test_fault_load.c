@@ -48,7 +48,7 @@ static void enqueue_due(fault_world *w, long n, int64_t due_ms)
     }
 }
 
-/* How long behind the end of that second the last one began. */
+/* How long after the end of that second the last one began. */
 static int64_t look_at_starts(const char *log_path, long n, int64_t due_us)
 {
     fault_lines lines = fault_lines_read(log_path);

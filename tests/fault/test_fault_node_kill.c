@@ -76,10 +76,10 @@ static int64_t last_death_us(const death *deaths, int n, int i)
 
 typedef struct restarts {
     int jobs;
-    int64_t longest_ms; /* behind the last death */
+    int64_t longest_ms; /* after the last death */
 } restarts;
 
-/* What ran there must run elsewhere in time; where whoever took over died as well, behind that. */
+/* What ran there must run elsewhere in time; where whoever took over died as well, after that. */
 static void look_at_restarts(fault_world *w, const fault_lines *lines, const death *d, int64_t last_us, restarts *ret)
 {
     fault_recovery r = fault_recovery_of(lines, d->node_id, d->at_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes that are killed at a given step of a job: before its handler, in it, between its effect and its return, while its completion is on
-   its way, and behind that. The job ends once all the same, within lease + 1 s, and begins as often as the step implies.
+   its way, and after that. The job ends once all the same, within lease + 1 s, and begins as often as the step implies.
 
    A survivor is there all the time, drained while jobs go to those that will die. These are started several at a time and then get a
    job each, one after the other, so that a round costs a part of a lease. */
@@ -43,7 +43,7 @@ typedef struct step_case {
     fault_world *world;
     long
         n_aside; /* jobs that are not judged: the survivor took them before it heard that it is drained, or a round took too long */
-    int at_once; /* deaths in a round; one, which nothing confuses, behind one that was too slow */
+    int at_once; /* deaths in a round; one, which nothing confuses, after one that was too slow */
 } step_case;
 
 static after look(const fault_lines *lines, const death *d)

@@ -142,7 +142,7 @@ static void test_what_is_answered_is_cut_at_any_byte(void **state)
 
 /* ---- half-open, refused, slow ---- */
 
-/* Behind a time-out the answer of a call that was sent is not known; it must not have been executed twice all the same. */
+/* After a time-out the answer of a call that was sent is not known; it must not have been executed twice all the same. */
 static void hold_rounds(int shards, const char *what)
 {
     fault_world *w = open_proxied(shards, SHORT_TIMEOUT, /*nodes=*/2);

@@ -94,7 +94,7 @@ static bool has_failed(const test_conn *c)
     return c->n_lost > 0 || (err.code < 0 && !strstr(err.msg, "not connected yet"));
 }
 
-/* The first connection ends behind `at` bytes of answers. False when all had been said by then. */
+/* The first connection ends after `at` bytes of answers. False when all had been said by then. */
 static bool survives_a_cut(size_t at)
 {
     script s = {dureq_str_from(one_of_each)};

@@ -114,7 +114,7 @@ static void check_result(const enq_item *item, const dureq_enqueue_result *r)
     assert(r->code != 0 || r->id.text[0]);
 }
 
-/* Where a job is that has no answer yet: in a call, behind its unique key, or in its shard's queue. */
+/* Where a job is that has no answer yet: in a call, after its unique key, or in its shard's queue. */
 static void check_item(const turns *t, const enq_item *item)
 {
     const dq_producer *p = t->client->producer;

@@ -19,7 +19,7 @@ static int fake_enqueue_many(dureq_client *c, const dureq_job_spec *specs, size_
 /* Reading lines is the file's own. */
 #include "../../dureqctl/enqueue_many.c" /* NOLINT(bugprone-suspicious-include) */
 
-/* The input of enqueue --lines and --ndjson, behind a byte that says which and what the server makes of it. Each line that is not empty is told of once, in
+/* The input of enqueue --lines and --ndjson, after a byte that says which and what the server makes of it. Each line that is not empty is told of once, in
    order; a line of text is sent as it stands; what is printed is of the format that was asked for. All but the texts that are sent holds, too, when the n-th
    allocation fails, for each n, unless that is how it ends. */
 

@@ -13,7 +13,7 @@
 #include "client/absent.h"
 #include "doctor/doctor.h"
 
-/* The whole of dureqctl: its words, one a line, and behind a NUL byte what standard input and each file hold. What it would ask of a server comes here (the linker
+/* The whole of dureqctl: its words, one a line, and after a NUL byte what standard input and each file hold. What it would ask of a server comes here (the linker
    wraps those calls) and can be read: paths and queries are encoded and give back the words they were made of, bodies are JSON, jobs are within their limits.
    It ends by a code that is documented, says why it is no success, and 0 only when it did something. */
 

@@ -84,7 +84,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\n' || c == '\r';
 }
 
-/* The same bytes, but for blanks in place of line breaks. */
+/* The same bytes, except for blanks in place of line breaks. */
 static void check_json_line(dureq_str line, dureq_str raw)
 {
     assert(line.len == raw.len && dq_json_valid(line));

@@ -6,7 +6,7 @@
 #include "json/json.h"
 #include "log_out.h"
 
-/* A record, its level in the first byte and its text behind it: texts quote what servers and programs say. As JSON it is one object on one line, whose
+/* A record, its level in the first byte and its text after it: texts quote what servers and programs say. As JSON it is one object on one line, whose
    values stand in the text as they are; as text it is one line without control characters. Without memory a line says so, or is whole. */
 
 enum { AT_MS = 1700000000, NOMEM_MAX = 200, NOMEM_BYTES_MAX = 512 };

@@ -33,7 +33,7 @@ static void read_version(dureq_str text)
     assert(!valkey || dq_str_starts_with(text, DQ_STR_LIT("Valkey")));
 }
 
-/* A number that a process may have, and the next one's own behind whatever stood there. */
+/* A number that a process may have, and the next one's own after whatever stood there. */
 static void read_lock_file(dureq_str text)
 {
     static int fd = -1;

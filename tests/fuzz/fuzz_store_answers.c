@@ -101,7 +101,7 @@ static void read_doctor_step(dq_reply r)
         }
 }
 
-/* Whoever walks on behind the last value gets nils and stays within the reply. */
+/* Whoever walks on after the last value gets nils and stays within the reply. */
 static void walk_beyond(dq_reply r)
 {
     dq_reply at = dq_reply_first(r);

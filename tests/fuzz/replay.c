@@ -3,7 +3,7 @@
 /* Drives a fuzz target without libFuzzer: fuzz_x SEED-FILE...
 
    Each seed as it is, cut after each of its first bytes, and damaged in ways that a generator with a fixed start chooses, so that a run can
-   be repeated. Every input lies at the end of a block of its own size: a sanitizer sees the first byte behind it that is read. */
+   be repeated. Every input lies at the end of a block of its own size: a sanitizer sees the first byte after it that is read. */
 
 #include "fuzz.h"
 

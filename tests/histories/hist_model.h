@@ -39,7 +39,7 @@ typedef struct hm_job {
     int ukey, s2s, s2s_at; /* -1 none */
     int payload;           /* a number for it: 0 as it was enqueued */
     bool large;            /* its payload is a key of its own */
-    bool ukey_stays /* held on behind its end */, kept /* in the history */;
+    bool ukey_stays /* held on after its end */, kept /* in the history */;
 } hm_job;
 
 typedef enum hm_life { HM_NO_SESSION, HM_LIVE, HM_REAPING, HM_DROPPED } hm_life;

@@ -131,7 +131,7 @@ static void step_enqueue(hist *h, const uint32_t *r)
 
     if (h->m.n_jobs + 4 * HM_ITEMS > HM_JOBS) /* those on their way make jobs too */
         return;
-    if (r[0] / 256 % 16 == 0) /* it connected anew */
+    if (r[0] / 256 % 16 == 0) /* it connected again */
         hist_ask_token(h, msg.who);
     if (r[0] / 4096 % 4 == 0)
         hist_see_queues(h, msg.who);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plain calls of producers, as src/client/produce_call.c makes them: MULTI, an XADD for each job (and a SET of a large payload), the seal,
    EXEC. A producer goes this way while it has a token, knows the numbers of the lanes, and has read that their queues have no limit. Refused as a
-   whole, it asks for the token anew and sends the same jobs the general way under a new number; when another server answers, in the general way
+   whole, it asks for the token again and sends the same jobs the general way under a new number; when another server answers, in the general way
    under the same number. */
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ void hist_see_queues(hist *h, int producer)
         h->producer[producer].plain[i] = h->m.limit[i] == 0;
 }
 
-/* The token vouches for queues that are read behind it. */
+/* The token vouches for queues that are read after it. */
 void hist_ask_token(hist *h, int producer)
 {
     hist_producer *p = &h->producer[producer];

@@ -163,7 +163,7 @@ void hist_listen(hist_wire *w, int session, bool on)
     tell_listener(w, &call);
     dq_buf_deinit(&call);
     while (!is_answer_of(read_one(&w->conn[HIST_LISTENER]), on ? "ssubscribe" : "sunsubscribe"))
-        ; /* what is no wake-up; those were heard behind the call that led to them */
+        ; /* what is no wake-up; those were heard after the call that led to them */
 }
 
 dq_reply hist_words(hist_wire *w, int conn, const char *word, ...)
@@ -286,7 +286,7 @@ void hist_check_plants(void)
     }
 }
 
-/* A call of the script, such as call('TIME'), becomes one of a function that is put in front: `command` is what it begins with behind the name. False:
+/* A call of the script, such as call('TIME'), becomes one of a function that is put in front: `command` is what it begins with after the name. False:
    the script has none such. */
 static bool change_call(dq_buf *text, const char *command, const char *name)
 {

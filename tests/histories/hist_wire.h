@@ -4,7 +4,7 @@
 /* The server under the histories: blocking connections to a private Redis, one for everybody, one for each session, one that is subscribed for all of
    them, and the scripts.
 
-   The scripts are those of the library but for two things: the time they read is the server's plus what the key "clock" says, so that a
+   The scripts are those of the library except for two things: the time they read is the server's plus what the key "clock" says, so that a
    history steps its clock forth and back at will; and who is taken out of a set at random is chosen so that it is the same when the history is
    played again. A planted fault (hist_plant.h) is one more change: then the scripts are read from their
    sources, and a text in them is another one. */

@@ -44,7 +44,7 @@ typedef struct options {
 } options;
 
 static hist h;
-static bool ask_doctor; /* behind each history */
+static bool ask_doctor; /* after each history */
 
 static bool fails(hist_wire *w, const hist_step *steps, int n, bool trace)
 {

@@ -14,7 +14,7 @@
 #define FIRST_OVER_S 35   /* a call may begin within 30 s, and begin again within 45 s, of the reservation */
 #define AGAIN_OVER_S 50
 
-/* ---- a producer behind a proxy ---- */
+/* ---- a producer after a proxy ---- */
 
 typedef struct producer {
     fault_proxy *proxy;

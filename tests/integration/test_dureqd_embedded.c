@@ -72,7 +72,7 @@ static bool has_event(const fixture *f, const char *text)
     return f->events.ptr && strstr(f->events.ptr, text);
 }
 
-/* The number behind "pid=" of the last "embedded.ready". */
+/* The number after "pid=" of the last "embedded.ready". */
 static pid_t server_pid(const fixture *f)
 {
     const char *at = NULL;
@@ -158,7 +158,7 @@ static void expect_answer(dq_embedded *e, const char *command, const char *answe
     assert_string_equal(reply, answer);
 }
 
-/* At any byte of the last transaction. What was there before is there, and what came behind the start outlasts the next. */
+/* At any byte of the last transaction. What was there before is there, and what came after the start outlasts the next. */
 static void a_file_torn_within_a_transaction_is_written_anew(void **state)
 {
     fixture *f = *state;

@@ -273,7 +273,7 @@ static void the_log_tells_how_runs_ended_and_how_many_it_left_out(void **state)
     test_daemon_stop(&d);
 }
 
-/* The number behind "pid": of an event. */
+/* The number after "pid": of an event. */
 static int event_pid(const test_child *c, const char *event)
 {
     const char *at = strstr(c->out.ptr, event);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* History makes room for work when the server's memory stays short: by the word of heartbeats, no sooner than a quarter of a lease behind the first
+/* History makes room for work when the server's memory stays short: by the word of heartbeats, no sooner than a quarter of a lease after the first
    of them, a bucket at a time. */
 #include "test_mono.h"
 #include "test_places.h"
@@ -54,7 +54,7 @@ static keeper keeper_open(test_world *w)
     return k;
 }
 
-/* Behind the reply to a command all calls made before it are answered; each may have led to one more. */
+/* After the reply to a command all calls made before it are answered; each may have led to one more. */
 static void settle(keeper *k)
 {
     for (int i = 0; i < 8; i++)

@@ -160,7 +160,7 @@ static void a_certificate_for_another_name_is_refused(void **state)
     expect_pong(tls_url("127.0.0.1", "ca.crt", true, "&servername=localhost"));
 }
 
-/* TLS 1.3 lets a client without a certificate finish its half of the handshake: the refusal comes behind it. */
+/* TLS 1.3 lets a client without a certificate finish its half of the handshake: the refusal comes after it. */
 static void a_missing_client_certificate_never_gets_ready(void **state)
 {
     test_conn c;

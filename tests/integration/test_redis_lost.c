@@ -191,7 +191,7 @@ static void a_client_killed_by_an_operator_finds_the_same_server(void **state)
     assert_int_equal(c.why.code, DUREQ_EUNAVAILABLE);
     assert_non_null(strstr(c.why.msg, test_redis_socket(server))); /* it says whom it lost */
     assert_true(c.same_server);
-    assert_string_equal(test_conn_ask(&c, "CLIENT GETNAME", NULL), "$6\r\nkilled\r\n"); /* greeted anew */
+    assert_string_equal(test_conn_ask(&c, "CLIENT GETNAME", NULL), "$6\r\nkilled\r\n"); /* greeted again */
     test_conn_close(&c);
 }
 

@@ -51,7 +51,7 @@ static void messages_come_from_the_channels_subscribed(void **state)
     test_conn_until_ready(&c);
     assert_int_equal(dq_redis_subscribe(c.redis, false, DQ_STR_LIT("news")), 0);
     assert_int_equal(dq_redis_subscribe(c.redis, true, DQ_STR_LIT("{a}:w:1")), 0);
-    (void)test_conn_ask(&c, "PING", NULL); /* behind the two */
+    (void)test_conn_ask(&c, "PING", NULL); /* after the two */
     assert_int_equal(publish("PUBLISH", "news", "one"), 1);
     assert_int_equal(publish("SPUBLISH", "{a}:w:1", "two"), 1);
     assert_int_equal(publish("PUBLISH", "other", "three"), 0);
@@ -158,7 +158,7 @@ static void subscriptions_are_made_again_before_it_is_ready_again(void **state)
         assert_int_equal(dq_redis_subscribe(c.redis, i % 2, dureq_str_from(channel)), 0);
     }
     dq_redis_unsubscribe(c.redis, false, DQ_STR_LIT("many:98"));
-    (void)test_conn_ask(&c, "PING", NULL); /* behind them all */
+    (void)test_conn_ask(&c, "PING", NULL); /* after them all */
     for (int round = 2; round < 4; round++) {
         if (round == 2)
             free(test_redis_command(server, "CLIENT", "KILL", "TYPE", "pubsub", NULL));
@@ -231,7 +231,7 @@ static void a_channel_that_is_given_back_is_heard_again(void **state)
     assert_int_equal(dq_redis_subscribe(c.redis, true, DQ_STR_LIT("a")), 0);
     test_conn_until_ready(&c);
     free(test_redis_command(server, "ACL", "SETUSER", "moody", "&a", NULL));
-    TEST_UNTIL(loop, c.n_ready == 2); /* with a connection made anew, for what was missed */
+    TEST_UNTIL(loop, c.n_ready == 2); /* with a connection made again, for what was missed */
     assert_int_equal(publish("SPUBLISH", "a", "x"), 1);
     assert_int_equal(dq_redis_subscribe(c.redis, false, DQ_STR_LIT("b")), 0);
     assert_string_equal(test_conn_ask(&c, "PING", NULL), "+PONG\r\n");

@@ -125,7 +125,7 @@ static void a_pause_whose_time_is_over_ends(void **state)
     pause(w, shard, &ends);
     pause(w, shard, &later);
     pause(w, shard, &never);
-    /* Paused after errors in a row, to be resumed by itself: the counter starts anew then. */
+    /* Paused after errors in a row, to be resumed by itself: the counter starts over then. */
     (void)test_plant(w, shard, &ends,
                      "local r = call('HGET', K .. 'paused:h', id) "
                      "call('HSET', K .. 'paused:h', id, string.sub(r, 1, 24) .. pack('>I2', 7) .. string.sub(r, 27)) "

@@ -19,7 +19,7 @@ static const char *const verbs[] = {
 
 enum { NO = -4 };
 
-/* The state behind each move, or NO. */
+/* The state after each move, or NO. */
 static const int moves[4][TEST_PLACES] = {
     [DQ_JOB_RUN_NOW] = {DUREQ_JOB_PENDING, DUREQ_JOB_PENDING, DUREQ_JOB_PENDING, NO, NO, DUREQ_JOB_PENDING, NO, NO, NO, NO},
     [DQ_JOB_RESCHEDULE] = {DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, DUREQ_JOB_SCHEDULED, NO, NO, DUREQ_JOB_RETRYING, NO, NO, NO,

@@ -56,7 +56,7 @@ static void a_job_that_nobody_knows_is_told(void **state)
     assert_int_equal(retry(w, 0, true, &id), -3);
 }
 
-/* A job with attempts, crashes and errors behind it, dead. */
+/* A job with attempts, crashes and errors after it, dead. */
 static test_id dead_after_much(test_world *w, unsigned shard)
 {
     uint64_t session = test_session_open(w, shard, "n1", 60000);

@@ -73,7 +73,7 @@ static void the_token_changes_with_every_change(void **state)
         snprintf(seen[i], sizeof(seen[i]), DQ_STR_FMT, DQ_STR_ARG(token));
         for (int k = 0; k < i; k++)
             assert_string_not_equal(seen[k], seen[i]);
-        /* What a token begins with says which prefix it is of, should that be made anew with the same versions. */
+        /* What a token begins with says which prefix it is of, should that be made again with the same versions. */
         assert_true(i == 0 || strncmp(seen[0], seen[i], strcspn(seen[0], ".") + 1) == 0);
         (void)set(w, 0, "queue.set", &q);
     }
@@ -303,7 +303,7 @@ static void a_deletion_in_the_middle_of_a_change_leaves_no_half_made_prefix(void
         TEST_UNTIL(w->s.loop, o.calls == 1);
         assert_int_equal(o.code, 0);
         assert_non_null(known(w, "normal")); /* what is not there is not taken for the queues */
-        dq_store_refresh_queues(w->s.store); /* it may have come behind all */
+        dq_store_refresh_queues(w->s.store); /* it may have come after all */
         TEST_UNTIL(w->s.loop, is_whole(w));
     }
     w->s.n_down = 0; /* these are what is tested */

@@ -237,7 +237,7 @@ static void a_reaped_session_is_fenced(void **state)
 
 /* Its transactions watch this key: whatever it has in one is refused from the first step on, and who looks at it between two steps sees
    that the session is gone. Were it only touched, such a session would go on, and what it then read of a lane that the reaper has left
-   behind would be nobody's when the session is dropped. Nor does a cancel bring the key back. */
+   after would be nobody's when the session is dropped. Nor does a cancel bring the key back. */
 static void its_watched_key_goes_with_the_first_step(void **state)
 {
     test_world *w = *state;

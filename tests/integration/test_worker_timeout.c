@@ -305,7 +305,7 @@ SCENARIO(a_job_that_found_no_thread_in_its_time_is_not_begun)
     EXPECT_I64(DUREQ_OUTCOME_TIMED_OUT, j->attempts[0].outcome);
     let_go(&h, 1);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(first.text)->state);
-    (void)rig_wait(rig_enqueue("fine", "1", NULL).text); /* behind whatever the pool had */
+    (void)rig_wait(rig_enqueue("fine", "1", NULL).text); /* after whatever the pool had */
     EXPECT_I64(1, atomic_load(&h.entered));
 }
 

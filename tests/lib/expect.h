@@ -7,7 +7,7 @@
        TEST(a_list_gives_back_what_was_put_in) { EXPECT_I64(3, length_of(list)); }
        TEST_MAIN()
 
-   TEST makes the test known by itself: none can be forgotten. What is wanted comes first, what was got behind it. */
+   TEST makes the test known by itself: none can be forgotten. What is wanted comes first, what was got after it. */
 
 #include "base/str.h"
 
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-/* Behind it comes the body of fn; `add` makes it known, by expect_add of fn##_run. */
+/* After it comes the body of fn; `add` makes it known, by expect_add of fn##_run. */
 #define EXPECT_CASE(fn, add)                                \
     static void fn(void);                                   \
     static void fn##_run(void **state)                      \

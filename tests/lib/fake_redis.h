@@ -22,7 +22,7 @@ typedef struct fake_redis_options {
     fake_redis_fn fn;      /* NULL: the usual answers only */
     void *userdata;
     bool stepped; /* each byte waits for fake_redis_step */
-    bool has_cut; /* the first connection ends behind `cut_after` bytes of answers */
+    bool has_cut; /* the first connection ends after `cut_after` bytes of answers */
     size_t cut_after;
 } fake_redis_options;
 

@@ -430,7 +430,7 @@ static void check_entry(const fault_ledger *l, long seq, fault_sums *s)
                   e->id.text);
 }
 
-/* A node tells an end behind its acceptance by Redis; so two of one job would be two accepted ends. */
+/* A node tells an end after its acceptance by Redis; so two of one job would be two accepted ends. */
 static void check_ends(const fault_ledger *l, const fault_lines *lines, fault_sums *s)
 {
     const fault_line *end = NULL;
@@ -453,7 +453,7 @@ static void check_ends(const fault_ledger *l, const fault_lines *lines, fault_su
     }
 }
 
-/* A job that was not over before a server forgot, nor made behind that: its runs may have been counted anew. */
+/* A job that was not over before a server forgot, nor made after that: its runs may have been counted again. */
 static bool runs_may_be_forgotten(const fault_ledger *l, int64_t began_us, int64_t over_us)
 {
     for (int i = 0; i < l->n_losses; i++)

@@ -55,7 +55,7 @@ int fault_ledger_enqueue_many(fault_ledger *l, dureq_client *c, int n, bool *ful
 void fault_ledger_note_loss(fault_ledger *l, int64_t since_us, int64_t ended_us);
 /* It is back now: what nodes told of ends in between they had heard before it ended, and read late. */
 void fault_ledger_note_back(fault_ledger *l);
-/* The server is short of memory and may drop what it keeps of ended jobs: of those that are gone nodes' words count, which tell ends only behind
+/* The server is short of memory and may drop what it keeps of ended jobs: of those that are gone nodes' words count, which tell ends only after
    their record. */
 void fault_ledger_let_history_go(fault_ledger *l);
 long fault_ledger_acknowledged(fault_ledger *l); /* so far; cheap */

@@ -33,7 +33,7 @@ typedef struct fault_lines {
 
 fault_lines fault_lines_read(const char *log_path);
 long fault_lines_bytes(const char *log_path);                             /* of all that was written so far */
-fault_lines fault_lines_read_from(const char *log_path, long first_byte); /* what was written behind that */
+fault_lines fault_lines_read_from(const char *log_path, long first_byte); /* what was written after that */
 void fault_lines_deinit(fault_lines *l);
 fault_lines fault_lines_read_sorted(const char *log_path); /* by job, and then by time */
 
@@ -47,6 +47,6 @@ typedef struct fault_recovery {
 fault_recovery fault_recovery_of(const fault_lines *sorted, const char *node_id, int64_t ended_us);
 /* What nodes wrote of a job, for whoever reads the failure. */
 void fault_print_job(const char *log_path, const char *job_id, int64_t ended_us);
-/* Ends the test when this node, which reached nobody from `from_us` to `to_us`, had its word accepted behind that about a run that another one had
+/* Ends the test when this node, which reached nobody from `from_us` to `to_us`, had its word accepted after that about a run that another one had
    begun meanwhile. */
 void fault_assert_fenced(const fault_lines *sorted, const char *node_id, int64_t from_us, int64_t to_us);

@@ -186,7 +186,7 @@ static int role(char **argv)
     if (write(READY_FD, "r", 1) != 1 || close(READY_FD) != 0)
         return end_role("ready", &err);
     (void)sigwait(&set, &sig);
-    dureq_node_get_stats(node, &stats); /* behind the stop there are none */
+    dureq_node_get_stats(node, &stats); /* after the stop there are none */
     if (dureq_node_stop(node, &err) < 0)
         return end_role("stop", &err);
     mark(FAULT_MARK_LOST, argv[3], "-", (long)stats.lost);

@@ -19,9 +19,9 @@
 /* Steps of a job's run, in their order. */
 typedef enum fault_step {
     FAULT_STEP_STARTING = 's',   /* its handler is about to be called */
-    FAULT_STEP_HANDLER = 'h',    /* in the handler, behind its mark */
+    FAULT_STEP_HANDLER = 'h',    /* in the handler, after its mark */
     FAULT_STEP_EFFECT = 'e',     /* the handler has done all it does, and is about to return */
-    FAULT_STEP_COMPLETING = 'c', /* at any instant of the 600 us behind its return */
+    FAULT_STEP_COMPLETING = 'c', /* at any instant of the 600 us after its return */
     FAULT_STEP_COMPLETED = 'd'   /* the node was told that the completion is recorded */
 } fault_step;
 
@@ -39,7 +39,7 @@ typedef struct fault_node {
     char node_id[32];
 } fault_node;
 
-/* Some payloads are so long, more than Redis keeps in a job's entry: the text, and blanks behind it. */
+/* Some payloads are so long, more than Redis keeps in a job's entry: the text, and blanks after it. */
 #define FAULT_LARGE_BYTES 40000
 bool fault_payload_is_whole(dureq_str payload); /* a text alone, or that */
 

@@ -102,7 +102,7 @@ static size_t until_cut(fault_proxy *p, int way, size_t n, bool *ret_cut)
     if (left <= 0)
         return n;
     n = *ret_cut ? (size_t)left : n;
-    /* ordered anew meanwhile: that order stands */
+    /* ordered again meanwhile: that order stands */
     (void)atomic_compare_exchange_strong(&p->cut_in[way], &left, left - (long)n);
     return n;
 }

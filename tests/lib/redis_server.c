@@ -227,7 +227,7 @@ static void send_words(const test_redis *s, int fd, const char *const *words)
             die(s, "cannot send %s", words[0]);
 }
 
-/* The index behind the value at text[at], or 0 when it is not complete. */
+/* The index after the value at text[at], or 0 when it is not complete. */
 static size_t reply_end(const char *text, size_t len, size_t at)
 {
     const char *line_end = at < len ? memchr(text + at, '\n', len - at) : NULL;

@@ -48,7 +48,7 @@ void test_redis_restart(test_redis *s);  /* (kills if alive,) starts on the same
 void test_redis_spawn(test_redis *s);    /* as restart, but returns before it answers: it may be loading */
 void test_redis_freeze(test_redis *s);   /* SIGSTOP, and waits until it stands */
 void test_redis_thaw(test_redis *s);     /* SIGCONT */
-/* Its wall clock goes so many seconds ahead (behind, if negative) of the machine's; other clocks go on as they do. */
+/* Its wall clock goes so many seconds ahead (after, if negative) of the machine's; other clocks go on as they do. */
 void test_redis_set_clock(test_redis *s, int64_t seconds);
 void test_redis_set_password(test_redis *s, const char *password); /* at once, for who connects from now on; NULL: none */
 /* Replaces the extra arguments for the next start. */

@@ -81,7 +81,7 @@ dq_moved test_job_moved(test_world *w, unsigned shard, const test_id *id); /* ze
 /* A plain command over the store's connection, words NUL-ended and ended by NULL. Valid until the next one. */
 dq_reply test_command(test_world *w, const char *word, ...) __attribute__((sentinel));
 dq_reply test_command_of(test_world *w, const dureq_str *words, int n, int *ret_code); /* words of any bytes */
-/* The same for one key of a shard, by its name behind the base, and at most one argument. */
+/* The same for one key of a shard, by its name after the base, and at most one argument. */
 dq_reply test_key(test_world *w, const char *command, unsigned shard, const char *key, dureq_str arg /* or none */);
 bool test_key_exists(test_world *w, unsigned shard, const char *key);
 bool test_id_key_exists(test_world *w, unsigned shard, const char *key, const test_id *id); /* key followed by the id */

@@ -10,7 +10,7 @@
 
 #define TEST_LIMIT_MS 5000
 
-/* Behind TEST_UNTIL: a deadline, and a tick that lets conditions outside of the loop be looked at again. */
+/* After TEST_UNTIL: a deadline, and a tick that lets conditions outside of the loop be looked at again. */
 typedef struct test_wait {
     dq_loop *loop;
     dq_timer tick;

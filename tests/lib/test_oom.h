@@ -47,7 +47,7 @@ typedef struct oom_row {
     const char *name;
     int (*run)(oom_call *c, dureq_error *err);
     void (*prepare)(oom_call *c);       /* before each call, with memory; NULL: nothing */
-    void (*check)(oom_call *c, int rc); /* behind it, with memory again; NULL: none */
+    void (*check)(oom_call *c, int rc); /* after it, with memory again; NULL: none */
     bool acts; /* on the job c->id: a success leaves it in the state `after` (-1: gone), a failure as it was */
     int after;
     bool may_be_unknown; /* DUREQ_EUNKNOWN is fair: it happened or it did not */

@@ -2,7 +2,7 @@
 #pragma once
 
 /* A deployment under test as its users see it: a client and nodes, by the public headers, on a prefix of its own of the test
-   program's server. Each scenario runs with one shard and with four; behind it the doctor must find nothing wrong, with the
+   program's server. Each scenario runs with one shard and with four; after it the doctor must find nothing wrong, with the
    nodes alive and again when they are stopped.
 
        SCENARIO(a_job_runs) { ... rig.client ... }

@@ -4,7 +4,7 @@
    all may be lost. One node and one producer are never killed: their memory, and the keys of Redis, are what a leak would show in.
 
    First the maximum rate is measured, with these very processes and no fault; then the load that is to come, with each fault once, warms everything up; when
-   all of it has ended memory is read (the baseline). Jobs are not kept when they end, but for dead ones, which go after half a minute.
+   all of it has ended memory is read (the baseline). Jobs are not kept when they end, except for dead ones, which go after half a minute.
 
      soak [min=60] [seed=S]       the order of faults follows from the seed, which is printed
 

@@ -3,7 +3,7 @@
 
 #include "line_cut.h"
 
-/* What a program writes, in pieces; the lines and why others are none, each behind a bar. */
+/* What a program writes, in pieces; the lines and why others are none, each after a bar. */
 static const struct cut_case {
     const char *pieces[5];
     const char *told;

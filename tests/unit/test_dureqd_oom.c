@@ -135,7 +135,7 @@ static int build(void *arg)
     return rc;
 }
 
-/* Whatever comes behind a lost line: only another outcome takes its place. */
+/* Whatever comes after a lost line: only another outcome takes its place. */
 TEST(a_lost_outcome_stays_lost_until_another_one_is_said)
 {
     dq_exec_said said = {0};

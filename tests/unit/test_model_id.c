@@ -79,7 +79,7 @@ static void ids_survive_every_form(void **state)
     }
 }
 
-/* What docs/redis-keys.md draws: 44 bits of ms behind four zero ones, 28 of sequence, 18 of lane, 10 of shard. */
+/* What docs/redis-keys.md draws: 44 bits of ms after four zero ones, 28 of sequence, 18 of lane, 10 of shard. */
 static void the_packed_form_is_as_drawn(void **state)
 {
     static const dq_id id = {.ms = 0x123456789ab, .seq = 0xfedcba9, .lane = 0x2aaaa, .shard = 0x155};

@@ -137,7 +137,7 @@ static int check_names(const char *source, const char *function, const char *doc
     return n;
 }
 
-/* Names behind `mark` in one script, up to a quote, a blank or the upper case that stands for a suffix. Returns how many. */
+/* Names after `mark` in one script, up to a quote, a blank or the upper case that stands for a suffix. Returns how many. */
 static int check_script_names(const char *script, const char *mark, const char *doc)
 {
     static const char *const asked[] = {"x", "y",

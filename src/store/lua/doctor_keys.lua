@@ -56,7 +56,7 @@ local function of_bucket(_, bucket)
   end
   fault('bucket_orphan', K .. 'hp:' .. bucket, '', 'keys of a history bucket that is not there')
 end
--- A payload or logs: of a job that is somewhere. While a bucket is dropped its side keys go in steps, behind their rows.
+-- A payload or logs: of a job that is somewhere. While a bucket is dropped its side keys go in steps, after their rows.
 local function of_job(key, id, is_blob)
   tally(is_blob and 'payloads' or 'logs')
   local wrong = id_wrong(id)

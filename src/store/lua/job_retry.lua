@@ -1,5 +1,5 @@
 #!lua
--- Start ended jobs anew, attempts from 0: dead and cancelled ones, completed ones when forced.
+-- Start ended jobs again, attempts from 0: dead and cancelled ones, completed ones when forced.
 -- keys: {p:0}:sh
 -- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another

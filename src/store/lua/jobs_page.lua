@@ -4,7 +4,7 @@
 -- argv: structure cursor limit order('new'|'old') bytes_max
 --   structure: 'due' 'paused' 'dead' 'history'; lanes_page has the lanes
 -- returns: { next cursor ('' at the end), n looked at, job... } each as job_get gives it, but without a payload key over bytes_max, and two elements
---   more: 1 when its j is over bytes_max and cut to that, else 0; and the cursor behind it
+--   more: 1 when its j is over bytes_max and cut to that, else 0; and the cursor after it
 --#include "base.lua"
 --#include "job_view.lua"
 local what, cursor, limit, newest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == 'new'
@@ -15,7 +15,7 @@ local function put(v, behind)
   out[#out + 1] = v
 end
 
--- How many members of a set come before score:id, and whether that one is itself there still. The score alone would do but for equal ones;
+-- How many members of a set come before score:id, and whether that one is itself there still. The score alone would do except for equal ones;
 -- Lua's < on strings follows the server's locale, the set's order does not.
 local function bytes_before(a, b)
   for i = 1, #a do
@@ -77,7 +77,7 @@ if set ~= places.history then
   end
 else
   -- Buckets by number (they are opened in order of time), in each the order list; cursor: bucket:element:offset. An element holds many ids and
-  -- does not change; elements are added behind the last, so they are counted from the first, whatever the order.
+  -- does not change; elements are added after the last, so they are counted from the first, whatever the order.
   local buckets = {}
   for _, b in ipairs(call('ZRANGE', K .. 'hx', 0, -1)) do
     local no, width = string.match(b, '^(%d+):%d+:(%d+)$')

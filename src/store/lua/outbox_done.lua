@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Forget outbox rows that were applied. One that was written anew meanwhile stays.
+-- Forget outbox rows that were applied. One that was rewritten meanwhile stays.
 -- keys: {p:0}:sh {p:0}:ob
 -- argv: (field value)...
 -- returns: n forgotten

@@ -2,7 +2,7 @@
 -- Give jobs of a session back: those it read and did not start, or whose handler did not end in time at a shutdown. No attempt is spent.
 -- keys: {p:0}:sh {p:0}:s:SESSION
 -- argv: session shard (stream entry started('1' its handler ran))...
--- returns: { n given back, value of x:<session> behind it }; entries that are not this session's any more are left alone; or DQFENCED
+-- returns: { n given back, value of x:<session> after it }; entries that are not this session's any more are left alone; or DQFENCED
 --#include "base.lua"
 --#include "entry.lua"
 --#include "front.lua"

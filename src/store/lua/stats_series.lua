@@ -6,7 +6,7 @@
 -- returns: for each unit, or for the first of them when they hold much, 53 numbers: enqueued, completed, failed attempts, dead, cancelled, then 24
 --   buckets of how long jobs waited, and 24 of how long they ran
 --#include "base.lua"
-local FIELDS_MAX = 5000 -- that a call looks at, but for its first unit
+local FIELDS_MAX = 5000 -- that a call looks at, except for its first unit
 local unit, first, n, queue, task = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local prefix = string.match(task, '^(.*)%*$')
 local plain, buckets = { e = 1, c = 2, f = 3, d = 4, x = 5 }, { w = 6, r = 30 }

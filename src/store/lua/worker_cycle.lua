@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The middle of a worker's turn, in one MULTI: behind XACK, XDEL (and HSET of rows) of jobs that ended well, before XREADGROUP. The
+-- The middle of a worker's turn, in one MULTI: after XACK, XDEL (and HSET of rows) of jobs that ended well, before XREADGROUP. The
 -- connection watches x:<session> and hv, so all of it happens only if nobody took anything from this session and no bucket was opened
 -- or dropped since the worker looked.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:paused_queues

@@ -1,4 +1,4 @@
--- Entries of a stream that nobody was given yet: those behind the group's last delivered id.
+-- Entries of a stream that nobody was given yet: those after the group's last delivered id.
 local function group_of(key)
   local found = redis.pcall('XINFO', 'GROUPS', key)
   local g = { pending = 0, last = '0-0' }
