@@ -35,7 +35,7 @@ struct dq_exec_host {
     dq_list handlers, runs;
     char *context_dir, *owner;
     int64_t leftovers_mono_us; /* when what killed daemons left was last looked for */
-    int lock_fd; /* of context_dir: we live */
+    int lock_fd;               /* of context_dir: we live */
     uint64_t n_contexts;
     int64_t no_room_us; /* when a program could not be started for want of room; 0: never */
     char *scratch;      /* DQ_EXEC_READ_BYTES */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs: read, list, operate. Enqueueing is in enqueue.c. */
 #include "api/request.h"
-#include "client/extra.h"
+#include "client/client.h"
 #include "model/job_json.h"
 #include "model/place.h"
 

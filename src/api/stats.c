@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts, days, the server, audit and events. */
+#include "client/stats.h"
 #include "api/request.h"
-#include "client/extra.h"
+#include "client/audit.h"
+#include "client/client.h"
+#include "client/events.h"
 #include "client/series.h"
 
 static void put_count(dq_api_ctx *c, const char *name, int64_t n)

@@ -11,7 +11,7 @@
 #include "base/mutex.h"
 #include "client/absent.h"
 #include "client/call.h"
-#include "client/extra.h"
+#include "client/client.h"
 #include "store/job_calls.h"
 #include "store/store.h"
 

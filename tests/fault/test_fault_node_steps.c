@@ -6,7 +6,7 @@
    job each, one after the other, so that a round costs a part of a lease. */
 #include "base/clock.h"
 #include "base/str.h"
-#include "client/extra.h"
+#include "client/stats.h"
 #include "fault_wait.h"
 #include "fault_world.h"
 

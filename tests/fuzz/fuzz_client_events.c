@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 /* Reading events is the file's own. */
-#include "client/extra.c" /* NOLINT(bugprone-suspicious-include) */
+#include "client/events.c" /* NOLINT(bugprone-suspicious-include) */
 
 /* An entry of the event stream and the id of a job, in the first 13 bytes: looking never reads beyond, and what has an event has the id. */
 

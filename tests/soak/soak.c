@@ -21,7 +21,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "client/extra.h"
+#include "client/stats.h"
 #include "doctor/doctor.h"
 #include "fault_wait.h"
 #include "soak_fault.h"

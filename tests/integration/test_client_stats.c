@@ -3,7 +3,9 @@
 #include "test_rig.h"
 
 #include "base/buf.h"
-#include "client/extra.h"
+#include "client/audit.h"
+#include "client/events.h"
+#include "client/stats.h"
 
 enum { MANY = 12, TIME_LEN = 24 };
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happened to a job, from the event stream of its shard. Any thread; blocking. */
+
+#include "client/events.h"
+
+#include "client/audit.h"
+#include "client/client_internal.h"
+#include "json/json.h"
+
+/* The kinds of entries of `ev` (the scripts write them; docs/redis-keys.md "Events"). */
+static const char *event_name(char kind, char part)
+{
+    switch (kind) {
+    case 'E':
+    case 'A': return "job.enqueued";
+    case 'C': return "job.completed";
+    case 'S': return "job.started";
+    case 'X': return "job.cancelled";
+    case 'R': return "job.ready";
+    case 'B': return "job.returned";
+    case 'K': return "job.dead";
+    case 'M': return "job.moved";
+    case 'U': return "job.updated";
+    case 'O':
+        switch (part) {
+        case 'c':
+        case 'n': return "job.completed";
+        case 'd': return "job.dead";
+        case 'r': return "job.retrying";
+        case 'p': return "job.paused";
+        case 'f': return "job.repeated";
+        default: return NULL;
+        }
+    default: return NULL;
+    }
+}
+
+static bool ids_contain(dureq_str ids, const unsigned char id[DQ_ID_BYTES])
+{
+    for (size_t at = 0; at + DQ_ID_BYTES <= ids.len; at += DQ_ID_BYTES)
+        if (memcmp(ids.ptr + at, id, DQ_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+/* Runs of enqueued ids: after the header, lane I3 ms I6 seq I4 n I2 ('E'), or 0 n I2 lane I3 ms I6 seq I4 and refusals ('A'). */
+static bool runs_contain(dureq_str e, const dq_id *id)
+{
+    dq_reader r = dq_reader_of(e);
+    bool sealed = dq_read_u8(&r) == 'E';
+
+    (void)dq_read_be(&r, 6);
+    while (r.p < r.end && !r.bad) {
+        uint8_t refusal = sealed ? 0 : dq_read_u8(&r);
+
+        if (refusal != 0) {
+            if (refusal >= 3)
+                (void)dq_read_bytes(&r, DQ_ID_BYTES);
+            continue;
+        }
+        uint64_t n = sealed ? 0 : dq_read_be(&r, 2);
+        uint64_t lane = dq_read_be(&r, 3), ms = dq_read_be(&r, 6), seq = dq_read_be(&r, 4);
+        if (sealed)
+            n = dq_read_be(&r, 2);
+        if (!r.bad && lane == id->lane && ms == id->ms && id->seq >= seq && id->seq < seq + n)
+            return true;
+    }
+    return false;
+}
+
+/* 'O': now I6 session I6, then parts: kind, n I2, ids. Returns the kind of the part with the id, 0 when none. */
+static char part_with(dureq_str e, const unsigned char id[DQ_ID_BYTES])
+{
+    dq_reader r = dq_reader_of(e);
+
+    (void)dq_read_bytes(&r, 13);
+    while (r.p < r.end && !r.bad) {
+        char kind = (char)dq_read_u8(&r);
+        size_t n = (size_t)dq_read_be(&r, 2);
+        dureq_str ids = dq_read_bytes(&r, n * DQ_ID_BYTES);
+
+        if (!r.bad && ids_contain(ids, id))
+            return kind;
+    }
+    return 0;
+}
+
+static const char *event_of(dureq_str e, const dq_id *id, const unsigned char packed[DQ_ID_BYTES])
+{
+    size_t head;
+
+    if (e.len < 7)
+        return NULL;
+    switch (e.ptr[0]) {
+    case 'E':
+    case 'A': return runs_contain(e, id) ? event_name(e.ptr[0], 0) : NULL;
+    case 'O': return event_name('O', part_with(e, packed));
+    case 'M': head = 8; break;
+    case 'C':
+    case 'S':
+    case 'B': head = 13; break;
+    case 'X':
+    case 'R':
+    case 'K':
+    case 'U': head = 7; break;
+    default: return NULL;
+    }
+    return e.len >= head && ids_contain(dureq_str_of(e.ptr + head, e.len - head), packed) ? event_name(e.ptr[0], 0) : NULL;
+}
+
+static void put_event(dq_json_writer *w, dureq_str e, const char *name)
+{
+    dq_reader r = dq_reader_of(e);
+
+    (void)dq_read_u8(&r);
+    dq_json_begin_object(w);
+    dq_json_key(w, "at");
+    dq_json_put_rfc3339(w, (int64_t)dq_read_be(&r, 6));
+    dq_json_key(w, "type");
+    dq_json_put_text(w, name);
+    dq_json_end_object(w);
+}
+
+/* The stream's entries come newest first. */
+static int put_events(dq_reply entries, const dq_id *id, const unsigned char *packed, dq_buf *ret, dureq_error *err)
+{
+    size_t n = dq_reply_len(entries), n_kept = 0;
+    dureq_str *kept = dq_calloc(n + 1, sizeof *kept);
+    dq_json_writer w = dq_json_writer_of(ret);
+    dq_reply entry = dq_reply_first(entries);
+
+    if (!kept)
+        return dq_fail_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        dureq_str e = dq_reply_str(dq_reply_at(dq_reply_at(entry, 1), 1));
+
+        if (event_of(e, id, packed))
+            kept[n_kept++] = e;
+        if (i + 1 < n)
+            entry = dq_reply_next(entry);
+    }
+    dq_json_begin_array(&w);
+    while (n_kept-- > 0)
+        put_event(&w, kept[n_kept], event_of(kept[n_kept], id, packed));
+    dq_json_end_array(&w);
+    dq_free(kept);
+    return dq_buf_finish(ret, err);
+}
+
+int dq_client_job_events(dureq_client *c, const char *id_text, int scan, dq_buf *ret, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_owned_reply reply;
+    dq_id id;
+    int rc;
+
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = dq_client_newest(c, id.shard, "ev", scan, &reply, err);
+    dq_client_leave(c);
+    if (rc < 0)
+        return rc;
+    rc = put_events(reply.reply, &id, packed, ret, err);
+    dq_owned_reply_deinit(&reply);
+    return rc;
+}
