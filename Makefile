@@ -45,6 +45,7 @@ run: build ## show it at work: a checksum of every file under DIR
 test: all ## all tests, histories and fuzz seeds too, in short (ARGS="--suite unit" for some, JOBS=n at a time); ends with "N passed, N failed"
 	@rm -f $(B)/meson-logs/testlog.json
 	@meson test -C $(B) --no-rebuild --print-errorlogs --num-processes $(TEST_JOBS) $(ARGS) || true
+	@$(if $(RERUN),tools/rerun_failed.py $(B) || true)
 	@tools/count_results.py $(B)
 
 faults: all ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs at a time, half an hour; writes docs/faults.md
