@@ -61,7 +61,7 @@ local function let_go(stream, at, n)
   end
 end
 
-local soonest
+local firsts, soonest = {}, {} -- of each set: its first before this call (false: none), the first of what this call adds
 local beside = {} -- bucket, ids of rows that keep something beside them
 local over, asks = {}, {} -- of jobs that ended, by their index: id; what they ask for
 local woken, log = {}, {}
@@ -69,18 +69,17 @@ local woken, log = {}, {}
 -- A record says when it is due from now on: a call that comes late, after an outage, says another time than the one that counts.
 local function wait_in(set, items)
   local z, h = {}, {}
+  if firsts[set] == nil then
+    firsts[set] = set_first(set) or false
+  end
   for i = 1, #items, 3 do
     local delay = tonumber(items[i])
     local at = delay < 0 and '+inf' or now + delay
     z[#z + 1], z[#z + 2] = at, items[i + 1]
     h[#h + 1], h[#h + 2] = items[i + 1], set == 'due' and record_due(items[i + 2], at) or items[i + 2]
-    if delay >= 0 and (not soonest or at < soonest) then
-      soonest = at
+    if delay >= 0 and (not soonest[set] or at < soonest[set]) then
+      soonest[set] = at
     end
-  end
-  local first = set_first(set)
-  if soonest and first and first <= soonest then
-    soonest = nil
   end
   set_put(set, z, h)
 end
@@ -225,9 +224,15 @@ if index > #refused_list then
   for lane, n in pairs(woken) do
     wake(lane, n)
   end
-  local leader = soonest and call('HGET', sh, 'tk')
+  local wake_at
+  for set, at in pairs(soonest) do
+    if (not firsts[set] or at < firsts[set]) and (not wake_at or at < wake_at) then
+      wake_at = at
+    end
+  end
+  local leader = wake_at and call('HGET', sh, 'tk')
   if leader then
-    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. string.format('%d', soonest))
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. string.format('%d', wake_at))
   end
 end
 return answer
