@@ -465,8 +465,8 @@ static size_t put_gate(plain_batch *b, dq_wshard *s)
     };
     char name[32];
 
-    s->slots_told = b->slots;
-
+    s->slots_asked = b->slots;
+    s->slots_told = -1; /* until the gate's answer: who was refused, or lost, may not have told it */
     dq_turn_gate(&b->turn, &head);
     dq_lanes_listing(s, &b->turn);
     for (size_t i = 0; i < b->stats->n; i++)
@@ -485,7 +485,8 @@ static void take_gate(dq_wshard *s, const dq_gate *g, int64_t wanted_class)
     s->class_ms = g->bucket.len > 0 ? wanted_class : 0;
     if (g->tells_paused)
         dq_paused_told(s, g->queues_version, g->paused);
-    s->gate_open = dq_paused_sure(s);
+    s->gate_open = dq_paused_sure(s) && (!g->tells_paused || s->paused_version == g->queues_version);
+    s->slots_told = s->slots_asked;
     if (g->n_lanes > s->n_lanes)
         dq_lanes_load(s);
 }

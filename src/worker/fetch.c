@@ -146,6 +146,7 @@ static void refuse(dureq_run *t, int rc)
 static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dureq_run *t = userdata;
+    dq_wshard *s = t->shard;
     dq_worker *w = t->worker;
     dureq_str bytes = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
 
@@ -162,7 +163,7 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
     if (w->give_up) { /* handlers are told to end by now */
         dq_worker_task_over(t);
         dq_fetch_give_back(t);
-        dq_session_return(t->shard);
+        dq_session_return(s);
         return;
     }
     if (code == 0 && bytes.len == t->env.blob_len && !dq_buf_failed(&t->blob)) {
@@ -175,11 +176,13 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
     } else { /* the connection, or memory: another time, perhaps elsewhere */
         dq_worker_task_over(t);
         dq_fetch_give_back(t);
+        dq_session_return(s);
     }
     dq_worker_pump(w);
 }
 
-/* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. */
+/* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. When it cannot be
+   asked for, the caller sends what is in `returns`: here is no place for that, since some walk over what is held. */
 static void fetch_blob(dureq_run *t)
 {
     dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_CYCLE);
@@ -310,8 +313,8 @@ static void decide(dureq_run *t)
         admit(t);
     } else {
         dq_fetch_give_back(t);
-        dq_session_return(s);
     }
+    dq_session_return(s);
 }
 
 void dq_fetch_decide(dq_worker *w)
@@ -353,6 +356,8 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     if (take_task(t)) {
         t->undecided = true;
         dq_list_push_back(&w->undecided, &t->link);
+    } else {
+        dq_session_return(s);
     }
     if (!w->reading)
         dq_fetch_decide(w);

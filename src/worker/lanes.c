@@ -381,13 +381,18 @@ static void put_read(dq_wlane *lane, bool front, int32_t count, dq_turn *turn)
         lane->want_main = count;
 }
 
-/* Half of the lane's share, rounded up, is for its front stream while both may hold jobs; all is for the only one that may. */
+/* Half of the lane's share is for its front stream while both may hold jobs, the odd slot for each of them in turn, since a share may be one
+   slot for ever; all is for the only one that may. */
 static void plan_lane(dq_wlane *lane, int32_t n, dq_turn *turn)
 {
     int32_t front = 0, main;
 
-    if (lane->front_busy)
-        front = lane->main_busy ? (n + 1) / 2 : n;
+    if (lane->front_busy && lane->main_busy) {
+        lane->front_turn = !lane->front_turn;
+        front = (n + lane->front_turn) / 2;
+    } else if (lane->front_busy) {
+        front = n;
+    }
     main = lane->main_busy ? n - front : 0;
     if (front > 0)
         put_read(lane, true, front, turn);

@@ -55,6 +55,15 @@ static bool names_add(dq_names *n, dureq_str name)
 void dq_paused_hold(dureq_run *t)
 {
     dq_list_push_back(&t->shard->gated, &t->link);
+    t->gated = true;
+}
+
+static dureq_run *pop_held(dq_wshard *s)
+{
+    dureq_run *t = dq_container_of(dq_list_pop_front(&s->gated), dureq_run, link);
+
+    t->gated = false;
+    return t;
 }
 
 static void give_back(dureq_run *t)
@@ -78,7 +87,7 @@ static void decide(dureq_run *t)
 static void decide_all(dq_wshard *s)
 {
     while (!dq_list_empty(&s->gated))
-        decide(dq_container_of(dq_list_pop_front(&s->gated), dureq_run, link));
+        decide(pop_held(s));
     dq_session_return(s);
     dq_worker_pump(s->worker);
 }
@@ -89,7 +98,7 @@ void dq_paused_give_back(dq_worker *w)
         dq_wshard *s = &w->shards[i];
 
         while (!dq_list_empty(&s->gated))
-            give_back(dq_container_of(dq_list_pop_front(&s->gated), dureq_run, link));
+            give_back(pop_held(s));
         dq_session_return(s);
     }
 }
@@ -108,7 +117,7 @@ static void finish(dq_wshard *s)
     s->paused_version = s->paused_next_version;
     names_clear(&old);
     dq_share_paused(s);
-    if (s->paused_again)
+    if (s->paused_again || s->paused_version < s->paused_least)
         dq_paused_load(s);
     else
         decide_all(s);
@@ -173,6 +182,7 @@ static void begin(dq_wshard *s, int64_t version)
 {
     s->paused_loading = true;
     s->paused_again = false;
+    s->paused_least = -1;
     s->paused_next_version = version;
     names_clear(&s->paused_next);
 }
@@ -192,7 +202,7 @@ void dq_paused_load(dq_wshard *s)
 void dq_paused_told(dq_wshard *s, int64_t version, dq_reply page)
 {
     if (s->paused_loading) { /* what is on its way may be from before this gate */
-        s->paused_again = true;
+        s->paused_least = DQ_MAX(s->paused_least, version);
         return;
     }
     begin(s, version);
@@ -201,6 +211,8 @@ void dq_paused_told(dq_wshard *s, int64_t version, dq_reply page)
 
 void dq_paused_beat(dq_wshard *s, int64_t version)
 {
-    if (version != s->paused_version || !dq_list_empty(&s->gated))
+    if (s->paused_loading) /* begun again only for what is newer: a long read would never end */
+        s->paused_least = DQ_MAX(s->paused_least, version);
+    else if (version != s->paused_version || !dq_list_empty(&s->gated))
         dq_paused_load(s);
 }

@@ -22,7 +22,7 @@
 /* Not told to start yet; whether its start is on record or not. */
 static bool waits(const dureq_run *t)
 {
-    return t->suspect && t->phase == TASK_WAITING && !t->admitted && !t->in_returns;
+    return t->suspect && t->phase == TASK_WAITING && !t->admitted && !t->in_returns && !t->gated;
 }
 
 bool dq_suspect_wants_report(const dureq_run *t)
@@ -194,6 +194,8 @@ void dq_suspects_told(dq_wshard *s)
         start(alone);
     else if (w->together && any_new_waits(w) && all_know_whom_to_blame(w))
         start_together(w);
+    for (unsigned i = 0; i < w->n_shards; i++) /* whose payload could not be asked for */
+        dq_session_return(&w->shards[i]);
     dq_pool_push(w->pool, &w->to_pool);
     dq_suspects_look(w);
 }

@@ -78,6 +78,7 @@ struct dureq_run {
     bool told_cancelled;      /* the session was told that this run is cancelled. Loop's */
     bool suspect;             /* waits until its start is on record (suspect.c) */
     bool undecided;           /* whether it is started (fetch.c). Loop's */
+    bool gated;               /* in its shard's `gated`. Loop's */
     bool in_fast, in_returns; /* which list of its shard it is in, when FINISHED or WAITING. Loop's */
     bool seen, admitted;      /* loop's: resync; a suspect whose start is on record */
     bool heartbeat_missed;

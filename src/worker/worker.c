@@ -641,7 +641,7 @@ static void unlist(dureq_run *t)
         s->n_returns--;
     else if (t->phase == TASK_FINISHED && !t->report_flying)
         *(t->in_fast ? &s->n_fast : &s->n_slow) -= 1;
-    t->in_returns = false;
+    t->in_returns = t->gated = false;
 }
 
 void dq_worker_lose_task(dureq_run *t, dq_stop_reason why)

@@ -63,8 +63,9 @@ struct dq_wlane {
     dq_list planned; /* in shard->planned */
     int32_t share;   /* slots it was given */
     int32_t want_main, want_front, got_main, got_front;
-    bool listing; /* this read, or the next, comes with a registration */
-    bool woken;   /* a wake-up came while it was in flight */
+    bool front_turn; /* the odd slot of a share goes to the front stream */
+    bool listing;    /* this read, or the next, comes with a registration */
+    bool woken;      /* a wake-up came while it was in flight */
 };
 
 typedef enum wshard_state {
@@ -116,10 +117,12 @@ struct dq_wshard {
     dq_names paused, paused_next; /* names of paused queues: as last read; those of a read under way */
     int64_t paused_version;       /* of the shard's queues when that read began; -1: none was read */
     int64_t paused_next_version;
+    int64_t paused_least; /* version that the read under way must not be older than, or it is done again; -1: any will do */
     bool paused_loading, paused_again;
-    bool gate_open; /* what the turn's reply holds may start: its gate knew no more of pauses than we do */
-    dq_list gated;  /* by link: fetched, but what is paused is not read yet; each has its slot */
-    int64_t slots_told;
+    bool gate_open;      /* what the turn's reply holds may start: its gate knew no more of pauses than we do */
+    dq_list gated;       /* by link: fetched, but what is paused is not read yet; each has its slot */
+    int64_t slots_told;  /* free slots that the server knows of; -1: it may not */
+    int64_t slots_asked; /* those of the turn in flight */
 
     dq_list held;                 /* tasks of this session (in_shard) */
     dq_list done_fast, done_slow; /* FINISHED, by `link` */

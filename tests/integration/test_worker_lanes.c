@@ -323,4 +323,33 @@ SCENARIO(a_job_run_now_by_hand_goes_before_the_backlog)
             EXPECT_TRUE(i < 5);
 }
 
+static atomic_bool enough;
+
+static int again(dureq_run *task, void *userdata)
+{
+    (void)userdata;
+    if (dureq_run_header(task, "no").ptr[0] != '9' || atomic_load(&enough))
+        return 0;
+    return dureq_run_repeat(task, 0, (dureq_str){0});
+}
+
+/* It is ready in the front stream whenever the only slot comes free. */
+SCENARIO(a_job_that_repeats_at_once_does_not_keep_its_lane_from_running)
+{
+    dureq_node_options o = rig_node_options("n");
+    dureq_job_id endless = add("t", "normal", 9), id = endless;
+    dureq_node *n;
+
+    atomic_store(&enough, false);
+    for (int i = 0; i < 20; i++)
+        id = add("t", "normal", 1);
+    o.concurrency = 1;
+    n = rig_node_create(&o);
+    rig_handle(n, "t", again, NULL, NULL);
+    rig_start(n);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+    atomic_store(&enough, true);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(endless.text)->state);
+}
+
 RIG_MAIN()
