@@ -121,7 +121,7 @@ static void on_watched(void *userdata, int code, const dq_reply *reply, const du
     exchange_over(w);
 }
 
-/* Behind an exchange, or by itself. */
+/* After an exchange, or by itself. */
 static void put_watch(dq_worker *w, dq_wshard *s, bool unwatch)
 {
     dq_redis *r = conn(w);
@@ -313,7 +313,7 @@ static void send_general(dq_worker *w, dq_wshard *s, bool with_fast)
 
 /* ---- the transaction ---- */
 
-/* Whose keys to watch behind the turn of s: of whoever has work, s itself when nobody does. */
+/* Whose keys to watch after the turn of s: of whoever has work, s itself when nobody does. */
 static dq_wshard *next_watch(dq_worker *w, dq_wshard *s)
 {
     for (unsigned i = 0; i < w->n_shards; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What others tell this node's sessions by SPUBLISH (docs/redis-keys.md "Channels"). Nothing depends on a message to arrive: heartbeats and
-   the resync behind a lost connection find all of it too, only later. Loop thread. */
+   the resync after a lost connection find all of it too, only later. Loop thread. */
 
 #include "worker/worker_internal.h"
 

@@ -42,7 +42,7 @@ static void judge_failure(dureq_run *t, bool final)
         return;
     }
     if (t->retry.pause_after > 0 &&
-        in_row >= t->retry.pause_after) { /* also behind the last attempt: who resumes it gives it another */
+        in_row >= t->retry.pause_after) { /* also after the last attempt: who resumes it gives it another */
         t->next = NEXT_PAUSED;
         t->delay_ms = t->retry.pause_delay_ms > 0 ? t->retry.pause_delay_ms : -1;
         return;

@@ -15,7 +15,7 @@ struct dq_pool {
     size_t stack_bytes;
     sigset_t signals;
 
-    dq_mutex mu; /* guards the rest but for `back` */
+    dq_mutex mu; /* guards the rest except for `back` */
     dq_cond cond;
     dq_list tasks;
     unsigned n_max, n_threads, n_idle;

@@ -16,7 +16,7 @@ typedef struct dq_pool dq_pool;
 typedef struct dq_pool_callbacks {
     void (*run)(dq_list *link, void *userdata);
     void (*done)(dq_list *link, void *userdata);
-    void (*batch_done)(void *userdata); /* loop thread, behind a batch of done */
+    void (*batch_done)(void *userdata); /* loop thread, after a batch of done */
     void *userdata;
 } dq_pool_callbacks;
 

@@ -88,7 +88,7 @@ static int32_t attempt_code(const dureq_run *t)
     return t->said.any ? t->said.code : t->rc;
 }
 
-/* The moved part behind this run: one run and, as judged, one attempt more. */
+/* The moved part after this run: one run and, as judged, one attempt more. */
 void dq_record_moved(const dureq_run *t, dq_buf *out)
 {
     DQ_BUF_AUTO tail = {0};

@@ -2,7 +2,7 @@
 /* Sessions: one a shard. Opened when the store is up, kept alive by a heartbeat each quarter of the lease, closed at stop. The heartbeat also
    reports starts and progress and brings what changed. After a connection was lost, what Redis holds pending for the session is compared with
    what it holds: entries unknown here were in a reply that was lost and are given back; tasks unknown there were taken away. A session that is
-   fenced drops all it holds and is opened anew: its jobs run elsewhere. */
+   fenced drops all it holds and is opened again: its jobs run elsewhere. */
 
 #include <stdio.h>
 #include <string.h>
@@ -520,7 +520,7 @@ void dq_session_beat_fired(dq_timer *t)
     if (s->state == WSHARD_CLOSED)
         dq_session_open(s);
     else if (s->state == WSHARD_LIVE && s->worker->up)
-        dq_session_beat_now(s); /* behind the one in flight, if any */
+        dq_session_beat_now(s); /* after the one in flight, if any */
     else if (s->state == WSHARD_LIVE)
         dq_timer_set(&s->beat, beat_every_us(s->worker));
 }
@@ -583,7 +583,7 @@ static void take_pending(resync *r, const dq_reply *reply)
     }
 }
 
-/* session_return tells x behind it: if it counted up by our own call alone, nobody else took anything, and the next look need not be
+/* session_return tells x after it: if it counted up by our own call alone, nobody else took anything, and the next look need not be
    followed by a resync. */
 static void x_returned(dq_wshard *s, const dq_reply *r)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What handlers see of their job and say about it. A handler function has its task to itself, but for the cancel flag, the sign of life, log and
+/* What handlers see of their job and say about it. A handler function has its task to itself, except for the cancel flag, the sign of life, log and
    progress, which the loop reads or writes meanwhile. */
 
 #include "worker/task.h"
@@ -59,7 +59,7 @@ void dq_task_free(dureq_run *t)
         dq_free(t);
         return;
     }
-    memset(t, 0, offsetof(struct dureq_run, mu)); /* what lies behind the lock is empty by now */
+    memset(t, 0, offsetof(struct dureq_run, mu)); /* what lies after the lock is empty by now */
     t->progress_new = false;
     dq_list_push_back(&w->spare, &t->link);
     w->n_spare++;

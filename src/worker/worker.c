@@ -487,7 +487,7 @@ void dq_worker_stop_task(dureq_run *t, dq_stop_reason why)
     dq_task_cancel(t, why);
     set_deadline(t, dq_loop_now_us(t->worker->loop) + dq_task_grace_ms(t) * 1000);
     if (!t->handler->fn)
-        t->handler->ops->stop(t, why, t->handler->userdata); /* may finish it: not touched behind this */
+        t->handler->ops->stop(t, why, t->handler->userdata); /* may finish it: not touched after this */
 }
 
 static void look_at_deadline(dureq_run *t)

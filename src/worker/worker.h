@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Fetches jobs, runs their handlers, records what became of them, keeps the sessions alive. One worker a node; loop thread, but for what says
+/* Fetches jobs, runs their handlers, records what became of them, keeps the sessions alive. One worker a node; loop thread, except for what says
    otherwise. Its owner (node/) forwards what the store tells. */
 
 #include <signal.h>

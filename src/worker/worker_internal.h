@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the files of the worker share. Loop thread, but for what says otherwise.
+/* What the files of the worker share. Loop thread, except for what says otherwise.
 
    worker.c    life, deadlines, stop
    lanes.c     lanes of a shard, which of them may hold jobs, the reads of a turn
@@ -139,7 +139,7 @@ struct dq_wshard {
     uint64_t exchange_session; /* whose the exchange in flight is: an answer is nothing to the one behind it */
     bool load_script;          /* complete.lua is not known to the server */
     size_t cycle_gate;         /* of the transaction in flight: index of worker_cycle's answer, and the class it asked for */
-    size_t cycle_reads;        /* answers behind it */
+    size_t cycle_reads;        /* answers after it */
     int64_t cycle_class;
 
     int64_t class_ms; /* of `bucket`; 0: none known */
@@ -321,7 +321,7 @@ void dq_outcome_judge(dureq_run *t, int rc);
 bool dq_record_is_plain(const dureq_run *t);
 int64_t dq_record_class(const dureq_run *t);                       /* retention class; 0: not kept */
 void dq_record_row(dureq_run *t, dq_buf *out);                     /* the whole row */
-void dq_record_moved(const dureq_run *t, dq_buf *out);             /* its moved part behind this run */
+void dq_record_moved(const dureq_run *t, dq_buf *out);             /* its moved part after this run */
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out); /* the call for all of s->sent, numbered s->call_no */
 void dq_stats_of(dq_stat_rows *rows, const dureq_run *t);
 const char *dq_stat_name(const dq_stat_row *row, char out[32]); /* as the scripts count it */

@@ -17,7 +17,7 @@
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop
 --   'b' n  n x (index id)           payload and log keys to drop with a job that is not kept
---   'B' n  n x (index id payload)   payload keys to set anew (a repeat with another payload)
+--   'B' n  n x (index id payload)   payload keys to set again (a repeat with another payload)
 -- returns: packed answer, kept for a repeat: call_no I6, n_refused I2, n_refused x index I2
 --#include "base.lua"
 --#include "entry.lua"
