@@ -33,6 +33,7 @@ static void run_destroy(dq_exec_run *run)
     dq_list_remove(&run->link);
     dq_exec_said_deinit(&run->said);
     dq_buf_deinit(&run->stdout_kept);
+    dq_buf_deinit(&run->stdout_over);
     dq_buf_deinit(&run->stderr_tail);
     dq_line_cut_deinit(&run->lines);
     dq_buf_deinit(&run->context);
@@ -88,12 +89,23 @@ static int set_result(dq_exec_run *run)
     return dureq_run_set_result(run->task, dq_buf_str(&run->stdout_kept), type);
 }
 
+/* What a program printed before it failed often says why. It is no result, and not worth a second failure. */
+static void keep_output(dq_exec_run *run)
+{
+    DQ_BUF_AUTO all = {0};
+
+    dq_buf_append_str(&all, dq_str_last(dq_buf_str(&run->stdout_kept), DQ_EXEC_OUTPUT_BYTES));
+    dq_buf_append_str(&all, dq_buf_str(&run->stdout_over));
+    if (!all.failed && all.len > 0)
+        dq_task_set_output(run->task, dq_str_last(dq_buf_str(&all), DQ_EXEC_OUTPUT_BYTES));
+}
+
 static int apply(dq_exec_run *run, const dq_exec_verdict *v)
 {
-    dureq_str detail = dq_buf_str(&run->stderr_tail);
+    dureq_str detail = dq_str_last(dq_buf_str(&run->stderr_tail), DQ_EXEC_TAIL_BYTES);
 
-    if (detail.len > DQ_EXEC_TAIL_BYTES)
-        detail = dureq_str_of(detail.ptr + detail.len - DQ_EXEC_TAIL_BYTES, DQ_EXEC_TAIL_BYTES);
+    if (v->outcome == DUREQ_OUTCOME_FAIL || v->outcome == DUREQ_OUTCOME_RETRY)
+        keep_output(run);
     switch (v->outcome) {
     case DUREQ_OUTCOME_DONE: return set_result(run);
     case DUREQ_OUTCOME_FAIL: return dureq_run_fail_detail(run->task, v->code, v->msg, detail);

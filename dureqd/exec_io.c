@@ -20,23 +20,27 @@ void dq_exec_run_signal(const dq_exec_run *run, int sig)
 
 /* ---- what each stream does with its bytes ---- */
 
+/* Keeps the last `max` bytes; cut only when twice that, so that a byte costs the same however many come. */
+static void take_tail(dq_buf *tail, size_t max, dureq_str bytes)
+{
+    dq_buf_append_str(tail, dq_str_last(bytes, max));
+    if (tail->len > 2 * max)
+        dq_buf_consume(tail, tail->len - max);
+}
+
 static void take_out(dq_exec_run *run, dureq_str bytes)
 {
-    size_t room = DQ_EXEC_STDOUT_KEEP - run->stdout_kept.len;
+    size_t n = DQ_MIN(bytes.len, DQ_EXEC_STDOUT_KEEP - run->stdout_kept.len);
 
-    dq_buf_append(&run->stdout_kept, bytes.ptr, DQ_MIN(bytes.len, room));
+    dq_buf_append(&run->stdout_kept, bytes.ptr, n);
+    if (n < bytes.len)
+        take_tail(&run->stdout_over, DQ_EXEC_OUTPUT_BYTES, dureq_str_of(bytes.ptr + n, bytes.len - n));
 }
 
 static void take_err(dq_exec_run *run, dureq_str bytes)
 {
-    dq_buf *tail = &run->stderr_tail;
-
     dq_task_log_bytes(run->task, bytes);
-    if (bytes.len > DQ_EXEC_TAIL_BYTES)
-        bytes = dureq_str_of(bytes.ptr + bytes.len - DQ_EXEC_TAIL_BYTES, DQ_EXEC_TAIL_BYTES);
-    dq_buf_append_str(tail, bytes);
-    if (tail->len > 2 * DQ_EXEC_TAIL_BYTES)
-        dq_buf_consume(tail, tail->len - DQ_EXEC_TAIL_BYTES);
+    take_tail(&run->stderr_tail, DQ_EXEC_TAIL_BYTES, bytes);
 }
 
 static void log_text(dq_exec_run *run, const char *text, const char *what)

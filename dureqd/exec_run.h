@@ -14,6 +14,7 @@
 
 #define DQ_EXEC_READ_BYTES (64 * 1024)
 #define DQ_EXEC_TAIL_BYTES (8 * 1024)        /* of standard error, kept with a failed attempt */
+#define DQ_EXEC_OUTPUT_BYTES (16 * 1024)     /* of standard output, likewise */
 #define DQ_EXEC_LINE_MAX   (2 * 1024 * 1024) /* of descriptor 3 */
 
 typedef struct dq_exec_handler {
@@ -66,6 +67,7 @@ struct dq_exec_run {
     dq_exec_stream out, err, ctl;
 
     dq_buf stdout_kept; /* the first DQ_EXEC_STDOUT_KEEP bytes */
+    dq_buf stdout_over; /* the end of what came after them, at most twice DQ_EXEC_OUTPUT_BYTES */
     dq_buf stderr_tail; /* at most twice DQ_EXEC_TAIL_BYTES */
     dq_line_cut lines;  /* of descriptor 3 */
     int64_t n_bytes;    /* read from all three */

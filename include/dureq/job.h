@@ -179,7 +179,8 @@ typedef struct dureq_attempt {
     dureq_str node_id;
     int32_t code;     /* the code the handler gave, or DUREQ_E...; 0 = none */
     dureq_str error;  /* at most 1 KiB */
-    dureq_str detail; /* such as a backtrace, at most 8 KiB */
+    dureq_str detail; /* such as a backtrace, at most 8 KiB; of a program: the end of its standard error */
+    dureq_str output; /* of a program: the end of its standard output, at most 16 KiB */
 } dureq_attempt;
 
 /* A job as read back, valid as long as its list. Absent texts are empty views, absent times 0. */

@@ -470,6 +470,14 @@ void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attem
         dq_json_key(&c->w, "error");
         dq_json_put_str(&c->w, a->error);
     }
+    if (a->detail.len) {
+        dq_json_key(&c->w, "detail");
+        dq_json_put_str(&c->w, a->detail);
+    }
+    if (a->output.len) {
+        dq_json_key(&c->w, "output");
+        dq_json_put_str(&c->w, a->output);
+    }
     dq_json_end_object(&c->w);
 }
 

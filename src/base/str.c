@@ -49,6 +49,11 @@ dureq_str dq_str_trim(dureq_str s)
     return s;
 }
 
+dureq_str dq_str_last(dureq_str s, size_t n)
+{
+    return s.len > n ? dureq_str_of(s.ptr + (s.len - n), n) : s;
+}
+
 dureq_str dq_str_cut(dureq_str *rest, char sep)
 {
     dureq_str head = *rest;

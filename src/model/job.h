@@ -14,6 +14,7 @@
 /* Larger payloads are keys of their own: set once, never copied again. At 10 KB that costs Redis 15 % more than carrying them along does. */
 #define DQ_PAYLOAD_INLINE_MAX (32 * 1024)
 #define DQ_DETAIL_MAX         8192
+#define DQ_OUTPUT_MAX         16384
 #define DQ_ERROR_TEXT_MAX     1024
 #define DQ_LOG_MAX            65536
 #define DQ_ATTEMPTS_KEPT      20
@@ -145,7 +146,7 @@ typedef struct dq_attempt {
     int64_t started_at_ms, ran_ms;
     uint64_t session;
     int32_t code;
-    dureq_str error, detail;
+    dureq_str error, detail, output;
 } dq_attempt;
 bool dq_attempt_next(dureq_str *rest, dq_attempt *ret);
 /* Writes to out the tail with one run more, thinned to what is kept; *ret_n is the new count. */

@@ -287,6 +287,7 @@ static void put_attempt(const dureq_job *job, const dureq_attempt *at, dq_json_w
     put_i64_if(w, "code", at->code);
     put_str_if(w, "error", at->error);
     put_str_if(w, "detail", at->detail);
+    put_str_if(w, "output", at->output);
     dq_json_end_object(w);
 }
 

@@ -169,6 +169,7 @@ static void attempt_set(const builder *b, dureq_attempt *out, const dq_attempt *
         .code = a->code,
         .error = a->error,
         .detail = a->detail,
+        .output = a->output,
     };
 }
 

@@ -4,7 +4,7 @@
 #include "model/job.h"
 
 #define VERSION      1
-#define DETAILS_KEPT 3
+#define TEXTS_KEPT   3 /* detail and output of so many */
 #define FIRST_KEPT   2
 
 static void append_be(dq_buf *out, uint64_t v, int n)
@@ -44,6 +44,7 @@ static bool decode_attempt(dureq_str body, dq_attempt *ret)
     code = dq_read_varint(&r);
     ret->error = dq_read_lstr(&r);
     ret->detail = dq_read_lstr(&r);
+    ret->output = r.p < r.end ? dq_read_lstr(&r) : (dureq_str){0};
     ret->run = (uint32_t)run;
     ret->code = unzigzag(code);
     return !r.bad && run <= UINT32_MAX && code <= UINT32_MAX && ret->started_at_ms >= 0 && ret->ran_ms >= 0;
@@ -122,11 +123,12 @@ void dq_moved_tail_fresh(dq_buf *out, int64_t due_at_ms)
     append_counts(out, &m);
 }
 
-static void append_attempt(dq_buf *out, const dq_attempt *a, bool with_detail)
+static void append_attempt(dq_buf *out, const dq_attempt *a, bool with_texts)
 {
     DQ_BUF_AUTO body = {0};
     dureq_str error = {a->error.ptr, DQ_MIN(a->error.len, DQ_ERROR_TEXT_MAX)};
-    dureq_str detail = {a->detail.ptr, with_detail ? DQ_MIN(a->detail.len, DQ_DETAIL_MAX) : 0};
+    dureq_str detail = {a->detail.ptr, with_texts ? DQ_MIN(a->detail.len, DQ_DETAIL_MAX) : 0};
+    dureq_str output = {a->output.ptr, with_texts ? DQ_MIN(a->output.len, DQ_OUTPUT_MAX) : 0};
 
     dq_buf_append_varint(&body, a->run);
     dq_buf_append_char(&body, (char)a->outcome);
@@ -136,6 +138,8 @@ static void append_attempt(dq_buf *out, const dq_attempt *a, bool with_detail)
     dq_buf_append_varint(&body, zigzag(a->code));
     dq_buf_append_lstr(&body, error);
     dq_buf_append_lstr(&body, detail);
+    if (output.len > 0)
+        dq_buf_append_lstr(&body, output);
     append_be(out, body.len, 2);
     dq_buf_append_buf(out, &body);
     if (dq_buf_failed(&body))
@@ -155,6 +159,6 @@ void dq_attempts_add(dq_buf *out, dureq_str tail, const dq_attempt *added, uint8
         n--;
     }
     for (size_t i = 0; i < n; i++)
-        append_attempt(out, &list[i], i + DETAILS_KEPT >= n);
+        append_attempt(out, &list[i], i + TEXTS_KEPT >= n);
     *ret_n = (uint8_t)n;
 }

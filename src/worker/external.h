@@ -39,6 +39,8 @@ void dq_task_set_state(dureq_run *task, void *state);
 void *dq_task_get_state(dureq_run *task);
 /* Log bytes kept with the run (whole lines not required); the last 64 KiB stay. */
 void dq_task_log_bytes(dureq_run *task, dureq_str bytes);
+/* What a run that failed had written as its result: kept with the attempt, beside the detail. At most 16 KiB. */
+void dq_task_set_output(dureq_run *task, dureq_str output);
 /* Whether it may have run before, here or elsewhere: it was retried, handed over, given back. */
 bool dq_task_was_moved(const dureq_run *task);
 /* Milliseconds given between stop and kill. */

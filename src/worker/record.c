@@ -102,6 +102,7 @@ void dq_record_moved(const dureq_run *t, dq_buf *out)
         .code = attempt_code(t),
         .error = dureq_str_from(t->said.msg),
         .detail = dq_buf_str(&t->said.detail),
+        .output = dq_buf_str(&t->said.output),
     };
     bool anew = t->outcome == DUREQ_OUTCOME_REPEAT;
 

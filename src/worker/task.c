@@ -37,6 +37,7 @@ static void forget_said(dureq_run *t)
 {
     dq_free(t->said.msg);
     dq_buf_deinit(&t->said.detail);
+    dq_buf_deinit(&t->said.output);
     dq_buf_deinit(&t->said.payload);
     dq_buf_deinit(&t->result);
     dq_buf_deinit(&t->blob);
@@ -399,6 +400,12 @@ int dureq_run_repeat_limited(dureq_run *t, int64_t after_ms, dureq_str new_paylo
 void dq_task_set_state(dureq_run *t, void *state)
 {
     t->state = state;
+}
+
+void dq_task_set_output(dureq_run *t, dureq_str output)
+{
+    dq_buf_clear(&t->said.output);
+    dq_buf_append(&t->said.output, output.ptr, DQ_MIN(output.len, DQ_OUTPUT_MAX));
 }
 
 void *dq_task_get_state(dureq_run *t)

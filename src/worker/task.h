@@ -44,7 +44,7 @@ typedef struct task_said {
     dureq_outcome outcome;
     int code;
     char *msg; /* NULL: none */
-    dq_buf detail;
+    dq_buf detail, output;
     int64_t after_ms;     /* 0: not given */
     bool has_payload;     /* of a repeat */
     uint8_t repeat_limit; /* 0: none */

@@ -288,6 +288,62 @@ static void too_much_output_is_cut_and_hangs_nobody(void **state)
     rig_stop(&r);
 }
 
+/* ---- the output of what failed ---- */
+
+static void a_failed_run_keeps_the_end_of_its_output(void **state)
+{
+    dureq_job_list *list;
+    const dureq_job *j;
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "few=exec:sh -c 'echo on its way; echo why >&2; exit 3'");
+    (void)rig_add(&r, "final=exec:sh -c 'echo stopped; exit 65'");
+    (void)rig_add(&r, "fine=exec:sh -c 'echo done'");
+    rig_start(&r);
+    list = run_job(&r, "few", "1", NULL);
+    j = &list->items[0];
+    assert_int_equal(j->n_attempts, 1);
+    assert_str(j->attempts[0].output, "on its way\n");
+    assert_str(j->attempts[0].detail, "why\n");
+    assert_int_equal(j->result.len, 0);
+    dureq_job_list_destroy(list);
+    list = run_job(&r, "final", "1", NULL);
+    assert_str(list->items[0].attempts[0].output, "stopped\n");
+    dureq_job_list_destroy(list);
+    list = run_job(&r, "fine", "1", NULL);
+    assert_int_equal(list->items[0].attempts[0].output.len, 0);
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
+/* Around the mebibyte that a result may have, the end comes from what is kept, from what came after it, or from both. */
+static void the_end_of_a_long_output_is_its_end(void **state)
+{
+    static const int sizes[] = {1048576, 1048578, 1048579, 1060000, 1064962, 1064963, 4000000};
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:sh -c 'head -c $(($1 - 7)) /dev/zero | tr \"\\0\" x; echo the end; exit 1' sh {payload}");
+    rig_start(&r);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(sizes); i++) {
+        char size[16];
+        dureq_job_list *list;
+        dureq_str out;
+
+        (void)snprintf(size, sizeof size, "%d", sizes[i]);
+        list = run_job(&r, "t", size, NULL);
+        out = list->items[0].attempts[0].output;
+        assert_int_equal(out.len, 16 * 1024);
+        assert_int_equal(out.ptr[0], 'x');
+        assert_true(dq_str_ends_with(out, DQ_STR_LIT("xthe end\n")));
+        dureq_job_list_destroy(list);
+    }
+    rig_stop(&r);
+}
+
 static void the_log_and_descriptor_3_are_kept(void **state)
 {
     dureq_job_list *list;
@@ -640,6 +696,8 @@ int main(void)
         cmocka_unit_test(the_environment_is_clean_and_holds_the_context),
         cmocka_unit_test(a_large_payload_and_result_pass_whole),
         cmocka_unit_test(too_much_output_is_cut_and_hangs_nobody),
+        cmocka_unit_test(a_failed_run_keeps_the_end_of_its_output),
+        cmocka_unit_test(the_end_of_a_long_output_is_its_end),
         cmocka_unit_test(the_log_and_descriptor_3_are_kept),
         cmocka_unit_test(children_left_behind_are_killed),
         cmocka_unit_test(a_job_s_daemon_lives_as_long_as_its_job),

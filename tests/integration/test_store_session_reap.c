@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_places.h"
 
+#include "store/turn_calls.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -433,6 +435,72 @@ static void attempts_are_thinned_as_the_model_does_it(void **state)
     assert_int_equal(m.tail.len, 0);
 }
 
+/* The job's run ends and it is ready again, with an attempt that left these texts. */
+static void end_with_texts(test_world *w, uint64_t session, const test_id *id, const char *detail, const char *output)
+{
+    dq_job_view view = test_job_view(w, 0, id, NULL);
+    dq_attempt a = {.run = 1,
+                    .outcome = DUREQ_OUTCOME_RETRY,
+                    .error = DQ_STR_LIT("why"),
+                    .detail = dureq_str_from(detail),
+                    .output = dureq_str_from(output)};
+    dq_moved m = {.id = view.id, .attempts = 1, .runs = 1, .ready_at_ms = (int64_t)view.id.ms};
+    dq_complete_head head = {.session = session, .call_no = ++w->call_no, .n_about = 1};
+    dq_entry entry = {.ms = view.id.ms, .seq = view.id.seq, .lane = view.id.lane};
+    dq_end_group group = {.kind = DQ_END_FRONT, .lane = view.id.lane};
+    dq_buf call = {0}, tail = {0}, packed = {0};
+    dq_refusals r;
+    dq_complete c = dq_complete_begin(&call, dq_store_keys(w->s.store), &head);
+
+    dq_attempts_add(&tail, (dureq_str){0}, &a, &m.n_attempts);
+    m.tail = dq_buf_str(&tail);
+    dq_moved_pack(&packed, &m);
+    dq_complete_group(&c, &group, &entry, 1);
+    dq_complete_job(&c, &(dq_end_job){.id = view.id, .m = dq_buf_str(&packed), .j = view.body});
+    dq_complete_end(&c);
+    assert_int_equal(dq_refusals_decode(dq_reply_str(test_store_call(&w->s, 0, &call, NULL)), &r), 0);
+    assert_int_equal(r.left, 0);
+    dq_buf_deinit(&tail);
+    dq_buf_deinit(&packed);
+}
+
+/* Both texts go when three later attempts are there, also when there is but one of them; the error stays. */
+static void old_texts_of_an_attempt_are_dropped(void **state)
+{
+    static const struct {
+        const char *detail, *output;
+    } cases[] = {{"trace", "printed"}, {"trace", ""}, {"", "printed"}, {"", ""}};
+    test_world *w = *state;
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(cases); i++) {
+        test_id id, blamed = test_job_add(w, 0, NULL, "other", "x");
+        uint64_t session = open_with_job(w, 0, &id, false);
+        dq_attempt a;
+        dq_moved m;
+
+        end_with_texts(w, session, &id, cases[i].detail, cases[i].output);
+        for (int run = 2; run <= 4; run++) {
+            m = test_job_moved(w, 0, &id);
+            assert_true(dq_attempt_next(&m.tail, &a));
+            assert_true(dq_str_eq_text(a.detail, cases[i].detail));
+            assert_true(dq_str_eq_text(a.output, cases[i].output));
+            session = test_session_open(w, 0, "n1", LEASE_MS);
+            assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
+            test_session_started(w, 0, session, &id, test_server_ms(w), &blamed);
+            test_session_expire(w, 0, session);
+            assert_int_equal(reap(w, 0).n_handed_over, 1);
+        }
+        m = test_job_moved(w, 0, &id);
+        assert_int_equal(m.n_attempts, 4);
+        assert_true(dq_attempt_next(&m.tail, &a));
+        assert_true(dq_str_eq_text(a.error, "why"));
+        assert_int_equal(a.detail.len + a.output.len, 0);
+        session = test_session_open(w, 0, "n1", LEASE_MS);
+        assert_int_equal(test_session_take(w, 0, session, test_lane(w, 0, "normal|mail|"), 1), 1);
+        assert_int_equal(test_job_end(w, 0, session, &id, DUREQ_JOB_COMPLETED), 0);
+    }
+}
+
 /* The served clock moves by a quarter of a lease at most between two looks: a server that stood still expires nobody. */
 static void a_stall_of_the_server_expires_nobody(void **state)
 {
@@ -473,6 +541,7 @@ int main(void)
         TEST_WORLDS(idle_sessions_are_woken_for_what_is_handed_over),
         TEST_WORLDS(nothing_of_a_session_is_left),
         TEST_WORLDS(attempts_are_thinned_as_the_model_does_it),
+        TEST_WORLDS(old_texts_of_an_attempt_are_dropped),
         TEST_WORLDS(a_stall_of_the_server_expires_nobody),
     };
 

@@ -54,6 +54,14 @@ TEST(order_is_by_unsigned_bytes_then_by_length)
     EXPECT_I64(0, dq_str_cmp(none, DQ_STR_LIT("")));
 }
 
+TEST(the_last_bytes_are_at_most_all)
+{
+    EXPECT_STR_TEXT("cd", dq_str_last(DQ_STR_LIT("abcd"), 2));
+    EXPECT_STR_TEXT("abcd", dq_str_last(DQ_STR_LIT("abcd"), 4));
+    EXPECT_STR_TEXT("abcd", dq_str_last(DQ_STR_LIT("abcd"), 5));
+    EXPECT_STR_TEXT("", dq_str_last((dureq_str){0}, 5));
+}
+
 TEST(trimming_takes_blanks_from_both_ends_and_none_from_within)
 {
     EXPECT_STR_TEXT("a b", dq_str_trim(DQ_STR_LIT(" \t\r\na b\n\r\t ")));

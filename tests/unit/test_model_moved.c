@@ -20,7 +20,8 @@ static dq_attempt attempt_of(uint32_t run)
                         .session = 7,
                         .code = -11,
                         .error = DQ_STR_LIT("boom"),
-                        .detail = DQ_STR_LIT("trace")};
+                        .detail = DQ_STR_LIT("trace"),
+                        .output = DQ_STR_LIT("printed")};
 }
 
 /* Attempts 1 to n, one after the other. */
@@ -92,6 +93,7 @@ static void all_that_is_packed_is_read_back(void **state)
         assert_int_equal(a.code, -11);
         assert_true(dq_str_eq(a.error, want.error));
         assert_true(dq_str_eq(a.detail, want.detail));
+        assert_true(dq_str_eq(a.output, want.output));
     }
     assert_false(dq_attempt_next(&m.tail, &a));
 }
@@ -151,6 +153,7 @@ static void the_first_and_the_last_attempts_are_kept(void **state)
         assert_true(dq_attempt_next(&rest, &a));
         assert_int_equal(a.run, i < 2 ? i + 1 : 57 - (DQ_ATTEMPTS_KEPT - 1 - i));
         assert_int_equal(a.detail.len, i < DQ_ATTEMPTS_KEPT - 3 ? 0 : strlen("trace"));
+        assert_int_equal(a.output.len, i < DQ_ATTEMPTS_KEPT - 3 ? 0 : strlen("printed"));
         assert_true(dq_str_eq_text(a.error, "boom"));
     }
     assert_int_equal(rest.len, 0);
@@ -173,7 +176,7 @@ static void twenty_fit(void **state)
 
 static void long_texts_are_cut(void **state)
 {
-    static char text[DQ_DETAIL_MAX + 100];
+    static char text[DQ_OUTPUT_MAX + 100];
     DQ_BUF_AUTO tail = {0};
     dq_attempt a = {.run = UINT32_MAX, .session = UINT64_MAX, .code = INT32_MIN, .started_at_ms = INT64_MAX, .ran_ms = INT64_MAX},
                back;
@@ -181,17 +184,36 @@ static void long_texts_are_cut(void **state)
     uint8_t n;
 
     (void)state;
-    a.error = a.detail = dureq_str_of(text, sizeof text);
+    a.error = a.detail = a.output = dureq_str_of(text, sizeof text);
     dq_attempts_add(&tail, (dureq_str){0}, &a, &n);
     assert_int_equal(n, 1);
     rest = dq_buf_str(&tail);
     assert_true(dq_attempt_next(&rest, &back));
     assert_int_equal(back.error.len, DQ_ERROR_TEXT_MAX);
     assert_int_equal(back.detail.len, DQ_DETAIL_MAX);
+    assert_int_equal(back.output.len, DQ_OUTPUT_MAX);
     assert_int_equal(back.run, UINT32_MAX);
     assert_true(back.session == UINT64_MAX);
     assert_int_equal(back.code, INT32_MIN);
     assert_int_equal(rest.len, 0);
+}
+
+/* As versions before outputs wrote them. */
+static void an_attempt_without_output_is_read(void **state)
+{
+    static const char bytes[] = "\x00\x0a\x03\x01\x05\x06\x07\x00\x01"
+                                "e"
+                                "\x01"
+                                "d";
+    dureq_str rest = dureq_str_of(bytes, sizeof bytes - 1);
+    dq_attempt a;
+
+    (void)state;
+    assert_true(dq_attempt_next(&rest, &a));
+    assert_int_equal(rest.len, 0);
+    assert_int_equal(a.run, 3);
+    assert_true(dq_str_eq_text(a.detail, "d"));
+    assert_int_equal(a.output.len, 0);
 }
 
 static void codes_of_either_sign_survive(void **state)
@@ -319,6 +341,7 @@ int main(void)
         cmocka_unit_test(the_first_and_the_last_attempts_are_kept),
         cmocka_unit_test(twenty_fit),
         cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(an_attempt_without_output_is_read),
         cmocka_unit_test(codes_of_either_sign_survive),
         cmocka_unit_test(a_newer_schema_is_told_apart_from_damage),
         cmocka_unit_test(a_wrong_count_of_attempts_is_damage),

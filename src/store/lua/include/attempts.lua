@@ -1,4 +1,4 @@
--- The moved part with one attempt more (docs/redis-keys.md): 20 are kept, the first 2 and the last 18; details of the last 3.
+-- The moved part with one attempt more (docs/redis-keys.md): 20 are kept, the first 2 and the last 18; details and outputs of the last 3.
 --#include "varint.lua"
 --#include "moved.lua"
 local function attempt_bare(a)
@@ -8,12 +8,12 @@ local function attempt_bare(a)
     n, at = varint_read(a, at)
   end
   n, at = varint_read(a, at)
-  at = at + n
-  n = varint_read(a, at)
-  if n == 0 then
+  local detail_at, after = at + n, 0
+  n, after = varint_read(a, detail_at)
+  if n == 0 and after > #a then
     return a
   end
-  local body = string.sub(a, 3, at - 1) .. '\0'
+  local body = string.sub(a, 3, detail_at - 1) .. '\0'
   return pack('>I2', #body) .. body
 end
 local function attempt_add(m, run, outcome, started_ms, ran_ms, session, text)
