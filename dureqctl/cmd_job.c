@@ -15,7 +15,7 @@ static const ctl_column job_columns[] = {
     {"CREATED", "created_at", CTL_TIME, .may_go = true},
     {"UPDATED", "updated_at", CTL_TIME, .may_go = true},
     {"LAST ERROR", "last_error", CTL_TEXT},
-    {NULL, NULL, CTL_TEXT},
+    {NULL, "job", CTL_TEXT},
 };
 
 /* METHOD path-with-id for one id; prints a sentence made of verb and id. */
@@ -103,12 +103,12 @@ static int dlq_groups(ctl *c, const char *by, const ctl_filter *f)
         {"TYPE", "task_type", CTL_TEXT, .may_go = true},
         {"NEWEST", "newest", CTL_TIME},
         {"JOB", "job_id", CTL_TEXT, .may_go = true},
-        {NULL, NULL, CTL_TEXT},
+        {NULL, "group", CTL_TEXT},
     };
     static const ctl_column by_type[] = {
         {"JOBS", "count", CTL_NUMBER},  {"TYPE", "task_type", CTL_TEXT},
         {"NEWEST", "newest", CTL_TIME}, {"JOB", "job_id", CTL_TEXT, .may_go = true},
-        {NULL, NULL, CTL_TEXT},
+        {NULL, "group", CTL_TEXT},
     };
     DQ_BUF_AUTO query = {0};
     ctl_answer a;
@@ -317,7 +317,7 @@ static int sub_list(ctl *c, int argc, char **argv, const char *path_fmt, const c
 
 static int job_events(ctl *c, int argc, char **argv)
 {
-    static const ctl_column columns[] = {{"WHEN", "at", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {NULL, NULL, CTL_TEXT}};
+    static const ctl_column columns[] = {{"WHEN", "at", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {NULL, "event", CTL_TEXT}};
 
     return sub_list(c, argc, argv, "/api/jobs/%s/events", columns);
 }
@@ -328,7 +328,7 @@ static int job_audit(ctl *c, int argc, char **argv)
                                          {"ACTOR", "actor", CTL_TEXT},
                                          {"ACTION", "action", CTL_TEXT},
                                          {"DETAIL", "detail", CTL_TEXT},
-                                         {NULL, NULL, CTL_TEXT}};
+                                         {NULL, "event", CTL_TEXT}};
 
     return sub_list(c, argc, argv, "/api/jobs/%s/audit", columns);
 }
@@ -342,7 +342,7 @@ static int run_list(ctl *c, int argc, char **argv)
                                          {"ATTEMPT", "attempt", CTL_NUMBER},
                                          {"STARTED", "started_at", CTL_TIME},
                                          {"PROGRESS", "progress", CTL_VALUE},
-                                         {NULL, NULL, CTL_TEXT}};
+                                         {NULL, "run", CTL_TEXT}};
     ctl_answer a;
     int n, rc = ctl_options(argc, argv, NULL, 0, &n);
 

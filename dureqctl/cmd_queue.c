@@ -26,10 +26,15 @@ static int list(ctl *c, int argc, char **argv, const char *path, const ctl_colum
 static int queue_list(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {
-        {"NAME", "name", CTL_TEXT},           {"WEIGHT", "weight", CTL_NUMBER},
-        {"PENDING", "pending", CTL_NUMBER},   {"RUNNING", "running", CTL_NUMBER},
-        {"OLDEST", "oldest_age", CTL_LENGTH}, {"PAUSED", "paused", CTL_TEXT},
-        {"MAX LEN", "max_len", CTL_NUMBER},   {NULL, NULL, CTL_TEXT},
+        {"NAME", "name", CTL_TEXT},
+        {"WEIGHT", "weight", CTL_NUMBER},
+        {"PENDING", "pending", CTL_NUMBER},
+        {"RUNNING", "running", CTL_NUMBER},
+        {"OLDEST", "oldest_age", CTL_LENGTH},
+        {"PAUSED", "paused", CTL_TEXT},
+        {"MAX LEN", "max_len", CTL_NUMBER, .may_go = true},
+        {"WITHOUT A NODE", "unhandled_types", CTL_WORDS},
+        {NULL, "queue", CTL_TEXT},
     };
 
     return list(c, argc, argv, "/api/queues", columns);
@@ -46,8 +51,8 @@ static int node_list(ctl *c, int argc, char **argv)
         {"RUNNING", "running_workers", CTL_NUMBER, "pool_stats"},
         {"SLOTS", "max_concurrency", CTL_NUMBER, "pool_stats"},
         {"STUCK", "stuck_workers", CTL_NUMBER, "pool_stats", .may_go = true},
-        {"TYPES", "task_types", CTL_VALUE},
-        {NULL, NULL, CTL_TEXT},
+        {"TYPES", "task_types", CTL_WORDS},
+        {NULL, "node", CTL_TEXT},
     };
 
     return list(c, argc, argv, "/api/nodes", columns);

@@ -237,7 +237,39 @@ static void write_fault(dq_json_writer *w, const dq_doctor_fault *f)
     dq_json_end_object(w);
 }
 
-static void write_report(dq_json_writer *w, const dq_doctor_report *r)
+static void put_member(dq_json_writer *w, const dq_json *doc, dq_json_ref object, const char *name)
+{
+    dq_json_ref v = dq_json_member(doc, object, name);
+
+    if (v == DQ_JSON_NONE)
+        dq_json_put_null(w);
+    else
+        dq_json_put_raw(w, dq_json_raw(doc, v));
+}
+
+/* Nothing is wrong with what is stored, but somebody ought to know: types that wait with no live node for them. */
+static void write_notices(dq_json_writer *w, const dq_json *queues)
+{
+    for (dq_json_ref q = dq_json_first(queues, 0); q != DQ_JSON_NONE; q = dq_json_next(queues, 0, q)) {
+        bool is_queue = dq_json_type_of(queues, q) == DQ_JSON_OBJECT;
+        dq_json_ref types = is_queue ? dq_json_member(queues, q, "unhandled_types") : DQ_JSON_NONE;
+
+        if (types == DQ_JSON_NONE)
+            continue;
+        dq_json_begin_object(w);
+        dq_json_key(w, "notice");
+        dq_json_put_text(w, "unhandled_types");
+        dq_json_key(w, "queue");
+        put_member(w, queues, q, "name");
+        dq_json_key(w, "jobs");
+        put_member(w, queues, q, "unhandled");
+        dq_json_key(w, "task_types");
+        dq_json_put_raw(w, dq_json_raw(queues, types));
+        dq_json_end_object(w);
+    }
+}
+
+static void write_report(dq_json_writer *w, const dq_doctor_report *r, const dq_json *queues)
 {
     dq_json_begin_object(w);
     dq_json_key(w, "counts");
@@ -257,7 +289,43 @@ static void write_report(dq_json_writer *w, const dq_doctor_report *r)
     for (size_t i = 0; i < r->n_faults; i++)
         write_fault(w, &r->faults[i]);
     dq_json_end_array(w);
+    dq_json_key(w, "notices");
+    dq_json_begin_array(w);
+    write_notices(w, queues);
+    dq_json_end_array(w);
     dq_json_end_object(w);
+}
+
+/* "31 jobs of queue normal wait, with no live node that handles their types: a, b" */
+static void append_notice(const dq_json *doc, dq_json_ref notice, dq_buf *out)
+{
+    dq_json_ref types = dq_json_member(doc, notice, "task_types");
+    int64_t n = 0, named = 0;
+
+    (void)dq_json_i64(doc, dq_json_member(doc, notice, "jobs"), &n); /* our own answer */
+    dq_buf_append_fmt(out, "%" PRId64 " job%s of queue ", n, n == 1 ? "" : "s");
+    (void)dq_json_string(doc, dq_json_member(doc, notice, "queue"), out);
+    dq_buf_append_fmt(out, " wait%s, with no live node that handles %s:", n == 1 ? "s" : "", n == 1 ? "its type" : "their types");
+    for (dq_json_ref t = dq_json_first(doc, types); t != DQ_JSON_NONE; t = dq_json_next(doc, types, t)) {
+        dq_buf_append_text(out, named++ ? ", " : " ");
+        (void)dq_json_string(doc, t, out);
+    }
+    ctl_clean(out, /*keep_lines=*/false);
+}
+
+static void print_notices(const ctl *c, const dq_json *doc)
+{
+    dq_json_ref notices = dq_json_member(doc, 0, "notices");
+
+    for (dq_json_ref v = dq_json_first(doc, notices); v != DQ_JSON_NONE; v = dq_json_next(doc, notices, v)) {
+        DQ_BUF_AUTO text = {0};
+
+        append_notice(doc, v, &text);
+        if (c->format == CTL_CSV)
+            ctl_print_csv_row(c, (const char *const[]){"notice", "", "", text.ptr ? text.ptr : "", ""}, 5);
+        else if (c->format == CTL_TABLE && !c->quiet)
+            printf("Notice: " DQ_STR_FMT ".\n", DQ_STR_ARG(dq_buf_str(&text)));
+    }
 }
 
 /* The counts where the faults are lines of their own: as a last object, as rows. */
@@ -266,9 +334,10 @@ static void print_counts(const ctl *c, const dq_json *doc)
     dq_json_ref counts = dq_json_member(doc, 0, "counts");
 
     if (c->format == CTL_NDJSON)
-        printf("{\"counts\":" DQ_STR_FMT ",\"found\":" DQ_STR_FMT ",\"unsettled\":" DQ_STR_FMT "}\n",
+        printf("{\"counts\":" DQ_STR_FMT ",\"found\":" DQ_STR_FMT ",\"unsettled\":" DQ_STR_FMT ",\"notices\":" DQ_STR_FMT "}\n",
                DQ_STR_ARG(dq_json_raw(doc, counts)), DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "found"))),
-               DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "unsettled"))));
+               DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "unsettled"))),
+               DQ_STR_ARG(dq_json_raw(doc, dq_json_member(doc, 0, "notices"))));
     if (c->format != CTL_CSV)
         return;
     for (dq_json_ref k = dq_json_first(doc, counts); k != DQ_JSON_NONE; k = dq_json_next(doc, counts, k)) {
@@ -302,7 +371,7 @@ static void print_summary(const ctl *c, const dq_doctor_report *r, int64_t n_rep
         printf("%" PRId64 " fault%s.\n", r->n_found, r->n_found == 1 ? "" : "s");
 }
 
-static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repaired)
+static int print_report(const ctl *c, const dq_doctor_report *r, const dq_json *queues, int64_t n_repaired)
 {
     static const ctl_column columns[] = {
         {"FAULT", "fault", CTL_TEXT}, {"JOB", "job", CTL_TEXT},       {"KEY", "key", CTL_TEXT},
@@ -313,7 +382,7 @@ static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repai
     dureq_error err = {0};
     int rc;
 
-    write_report(&w, r);
+    write_report(&w, r, queues);
     rc = dq_buf_finish(&a.res.body, &err);
     if (rc == 0)
         rc = dq_json_parse(dq_buf_str(&a.res.body), &a.doc, &err);
@@ -325,8 +394,30 @@ static int print_report(const ctl *c, const dq_doctor_report *r, int64_t n_repai
         ctl_print_list(c, &a, dq_json_member(&a.doc, 0, "faults"), columns);
     print_counts(c, &a.doc);
     print_summary(c, r, n_repaired);
+    print_notices(c, &a.doc);
     ctl_answer_deinit(&a);
     return CTL_DONE;
+}
+
+/* Where definitions are damaged they cannot be told: an empty list then, for the faults say it. */
+static int ask_queues(ctl *c, ctl_answer *ret)
+{
+    dq_api_request req = {.method = "GET", .path = "/api/queues"};
+    dureq_error err = {0};
+    int rc;
+
+    *ret = (ctl_answer){0};
+    dq_api_handle(c->client, &req, &ret->res);
+    if (ret->res.status >= 400) {
+        dq_buf_clear(&ret->res.body);
+        dq_buf_append_text(&ret->res.body, "[]");
+    }
+    rc = dq_json_parse_frame(dq_buf_str(&ret->res.body), &ret->doc, &err);
+    if (rc == 0 && dq_json_type_of(&ret->doc, 0) == DQ_JSON_ARRAY)
+        return 0;
+    if (rc < 0)
+        ret->doc = (dq_json){0};
+    return ctl_fail(CTL_FAILED, "%s", err.msg);
 }
 
 static int doctor(ctl *c, int argc, char **argv)
@@ -336,6 +427,7 @@ static int doctor(ctl *c, int argc, char **argv)
     dq_doctor_report report;
     dureq_error err = {0};
     int64_t n_repaired = 0;
+    ctl_answer queues;
     int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
     if (rc == 0)
@@ -349,9 +441,12 @@ static int doctor(ctl *c, int argc, char **argv)
         return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     for (size_t i = 0; i < report.n_faults; i++)
         n_repaired += report.faults[i].repaired;
-    rc = print_report(c, &report, n_repaired);
+    rc = ask_queues(c, &queues);
+    if (rc == 0)
+        rc = print_report(c, &report, &queues.doc, n_repaired);
     if (rc == CTL_DONE && report.n_found > n_repaired)
         rc = CTL_FAILED;
+    ctl_answer_deinit(&queues);
     dq_doctor_report_deinit(&report);
     return rc;
 }
@@ -359,7 +454,7 @@ static int doctor(ctl *c, int argc, char **argv)
 const ctl_command ctl_tool_commands[] = {
     {"doctor", "[--repair]", "Check all that is stored under the prefix, and count it",
      "Exits with 1 when a fault was found, or with --repair when one is left. Programs may go on working meanwhile.\n"
-     "--repair does only what loses nothing; call doctor again afterwards.\n",
+     "--repair does only what loses nothing; call doctor again afterwards. Types that wait with no live node for them are told, too.\n",
      doctor},
     {"redis", "[--section NAME]", "The server's own figures", "Example: dureqctl redis --section memory\n", redis},
     {"stats", "[--days N] | --by minute|hour|day [--last N] [--queue Q] [--type T] [--watch D]",

@@ -105,6 +105,7 @@ typedef enum ctl_kind {
     CTL_TIME,   /* RFC 3339, shown as age ("5m ago") in a table */
     CTL_NUMBER, /* right-aligned */
     CTL_VALUE,  /* any JSON, shown compact and cut */
+    CTL_WORDS,  /* an array of texts, shown as "a, b" in a table */
     CTL_LENGTH, /* a duration, shown as "34s" or "2m" */
     CTL_MS,     /* a number of milliseconds, shown likewise, right-aligned */
     CTL_STATE,  /* a word that has a colour */
@@ -117,8 +118,9 @@ typedef struct ctl_column {
     bool may_go;        /* where the terminal is too narrow for all */
 } ctl_column;
 
-/* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title. The cursor to
-   the next page is told on standard error, except as JSON, which holds it. */
+/* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title,
+   whose name is what a row is ("job"): a person is told how many there are, unless it is NULL. That, and the cursor to the next page, are
+   told on standard error, except as JSON, which holds them. */
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns);
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);

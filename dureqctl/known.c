@@ -23,8 +23,8 @@ void ctl_near_queue(ctl *c, const char *name, dq_buf *out)
     dureq_queue_list_destroy(list);
 }
 
-/* Whether a live node handles the type; the nearest that one does is noted. */
-static bool is_handled(const dureq_node_list *list, dureq_str type, ctl_near *near)
+/* The nearest of the types that live nodes handle. */
+static void near_type(const dureq_node_list *list, ctl_near *near)
 {
     for (size_t i = 0; i < list->n; i++) {
         dureq_str rest = list->items[i].task_types;
@@ -32,13 +32,10 @@ static bool is_handled(const dureq_node_list *list, dureq_str type, ctl_near *ne
         while (rest.len) {
             dureq_str pattern = dq_str_trim(dq_str_cut(&rest, ','));
 
-            if (dq_api_pattern_fits(pattern, type))
-                return true;
             if (pattern.len && pattern.ptr[pattern.len - 1] != '*')
                 ctl_nearer(near, pattern);
         }
     }
-    return false;
 }
 
 void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out)
@@ -48,7 +45,8 @@ void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out)
 
     if (dureq_client_list_nodes(c->client, &list, NULL) < 0)
         return;
-    if (!is_handled(list, near.word, &near)) {
+    if (!dq_api_is_handled(list, near.word)) {
+        near_type(list, &near);
         dq_buf_append_fmt(out, "no live node handles '%s'", type);
         ctl_did_you_mean(&near, "", out);
         if (!near.best.len)

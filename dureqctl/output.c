@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "ctl.h"
 
-#define CELL_MAX     60 /* cells of a value shown in a table */
+#define CELL_MAX     60 /* cells of a value where no terminal says how many there are */
 #define COLUMNS_MAX  32 /* of our own tables */
 #define READABLE_MIN 20 /* a text keeps as much while there are columns to leave out */
 #define SHRUNK_MIN   8  /* and as much at last */
@@ -71,6 +71,15 @@ static void append_age(dq_buf *out, int64_t at_ms)
         dq_buf_append_text(out, " ago");
 }
 
+static void append_words(dq_buf *out, const dq_json *doc, dq_json_ref array)
+{
+    for (dq_json_ref v = dq_json_first(doc, array); v != DQ_JSON_NONE; v = dq_json_next(doc, array, v)) {
+        if (v != dq_json_first(doc, array))
+            dq_buf_append_text(out, ", ");
+        (void)dq_json_string(doc, v, out); /* ours: not a string, nothing to show */
+    }
+}
+
 /* A value as people read it: strings without quotes, times as ages, the rest as JSON. */
 static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kind kind)
 {
@@ -80,6 +89,10 @@ static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kin
         return;
     if (kind == CTL_MS && dq_json_i64(doc, v, &at_ms) == 0 && at_ms >= 0) {
         append_length(out, at_ms);
+        return;
+    }
+    if (kind == CTL_WORDS && dq_json_type_of(doc, v) == DQ_JSON_ARRAY) {
+        append_words(out, doc, v);
         return;
     }
     if (dq_json_type_of(doc, v) != DQ_JSON_STRING) {
@@ -134,7 +147,7 @@ static void pad(size_t n)
 /* The columns that are shown, and how wide each is. */
 typedef struct layout {
     const ctl_column *columns[COLUMNS_MAX];
-    size_t width[COLUMNS_MAX];
+    size_t width[COLUMNS_MAX], natural[COLUMNS_MAX];
     size_t n;
 } layout;
 
@@ -150,8 +163,9 @@ static size_t whole_width(const layout *l)
 static void drop(layout *l, size_t i)
 {
     memmove(&l->columns[i], &l->columns[i + 1], (l->n - i - 1) * sizeof l->columns[0]);
-    memmove(&l->width[i], &l->width[i + 1], (l->n - i - 1) * sizeof l->width[0]);
+    memmove(&l->natural[i], &l->natural[i + 1], (l->n - i - 1) * sizeof l->natural[0]);
     l->n--;
+    memcpy(l->width, l->natural, l->n * sizeof l->width[0]); /* there is more room for the others now */
 }
 
 /* The first column, a name to be copied, keeps its width, as numbers and states do; then the widest gives way. */
@@ -161,7 +175,8 @@ static bool shrink(layout *l, size_t min)
 
     for (size_t i = 1; i < l->n; i++) {
         size_t least = DQ_MAX(strlen(l->columns[i]->title), min);
-        bool is_text = l->columns[i]->kind == CTL_TEXT || l->columns[i]->kind == CTL_VALUE;
+        ctl_kind kind = l->columns[i]->kind;
+        bool is_text = kind == CTL_TEXT || kind == CTL_VALUE || kind == CTL_WORDS;
 
         if (is_text && l->width[i] > least && l->width[i] > (widest ? l->width[widest] : 0))
             widest = i;
@@ -184,14 +199,19 @@ static bool leave_out(layout *l)
 
 static void fit(layout *l, size_t columns)
 {
-    while (whole_width(l) > columns && (shrink(l, READABLE_MIN) || leave_out(l) || shrink(l, SHRUNK_MIN)))
-        ;
-    while (whole_width(l) > columns && l->n > 1)
+    memcpy(l->natural, l->width, l->n * sizeof l->width[0]);
+    while (whole_width(l) > columns) {
+        if (shrink(l, READABLE_MIN) || leave_out(l) || shrink(l, SHRUNK_MIN))
+            continue;
+        if (l->n == 1)
+            break;
         drop(l, l->n - 1); /* no row wraps, however narrow it is */
+    }
 }
 
 static void lay_out(layout *l, const ctl *c, const dq_json *doc, dq_json_ref list, const ctl_column *columns)
 {
+    size_t most = c->columns ? (size_t)c->columns : CELL_MAX;
     DQ_BUF_AUTO text = {0};
 
     for (l->n = 0; columns[l->n].title; l->n++) {
@@ -202,7 +222,7 @@ static void lay_out(layout *l, const ctl *c, const dq_json *doc, dq_json_ref lis
     for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
         for (size_t i = 0; i < l->n; i++) {
             table_cell(&text, doc, row, &columns[i]);
-            l->width[i] = DQ_MAX(l->width[i], DQ_MIN(ctl_width(dq_buf_str(&text)), (size_t)CELL_MAX));
+            l->width[i] = DQ_MAX(l->width[i], DQ_MIN(ctl_width(dq_buf_str(&text)), most));
         }
     if (c->columns)
         fit(l, (size_t)c->columns);
@@ -341,23 +361,54 @@ void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n)
     fputs("\r\n", stdout);
 }
 
-/* Under a page: how much there is of it all, and how to get the rest. Both are on standard error, outside of the data. */
-static void tell_page(const ctl *c, const dq_json *doc, dq_json_ref list)
+/* What a row is: the name at the end of the columns. */
+static const char *noun_of(const ctl_column *columns)
+{
+    while (columns->title)
+        columns++;
+    return columns->name;
+}
+
+/* "36 jobs", "10 of at least 500 jobs". */
+static void append_total(dq_buf *out, const dq_json *doc, dq_json_ref list, const char *noun)
+{
+    dq_json_ref total = list ? dq_json_member(doc, 0, "total") : DQ_JSON_NONE;
+    bool at_least = total != DQ_JSON_NONE && dq_json_type_of(doc, dq_json_member(doc, 0, "total_exact")) == DQ_JSON_FALSE;
+    int64_t shown = 0, n;
+
+    for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
+        shown++;
+    if (total == DQ_JSON_NONE || dq_json_i64(doc, total, &n) < 0 || n < shown)
+        n = shown;
+    if (n != shown)
+        dq_buf_append_fmt(out, "%" PRId64 " of %s", shown, at_least ? "at least " : "");
+    dq_buf_append_fmt(out, "%" PRId64 " %s%s", n, noun, n == 1 ? "" : "s");
+    if (n == shown && at_least)
+        dq_buf_append_text(out, " on this page");
+}
+
+/* Under a page: how much there is of it all, and how to get the rest. Both are on standard error, outside of the data; where nobody looks
+   only the latter. */
+static void tell_page(const ctl *c, const dq_json *doc, dq_json_ref list, const char *noun)
 {
     dq_json_ref cursor = list ? dq_json_member(doc, 0, "next_cursor") : DQ_JSON_NONE;
-    dq_json_ref total = list ? dq_json_member(doc, 0, "total") : DQ_JSON_NONE;
-    bool at_least = dq_json_type_of(doc, dq_json_member(doc, 0, "total_exact")) == DQ_JSON_FALSE;
     DQ_BUF_AUTO text = {0};
 
     if (c->quiet || c->format == CTL_JSON)
         return;
-    if (c->format == CTL_TABLE && total != DQ_JSON_NONE && cursor != DQ_JSON_NONE)
-        fprintf(stderr, "%zu of %s" DQ_STR_FMT ". ", (size_t)doc->nodes[list].n, at_least ? "at least " : "",
-                DQ_STR_ARG(dq_json_raw(doc, total)));
-    if (cursor == DQ_JSON_NONE)
-        return;
-    (void)dq_json_string(doc, cursor, &text); /* our own answer */
-    fprintf(stderr, "There is more: --cursor %s\n", text.ptr ? text.ptr : "");
+    if (c->format == CTL_TABLE && noun && (c->is_terminal || cursor != DQ_JSON_NONE)) {
+        append_total(&text, doc, list, noun);
+        dq_buf_append_text(&text, cursor == DQ_JSON_NONE ? ".\n" : ". ");
+    }
+    if (cursor != DQ_JSON_NONE) {
+        dq_buf_append_text(&text, "There is more: --cursor ");
+        (void)dq_json_string(doc, cursor, &text); /* our own answer */
+        dq_buf_append_char(&text, '\n');
+    }
+    if (text.len) {
+        (void)fflush(stdout); /* the same terminal may show both */
+        fwrite(text.ptr, 1, text.len, stderr);
+    }
 }
 
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns)
@@ -375,7 +426,7 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
     case CTL_CSV: print_csv(c, doc, list, columns); break;
     case CTL_TABLE: print_table(c, doc, list, columns); break;
     }
-    tell_page(c, doc, list);
+    tell_page(c, doc, list, noun_of(columns));
 }
 
 /* Names in one column, values in another; a value of several lines stays in its column, so that it cannot pass for a name. */

@@ -45,6 +45,7 @@ int dq_api_code_of_word(dureq_str word);
 
 /* Whether a node that handles the pattern (a name, or one that ends in '*') handles the type. */
 bool dq_api_pattern_fits(dureq_str pattern, dureq_str type);
+bool dq_api_is_handled(const dureq_node_list *live, dureq_str type);
 
 /* For the tests and the document: appends the i-th route as "METHOD /path/{var}"; false when there are no more. */
 bool dq_api_route_text(size_t i, dq_buf *out);

@@ -5,25 +5,6 @@
 #include "model/job_json.h"
 #include "model/place.h"
 
-bool dq_api_pattern_fits(dureq_str pattern, dureq_str type)
-{
-    if (pattern.len && pattern.ptr[pattern.len - 1] == '*')
-        return type.len >= pattern.len - 1 && memcmp(type.ptr, pattern.ptr, pattern.len - 1) == 0;
-    return dq_str_eq(pattern, type);
-}
-
-static bool is_handled(const dureq_node_list *list, dureq_str type)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        dureq_str rest = list->items[i].task_types;
-
-        while (rest.len)
-            if (dq_api_pattern_fits(dq_str_trim(dq_str_cut(&rest, ',')), type))
-                return true;
-    }
-    return false;
-}
-
 /* "waiting_for" of a job that could run except for want of a node: one more member of the object that is written. */
 static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err)
 {
@@ -36,7 +17,7 @@ static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err
     rc = dureq_client_list_nodes(c->client, &nodes, err);
     if (rc < 0)
         return rc;
-    if (!is_handled(nodes, job->task_type) && !dq_buf_failed(body)) {
+    if (!dq_api_is_handled(nodes, job->task_type) && !dq_buf_failed(body)) {
         body->len--; /* the brace */
         dq_buf_append_fmt(body, ",\"waiting_for\":\"a live node that handles '" DQ_STR_FMT "'\"}",
                           DQ_STR_ARG(job->task_type)); /* a name */

@@ -1,19 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues and unique keys. */
-#include "api/request.h"
+#include "api/unhandled.h"
 #include "model/job_json.h"
+
+#define TYPES_MAX 20 /* named of a queue; `unhandled` counts the jobs of all */
+
+static void write_queue(dq_api_ctx *c, const dureq_queue_info *q, const dq_unhandled_queue *unhandled)
+{
+    dq_json_begin_object(&c->w);
+    dq_queue_info_members_to_json(q, &c->w);
+    dq_json_key(&c->w, "unhandled");
+    dq_json_put_i64(&c->w, unhandled ? unhandled->n : 0);
+    if (unhandled) {
+        dq_json_key(&c->w, "unhandled_types");
+        dq_json_begin_array(&c->w);
+        for (size_t i = 0; i < unhandled->n_types && i < TYPES_MAX; i++)
+            dq_json_put_str(&c->w, unhandled->types[i]->task_type);
+        dq_json_end_array(&c->w);
+    }
+    dq_json_end_object(&c->w);
+}
+
+/* The queues and what waits in them with no node for it; both are the caller's to free. */
+static int read_queues(dq_api_ctx *c, dureq_queue_list **ret, dq_unhandled *ret_unhandled, dureq_error *err)
+{
+    int rc = dureq_client_list_queues(c->client, ret, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_unhandled_find(c, ret_unhandled, err);
+    if (rc < 0)
+        dureq_queue_list_destroy(*ret);
+    return rc;
+}
 
 static int list_queues(dq_api_ctx *c, dureq_error *err)
 {
     dureq_queue_list *list;
-    int rc = dureq_client_list_queues(c->client, &list, err);
+    dq_unhandled unhandled;
+    int rc = read_queues(c, &list, &unhandled, err);
 
     if (rc < 0)
         return rc;
     dq_json_begin_array(&c->w);
     for (size_t i = 0; i < list->n; i++)
-        dq_queue_info_to_json(&list->items[i], &c->w);
+        write_queue(c, &list->items[i], dq_unhandled_of(&unhandled, list->items[i].name));
     dq_json_end_array(&c->w);
+    dq_unhandled_deinit(&unhandled);
     dureq_queue_list_destroy(list);
     return 0;
 }
@@ -21,16 +54,18 @@ static int list_queues(dq_api_ctx *c, dureq_error *err)
 static int get_queue(dq_api_ctx *c, dureq_error *err)
 {
     dureq_queue_list *list;
-    int rc = dureq_client_list_queues(c->client, &list, err);
+    dq_unhandled unhandled;
+    int rc = read_queues(c, &list, &unhandled, err);
 
     if (rc < 0)
         return rc;
     rc = dq_fail(err, DUREQ_ENOTFOUND, "no queue '%s'", c->vars[0]);
     for (size_t i = 0; i < list->n; i++)
         if (dq_str_eq_text(list->items[i].name, c->vars[0])) {
-            dq_queue_info_to_json(&list->items[i], &c->w);
+            write_queue(c, &list->items[i], dq_unhandled_of(&unhandled, list->items[i].name));
             rc = 0;
         }
+    dq_unhandled_deinit(&unhandled);
     dureq_queue_list_destroy(list);
     return rc;
 }

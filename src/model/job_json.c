@@ -309,9 +309,8 @@ void dq_job_to_json(const dureq_job *job, dq_json_writer *w)
 
 /* ---- queue and node ---- */
 
-void dq_queue_info_to_json(const dureq_queue_info *q, dq_json_writer *w)
+void dq_queue_info_members_to_json(const dureq_queue_info *q, dq_json_writer *w)
 {
-    dq_json_begin_object(w);
     dq_json_key(w, "name");
     dq_json_put_str(w, q->name);
     put_i64(w, "weight", q->weight);
@@ -333,7 +332,6 @@ void dq_queue_info_to_json(const dureq_queue_info *q, dq_json_writer *w)
     put_i64(w, "running", q->running);
     put_duration(w, "oldest_age", q->oldest_age_ms);
     put_i64(w, "size", q->pending); /* the Go version's name for it */
-    dq_json_end_object(w);
 }
 
 static void put_task_types(dureq_str types, dq_json_writer *w)

@@ -11,7 +11,7 @@
 /* One job object (docs/api.md "Job"), with the names of the Go version of dureq where it has one: id task_type payload |
    payload_base64 content_type schedule{type} retry_policy(ns) status attempt last_error ... attempts[]. */
 void dq_job_to_json(const dureq_job *job, dq_json_writer *w);
-void dq_queue_info_to_json(const dureq_queue_info *q, dq_json_writer *w);
+void dq_queue_info_members_to_json(const dureq_queue_info *q, dq_json_writer *w); /* into an object that is begun */
 void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w);
 void dq_retry_policy_to_json(const dureq_retry_policy *p,
                              dq_json_writer *w); /* durations in nanoseconds, as the Go version has them */

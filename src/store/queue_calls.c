@@ -185,3 +185,32 @@ int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_
     *ret_now_ms = dq_reply_int(at);
     return 0;
 }
+
+void dq_call_lanes_waiting(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_LANES_WAITING);
+
+    dq_call_arg_i64(&c, from);
+    dq_call_arg_i64(&c, limit);
+    dq_call_end(&c);
+}
+
+int dq_lanes_waiting_decode(const dq_reply *r, int64_t *ret_next, dq_lane_waiting_fn fn, void *userdata)
+{
+    size_t n = dq_reply_type(*r) == DQ_RESP_ARRAY ? dq_reply_len(*r) : 0;
+    dq_reply at;
+    int rc = 0;
+
+    if (n % 2 == 0)
+        return DUREQ_EPROTO;
+    at = dq_reply_first(*r);
+    *ret_next = dq_reply_int(at);
+    for (size_t i = 1; rc >= 0 && i < n; i += 2) {
+        dq_reply name = dq_reply_next(at);
+        dureq_str rest = dq_reply_str(name), queue = dq_str_cut(&rest, '|');
+
+        at = dq_reply_next(name);
+        rc = fn(queue, dq_str_cut(&rest, '|'), dq_reply_int(at), userdata);
+    }
+    return rc < 0 ? rc : 0;
+}

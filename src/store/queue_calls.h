@@ -55,6 +55,12 @@ void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const du
 /* Adds one shard's answer to `sums` (n of them, zeroed by the caller except for oldest_ms = -1). */
 int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms);
 
+/* Lanes where jobs wait, `limit` lanes a page. *ret_next: the first lane of the next page, 0 at the end. fn gets the lane's name in its
+   parts; what it returns below 0 ends the walk. DUREQ_EPROTO when the answer cannot be read. */
+typedef int (*dq_lane_waiting_fn)(dureq_str queue, dureq_str type, int64_t n, void *userdata);
+void dq_call_lanes_waiting(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit);
+int dq_lanes_waiting_decode(const dq_reply *r, int64_t *ret_next, dq_lane_waiting_fn fn, void *userdata);
+
 /* ---- changes: the definition first, then every shard, then a look whether it is still ours; all again on a prefix made again when it was
    deleted. Loop thread ---- */
 typedef enum dq_queue_verb {

@@ -62,17 +62,26 @@ static void read_queues(dq_reply r)
     dq_queue_set_deinit(&set);
 }
 
+static int see_lane(dureq_str queue, dureq_str type, int64_t n, void *userdata)
+{
+    within(queue);
+    within(type);
+    *(int64_t *)userdata ^= n;
+    return 0;
+}
+
 static void read_counts(dq_reply r)
 {
     dq_queue_stats sums[STATS] = {0};
     dq_queue_purged purged;
-    int64_t now_ms;
+    int64_t now_ms, next, seen = 0;
     dq_promoted promoted;
     dq_reaped reaped;
     dq_kept kept;
 
     (void)dq_queue_stats_add(&r, sums, STATS, &now_ms);
     (void)dq_queue_purge_decode(&r, &purged);
+    (void)dq_lanes_waiting_decode(&r, &next, see_lane, &seen);
     (void)dq_due_promote_decode(&r, &promoted);
     (void)dq_session_reap_decode(&r, &reaped);
     (void)dq_housekeep_decode(&r, &kept);

@@ -151,17 +151,41 @@ SCENARIO(a_table_fits_the_terminal)
     for (size_t i = 0; i < DQ_ARRAY_LEN(widths); i++) {
         ctl_terminal(widths[i]);
         CTL(0, "job", "list");
-        expect_rows_fit((size_t)widths[i], 2);
+        expect_rows_fit((size_t)widths[i], 3); /* with the total */
         EXPECT_HAS(id.text, ctl_out());
         EXPECT_HAS("dead", widths[i] > 40 ? ctl_out() : "dead");
         CTL(0, "node", "list");
-        expect_rows_fit((size_t)widths[i], 2);
+        expect_rows_fit((size_t)widths[i], 3);
         CTL(0, "queue", "list");
-        expect_rows_fit((size_t)widths[i], 4);
+        expect_rows_fit((size_t)widths[i], 5);
     }
     ctl_reset();
     CTL(0, "job", "list");
     EXPECT_HAS("order.with_a_long_name.that_goes_on.and_on.for_ever", ctl_out()); /* no terminal: as it is */
+}
+
+SCENARIO(under_a_list_stands_how_many_there_are)
+{
+    ctl_reset();
+    ctl_env("TERM", "dumb");
+    ctl_terminal(120);
+    CTL(0, "run", "list");
+    EXPECT_HAS("0 runs.\r\n", ctl_out());
+    (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "job", "list");
+    EXPECT_HAS("\n1 job.\r\n", ctl_out());
+    (void)rig_enqueue("t", "1", NULL);
+    CTL(0, "job", "list", "--limit", "1");
+    EXPECT_HAS("\n1 of 2 jobs. There is more: --cursor ", ctl_out());
+    CTL(0, "job", "list", "--limit", "1", "--type", "t*");
+    EXPECT_HAS("\n1 job on this page. There is more: ", ctl_out());
+    CTL(0, "queue", "list");
+    EXPECT_HAS("\n3 queues.\r\n", ctl_out());
+    CTL(0, "queue", "list", "-q");
+    EXPECT_TRUE(!strstr(ctl_out(), "queues."));
+    ctl_reset();
+    CTL(0, "queue", "list");
+    EXPECT_TEXT("", ctl_err());
 }
 
 SCENARIO(color_is_for_terminals_that_have_it_and_want_it)
@@ -281,6 +305,23 @@ SCENARIO(a_long_value_is_cut_between_characters)
     dq_buf_append_text(&want, "...\n");
     CTL(0, "dlq", "list");
     EXPECT_HAS(want.ptr, ctl_out());
+}
+
+SCENARIO(columns_that_are_left_out_make_room_for_the_others)
+{
+    dureq_str rest;
+
+    (void)rig_node("n", "long", fail_at_length, NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(rig_enqueue("long", "1", NULL).text)->state);
+    ctl_reset();
+    ctl_env("TERM", "dumb");
+    ctl_terminal(80);
+    CTL(0, "dlq", "list");
+    EXPECT_TRUE(!strstr(ctl_out(), "UPDATED"));
+    rest = ctl_out_str();
+    (void)dq_str_cut(&rest, '\n');
+    EXPECT_U64(80, cells_of(dq_str_trim(dq_str_cut(&rest, '\n'))));
+    ctl_reset();
 }
 
 /* ---- JSON and NDJSON ---- */

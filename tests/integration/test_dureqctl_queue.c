@@ -20,8 +20,46 @@ SCENARIO(queues_are_listed_heaviest_first)
     low = strstr(ctl_out(), "\nlow ");
     EXPECT_TRUE(high && low && high < low);
     CTL(0, "queue", "list", "-o", "csv");
-    EXPECT_HAS("name,weight,pending,running,oldest_age,paused,max_len\r\n", ctl_out());
+    EXPECT_HAS("name,weight,pending,running,oldest_age,paused,max_len,unhandled_types\r\n", ctl_out());
     EXPECT_HAS("\r\nnormal,3,1,0,", ctl_out());
+}
+
+SCENARIO(types_that_wait_with_no_node_are_named)
+{
+    dureq_job_options in_high = {.struct_size = sizeof in_high, .queue = "high"};
+    const char *line;
+
+    (void)rig_node("n", "mail.*", nothing, NULL);
+    for (int i = 0; i < 3; i++)
+        (void)rig_enqueue("mial.send", "1", NULL);
+    (void)rig_enqueue("other", "1", NULL);
+    (void)rig_enqueue("other", "1", &in_high);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(rig_enqueue("mail.send", "1", NULL).text)->state);
+    CTL(0, "queue", "list");
+    EXPECT_HAS("  WITHOUT A NODE\n", ctl_out());
+    line = strstr(ctl_out(), "\nnormal ");
+    EXPECT_TRUE(line && strstr(line, "  mial.send, other\n"));
+    CTL(0, "queue", "list", "-o", "json");
+    EXPECT_HAS("\"unhandled\":4,\"unhandled_types\":[\"mial.send\",\"other\"]", ctl_out());
+    EXPECT_HAS("\"unhandled\":1,\"unhandled_types\":[\"other\"]", ctl_out());
+    EXPECT_HAS("\"unhandled\":0}", ctl_out());
+
+    CTL(0, "doctor");
+    EXPECT_HAS("No fault.\n", ctl_out());
+    EXPECT_HAS("Notice: 4 jobs of queue normal wait, with no live node that handles their types: mial.send, other.\n", ctl_out());
+    EXPECT_HAS("Notice: 1 job of queue high waits, with no live node that handles its type: other.\n", ctl_out());
+    CTL(0, "doctor", "-o", "csv");
+    EXPECT_HAS("notice,,,\"4 jobs of queue normal", ctl_out());
+    CTL(0, "doctor", "-o", "ndjson");
+    EXPECT_HAS("{\"notice\":\"unhandled_types\",\"queue\":\"high\",\"jobs\":1,\"task_types\":[\"other\"]}", ctl_out());
+
+    (void)rig_node("m", "mial.*", nothing, NULL);
+    (void)rig_node("o", "other", nothing, NULL);
+    RIG_UNTIL(rig_counts().pending == 0);
+    CTL(0, "queue", "list", "-o", "json");
+    EXPECT_TRUE(!strstr(ctl_out(), "unhandled_types"));
+    CTL(0, "doctor");
+    EXPECT_TRUE(!strstr(ctl_out(), "Notice"));
 }
 
 SCENARIO(a_queue_is_made_and_changed_option_by_option)

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -145,6 +147,67 @@ static void the_oldest_waiting_job_is_told(void **state)
         assert_true(look(w).of[NORMAL].oldest_ms >= (int64_t)id.ms);
 }
 
+/* ---- lanes where jobs wait ---- */
+
+typedef struct seen {
+    char names[256];
+    int64_t n;
+} seen;
+
+static int note_lane(dureq_str queue, dureq_str type, int64_t n, void *userdata)
+{
+    seen *s = userdata;
+    size_t len = strlen(s->names);
+
+    (void)snprintf(s->names + len, sizeof s->names - len, " " DQ_STR_FMT "/" DQ_STR_FMT, DQ_STR_ARG(queue), DQ_STR_ARG(type));
+    s->n += n;
+    return 0;
+}
+
+/* All lanes of the last shard, so many a page; how many pages. */
+static int walk(test_world *w, int limit, seen *ret)
+{
+    int64_t from = 1;
+    int n_pages = 0;
+
+    *ret = (seen){0};
+    while (from > 0) {
+        dq_buf call = {0};
+        dq_reply reply;
+
+        dq_call_lanes_waiting(&call, dq_store_keys(w->s.store), w->n_shards - 1, from, limit);
+        reply = test_store_call(&w->s, w->n_shards - 1, &call, NULL);
+        assert_int_equal(dq_lanes_waiting_decode(&reply, &from, note_lane, ret), 0);
+        n_pages++;
+    }
+    return n_pages;
+}
+
+static void lanes_where_jobs_wait_are_told_page_by_page(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = w->n_shards - 1;
+    uint64_t session = test_session_open(w, shard, "n1", 60000);
+    seen s;
+
+    assert_int_equal(walk(w, 2, &s), 1);
+    assert_string_equal(s.names, "");
+    for (int i = 0; i < 3; i++) {
+        (void)test_job_add(w, shard, NULL, "mail", "x");
+        (void)test_job_add(w, shard, NULL, "fax", "x");
+        (void)test_job_add(w, shard, NULL, "wire", "x");
+    }
+    assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|fax|"), 3), 3);
+    assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|wire|"), 1), 1);
+    assert_int_equal(walk(w, 100, &s), 1);
+    assert_string_equal(s.names, " normal/mail normal/wire");
+    assert_int_equal(s.n, 5);
+    assert_int_equal(walk(w, 2, &s), 2);
+    assert_string_equal(s.names, " normal/mail normal/wire");
+    assert_int_equal(walk(w, 1, &s), 4);
+    assert_int_equal(s.n, 5);
+}
+
 static void an_answer_of_another_shape_is_not_read(void **state)
 {
     test_world *w = *state;
@@ -162,9 +225,10 @@ static void an_answer_of_another_shape_is_not_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_WORLDS(an_empty_prefix_has_empty_queues),      TEST_WORLDS(jobs_are_counted_over_lanes_and_shards),
-        TEST_WORLDS(delivered_jobs_run_and_no_longer_wait), TEST_WORLDS(a_job_that_was_taken_out_of_the_middle_does_not_count),
-        TEST_WORLDS(the_oldest_waiting_job_is_told),        TEST_WORLDS(an_answer_of_another_shape_is_not_read),
+        TEST_WORLDS(an_empty_prefix_has_empty_queues),       TEST_WORLDS(jobs_are_counted_over_lanes_and_shards),
+        TEST_WORLDS(delivered_jobs_run_and_no_longer_wait),  TEST_WORLDS(a_job_that_was_taken_out_of_the_middle_does_not_count),
+        TEST_WORLDS(the_oldest_waiting_job_is_told),         TEST_WORLDS(lanes_where_jobs_wait_are_told_page_by_page),
+        TEST_WORLDS(an_answer_of_another_shape_is_not_read),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

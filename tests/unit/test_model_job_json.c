@@ -289,7 +289,9 @@ static void a_queue(void **state)
     dureq_queue_info q = {.name = DQ_STR_LIT("mail"), .weight = 3};
 
     (void)state;
-    dq_queue_info_to_json(&q, &w);
+    dq_json_begin_object(&w);
+    dq_queue_info_members_to_json(&q, &w);
+    dq_json_end_object(&w);
     expect_json(&out, "{\"name\":\"mail\",\"weight\":3,\"max_len\":0,\"paused\":false,\"pending\":0,\"running\":0,"
                       "\"oldest_age\":\"0s\",\"size\":0}");
     q = (dureq_queue_info){.name = DQ_STR_LIT("mail"),
@@ -303,7 +305,9 @@ static void a_queue(void **state)
                            .running = 2,
                            .oldest_age_ms = 61000,
                            .retry_policy = &p};
-    dq_queue_info_to_json(&q, &wf);
+    dq_json_begin_object(&wf);
+    dq_queue_info_members_to_json(&q, &wf);
+    dq_json_end_object(&wf);
     expect_json(&full, "{\"name\":\"mail\",\"weight\":3,\"priorities\":[4,7],\"max_len\":10,\"retention\":\"1h0m0s\","
                        "\"retry_policy\":{\"max_attempts\":3,\"initial_delay\":5000000000,\"max_delay\":300000000000,"
                        "\"multiplier\":2,\"jitter\":0.1},\"paused\":true,\"pending\":5,\"running\":2,"
