@@ -28,6 +28,12 @@ typedef struct dq_exec_limits {
     int64_t output_bytes; /* standard output, error and descriptor 3 together; 0 = none */
 } dq_exec_limits;
 
+/* Variables of an environment, "NAME=value", no name twice. Zeroed is empty. */
+typedef struct dq_env_list {
+    const char **vars;
+    size_t n, cap, bytes;
+} dq_env_list;
+
 typedef struct dq_handler_spec {
     const char *type; /* exact or pattern */
     dq_handler_kind kind;
@@ -36,6 +42,11 @@ typedef struct dq_handler_spec {
     bool allow_leading_dash; /* exec: of a payload that becomes a word */
     const char *cwd;         /* exec: working directory, absolute; NULL: the daemon's */
     int32_t nice;            /* exec: -20 to 19; 0: the daemon's */
+    int32_t max_processes;   /* exec: of a run; 0: no limit */
+    dq_env_list env;         /* exec: said in the configuration */
+    dq_env_list file_env;    /* exec: what envFile held */
+    const char **pass_env;   /* exec: names with '*', of the daemon's own environment */
+    size_t n_pass_env;
     const char *builtin;     /* its name */
     dureq_str origin;        /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
     int32_t concurrency;     /* 0: the node's, or the built-in's own */

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "config_yaml.h"
+#include "handler_env.h"
 #include "handler_spec.h"
 #include "man.h"
 
@@ -69,14 +70,20 @@ static const field handler_fields[] = {
     {"allowLeadingDash", FIELD_BOOL, offsetof(dq_handler_spec, allow_leading_dash), 0, 0,
      "A payload that begins with '-' may become an argument without '--' before it."},
     {"builtin", FIELD_CUSTOM, 0, 0, 0, "Takes the name of the built-in handler that runs the jobs."},
-    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536, "Jobs of this handler at a time on this node."},
+    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536, "Jobs of this handler at a time on this node; of programs the number of processors."},
     {"cwd", FIELD_NAME, offsetof(dq_handler_spec, cwd), 1, 4000,
      "Working directory of programs, an absolute path; the daemon's."},
+    {"env", FIELD_CUSTOM, 0, 0, 0, "Takes a mapping of variables that programs get in their environment; beats envFile and passEnv."},
+    {"envFile", FIELD_CUSTOM, 0, 0, 0,
+     "Takes the absolute path of a file with a NAME=value a line, which programs get, too; beats passEnv."},
     {"exec", FIELD_CUSTOM, 0, 0, 0,
      "Takes the command that is started for each job, as a text or a list of words; {payload} is the payload."},
     {"grace", FIELD_MS, offsetof(dq_handler_spec, grace_ms), 1, HOUR_MS, "Between SIGTERM and SIGKILL."},
     {"limits", FIELD_CUSTOM, 0, 0, 0, "Of programs: see below."},
+    {"maxProcesses", FIELD_I32, offsetof(dq_handler_spec, max_processes), 1, 1 << 22, "Processes and threads of a run at a time."},
     {"nice", FIELD_I32, offsetof(dq_handler_spec, nice), -20, 19, "Niceness of programs; the daemon's when 0."},
+    {"passEnv", FIELD_CUSTOM, 0, 0, 0,
+     "Takes a list of names, in which '*' stands for anything: variables of the daemon's own environment that programs get."},
     {"plugin", FIELD_CUSTOM, 0, 0, 0, NULL},
     {"process", FIELD_CUSTOM, 0, 0, 0, NULL},
     {"retryPolicy", FIELD_CUSTOM, 0, 0, 0, "For jobs that bring none."},
@@ -392,6 +399,69 @@ static int read_kind(const reading *r, const dq_yaml_node *n, const char *kind, 
     return rc < 0 ? fail_value(r, n, rc, &inner) : 0;
 }
 
+/* Values are secrets: no message has one. */
+static int read_env_var(const reading *r, const dq_yaml_node *n, dq_handler_spec *spec)
+{
+    dureq_error inner = {0};
+    int rc;
+
+    if (!dq_env_is_name(n->key)) /* not shown either: it may be NAME=value */
+        return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: env takes names of [A-Za-z_][A-Za-z0-9_]*", r->name, n->key_line,
+                       n->key_column);
+    if (n->kind != DQ_YAML_SCALAR || n->is_null)
+        return fail_key(r, n, "env", "takes a text; an empty one is ''");
+    if (dq_env_is_own(n->key)) {
+        dq_buf_append_fmt(&r->cfg->warnings, "%s:%d:%d: env.%s has no effect: dureqd sets it itself\n", r->name, n->key_line,
+                          n->key_column, n->key.ptr);
+        return 0;
+    }
+    rc = dq_env_put(&r->cfg->arena, &spec->env, n->key, n->text, &inner);
+    return rc < 0 ? fail_value(r, n, rc, &inner) : 0;
+}
+
+static int read_env(const reading *r, const dq_yaml_node *map, dq_handler_spec *spec)
+{
+    int rc = want(r, map, DQ_YAML_MAPPING, "a mapping of variables");
+
+    for (const dq_yaml_node *c = rc == 0 ? map->first : NULL; c && rc == 0; c = c->next)
+        rc = read_env_var(r, c, spec);
+    return rc;
+}
+
+static int read_env_file(const reading *r, const dq_yaml_node *n, dq_handler_spec *spec)
+{
+    dureq_error inner = {0};
+    int rc = want(r, n, DQ_YAML_SCALAR, "an absolute path");
+
+    if (rc < 0)
+        return rc;
+    if (n->text.len == 0 || n->text.ptr[0] != '/')
+        return fail_key(r, n, "handlers", "takes an absolute path");
+    rc = dq_env_read_file(&r->cfg->arena, n->text.ptr, &spec->file_env, &r->cfg->warnings, &inner);
+    return rc < 0 ? dq_fail(r->err, rc, "%s:%d:%d: envFile: %s", r->name, n->line, n->column, inner.msg) : 0;
+}
+
+static int read_pass_env(const reading *r, const dq_yaml_node *n, dq_handler_spec *spec)
+{
+    int rc = want(r, n, DQ_YAML_SEQUENCE, "a list of names");
+
+    if (rc < 0)
+        return rc;
+    spec->pass_env = dq_arena_alloc(&r->cfg->arena, (n->n + 1) * sizeof *spec->pass_env);
+    if (!spec->pass_env)
+        return dq_fail_nomem(r->err);
+    for (const dq_yaml_node *c = n->first; c; c = c->next) {
+        if (c->kind != DQ_YAML_SCALAR || !dq_env_is_pattern(c->text))
+            return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: passEnv takes names of [A-Za-z0-9_], with '*' for anything", r->name,
+                           c->line, c->column);
+        if (dq_env_is_own(c->text))
+            dq_buf_append_fmt(&r->cfg->warnings, "%s:%d:%d: passEnv: %s has no effect: dureqd sets it itself\n", r->name, c->line,
+                              c->column, c->text.ptr);
+        spec->pass_env[spec->n_pass_env++] = c->text.ptr;
+    }
+    return 0;
+}
+
 static int read_handler_custom(const reading *r, const dq_yaml_node *n, const field *f, void *target)
 {
     dq_handler_spec *spec = target;
@@ -400,6 +470,12 @@ static int read_handler_custom(const reading *r, const dq_yaml_node *n, const fi
         spec->type = n->text.ptr;
         return want(r, n, DQ_YAML_SCALAR, "a task type");
     }
+    if (strcmp(f->name, "env") == 0)
+        return read_env(r, n, spec);
+    if (strcmp(f->name, "envFile") == 0)
+        return read_env_file(r, n, spec);
+    if (strcmp(f->name, "passEnv") == 0)
+        return read_pass_env(r, n, spec);
     if (strcmp(f->name, "limits") == 0)
         return read_fields(r, n, "limits", limit_fields, DQ_ARRAY_LEN(limit_fields), NULL, &spec->limits);
     if (strcmp(f->name, "retryPolicy") == 0)

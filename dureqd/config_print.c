@@ -93,7 +93,10 @@ static const char sample_lists[] = "\n# Queues that are created when they are mi
                                    "#  - type: file.sha256\n"
                                    "#    exec: /usr/bin/sha256sum -- {payload}\n"
                                    "#    concurrency: 4\n"
-                                   "#    timeout: 1m\n";
+                                   "#    timeout: 1m\n"
+                                   "#    env: {LC_ALL: C.UTF-8}\n"
+                                   "#    envFile: /etc/dureq/sha256.env\n"
+                                   "#    passEnv: [AWS_*]\n";
 
 /* The part of a name before the '.' and after it. */
 static dureq_str section_of(const dq_config_row *row, const char **ret_key)

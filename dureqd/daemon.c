@@ -245,12 +245,14 @@ static int start_embedded(dq_daemon *d, char **ret_url, dureq_error *err)
 static int64_t effective_concurrency(dq_daemon *d)
 {
     const dq_config *cfg = d->cfg;
-    int64_t has, needs, most = dq_spawn_children_max(cfg->concurrency, &has, &needs);
-    bool has_exec = false;
+    int64_t has, needs, most, programs = 0;
 
     for (size_t i = 0; i < cfg->n_handlers; i++)
-        has_exec = has_exec || cfg->handlers[i].kind == DQ_HANDLER_EXEC;
-    if (!has_exec || !dq_config_has_mode(cfg, "queue") || most == cfg->concurrency)
+        if (cfg->handlers[i].kind == DQ_HANDLER_EXEC)
+            programs += dq_exec_concurrency(&cfg->handlers[i]);
+    programs = DQ_MIN(programs, cfg->concurrency);
+    most = dq_spawn_children_max(programs, &has, &needs);
+    if (programs == 0 || !dq_config_has_mode(cfg, "queue") || most == programs)
         return cfg->concurrency;
     DQ_LOG(&d->log, DUREQ_LOG_WARN, "daemon.few_descriptors",
            "has=%lld needs=%lld concurrency=%lld instead of %lld: raise the hard limit of open files (ulimit -n, LimitNOFILE=)",
@@ -409,7 +411,7 @@ static void say_handlers(dq_daemon *d)
         const dq_handler_spec *s = &cfg->handlers[i];
 
         if (s->kind == DQ_HANDLER_EXEC)
-            say_handler(d, s->type, "exec", s->concurrency ? s->concurrency : cfg->concurrency, s->words[0]);
+            say_handler(d, s->type, "exec", dq_exec_concurrency(s), s->words[0]);
         else
             say_handler(d, s->type, "builtin", s->concurrency ? s->concurrency : dq_builtin_concurrency(s->builtin), s->builtin);
     }

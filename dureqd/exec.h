@@ -15,6 +15,8 @@ typedef struct dq_exec_host dq_exec_host;
 int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_exec_host **ret, dureq_error *err);
 /* Finds and checks program and user, and registers the handler; `spec` is borrowed until destroy. Before the node starts. */
 int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
+/* How many jobs of it run at a time: what it says, else as many as there are processors for this process. */
+int32_t dq_exec_concurrency(const dq_handler_spec *spec);
 /* The same checks alone, for --check. */
 int dq_exec_check(const dq_handler_spec *spec, dureq_error *err);
 /* After the node's stop, before its destroy. Kills what still runs. NULL is fine. */

@@ -33,12 +33,15 @@ static bool set_limits(const dq_child *c)
 {
     const dq_spawn_profile *p = c->profile;
     uint64_t cpu = (uint64_t)p->cpu_seconds, memory = (uint64_t)p->memory_bytes, files = (uint64_t)p->open_files;
+    uint64_t processes = (uint64_t)p->max_processes;
 
     if (p->nice && syscall(SYS_setpriority, PRIO_PROCESS, 0, p->nice) < 0)
         return false;
     if (cpu && !set_limit(RLIMIT_CPU, cpu, cpu + CPU_HARD_EXTRA_SECONDS))
         return false;
     if (memory && !set_limit(RLIMIT_AS, memory, memory))
+        return false;
+    if (processes && !set_limit(RLIMIT_NPROC, processes, processes))
         return false;
     if (files)
         return set_limit(RLIMIT_NOFILE, files, files);

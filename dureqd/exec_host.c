@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec_run.h"
 
+#include "handler_env.h"
 #include "handler_spec.h"
 #include "leftovers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,40 +150,6 @@ void dq_exec_host_destroy(dq_exec_host *host)
 
 /* ---- handlers ---- */
 
-/* What a program sees of the daemon's own environment; nothing else of it, which may hold secrets. */
-static const char *const passed_on[] = {"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"};
-
-static int add_var(dq_exec_handler *h, size_t *n, const char *name, const char *value, dureq_error *err)
-{
-    DQ_BUF_AUTO var = {0};
-
-    if (!value)
-        return 0;
-    dq_buf_append_fmt(&var, "%s=%s", name, value);
-    h->base_env[*n] = var.failed ? NULL : dq_arena_dup(&h->arena, dq_buf_str(&var));
-    if (!h->base_env[*n])
-        return dq_fail_nomem(err);
-    (*n)++;
-    return 0;
-}
-
-static int make_base_env(dq_exec_handler *h, const char *user, const char *home, dureq_error *err)
-{
-    size_t n = 0;
-    int rc = 0;
-
-    h->base_env = dq_arena_alloc(&h->arena, (DQ_ARRAY_LEN(passed_on) + 4) * sizeof *h->base_env);
-    if (!h->base_env)
-        return dq_fail_nomem(err);
-    for (size_t i = 0; i < DQ_ARRAY_LEN(passed_on) && rc == 0; i++)
-        rc = add_var(h, &n, passed_on[i], getenv(passed_on[i]), err);
-    if (rc == 0)
-        rc = add_var(h, &n, "HOME", home, err);
-    if (rc == 0)
-        rc = add_var(h, &n, "USER", user, err);
-    return rc < 0 ? rc : add_var(h, &n, "LOGNAME", user, err);
-}
-
 static int set_profile(dq_exec_handler *h, dureq_error *err)
 {
     const dq_exec_limits *l = &h->spec->limits;
@@ -193,10 +161,11 @@ static int set_profile(dq_exec_handler *h, dureq_error *err)
     h->profile.open_files = l->open_files;
     h->profile.cwd = h->spec->cwd;
     h->profile.nice = h->spec->nice;
+    h->profile.max_processes = h->spec->max_processes;
     (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
                    (long long)l->output_bytes);
     if (rc == 0)
-        rc = make_base_env(h, name, home, err);
+        rc = dq_env_assemble(&h->arena, h->spec, environ, name, home, &h->base_env, err);
     dq_free(name);
     dq_free(home);
     return rc;
@@ -209,6 +178,16 @@ static int check_open_files(const dq_exec_limits *l, dureq_error *err)
     if (l->open_files == 0 || geteuid() == 0 || getrlimit(RLIMIT_NOFILE, &now) < 0 || (rlim_t)l->open_files <= now.rlim_max)
         return 0;
     return dq_fail(err, DUREQ_EPERM, "openFiles: the system allows this daemon %lld at most", (long long)now.rlim_max);
+}
+
+/* Root is under no limit of processes: better no start than one that does not hold. */
+static int check_processes(const dq_exec_handler *h, dureq_error *err)
+{
+    bool is_root = h->profile.has_user ? h->profile.uid == 0 : geteuid() == 0;
+
+    if (h->spec->max_processes == 0 || !is_root)
+        return 0;
+    return dq_fail(err, DUREQ_EPERM, "maxProcesses does not hold for root: run the programs as somebody else with limits.user");
 }
 
 static int check_cwd(const char *cwd, dureq_error *err)
@@ -236,6 +215,8 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
         rc = check_cwd(spec->cwd, &inner);
     if (rc == 0)
         rc = set_profile(h, &inner);
+    if (rc == 0)
+        rc = check_processes(h, &inner);
     if (rc < 0) {
         handler_destroy(h);
         return dq_fail_errno(err, rc, inner.sys_errno, DQ_STR_FMT ": handler '%.60s': %s", DQ_STR_ARG(spec->origin), spec->type,
@@ -243,6 +224,27 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
     }
     *ret = h;
     return 0;
+}
+
+/* More programs than processors only make each slower, unless they wait for others; then their handler says so. */
+static int32_t processors(void)
+{
+    cpu_set_t *set = NULL;
+    int n = 0;
+
+    for (int cpus = CPU_SETSIZE; n == 0 && cpus <= CPU_SETSIZE * 64; cpus *= 2) { /* a set that is too small is refused */
+        CPU_FREE(set);
+        set = CPU_ALLOC((size_t)cpus);
+        if (set && sched_getaffinity(0, CPU_ALLOC_SIZE((size_t)cpus), set) == 0)
+            n = CPU_COUNT_S(CPU_ALLOC_SIZE((size_t)cpus), set);
+    }
+    CPU_FREE(set);
+    return DQ_MAX(n, 1);
+}
+
+int32_t dq_exec_concurrency(const dq_handler_spec *spec)
+{
+    return spec->concurrency ? spec->concurrency : processors();
 }
 
 int dq_exec_check(const dq_handler_spec *spec, dureq_error *err)
@@ -265,7 +267,7 @@ int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec
         return rc;
     h->host = host;
     dq_list_push_back(&host->handlers, &h->link);
-    o.concurrency = spec->concurrency;
+    o.concurrency = dq_exec_concurrency(spec);
     o.timeout_ms = spec->timeout_ms;
     o.grace_ms = spec->grace_ms;
     o.retry_policy = spec->retry_policy;

@@ -23,7 +23,7 @@ typedef struct dq_exec_handler {
     const dq_handler_spec *spec;
     dq_arena arena;
     const char *program; /* absolute */
-    const char **base_env;
+    const char *const *base_env;
     dq_spawn_profile profile;
     char output_limit_text[64];
 } dq_exec_handler;

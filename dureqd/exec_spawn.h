@@ -22,6 +22,7 @@ typedef struct dq_spawn_profile {
     int64_t cpu_seconds;  /* 0: none */
     int64_t memory_bytes; /* 0: none */
     int64_t open_files;   /* 0: what the daemon was started with */
+    int64_t max_processes; /* 0: none */
     const char *cwd;      /* NULL: the daemon's; borrowed */
     int nice;             /* 0: the daemon's */
 } dq_spawn_profile;

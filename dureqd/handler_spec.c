@@ -240,9 +240,11 @@ static int builtin_check(const dq_handler_spec *spec, dureq_error *err)
         return dq_fail(err, DUREQ_EINVAL,
                        "handler '%s': there is no built-in '%.40s'; known are echo, fail-always, noop and sleep", spec->type,
                        spec->builtin);
-    if (spec->cwd || spec->nice)
-        return dq_fail(err, DUREQ_EINVAL, "handler '%s': cwd and nice are for programs, built-ins run in the daemon itself",
-                       spec->type);
+    if (spec->cwd || spec->nice || spec->max_processes || spec->env.n || spec->file_env.n || spec->n_pass_env)
+        return dq_fail(
+            err, DUREQ_EINVAL,
+            "handler '%s': cwd, env, envFile, maxProcesses, nice and passEnv are for programs, built-ins run in the daemon itself",
+            spec->type);
     if (l->user || l->cpu_seconds || l->memory_bytes || l->open_files || l->output_bytes)
         return dq_fail(err, DUREQ_EINVAL, "handler '%s': limits are for programs, built-ins run in the daemon itself",
                        spec->type);

@@ -576,6 +576,29 @@ static void it_runs_where_and_as_nice_as_it_is_told(void **state)
     rig_stop(&r);
 }
 
+/* Of a user that nobody else uses: its processes are counted together. */
+static void more_processes_than_it_may_have_are_refused(void **state)
+{
+    dureq_job_list *list;
+    dq_handler_spec *spec;
+    rig r;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    rig_init(&r, 0);
+    spec = rig_add(&r, "t=exec:sh -c 'sleep 100 & echo one; sleep 100 & echo two'");
+    spec->limits.user = "games";
+    spec->max_processes = 2;
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    assert_int_equal(list->items[0].state, DUREQ_JOB_DEAD);
+    assert_non_null(memmem(list->items[0].last_error.ptr, list->items[0].last_error.len, "annot fork", 10));
+    assert_str(list->items[0].attempts[0].output, "one\n");
+    dureq_job_list_destroy(list);
+    rig_stop(&r);
+}
+
 static void another_user_runs_it(void **state)
 {
     dureq_job_list *list;
@@ -598,11 +621,13 @@ static void what_cannot_run_is_refused_at_start(void **state)
 {
     static const struct refused_case {
         const char *command, *user;
+        int32_t max_processes;
         int code;
     } cases[] = {
-        {"t=exec:/no/such/program", NULL, DUREQ_ENOTFOUND},
-        {"t=exec:/etc/passwd", NULL, DUREQ_EPERM},
-        {"t=exec:true", "no-such-user", DUREQ_ENOTFOUND},
+        {"t=exec:/no/such/program", NULL, 0, DUREQ_ENOTFOUND},
+        {"t=exec:/etc/passwd", NULL, 0, DUREQ_EPERM},
+        {"t=exec:true", "no-such-user", 0, DUREQ_ENOTFOUND},
+        {"t=exec:true", "root", 9, DUREQ_EPERM},
     };
     rig r;
 
@@ -613,6 +638,7 @@ static void what_cannot_run_is_refused_at_start(void **state)
         dureq_error err = {0};
 
         spec->limits.user = cases[i].user;
+        spec->max_processes = cases[i].max_processes;
         assert_int_equal(dq_exec_host_add(r.host, r.node, spec, &err), cases[i].code);
         assert_non_null(strstr(err.msg, "test: handler 't': "));
     }
@@ -705,6 +731,7 @@ int main(void)
         cmocka_unit_test(a_stop_gives_jobs_back_and_leaves_no_process),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(it_runs_where_and_as_nice_as_it_is_told),
+        cmocka_unit_test(more_processes_than_it_may_have_are_refused),
         cmocka_unit_test(another_user_runs_it),
         cmocka_unit_test(what_cannot_run_is_refused_at_start),
         cmocka_unit_test(what_finds_no_room_is_given_back_without_a_run),

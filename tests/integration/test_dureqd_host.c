@@ -213,15 +213,28 @@ static void a_configuration_that_others_write_is_warned_of(void **state)
 
 /* ---- too few descriptors ---- */
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
 static void few_descriptors_are_told_and_cost_no_runs(void **state)
 {
+    DQ_BUF_AUTO file = {0};
     dureq_job_id ids[60];
     test_daemon d;
 
     (void)state;
-    test_daemon_start_by(
-        &d, "few", /*wrap=*/NULL, "ulimit -n 128; exec \"$@\"",
-        (const char *const[]){"--concurrency", "50", "--handler", "t=exec:sh -c 'sleep 0.2; echo ${DUREQ_RUN_ID##*.}'", NULL});
+    test_daemon_path("few.yaml", &file);
+    write_text(file.ptr, "handlers:\n"
+                         "  - {type: t, exec: [sh, -c, 'sleep 0.2; echo ${DUREQ_RUN_ID##*.}'], concurrency: 40}\n"
+                         "  - {type: u, exec: [sh, -c, 'true'], concurrency: 40}\n");
+    test_daemon_start_by(&d, "few", /*wrap=*/NULL, "ulimit -n 128; exec \"$@\"",
+                         (const char *const[]){"--concurrency", "50", "--config", file.ptr, NULL});
     assert_true(test_child_said(&d.c, "\"event\":\"daemon.few_descriptors\",\"has\":128,\"needs\":264,\"concurrency\":16"));
     test_daemon_connect(&d);
     for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)

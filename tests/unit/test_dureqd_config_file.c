@@ -26,6 +26,9 @@ static const char full[] =
     "    concurrency: 2\n"
     "    timeout: 1m\n"
     "    grace: 2s\n"
+    "    env: {A: 1, B_2: ' x', C: '', DUREQ_JOB_ID: mine, A_URL: 'redis://h'}\n"
+    "    passEnv: [LANG*, DUREQ_QUEUE]\n"
+    "    maxProcesses: 7\n"
     "    retryPolicy: {maxAttempts: 5, initialDelay: none, jitter: 0, nonRetryableErrors: [gone, 'bad input']}\n"
     "    limits: {user: nobody, cpuSeconds: 10, memory: 256MiB, openFiles: 64, outputBytes: 10MiB}\n"
     "  - {type: 'x.*', exec: [/bin/echo, 'a b', '{payload}']}\n"
@@ -49,7 +52,9 @@ static void a_full_file_is_read(void **state)
     assert_int_equal(cfg.log_level, DUREQ_LOG_DEBUG);
     assert_int_equal(cfg.log_format, DQ_LOG_JSON);
     assert_int_equal(cfg.drain_timeout_ms, 10000);
-    assert_string_equal(cfg.warnings.ptr, "redis.poolSize has no effect: connections are pipelined here, there is no pool\n");
+    assert_string_equal(cfg.warnings.ptr, "redis.poolSize has no effect: connections are pipelined here, there is no pool\n"
+                                          "f.yaml:19:35: env.DUREQ_JOB_ID has no effect: dureqd sets it itself\n"
+                                          "f.yaml:20:22: passEnv: DUREQ_QUEUE has no effect: dureqd sets it itself\n");
     assert_int_equal(cfg.n_queues, 2);
     assert_int_equal(cfg.queues[0].options.weight, 6);
     assert_int_equal(cfg.queues[0].options.priority_max, 10);
@@ -59,6 +64,14 @@ static void a_full_file_is_read(void **state)
     assert_int_equal(h->n_words, 2);
     assert_int_equal(h->timeout_ms, 60000);
     assert_int_equal(h->grace_ms, 2000);
+    assert_int_equal(h->env.n, 4);
+    assert_string_equal(h->env.vars[0], "A=1");
+    assert_string_equal(h->env.vars[1], "B_2= x");
+    assert_string_equal(h->env.vars[2], "C=");
+    assert_string_equal(h->env.vars[3], "A_URL=redis://h");
+    assert_int_equal(h->n_pass_env, 2);
+    assert_string_equal(h->pass_env[0], "LANG*");
+    assert_int_equal(h->max_processes, 7);
     assert_int_equal(h->retry_policy->max_attempts, 5);
     assert_int_equal(h->retry_policy->initial_delay_ms, -1);
     assert_true(h->retry_policy->jitter == -1);
@@ -105,6 +118,22 @@ static const struct bad_file {
     {"handlers:\n  - {type: a, builtin: echo, cwd: /tmp}\n", DUREQ_EINVAL, NULL},
     {"handlers:\n  - {type: a, exec: ls, cwd: tmp}\n", DUREQ_EINVAL, "f:2:5: handler 'a': cwd 'tmp' is not an absolute path"},
     {"handlers:\n  - {type: a, exec: ls, nice: 20}\n", DUREQ_EINVAL, NULL},
+    {"handlers:\n  - {type: a, exec: ls, env: [A=1]}\n", DUREQ_EINVAL, "f:2:30: env takes a mapping of variables, not a list"},
+    {"handlers:\n  - {type: a, exec: ls, env: {A=hunter2: 1}}\n", DUREQ_EINVAL, "f:2:31: env takes names of [A-Za-z_][A-Za-z0-9_]*"},
+    {"handlers:\n  - {type: a, exec: ls, env: {A: [hunter2]}}\n", DUREQ_EINVAL, "f:2:31: env.A: takes a text; an empty one is ''"},
+    {"handlers:\n  - {type: a, exec: ls, env: {A: }}\n", DUREQ_EINVAL, "f:2:31: env.A: takes a text; an empty one is ''"},
+    {"handlers:\n  - {type: a, exec: ls, envFile: [x]}\n", DUREQ_EINVAL, "f:2:34: envFile takes an absolute path, not a list"},
+    {"handlers:\n  - {type: a, exec: ls, envFile: x}\n", DUREQ_EINVAL, "f:2:25: handlers.envFile: takes an absolute path"},
+    {"handlers:\n  - {type: a, exec: ls, envFile: /no/file}\n", DUREQ_ENOTFOUND,
+     "f:2:34: envFile: cannot open '/no/file': No such file or directory"},
+    {"handlers:\n  - {type: a, exec: ls, passEnv: A}\n", DUREQ_EINVAL, "f:2:34: passEnv takes a list of names, not a single value"},
+    {"handlers:\n  - {type: a, exec: ls, passEnv: [A, 'b?']}\n", DUREQ_EINVAL,
+     "f:2:38: passEnv takes names of [A-Za-z0-9_], with '*' for anything"},
+    {"handlers:\n  - {type: a, exec: ls, maxProcesses: 0}\n", DUREQ_EINVAL,
+     "f:2:39: maxProcesses takes a whole number from 1 to 4194304, not '0'"},
+    {"handlers:\n  - {type: a, builtin: echo, env: {A: 1}}\n", DUREQ_EINVAL, NULL},
+    {"handlers:\n  - {type: a, builtin: echo, passEnv: [A]}\n", DUREQ_EINVAL, NULL},
+    {"handlers:\n  - {type: a, builtin: echo, maxProcesses: 5}\n", DUREQ_EINVAL, NULL},
     {"handlers:\n  - {type: a, builtin: echo}\n  - {type: a, builtin: noop}\n", DUREQ_EDUPLICATE,
      "f:3:5: a handler for 'a' was already given at f:2:5"},
     {"queues: {'a b': {weight: 1}}\n", DUREQ_EINVAL, NULL},
