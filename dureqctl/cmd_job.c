@@ -54,22 +54,22 @@ static int act_all(ctl *c, int argc, char **argv, const char *method, const char
     return rc;
 }
 
-static void print_whole(const ctl *c, const ctl_answer *a)
-{
-    ctl_print_object(c, a, 0);
-}
-
-static int show(ctl *c, const char *path_fmt, const char *id, void (*print)(const ctl *c, const ctl_answer *a))
+static int ask(ctl *c, const char *path_fmt, const char *id, ctl_answer *ret)
 {
     DQ_BUF_AUTO path = {0};
-    ctl_answer a;
-    int rc;
 
     ctl_path(&path, path_fmt, id);
-    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
+    return ctl_call(c, "GET", path.ptr, NULL, no_body, ret);
+}
+
+static int show(ctl *c, const char *path_fmt, const char *id)
+{
+    ctl_answer a;
+    int rc = ask(c, path_fmt, id, &a);
+
     if (rc != 0)
         return rc;
-    print(c, &a);
+    ctl_print_object(c, &a, 0);
     ctl_answer_deinit(&a);
     return CTL_DONE;
 }
@@ -83,11 +83,35 @@ static int one_id(int argc, char **argv, const ctl_option *options, size_t n_opt
     return n == 1 && *argv[1] ? 0 : ctl_usage("'%s' takes one id", argv[0]);
 }
 
+/* The text of its log; a person reads it with the job. */
+static int read_log(ctl *c, const char *id, dq_buf *out)
+{
+    ctl_answer a;
+    int rc = ask(c, "/api/jobs/%s/logs", id, &a);
+
+    if (rc != 0)
+        return rc;
+    (void)dq_json_string(&a.doc, dq_json_member(&a.doc, 0, "logs"), out); /* our own answer */
+    ctl_answer_deinit(&a);
+    return 0;
+}
+
 static int job_get(ctl *c, int argc, char **argv)
 {
+    DQ_BUF_AUTO log = {0};
+    ctl_answer a;
     int rc = one_id(argc, argv, NULL, 0);
 
-    return rc != 0 ? rc : show(c, "/api/jobs/%s", argv[1], ctl_print_job);
+    if (rc == 0)
+        rc = ask(c, "/api/jobs/%s", argv[1], &a);
+    if (rc != 0)
+        return rc;
+    if (c->format == CTL_TABLE)
+        rc = read_log(c, argv[1], &log);
+    if (rc == 0)
+        ctl_print_job(c, &a, dq_buf_str(&log), argv[1]);
+    ctl_answer_deinit(&a);
+    return rc;
 }
 
 void ctl_print_jobs(const ctl *c, const ctl_answer *a)
@@ -361,7 +385,7 @@ static int run_get(ctl *c, int argc, char **argv)
 {
     int rc = one_id(argc, argv, NULL, 0);
 
-    return rc != 0 ? rc : show(c, "/api/runs/%s", argv[1], print_whole);
+    return rc != 0 ? rc : show(c, "/api/runs/%s", argv[1]);
 }
 
 static int run_requeue(ctl *c, int argc, char **argv)

@@ -126,8 +126,9 @@ void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const c
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
 void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
 void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object,
-                     const char *but);                   /* but: a name that is left out; NULL: none */
-void ctl_print_job(const ctl *c, const ctl_answer *a);   /* job_show.c: with its attempts as a table */
+                     const char *but); /* but: a name that is left out; NULL: none */
+/* job_show.c: with its attempts as a table, and what they logged; log: as the resource gives it. */
+void ctl_print_job(const ctl *c, const ctl_answer *a, dureq_str log, const char *id);
 int ctl_print_result(const ctl *c, const ctl_answer *a); /* the bare one with --quiet; the exit code */
 void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
 /* Everything that others wrote passes through one of these two before a terminal shows it. What would drive the terminal (controls of

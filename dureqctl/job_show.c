@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A job, and what came of it, as a person reads them. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl.h"
+
+#define LOG_LINES 20 /* shown of each run */
 
 static void put_lines(dq_buf *text)
 {
@@ -21,28 +24,128 @@ static void text_of(const dq_json *doc, dq_json_ref object, const char *name, dq
         (void)dq_json_string(doc, v, out); /* not a string: nothing to show */
 }
 
-/* Of the newest attempt: the table has its first line at most. */
-static void print_error(const dq_json *doc, dq_json_ref attempt)
-{
-    DQ_BUF_AUTO error = {0};
-    DQ_BUF_AUTO detail = {0};
+/* ---- the log ---- */
 
-    text_of(doc, attempt, "error", &error);
-    text_of(doc, attempt, "detail", &detail);
-    if (error.len) {
-        fputs("\nThe last error:\n", stdout);
-        put_lines(&error);
+/* A line that a run has logged. Those of earlier versions have neither time nor run: all of it is the text. */
+typedef struct log_line {
+    dureq_str at, run, text;
+} log_line;
+
+static log_line read_log_line(dureq_str line)
+{
+    dureq_str rest = line, at = dq_str_cut(&rest, ' '), run = dq_str_cut(&rest, ' ');
+    int64_t at_ms, n;
+
+    if (dq_parse_rfc3339_ms(at, &at_ms) < 0 || dq_parse_i64(run, 1, INT32_MAX, &n) < 0)
+        return (log_line){.text = line};
+    return (log_line){at, run, rest.ptr ? rest : dureq_str_of("", 0)};
+}
+
+/* The lines of one run stand together: how many begin the log, and what comes after them. */
+static size_t run_at(dureq_str log, dureq_str *ret_rest)
+{
+    dureq_str first = {0};
+    size_t n = 0;
+
+    for (dureq_str rest = log; rest.len; n++) {
+        dureq_str before = rest;
+        log_line l = read_log_line(dq_str_cut(&rest, '\n'));
+
+        if (n && !dq_str_eq(l.run, first)) {
+            *ret_rest = before;
+            return n;
+        }
+        first = l.run;
     }
-    if (detail.len) {
-        fputs("\nIts detail:\n", stdout);
-        put_lines(&detail);
+    *ret_rest = (dureq_str){0};
+    return n;
+}
+
+static void skip_lines(dureq_str *text, size_t n)
+{
+    while (n-- && text->len)
+        (void)dq_str_cut(text, '\n');
+}
+
+/* Whether the log ends with the lines of `detail`, of which as many are shown as a run shows. */
+static bool ends_with_lines(dureq_str log, dureq_str detail)
+{
+    dureq_str counted = log;
+    size_t n_log = 0, n_detail = 0;
+
+    for (dureq_str rest = detail; rest.len; n_detail++)
+        (void)dq_str_cut(&rest, '\n');
+    for (; counted.len; n_log++)
+        (void)dq_str_cut(&counted, '\n');
+    if (n_detail > n_log || n_detail > LOG_LINES)
+        return false;
+    skip_lines(&log, n_log - n_detail);
+    while (detail.len) {
+        log_line l = read_log_line(dq_str_cut(&log, '\n'));
+
+        if (!dq_str_eq(l.text, dq_str_cut(&detail, '\n')))
+            return false;
+    }
+    return true;
+}
+
+static void print_log_line(dureq_str line)
+{
+    log_line l = read_log_line(line);
+    dureq_str clock = l.at.len > 11 ? dureq_str_of(l.at.ptr + 11, l.at.len - 11) : l.at; /* without its day: that of the run */
+    DQ_BUF_AUTO text = {0};
+
+    dq_buf_append_fmt(&text, "  " DQ_STR_FMT "%s", DQ_STR_ARG(clock), clock.len ? "  " : "");
+    dq_buf_append_str(&text, l.text);
+    ctl_clean(&text, /*keep_lines=*/false);
+    printf(DQ_STR_FMT "\n", DQ_STR_ARG(dq_buf_str(&text)));
+}
+
+/* The last lines of each run below its number. */
+static void print_log(dureq_str log, const char *id)
+{
+    while (log.len) {
+        dureq_str rest_of_log, rest = log;
+        size_t n = run_at(log, &rest_of_log), left_out = n > LOG_LINES ? n - LOG_LINES : 0;
+        log_line first = read_log_line(dq_str_cut(&rest, '\n'));
+
+        if (first.run.len)
+            printf("\nLog of run " DQ_STR_FMT ", %.10s:\n", DQ_STR_ARG(first.run), first.at.ptr);
+        else
+            fputs("\nLog:\n", stdout);
+        if (left_out)
+            printf("  (%zu more: dureqctl job logs %s)\n", left_out, id);
+        skip_lines(&log, left_out);
+        for (size_t i = left_out; i < n; i++)
+            print_log_line(dq_str_cut(&log, '\n'));
+        log = rest_of_log;
     }
 }
 
-void ctl_print_job(const ctl *c, const ctl_answer *a)
+/* ---- a job ---- */
+
+/* Of the newest attempt: the table has its first line at most. What its log shows is not said twice. */
+static void print_error(const dq_json *doc, dq_json_ref attempt, dureq_str log)
+{
+    static const struct {
+        const char *name, *title;
+    } parts[] = {{"error", "The last error"}, {"detail", "Its detail"}, {"output", "What it had written to standard output"}};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(parts); i++) {
+        DQ_BUF_AUTO text = {0};
+
+        text_of(doc, attempt, parts[i].name, &text);
+        if (text.len == 0 || (i == 1 && ends_with_lines(log, dq_buf_str(&text))))
+            continue;
+        printf("\n%s:\n", parts[i].title);
+        put_lines(&text);
+    }
+}
+
+static void print_attempts(const ctl *c, const ctl_answer *a, dureq_str log)
 {
     static const ctl_column columns[] = {
-        {"ATTEMPT", "attempt", CTL_NUMBER},
+        {"RUN", "attempt", CTL_NUMBER},
         {"STARTED", "started_at", CTL_TIME},
         {"FINISHED", "finished_at", CTL_TIME, .may_go = true},
         {"OUTCOME", "outcome", CTL_STATE},
@@ -53,11 +156,6 @@ void ctl_print_job(const ctl *c, const ctl_answer *a)
     const dq_json *doc = &a->doc;
     dq_json_ref attempts = dq_json_member(doc, 0, "attempts"), last = DQ_JSON_NONE;
 
-    if (c->format != CTL_TABLE) {
-        ctl_print_object(c, a, 0);
-        return;
-    }
-    ctl_print_pairs(c, doc, 0, "attempts");
     if (attempts == DQ_JSON_NONE || doc->nodes[attempts].n == 0)
         return;
     fputc('\n', stdout);
@@ -65,7 +163,18 @@ void ctl_print_job(const ctl *c, const ctl_answer *a)
     for (dq_json_ref v = dq_json_first(doc, attempts); v != DQ_JSON_NONE; v = dq_json_next(doc, attempts, v))
         last = v;
     if (!dq_json_string_eq(doc, dq_json_member(doc, 0, "status"), "completed"))
-        print_error(doc, last);
+        print_error(doc, last, log);
+}
+
+void ctl_print_job(const ctl *c, const ctl_answer *a, dureq_str log, const char *id)
+{
+    if (c->format != CTL_TABLE) {
+        ctl_print_object(c, a, 0);
+        return;
+    }
+    ctl_print_pairs(c, &a->doc, 0, "attempts");
+    print_attempts(c, a, log);
+    print_log(log, id);
 }
 
 /* With --quiet the bare result, for a pipe. */

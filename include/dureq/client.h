@@ -165,7 +165,8 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait_one(dureq_client *client, const
                                                      dureq_error *err);
 DUREQ_API void dureq_job_destroy(dureq_job *job); /* of these two only; any thread; NULL is fine */
 
-/* The last 64 KiB of a job's log lines, "" when it has none; DUREQ_ENOTFOUND. *ret is NUL-ended, freed with dureq_free. */
+/* The last 64 KiB of a job's log lines, "" when it has none; DUREQ_ENOTFOUND. Each line begins with its time and the number of its run,
+   "2026-11-23T20:00:00.123Z 1 text". *ret is NUL-ended, freed with dureq_free. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_logs(dureq_client *client, const char *id, char **ret, size_t *ret_len,
                                                      dureq_error *err);
 DUREQ_API void dureq_free(void *ptr); /* any thread; NULL is fine */

@@ -37,7 +37,7 @@ void dq_task_no_room(dureq_run *task);
 /* A place for the handler's own state of this run. */
 void dq_task_set_state(dureq_run *task, void *state);
 void *dq_task_get_state(dureq_run *task);
-/* Log bytes kept with the run (whole lines not required); the last 64 KiB stay. */
+/* Log bytes kept with the run (whole lines not required), each line with its time and the run's number; the last 64 KiB stay. */
 void dq_task_log_bytes(dureq_run *task, dureq_str bytes);
 /* What a run that failed had written as its result: kept with the attempt, beside the detail. At most 16 KiB. */
 void dq_task_set_output(dureq_run *task, dureq_str output);

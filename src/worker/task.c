@@ -281,18 +281,43 @@ bool dureq_run_wait_cancelled(dureq_run *t, int64_t timeout_ms)
     return dureq_run_is_cancelled(t);
 }
 
-/* Keeps the last DQ_LOG_MAX bytes; cut only when twice that, so that a line costs its length. */
+/* The rest of a line, or a whole one, which begins with `stamp`. */
+static void append_piece(dq_buf *log, dureq_str stamp, dureq_str piece)
+{
+    if (log->len == 0 || log->ptr[log->len - 1] == '\n')
+        dq_buf_append_str(log, stamp);
+    dq_buf_append_str(log, piece);
+}
+
+/* A line begins with its time and the number of its run: those of all runs of a job are one text. Keeps the last DQ_LOG_MAX bytes; cut
+   only when twice that, so that a line costs its length. */
 void dq_task_log_bytes(dureq_run *t, dureq_str bytes)
 {
-    if (bytes.len > DQ_LOG_MAX)
-        bytes = dureq_str_of(bytes.ptr + (bytes.len - DQ_LOG_MAX), DQ_LOG_MAX);
+    char stamp[DQ_RFC3339_TEXT_MAX + sizeof t->run_id_text];
+    size_t n = dq_format_rfc3339_ms(dq_wall_ms(), stamp);
+
+    n += (size_t)snprintf(stamp + n, sizeof stamp - n, " %s ", t->run_id_text + DUREQ_JOB_ID_LEN + 1);
+    bytes = dq_str_last(bytes, DQ_LOG_MAX);
     dq_mutex_lock(&t->mu);
     if (dq_buf_failed(&t->log))
         dq_buf_clear(&t->log);
-    dq_buf_append_str(&t->log, bytes);
-    if (t->log.len > 2 * DQ_LOG_MAX)
-        dq_buf_consume(&t->log, t->log.len - DQ_LOG_MAX);
+    while (bytes.len) {
+        const char *end = memchr(bytes.ptr, '\n', bytes.len);
+        size_t len = end ? (size_t)(end - bytes.ptr) + 1 : bytes.len;
+
+        append_piece(&t->log, dureq_str_of(stamp, n), dureq_str_of(bytes.ptr, len));
+        bytes = dureq_str_of(bytes.ptr + len, bytes.len - len);
+        if (t->log.len > 2 * DQ_LOG_MAX)
+            dq_buf_consume(&t->log, t->log.len - DQ_LOG_MAX);
+    }
     dq_mutex_unlock(&t->mu);
+}
+
+/* What the next run says begins a line. No lock: nobody else has the log by then, as when it is recorded. */
+void dq_task_end_log(dureq_run *t)
+{
+    if (t->log.len && t->log.ptr[t->log.len - 1] != '\n')
+        dq_buf_append_char(&t->log, '\n');
 }
 
 void dureq_run_log(dureq_run *t, const char *fmt, ...)

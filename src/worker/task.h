@@ -126,5 +126,6 @@ void dq_task_free(dureq_run *t);
 dq_entry dq_task_entry(const dureq_run *t);
 /* Tells the handler to stop; loop thread. */
 void dq_task_cancel(dureq_run *t, dq_stop_reason why);
+void dq_task_end_log(dureq_run *t); /* loop thread; its handler has ended, or is no more heard in this task */
 /* Runs the handler with its middleware. Pool thread. */
 int dq_task_run(dureq_run *t);

@@ -400,6 +400,7 @@ static dureq_run *make_twin(dureq_run *t)
 static void put_finished(dureq_run *t, int rc)
 {
     t->phase = TASK_FINISHED;
+    dq_task_end_log(t);
     dq_outcome_judge(t, rc);
     dq_worker_put_done(t);
 }

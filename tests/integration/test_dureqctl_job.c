@@ -290,6 +290,48 @@ static int fail_twice(dureq_run *run, void *userdata)
     return DUREQ_OUTCOME_DONE;
 }
 
+static int log_much(dureq_run *run, void *userdata)
+{
+    (void)userdata;
+    for (int i = 0; i < 22; i++)
+        dureq_run_log(run, "line %d", i);
+    dureq_run_log(run, "a\033[31m trap");
+    return dureq_run_retry_detail(
+        run, 7, "why", dureq_run_attempt(run) == 1 ? DQ_STR_LIT("a backtrace") : DQ_STR_LIT("line 21\na\033[31m trap\n"));
+}
+
+SCENARIO(the_log_is_shown_run_by_run_with_times)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_retry_policy p = dureq_retry_policy_init();
+    const char *first, *second;
+    char more[80];
+    dureq_job_id id;
+
+    (void)rig_node("n", "t", log_much, NULL);
+    p.initial_delay_ms = 10;
+    p.max_attempts = 2;
+    o.retry_policy = &p;
+    id = rig_enqueue("t", "1", &o);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    CTL(0, "job", "get", id.text);
+    (void)snprintf(more, sizeof more, ":\n  (3 more: dureqctl job logs %s)\n  ", id.text);
+    first = strstr(ctl_out(), "\nLog of run 1, 20");
+    second = first ? strstr(first, "\nLog of run 2, 20") : NULL;
+    EXPECT_TRUE(second != NULL);
+    EXPECT_HAS(more, second);
+    EXPECT_TRUE(strstr(first, "Z  line 3\n") && strstr(first, "Z  line 3\n") < second); /* the last twenty */
+    EXPECT_HAS("Z  line 3\n", second);
+    EXPECT_TRUE(!strstr(first, "  line 2\n"));
+    EXPECT_HAS("Z  line 21\n", second);
+    EXPECT_HAS("Z  a [31m trap\n", second);
+    EXPECT_TRUE(!strstr(ctl_out(), "Its detail")); /* the log shows it */
+    CTL(0, "job", "logs", id.text);
+    EXPECT_U64(46, ctl_out_lines());
+    EXPECT_HAS("Z 1 line 0\n", ctl_out());
+    EXPECT_HAS("Z 2 line 21\n", ctl_out());
+}
+
 SCENARIO(attempts_are_a_table_and_the_last_error_is_lines)
 {
     dureq_job_options o = dureq_job_options_init();
@@ -304,11 +346,11 @@ SCENARIO(attempts_are_a_table_and_the_last_error_is_lines)
     id = rig_enqueue("t", "1", &o);
     EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
     CTL(0, "job", "get", id.text);
-    first = strstr(ctl_out(), "\nATTEMPT  STARTED");
+    first = strstr(ctl_out(), "\nRUN  STARTED");
     EXPECT_TRUE(first != NULL);
-    first = strstr(first, "\n      1  ");
+    first = strstr(first, "\n  1  ");
     EXPECT_TRUE(first != NULL);
-    second = strstr(first, "\n      2  "); /* the newest is last */
+    second = strstr(first, "\n  2  "); /* the newest is last */
     EXPECT_TRUE(second != NULL);
     EXPECT_HAS("first line second line", second);
     EXPECT_HAS("\nThe last error:\nfirst line\nsecond line\n\nIts detail:\na backtrace\nof two lines\n", second);

@@ -370,6 +370,42 @@ static void the_log_and_descriptor_3_are_kept(void **state)
     rig_stop(&r);
 }
 
+/* Also one that comes in pieces, and one that its run does not end. */
+static void each_line_of_the_log_has_its_time_and_run(void **state)
+{
+    dureq_retry_policy p = dureq_retry_policy_init();
+    dureq_job_list *list;
+    dureq_error err = {0};
+    char *text = NULL;
+    dureq_str rest;
+    size_t len = 0;
+    rig r;
+
+    (void)state;
+    rig_init(&r, 0);
+    p.max_attempts = 2;
+    p.initial_delay_ms = 1;
+    rig_add(&r, "t=exec:sh -c 'printf in >&2; sleep 0.01; printf \" pieces\\n\\nno end\" >&2; exit 1'")->retry_policy = &p;
+    rig_start(&r);
+    list = run_job(&r, "t", "1", NULL);
+    if (dureq_client_get_logs(r.client, list->items[0].id.text, &text, &len, &err) < 0)
+        fail_msg("%s", err.msg);
+    dureq_job_list_destroy(list);
+    rest = dureq_str_from(text);
+    for (int i = 0; i < 6; i++) {
+        static const char *const lines[] = {"in pieces", "", "no end"};
+        dureq_str line = dq_str_cut(&rest, '\n'), at = dq_str_cut(&line, ' ');
+        int64_t at_ms;
+
+        assert_int_equal(dq_parse_rfc3339_ms(at, &at_ms), 0);
+        assert_str(dq_str_cut(&line, ' '), i < 3 ? "1" : "2");
+        assert_str(line, lines[i % 3]);
+    }
+    assert_int_equal(rest.len, 0);
+    dureq_free(text);
+    rig_stop(&r);
+}
+
 /* ---- ending ---- */
 
 /* A file into which a program writes process numbers. */
@@ -725,6 +761,7 @@ int main(void)
         cmocka_unit_test(a_failed_run_keeps_the_end_of_its_output),
         cmocka_unit_test(the_end_of_a_long_output_is_its_end),
         cmocka_unit_test(the_log_and_descriptor_3_are_kept),
+        cmocka_unit_test(each_line_of_the_log_has_its_time_and_run),
         cmocka_unit_test(children_left_behind_are_killed),
         cmocka_unit_test(a_job_s_daemon_lives_as_long_as_its_job),
         cmocka_unit_test(a_program_that_ignores_the_time_out_is_killed),

@@ -166,7 +166,8 @@ SCENARIO(a_deaf_handler_is_abandoned_behind_its_grace)
     EXPECT_I64(1, rig_stats(n).stuck);
     EXPECT_I64(0, atomic_load(&h.left));
     RIG_OK(dureq_client_get_logs(rig.client, id.text, &log, &len, &err));
-    EXPECT_TEXT("began\n", log);
+    EXPECT_HAS("Z 1 began\n", log);
+    EXPECT_U64(len, strcspn(log, "\n") + 1);
     dureq_free(log);
     let_go(&h, 1);
     RIG_UNTIL(rig_stats(n).stuck == 0);
