@@ -68,6 +68,7 @@ typedef enum dq_log_format {
 } dq_log_format;
 
 /* Limits of what is read. */
+#define DQ_CONFIG_API_ADDRESS  "127.0.0.1:8080"
 #define DQ_CONFIG_FILE_MAX     (1024 * 1024)
 #define DQ_CONFIG_DEPTH_MAX    16
 #define DQ_CONFIG_HANDLERS_MAX 1024
@@ -78,6 +79,9 @@ typedef struct dq_config {
     dq_arena arena;
 
     bool allow_eviction;
+    char *allow_hosts, *allow_origins; /* NULL: none */
+    char *api_address;                 /* NULL: DQ_CONFIG_API_ADDRESS, if it is free */
+    int64_t auth;                      /* 0: local, 1: none */
     char *builtins;
     int64_t concurrency;
     int64_t audit_retention_ms, dead_retention_ms; /* -1: for ever */

@@ -13,6 +13,8 @@ static const dq_config_choice log_levels[] = {
 
 const dq_config_choice dq_config_fsyncs[] = {{"everysec", 0}, {"always", 1}, {"no", 2}, {NULL, 0}};
 
+static const dq_config_choice auths[] = {{"local", 0}, {"none", 1}, {NULL, 0}};
+
 #define DAY_MS (24 * 3600 * 1000LL)
 
 const dq_config_row dq_config_rows[] = {
@@ -21,7 +23,23 @@ const dq_config_row dq_config_rows[] = {
      AT(allow_eviction),
      .def = "false",
      .help = "Accept a server whose maxmemory-policy may drop jobs."},
-    {.name = "dureqd.apiAddress", .type = DQ_CONFIG_REFUSED, .help = "the REST API comes with a later version"},
+    {.name = "dureqd.allowHosts",
+     .type = DQ_CONFIG_TEXT,
+     AT(allow_hosts),
+     .max = 4000,
+     .help =
+         "Names by which the API may be asked beside localhost and addresses, with commas; a request for another name is refused."},
+    {.name = "dureqd.allowOrigins",
+     .type = DQ_CONFIG_TEXT,
+     AT(allow_origins),
+     .max = 4000,
+     .help = "Origins of pages elsewhere that may change something by the API, such as https://ops.example.com, with commas."},
+    {.name = "dureqd.apiAddress",
+     .type = DQ_CONFIG_TEXT,
+     AT(api_address),
+     .max = 4000,
+     .help =
+         "Where the API listens: 127.0.0.1:8080 when unset, off, or a comma list of addresses with port and unix:/path; port 0 is any."},
     {.name = "dureqd.auditRetention",
      .type = DQ_CONFIG_MS,
      AT(audit_retention_ms),
@@ -31,6 +49,13 @@ const dq_config_row dq_config_rows[] = {
      .or_forever = true,
      .help =
          "How long audit entries are kept; the node that is leader of a shard decides, so give all nodes the same; -1 is for ever."},
+    {.name = "dureqd.auth",
+     .type = DQ_CONFIG_CHOICE,
+     AT(auth),
+     .def = "local",
+     .choices = auths,
+     .help =
+         "Who may use the API: local is whoever can connect, on loopback and Unix sockets only; none is whoever can connect, anywhere."},
     {.name = "dureqd.builtins",
      .type = DQ_CONFIG_LIST,
      AT(builtins),
@@ -103,7 +128,8 @@ const dq_config_row dq_config_rows[] = {
      .check = dq_config_check_mode,
      .help =
          "What the node does: queue (runs jobs; without it the node has no handlers and does not start in this version), scheduler "
-         "(may become leader), or full for all; a comma list combines. Words workflow and monitor do nothing in this version."},
+         "(may become leader), monitor (serves the API), or full for all; a comma list combines. The word workflow does nothing in this "
+         "version."},
     {.name = "dureqd.nodeId",
      .type = DQ_CONFIG_NAME,
      AT(node_id),

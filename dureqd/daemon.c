@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
 
+#include "api_host.h"
 #include "base/mutex.h"
 #include "builtins.h"
 #include "embedded.h"
@@ -44,6 +45,8 @@ typedef struct dq_daemon {
     dureq_node *node;
     dq_exec_host *exec;
     dq_run_log runs;
+    dq_api_host *api; /* NULL: not served */
+    const char *url;  /* the starter's */
 
     int signal_fd;
     struct event signal_event;
@@ -95,7 +98,9 @@ static void *stopper_main(void *arg)
 {
     dq_daemon *d = arg;
 
+    dq_api_host_drain(d->api);
     d->stop_rc = dureq_node_stop(d->node, &d->stop_err);
+    dq_api_host_destroy(DQ_TAKE(d->api));
     dq_loop_post(d->loop, &d->stopped);
     return NULL;
 }
@@ -353,6 +358,8 @@ static void *starter_main(void *arg)
     d->node_is_live = d->start_rc == 0;
     if (d->start_rc == 0)
         d->start_rc = set_queues(d, &d->start_err);
+    if (d->start_rc == 0 && !atomic_load(&d->start_is_over))
+        d->start_rc = dq_api_host_start(d->cfg, d->url, &d->log, &d->api, &d->start_err);
     dq_loop_post(d->loop, &d->started);
     return NULL;
 }
@@ -463,6 +470,7 @@ static int start_node(dq_daemon *d, const char *url, dureq_error *err)
     int n_handlers = 0;
     int rc = make_node(d, url, &n_handlers, err);
 
+    d->url = url;
     if (rc == 0)
         rc = wait_started(d, err);
     if (rc < 0 || d->stop_wanted)
@@ -535,6 +543,7 @@ static int say_no_start(dq_daemon *d, int rc, const dureq_error *err)
 static void tear_down(dq_daemon *d)
 {
     dq_timer_deinit(&d->watchdog);
+    dq_api_host_destroy(d->api);
     dq_exec_host_destroy(d->exec);
     dq_run_log_deinit(&d->runs);
     dureq_node_destroy(d->node);

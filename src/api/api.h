@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The REST resources as functions from request to response, over a client: no sockets, no authentication. dureqctl calls them in its own
-   process; there is no listener yet that serves them over HTTP. Any thread, several at once; calls block as the client's do.
+/* The REST resources over a client: no sockets, and no authentication but what the request says of who asks. dureqctl calls them in its
+   own process (dq_api_handle), the server of dureqd for whoever sends HTTP (dq_api_run). Any thread, several at once; both block as the
+   client's calls do.
 
    Routes, names and error bodies: docs/api.md. Errors are {"error": sentence, "code": word}. */
 
 #include <dureq/client.h>
 
 #include "base/buf.h"
+
+/* Each may do what those before it may. */
+typedef enum dq_api_role {
+    DQ_API_ITSELF = 0,
+    DQ_API_ANYONE,
+    DQ_API_VIEWER,
+    DQ_API_OPERATOR,
+    DQ_API_ADMIN,
+} dq_api_role;
 
 typedef struct dq_api_request {
     const char *method; /* "GET" ... */
@@ -17,6 +27,7 @@ typedef struct dq_api_request {
     dureq_str body;
     const char *content_type; /* NULL: JSON */
     const char *actor;        /* for the audit; NULL: the client's */
+    dq_api_role role;         /* of who asks; 0: it is this program itself, which may do all */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */
     void (*progress_fn)(int64_t n_done, int64_t n, void *userdata);
@@ -29,12 +40,36 @@ typedef struct dq_api_response {
     const char *content_type;
     dq_buf body;
     char location[96]; /* with 201; else empty */
+    char allow[40];    /* with 405: the methods of the path; else empty */
 } dq_api_response;
+
+/* Where an answer goes: begin, any number of writes, end. By the thread that answers; one call at a time. */
+typedef struct dq_api_sink dq_api_sink;
+struct dq_api_sink {
+    /* head->body is empty. length: of the body; -1: as much as comes until the end. */
+    void (*begin)(dq_api_sink *s, const dq_api_response *head, int64_t length);
+    void (*write)(dq_api_sink *s, dureq_str part); /* may wait until there is room */
+    void (*end)(dq_api_sink *s, bool is_whole);    /* not whole: it failed after it began; the caller must be able to tell */
+    bool (*is_gone)(dq_api_sink *s);               /* nobody waits for the answer any more: whoever works for long may stop */
+};
 
 void dq_api_response_deinit(dq_api_response *r);
 
 /* Always fills *ret (initialised by the call); its body's allocation may have failed: then status is 500 and the body empty. */
 void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_response *ret);
+
+/* The same into a sink: a long answer goes out while it is made. sink->end has been called when it returns. */
+void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *sink);
+
+typedef enum dq_api_cost {
+    DQ_API_SHORT, /* a few round trips */
+    DQ_API_SCANS, /* looks at much */
+} dq_api_cost;
+/* What to expect of a request; SHORT also of one that will be refused. */
+dq_api_cost dq_api_cost_of(const char *method, const char *path);
+
+/* The loop that the client's calls turn on: a server's sockets may turn there, too, so that a request costs one thread. */
+struct dq_loop *dq_api_loop(dureq_client *client);
 
 /* HTTP status for an error code: the one table of the project. */
 int dq_api_status_of(int code);

@@ -17,6 +17,8 @@ typedef struct dq_api_ctx {
     dureq_client *client;
     const dq_api_request *req;
     dq_api_response *res;
+    dq_api_sink *sink;                 /* NULL: all goes into res */
+    bool has_begun;                    /* the head went to the sink */
     const char *vars[DQ_API_VARS_MAX]; /* decoded path variables, in order */
     struct {
         const char *name, *value; /* decoded */
@@ -35,11 +37,18 @@ typedef struct dq_api_route {
     const char *method, *pattern; /* "/api/jobs/{id}/cancel" */
     dq_api_fn fn;
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
+    dq_api_cost cost;
 } dq_api_route;
+
+const dq_api_route *dq_api_route_at(size_t i); /* of all tables; NULL when there are no more */
+/* The pattern that is nearest to a path that is none; NULL: nothing is near. */
+const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
     dq_api_node_routes[], dq_api_stat_routes[];
 
+/* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
+int dq_api_flush(dq_api_ctx *c, dureq_error *err);
 const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */
 /* Absent: *ret keeps its value. DUREQ_EINVAL naming the parameter and what it takes. */
 int dq_api_query_i64(const dq_api_ctx *c, const char *name, int64_t min, int64_t max, int64_t *ret, dureq_error *err);

@@ -2,6 +2,8 @@
 #include <stdio.h>
 
 #include "api/request.h"
+#include "client/call.h"
+#include "client/client.h"
 
 static const dq_api_route *const tables[] = {dq_api_bulk_routes,  dq_api_group_routes, dq_api_job_routes,
                                              dq_api_queue_routes, dq_api_node_routes,  dq_api_stat_routes};
@@ -149,16 +151,25 @@ static bool match(dq_api_ctx *c, const char *pattern)
     return !want.ptr && !have.ptr;
 }
 
-static const dq_api_route *find(dq_api_ctx *c, bool *ret_path_known)
+/* NULL: none; then res->allow has the methods that the path takes, if there is such a path. */
+static const dq_api_route *find(dq_api_ctx *c)
 {
-    *ret_path_known = false;
+    char *allow = c->res->allow;
+
+    *allow = '\0';
     for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
         for (const dq_api_route *r = tables[t]; r->method; r++) {
+            size_t len = strlen(allow);
+
             if (!match(c, r->pattern))
                 continue;
-            *ret_path_known = true;
-            if (strcmp(r->method, c->req->method) == 0)
+            if (strcmp(r->method, c->req->method) == 0) {
+                *allow = '\0';
                 return r;
+            }
+            if (!strstr(allow, r->method))
+                (void)snprintf(allow + len, sizeof c->res->allow - len, "%s%s%s", len ? ", " : "", r->method,
+                               strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
         }
     return NULL;
 }
@@ -203,26 +214,51 @@ static int check_query(const dq_api_ctx *c, const dq_api_route *route, dureq_err
     return 0;
 }
 
+static bool is_role_needed(const dq_api_route *route, dq_api_role has)
+{
+    return has != DQ_API_ITSELF && has < (strcmp(route->method, "GET") == 0 ? DQ_API_VIEWER : DQ_API_OPERATOR);
+}
+
+static int check_role(const dq_api_ctx *c, const dq_api_route *route, dureq_error *err)
+{
+    if (is_role_needed(route, c->req->role))
+        return dq_fail(err, DUREQ_EPERM, "this takes the role of %s",
+                       strcmp(route->method, "GET") == 0 ? "a viewer" : "an operator");
+    return 0;
+}
+
+static void write_no_path(dq_api_ctx *c)
+{
+    DQ_BUF_AUTO text = {0};
+    const char *near = dq_api_nearest(c->req->path);
+
+    dq_buf_append_text(&text, "no such path");
+    if (near)
+        dq_buf_append_fmt(&text, ": is it %s?", near);
+    write_error(c, 404, DUREQ_ENOTFOUND, "not_found", dq_buf_failed(&text) ? "no such path" : text.ptr);
+}
+
 static void run(dq_api_ctx *c)
 {
     dureq_error err = {0};
-    bool path_known;
-    const dq_api_route *route = find(c, &path_known);
+    const dq_api_route *route = find(c);
     int rc;
 
     if (c->no_memory) { /* whatever the path looked like */
         write_error(c, 500, DUREQ_ENOMEM, dq_api_code_word(DUREQ_ENOMEM), dureq_errcode_text(DUREQ_ENOMEM));
         return;
     }
-    if (!route && path_known) {
+    if (!route && *c->res->allow) {
         write_error(c, 405, DUREQ_EINVAL, "method_not_allowed", "this path does not take this method");
         return;
     }
     if (!route) {
-        write_error(c, 404, DUREQ_ENOTFOUND, "not_found", "no such path");
+        write_no_path(c);
         return;
     }
-    rc = parse_query(c, &err);
+    rc = check_role(c, route, &err);
+    if (rc == 0)
+        rc = parse_query(c, &err);
     if (rc == 0)
         rc = check_query(c, route, &err);
     if (rc == 0)
@@ -231,30 +267,95 @@ static void run(dq_api_ctx *c)
         write_error(c, dq_api_status_of(rc), rc, dq_api_code_word(rc), err.msg[0] ? err.msg : dureq_errcode_text(rc));
 }
 
+/* As who asks, as far as the audit is concerned. */
+static void answer(dq_api_ctx *c)
+{
+    dq_api_response *res = c->res;
+
+    *res = (dq_api_response){.status = 200, .content_type = "application/json"};
+    c->w = dq_json_writer_of(&res->body);
+    dq_client_act_as(c->req->actor);
+    run(c);
+    dq_client_act_as(NULL);
+    dq_arena_deinit(&c->arena);
+    if (dq_buf_failed(&res->body)) {
+        dq_buf_deinit(&res->body);
+        res->status = 500;
+        res->code = DUREQ_ENOMEM;
+    }
+}
+
 void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_response *ret)
 {
     dq_api_ctx c = {.client = client, .req = req, .res = ret};
 
-    *ret = (dq_api_response){.status = 200, .content_type = "application/json"};
-    c.w = dq_json_writer_of(&ret->body);
-    run(&c);
+    answer(&c);
+}
+
+struct dq_loop *dq_api_loop(dureq_client *client)
+{
+    return dq_client_loop(client);
+}
+
+int dq_api_flush(dq_api_ctx *c, dureq_error *err)
+{
+    if (!c->sink || c->res->body.len == 0)
+        return 0;
+    if (c->sink->is_gone(c->sink))
+        return dq_fail(err, DUREQ_ECANCELLED, "the caller went away");
+    if (dq_buf_failed(&c->res->body))
+        return dq_fail_nomem(err);
+    if (!c->has_begun)
+        c->sink->begin(c->sink, c->res, /*length=*/-1);
+    c->has_begun = true;
+    c->sink->write(c->sink, dq_buf_str(&c->res->body));
+    dq_buf_clear(&c->res->body);
+    return 0;
+}
+
+void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *sink)
+{
+    dq_api_response res = {0};
+    dq_api_ctx c = {.client = client, .req = req, .res = &res, .sink = sink};
+    bool is_whole;
+
+    answer(&c);
+    is_whole = !c.has_begun || res.code == 0;
+    if (!c.has_begun)
+        sink->begin(sink, &res, (int64_t)res.body.len);
+    if (is_whole && res.body.len)
+        sink->write(sink, dq_buf_str(&res.body));
+    sink->end(sink, is_whole);
+    dq_api_response_deinit(&res);
+}
+
+dq_api_cost dq_api_cost_of(const char *method, const char *path)
+{
+    dq_api_request req = {.method = method, .path = path};
+    dq_api_response res = {0};
+    dq_api_ctx c = {.req = &req, .res = &res};
+    const dq_api_route *route = find(&c);
+
     dq_arena_deinit(&c.arena);
-    if (dq_buf_failed(&ret->body)) {
-        dq_buf_deinit(&ret->body);
-        ret->status = 500;
-        ret->code = DUREQ_ENOMEM;
-    }
+    return route ? route->cost : DQ_API_SHORT;
+}
+
+const dq_api_route *dq_api_route_at(size_t i)
+{
+    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
+        for (const dq_api_route *r = tables[t]; r->method; r++)
+            if (i-- == 0)
+                return r;
+    return NULL;
 }
 
 bool dq_api_route_text(size_t i, dq_buf *out)
 {
-    for (size_t t = 0; t < DQ_ARRAY_LEN(tables); t++)
-        for (const dq_api_route *r = tables[t]; r->method; r++)
-            if (i-- == 0) {
-                dq_buf_append_fmt(out, "%s %s", r->method, r->pattern);
-                return true;
-            }
-    return false;
+    const dq_api_route *r = dq_api_route_at(i);
+
+    if (r)
+        dq_buf_append_fmt(out, "%s %s", r->method, r->pattern);
+    return r != NULL;
 }
 
 const char *dq_api_query(const dq_api_ctx *c, const char *name)

@@ -34,6 +34,9 @@ int dq_client_command(dureq_client *c, dq_buf *bytes, int n_replies, dq_owned_re
 int dq_client_read_large(dureq_client *c, dq_buf *bytes, dq_owned_reply *ret, dureq_error *err);
 int64_t dq_client_deadline_us(const dureq_client *c); /* -1: none */
 const dq_keys *dq_client_keys(const dureq_client *c);
+/* Who operates, for the audit: of this thread's calls, as dq_client_act_as said, else the client's. */
 dureq_str dq_client_actor(const dureq_client *c);
+/* Whoever the calls of this thread are made for from now on; NULL: the client's own actor again. Not copied. */
+void dq_client_act_as(const char *actor);
 /* Why nothing can be sent, as an error for a caller whose time is over. */
 int dq_client_why_down(dureq_client *c, dureq_error *err);

@@ -306,9 +306,21 @@ const dq_keys *dq_client_keys(const dureq_client *c)
     return dq_store_keys(c->store);
 }
 
+static _Thread_local const char *acts_as;
+
+void dq_client_act_as(const char *actor)
+{
+    acts_as = actor;
+}
+
 dureq_str dq_client_actor(const dureq_client *c)
 {
-    return dureq_str_from(c->actor);
+    return dureq_str_from(acts_as ? acts_as : c->actor);
+}
+
+dq_loop *dq_client_loop(dureq_client *c)
+{
+    return c->loop;
 }
 
 const char *dq_client_server_name(dureq_client *c)

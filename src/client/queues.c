@@ -15,7 +15,8 @@ typedef struct change_call {
     dureq_client *client;
     dq_queue_verb verb;
     char name[DUREQ_NAME_MAX + 1];
-    dq_buf wanted;   /* JSON; for the SETs */
+    dq_buf wanted; /* JSON; for the SETs */
+    dq_buf actor;
     atomic_int refs; /* caller and loop */
 
     dq_mutex mu; /* guards the next four */
@@ -29,6 +30,7 @@ static void change_unref(change_call *p)
     if (atomic_fetch_sub(&p->refs, 1) != 1)
         return;
     dq_buf_deinit(&p->wanted);
+    dq_buf_deinit(&p->actor);
     dq_cond_deinit(&p->cond);
     dq_mutex_deinit(&p->mu);
     dq_free(p);
@@ -60,7 +62,7 @@ static void run_change(dq_message *m)
     if (p->wanted.len > 0)
         rc = dq_queue_from_json(name, dq_buf_str(&p->wanted), &arena, &wanted, &err);
     if (rc == 0)
-        rc = dq_store_change_queue(p->client->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_client_actor(p->client),
+        rc = dq_store_change_queue(p->client->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_buf_str(&p->actor),
                                    on_changed, p, &err);
     dq_arena_deinit(&arena);
     if (rc < 0)
@@ -80,8 +82,12 @@ int dq_client_change_queue(dureq_client *c, dq_queue_verb verb, const char *name
         return dq_fail_nomem(err);
     }
     rc = dq_client_may_write(c, err);
+    dq_buf_append_str(&p->actor, dq_client_actor(c)); /* this thread's: the loop does not know it */
+    if (rc == 0)
+        rc = dq_buf_finish(&p->actor, err);
     if (rc < 0) {
         dq_buf_deinit(wanted);
+        dq_buf_deinit(&p->actor);
         dq_free(p);
         return rc;
     }

@@ -39,6 +39,7 @@ void test_child_exec(test_child *c, const char *const *argv)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)dup2(fds[1], 1);
         (void)dup2(fds[1], 2);
+        (void)setenv("DUREQ_API_ADDRESS", "off", /*overwrite=*/0); /* several daemons run beside each other */
         (void)execvp(argv[0], (char *const *)argv);
         _exit(127);
     }

@@ -119,7 +119,7 @@ static const bad_args bad_args_cases[] = {
     {{"--handler", "a=exec:{payload}"}, DUREQ_EINVAL, "handler 'a': the program cannot come from the payload"},
     {{"--handler", "a=builtin:"}, DUREQ_EINVAL, NULL},
     {{"--handler", "a"}, DUREQ_EINVAL, NULL},
-    {{"--api-address=:8080"}, DUREQ_EUNSUPPORTED, NULL},
+    {{"--grpc-address=:9090"}, DUREQ_EUNSUPPORTED, NULL},
     {{"--config=/nowhere/dureqd.yaml"},
      DUREQ_ENOTFOUND,
      "cannot open the configuration '/nowhere/dureqd.yaml': No such file or directory"},

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request and its answer. The connection makes it and lets go of it; a thread answers. Between them is one message, which is on its way to
+   the loop whenever there is something new: a short answer is one message. A long one goes out while it is made; who makes it waits while
+   more than DQ_SERVE_UNSENT_MAX is not sent. */
+#include "serve/serve_internal.h"
+
+#define POST_BYTES 16384 /* of an answer of unknown length, before the loop hears of it */
+
+static dq_exchange *exchange_of(dq_api_sink *s)
+{
+    return dq_container_of(s, dq_exchange, sink);
+}
+
+/* ---- the answering side ---- */
+
+static void post_locked(dq_exchange *e)
+{
+    if (e->is_posted)
+        return;
+    e->is_posted = true;
+    atomic_fetch_add(&e->refs, 1);
+    dq_loop_post(e->server->loop, &e->message);
+}
+
+static void sink_begin(dq_api_sink *s, const dq_api_response *head, int64_t length)
+{
+    dq_exchange *e = exchange_of(s);
+
+    dq_mutex_lock(&e->mu);
+    e->head = *head;
+    e->head.body = (dq_buf){0};
+    e->length = length;
+    e->has_begun = true;
+    dq_mutex_unlock(&e->mu);
+}
+
+static void sink_write(dq_api_sink *s, dureq_str part)
+{
+    dq_exchange *e = exchange_of(s);
+
+    dq_mutex_lock(&e->mu);
+    dq_buf_append_str(&e->out, part);
+    if (e->length < 0 && e->out.len >= POST_BYTES)
+        post_locked(e);
+    while (e->length < 0 && e->n_unsent + e->out.len > DQ_SERVE_UNSENT_MAX && !atomic_load(&e->is_gone))
+        dq_cond_wait(&e->cond, &e->mu); /* the connection's time-outs bound it */
+    dq_mutex_unlock(&e->mu);
+}
+
+static void sink_end(dq_api_sink *s, bool is_whole)
+{
+    dq_exchange *e = exchange_of(s);
+
+    dq_mutex_lock(&e->mu);
+    e->has_ended = true;
+    e->is_whole = is_whole;
+    post_locked(e);
+    dq_mutex_unlock(&e->mu);
+}
+
+static bool sink_is_gone(dq_api_sink *s)
+{
+    return atomic_load(&exchange_of(s)->is_gone);
+}
+
+static void run_work(dq_work *w)
+{
+    dq_exchange *e = dq_container_of(w, dq_exchange, work);
+
+    if (!atomic_load(&e->is_left)) /* nothing is done for who left before it began */
+        dq_api_run(e->server->client, &e->req, &e->sink);
+    dq_exchange_unref(e);
+}
+
+/* ---- the loop's side ---- */
+
+static void take_part(dq_exchange *e, dq_answer_part *ret)
+{
+    dq_mutex_lock(&e->mu);
+    *ret = (dq_answer_part){.head = e->head,
+                            .length = e->length,
+                            .bytes = e->out,
+                            .begins = e->has_begun,
+                            .ends = e->has_ended,
+                            .is_whole = e->is_whole};
+    e->out = (dq_buf){0};
+    e->n_unsent += ret->bytes.len;
+    e->has_begun = false;
+    e->is_posted = false;
+    dq_mutex_unlock(&e->mu);
+}
+
+static void on_message(dq_message *m)
+{
+    dq_exchange *e = dq_container_of(m, dq_exchange, message);
+    dq_answer_part part;
+
+    take_part(e, &part);
+    if (e->conn)
+        dq_conn_part(e->conn, &part);
+    dq_buf_deinit(&part.bytes);
+    dq_exchange_unref(e);
+}
+
+void dq_exchange_sent(dq_exchange *e, size_t n)
+{
+    dq_mutex_lock(&e->mu);
+    e->n_unsent -= DQ_MIN(n, e->n_unsent);
+    dq_cond_signal(&e->cond);
+    dq_mutex_unlock(&e->mu);
+}
+
+void dq_exchange_leave(dq_exchange *e)
+{
+    e->conn = NULL;
+    dq_mutex_lock(&e->mu);
+    atomic_store(&e->is_gone, true);
+    atomic_store(&e->is_left, true);
+    dq_cond_signal(&e->cond);
+    dq_mutex_unlock(&e->mu);
+    dq_exchange_unref(e);
+}
+
+void dq_exchange_start(dq_exchange *e)
+{
+    static const dq_http_fault full = {503, "too many requests wait for their turn"};
+
+    e->req.body = dq_buf_str(&e->body);
+    e->work = (dq_work){.run = run_work, .scans = dq_api_cost_of(e->req.method, e->req.path) == DQ_API_SCANS};
+    atomic_fetch_add(&e->refs, 1);
+    if (dq_workers_push(e->server->workers, &e->work))
+        return;
+    dq_exchange_unref(e);
+    dq_conn_fault(e->conn, &full);
+}
+
+/* ---- its life ---- */
+
+/* A NUL-ended copy; where it begins. The buffer may move until all are in it. */
+static size_t put(dq_buf *b, dureq_str s)
+{
+    size_t at = b->len;
+
+    dq_buf_append_str(b, s);
+    dq_buf_append_char(b, '\0');
+    return at;
+}
+
+static bool take_request(dq_exchange *e, const dq_http_head *head)
+{
+    dureq_str type = dq_http_field_get(head, "content-type");
+    size_t method, path, query, content;
+
+    e->is_head_only = dq_str_eq_text(head->method, "HEAD");
+    method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
+    path = put(&e->text, head->path);
+    query = put(&e->text, head->query);
+    content = put(&e->text, type);
+    if (dq_buf_failed(&e->text))
+        return false;
+    e->req = (dq_api_request){
+        .method = e->text.ptr + method,
+        .path = e->text.ptr + path,
+        .query = head->query.ptr ? e->text.ptr + query : NULL,
+        .content_type = type.ptr ? e->text.ptr + content : NULL,
+        .actor = e->actor,
+        .role = DQ_API_ADMIN,
+    };
+    return true;
+}
+
+dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head)
+{
+    dq_exchange *e = dq_calloc(1, sizeof *e);
+
+    if (!e)
+        return NULL;
+    e->sink = (dq_api_sink){.begin = sink_begin, .write = sink_write, .end = sink_end, .is_gone = sink_is_gone};
+    e->server = c->server;
+    e->conn = c;
+    e->message.fn = on_message;
+    memcpy(e->actor, c->name, sizeof e->actor);
+    atomic_init(&e->is_gone, false);
+    atomic_init(&e->is_left, false);
+    atomic_init(&e->refs, 1);
+    dq_mutex_init(&e->mu);
+    dq_cond_init(&e->cond);
+    atomic_fetch_add(&e->server->n_exchanges, 1);
+    if (take_request(e, head))
+        return e;
+    dq_exchange_unref(e);
+    return NULL;
+}
+
+void dq_exchange_unref(dq_exchange *e)
+{
+    if (atomic_fetch_sub(&e->refs, 1) != 1)
+        return;
+    atomic_fetch_sub(&e->server->n_exchanges, 1);
+    atomic_fetch_sub(&e->server->held, e->held);
+    dq_buf_deinit(&e->text);
+    dq_buf_deinit(&e->body);
+    dq_buf_deinit(&e->out);
+    dq_cond_deinit(&e->cond);
+    dq_mutex_deinit(&e->mu);
+    dq_free(e);
+}

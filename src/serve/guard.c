@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may ask at all, before anybody is known by name. A page elsewhere can make a browser send requests to a daemon on loopback: by the page's own
+   name, turned to 127.0.0.1 (the name is then in Host), or as a form (then Origin or Sec-Fetch-Site tell, and its body is no JSON). */
+#include "serve/serve_internal.h"
+
+#include <arpa/inet.h>
+
+static bool refuse(dq_http_fault *fault, int status, const char *text)
+{
+    *fault = (dq_http_fault){.status = status, .text = text};
+    return false;
+}
+
+/* Without the port and the brackets. */
+static dureq_str host_of(dureq_str authority)
+{
+    const char *end;
+
+    if (authority.len && authority.ptr[0] == '[') {
+        end = memchr(authority.ptr, ']', authority.len);
+        return end ? dureq_str_of(authority.ptr + 1, (size_t)(end - authority.ptr) - 1) : authority;
+    }
+    end = memchr(authority.ptr, ':', authority.len);
+    return end ? dureq_str_of(authority.ptr, (size_t)(end - authority.ptr)) : authority;
+}
+
+static bool is_number(dureq_str host)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned char bytes[16];
+
+    if (host.len == 0 || host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+static bool eq_nocase(dureq_str a, dureq_str b)
+{
+    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+static bool is_listed(const char *list, dureq_str word)
+{
+    dureq_str rest = dureq_str_from(list);
+
+    while (rest.len)
+        if (eq_nocase(dq_str_trim(dq_str_cut(&rest, ',')), word))
+            return true;
+    return false;
+}
+
+static bool host_is_known(const dq_server *s, dureq_str authority)
+{
+    dureq_str host;
+
+    if (authority.len == 0)
+        return true; /* HTTP/1.0: no browser */
+    host = host_of(authority);
+    return is_number(host) || is_listed("localhost,ip6-localhost,ip6-loopback", host) || is_listed(s->hosts, host);
+}
+
+/* Monitors ask by whatever name. */
+static bool is_health(dureq_str path)
+{
+    return dq_str_eq_text(path, "/livez") || dq_str_eq_text(path, "/readyz") || dq_str_eq_text(path, "/healthz");
+}
+
+static bool is_unsafe(dureq_str method)
+{
+    return !dq_str_eq_text(method, "GET") && !dq_str_eq_text(method, "HEAD") && !dq_str_eq_text(method, "OPTIONS");
+}
+
+/* "http://" or "https://" and the name that the request was sent to. */
+static bool is_same_origin(dureq_str origin, dureq_str authority)
+{
+    static const dureq_str schemes[] = {{"http://", 7}, {"https://", 8}};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(schemes); i++)
+        if (dq_str_starts_with(origin, schemes[i]))
+            return eq_nocase(dureq_str_of(origin.ptr + schemes[i].len, origin.len - schemes[i].len), authority);
+    return false;
+}
+
+static bool is_json(dureq_str type)
+{
+    dureq_str name = dq_str_trim(dq_str_cut(&type, ';'));
+
+    return dq_http_eq_nocase(name, "application/json") || dq_http_eq_nocase(name, "application/x-ndjson") ||
+           dq_http_eq_nocase(name, "application/ndjson");
+}
+
+static bool change_passes(const dq_server *s, const dq_http_head *head, dq_http_fault *fault)
+{
+    dureq_str site = dq_http_field_get(head, "sec-fetch-site"), origin = dq_http_field_get(head, "origin");
+
+    if (origin.ptr && is_listed(s->origins, origin))
+        return true;
+    if (site.ptr && !dq_http_eq_nocase(site, "same-origin"))
+        return refuse(fault, 403, "a page of another site may not send this");
+    if (origin.ptr && !is_same_origin(origin, head->authority))
+        return refuse(fault, 403, "a page of another origin may not send this");
+    return true;
+}
+
+bool dq_guard_passes(const dq_server *s, const dq_http_head *head, bool is_local, dq_http_fault *fault)
+{
+    if (!is_local && !host_is_known(s, head->authority) && !is_health(head->path))
+        return refuse(
+            fault, 421,
+            "this server is not known by that name: use an address or localhost, or allow the name by the setting allowHosts");
+    if (!is_unsafe(head->method))
+        return true;
+    if (!change_passes(s, head, fault))
+        return false;
+    if ((head->is_chunked || head->length > 0) && !is_json(dq_http_field_get(head, "content-type")))
+        return refuse(fault, 415,
+                      "the body must be JSON: send Content-Type: application/json, or application/x-ndjson for one job a line");
+    return true;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the server share. A connection (conn.c) reads one request at a time into an exchange (exchange.c), which is answered by the
+   loop or by a thread (workers.c); the answer comes back through the exchange's mailbox message. All but the exchange's marked part and the
+   workers is the loop thread's. */
+
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "base/mutex.h"
+#include "io/loop.h"
+#include "serve/http1.h"
+#include "serve/serve.h"
+
+#include <event2/event_struct.h>
+
+#include <sys/socket.h>
+
+#define DQ_SERVE_HELD_MAX   (INT64_C(256) << 20) /* bodies and answers of all connections */
+#define DQ_SERVE_UNSENT_MAX (1 << 20)            /* of a long answer, before who makes it waits */
+#define DQ_SERVE_BODY_MAX   (INT64_C(8) << 20)
+#define DQ_SERVE_QUEUE_MAX  1024 /* requests that wait for a thread */
+#define DQ_SERVE_SCANS_MAX  4    /* threads for those that scan */
+#define DQ_SERVE_ACTOR_MAX  64
+
+typedef struct dq_conn dq_conn;
+
+/* ---- workers.c: threads for what blocks ---- */
+typedef struct dq_work {
+    dq_list link;
+    void (*run)(struct dq_work *w); /* on a thread; may free it */
+    bool scans;
+} dq_work;
+
+typedef struct dq_workers dq_workers;
+dq_workers *dq_workers_create(unsigned n_max); /* NULL: no memory */
+/* False: too many wait already. */
+bool dq_workers_push(dq_workers *w, dq_work *work);
+void dq_workers_destroy(dq_workers *w); /* after all that was pushed ran */
+
+/* ---- exchange.c: a request and its answer ---- */
+typedef struct dq_exchange {
+    dq_api_sink sink;
+    dq_server *server;
+    dq_conn *conn; /* loop thread; NULL: it is gone */
+    dq_work work;
+    dq_message message;
+    dq_buf text; /* what req points to */
+    dq_buf body;
+    dq_api_request req;
+    char actor[DQ_SERVE_ACTOR_MAX];
+    bool is_head_only;
+    atomic_bool is_gone; /* nobody waits for the answer, as it seems */
+    atomic_bool is_left; /* the connection is no more */
+    int64_t held;        /* of the body, counted in the server's */
+    atomic_int refs;     /* connection, whoever answers, message under way */
+
+    dq_mutex mu; /* guards the rest */
+    dq_cond cond;
+    dq_api_response head;
+    int64_t length;
+    dq_buf out;
+    bool has_begun, has_ended, is_whole, is_posted;
+    size_t n_unsent; /* went to the connection and is not sent yet */
+} dq_exchange;
+
+/* What came of an answer since the last time. */
+typedef struct dq_answer_part {
+    dq_api_response head;
+    int64_t length;
+    dq_buf bytes;
+    bool begins, ends, is_whole;
+} dq_answer_part;
+
+dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head);
+void dq_exchange_unref(dq_exchange *e);
+void dq_exchange_start(dq_exchange *e); /* its body is there */
+void dq_exchange_leave(dq_exchange *e); /* the connection lets go; whoever answers hears of it */
+void dq_exchange_sent(dq_exchange *e, size_t n);
+
+/* ---- guard.c: who may ask at all ---- */
+bool dq_guard_passes(const dq_server *s, const dq_http_head *head, bool is_local, dq_http_fault *fault);
+
+/* ---- conn.c ---- */
+typedef enum dq_conn_phase {
+    DQ_CONN_HEAD,   /* waits for a request, or reads its head */
+    DQ_CONN_BODY,   /* reads its body */
+    DQ_CONN_BUSY,   /* it is being answered */
+    DQ_CONN_FLUSH,  /* all of the answer is known, and goes out */
+    DQ_CONN_LINGER, /* the last answer is out; what still comes is thrown away, so that the answer is not lost with it */
+} dq_conn_phase;
+
+typedef struct dq_peer { /* an address that is counted */
+    char key[20];
+    size_t key_len;
+    unsigned n;
+} dq_peer;
+
+struct dq_conn {
+    dq_server *server;
+    dq_list link;      /* server's all */
+    dq_list wait_link; /* server's waiting: no request under way, the longest first */
+    dq_peer *peer;     /* NULL: not counted */
+    int fd;
+    struct event readable, writable;
+    dq_timer timer;
+    int64_t deadline_us, timer_at_us;
+    dq_conn_phase phase;
+    dq_buf in, out;
+    size_t seen;    /* of in, by the head's parser */
+    size_t n_out;   /* of out, sent */
+    size_t n_drunk; /* thrown away while it lingers */
+    dq_http_chunks chunks;
+    int64_t body_left;
+    dq_exchange *exchange;
+    int64_t held; /* of out, counted in the server's */
+    dq_deferred next;
+    int minor;     /* of the HTTP/1 that the request speaks */
+    bool is_local; /* a Unix socket */
+    bool is_chunked_in, is_chunked_out, has_no_body_out;
+    bool closes, is_reading, is_writing, has_skipped_line;
+    char name[DQ_SERVE_ACTOR_MAX]; /* for the audit */
+};
+
+void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char *name);
+void dq_conn_close(dq_conn *c);
+void dq_conn_part(dq_conn *c, dq_answer_part *part);        /* bytes are taken */
+void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and closes */
+/* Of the server that stops: those that wait are closed, the others close after their answer. */
+void dq_conn_drain(dq_conn *c);
+
+/* ---- answer.c: bytes of answers ---- */
+void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int minor, bool closes, dq_buf *out);
+void dq_answer_fault(dq_server *s, const dq_http_fault *fault, bool has_no_body, dq_buf *out); /* the connection closes */
+
+/* ---- listen.c ---- */
+typedef struct dq_listener {
+    dq_server *server;
+    int fd;
+    bool is_local, is_on;
+    struct event event;
+    char name[160]; /* as people write it */
+    char *path;     /* of a Unix socket */
+} dq_listener;
+
+int dq_listener_open(dq_listener *l, dq_server *s, const char *address, bool allows_any, dureq_error *err);
+void dq_listener_on(dq_listener *l);
+void dq_listener_off(dq_listener *l);
+void dq_listener_close(dq_listener *l);
+void dq_listen_left(dq_server *s, dq_peer *peer); /* a connection of this address is gone; NULL: of one that is not counted */
+
+/* ---- server.c ---- */
+void dq_server_conn_gone(dq_server *s);
+
+struct dq_server {
+    dureq_client *client;
+    dq_loop *loop;
+    dq_workers *workers;
+    const dq_log *log;
+    dq_listener *listeners;
+    size_t n_listeners;
+    char *hosts, *origins;
+    int64_t body_max, head_timeout_us, idle_timeout_us;
+    unsigned connections_max, per_address_max;
+
+    dq_list conns, waiting;
+    unsigned n_conns;
+    dq_map peers;
+    atomic_llong held;
+    bool is_draining;
+    int spare_fd;   /* given up for a moment when descriptors are used up */
+    dq_timer again; /* accepts again */
+    int64_t date_s;
+    char date[40];
+
+    dq_mutex mu; /* guards the rest */
+    dq_cond cond;
+    bool is_done;  /* a message to the loop was carried out */
+    bool is_empty; /* no connection is left */
+    atomic_int n_exchanges;
+};

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server from its addresses to its end. What other threads want of it is done by a message to the loop, and waited for. */
+#include "base/clock.h"
+#include "serve/serve_internal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- on the loop, for another thread ---- */
+
+typedef struct order {
+    dq_message message;
+    dq_server *server;
+    void (*fn)(dq_server *s);
+} order;
+
+static void run_order(dq_message *m)
+{
+    order *o = dq_container_of(m, order, message);
+    dq_server *s = o->server;
+
+    o->fn(s);
+    dq_mutex_lock(&s->mu);
+    s->is_done = true;
+    dq_cond_broadcast(&s->cond);
+    dq_mutex_unlock(&s->mu);
+}
+
+static void on_loop(dq_server *s, void (*fn)(dq_server *s))
+{
+    order o = {.message = {.fn = run_order}, .server = s, .fn = fn};
+
+    s->is_done = false;
+    dq_loop_post(s->loop, &o.message);
+    dq_mutex_lock(&s->mu);
+    while (!s->is_done)
+        dq_cond_wait(&s->cond, &s->mu);
+    dq_mutex_unlock(&s->mu);
+}
+
+static void do_start(dq_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        dq_listener_on(&s->listeners[i]);
+}
+
+static void do_drain(dq_server *s)
+{
+    s->is_draining = true;
+    dq_timer_clear(&s->again);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        dq_listener_close(&s->listeners[i]);
+    DQ_LIST_FOREACH (dq_conn, c, &s->conns, link) {
+        dq_conn_drain(c);
+    }
+}
+
+static void do_close(dq_server *s)
+{
+    while (!dq_list_empty(&s->conns))
+        dq_conn_close(dq_container_of(s->conns.next, dq_conn, link));
+    dq_timer_deinit(&s->again);
+}
+
+static void do_nothing(dq_server *s)
+{
+    (void)s;
+}
+
+static void on_again(dq_timer *t)
+{
+    do_start(dq_container_of(t, dq_server, again));
+}
+
+void dq_server_conn_gone(dq_server *s)
+{
+    s->n_conns--;
+    if (s->n_conns > 0 || !s->is_draining)
+        return;
+    dq_mutex_lock(&s->mu);
+    s->is_empty = true;
+    dq_cond_broadcast(&s->cond);
+    dq_mutex_unlock(&s->mu);
+}
+
+/* ---- its life ---- */
+
+static int take_options(dq_server *s, const dq_server_options *o, dureq_error *err)
+{
+    s->client = o->client;
+    s->loop = dq_api_loop(o->client);
+    s->log = o->log;
+    s->body_max = o->body_max_bytes ? o->body_max_bytes : DQ_SERVE_BODY_MAX;
+    s->head_timeout_us = (o->head_timeout_ms ? o->head_timeout_ms : 10000) * 1000;
+    s->idle_timeout_us = (o->idle_timeout_ms ? o->idle_timeout_ms : 60000) * 1000;
+    s->connections_max = o->connections_max ? o->connections_max : 4096;
+    s->per_address_max = o->per_address_max ? o->per_address_max : 256;
+    s->hosts = dq_strdup(o->hosts ? o->hosts : "");
+    s->origins = dq_strdup(o->origins ? o->origins : "");
+    s->workers = dq_workers_create(o->threads_max ? o->threads_max : 16);
+    s->listeners = dq_calloc(o->n_addresses + 1, sizeof *s->listeners);
+    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return s->hosts && s->origins && s->workers && s->listeners ? 0 : dq_fail_nomem(err);
+}
+
+static void free_parts(dq_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        dq_listener_close(&s->listeners[i]);
+    dq_workers_destroy(s->workers);
+    dq_map_deinit(&s->peers);
+    if (s->spare_fd >= 0)
+        (void)close(s->spare_fd);
+    dq_cond_deinit(&s->cond);
+    dq_mutex_deinit(&s->mu);
+    dq_free(s->listeners);
+    dq_free(s->hosts);
+    dq_free(s->origins);
+    dq_free(s);
+}
+
+int dq_server_create(const dq_server_options *o, dq_server **ret, dureq_error *err)
+{
+    dq_server *s = dq_calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return dq_fail_nomem(err);
+    dq_list_init(&s->conns);
+    dq_list_init(&s->waiting);
+    dq_mutex_init(&s->mu);
+    dq_cond_init(&s->cond);
+    s->spare_fd = -1;
+    rc = take_options(s, o, err);
+    for (size_t i = 0; i < o->n_addresses && rc == 0; i++)
+        rc = dq_listener_open(&s->listeners[s->n_listeners++], s, o->addresses[i], o->allows_any_peer, err);
+    if (rc < 0) {
+        free_parts(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+const char *dq_server_address(const dq_server *s, size_t i)
+{
+    return i < s->n_listeners ? s->listeners[i].name : NULL;
+}
+
+static void do_init(dq_server *s)
+{
+    if (dq_timer_init(&s->again, s->loop, on_again) == 0)
+        do_start(s);
+}
+
+void dq_server_start(dq_server *s)
+{
+    on_loop(s, do_init);
+}
+
+void dq_server_drain(dq_server *s)
+{
+    on_loop(s, do_drain);
+}
+
+static void wait_empty(dq_server *s, int64_t timeout_ms)
+{
+    int64_t deadline_us = dq_mono_us() + timeout_ms * 1000;
+    bool in_time = true;
+
+    dq_mutex_lock(&s->mu);
+    while (!s->is_empty && in_time)
+        in_time = dq_cond_wait_until(&s->cond, &s->mu, deadline_us);
+    dq_mutex_unlock(&s->mu);
+}
+
+static void note_empty(dq_server *s)
+{
+    s->is_empty = s->n_conns == 0;
+}
+
+void dq_server_destroy(dq_server *s, int64_t timeout_ms)
+{
+    if (!s)
+        return;
+    dq_server_drain(s);
+    on_loop(s, note_empty);
+    wait_empty(s, timeout_ms);
+    on_loop(s, do_close);
+    dq_workers_destroy(s->workers);
+    s->workers = NULL;
+    on_loop(s, do_nothing); /* the last messages of exchanges were before it */
+    free_parts(s);
+}
