@@ -3,6 +3,8 @@
 
 #include "ctl.h"
 
+#define DURATION_MAX_MS (INT64_C(100) * 366 * 86400000)
+
 static const ctl_option *find(const ctl_option *options, size_t n, dureq_str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -90,5 +92,7 @@ int ctl_duration(const char *option, const char *text, int64_t *ret)
 {
     if (text && (dq_parse_duration_ms(dureq_str_from(text), ret) < 0 || *ret < 0))
         return ctl_usage("--%s takes a duration such as 30s, 5m or 1h30m, not '%s'", option, text);
+    if (text && *ret > DURATION_MAX_MS)
+        return ctl_usage("--%s takes a duration of at most 100 years, not '%s'", option, text);
     return 0;
 }

@@ -121,13 +121,15 @@ void ctl_answer_deinit(ctl_answer *a)
 static int refused(const ctl_answer *a, const dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
+    DQ_BUF_AUTO own = {0};
     dq_json_ref v = a->doc.n_nodes ? dq_json_member(&a->doc, 0, "error") : DQ_JSON_NONE;
 
     if (v != DQ_JSON_NONE)
         (void)dq_json_string(&a->doc, v, &text); /* not a string: the status says enough */
     if (err->code == DUREQ_ETOOLARGE)
         return ctl_fail(CTL_FAILED, "the answer is too large: ask for fewer with --limit (%s)", err->msg);
-    return ctl_fail(a->res.code ? ctl_exit_of(a->res.code) : CTL_FAILED, "%s", text.len ? text.ptr : err->msg);
+    ctl_own_words(text.len ? text.ptr : err->msg, &own);
+    return ctl_fail(a->res.code ? ctl_exit_of(a->res.code) : CTL_FAILED, "%s", own.ptr ? own.ptr : err->msg);
 }
 
 /* Told only when it lasts, and wiped out at the end: then the answer says it. */

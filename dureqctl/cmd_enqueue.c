@@ -15,7 +15,7 @@ static int add_header(void *data, const char *text)
     if (!eq || eq == text)
         return ctl_usage("--header takes name=value, not '%s'", text);
     if (o->job.n_headers == DUREQ_HEADERS_MAX)
-        return ctl_usage("at most %d headers", DUREQ_HEADERS_MAX);
+        return ctl_usage("--header may be given at most %d times", DUREQ_HEADERS_MAX);
     name = dq_memdup(text, (size_t)(eq - text)); /* freed by cmd_enqueue */
     if (!name)
         return ctl_fail(CTL_FAILED, "out of memory");
@@ -29,7 +29,7 @@ static int add_tag(void *data, const char *text)
     ctl_enqueue_options *o = data;
 
     if (o->job.n_tags == DUREQ_TAGS_MAX)
-        return ctl_usage("at most %d tags", DUREQ_TAGS_MAX);
+        return ctl_usage("--tag may be given at most %d times", DUREQ_TAGS_MAX);
     o->tags[o->job.n_tags++] = text;
     o->job.tags = o->tags;
     return 0;
@@ -179,50 +179,28 @@ static int read_input(dq_buf *out)
                     DUREQ_PAYLOAD_DEFAULT_MAX);
 }
 
-/* Fields of the library as the options that set them: the longest that fit first. */
-static void name_options(dureq_str msg, dq_buf *out)
+/* These name what is given with the command. */
+void ctl_enqueue_words(const char *msg, dq_buf *out)
 {
     static const struct {
-        const char *field, *option;
+        const char *words, *option;
     } names[] = {
-        {"schedule_to_start_timeout_ms", "--schedule-to-start-timeout"},
-        {"retry_policy.initial_delay_ms", "--initial-delay"},
-        {"retry_policy.max_delay_ms", "--max-delay"},
-        {"retry_policy.max_attempts", "--max-attempts"},
-        {"heartbeat_timeout_ms", "--heartbeat-timeout"},
-        {"unique_for_ms", "--unique-for"},
-        {"retention_ms", "--retention"},
-        {"timeout_ms", "--timeout"},
-        {"run_at_ms", "--at"},
-        {"delay_ms", "--delay"},
-        {"unique_key", "--unique-key"},
-        {"request_id", "--request-id"},
-        {"content_type", "--content-type"},
-        {"dlq_after", "--dlq-after"},
-        {"task_type", "TYPE"},
-    };
+        {"queue is ", "--queue is "}, {"queue has ", "--queue has "}, {"task_type ", "TYPE "}, {"headers ", "--header "}};
 
-    while (msg.len) {
-        size_t i = 0, n = 1;
-
-        while (i < DQ_ARRAY_LEN(names) &&
-               (strlen(names[i].field) > msg.len || memcmp(msg.ptr, names[i].field, strlen(names[i].field)) != 0))
-            i++;
-        if (i < DQ_ARRAY_LEN(names)) {
+    for (size_t i = 0; i < DQ_ARRAY_LEN(names); i++)
+        if (strncmp(msg, names[i].words, strlen(names[i].words)) == 0) {
             dq_buf_append_text(out, names[i].option);
-            n = strlen(names[i].field);
-        } else {
-            dq_buf_append_char(out, msg.ptr[0]);
+            msg += strlen(names[i].words);
+            break;
         }
-        msg = dureq_str_of(msg.ptr + n, msg.len - n);
-    }
+    ctl_own_words(msg, out);
 }
 
 static int print_refused(ctl *c, const ctl_enqueue_options *o, const dureq_enqueue_result *r)
 {
     DQ_BUF_AUTO text = {0};
 
-    name_options(dureq_str_from(r->msg), &text);
+    ctl_enqueue_words(r->msg, &text);
     if (r->id.text[0])
         dq_buf_append_fmt(&text, " (job %s)", r->id.text);
     if (r->code == DUREQ_ENOTFOUND && o->job.queue)

@@ -218,8 +218,8 @@ static int queue_set(ctl *c, int argc, char **argv)
     if (rc == 0 && priorities) {
         dureq_str rest = dureq_str_from(priorities), first = dq_str_cut(&rest, '-');
 
-        if (dq_parse_i64(first, 1, 10, &low) < 0 || dq_parse_i64(rest.ptr ? rest : first, 1, 10, &high) < 0)
-            return ctl_usage("--priorities takes a range such as 4-7, not '%s'", priorities);
+        if (dq_parse_i64(first, 1, 10, &low) < 0 || dq_parse_i64(rest.ptr ? rest : first, 1, 10, &high) < 0 || low > high)
+            return ctl_usage("--priorities takes a range of 1 to 10 such as 4-7, not '%s'", priorities);
         dq_json_key(&w, "priorities");
         dq_json_begin_array(&w);
         dq_json_put_i64(&w, low);

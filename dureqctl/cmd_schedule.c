@@ -229,6 +229,17 @@ static int read_asked(asked *a, int argc, char **argv)
     return take_options(a);
 }
 
+/* A definition has fields, of which the message speaks; the others have options. */
+static int tell_wrong(const asked *a, const dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+
+    if (a->definition)
+        return ctl_usage("--definition: %s", err->msg);
+    ctl_own_words(err->msg, &text);
+    return ctl_usage("%s", text.ptr ? text.ptr : err->msg);
+}
+
 /* Reads the arguments and opens the calendar; 0, or an exit code after saying why. */
 static int open_asked(asked *a, int argc, char **argv, dq_calendar *ret)
 {
@@ -244,13 +255,13 @@ static int open_asked(asked *a, int argc, char **argv, dq_calendar *ret)
         return rc;
     rc = dq_schedule_open(ret, &a->s, a->from_ms, NULL, &err);
     if (rc < 0)
-        return rc == DUREQ_EINVAL ? ctl_usage("%s", err.msg) : ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+        return rc == DUREQ_EINVAL ? tell_wrong(a, &err) : ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     after = dq_floor_div(a->from_ms, 1000) - (a->s.type == DUREQ_SCHEDULE_IMMEDIATE);
     rc = dq_calendar_check_fires(ret, after, &err);
     if (rc == 0)
         return 0;
     dq_calendar_deinit(ret);
-    return ctl_usage("%s", err.msg);
+    return tell_wrong(a, &err);
 }
 
 /* ---- preview ---- */

@@ -186,7 +186,7 @@ static int complete_words(ctl *c, int argc, char **argv)
         return rc;
     if (strcmp(before, "--queue") == 0)
         offer_queues(c, word);
-    else if (strcmp(before, "--type") == 0 || (cmd && strcmp(cmd->name, "enqueue") == 0 && n == 2))
+    else if (strcmp(before, "--type") == 0 || (cmd && strcmp(cmd->name, "enqueue") == 0 && n == 2 && word[0] != '-'))
         offer_types(c, word);
     else if (word[0] == '-')
         offer_options(cmd, word);

@@ -163,7 +163,7 @@ typedef struct ctl_option {
 } ctl_option;
 /* Moves positionals to the front of argv; *ret_n is their count (argv[0] not among them: they start at argv[1]). 0, or CTL_USAGE with *ret_n 0. */
 int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int *ret_n);
-/* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. */
+/* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. A duration has 100 years at most. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
 int ctl_duration(const char *option, const char *text, int64_t *ret);
 /* As people write times; a duration alone is ago (is_past) or from now. After 1970. */
@@ -173,6 +173,10 @@ int ctl_time_text(const char *option, const char *text, bool is_past, char out[D
 /* ---- words ---- */
 
 extern const char *const ctl_global_options[]; /* ends with NULL */
+
+/* Appends a message of the library or of a resource with the names of fields and parameters as the options that set them. What stands in
+   quotes stays. */
+void ctl_own_words(const char *msg, dq_buf *out);
 
 /* Which of the candidates is nearest to the word, when one is near. */
 typedef struct ctl_near {

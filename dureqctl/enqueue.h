@@ -15,5 +15,7 @@ typedef struct ctl_enqueue_options {
     const char *lines, *ndjson, *wait_timeout; /* a file or "-"; at most one of lines and ndjson */
 } ctl_enqueue_options;
 
+/* ctl_own_words of what was said of a job whose options are those of the command. */
+void ctl_enqueue_words(const char *msg, dq_buf *out);
 /* One job a line of o->lines or o->ndjson. Returns the exit code. */
 int ctl_enqueue_file(ctl *c, ctl_enqueue_options *o);

@@ -123,12 +123,18 @@ static void show_progress(batch *b, bool last)
 static void tell_refused(batch *b, int64_t line, const dureq_enqueue_result *r)
 {
     if (b->refused++ < FAILED_MAX) {
+        DQ_BUF_AUTO text = {0};
+
+        if (b->o->ndjson) /* the line has the fields */
+            dq_buf_append_text(&text, r->msg);
+        else
+            ctl_enqueue_words(r->msg, &text);
         if (b->on_terminal)
             fputs("\r\033[K", stderr);
         if (r->id.text[0])
-            (void)ctl_fail(0, "line %" PRId64 ": %s (job %s)", line, r->msg, r->id.text);
+            (void)ctl_fail(0, "line %" PRId64 ": %s (job %s)", line, text.ptr ? text.ptr : r->msg, r->id.text);
         else
-            (void)ctl_fail(0, "line %" PRId64 ": %s", line, r->msg);
+            (void)ctl_fail(0, "line %" PRId64 ": %s", line, text.ptr ? text.ptr : r->msg);
     }
     if (b->rc == 0)
         b->rc = ctl_exit_of(r->code);

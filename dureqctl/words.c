@@ -6,6 +6,8 @@
 #include "base/date.h"
 #include "ctl.h"
 
+#define TIME_END_MS (INT64_C(1) << 44) /* what the time of a job has room for */
+
 /* ---- times ---- */
 
 typedef struct day {
@@ -124,12 +126,13 @@ int ctl_time(const char *option, const char *text, bool is_past, int64_t *ret_ms
     }
     good = dq_parse_rfc3339_ms(s, ret_ms) == 0 || read_distance(s, now_ms, is_past, ret_ms) ||
            read_local(s, now_ms, is_past, ret_ms);
+    if (good && *ret_ms >= TIME_END_MS)
+        return ctl_usage("--%s takes a time before the year 2527, not '%s'", option, text);
     if (good && *ret_ms > 0)
         return 0;
-    return ctl_usage(
-        "--%s takes a time, not '%s': %s, 'tomorrow 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339 such as "
-        "2026-11-23T20:00:00Z",
-        option, text, is_past ? "1h (ago)" : "1h (from now)");
+    return ctl_usage("--%s takes a time%s, not '%s': %s 10:00', '2026-12-01 10:00' (in the local zone), or RFC 3339 such as "
+                     "2026-11-23T20:00:00Z",
+                     option, good ? " after 1970" : "", text, is_past ? "1h (ago), 'yesterday" : "1h (from now), 'tomorrow");
 }
 
 int ctl_time_text(const char *option, const char *text, bool is_past, char out[DQ_RFC3339_TEXT_MAX])
@@ -137,9 +140,110 @@ int ctl_time_text(const char *option, const char *text, bool is_past, char out[D
     int64_t at_ms = 0;
     int rc = ctl_time(option, text, is_past, &at_ms);
 
-    if (rc == 0 && dq_format_rfc3339_ms(at_ms, out) == 0)
-        return ctl_usage("--%s is too far away: '%s'", option, text);
+    if (rc == 0)
+        (void)dq_format_rfc3339_ms(at_ms, out);
     return rc;
+}
+
+/* ---- own words ---- */
+
+typedef struct own_word {
+    const char *word, *option;
+} own_word;
+
+/* Longer ones first where one begins with another. */
+static const own_word own_words[] = {
+    {"schedule_to_start_timeout_ms", "--schedule-to-start-timeout"},
+    {"retry_policy.initial_delay_ms", "--initial-delay"},
+    {"retry_policy.max_attempts", "--max-attempts"},
+    {"retry_policy.max_delay_ms", "--max-delay"},
+    {"heartbeat_timeout_ms", "--heartbeat-timeout"},
+    {"unique_for_ms", "--unique-for"},
+    {"retention_ms", "--retention"},
+    {"content_type", "--content-type"},
+    {"timeout_ms", "--timeout"},
+    {"unique_key", "--unique-key"},
+    {"request_id", "--request-id"},
+    {"run_at_ms", "--at"},
+    {"dlq_after", "--dlq-after"},
+    {"starts_at", "--starts-at"},
+    {"cron_expr", "--cron"},
+    {"delay_ms", "--delay"},
+    {"ends_at", "--ends-at"},
+};
+
+/* Words that mean the option only where they begin the message. */
+static const own_word first_words[] = {
+    {"cursor ", "--cursor "},     {"delay ", "--delay "},    {"task_type ", "--type "}, {"interval ", "--every "},
+    {"timezone:", "--timezone:"}, {"gap:", "--gap:"},        {"gap is ", "--gap is "},  {"a tag ", "--tag "},
+    {"tags ", "--tag "},          {"headers ", "--header "},
+};
+
+/* Those of which the option is another word. */
+static const own_word parameters[] = {{"n", "last"}, {"run_at", "at"}, {"task_type", "type"}};
+
+static const own_word *own_word_at(dureq_str msg, const own_word *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (dq_str_starts_with(msg, dureq_str_from(words[i].word)))
+            return &words[i];
+    return NULL;
+}
+
+/* "parameter 'unique_key'" or "field 'max_len'" as --unique-key, --max-len: how many bytes that was, 0 when it is none. */
+static size_t put_parameter(dureq_str msg, dq_buf *out)
+{
+    size_t before = dq_str_starts_with(msg, DQ_STR_LIT("parameter '")) ? 11
+                    : dq_str_starts_with(msg, DQ_STR_LIT("field '"))   ? 7
+                                                                       : 0;
+    dureq_str rest = dureq_str_of(msg.ptr + before, msg.len - before), name = dq_str_cut(&rest, '\'');
+
+    if (before == 0 || !rest.ptr)
+        return 0;
+    dq_buf_append_text(out, "--");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(parameters); i++)
+        if (dq_str_eq_text(name, parameters[i].word)) {
+            dq_buf_append_text(out, parameters[i].option);
+            return before + name.len + 1;
+        }
+    for (size_t i = 0; i < name.len; i++)
+        dq_buf_append_char(out, name.ptr[i] == '_' ? '-' : name.ptr[i]);
+    return before + name.len + 1;
+}
+
+/* What is quoted, with its quotes; 0: nothing is at this place. */
+static size_t put_quoted(dureq_str msg, dq_buf *out)
+{
+    const char *end = msg.ptr[0] == '\'' ? memchr(msg.ptr + 1, '\'', msg.len - 1) : NULL;
+    size_t n = end ? (size_t)(end - msg.ptr) + 1 : 0;
+
+    dq_buf_append(out, msg.ptr, n);
+    return n;
+}
+
+void ctl_own_words(const char *msg, dq_buf *out)
+{
+    dureq_str rest = dureq_str_from(msg);
+    const own_word *w = own_word_at(rest, first_words, DQ_ARRAY_LEN(first_words));
+    size_t n;
+
+    for (; rest.len; rest = dureq_str_of(rest.ptr + n, rest.len - n)) {
+        if (!w)
+            w = own_word_at(rest, own_words, DQ_ARRAY_LEN(own_words));
+        if (w) {
+            dq_buf_append_text(out, w->option);
+            n = strlen(w->word);
+            w = NULL;
+            continue;
+        }
+        n = put_parameter(rest, out);
+        if (n == 0)
+            n = put_quoted(rest, out);
+        if (n == 0) {
+            dq_buf_append_char(out, rest.ptr[0]);
+            n = 1;
+        }
+    }
 }
 
 /* ---- nearly ---- */

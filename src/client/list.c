@@ -366,16 +366,6 @@ static void set_total(dq_lister *l)
                            dq_add_sat(n.scheduled, n.retrying) <= COUNTED_DUE;
 }
 
-/* A '*' means something at the end only; elsewhere it would fit nothing. */
-static int check_type(const char *type, dureq_error *err)
-{
-    const char *star = type ? strchr(type, '*') : NULL;
-
-    if (star && star[1] != '\0')
-        return dq_fail(err, DUREQ_EINVAL, "task_type takes a name, or its beginning and '*' at the end, not '%.80s'", type);
-    return 0;
-}
-
 static int take_filter(dq_lister *l, const dureq_job_filter *filter)
 {
     int rc;
@@ -391,7 +381,7 @@ static int take_filter(dq_lister *l, const dureq_job_filter *filter)
         l->f.limit = LIMIT_DEFAULT;
     if (l->f.since_ms < 0 || l->f.until_ms < 0)
         return dq_fail(l->err, DUREQ_EINVAL, "since_ms and until_ms take Unix times in ms, or 0");
-    return check_type(l->f.task_type, l->err);
+    return dq_type_filter_check(l->f.task_type, l->err);
 }
 
 static int list_jobs(dq_lister *l)

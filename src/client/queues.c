@@ -241,6 +241,8 @@ int dureq_client_purge_queue_type(dureq_client *c, const char *name, const char 
     rc = dq_name_check("queue", dureq_str_from(name), err);
     if (rc == 0 && type && !*type)
         rc = dq_fail(err, DUREQ_EINVAL, "a task type is not empty");
+    if (rc == 0)
+        rc = dq_type_filter_check(type, err);
     if (rc < 0)
         return rc;
     dq_client_enter(c);

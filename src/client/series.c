@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "client/client_internal.h"
+#include "model/job.h"
 #include "store/job_calls.h"
 
 #define FIELDS (5 + 2 * DQ_SERIES_BUCKETS)
@@ -76,7 +77,7 @@ int dq_client_series(dureq_client *c, dq_series_unit unit, int n, const char *qu
     int64_t now_ms = dq_wall_ms(), last = now_ms / unit_ms[unit];
     dq_stats_series what = {
         .unit = letters[unit], .first = last - n + 1, .n = n, .queue = dureq_str_from(queue), .type = dureq_str_from(type)};
-    int rc = 0;
+    int rc = dq_type_filter_check(type, err);
 
     memset(ret, 0, (size_t)n * sizeof *ret);
     for (int i = 0; i < n; i++) {

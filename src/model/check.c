@@ -31,6 +31,15 @@ int dq_name_check(const char *what, dureq_str name, dureq_error *err)
     return 0;
 }
 
+int dq_type_filter_check(const char *type, dureq_error *err)
+{
+    const char *star = type ? strchr(type, '*') : NULL;
+
+    if (star && star[1] != '\0')
+        return dq_fail(err, DUREQ_EINVAL, "task_type takes a name, or its beginning and '*' at the end, not '%.80s'", type);
+    return 0;
+}
+
 int dq_key_check(const char *what, dureq_str key, dureq_error *err)
 {
     if (key.len == 0 || key.len > DUREQ_KEY_MAX)

@@ -22,6 +22,8 @@
 
 /* ---- checks: DUREQ_EINVAL or DUREQ_ETOOLARGE, the message names the field and what it takes ---- */
 int dq_name_check(const char *what, dureq_str name, dureq_error *err);
+/* Of jobs to be found; NULL: any. A '*' means something at the end only; elsewhere it would fit nothing. */
+int dq_type_filter_check(const char *type, dureq_error *err);
 int dq_key_check(const char *what, dureq_str key, dureq_error *err);
 int dq_prefix_check(dureq_str prefix, dureq_error *err);
 int dq_retry_policy_check(const dureq_retry_policy *p, dureq_error *err);

@@ -79,6 +79,11 @@ void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out)
     (void)out;
 }
 
+void ctl_enqueue_words(const char *msg, dq_buf *out)
+{
+    dq_buf_append_text(out, msg);
+}
+
 const char *dq_api_code_word(int code)
 {
     assert(code < 0);

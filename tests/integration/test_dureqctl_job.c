@@ -71,9 +71,9 @@ SCENARIO(what_is_asked_wrongly_is_named)
     CTL_FAILS(2, "'get' takes one id", "job", "get", id.text, id.text);
     CTL_FAILS(2, "'cancel' needs at least one id", "job", "cancel");
     CTL_FAILS(2, "'delete' takes ids, not ''", "job", "delete", "");
-    CTL_FAILS(2, "parameter 'limit' takes a whole number from 1 to 1000", "job", "list", "--limit", "0");
-    CTL_FAILS(2, "parameter 'status' takes pending, scheduled", "job", "list", "--status", "done");
-    CTL_FAILS(2, "--since takes a time, not '-5m': 1h (ago), 'tomorrow 10:00'", "job", "list", "--since", "-5m");
+    CTL_FAILS(2, "--limit takes a whole number from 1 to 1000", "job", "list", "--limit", "0");
+    CTL_FAILS(2, "--status takes pending, scheduled", "job", "list", "--status", "done");
+    CTL_FAILS(2, "--since takes a time, not '-5m': 1h (ago), 'yesterday 10:00'", "job", "list", "--since", "-5m");
     CTL_FAILS(2, "'list' takes options only, not 'mail'", "job", "list", "mail");
     CTL_FAILS(2, "option '--type' needs a value", "dlq", "purge", "--type", "");
     CTL_FAILS(2, "unknown option '--limit'", "dlq", "purge", "--limit", "5");
@@ -407,7 +407,7 @@ SCENARIO(jobs_that_fit_filters_are_acted_upon)
     (void)rig_enqueue("mail.later", "1", &o);
     CTL_FAILS(2, "needs at least one id, or a filter such as --type T", "job", "cancel");
     CTL_FAILS(2, "takes ids or filters, not both", "job", "cancel", "38hb3qrp600000000100", "--type", "x");
-    CTL_FAILS(2, "parameter 'status' names dead: a job that is so has ended already", "job", "cancel", "--status", "dead");
+    CTL_FAILS(2, "--status names dead: a job that is so has ended already", "job", "cancel", "--status", "dead");
     CTL_FAILS(3, "no queue 'nowhere'", "job", "cancel", "--queue", "nowhere");
     CTL(0, "job", "cancel", "--type", "mail.*", "--dry-run");
     EXPECT_HAS("Would cancel 13 jobs.\n", ctl_out());

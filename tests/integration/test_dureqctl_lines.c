@@ -238,7 +238,7 @@ SCENARIO(a_bad_task_type_refuses_every_line_but_tells_five)
     ctl_reset();
     ctl_input(DQ_STR_LIT("1\n2\n3\n4\n5\n6\n7\n"));
     CTL(2, "enqueue", "bad type", "--lines", "-");
-    EXPECT_HAS("line 5: task_type has a character outside", ctl_err());
+    EXPECT_HAS("line 5: TYPE has a character outside", ctl_err());
     EXPECT_TRUE(!strstr(ctl_err(), "line 6:"));
     EXPECT_HAS("and 2 more lines were refused", ctl_err());
     EXPECT_HAS("0 jobs accepted, 7 refused", ctl_out());

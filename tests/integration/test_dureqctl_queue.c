@@ -80,8 +80,8 @@ SCENARIO(bad_values_of_a_queue_are_named)
     CTL_FAILS(2, "--weight takes a whole number from 1 to 1000, not '0'", "queue", "set", "q", "--weight", "0");
     CTL_FAILS(2, "--max-len takes a whole number from 0", "queue", "set", "q", "--max-len", "-1");
     CTL_FAILS(2, "--retention takes a duration such as 30s, 5m or 1h30m, not '-5s'", "queue", "set", "q", "--retention", "-5s");
-    CTL_FAILS(2, "--priorities takes a range such as 4-7, not '4-11'", "queue", "set", "q", "--priorities", "4-11");
-    CTL_FAILS(2, "'priorities' takes [lowest, highest]", "queue", "set", "q", "--priorities", "7-4");
+    CTL_FAILS(2, "--priorities takes a range of 1 to 10 such as 4-7, not '4-11'", "queue", "set", "q", "--priorities", "4-11");
+    CTL_FAILS(2, "--priorities takes a range of 1 to 10 such as 4-7, not '7-4'", "queue", "set", "q", "--priorities", "7-4");
     CTL_FAILS(2, "queue", "queue", "set", "a b");
     CTL_FAILS(2, "'pause' needs a name", "queue", "pause");
     CTL_FAILS(2, "'list' takes no 'x'", "queue", "list", "x");

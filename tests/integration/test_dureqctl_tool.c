@@ -79,7 +79,7 @@ SCENARIO(stats_by_minute_hour_and_day_count_what_happened)
     EXPECT_HAS("P95", strstr(ctl_out(), "RUN P50"));
     ctl_reset();
     CTL_FAILS(3, "no queue 'nowhere'", "stats", "--queue", "nowhere");
-    CTL_FAILS(2, "'by' takes minute, hour or day, not 'year'", "stats", "--by", "year");
+    CTL_FAILS(2, "--by takes minute, hour or day, not 'year'", "stats", "--by", "year");
     CTL_FAILS(2, "--watch takes a duration of 100ms or more", "stats", "--watch", "1ms");
     CTL_FAILS(2, "--last takes a whole number from 1 to 1440", "stats", "--by", "day", "--last", "0");
 }
