@@ -46,9 +46,9 @@ static void finish(dq_exec_run *run, int rc)
 {
     dureq_run *task = run->task;
 
-    dq_task_set_state(task, NULL);
+    dq_run_set_state(task, NULL);
     run_destroy(run);
-    dq_task_finish(task, rc);
+    dq_run_finish(task, rc);
 }
 
 /* Not the job's fault, and not a run of it: told when it begins, and again when it had been over for a while. */
@@ -72,9 +72,9 @@ static void finish_no_room(dq_exec_run *run, int sys_errno)
     dureq_run *task = run->task;
 
     say_no_room(run->handler->host, sys_errno);
-    dq_task_set_state(task, NULL);
+    dq_run_set_state(task, NULL);
     run_destroy(run);
-    dq_task_no_room(task);
+    dq_run_no_room(task);
 }
 
 static int set_result(dq_exec_run *run)
@@ -97,7 +97,7 @@ static void keep_output(dq_exec_run *run)
     dq_buf_append_str(&all, dq_str_last(dq_buf_str(&run->stdout_kept), DQ_EXEC_OUTPUT_BYTES));
     dq_buf_append_str(&all, dq_buf_str(&run->stdout_over));
     if (!all.failed && all.len > 0)
-        dq_task_set_output(run->task, dq_str_last(dq_buf_str(&all), DQ_EXEC_OUTPUT_BYTES));
+        dq_run_set_output(run->task, dq_str_last(dq_buf_str(&all), DQ_EXEC_OUTPUT_BYTES));
 }
 
 static int apply(dq_exec_run *run, const dq_exec_verdict *v)
@@ -278,18 +278,18 @@ static int on_start(dureq_run *task, void *userdata)
 
     if (!run) {
         say_no_room(h->host, ENOMEM);
-        dq_task_no_room(task);
+        dq_run_no_room(task);
         return 0;
     }
     run->handler = h;
     run->task = task;
-    if (dq_task_was_moved(task)) /* perhaps a daemon was killed with it: nothing of it may run any more */
+    if (dq_run_was_moved(task)) /* perhaps a daemon was killed with it: nothing of it may run any more */
         end_leftovers(h->host);
     run->lines.max = DQ_EXEC_LINE_MAX;
     run->spawn.done.fn = on_spawned;
     run->out.fd = run->err.fd = run->ctl.fd = -1;
     dq_list_push_back(&h->host->runs, &run->link);
-    dq_task_set_state(task, run);
+    dq_run_set_state(task, run);
     rc = prepare(run, &err);
     if (rc < 0) {
         run->spawn.context_path = NULL;
@@ -306,7 +306,7 @@ static int on_start(dureq_run *task, void *userdata)
 
 static void on_stop(dureq_run *task, dq_stop_reason why, void *userdata)
 {
-    dq_exec_run *run = dq_task_get_state(task);
+    dq_exec_run *run = dq_run_get_state(task);
 
     (void)why; /* the program is told the same way whatever the reason */
     (void)userdata;
@@ -316,7 +316,7 @@ static void on_stop(dureq_run *task, dq_stop_reason why, void *userdata)
 
 static void on_kill(dureq_run *task, void *userdata)
 {
-    dq_exec_run *run = dq_task_get_state(task);
+    dq_exec_run *run = dq_run_get_state(task);
 
     (void)userdata;
     run->kill_wanted = true;

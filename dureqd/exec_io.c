@@ -39,7 +39,7 @@ static void take_out(dq_exec_run *run, dureq_str bytes)
 
 static void take_err(dq_exec_run *run, dureq_str bytes)
 {
-    dq_task_log_bytes(run->task, bytes);
+    dq_run_log_bytes(run->task, bytes);
     take_tail(&run->stderr_tail, DQ_EXEC_TAIL_BYTES, bytes);
 }
 
@@ -49,7 +49,7 @@ static void log_text(dq_exec_run *run, const char *text, const char *what)
 
     dq_buf_append_fmt(&line, "descriptor 3: %s%s%s\n", text, *what ? ": " : "", what);
     if (!line.failed)
-        dq_task_log_bytes(run->task, dq_buf_str(&line));
+        dq_run_log_bytes(run->task, dq_buf_str(&line));
 }
 
 static void take_line(dq_exec_run *run, dureq_str text)
@@ -66,7 +66,7 @@ static void take_line(dq_exec_run *run, dureq_str text)
     if (line.progress.len > 0 && dureq_run_progress(run->task, line.progress) < 0)
         log_text(run, "ignored a progress that is too large", "");
     if (line.log.len > 0)
-        dq_task_log_bytes(run->task, dq_buf_str(&line.log));
+        dq_run_log_bytes(run->task, dq_buf_str(&line.log));
     if (line.heartbeat)
         dureq_run_heartbeat(run->task);
     dq_exec_line_deinit(&line);

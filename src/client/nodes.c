@@ -102,7 +102,7 @@ static dureq_str member_text(const dq_json *doc, const char *name, dq_arena *a)
     return dq_arena_dup_str(a, dq_buf_str(&text));
 }
 
-/* What the node said of itself (worker/session.c writes it). */
+/* What the node said of itself (worker/beat.c writes it). */
 static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_info *out)
 {
     dq_json doc;

@@ -30,6 +30,7 @@
 #define START_TIMEOUT_US    10000000
 #define MAX_CRASHES_DEFAULT 3
 #define HOUR_MS             3600000LL
+#define THE_LINK            0 /* the store speaks of its only one */
 #define STACK_MIN           (64 * 1024)
 #define STACK_MAX           (1024 * 1024 * 1024)
 #define RETENTION_MAX_MS    (100 * 366 * 24 * HOUR_MS)
@@ -65,7 +66,7 @@ static void on_down(dq_store *s, const dureq_error *why, void *userdata)
 
     (void)s;
     dq_client_on_down(n->client, why);
-    dq_worker_on_down(n->worker);
+    dq_worker_on_down(n->worker, THE_LINK);
     dq_leaders_down(n->leaders);
 }
 
@@ -87,7 +88,7 @@ static void on_up(dq_store *s, bool same_server, void *userdata)
 
     (void)s;
     dq_client_on_up(n->client, same_server);
-    rc = dq_worker_on_up(n->worker, same_server);
+    rc = dq_worker_on_up(n->worker, THE_LINK, same_server);
     if (rc == 0)
         return;
     (void)dq_fail(&why, rc, "%s", dureq_errcode_text(rc)); /* it can only be the first time, and dureq_node_start waits for it */
@@ -134,7 +135,7 @@ static void on_cycle(dq_store *s, bool ready, void *userdata)
     dureq_node *n = userdata;
 
     (void)s;
-    dq_worker_on_cycle(n->worker, ready);
+    dq_worker_on_cycle(n->worker, THE_LINK, ready);
 }
 
 /* ---- what the worker tells ---- */

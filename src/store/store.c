@@ -200,6 +200,19 @@ const dq_keys *dq_store_keys(const dq_store *s)
     return &s->keys;
 }
 
+unsigned dq_store_n_links(const dq_store *s)
+{
+    (void)s;
+    return 1;
+}
+
+unsigned dq_store_link_of(const dq_store *s, unsigned shard)
+{
+    (void)s;
+    (void)shard;
+    return 0;
+}
+
 static dq_redis *bulk_of(dq_store *s)
 {
     dq_redis_options o = {.url = s->url, .client_name = s->client_name, .log = s->log};

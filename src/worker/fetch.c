@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the reply of a read, or a wake-up that brings its job along, to running tasks. A task sees its job as views into the receive buffer, which it holds. */
+/* From the reply of a read, or a wake-up that brings its job along, to started runs. A claim has its job as views into the receive buffer, which it
+   holds. Loop thread. */
 
 #include <stdio.h>
 
@@ -15,10 +16,10 @@ static dq_wlane *lane_of(dq_wshard *s, dureq_str key, bool *ret_front)
 
     while (at > 0 && key.ptr[at - 1] != ':')
         at--;
-    if (at < 2 || dq_parse_i64(dureq_str_of(key.ptr + at, key.len - at), 1, s->n_lanes, &no) < 0)
+    if (at < 2 || dq_parse_i64(dureq_str_of(key.ptr + at, key.len - at), 1, s->lanes.n, &no) < 0)
         return NULL;
     *ret_front = key.ptr[at - 2] == 'f';
-    return s->lanes[no - 1];
+    return s->lanes.items[no - 1];
 }
 
 static bool parse_entry(dureq_str text, uint64_t *ret_ms, uint64_t *ret_seq)
@@ -33,7 +34,7 @@ static bool parse_entry(dureq_str text, uint64_t *ret_ms, uint64_t *ret_seq)
     return true;
 }
 
-static void read_fields(dureq_run *t, dq_reply fields)
+static void read_fields(dq_claim *c, dq_reply fields)
 {
     dq_reply at = dq_reply_first(fields);
     size_t n = dq_reply_len(fields);
@@ -43,254 +44,226 @@ static void read_fields(dureq_run *t, dq_reply fields)
 
         at = dq_reply_next(at);
         if (name.len == 1 && name.ptr[0] == 'j')
-            t->j = dq_reply_str(at);
+            c->job.j = dq_reply_str(at);
         else if (name.len == 1 && name.ptr[0] == 'm')
-            t->m = dq_reply_str(at);
+            c->job.m = dq_reply_str(at);
         if (i + 2 < n)
             at = dq_reply_next(at);
     }
 }
 
-static void set_retry(dureq_run *t)
+static void set_retry(dq_claim *c)
 {
-    dureq_str packed = t->env.retry;
+    dureq_str packed = c->job.env.retry;
 
-    if (packed.len == 0 && t->handler) /* a lane that nobody here serves: it is given back */
-        packed = dq_buf_str(&t->handler->retry_packed);
+    if (packed.len == 0 && c->handler) /* a lane that nobody here serves: it is given back */
+        packed = dq_buf_str(&c->handler->retry_packed);
     if (packed.len == 0)
-        packed = dq_buf_str(&t->lane->queue_of->retry_packed);
-    if (packed.len == 0 || dq_retry_unpack(packed, &t->retry) < 0)
-        t->retry = dq_retry_default;
-    if (t->env.dlq_after > 0 && t->env.dlq_after < t->retry.max_attempts)
-        t->retry.max_attempts = t->env.dlq_after;
+        packed = dq_buf_str(&c->lane->queue_of->retry_packed);
+    if (packed.len == 0 || dq_retry_unpack(packed, &c->job.retry) < 0)
+        c->job.retry = dq_retry_default;
+    if (c->job.env.dlq_after > 0 && c->job.env.dlq_after < c->job.retry.max_attempts)
+        c->job.retry.max_attempts = c->job.env.dlq_after;
 }
 
 /* A job that was never moved is called after its entry. */
-static int read_id(dureq_run *t)
+static int read_id(dq_claim *c)
 {
     int rc = 0;
 
-    if (t->m.len > 0) {
-        rc = dq_moved_unpack(t->m, &t->moved);
-        t->id = t->moved.id;
-        t->suspect = rc == 0 && t->moved.flags & DQ_M_SUSPECT;
-    } else if (t->entry_ms >> 44 || t->entry_seq > DQ_ID_SEQ_MAX) {
+    if (c->job.m.len > 0) {
+        rc = dq_moved_unpack(c->job.m, &c->job.moved);
+        c->job.id = c->job.moved.id;
+    } else if (c->job.entry.ms >> 44 || c->job.entry.seq > DQ_ID_SEQ_MAX) {
         return DUREQ_EPROTO;
     } else {
-        t->id = (dq_id){.ms = t->entry_ms, .seq = (uint32_t)t->entry_seq, .lane = t->lane->no, .shard = (uint16_t)t->shard->no};
+        c->job.id = (dq_id){
+            .ms = c->job.entry.ms, .seq = (uint32_t)c->job.entry.seq, .lane = c->lane->no, .shard = (uint16_t)c->shard->no};
     }
     return rc;
 }
 
-static int decode(dureq_run *t)
+static int decode(dq_claim *c)
 {
-    int rc = read_id(t);
+    int rc = read_id(c);
 
     if (rc == 0)
-        rc = dq_envelope_unpack(t->j, &t->env);
+        rc = dq_envelope_unpack(c->job.j, &c->job.env);
     if (rc == 0)
-        set_retry(t);
+        set_retry(c);
     return rc;
 }
 
-static void set_texts(dureq_run *t)
+static void set_texts(dq_claim *c)
 {
     dureq_job_id id;
 
-    dq_id_to_text(&t->id, &id);
-    memcpy(t->job_id_text, id.text, DUREQ_JOB_ID_LEN + 1);
-    memcpy(t->run_id_text, id.text, DUREQ_JOB_ID_LEN);
-    if (t->moved.runs == 0)
-        memcpy(t->run_id_text + DUREQ_JOB_ID_LEN, ".1", 3);
+    dq_id_to_text(&c->job.id, &id);
+    memcpy(c->job.id_text, id.text, DUREQ_JOB_ID_LEN + 1);
+    memcpy(c->job.run_text, id.text, DUREQ_JOB_ID_LEN);
+    if (c->job.moved.runs == 0)
+        memcpy(c->job.run_text + DUREQ_JOB_ID_LEN, ".1", 3);
     else
-        (void)snprintf(t->run_id_text + DUREQ_JOB_ID_LEN, sizeof t->run_id_text - DUREQ_JOB_ID_LEN, ".%d", t->moved.runs + 1);
-}
-
-void dq_fetch_give_back(dureq_run *t)
-{
-    dq_wshard *s = t->shard;
-
-    dq_list_push_back(&s->returns, &t->link);
-    t->in_returns = true;
-    s->n_returns++;
+        (void)snprintf(c->job.run_text + DUREQ_JOB_ID_LEN, sizeof c->job.run_text - DUREQ_JOB_ID_LEN, ".%d",
+                       c->job.moved.runs + 1);
 }
 
 /* What cannot be read: of a newer schema, then others may know it, and it goes back; its lane rests here, so that it does not come at once
    again. Or damaged, then nobody knows it and it is dead. */
-static void refuse(dureq_run *t, int rc)
+static void refuse(dq_claim *c, int rc)
 {
-    dq_worker *w = t->worker;
+    dq_worker *w = c->worker;
 
     if (rc == DUREQ_ESCHEMA) {
         DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.schema",
-               "job=%s queue=%s type=%s error=\"a job of a newer schema was read: it is given back\"", t->job_id_text,
-               t->queue_text, t->type_text);
-        dq_lane_rest(t->lane);
-        dq_fetch_give_back(t);
+               "job=%s queue=%s type=%s error=\"a job of a newer schema was read: it is given back\"", c->job.id_text,
+               c->job.queue, c->job.type);
+        dq_lane_rest(c->lane);
+        dq_claim_move(c, DQ_CLAIM_RETURN);
         return;
     }
-    DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.damaged", "job=%s lane=%u", t->job_id_text, (unsigned)t->lane->no);
-    t->m = (dureq_str){0};
-    t->moved = (dq_moved){0};
-    t->env = (dq_envelope){.unique_shard = -1};
-    t->said.any = true;
-    t->said.outcome = DUREQ_OUTCOME_FAIL;
-    t->said.code = DUREQ_EPROTO;
-    t->said.msg = dq_strdup("the packed job is damaged");
-    t->started_at_ms = t->finished_at_ms = dq_store_now_ms(w->store);
-    dq_outcome_judge(t, DUREQ_EPROTO);
-    t->phase = TASK_FINISHED;
-    dq_worker_put_done(t);
+    DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.damaged", "job=%s lane=%u", c->job.id_text, (unsigned)c->lane->no);
+    c->job.m = (dureq_str){0};
+    c->job.moved = (dq_moved){0};
+    c->job.env = (dq_envelope){.unique_shard = -1};
+    c->words.has_said = true;
+    c->words.outcome = DUREQ_OUTCOME_FAIL;
+    c->words.code = DUREQ_EPROTO;
+    c->words.msg = dq_strdup("the packed job is damaged");
+    c->verdict.started_at_ms = c->verdict.finished_at_ms = dq_store_now_ms(w->store);
+    dq_outcome_judge(c, DUREQ_EPROTO);
+    dq_claim_judged(c);
+}
+
+/* It did not come, or cannot be used: it gave its slot back. */
+static void not_loaded(dq_claim *c)
+{
+    dq_run_move(&c->run, DQ_RUN_NONE);
+    dq_claim_free_slot(c);
 }
 
 static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
-    dureq_run *t = userdata;
-    dq_wshard *s = t->shard;
-    dq_worker *w = t->worker;
+    dq_claim *c = userdata;
+    dq_wshard *s = c->shard;
+    dq_worker *w = c->worker;
     dureq_str bytes = code == 0 ? dq_reply_str(*reply) : (dureq_str){0};
 
     (void)err;
-    t->fetching_blob = false;
-    w->n_fetching--;
-    if (t->lost) { /* meanwhile; its slot was kept for it until now */
-        dq_worker_task_over(t);
-        dq_worker_drop_task(t);
+    s->link->n_loading--;
+    if (c->state == DQ_CLAIM_OVER) { /* meanwhile; its slot was kept for it until now */
+        not_loaded(c);
+        dq_claim_free(c);
         dq_worker_pump(w);
         return;
     }
-    dq_buf_append_str(&t->blob, bytes);
-    if (w->give_up) { /* handlers are told to end by now */
-        dq_worker_task_over(t);
-        dq_fetch_give_back(t);
-        dq_session_return(s);
+    dq_buf_append_str(&c->job.blob, bytes);
+    bool is_whole = code == 0 && bytes.len == c->job.env.blob_len;
+    if (is_whole && !dq_buf_failed(&c->job.blob) && !dq_worker_gives_up(w)) {
+        dq_run_start(&c->run);
         return;
     }
-    if (code == 0 && bytes.len == t->env.blob_len && !dq_buf_failed(&t->blob)) {
-        dq_worker_start_task(t);
-        return;
-    }
-    if (code == 0 && bytes.len != t->env.blob_len) {
-        dq_worker_task_over(t);
-        refuse(t, DUREQ_EPROTO);
-    } else { /* the connection, or memory: another time, perhaps elsewhere */
-        dq_worker_task_over(t);
-        dq_fetch_give_back(t);
+    not_loaded(c);
+    if (code == 0 && !is_whole && !dq_worker_gives_up(w)) {
+        refuse(c, DUREQ_EPROTO);
+    } else { /* the connection, or memory: another time, perhaps elsewhere; or handlers are told to end by now */
+        dq_claim_move(c, DQ_CLAIM_RETURN);
         dq_session_return(s);
     }
     dq_worker_pump(w);
 }
 
-/* On the cycle's connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. When it cannot be
-   asked for, the caller sends what is in `returns`: here is no place for that, since some walk over what is held. */
-static void fetch_blob(dureq_run *t)
+/* On the turns' connection: the other one is subscribed, and Redis drops subscribers whose replies pile up beyond 32 MiB. When it cannot be
+   asked for, the caller sends what is to be given back: here is no place for that, since some walk over what is held. */
+static void fetch_blob(dq_claim *c)
 {
-    dq_redis *r = dq_store_redis(t->worker->store, t->shard->no, DQ_CONN_CYCLE);
+    dq_wlink *l = c->shard->link;
+    dq_redis *r = dq_link_redis(l);
     unsigned char id[DQ_ID_BYTES];
 
-    dq_id_pack(&t->id, id);
-    dq_plain_get(dq_redis_out(r), dq_store_keys(t->worker->store), t->shard->no, "b:", dureq_str_of(id, sizeof id));
-    t->fetching_blob = dq_redis_commit(r, 0, on_blob, t) == 0;
-    t->worker->n_fetching += t->fetching_blob;
-    if (!t->fetching_blob) {
-        dq_worker_task_over(t);
-        dq_fetch_give_back(t);
+    dq_id_pack(&c->job.id, id);
+    dq_plain_get(dq_redis_out(r), dq_store_keys(c->worker->store), c->shard->no, "b:", dureq_str_of(id, sizeof id));
+    if (dq_redis_commit(r, 0, on_blob, c) < 0) {
+        dq_claim_move(c, DQ_CLAIM_RETURN);
+        return;
     }
+    l->n_loading++;
+    dq_claim_move(c, DQ_CLAIM_STARTED);
+    dq_run_move(&c->run, DQ_RUN_LOADING);
 }
 
-static void take_slot(dureq_run *t)
+void dq_fetch_start(dq_claim *c)
 {
-    t->worker->n_held++;
-    t->lane->handler->running++;
-    t->handler = t->lane->handler;
-    t->phase = TASK_WAITING;
+    if (c->job.env.flags & DQ_J_BLOB) {
+        fetch_blob(c);
+        return;
+    }
+    dq_claim_move(c, DQ_CLAIM_STARTED);
+    dq_run_start(&c->run);
 }
 
-void dq_fetch_begin(dureq_run *t)
+void dq_fetch_begin(dq_claim *c)
 {
-    if (t->suspect)
-        dq_suspect_admit(t);
+    if (dq_claim_is_suspect(c))
+        dq_suspect_admit(c);
     else
-        dq_fetch_start(t);
-}
-
-static void admit(dureq_run *t)
-{
-    take_slot(t);
-    dq_fetch_begin(t);
-}
-
-void dq_fetch_start(dureq_run *t)
-{
-    if (t->env.flags & DQ_J_BLOB)
-        fetch_blob(t);
-    else
-        dq_worker_start_task(t);
-}
-
-dureq_run *dq_fetch_held(dq_wshard *s, const dq_entry *e)
-{
-    DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard)
-        if (t->entry_seq == e->seq && t->entry_ms == e->ms && t->front == e->front && t->lane->no == e->lane)
-            return t;
-    return NULL;
+        dq_fetch_start(c);
 }
 
 /* NULL: stays pending; the next resync gives it back. */
-static dureq_run *make_task(dq_wlane *lane, bool front, dq_rbuf *rbuf)
+static dq_claim *make_claim(dq_wlane *lane, bool front, dq_rbuf *rbuf)
 {
-    dureq_run *t = dq_task_create(lane->shard->worker);
+    dq_claim *c = dq_claim_create(lane->shard->worker);
 
-    if (!t)
+    if (!c)
         return NULL;
-    t->shard = lane->shard;
-    t->lane = lane;
-    t->handler = lane->handler;
-    t->front = front;
-    t->type_text = lane->type;
-    t->queue_text = lane->queue;
+    c->shard = lane->shard;
+    c->lane = lane;
+    c->handler = lane->handler;
+    c->job.entry.lane = lane->no;
+    c->job.entry.front = front;
+    c->job.type = lane->type;
+    c->job.queue = lane->queue;
     dq_rbuf_ref(rbuf);
-    t->rbuf = rbuf;
-    return t;
+    c->job.rbuf = rbuf;
+    return c;
 }
 
 /* Among what its shard holds; false when it cannot be read. */
-static bool take_task(dureq_run *t)
+static bool take_claim(dq_claim *c)
 {
     int rc;
 
-    dq_list_push_back(&t->shard->held, &t->in_shard);
-    rc = decode(t);
-    set_texts(t);
+    dq_list_push_back(&c->shard->held, &c->in_shard);
+    rc = decode(c);
+    set_texts(c);
     if (rc < 0)
-        refuse(t, rc);
+        refuse(c, rc);
     return rc == 0;
 }
 
 static bool take_entry(dq_wlane *lane, bool front, dq_reply entry, dq_rbuf *rbuf)
 {
     const dq_worker *w = lane->shard->worker;
-    dureq_run *t = make_task(lane, front, rbuf);
+    dq_claim *c = make_claim(lane, front, rbuf);
     dq_reply id = dq_reply_first(entry);
 
-    if (!t)
+    if (!c)
         return false;
-    if (!parse_entry(dq_reply_str(id), &t->entry_ms, &t->entry_seq)) {
-        dq_task_free(t);
+    if (!parse_entry(dq_reply_str(id), &c->job.entry.ms, &c->job.entry.seq)) {
+        dq_claim_free(c);
         return false;
     }
-    read_fields(t, dq_reply_next(id));
-    if (!take_task(t))
+    read_fields(c, dq_reply_next(id));
+    if (!take_claim(c))
         return true;
-    bool is_off = lane->queue_of->paused || w->stopping || !lane->handler;
-    if (is_off || (w->alone && !t->suspect)) { /* beside one that is alone nothing begins */
-        dq_fetch_give_back(t);
-    } else if (lane->shard->gate_open) {
-        admit(t);
-    } else {
-        take_slot(t);
-        dq_paused_hold(t);
-    }
+    bool is_off = lane->queue_of->paused || dq_worker_is_stopping(w) || !lane->handler;
+    if (is_off || (w->suspects.alone && !dq_claim_is_suspect(c))) /* beside one that is alone nothing begins */
+        dq_claim_move(c, DQ_CLAIM_RETURN);
+    else if (lane->shard->pauses.gate_is_open)
+        dq_fetch_begin(c);
+    else
+        dq_claim_move(c, DQ_CLAIM_GATED);
     return true;
 }
 
@@ -304,23 +277,22 @@ static uint64_t read_be(dq_reader *r, int n)
 }
 
 /* A process that stood still may find a job when its lease is long over: then others run it. */
-static void decide(dureq_run *t)
+static void decide(dq_claim *c)
 {
-    dq_wshard *s = t->shard;
+    dq_wshard *s = c->shard;
+    bool alive = dq_mono_us() - s->session.alive_us < s->worker->lease_ms * 1000;
 
-    t->undecided = false;
-    if (dq_mono_us() - s->alive_us < s->worker->lease_ms * 1000 && t->lane->handler && dq_lane_has_slot(t->lane)) {
-        admit(t);
-    } else {
-        dq_fetch_give_back(t);
-    }
+    if (alive && c->lane->handler && dq_lane_has_slot(c->lane))
+        dq_fetch_begin(c);
+    else
+        dq_claim_move(c, DQ_CLAIM_RETURN);
     dq_session_return(s);
 }
 
-void dq_fetch_decide(dq_worker *w)
+void dq_fetch_decide(dq_wlink *l)
 {
-    while (!dq_list_empty(&w->undecided))
-        decide(dq_container_of(dq_list_pop_front(&w->undecided), dureq_run, link));
+    while (!dq_list_empty(&l->pushed.list))
+        decide(dq_container_of(l->pushed.list.next, dq_claim, link));
 }
 
 /* lane I3, ms I6, sequence I4, j. While a read is in flight, the slots that are free now may be taken when it is answered. It may be here already: a
@@ -330,38 +302,36 @@ void dq_fetch_pushed(dq_wshard *s, dureq_str job)
     dq_worker *w = s->worker;
     dq_reader r = dq_reader_of(job);
     uint64_t no = read_be(&r, 3), ms = read_be(&r, 6), seq = read_be(&r, 4);
-    dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
-    dureq_run *t = dq_fetch_held(s, &(dq_entry){.ms = ms, .seq = seq, .lane = (uint32_t)no});
+    dq_wlane *lane = no > 0 && no <= s->lanes.n ? s->lanes.items[no - 1] : NULL;
+    dq_claim *c = dq_claim_find(s, &(dq_entry){.ms = ms, .seq = seq, .lane = (uint32_t)no});
     dq_rbuf *rbuf;
 
-    if (s->state != WSHARD_LIVE)
+    if (!dq_shard_is_live(s))
         return;
-    if (t) {
-        t->seen = true;
+    if (c) {
+        c->seen = true;
         dq_lane_wake(s, (uint32_t)no, /*is_called=*/false);
         return;
     }
     rbuf = dq_redis_reply_ref(dq_store_redis(w->store, s->no, DQ_CONN_MAIN));
-    t = lane && !r.bad && !dq_shard_is_unsure(s) ? make_task(lane, /*front=*/false, rbuf) : NULL;
+    c = lane && !r.bad && !s->session.doubts ? make_claim(lane, /*front=*/false, rbuf) : NULL;
     dq_rbuf_unref(rbuf);
-    if (!t) {
-        s->needs_resync = true;
+    if (!c) {
+        dq_sync_want(s);
         dq_worker_pump(w);
         return;
     }
-    t->entry_ms = ms;
-    t->entry_seq = seq;
-    t->j = dureq_str_of(job.ptr + 13, job.len - 13);
-    t->seen = true; /* a resync under way may have looked already */
-    if (take_task(t)) {
-        t->undecided = true;
-        dq_list_push_back(&w->undecided, &t->link);
-    } else {
+    c->job.entry.ms = ms;
+    c->job.entry.seq = seq;
+    c->job.j = dureq_str_of(job.ptr + 13, job.len - 13);
+    c->seen = true; /* a resync under way may have looked already */
+    if (take_claim(c))
+        dq_claim_move(c, DQ_CLAIM_PUSHED);
+    else
         dq_session_return(s);
-    }
-    if (!w->reading)
-        dq_fetch_decide(w);
-    w->last_fetch_us = dq_loop_now_us(w->loop);
+    if (s->link->exchange != DQ_EXCHANGE_READING)
+        dq_fetch_decide(s->link);
+    s->link->last_fetch_us = dq_loop_now_us(w->loop);
     dq_lane_wake(s, (uint32_t)no, /*is_called=*/false); /* to be registered again */
 }
 
@@ -380,7 +350,7 @@ static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *
         lane->got_main += (int32_t)n;
     for (size_t i = 0; i < n; i++) {
         if (!take_entry(lane, front, at, rbuf))
-            s->needs_resync = true;
+            dq_sync_want(s);
         if (i + 1 < n)
             at = dq_reply_next(at);
     }
@@ -396,7 +366,7 @@ void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf)
     if (!*rbuf)
         *rbuf = dq_redis_reply_ref(dq_store_redis(s->worker->store, s->no, DQ_CONN_CYCLE));
     if (!*rbuf) {
-        s->needs_resync = true;
+        dq_sync_want(s);
         return;
     }
     dq_reply at = dq_reply_first(streams);

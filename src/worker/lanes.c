@@ -47,20 +47,20 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
         return NULL;
     }
     if (lane->handler)
-        dq_list_push_back(&s->fresh, &lane->fresh);
+        dq_list_push_back(&s->lanes.fresh, &lane->fresh);
     return lane;
 }
 
 static bool lanes_grow(dq_wshard *s, uint32_t n)
 {
-    if (n <= s->cap_lanes)
+    if (n <= s->lanes.cap)
         return true;
-    uint32_t cap = DQ_MAX(n, s->cap_lanes * 2 + 8);
-    dq_wlane **lanes = dq_realloc(s->lanes, cap * sizeof(dq_wlane *));
+    uint32_t cap = DQ_MAX(n, s->lanes.cap * 2 + 8);
+    dq_wlane **lanes = dq_realloc(s->lanes.items, cap * sizeof(dq_wlane *));
     if (!lanes)
         return false;
-    s->lanes = lanes;
-    s->cap_lanes = cap;
+    s->lanes.items = lanes;
+    s->lanes.cap = cap;
     return true;
 }
 
@@ -68,7 +68,8 @@ static bool lanes_grow(dq_wshard *s, uint32_t n)
 static void lane_unlist(dq_wlane *lane)
 {
     lane->share = lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
-    lane->main_busy = lane->front_busy = lane->resting = lane->listing = lane->woken = false;
+    lane->main_busy = lane->front_busy = lane->listing = lane->woken = false;
+    lane->rest_beats = 0;
     dq_share_offer(lane);
     dq_list_remove(&lane->fresh);
     dq_list_remove(&lane->called);
@@ -92,10 +93,10 @@ static bool lanes_are_same(const dq_wshard *s, dq_reply list)
     size_t n = dq_reply_len(list);
     dq_reply at = n > 0 ? dq_reply_first(list) : list;
 
-    if (n < s->n_lanes)
+    if (n < s->lanes.n)
         return false;
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        if (!s->lanes[i] || !dq_str_eq_text(dq_reply_str(at), s->lanes[i]->name))
+    for (uint32_t i = 0; i < s->lanes.n; i++) {
+        if (!s->lanes.items[i] || !dq_str_eq_text(dq_reply_str(at), s->lanes.items[i]->name))
             return false;
         if (i + 1 < n)
             at = dq_reply_next(at);
@@ -106,16 +107,16 @@ static bool lanes_are_same(const dq_wshard *s, dq_reply list)
 /* The server lost what it knew of lanes, and with it what we hold of them. */
 static void lanes_forget(dq_wshard *s)
 {
-    if (!s->opened_unsure)
+    if (!s->session.opened_in_doubt)
         dq_session_lost(s, "the server has other lanes now");
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        if (!s->lanes[i])
+    for (uint32_t i = 0; i < s->lanes.n; i++) {
+        if (!s->lanes.items[i])
             continue;
-        lane_unlist(s->lanes[i]);
-        s->lanes[i]->next_old = s->worker->old_lanes;
-        s->worker->old_lanes = s->lanes[i];
+        lane_unlist(s->lanes.items[i]);
+        s->lanes.items[i]->next_old = s->worker->old_lanes;
+        s->worker->old_lanes = s->lanes.items[i];
     }
-    s->n_lanes = 0;
+    s->lanes.n = 0;
 }
 
 /* From the first lane that is not known here. */
@@ -124,12 +125,12 @@ static bool lanes_add(dq_wshard *s, dq_reply list, size_t known)
     size_t n = dq_reply_len(list);
     dq_reply at = n > 0 ? dq_reply_first(list) : list;
 
-    if (!lanes_grow(s, (uint32_t)n + s->n_lanes))
+    if (!lanes_grow(s, (uint32_t)n + s->lanes.n))
         return false;
     for (size_t i = 0; i < n; i++) {
         if (i >= known) {
-            s->lanes[s->n_lanes] = lane_create(s, s->n_lanes + 1, dq_reply_str(at));
-            s->n_lanes++;
+            s->lanes.items[s->lanes.n] = lane_create(s, s->lanes.n + 1, dq_reply_str(at));
+            s->lanes.n++;
         }
         if (i + 1 < n)
             at = dq_reply_next(at);
@@ -140,27 +141,25 @@ static bool lanes_add(dq_wshard *s, dq_reply list, size_t known)
 static void on_lanes(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
 {
     dq_wshard *s = userdata;
+    bool again = s->lanes.load == DQ_LOAD_AGAIN, in_doubt = s->session.doubts & DQ_DOUBT_LANES;
 
     (void)err;
-    s->loading_lanes = false;
-    if (code < 0)
-        return; /* the connection: loaded again with the next session step */
-    bool was_unsure = s->unsure_lanes;
-    if (was_unsure && !s->loading_all) { /* since it was asked for: these are only the last of them */
-        s->load_again = false;
+    s->lanes.load = DQ_LOAD_NONE;
+    if (code < 0) /* the connection: loaded again with the next session step */
+        return;
+    if (in_doubt && !s->lanes.load_is_whole) { /* since it was asked for: these are only the last of them */
         dq_lanes_load(s);
         return;
     }
-    if (was_unsure && !lanes_are_same(s, *reply))
+    if (in_doubt && !lanes_are_same(s, *reply))
         lanes_forget(s);
-    if (!lanes_add(s, *reply, was_unsure ? s->n_lanes : 0))
+    if (!lanes_add(s, *reply, in_doubt ? s->lanes.n : 0))
         return;
-    s->unsure_lanes = s->opened_unsure = false;
+    s->session.doubts &= ~(unsigned)DQ_DOUBT_LANES;
+    s->session.opened_in_doubt = false;
     dq_session_look_if_sure(s);
-    if (s->load_again) {
-        s->load_again = false;
+    if (again)
         dq_lanes_load(s);
-    }
     dq_worker_pump(s->worker);
 }
 
@@ -169,48 +168,60 @@ void dq_lanes_load(dq_wshard *s)
 {
     dq_redis *r = dq_store_redis(s->worker->store, s->no, DQ_CONN_MAIN);
 
-    if (!s->worker->up)
+    if (!s->link->is_up)
         return; /* subscribed already and told of a lane, but not up yet: then all are read, and twice would be once too often */
-    if (s->loading_lanes) {
-        s->load_again = true;
+    if (s->lanes.load != DQ_LOAD_NONE) {
+        s->lanes.load = DQ_LOAD_AGAIN;
         return;
     }
-    s->loading_all = s->unsure_lanes;
-    dq_plain_list(dq_redis_out(r), dq_store_keys(s->worker->store), s->no, "lane", s->loading_all ? 0 : s->n_lanes);
-    s->loading_lanes = dq_redis_commit(r, 0, on_lanes, s) == 0;
+    s->lanes.load_is_whole = s->session.doubts & DQ_DOUBT_LANES;
+    dq_plain_list(dq_redis_out(r), dq_store_keys(s->worker->store), s->no, "lane", s->lanes.load_is_whole ? 0 : s->lanes.n);
+    if (dq_redis_commit(r, 0, on_lanes, s) == 0)
+        s->lanes.load = DQ_LOAD_FLYING;
+}
+
+unsigned dq_lanes_doubt(dq_wshard *s)
+{
+    s->lanes.load_is_whole = false; /* a list that is on its way may be of before */
+    return s->lanes.n > 0 || s->lanes.load != DQ_LOAD_NONE ? DQ_DOUBT_LANES : 0;
+}
+
+void dq_lanes_load_lost(dq_wshard *s)
+{
+    s->lanes.load = DQ_LOAD_NONE;
 }
 
 void dq_lanes_init(dq_wshard *s)
 {
-    dq_list_init(&s->fresh);
-    dq_list_init(&s->fresh_sent);
-    dq_list_init(&s->called);
-    dq_list_init(&s->at_rest);
-    dq_list_init(&s->planned);
+    dq_list_init(&s->lanes.fresh);
+    dq_list_init(&s->lanes.fresh_sent);
+    dq_list_init(&s->lanes.called);
+    dq_list_init(&s->lanes.at_rest);
+    dq_list_init(&s->lanes.planned);
     dq_share_init(s);
     dq_paused_init(s);
 }
 
 void dq_lanes_deinit(dq_wshard *s)
 {
-    for (uint32_t i = 0; i < s->n_lanes; i++)
-        dq_free(s->lanes[i]);
-    dq_free(s->lanes);
-    s->lanes = NULL;
-    s->n_lanes = s->cap_lanes = 0;
+    for (uint32_t i = 0; i < s->lanes.n; i++)
+        dq_free(s->lanes.items[i]);
+    dq_free(s->lanes.items);
+    s->lanes.items = NULL;
+    s->lanes.n = s->lanes.cap = 0;
     dq_share_deinit(s);
     dq_paused_deinit(s);
 }
 
 void dq_lanes_forgotten(dq_wshard *s)
 {
-    for (uint32_t i = 0; i < s->n_lanes; i++) {
-        if (!s->lanes[i] || !s->lanes[i]->handler)
+    for (uint32_t i = 0; i < s->lanes.n; i++) {
+        if (!s->lanes.items[i] || !s->lanes.items[i]->handler)
             continue;
-        lane_unlist(s->lanes[i]);
-        dq_list_push_back(&s->fresh, &s->lanes[i]->fresh);
+        lane_unlist(s->lanes.items[i]);
+        dq_list_push_back(&s->lanes.fresh, &s->lanes.items[i]->fresh);
     }
-    s->slots_told = -1;
+    s->lanes.slots_told = -1;
 }
 
 /* ---- what may hold jobs ---- */
@@ -224,7 +235,7 @@ static void lane_busy(dq_wlane *lane)
 
 void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called)
 {
-    dq_wlane *lane = no > 0 && no <= s->n_lanes ? s->lanes[no - 1] : NULL;
+    dq_wlane *lane = no > 0 && no <= s->lanes.n ? s->lanes.items[no - 1] : NULL;
 
     if (!lane) {
         dq_lanes_load(s);
@@ -235,26 +246,24 @@ void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called)
     lane_busy(lane);
     lane->woken = lane->want_main || lane->want_front;
     if (is_called && !dq_list_linked(&lane->called))
-        dq_list_push_back(&s->called, &lane->called);
+        dq_list_push_back(&s->lanes.called, &lane->called);
     dq_worker_pump(s->worker);
 }
 
 void dq_lane_rest(dq_wlane *lane)
 {
-    lane->resting = true;
-    lane->beats_left = REST_BEATS;
+    lane->rest_beats = REST_BEATS;
     if (!dq_list_linked(&lane->at_rest))
-        dq_list_push_back(&lane->shard->at_rest, &lane->at_rest);
+        dq_list_push_back(&lane->shard->lanes.at_rest, &lane->at_rest);
     dq_share_offer(lane);
 }
 
 void dq_lanes_beat(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->at_rest, at_rest) {
-        if (--lane->beats_left > 0)
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.at_rest, at_rest) {
+        if (--lane->rest_beats > 0)
             continue;
         dq_list_remove(&lane->at_rest);
-        lane->resting = false;
         dq_share_offer(lane);
     }
 }
@@ -263,12 +272,12 @@ void dq_lanes_beat(dq_wshard *s)
 
 static bool takes_work(const dq_worker *w)
 {
-    return !(w->draining || w->drain_asked || w->stopping || w->give_up || w->too_old || dq_suspects_hold(w));
+    return w->life == DQ_LIFE_WORKING && !w->holds && !dq_suspects_hold(w);
 }
 
 static int32_t free_slots(const dq_worker *w)
 {
-    return takes_work(w) && w->n_held < w->room ? (int32_t)(w->room - w->n_held) : 0;
+    return takes_work(w) && w->n_slots_taken < w->room ? (int32_t)(w->room - w->n_slots_taken) : 0;
 }
 
 int32_t dq_lanes_slots(const dq_wshard *s)
@@ -290,16 +299,16 @@ static void on_listening(void *userdata, int code, const dq_reply *reply, const 
     uint32_t no;
 
     (void)err; /* a heartbeat's pump tries again */
-    s->listening = false;
-    if (code < 0 || s->state != WSHARD_LIVE || s->listening_session != s->session) {
-        dq_list_splice_back(&s->fresh, &s->fresh_sent);
+    s->lanes.listening = false;
+    if (code < 0 || !dq_shard_is_live(s) || s->lanes.listening_session != s->session.no) {
+        dq_list_splice_back(&s->lanes.fresh, &s->lanes.fresh_sent);
         return;
     }
-    while (!dq_list_empty(&s->fresh_sent))
-        (void)dq_list_pop_front(&s->fresh_sent);
+    while (!dq_list_empty(&s->lanes.fresh_sent))
+        (void)dq_list_pop_front(&s->lanes.fresh_sent);
     while (dq_listen_next(&busy, &no))
-        if (no > 0 && no <= s->n_lanes && s->lanes[no - 1])
-            lane_busy(s->lanes[no - 1]);
+        if (no > 0 && no <= s->lanes.n && s->lanes.items[no - 1])
+            lane_busy(s->lanes.items[no - 1]);
     dq_worker_pump(s->worker);
 }
 
@@ -308,20 +317,21 @@ void dq_lanes_listen(dq_wshard *s)
     dq_worker *w = s->worker;
     DQ_BUF_AUTO bytes = {0};
 
-    if (s->state != WSHARD_LIVE || s->listening || dq_list_empty(&s->fresh) || dq_shard_is_unsure(s) || !w->up || !takes_work(w))
+    if (!dq_shard_is_live(s) || s->lanes.listening || dq_list_empty(&s->lanes.fresh) || s->session.doubts || !s->link->is_up ||
+        !takes_work(w))
         return;
-    dq_call call = dq_call_lanes_listen(&bytes, dq_store_keys(w->store), s->no, s->session);
-    for (size_t n = 0; n < FRESH_MAX && !dq_list_empty(&s->fresh); n++) {
-        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->fresh), dq_wlane, fresh);
+    dq_call call = dq_call_lanes_listen(&bytes, dq_store_keys(w->store), s->no, s->session.no);
+    for (size_t n = 0; n < FRESH_MAX && !dq_list_empty(&s->lanes.fresh); n++) {
+        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->lanes.fresh), dq_wlane, fresh);
 
-        dq_list_push_back(&s->fresh_sent, &lane->fresh);
+        dq_list_push_back(&s->lanes.fresh_sent, &lane->fresh);
         dq_listen_lane(&call, lane->no, lane->handler->concurrency); /* where its handler has a limit of its own */
     }
     dq_call_end(&call);
-    s->listening_session = s->session;
-    s->listening = !dq_buf_failed(&bytes) && dq_store_send(w->store, s->no, 0, dq_buf_str(&bytes), on_listening, s) == 0;
-    if (!s->listening)
-        dq_list_splice_back(&s->fresh, &s->fresh_sent);
+    s->lanes.listening_session = s->session.no;
+    s->lanes.listening = !dq_buf_failed(&bytes) && dq_store_send(w->store, s->no, 0, dq_buf_str(&bytes), on_listening, s) == 0;
+    if (!s->lanes.listening)
+        dq_list_splice_back(&s->lanes.fresh, &s->lanes.fresh_sent);
 }
 
 /* ---- lanes that are too much for us ---- */
@@ -341,12 +351,12 @@ void dq_lanes_pass(dq_wshard *s)
     dq_list later;
     size_t n = 0;
 
-    if (s->state != WSHARD_LIVE || dq_list_empty(&s->called))
+    if (!dq_shard_is_live(s) || dq_list_empty(&s->lanes.called))
         return;
     dq_call call = dq_call_lanes_wake(&bytes, dq_store_keys(s->worker->store), s->no);
     dq_list_init(&later);
-    for (size_t i = 0; i < CALLED_MAX && !dq_list_empty(&s->called); i++) {
-        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->called), dq_wlane, called);
+    for (size_t i = 0; i < CALLED_MAX && !dq_list_empty(&s->lanes.called); i++) {
+        dq_wlane *lane = dq_container_of(dq_list_pop_front(&s->lanes.called), dq_wlane, called);
 
         if ((!lane->main_busy && !lane->front_busy) || lane->queue_of->paused)
             continue;
@@ -357,7 +367,7 @@ void dq_lanes_pass(dq_wshard *s)
         dq_wake_lane(&call, lane->no);
         n++;
     }
-    dq_list_splice_back(&s->called, &later);
+    dq_list_splice_back(&s->lanes.called, &later);
     if (n == 0)
         return;
     dq_call_end(&call);
@@ -407,13 +417,13 @@ void dq_lanes_plan(dq_wshard *s, dq_turn *turn)
     if (slots <= 0 || !dq_paused_sure(s))
         return;
     dq_share_out(s, slots);
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.planned, planned)
         plan_lane(lane, lane->share, turn);
 }
 
 void dq_lanes_listing(dq_wshard *s, dq_turn *turn)
 {
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.planned, planned)
         if (lane->listing)
             dq_turn_listing(turn, lane->no);
 }
@@ -449,7 +459,7 @@ static void lane_read_over(dq_wlane *lane)
 
 void dq_lanes_read_done(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.planned, planned) {
         lane_read_done(lane);
         lane_read_over(lane);
     }
@@ -457,7 +467,7 @@ void dq_lanes_read_done(dq_wshard *s)
 
 void dq_lanes_read_off(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned) {
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.planned, planned) {
         dq_share_back(lane, lane->share);
         lane_read_over(lane);
     }

@@ -14,7 +14,7 @@ static void tell_resumed(dq_wshard *s, dureq_str packed)
     if (!w->on_event || !dq_id_unpack(packed, &id))
         return;
     dq_id_to_text(&id, &text);
-    const dq_wlane *lane = id.lane > 0 && id.lane <= s->n_lanes ? s->lanes[id.lane - 1] : NULL;
+    const dq_wlane *lane = id.lane > 0 && id.lane <= s->lanes.n ? s->lanes.items[id.lane - 1] : NULL;
     dureq_node_event e = {
         .kind = DUREQ_NODE_JOB_RESUMED,
         .job_id = text.text,
@@ -36,7 +36,7 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     if (!s || text.len == 0)
         return;
     if (!dq_str_eq_text(name, "ctl") && !(dq_str_starts_with(name, DQ_STR_LIT("w:")) &&
-                                          dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session_text)))
+                                          dq_str_eq_text(dureq_str_of(name.ptr + 2, name.len - 2), s->session.text)))
         return;
     switch (text.ptr[0]) {
     case 'L':

@@ -3,7 +3,7 @@
 
    Each change of a shard's queues raises the version of the shard's queues (`qv`), by programs of the version before as well. A turn says the version it knows the
    paused queues of. Its gate runs in one transaction with the reads: when the version is still that one, what was read may start. When it is another one,
-   the gate answers with the new version and the first page of names, and what was read waits, each in its slot (`gated`), until the last page
+   the gate answers with the new version and the first page of names, and what was read waits, each in its slot (GATED), until the last page
    is here: then what belongs to a paused queue is given back, and the rest starts. Names that are there from the first page to the last are never
    missed by such a read (SSCAN), and the gate came no later than the first page: so nothing starts that the gate would have held back.
    Names that come or go while pages are read raise the version again.
@@ -17,8 +17,7 @@
 
 void dq_paused_init(dq_wshard *s)
 {
-    dq_list_init(&s->gated);
-    s->paused_version = -1;
+    s->pauses.version = -1;
 }
 
 static void names_clear(dq_names *n)
@@ -29,18 +28,18 @@ static void names_clear(dq_names *n)
 
 void dq_paused_deinit(dq_wshard *s)
 {
-    names_clear(&s->paused);
-    names_clear(&s->paused_next);
+    names_clear(&s->pauses.names);
+    names_clear(&s->pauses.next);
 }
 
 bool dq_paused_has(const dq_wshard *s, dureq_str queue)
 {
-    return dq_map_get(&s->paused.map, queue) != NULL;
+    return dq_map_get(&s->pauses.names.map, queue) != NULL;
 }
 
 bool dq_paused_sure(const dq_wshard *s)
 {
-    return s->paused_version >= 0 && !s->paused_loading;
+    return s->pauses.version >= 0 && s->pauses.load == DQ_LOAD_NONE;
 }
 
 static bool names_add(dq_names *n, dureq_str name)
@@ -52,42 +51,32 @@ static bool names_add(dq_names *n, dureq_str name)
 
 /* ---- what waits for the names ---- */
 
-void dq_paused_hold(dureq_run *t)
+static dq_list *gated(dq_wshard *s)
 {
-    dq_list_push_back(&t->shard->gated, &t->link);
-    t->gated = true;
+    return &s->claims[DQ_CLAIM_GATED].list;
 }
 
-static dureq_run *pop_held(dq_wshard *s)
+static dq_claim *first_gated(dq_wshard *s)
 {
-    dureq_run *t = dq_container_of(dq_list_pop_front(&s->gated), dureq_run, link);
-
-    t->gated = false;
-    return t;
-}
-
-static void give_back(dureq_run *t)
-{
-    dq_worker_task_over(t);
-    dq_fetch_give_back(t);
+    return dq_container_of(gated(s)->next, dq_claim, link);
 }
 
 /* A process that stood still meanwhile may find that its lease is long over: then others run it. */
-static void decide(dureq_run *t)
+static void decide(dq_claim *c)
 {
-    const dq_worker *w = t->worker;
-    bool alive = dq_mono_us() - t->shard->alive_us < w->lease_ms * 1000;
+    const dq_worker *w = c->worker;
+    bool alive = dq_mono_us() - c->shard->session.alive_us < w->lease_ms * 1000;
 
-    if (t->lane->queue_of->paused || w->stopping || !alive || (w->alone && !t->suspect))
-        give_back(t);
+    if (c->lane->queue_of->paused || dq_worker_is_stopping(w) || !alive || (w->suspects.alone && !dq_claim_is_suspect(c)))
+        dq_claim_move(c, DQ_CLAIM_RETURN);
     else
-        dq_fetch_begin(t);
+        dq_fetch_begin(c);
 }
 
 static void decide_all(dq_wshard *s)
 {
-    while (!dq_list_empty(&s->gated))
-        decide(pop_held(s));
+    while (!dq_list_empty(gated(s)))
+        decide(first_gated(s));
     dq_session_return(s);
     dq_worker_pump(s->worker);
 }
@@ -97,8 +86,8 @@ void dq_paused_give_back(dq_worker *w)
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *s = &w->shards[i];
 
-        while (!dq_list_empty(&s->gated))
-            give_back(pop_held(s));
+        while (!dq_list_empty(gated(s)))
+            dq_claim_move(first_gated(s), DQ_CLAIM_RETURN);
         dq_session_return(s);
     }
 }
@@ -109,15 +98,17 @@ static void next_page(dq_wshard *s, dureq_str cursor);
 
 static void finish(dq_wshard *s)
 {
-    dq_names old = s->paused;
+    dq_names old = s->pauses.names;
 
-    s->paused_loading = false;
-    s->paused = s->paused_next;
-    s->paused_next = (dq_names){0};
-    s->paused_version = s->paused_next_version;
+    bool again = s->pauses.load == DQ_LOAD_AGAIN;
+
+    s->pauses.load = DQ_LOAD_NONE;
+    s->pauses.names = s->pauses.next;
+    s->pauses.next = (dq_names){0};
+    s->pauses.version = s->pauses.next_version;
     names_clear(&old);
     dq_share_paused(s);
-    if (s->paused_again || s->paused_version < s->paused_least)
+    if (again || s->pauses.version < s->pauses.least)
         dq_paused_load(s);
     else
         decide_all(s);
@@ -125,8 +116,8 @@ static void finish(dq_wshard *s)
 
 static void fail(dq_wshard *s)
 {
-    s->paused_loading = false;
-    names_clear(&s->paused_next); /* a heartbeat begins it again */
+    s->pauses.load = DQ_LOAD_NONE;
+    names_clear(&s->pauses.next); /* a heartbeat begins it again */
 }
 
 /* cursor, names */
@@ -137,7 +128,7 @@ static void take_page(dq_wshard *s, dureq_str cursor, dq_reply names)
     bool ok = true;
 
     for (size_t i = 0; i < n; i++) {
-        ok = ok && names_add(&s->paused_next, dq_reply_str(at));
+        ok = ok && names_add(&s->pauses.next, dq_reply_str(at));
         if (i + 1 < n)
             at = dq_reply_next(at);
     }
@@ -162,8 +153,8 @@ static void on_page(void *userdata, int code, const dq_reply *reply, const dureq
         fail(s);
         return;
     }
-    if (s->paused_next_version < 0)
-        s->paused_next_version = page.version;
+    if (s->pauses.next_version < 0)
+        s->pauses.next_version = page.version;
     take_page(s, page.cursor, page.names);
 }
 
@@ -180,19 +171,18 @@ static void next_page(dq_wshard *s, dureq_str cursor)
 
 static void begin(dq_wshard *s, int64_t version)
 {
-    s->paused_loading = true;
-    s->paused_again = false;
-    s->paused_least = -1;
-    s->paused_next_version = version;
-    names_clear(&s->paused_next);
+    s->pauses.load = DQ_LOAD_FLYING;
+    s->pauses.least = -1;
+    s->pauses.next_version = version;
+    names_clear(&s->pauses.next);
 }
 
 void dq_paused_load(dq_wshard *s)
 {
-    if (!s->worker->up || s->state != WSHARD_LIVE)
+    if (!s->link->is_up || !dq_shard_is_live(s))
         return;
-    if (s->paused_loading) {
-        s->paused_again = true;
+    if (s->pauses.load != DQ_LOAD_NONE) {
+        s->pauses.load = DQ_LOAD_AGAIN;
         return;
     }
     begin(s, -1);
@@ -201,8 +191,8 @@ void dq_paused_load(dq_wshard *s)
 
 void dq_paused_told(dq_wshard *s, int64_t version, dq_reply page)
 {
-    if (s->paused_loading) { /* what is on its way may be from before this gate */
-        s->paused_least = DQ_MAX(s->paused_least, version);
+    if (s->pauses.load != DQ_LOAD_NONE) { /* what is on its way may be from before this gate */
+        s->pauses.least = DQ_MAX(s->pauses.least, version);
         return;
     }
     begin(s, version);
@@ -211,8 +201,8 @@ void dq_paused_told(dq_wshard *s, int64_t version, dq_reply page)
 
 void dq_paused_beat(dq_wshard *s, int64_t version)
 {
-    if (s->paused_loading) /* begun again only for what is newer: a long read would never end */
-        s->paused_least = DQ_MAX(s->paused_least, version);
-    else if (version != s->paused_version || !dq_list_empty(&s->gated))
+    if (s->pauses.load != DQ_LOAD_NONE) /* begun again only for what is newer: a long read would never end */
+        s->pauses.least = DQ_MAX(s->pauses.least, version);
+    else if (version != s->pauses.version || !dq_list_empty(gated(s)))
         dq_paused_load(s);
 }

@@ -17,9 +17,9 @@ struct dq_pool {
 
     dq_mutex mu; /* guards the rest except for `back` */
     dq_cond cond;
-    dq_list tasks;
+    dq_list queue;
     unsigned n_max, n_threads, n_idle;
-    unsigned n_waking;     /* threads that were signalled or started and have not looked for a task yet; about */
+    unsigned n_waking;     /* threads that were signalled or started and have not looked for a run yet; about */
     atomic_uint n_running; /* this one and the next: relaxed; written under mu, read for a guess */
     atomic_size_t n_waiting;
     int n_lost; /* threads held by handlers that were given up */
@@ -101,7 +101,7 @@ static int start_thread_locked(dq_pool *p, dureq_error *err) DQ_REQUIRES(p->mu)
     return 0;
 }
 
-/* A thread that cannot be made is done without: those there are take the tasks in turn. */
+/* A thread that cannot be made is done without: those there are take the runs in turn. */
 static bool wake_one_locked(dq_pool *p) DQ_REQUIRES(p->mu)
 {
     if (p->n_idle <= p->n_waking)
@@ -121,13 +121,13 @@ static void wake_locked(dq_pool *p) DQ_REQUIRES(p->mu)
 
 static dq_list *take_locked(dq_pool *p) DQ_REQUIRES(p->mu)
 {
-    while (dq_list_empty(&p->tasks) && !p->stopping) {
+    while (dq_list_empty(&p->queue) && !p->stopping) {
         p->n_idle++;
         dq_cond_wait(&p->cond, &p->mu);
         p->n_idle--;
         p->n_waking -= p->n_waking > 0;
     }
-    dq_list *link = dq_list_pop_front(&p->tasks);
+    dq_list *link = dq_list_pop_front(&p->queue);
 
     if (link)
         atomic_fetch_sub_explicit(&p->n_waiting, 1, memory_order_relaxed);
@@ -172,7 +172,7 @@ int dq_pool_create(dq_loop *loop, const dq_pool_options *o, const dq_pool_callba
     if (o->signals)
         p->signals = *o->signals;
     p->message.fn = run_back;
-    dq_list_init(&p->tasks);
+    dq_list_init(&p->queue);
     dq_list_init(&p->back);
     dq_mutex_init(&p->mu);
     dq_cond_init(&p->cond);
@@ -202,7 +202,7 @@ void dq_pool_destroy(dq_pool *p)
     dq_pool_close(p);
     dq_mutex_lock(&p->mu);
     p->stopping = true;
-    dq_list_init(&p->tasks); /* nobody begins one any more */
+    dq_list_init(&p->queue); /* nobody begins one any more */
     dq_cond_broadcast(&p->cond);
     while ((int)p->n_threads > p->n_lost)
         dq_cond_wait(&p->cond, &p->mu);
@@ -229,7 +229,7 @@ void dq_pool_push(dq_pool *p, dq_list *batch)
         return;
     dq_mutex_lock(&p->mu);
     atomic_fetch_add_explicit(&p->n_waiting, n, memory_order_relaxed);
-    dq_list_splice_back(&p->tasks, batch);
+    dq_list_splice_back(&p->queue, batch);
     wake_locked(p);
     dq_mutex_unlock(&p->mu);
 }
@@ -247,7 +247,7 @@ bool dq_pool_take_out(dq_pool *p, dq_list *link)
     bool found = false;
 
     dq_mutex_lock(&p->mu);
-    for (dq_list *at = p->tasks.next; at != &p->tasks && !found; at = at->next)
+    for (dq_list *at = p->queue.next; at != &p->queue && !found; at = at->next)
         found = at == link;
     if (found) {
         dq_list_remove(link);

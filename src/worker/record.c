@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tasks whose outcome is known as one general call, and their rows, records and statistics. */
+/* Claims whose outcome is known as one general call, and their rows, records and statistics. */
 
 #include <stdio.h>
 
 #include "json/json.h"
 #include "worker/worker_internal.h"
 
-int64_t dq_record_class(const dureq_run *t)
+int64_t dq_record_class(const dq_claim *c)
 {
-    return t->env.flags & DQ_J_RETENTION ? t->env.retention_ms : t->lane->queue_of->class_ms;
+    return c->job.env.flags & DQ_J_RETENTION ? c->job.env.retention_ms : c->lane->queue_of->class_ms;
 }
 
 /* What the end of a run has to see to besides history, statistics, event and waiters: bits, above those of the envelope. */
@@ -20,100 +20,70 @@ enum {
     HAS_LOG = 1 << 20,
 };
 
-static unsigned end_asks(const dureq_run *t)
+static unsigned end_asks(const dq_claim *c)
 {
-    unsigned asks = t->env.flags & DQ_J_END_GENERAL;
+    unsigned asks = c->job.env.flags & DQ_J_END_GENERAL;
 
-    asks |= t->next != NEXT_COMPLETED ? ENDS_OTHERWISE : 0;
-    asks |= t->front || t->m.len > 0 ? HAS_MOVED : 0;
-    asks |= t->reported ? HAS_REPORTED : 0;
-    asks |= t->progress_sent ? HAS_PROGRESS : 0;
-    asks |= t->log.len > 0 ? HAS_LOG : 0;
+    asks |= c->verdict.next != DQ_NEXT_COMPLETED ? ENDS_OTHERWISE : 0;
+    asks |= c->job.entry.front || c->job.m.len > 0 ? HAS_MOVED : 0;
+    asks |= c->start_told != DQ_START_UNTOLD ? HAS_REPORTED : 0;
+    asks |= c->progress_told ? HAS_PROGRESS : 0;
+    asks |= c->log.len > 0 ? HAS_LOG : 0;
     return asks;
 }
 
 /* What plain commands can end. */
-bool dq_record_is_plain(const dureq_run *t)
+bool dq_record_is_plain(const dq_claim *c)
 {
-    return end_asks(t) == 0;
+    return end_asks(c) == 0;
 }
 
 /* ---- packed forms ---- */
 
-static dureq_str result_type_of(const dureq_run *t)
+static dureq_str result_type_of(const dq_claim *c)
 {
-    dureq_str bytes = dq_buf_str(&t->result);
+    dureq_str bytes = dq_buf_str(&c->words.result);
 
-    if (!t->has_result)
+    if (!c->words.has_result)
         return (dureq_str){0};
-    if (t->result_type)
-        return dureq_str_from(t->result_type);
+    if (c->words.result_type)
+        return dureq_str_from(c->words.result_type);
     return bytes.len > 0 && dq_json_valid(bytes) ? DQ_STR_LIT("application/json") : DQ_STR_LIT("application/octet-stream");
 }
 
-void dq_record_row(dureq_run *t, dq_buf *out)
+static int32_t attempt_code(const dq_claim *c)
 {
-    DQ_BUF_AUTO m = {0};
-    dq_row row = {
-        .state = t->next == NEXT_DEAD ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED,
-        .skipped = t->outcome == DUREQ_OUTCOME_SKIP,
-        .has_logs = t->log.len > 0,
-        .started_at_ms = t->started_at_ms,
-        .ran_ms = t->ran_ms,
-        .finished_at_ms = t->finished_at_ms,
-        .session = t->shard->session,
-        .m = t->m,
-        .j = t->j,
-    };
-
-    if (t->next == NEXT_DEAD) {
-        dq_record_moved(t, &m);
-        row.m = dq_buf_str(&m);
-        row.reason = dureq_str_from(t->said.msg);
-    } else {
-        row.result = dq_buf_str(&t->result);
-        row.result_type = result_type_of(t);
-        row.reason = row.skipped ? dureq_str_from(t->said.msg) : (dureq_str){0};
-    }
-    dq_row_pack_head(out, &row, &t->id);
-    dq_buf_append_str(out, t->j);
-    if (dq_buf_failed(&m))
-        out->failed = true;
-}
-
-static int32_t attempt_code(const dureq_run *t)
-{
-    if (t->outcome == DUREQ_OUTCOME_TIMED_OUT)
+    if (c->verdict.outcome == DUREQ_OUTCOME_TIMED_OUT)
         return DUREQ_ETIMEOUT;
-    return t->said.any ? t->said.code : t->rc;
+    return c->words.has_said ? c->words.code : c->verdict.rc;
 }
 
 /* The moved part after this run: one run and, as judged, one attempt more. */
-void dq_record_moved(const dureq_run *t, dq_buf *out)
+static void moved_after(const dq_claim *c, dq_buf *out)
 {
     DQ_BUF_AUTO tail = {0};
-    dq_moved m = t->moved;
+    dq_moved m = c->job.moved;
     dq_attempt a = {
         .run = (uint32_t)m.runs + 1,
-        .outcome = (uint8_t)t->outcome,
-        .started_at_ms = t->started_at_ms,
-        .ran_ms = t->ran_ms,
-        .session = t->shard->session,
-        .code = attempt_code(t),
-        .error = dureq_str_from(t->said.msg),
-        .detail = dq_buf_str(&t->said.detail),
-        .output = dq_buf_str(&t->said.output),
+        .outcome = (uint8_t)c->verdict.outcome,
+        .started_at_ms = c->verdict.started_at_ms,
+        .ran_ms = c->verdict.ran_ms,
+        .session = c->shard->session.no,
+        .code = attempt_code(c),
+        .error = dureq_str_from(c->words.msg),
+        .detail = dq_buf_str(&c->words.detail),
+        .output = dq_buf_str(&c->words.output),
     };
-    bool anew = t->outcome == DUREQ_OUTCOME_REPEAT;
+    bool anew = c->verdict.outcome == DUREQ_OUTCOME_REPEAT;
 
-    m.id = t->id;
+    m.id = c->job.id;
     m.runs += m.runs < UINT16_MAX;
-    m.attempts = anew ? 0 : (uint16_t)DQ_MIN(m.attempts + t->spent, UINT16_MAX);
+    m.attempts = anew ? 0 : (uint16_t)DQ_MIN(m.attempts + c->verdict.is_spent, UINT16_MAX);
     m.repeats = anew ? (uint8_t)DQ_MIN(m.repeats + 1, UINT8_MAX) : m.repeats;
-    m.errors_in_row = t->spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : anew ? 0 : m.errors_in_row;
-    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (anew ? DQ_M_REPEATED : 0) | (t->log.len > 0 ? DQ_M_LOGS : 0));
-    m.ready_at_ms = t->finished_at_ms + DQ_MAX(t->delay_ms, 0);
-    m.due_at_ms = t->next == NEXT_DUE ? m.ready_at_ms : 0;
+    m.errors_in_row = c->verdict.is_spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : anew ? 0 : m.errors_in_row;
+    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (anew ? DQ_M_REPEATED : 0) | (c->log.len > 0 ? DQ_M_LOGS : 0));
+    m.ready_at_ms = c->verdict.finished_at_ms + DQ_MAX(c->verdict.delay_ms, 0);
+    m.due_at_ms = c->verdict.next == DQ_NEXT_DUE ? m.ready_at_ms : 0;
     dq_attempts_add(&tail, m.tail, &a, &m.n_attempts);
     m.tail = dq_buf_str(&tail);
     dq_moved_pack(out, &m);
@@ -121,32 +91,63 @@ void dq_record_moved(const dureq_run *t, dq_buf *out)
         out->failed = true;
 }
 
-/* The envelope that goes on: with the new payload of a repeat. */
-static dureq_str envelope_on(dureq_run *t, dq_buf *scratch)
+void dq_record_row(dq_claim *c, dq_buf *out)
 {
-    if (t->outcome != DUREQ_OUTCOME_REPEAT || !t->said.has_payload)
-        return t->j;
-    if (dq_envelope_repack(scratch, t->j, dq_buf_str(&t->said.payload), NULL) < 0)
-        return t->j;
+    DQ_BUF_AUTO m = {0};
+    dq_row row = {
+        .state = c->verdict.next == DQ_NEXT_DEAD ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED,
+        .skipped = c->verdict.outcome == DUREQ_OUTCOME_SKIP,
+        .has_logs = c->log.len > 0,
+        .started_at_ms = c->verdict.started_at_ms,
+        .ran_ms = c->verdict.ran_ms,
+        .finished_at_ms = c->verdict.finished_at_ms,
+        .session = c->shard->session.no,
+        .m = c->job.m,
+        .j = c->job.j,
+    };
+
+    if (c->verdict.next == DQ_NEXT_DEAD) {
+        moved_after(c, &m);
+        row.m = dq_buf_str(&m);
+        row.reason = dureq_str_from(c->words.msg);
+    } else {
+        row.result = dq_buf_str(&c->words.result);
+        row.result_type = result_type_of(c);
+        row.reason = row.skipped ? dureq_str_from(c->words.msg) : (dureq_str){0};
+    }
+    dq_row_pack_head(out, &row, &c->job.id);
+    dq_buf_append_str(out, c->job.j);
+    if (dq_buf_failed(&m))
+        out->failed = true;
+}
+
+/* The envelope that goes on: with the new payload of a repeat. */
+static dureq_str envelope_on(dq_claim *c, dq_buf *scratch)
+{
+    if (c->verdict.outcome != DUREQ_OUTCOME_REPEAT || !c->words.has_payload)
+        return c->job.j;
+    if (dq_envelope_repack(scratch, c->job.j, dq_buf_str(&c->words.payload), NULL) < 0)
+        return c->job.j;
     return dq_buf_str(scratch);
 }
 
 /* ---- the general call ---- */
 
-static dq_end_group group_of(const dureq_run *t)
+static dq_end_group group_of(const dq_claim *c)
 {
-    dq_end_group g = {.front = t->front, .lane = t->lane->no};
+    dq_end_group g = {.front = c->job.entry.front, .lane = c->lane->no};
 
-    switch (t->next) {
-    case NEXT_COMPLETED:
-        g.class_ms = dq_record_class(t);
+    switch (c->verdict.next) {
+    case DQ_NEXT_COMPLETED:
+        g.class_ms = dq_record_class(c);
         g.kind = g.class_ms > 0 ? DQ_END_KEPT : DQ_END_GONE;
-        g.has_side_keys = g.kind == DQ_END_KEPT && (t->log.len > 0 || (t->moved.flags & DQ_M_LOGS) || (t->env.flags & DQ_J_BLOB));
+        g.has_side_keys =
+            g.kind == DQ_END_KEPT && (c->log.len > 0 || (c->job.moved.flags & DQ_M_LOGS) || (c->job.env.flags & DQ_J_BLOB));
         break;
-    case NEXT_DUE: g.kind = DQ_END_DUE; break;
-    case NEXT_PAUSED: g.kind = DQ_END_PAUSED; break;
-    case NEXT_FRONT: g.kind = DQ_END_FRONT; break;
-    case NEXT_DEAD: g.kind = DQ_END_DEAD; break;
+    case DQ_NEXT_DUE: g.kind = DQ_END_DUE; break;
+    case DQ_NEXT_PAUSED: g.kind = DQ_END_PAUSED; break;
+    case DQ_NEXT_FRONT: g.kind = DQ_END_FRONT; break;
+    case DQ_NEXT_DEAD: g.kind = DQ_END_DEAD; break;
     }
     return g;
 }
@@ -157,84 +158,84 @@ static bool same_group(const dq_end_group *a, const dq_end_group *b)
            a->class_ms == b->class_ms;
 }
 
-static void put_job(dq_complete *c, dureq_run *t, char kind)
+static void put_job(dq_complete *call, dq_claim *c, char kind)
 {
     DQ_BUF_AUTO row = {0};
     DQ_BUF_AUTO m = {0};
     DQ_BUF_AUTO j = {0};
-    dq_end_job job = {.id = t->id, .delay_ms = t->delay_ms};
+    dq_end_job job = {.id = c->job.id, .delay_ms = c->verdict.delay_ms};
 
     if (kind == DQ_END_KEPT || kind == DQ_END_DEAD) {
-        dq_record_row(t, &row);
+        dq_record_row(c, &row);
     } else if (kind != DQ_END_GONE) {
-        dq_record_moved(t, &m);
+        moved_after(c, &m);
         job.m = dq_buf_str(&m);
-        job.j = envelope_on(t, &j);
+        job.j = envelope_on(c, &j);
         if (kind != DQ_END_FRONT)
             dq_record_pack(&row, job.m, job.j);
     }
     job.row = dq_buf_str(&row);
-    dq_complete_job(c, &job);
+    dq_complete_job(call, &job);
     if (dq_buf_failed(&row) || dq_buf_failed(&m) || dq_buf_failed(&j))
-        c->call.out->failed = true;
+        call->call.out->failed = true;
 }
 
-/* The tasks of list[from..to) are of one group. */
-static void put_group(dq_complete *c, dureq_run **list, size_t from, size_t to, const dq_end_group *g)
+/* The claims of list[from..to) are of one group. */
+static void put_group(dq_complete *call, dq_claim **list, size_t from, size_t to, const dq_end_group *g)
 {
     dq_entry entries[DQ_BATCH_MAX];
 
     for (size_t i = from; i < to; i++)
-        entries[i - from] = dq_task_entry(list[i]);
-    dq_complete_group(c, g, entries, to - from);
+        entries[i - from] = list[i]->job.entry;
+    dq_complete_group(call, g, entries, to - from);
     for (size_t i = from; i < to; i++)
-        put_job(c, list[i], g->kind);
+        put_job(call, list[i], g->kind);
 }
 
-static bool wants_side(const dureq_run *t, dq_end_side kind)
+static bool wants_side(const dq_claim *c, dq_end_side kind)
 {
-    bool ends = t->next == NEXT_COMPLETED || t->next == NEXT_DEAD;
+    bool ends = c->verdict.next == DQ_NEXT_COMPLETED || c->verdict.next == DQ_NEXT_DEAD;
 
     switch (kind) {
     case DQ_SIDE_KEY:
-        return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 &&
-               (t->env.unique_shard < 0 || t->env.unique_shard == t->id.shard);
+        return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 &&
+               (c->job.env.unique_shard < 0 || c->job.env.unique_shard == c->job.id.shard);
     case DQ_SIDE_KEY_AWAY:
-        return ends && (t->env.flags & DQ_J_UNIQUE) && t->env.unique_for_ms == 0 && t->env.unique_shard >= 0 &&
-               t->env.unique_shard != t->id.shard;
-    case DQ_SIDE_LOG: return t->log.len > 0 && !(t->next == NEXT_COMPLETED && dq_record_class(t) <= 0);
-    case DQ_SIDE_START: return t->reported;
-    case DQ_SIDE_PROGRESS: return t->progress_sent;
+        return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 && c->job.env.unique_shard >= 0 &&
+               c->job.env.unique_shard != c->job.id.shard;
+    case DQ_SIDE_LOG: return c->log.len > 0 && !(c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0);
+    case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
+    case DQ_SIDE_PROGRESS: return c->progress_told;
     case DQ_SIDE_DROP:
-        return t->next == NEXT_COMPLETED && dq_record_class(t) <= 0 &&
-               ((t->env.flags & DQ_J_BLOB) || (t->moved.flags & DQ_M_LOGS));
+        return c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0 &&
+               ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
     case DQ_SIDE_PAYLOAD:
-        return t->outcome == DUREQ_OUTCOME_REPEAT && t->said.has_payload && t->said.payload.len > DQ_PAYLOAD_INLINE_MAX;
+        return c->verdict.outcome == DUREQ_OUTCOME_REPEAT && c->words.has_payload && c->words.payload.len > DQ_PAYLOAD_INLINE_MAX;
     }
     return false;
 }
 
-static dureq_str side_value(const dureq_run *t, dq_end_side kind)
+static dureq_str side_value(const dq_claim *c, dq_end_side kind)
 {
     if (kind == DQ_SIDE_KEY || kind == DQ_SIDE_KEY_AWAY)
-        return t->env.unique_key;
+        return c->job.env.unique_key;
     if (kind == DQ_SIDE_PAYLOAD)
-        return dq_buf_str(&t->said.payload);
-    dureq_str log = dq_buf_str(&t->log);
+        return dq_buf_str(&c->words.payload);
+    dureq_str log = dq_buf_str(&c->log);
     if (log.len > DQ_LOG_MAX)
         log = dureq_str_of(log.ptr + (log.len - DQ_LOG_MAX), DQ_LOG_MAX);
     return log;
 }
 
-static void put_side(dq_complete *c, dureq_run **list, size_t n, dq_end_side kind)
+static void put_side(dq_complete *call, dq_claim **list, size_t n, dq_end_side kind)
 {
     for (size_t i = 0; i < n; i++)
         if (wants_side(list[i], kind))
-            dq_complete_side(c, kind, i, &list[i]->id, side_value(list[i], kind));
+            dq_complete_side(call, kind, i, &list[i]->job.id, side_value(list[i], kind));
 }
 
 /* Groups together, each in the order it was in. n is at most DQ_BATCH_MAX. */
-static void sort_groups(dureq_run **list, size_t n)
+static void sort_groups(dq_claim **list, size_t n)
 {
     for (size_t from = 0; from < n;) {
         dq_end_group k = group_of(list[from]);
@@ -242,35 +243,36 @@ static void sort_groups(dureq_run **list, size_t n)
 
         for (size_t i = to; i < n; i++) {
             dq_end_group other = group_of(list[i]);
-            dureq_run *t = list[i];
+            dq_claim *c = list[i];
 
             if (!same_group(&k, &other))
                 continue;
             memmove(&list[to + 1], &list[to], (i - to) * sizeof *list);
-            list[to++] = t;
+            list[to++] = c;
         }
         from = to;
     }
 }
 
-/* All of `sent`, by groups. Indices of refusals count in this order: the list follows it. */
-static size_t take_sent(dq_wshard *s, dureq_run **list)
+/* All that are sent, by groups. Indices of refusals count in this order: the list follows it. */
+static size_t take_sent(dq_wshard *s, dq_claim **list)
 {
+    dq_list *sent = &s->claims[DQ_CLAIM_SENT].list;
     size_t n = 0;
 
-    DQ_LIST_FOREACH (dureq_run, t, &s->sent, link)
+    DQ_LIST_FOREACH (dq_claim, c, sent, link)
         if (n < DQ_BATCH_MAX)
-            list[n++] = t;
+            list[n++] = c;
     sort_groups(list, n);
-    dq_list_init(&s->sent);
+    dq_list_init(sent);
     for (size_t i = 0; i < n; i++) {
         list[i]->link = (dq_list){0};
-        dq_list_push_back(&s->sent, &list[i]->link);
+        dq_list_push_back(sent, &list[i]->link);
     }
     return n;
 }
 
-static void put_stats(dq_complete *c, dq_stat_rows *stats, dureq_run **list, size_t n)
+static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, size_t n)
 {
     char name[32];
 
@@ -278,17 +280,17 @@ static void put_stats(dq_complete *c, dq_stat_rows *stats, dureq_run **list, siz
     for (size_t i = 0; i < n; i++)
         dq_stats_of(stats, list[i]);
     for (size_t i = 0; i < stats->n; i++)
-        dq_complete_stat(c, dq_stat_name(&stats->rows[i], name), stats->rows[i].n);
+        dq_complete_stat(call, dq_stat_name(&stats->rows[i], name), stats->rows[i].n);
 }
 
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
     static const dq_end_side sides[] = {DQ_SIDE_KEY,      DQ_SIDE_KEY_AWAY, DQ_SIDE_LOG,    DQ_SIDE_START,
                                         DQ_SIDE_PROGRESS, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
-    dureq_run *list[DQ_BATCH_MAX];
+    dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {
-        .shard = s->no, .session = s->session, .call_no = (int64_t)s->call_no, .is_repeat = is_repeat, .n_about = n};
+        .shard = s->no, .session = s->session.no, .call_no = (int64_t)s->turn.call_no, .is_repeat = is_repeat, .n_about = n};
     dq_complete c = dq_complete_begin(out, dq_store_keys(s->worker->store), &head);
 
     put_stats(&c, &s->worker->stat_rows, list, n);
@@ -333,19 +335,19 @@ static int32_t log2_bucket(int64_t ms)
     return i;
 }
 
-void dq_stats_of(dq_stat_rows *rows, const dureq_run *t)
+void dq_stats_of(dq_stat_rows *rows, const dq_claim *c)
 {
-    uint32_t lane = t->lane->no;
-    int64_t since = t->m.len > 0 ? t->moved.ready_at_ms : (int64_t)t->id.ms;
+    uint32_t lane = c->lane->no;
+    int64_t since = c->job.m.len > 0 ? c->job.moved.ready_at_ms : (int64_t)c->job.id.ms;
 
-    if (t->next == NEXT_COMPLETED)
+    if (c->verdict.next == DQ_NEXT_COMPLETED)
         stat_add(rows, lane, 0);
-    else if (t->spent)
+    else if (c->verdict.is_spent)
         stat_add(rows, lane, 1);
-    if (t->next == NEXT_DEAD)
+    if (c->verdict.next == DQ_NEXT_DEAD)
         stat_add(rows, lane, 2);
-    stat_add(rows, lane, 100 + log2_bucket(t->started_at_ms - since));
-    stat_add(rows, lane, 200 + log2_bucket(t->ran_ms));
+    stat_add(rows, lane, 100 + log2_bucket(c->verdict.started_at_ms - since));
+    stat_add(rows, lane, 200 + log2_bucket(c->verdict.ran_ms));
 }
 
 const char *dq_stat_name(const dq_stat_row *row, char out[32])

@@ -3,7 +3,7 @@
 
    lane     in the list of its flow while it may hold jobs and may be read
    flow     the lanes of one queue under one limit: all handlers without a limit of their own, or one handler that has one
-   queue    its flows in turn; in the shard's heap `ready` while one of them has lanes and the queue is not paused
+   queue    its flows in turn; in the heap lanes.ready while one of them has lanes and the queue is not paused
    room     a handler with a limit: flows that found it full are `parked` there, and come back as slots come free
 
    Between queues, and between the flows that wait for one room, shares follow weights by virtual time: whoever is served n jobs is put back by n
@@ -24,7 +24,7 @@ struct dq_wroom {
     size_t n_flows; /* that may be parked here */
     int32_t n_up;   /* flows in the lists of their queues */
     int64_t now;    /* virtual time */
-    dq_list link;   /* in shard->crowded while one is parked */
+    dq_list link;   /* in lanes.crowded while one is parked */
 };
 
 struct dq_wflow {
@@ -42,7 +42,7 @@ struct dq_wflow {
 
 void dq_share_init(dq_wshard *s)
 {
-    dq_list_init(&s->crowded);
+    dq_list_init(&s->lanes.crowded);
 }
 
 void dq_share_deinit(dq_wshard *s)
@@ -50,7 +50,7 @@ void dq_share_deinit(dq_wshard *s)
     size_t at = 0;
     dq_wqueue *q;
 
-    for (q = dq_map_next(&s->queues, &at); q; q = dq_map_next(&s->queues, &at)) {
+    for (q = dq_map_next(&s->lanes.queues, &at); q; q = dq_map_next(&s->lanes.queues, &at)) {
         while (q->first) {
             dq_wflow *f = q->first;
 
@@ -60,12 +60,12 @@ void dq_share_deinit(dq_wshard *s)
         dq_buf_deinit(&q->retry_packed);
         dq_free(q);
     }
-    dq_map_deinit(&s->queues);
-    dq_heap_deinit(&s->ready);
-    for (size_t i = 0; s->rooms && i < s->worker->handlers->n; i++)
-        dq_heap_deinit(&s->rooms[i].parked);
-    dq_free(s->rooms);
-    s->rooms = NULL;
+    dq_map_deinit(&s->lanes.queues);
+    dq_heap_deinit(&s->lanes.ready);
+    for (size_t i = 0; s->lanes.rooms && i < s->worker->handlers->n; i++)
+        dq_heap_deinit(&s->lanes.rooms[i].parked);
+    dq_free(s->lanes.rooms);
+    s->lanes.rooms = NULL;
 }
 
 static void queue_judge(dq_wshard *s, dq_wqueue *wq)
@@ -86,13 +86,13 @@ void dq_share_judge(dq_wshard *s)
     size_t at = 0;
     dq_wqueue *q;
 
-    for (q = dq_map_next(&s->queues, &at); q; q = dq_map_next(&s->queues, &at))
+    for (q = dq_map_next(&s->lanes.queues, &at); q; q = dq_map_next(&s->lanes.queues, &at))
         queue_judge(s, q);
 }
 
 dq_wqueue *dq_share_queue(dq_wshard *s, dureq_str name)
 {
-    dq_wqueue *q = dq_map_get(&s->queues, name);
+    dq_wqueue *q = dq_map_get(&s->lanes.queues, name);
 
     if (q)
         return q;
@@ -102,7 +102,8 @@ dq_wqueue *dq_share_queue(dq_wshard *s, dureq_str name)
     q->name = (char *)(q + 1);
     memcpy(q->name, name.ptr, name.len);
     dq_list_init(&q->flows);
-    if (dq_heap_reserve(&s->ready, s->queues.n + 1) < 0 || dq_map_put(&s->queues, dureq_str_of(q->name, name.len), q) < 0) {
+    if (dq_heap_reserve(&s->lanes.ready, s->lanes.queues.n + 1) < 0 ||
+        dq_map_put(&s->lanes.queues, dureq_str_of(q->name, name.len), q) < 0) {
         dq_free(q);
         return NULL;
     }
@@ -115,12 +116,12 @@ static dq_wroom *room_of(dq_wshard *s, dq_handler *h)
 {
     const dq_handlers *hs = s->worker->handlers;
 
-    if (!s->rooms)
-        s->rooms = dq_calloc(hs->n, sizeof *s->rooms);
-    if (!s->rooms)
+    if (!s->lanes.rooms)
+        s->lanes.rooms = dq_calloc(hs->n, sizeof *s->lanes.rooms);
+    if (!s->lanes.rooms)
         return NULL;
-    s->rooms[h->no].handler = h;
-    return &s->rooms[h->no];
+    s->lanes.rooms[h->no].handler = h;
+    return &s->lanes.rooms[h->no];
 }
 
 dq_wflow *dq_share_flow(dq_wshard *s, dq_wqueue *q, dq_handler *h)
@@ -165,8 +166,8 @@ static void flow_up(dq_wshard *s, dq_wflow *f)
         f->room->n_up++;
     if (q->turn.pos)
         return;
-    q->turn.key = DQ_MAX(q->turn.key, s->share_now);
-    (void)dq_heap_push(&s->ready, &q->turn); /* reserved */
+    q->turn.key = DQ_MAX(q->turn.key, s->lanes.now);
+    (void)dq_heap_push(&s->lanes.ready, &q->turn); /* reserved */
 }
 
 static void flow_off(dq_wshard *s, dq_wflow *f)
@@ -180,7 +181,7 @@ static void flow_off(dq_wshard *s, dq_wflow *f)
         if (f->room)
             f->room->n_up--;
         if (dq_list_empty(&f->queue->flows))
-            dq_heap_remove(&s->ready, &f->queue->turn);
+            dq_heap_remove(&s->lanes.ready, &f->queue->turn);
     }
 }
 
@@ -188,7 +189,7 @@ static void flow_park(dq_wshard *s, dq_wflow *f)
 {
     flow_off(s, f);
     if (!dq_heap_top(&f->room->parked))
-        dq_list_push_back(&s->crowded, &f->room->link);
+        dq_list_push_back(&s->lanes.crowded, &f->room->link);
     (void)dq_heap_push(&f->room->parked, &f->parked); /* reserved */
 }
 
@@ -202,7 +203,7 @@ static void flow_begin(dq_wshard *s, dq_wflow *f)
 void dq_share_offer(dq_wlane *lane)
 {
     dq_wflow *f = lane->flow;
-    bool wants = f && (lane->main_busy || lane->front_busy) && !lane->resting;
+    bool wants = f && (lane->main_busy || lane->front_busy) && lane->rest_beats == 0;
 
     if (!f || wants == dq_list_linked(&lane->ready))
         return;
@@ -235,14 +236,14 @@ void dq_share_paused(dq_wshard *s)
     size_t at = 0;
     dq_wqueue *q;
 
-    for (q = dq_map_next(&s->queues, &at); q; q = dq_map_next(&s->queues, &at))
+    for (q = dq_map_next(&s->lanes.queues, &at); q; q = dq_map_next(&s->lanes.queues, &at))
         queue_pause(s, q, dq_paused_has(s, dureq_str_from(q->name)));
 }
 
 /* As many parked flows come back as their room has slots that nobody else was brought back for. */
 static void unpark(dq_wshard *s)
 {
-    DQ_LIST_FOREACH (dq_wroom, room, &s->crowded, link) {
+    DQ_LIST_FOREACH (dq_wroom, room, &s->lanes.crowded, link) {
         int32_t n = dq_handler_free(room->handler) - room->n_up;
 
         while (n-- > 0 && dq_heap_top(&room->parked)) {
@@ -259,7 +260,7 @@ static void unpark(dq_wshard *s)
 /* The flow that is next and has a slot. Those before it that have none are parked. */
 static dq_wflow *next_flow(dq_wshard *s)
 {
-    for (dq_heap_node *top = dq_heap_top(&s->ready); top; top = dq_heap_top(&s->ready)) {
+    for (dq_heap_node *top = dq_heap_top(&s->lanes.ready); top; top = dq_heap_top(&s->lanes.ready)) {
         dq_wqueue *q = dq_container_of(top, dq_wqueue, turn);
         dq_wflow *f = dq_container_of(q->flows.next, dq_wflow, link);
 
@@ -290,14 +291,14 @@ static void serve(dq_wshard *s, dq_wflow *f, dq_wlane *lane, int32_t n)
 
     lane->share += n;
     if (!dq_list_linked(&lane->planned))
-        dq_list_push_back(&s->planned, &lane->planned);
+        dq_list_push_back(&s->lanes.planned, &lane->planned);
     lane->handler->planned += n;
     rotate(&f->lanes, &lane->ready);
     f->round = (f->round ? f->round : f->n_lanes) - 1;
     if (f->round == 0)
         rotate(&q->flows, &f->link);
-    s->share_now = q->turn.key;
-    dq_heap_update(&s->ready, &q->turn, q->turn.key + cost);
+    s->lanes.now = q->turn.key;
+    dq_heap_update(&s->lanes.ready, &q->turn, q->turn.key + cost);
     if (!f->room)
         return;
     f->room->now = DQ_MAX(f->room->now, f->parked.key);
@@ -321,7 +322,7 @@ void dq_share_out(dq_wshard *s, int32_t slots)
         serve(s, f, lane, n);
         slots -= n;
     }
-    DQ_LIST_FOREACH (dq_wlane, lane, &s->planned, planned)
+    DQ_LIST_FOREACH (dq_wlane, lane, &s->lanes.planned, planned)
         lane->handler->planned = 0;
 }
 
@@ -333,7 +334,7 @@ void dq_share_back(dq_wlane *lane, int32_t n)
     int64_t cost = (int64_t)n * TIME_UNIT / q->weight;
 
     if (q->turn.pos)
-        dq_heap_update(&s->ready, &q->turn, DQ_MAX(q->turn.key - cost, s->share_now));
+        dq_heap_update(&s->lanes.ready, &q->turn, DQ_MAX(q->turn.key - cost, s->lanes.now));
     else
         q->turn.key -= cost; /* it comes back no earlier than where the others are */
     if (lane->flow->parked.pos)

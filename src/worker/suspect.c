@@ -19,71 +19,83 @@
 #define SUSPECT_WAIT_US 200000
 #define ALONE_US        300000
 
-/* Not told to start yet; whether its start is on record or not. */
-static bool waits(const dureq_run *t)
+bool dq_suspect_waits(const dq_claim *c)
 {
-    return t->suspect && t->phase == TASK_WAITING && !t->admitted && !t->in_returns && !t->gated;
+    return c->state == DQ_CLAIM_SUSPECT || c->state == DQ_CLAIM_CHARGED || c->state == DQ_CLAIM_ALONE;
 }
 
-bool dq_suspect_wants_report(const dureq_run *t)
+bool dq_suspect_wants_report(const dq_claim *c)
 {
-    bool has_turn = t->moved.crashes == 0 ? t->worker->together : t == t->worker->alone;
+    bool has_turn = c->state == DQ_CLAIM_SUSPECT ? c->worker->suspects.together : c->state == DQ_CLAIM_ALONE;
 
-    return waits(t) && !t->reported && has_turn;
+    return dq_suspect_waits(c) && c->start_told == DQ_START_UNTOLD && has_turn;
 }
 
 bool dq_suspects_hold(const dq_worker *w)
 {
-    return w->alone || !dq_list_empty(&w->suspects);
+    return w->suspects.alone || w->suspects.charged.n > 0;
 }
 
 /* All sessions are told whom to blame. */
 static void tell_blame(dq_worker *w)
 {
-    w->alone_no++;
+    w->suspects.blame_no++;
     for (unsigned i = 0; i < w->n_shards; i++)
         dq_session_beat_soon(&w->shards[i]);
 }
 
-static void set_alone(dq_worker *w, dureq_run *t)
+static void set_alone(dq_worker *w, dq_claim *c)
 {
-    w->alone = t;
+    w->suspects.alone = c;
     tell_blame(w);
 }
 
 static void set_together(dq_worker *w, bool on)
 {
-    w->together = on;
-    w->new_waits = false;
-    w->together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
+    w->suspects.together = on;
+    w->suspects.new_waits = false;
+    w->suspects.together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
     tell_blame(w);
 }
 
-void dq_suspect_admit(dureq_run *t)
+dureq_str dq_suspects_blame(dq_wshard *s, unsigned char id[DQ_ID_BYTES])
 {
-    dq_worker *w = t->worker;
+    const dq_suspects *all = &s->worker->suspects;
 
-    if (t->moved.crashes == 0) {
-        w->new_waits = true;
+    s->session.blame_flying = all->blame_no;
+    if (!all->alone)
+        return all->together ? DQ_STR_LIT("s") : (dureq_str){0};
+    dq_id_pack(&all->alone->job.id, id);
+    return dureq_str_of(id, DQ_ID_BYTES);
+}
+
+void dq_suspect_admit(dq_claim *c)
+{
+    dq_suspects *all = &c->worker->suspects;
+
+    if (c->job.moved.crashes == 0) {
+        all->new_waits = true;
+        dq_claim_move(c, DQ_CLAIM_SUSPECT);
     } else {
-        if (dq_list_empty(&w->suspects))
-            w->suspect_since_us = dq_loop_now_us(w->loop);
-        dq_list_push_back(&w->suspects, &t->link);
+        if (all->charged.n == 0)
+            all->since_us = dq_loop_now_us(c->worker->loop);
+        dq_claim_move(c, DQ_CLAIM_CHARGED);
     }
-    dq_suspects_look(w);
+    dq_suspects_look(c->worker);
 }
 
 /* Does it still keep the others waiting? */
 static bool is_alone(dq_worker *w)
 {
+    const dq_claim *c = w->suspects.alone;
     int64_t left_us = ALONE_US;
 
-    if (!w->alone)
+    if (!c)
         return false;
-    if (w->alone->phase == TASK_RUNNING)
-        left_us = w->alone->started_loop_us + ALONE_US - dq_loop_now_us(w->loop);
+    if (dq_run_is_going(&c->run))
+        left_us = c->run.started_loop_us + ALONE_US - dq_loop_now_us(w->loop);
     if (left_us > 0)
-        dq_timer_set(&w->suspect_timer, left_us);
+        dq_timer_set(&w->suspects.timer, left_us);
     else
         set_alone(w, NULL);
     return left_us > 0;
@@ -92,107 +104,104 @@ static bool is_alone(dq_worker *w)
 static bool any_new_waits(const dq_worker *w)
 {
     for (unsigned i = 0; i < w->n_shards; i++)
-        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
-            if (waits(t) && t->moved.crashes == 0)
-                return true;
+        if (w->shards[i].claims[DQ_CLAIM_SUSPECT].n > 0)
+            return true;
     return false;
 }
 
 /* Those never charged: do they run together, or shall they from now on? */
 static bool is_together(dq_worker *w)
 {
-    int64_t left_us = w->together_until_us - dq_loop_now_us(w->loop);
+    dq_suspects *all = &w->suspects;
+    int64_t left_us = all->together_until_us - dq_loop_now_us(w->loop);
 
-    if (w->new_waits && !w->together) {
+    if (all->new_waits && !all->together) {
         set_together(w, true);
         return true;
     }
-    if (w->new_waits) { /* the next heartbeat reports them, too */
-        w->new_waits = false;
-        w->together_until_us += ALONE_US - left_us;
+    if (all->new_waits) { /* the next heartbeat reports them, too */
+        all->new_waits = false;
+        all->together_until_us += ALONE_US - left_us;
         left_us = ALONE_US;
         for (unsigned i = 0; i < w->n_shards; i++)
             dq_session_beat_soon(&w->shards[i]);
     }
-    if (!w->together)
+    if (!all->together)
         return false;
     if (left_us > 0 || any_new_waits(w)) {
-        dq_timer_set(&w->suspect_timer, left_us > 0 ? left_us : ALONE_US);
+        dq_timer_set(&all->timer, left_us > 0 ? left_us : ALONE_US);
         return true;
     }
     set_together(w, false);
     return false;
 }
 
-static uint32_t count_waiting(dq_worker *w)
-{
-    uint32_t n = 0;
-
-    DQ_LIST_FOREACH (dureq_run, t, &w->suspects, link)
-        n++;
-    return n;
-}
-
 void dq_suspects_look(dq_worker *w)
 {
+    dq_suspects *all = &w->suspects;
+
     if (is_alone(w) || is_together(w))
         return;
-    if (dq_list_empty(&w->suspects)) {
+    if (all->charged.n == 0) {
         dq_worker_pump(w);
         return;
     }
-    int64_t left_us = w->suspect_since_us + SUSPECT_WAIT_US - dq_loop_now_us(w->loop);
-    if (w->n_held > count_waiting(w) && left_us > 0) {
-        dq_timer_set(&w->suspect_timer, left_us);
+    int64_t left_us = all->since_us + SUSPECT_WAIT_US - dq_loop_now_us(w->loop);
+    if (w->n_slots_taken > all->charged.n && left_us > 0) {
+        dq_timer_set(&all->timer, left_us);
         return;
     }
-    set_alone(w, dq_container_of(dq_list_pop_front(&w->suspects), dureq_run, link));
+    dq_claim *next = dq_container_of(all->charged.list.next, dq_claim, link);
+    dq_claim_move(next, DQ_CLAIM_ALONE);
+    set_alone(w, next);
 }
 
-void dq_suspect_over(dureq_run *t)
+void dq_suspect_over(dq_claim *c)
 {
-    dq_worker *w = t->worker;
+    dq_worker *w = c->worker;
 
-    if (w->alone == t)
+    if (w->suspects.alone == c)
         set_alone(w, NULL);
-    if (t->suspect || dq_suspects_hold(w))
+    if (dq_claim_is_suspect(c) || dq_suspects_hold(w))
         dq_suspects_look(w);
 }
 
 static bool all_know_whom_to_blame(const dq_worker *w)
 {
-    for (unsigned i = 0; i < w->n_shards; i++)
-        if (w->shards[i].state == WSHARD_LIVE && w->shards[i].blame_told != w->alone_no)
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        const dq_wshard *s = &w->shards[i];
+
+        if (dq_shard_is_live(s) && s->session.blame_told != w->suspects.blame_no)
             return false;
+    }
     return true;
 }
 
-/* With its start on record. It may end at once. */
-static void start(dureq_run *t)
+static bool is_on_record(const dq_claim *c)
 {
-    t->admitted = true;
-    dq_fetch_start(t);
+    return c->start_told == DQ_START_TOLD && !c->is_named;
 }
 
+/* With their starts on record. They may end at once. */
 static void start_together(dq_worker *w)
 {
-    w->together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
+    w->suspects.together_until_us = dq_loop_now_us(w->loop) + ALONE_US;
     for (unsigned i = 0; i < w->n_shards; i++)
-        DQ_LIST_FOREACH (dureq_run, t, &w->shards[i].held, in_shard)
-            if (waits(t) && t->moved.crashes == 0 && t->reported && !t->report_flying)
-                start(t);
+        DQ_LIST_FOREACH (dq_claim, c, &w->shards[i].claims[DQ_CLAIM_SUSPECT].list, link)
+            if (is_on_record(c))
+                dq_fetch_start(c);
 }
 
 /* Who starts may be another shard's than the one whose answer was missing. */
 void dq_suspects_told(dq_wshard *s)
 {
     dq_worker *w = s->worker;
-    dureq_run *alone = w->alone;
+    dq_claim *alone = w->suspects.alone;
 
-    s->blame_told = s->blame_flying;
-    if (alone && waits(alone) && alone->reported && !alone->report_flying && all_know_whom_to_blame(w))
-        start(alone);
-    else if (w->together && any_new_waits(w) && all_know_whom_to_blame(w))
+    s->session.blame_told = s->session.blame_flying;
+    if (alone && alone->state == DQ_CLAIM_ALONE && is_on_record(alone) && all_know_whom_to_blame(w))
+        dq_fetch_start(alone);
+    else if (w->suspects.together && any_new_waits(w) && all_know_whom_to_blame(w))
         start_together(w);
     for (unsigned i = 0; i < w->n_shards; i++) /* whose payload could not be asked for */
         dq_session_return(&w->shards[i]);
@@ -205,14 +214,9 @@ void dq_suspects_give_back(dq_worker *w)
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_wshard *s = &w->shards[i];
 
-        DQ_LIST_FOREACH (dureq_run, t, &s->held, in_shard) {
-            if (!waits(t))
-                continue;
-            dq_list_remove(&t->link);
-            t->suspect = false;
-            dq_worker_task_over(t);
-            dq_fetch_give_back(t);
-        }
+        DQ_LIST_FOREACH (dq_claim, c, &s->held, in_shard)
+            if (dq_suspect_waits(c))
+                dq_claim_move(c, DQ_CLAIM_RETURN);
         dq_session_return(s);
     }
 }

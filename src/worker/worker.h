@@ -51,9 +51,10 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
                      dq_worker **ret, dureq_error *err);
 void dq_worker_destroy(dq_worker *w); /* after on_stopped, or before it was ever up */
 
-int dq_worker_on_up(dq_worker *w, bool same_server); /* negative: it has no memory for its first time */
-void dq_worker_on_down(dq_worker *w);
-void dq_worker_on_cycle(dq_worker *w, bool ready);
+/* link: of dq_store_n_links. */
+int dq_worker_on_up(dq_worker *w, unsigned link, bool same_server); /* negative: it has no memory for its first time */
+void dq_worker_on_down(dq_worker *w, unsigned link);
+void dq_worker_on_cycle(dq_worker *w, unsigned link, bool ready);
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text);
 void dq_worker_on_queues(dq_worker *w);
 

@@ -22,7 +22,7 @@
      d, s, S            drain on and off, stop, stop now
      q C                a queue is set (0), set if it is missing (1), paused (2) or resumed (3)
 
-   Whatever is answered: what is written is whole commands, each task is counted where it is, nothing waits for an answer that does not come, and a stop comes to an
+   Whatever is answered: what is written is whole commands, each claim is counted where it is, nothing waits for an answer that does not come, and a stop comes to an
    end once the connections are gone and the handlers are through. */
 
 const size_t fuzz_replay_fewer = 10;
@@ -52,7 +52,7 @@ static void on_up(dq_store *s, bool same_server, void *userdata)
 
     (void)s;
     assert(n->n_up++ == n->n_down);
-    if (dq_worker_on_up(n->worker, same_server) < 0)
+    if (dq_worker_on_up(n->worker, 0, same_server) < 0)
         abort();
 }
 
@@ -64,7 +64,7 @@ static void on_down(dq_store *s, const dureq_error *why, void *userdata)
     assert(why->code < 0);
     n->n_down++;
     assert(n->n_up == n->n_down);
-    dq_worker_on_down(n->worker);
+    dq_worker_on_down(n->worker, 0);
     dq_leaders_down(n->leaders);
 }
 
@@ -96,7 +96,7 @@ static void on_cycle(dq_store *s, bool ready, void *userdata)
     node *n = userdata;
 
     (void)s;
-    dq_worker_on_cycle(n->worker, ready);
+    dq_worker_on_cycle(n->worker, 0, ready);
 }
 
 static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
@@ -104,7 +104,7 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
     node *n = userdata;
 
     (void)w;
-    assert(b->shard < w->n_shards && b->session == w->shards[b->shard].session);
+    assert(b->shard < w->n_shards && b->session == w->shards[b->shard].session.no);
     dq_leaders_beat(n->leaders, &(dq_leader_beat){.shard = b->shard,
                                                   .session = b->session,
                                                   .epoch = b->epoch,
@@ -135,7 +135,7 @@ static void on_stopped(dq_worker *w, void *userdata)
 {
     node *n = userdata;
 
-    assert(!n->stopped && w->stopping);
+    assert(!n->stopped && dq_worker_is_stopping(w));
     n->stopped = true;
 }
 
@@ -145,16 +145,16 @@ static void on_event(const dureq_node_event *e, void *userdata)
     assert(e->job_id && strlen(e->job_id) == DUREQ_JOB_ID_LEN && e->run_id && e->task_type && e->queue && e->error);
 }
 
-static int handler_start(dureq_run *task, void *userdata)
+static int handler_start(dureq_run *run, void *userdata)
 {
     node *n = userdata;
 
     if (n->n_running == RUNNING_MAX)
         return DUREQ_ELIMIT;
-    assert(strncmp(dureq_run_id(task), dureq_run_job_id(task), DUREQ_JOB_ID_LEN) == 0);
-    assert(dureq_run_attempt(task) >= 1 && dureq_run_max_attempts(task) >= 1);
-    (void)dureq_run_headers(task, NULL);
-    n->running[n->n_running++] = task;
+    assert(strncmp(dureq_run_id(run), dureq_run_job_id(run), DUREQ_JOB_ID_LEN) == 0);
+    assert(dureq_run_attempt(run) >= 1 && dureq_run_max_attempts(run) >= 1);
+    (void)dureq_run_headers(run, NULL);
+    n->running[n->n_running++] = run;
     return 0;
 }
 
@@ -164,23 +164,23 @@ static void finish(node *n, size_t i, int rc)
 
     n->n_running--;
     memmove(&n->running[i], &n->running[i + 1], (n->n_running - i) * sizeof n->running[0]);
-    dq_task_finish(t, rc);
+    dq_run_finish(t, rc);
 }
 
 /* A handler's process may outlive the order to stop; nothing outlives a kill. */
-static void handler_stop(dureq_run *task, dq_stop_reason why, void *userdata)
+static void handler_stop(dureq_run *run, dq_stop_reason why, void *userdata)
 {
-    (void)task;
+    (void)run;
     (void)userdata;
     assert(why >= DQ_STOP_CANCELLED && why <= DQ_STOP_SHUTDOWN);
 }
 
-static void handler_kill(dureq_run *task, void *userdata)
+static void handler_kill(dureq_run *run, void *userdata)
 {
     node *n = userdata;
 
     for (size_t i = 0; i < n->n_running; i++)
-        if (n->running[i] == task) {
+        if (n->running[i] == run) {
             finish(n, i, DUREQ_ETIMEOUT);
             return;
         }
@@ -226,14 +226,19 @@ static void create(node *n)
 
 static void check_shard(const dq_wshard *s)
 {
-    assert(s->n_fast == fuzz_length(&s->done_fast) && s->n_slow == fuzz_length(&s->done_slow) &&
-           s->n_returns == fuzz_length(&s->returns));
-    assert(s->state == WSHARD_LIVE || dq_list_empty(&s->sent) || s->state == WSHARD_CLOSING || s->state == WSHARD_GONE);
-    assert(memchr(s->x, '\0', sizeof s->x) && memchr(s->hv, '\0', sizeof s->hv) && memchr(s->bucket, '\0', sizeof s->bucket));
-    DQ_LIST_FOREACH (dureq_run, t, (dq_list *)&s->sent, link)
-        assert(t->phase == TASK_SENT && !t->lost);
-    DQ_LIST_FOREACH (dureq_run, t, (dq_list *)&s->held, in_shard)
-        assert(t->shard == s && !t->lost);
+    dq_session_state state = s->session.state;
+
+    for (unsigned i = 0; i < DQ_CLAIM_STATES; i++) {
+        assert(s->claims[i].n == fuzz_length(&s->claims[i].list));
+        DQ_LIST_FOREACH (dq_claim, c, (dq_list *)&s->claims[i].list, link)
+            assert(c->state == (dq_claim_state)i && c->shard == s && dq_list_linked(&c->in_shard));
+    }
+    assert(state == DQ_SESSION_LIVE || s->claims[DQ_CLAIM_SENT].n == 0 || state == DQ_SESSION_CLOSING ||
+           state == DQ_SESSION_GONE);
+    assert(memchr(s->session.x, '\0', sizeof s->session.x) && memchr(s->session.hv, '\0', sizeof s->session.hv) &&
+           memchr(s->turn.bucket, '\0', sizeof s->turn.bucket));
+    DQ_LIST_FOREACH (dq_claim, c, (dq_list *)&s->held, in_shard)
+        assert(c->shard == s && c->state != DQ_CLAIM_READ && c->state != DQ_CLAIM_OVER);
 }
 
 static int32_t handlers_running(const node *n)
@@ -254,27 +259,45 @@ static void check_awaited(const node *n)
     const dq_store *s = n->store;
     bool main_silent = s->up && dq_redis_in_flight(s->main) == 0 && dq_list_empty(&s->again) && dq_list_empty(&s->waiting);
 
-    if (w->exchanging || w->reading)
-        assert(w->cycle_up && dq_redis_in_flight(s->cycle) > 0);
-    if (w->n_fetching > 0)
-        assert(w->cycle_up && dq_redis_in_flight(s->cycle) >= w->n_fetching);
+    if (w->links && w->links[0].exchange != DQ_EXCHANGE_NONE)
+        assert(w->links[0].turns_are_up && dq_redis_in_flight(s->cycle) > 0);
+    if (w->links && w->links[0].n_loading > 0)
+        assert(w->links[0].turns_are_up && dq_redis_in_flight(s->cycle) >= w->links[0].n_loading);
     for (unsigned i = 0; main_silent && i < w->n_shards; i++) {
         const dq_wshard *sh = &w->shards[i];
 
-        assert(!sh->beating && !sh->loading_lanes && !sh->returning && !(sh->resyncing && sh->state == WSHARD_LIVE));
-        assert(sh->state != WSHARD_OPENING && sh->state != WSHARD_CLOSING);
+        assert(sh->session.beating == DQ_BEAT_IDLE && sh->lanes.load == DQ_LOAD_NONE && !sh->session.returning);
+        assert(!dq_sync_is_going(sh->session.sync) || !dq_shard_is_live(sh));
+        assert(sh->session.state != DQ_SESSION_OPENING && sh->session.state != DQ_SESSION_CLOSING);
     }
+}
+
+/* Of claims that take a slot and have not begun to run. */
+static size_t count_waiting(const dq_worker *w)
+{
+    size_t n = w->suspects.charged.n;
+
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        const dq_claims *of = w->shards[i].claims;
+
+        n += of[DQ_CLAIM_GATED].n + of[DQ_CLAIM_SUSPECT].n + of[DQ_CLAIM_ALONE].n;
+    }
+    return n;
 }
 
 static void check(const node *n)
 {
     const dq_worker *w = n->worker;
 
-    assert(w->n_held == n->n_running + w->n_fetching);
-    assert(handlers_running(n) == (int32_t)w->n_held);
-    assert(atomic_load(&w->s_running) == (int32_t)n->n_running && atomic_load(&w->s_stuck) == 0);
-    assert(!w->taking && dq_list_empty((dq_list *)&w->to_pool));
-    assert(w->up == n->store->up && w->cycle_up == (n->store->cycle && dq_redis_is_ready(n->store->cycle)));
+    if (w->links) {
+        const dq_wlink *l = &w->links[0];
+
+        assert(w->n_slots_taken == n->n_running + l->n_loading + count_waiting(w));
+        assert(l->is_up == n->store->up && l->turns_are_up == (n->store->cycle && dq_redis_is_ready(n->store->cycle)));
+    }
+    assert(handlers_running(n) == (int32_t)w->n_slots_taken);
+    assert(atomic_load(&w->stats.running) == (int32_t)n->n_running && atomic_load(&w->stats.stuck) == 0);
+    assert(!w->is_taking && dq_list_empty((dq_list *)&w->to_pool));
     for (unsigned i = 0; i < w->n_shards; i++)
         check_shard(&w->shards[i]);
     check_awaited(n);
@@ -287,12 +310,13 @@ static void stop_clocks(node *n)
 {
     dq_worker *w = n->worker;
 
-    w->last_fetch_us = 0;
+    for (unsigned i = 0; i < w->n_links; i++)
+        w->links[i].last_fetch_us = 0;
     dq_timer_clear(&w->deadline_timer);
     dq_timer_clear(&n->store->retry);
     for (unsigned i = 0; i < w->n_shards; i++) {
-        w->shards[i].last_beat_us = dq_loop_now_us(loop);
-        dq_timer_clear(&w->shards[i].beat);
+        w->shards[i].session.last_beat_us = dq_loop_now_us(loop);
+        dq_timer_clear(&w->shards[i].session.beat);
     }
     for (unsigned i = 0; i < n->leaders->n; i++)
         for (int j = 0; j < DQ_DUTY_COUNT; j++)
@@ -332,7 +356,7 @@ static void end_one(node *n, char how)
     case '5': rc = dureq_run_pause(t, 0, "paused"); break;
     case '6': rc = dureq_run_repeat(t, 0, DQ_STR_LIT("2")); break;
     case '7': rc = dureq_run_rate_limited(t, 1000, "slower"); break;
-    case '8': dq_task_log_bytes(t, DQ_STR_LIT("a line\n")); break;
+    case '8': dq_run_log_bytes(t, DQ_STR_LIT("a line\n")); break;
     default: (void)dureq_run_set_result(t, DQ_STR_LIT("\"r\""), NULL); break;
     }
     finish(n, 0, rc);
@@ -341,7 +365,7 @@ static void end_one(node *n, char how)
 static void beat(node *n)
 {
     for (unsigned i = 0; i < n->worker->n_shards; i++)
-        dq_session_beat_fired(&n->worker->shards[i].beat);
+        dq_session_timer_fired(&n->worker->shards[i].session.beat);
 }
 
 static void tick(node *n)
@@ -358,7 +382,7 @@ static void go_on(node *n)
     for (unsigned i = 0; i < n->worker->n_shards; i++) {
         dq_wshard *s = &n->worker->shards[i];
 
-        s->rest_until_us = s->plain_again_us = s->reads_again_us = 0;
+        s->turn.rest_until_us = s->turn.plain_again_us = s->turn.reads_again_us = 0;
     }
     dq_worker_pump(n->worker);
 }
@@ -383,14 +407,14 @@ static void change_queue(node *n, char how)
 
 static void stop(node *n)
 {
-    if (!n->worker->stopping)
+    if (!dq_worker_is_stopping(n->worker))
         dq_worker_stop(n->worker);
 }
 
 static void stop_now(node *n)
 {
     stop(n);
-    if (!n->worker->give_up)
+    if (!dq_worker_gives_up(n->worker))
         dq_worker_stop_now(n->worker);
 }
 

@@ -246,7 +246,7 @@ SCENARIO(a_cancelled_handler_that_is_deaf_is_abandoned_too)
 DUREQ_API const char *__lsan_default_suppressions(void); /* NOLINT(bugprone-reserved-identifier): what the leak checker asks */
 const char *__lsan_default_suppressions(void)            /* NOLINT(bugprone-reserved-identifier) */
 {
-    return "leak:loop_thread_main\nleak:on_socket\nleak:dureq_node_start\nleak:dq_task_run\n";
+    return "leak:loop_thread_main\nleak:on_socket\nleak:dureq_node_start\nleak:dq_run_call\n";
 }
 
 SCENARIO(a_node_stops_although_a_handler_is_stuck)
