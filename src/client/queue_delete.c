@@ -2,7 +2,7 @@
 /* Deleting a queue. Nothing may name it: no job that waits or runs, no dead one that could be retried. That takes looking through all of
    them, in pages, while others enqueue; so it is looked before the definition goes, and once more after it, when nothing new can come. What
    was found only then came in between, and the definition is put back as it was. Jobs that are there all the same (of a producer that died
-   between) are not lost: nodes go on serving their lanes. */
+   between) are not lost: nodes go on serving their lanes. One that failed in between is done again, until it is done. */
 #include "client/queues.h"
 
 #define PAGE       1000
@@ -105,11 +105,42 @@ static int clear(deletion *d)
 static int put_back(const deletion *d, dq_buf *json)
 {
     dureq_error why = {0};
-    int rc = dq_client_change_queue(d->c, DQ_QUEUE_PUT_BACK, d->name, json, NULL, &why);
+    dq_buf taken = *json;
+
+    *json = (dq_buf){0};
+    int rc = dq_client_change_queue(d->c, DQ_QUEUE_PUT_BACK, d->name, &taken, NULL, &why);
 
     return rc < 0
                ? dq_fail(d->err, rc, "queue '%s' got jobs while it was deleted, and could not be put back: %s", d->name, why.msg)
                : DUREQ_ECONFLICT;
+}
+
+/* It is not defined (any more). A deletion that failed after that is taken up where it was left: shards may have the queue still, and jobs may have
+   come in between. Where there is nothing of it, there is no such queue. */
+static int take_up(deletion *d)
+{
+    dureq_error why = *d->err;
+    bool was_left = false;
+    dq_buf none = {0};
+    int rc;
+
+    rc = dq_client_change_queue(d->c, DQ_QUEUE_COPY, d->name, &none, &was_left, d->err);
+    if (rc == 0)
+        rc = clear(d);
+    if (rc == 0 && !was_left && d->n == 0) {
+        *d->err = why;
+        rc = DUREQ_ENOTFOUND;
+    }
+    return rc;
+}
+
+static int end(deletion *d, dq_buf *json)
+{
+    int rc = clear(d);
+
+    if (rc == DUREQ_ECONFLICT && !d->force)
+        return put_back(d, json);
+    return rc;
 }
 
 static int run(deletion *d)
@@ -121,13 +152,12 @@ static int run(deletion *d)
         rc = clear(d);
     if (rc == 0)
         rc = dq_client_change_queue(d->c, DQ_QUEUE_DELETE, d->name, &none, NULL, d->err);
-    if (rc == 0) {
-        rc = clear(d);
-        if (rc == DUREQ_ECONFLICT && !d->force)
-            return put_back(d, &json);
-        if (rc == 0 && !d->is_clear)
-            rc = dq_fail(d->err, DUREQ_ECONFLICT, "queue '%s' is deleted, but its jobs come back all the time", d->name);
-    }
+    if (rc == 0)
+        rc = end(d, &json);
+    else if (rc == DUREQ_ENOTFOUND)
+        rc = take_up(d);
+    if (rc == 0 && !d->is_clear)
+        rc = dq_fail(d->err, DUREQ_ECONFLICT, "queue '%s' is deleted, but its jobs come back all the time", d->name);
     dq_buf_deinit(&json);
     return rc;
 }
@@ -148,7 +178,8 @@ static int refuse_last(dureq_client *c, const char *name, dureq_error *err)
 
 int dureq_client_delete_queue(dureq_client *c, const char *name, bool force, int64_t *ret_n, dureq_error *err)
 {
-    deletion d = {.c = c, .name = name, .force = force, .err = err};
+    dureq_error why = {0};
+    deletion d = {.c = c, .name = name, .force = force, .err = &why};
     int rc;
 
     if (!c)
@@ -161,6 +192,8 @@ int dureq_client_delete_queue(dureq_client *c, const char *name, bool force, int
     dq_client_enter(c);
     rc = run(&d);
     dq_client_leave(c);
+    if (rc < 0 && err)
+        *err = why;
     if (rc == 0 && ret_n)
         *ret_n = d.n;
     return rc;

@@ -1,118 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues from callers' threads: definitions with what waits in them, changes, purge. */
 
-#include <stdatomic.h>
+#include "client/queues.h"
 
 #include "base/clock.h"
-#include "client/queues.h"
+#include "client/request_internal.h"
 #include "model/queue.h"
 #include "store/plain_calls.h"
 
 /* ---- changes: run on the loop (store/queue_change.c), waited for here ---- */
 
 typedef struct change_call {
-    dq_message message;
-    dureq_client *client;
+    dq_request request;
     dq_queue_verb verb;
     char name[DUREQ_NAME_MAX + 1];
     dq_buf wanted; /* JSON; for the SETs */
     dq_buf actor;
-    atomic_int refs; /* caller and loop */
-
-    dq_mutex mu; /* guards the next four */
-    dq_cond cond;
-    bool done, differs;
-    dureq_error err;
 } change_call;
 
-static void change_unref(change_call *p)
+static change_call *change_of(dq_request *r)
 {
-    if (atomic_fetch_sub(&p->refs, 1) != 1)
-        return;
-    dq_buf_deinit(&p->wanted);
-    dq_buf_deinit(&p->actor);
-    dq_cond_deinit(&p->cond);
-    dq_mutex_deinit(&p->mu);
-    dq_free(p);
+    return dq_container_of(r, change_call, request);
 }
 
 static void on_changed(void *userdata, int code, bool differs, const dureq_error *err)
 {
     change_call *p = userdata;
 
-    dq_mutex_lock(&p->mu);
-    p->done = true;
-    p->differs = differs;
-    if (code < 0)
-        p->err = *err;
-    dq_cond_signal(&p->cond);
-    dq_mutex_unlock(&p->mu);
-    change_unref(p);
+    dq_request_end(&p->request, &(dq_answer){.code = code, .err = err, .state = differs}, (dureq_str){0});
+    dq_request_unref(&p->request);
 }
 
-static void run_change(dq_message *m)
+static void start_change(dq_request *r)
 {
-    change_call *p = dq_container_of(m, change_call, message);
+    change_call *p = change_of(r);
+    dureq_client *c = r->client;
     dureq_str name = dureq_str_from(p->name);
     dq_arena arena = {0};
     dq_queue wanted = {.name = name};
     dureq_error err;
     int rc = 0;
 
+    dq_request_ref(r);
     if (p->wanted.len > 0)
         rc = dq_queue_from_json(name, dq_buf_str(&p->wanted), &arena, &wanted, &err);
     if (rc == 0)
-        rc = dq_store_change_queue(p->client->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_buf_str(&p->actor),
+        rc = dq_store_change_queue(c->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_buf_str(&p->actor),
                                    on_changed, p, &err);
     dq_arena_deinit(&arena);
     if (rc < 0)
         on_changed(p, rc, false, &err);
 }
 
+/* What is under way goes on. */
+static void leave_change(dq_request *r)
+{
+    (void)r;
+}
+
+static int late_change(dq_request *r, dureq_error *err)
+{
+    return dq_client_why_down(r->client, err);
+}
+
+static void destroy_change(dq_request *r)
+{
+    change_call *p = change_of(r);
+
+    dq_buf_deinit(&p->wanted);
+    dq_buf_deinit(&p->actor);
+    dq_request_deinit(r);
+    dq_free(p);
+}
+
+static const dq_request_kind change_kind = {
+    .start = start_change, .leave = leave_change, .late = late_change, .destroy = destroy_change};
+
 int dq_client_change_queue(dureq_client *c, dq_queue_verb verb, const char *name, dq_buf *wanted, bool *ret_differs,
                            dureq_error *err)
 {
-    change_call *p = dq_calloc(1, sizeof *p);
     int64_t deadline_us = dq_client_deadline_us(c);
-    bool in_time = true;
-    int rc;
+    int rc = dq_client_may_write(c, err);
+    change_call *p = rc == 0 ? dq_calloc(1, sizeof *p) : NULL;
 
     if (!p) {
         dq_buf_deinit(wanted);
-        return dq_fail_nomem(err);
+        return rc < 0 ? rc : dq_fail_nomem(err);
     }
-    rc = dq_client_may_write(c, err);
-    dq_buf_append_str(&p->actor, dq_client_actor(c)); /* this thread's: the loop does not know it */
-    if (rc == 0)
-        rc = dq_buf_finish(&p->actor, err);
-    if (rc < 0) {
-        dq_buf_deinit(wanted);
-        dq_buf_deinit(&p->actor);
-        dq_free(p);
-        return rc;
-    }
-    p->message.fn = run_change;
-    p->client = c;
+    dq_request_init(&p->request, &change_kind, c, /*deadline_us=*/-1, /*fn=*/NULL, NULL);
     p->verb = verb;
     memcpy(p->name, name, strlen(name)); /* checked: fits */
     p->wanted = *wanted;
-    atomic_init(&p->refs, 2);
-    dq_mutex_init(&p->mu);
-    dq_cond_init(&p->cond);
-    dq_loop_post(c->loop, &p->message);
-    dq_mutex_lock(&p->mu);
-    while (!p->done && in_time)
-        in_time = dq_cond_wait_until(&p->cond, &p->mu, deadline_us);
-    bool done = p->done;
-    dureq_error why = p->err;
-    bool differs = p->differs;
-    dq_mutex_unlock(&p->mu);
-    rc = done ? why.code : dq_client_why_down(c, err);
-    if (done && rc < 0 && err)
-        *err = why;
+    *wanted = (dq_buf){0};
+    dq_buf_append_str(&p->actor, dq_client_actor(c)); /* this thread's: the loop does not know it */
+    rc = dq_buf_finish(&p->actor, err);
+    if (rc < 0) {
+        destroy_change(&p->request);
+        return rc;
+    }
+    dq_request_post(&p->request);
+    rc = dq_request_await(&p->request, deadline_us, err);
     if (rc == 0 && ret_differs)
-        *ret_differs = differs;
-    change_unref(p);
+        *ret_differs = p->request.state == 1;
+    dq_request_release(&p->request);
     return rc;
 }
 

@@ -18,8 +18,9 @@ typedef enum dq_open_step {
     DQ_OPEN_META,
     DQ_OPEN_QUEUES,
     DQ_OPEN_SHARDS,
-    DQ_OPEN_VERIFY,    /* the queues once more: a change between reading and copying them is copied too */
-    DQ_OPEN_READ_META, /* instead of those that write, where the server takes no writes; then DQ_OPEN_VERIFY */
+    DQ_OPEN_VERIFY,       /* the queues once more: a change between reading and copying them is copied too */
+    DQ_OPEN_SHARDS_PRUNE, /* only where shards have rows of queues that are not there; then DQ_OPEN_VERIFY again */
+    DQ_OPEN_READ_META,    /* instead of those that write, where the server takes no writes; then DQ_OPEN_VERIFY */
 } dq_open_step;
 
 /* A script call from dq_store_send until its answer. */
@@ -33,6 +34,8 @@ typedef struct dq_store_call {
     size_t len;
     char bytes[];
 } dq_store_call;
+
+#define DQ_ROWS_DIGEST_MAX 48
 
 struct dq_store {
     dq_loop *loop;
@@ -65,6 +68,10 @@ struct dq_store {
     int64_t retry_ms; /* last delay, 0 after a success */
     int64_t maxmemory;
 
+    struct dq_open_shard *shards; /* shards.c; NULL before the first opening came so far */
+    char rows_digest[DQ_ROWS_DIGEST_MAX];
+    bool has_others; /* some shard has rows of queues that are not there */
+
     dq_queue_set queues;
     bool queues_changed; /* since the connection was made */
     bool refreshing, refresh_again;
@@ -87,6 +94,11 @@ void dq_open_start(dq_store *s);
 void dq_open_watch(dq_store *s); /* not connected: tell when connecting is refused */
 void dq_open_retry_fired(dq_timer *t);
 bool dq_error_is_refusal(int code); /* waiting does not mend it: the connection's refusals, and wrong versions, data, settings */
+/* One answer of the step that goes on. */
+void dq_open_answered(dq_store *s, int code, const dq_reply *reply, const dureq_error *err);
+/* shards.c; each sets step_pending to what it sent */
+int dq_shards_send(dq_store *s);
+int dq_shards_prune(dq_store *s);
 /* queues.c */
 bool dq_queues_take(dq_store *s, dq_queue_set *fresh); /* true: they differ from before. Taken either way */
 int dq_queues_take_one(dq_store *s, dureq_str name, dureq_str json, dureq_error *err); /* 1: it differs from before; negative */

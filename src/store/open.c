@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#include "base/random.h"
 #include "model/id.h"
 #include "model/job.h"
 #include "redis/resp.h"
@@ -23,7 +22,6 @@
 #define RETRY_REFUSED_MS 5000
 #define LOOK_AGAIN_MS    1000 /* whether the prefix was made meanwhile */
 #define WATCH_MS         100
-#define HISTORY_NO_LIMIT (1LL << 50)
 #define REDIS_MAJOR_MIN  7
 
 static void step_run(dq_store *s, dq_open_step step);
@@ -323,58 +321,6 @@ static int send_look_queues(dq_store *s)
     return dq_redis_commit(s->main, 0, step_reply, s);
 }
 
-static dureq_str make_token(char out[16])
-{
-    unsigned char random[8];
-
-    if (dq_random_bytes(random, sizeof(random), NULL) < 0)
-        memset(random, 0, sizeof(random)); /* only ever used for a new shard; any text is a token */
-    for (size_t i = 0; i < sizeof(random); i++) {
-        out[2 * i] = "0123456789abcdef"[random[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[random[i] & 15];
-    }
-    return dureq_str_of(out, 2 * sizeof(random));
-}
-
-static int64_t history_cap(const dq_store *s)
-{
-    int64_t total = s->maxmemory > 0 ? s->maxmemory / 4 : DQ_HISTORY_DEFAULT_BYTES;
-
-    if (s->history_max_bytes < 0)
-        return HISTORY_NO_LIMIT;
-    if (s->history_max_bytes > 0)
-        total = s->history_max_bytes;
-    return DQ_MAX(total / s->keys.n_shards, 1);
-}
-
-static int send_shard(dq_store *s, unsigned shard)
-{
-    char token[16];
-    dq_shard_init init = {
-        .token = make_token(token),
-        .history_max_bytes = history_cap(s),
-        .keeps_cap = s->history_max_bytes == 0,
-        .queues = s->queues.items,
-        .n_queues = s->queues.n,
-    };
-
-    dq_call_shard_init(dq_redis_out(s->main), &s->keys, shard, &init);
-    return dq_redis_commit(s->main, 0, step_reply, s);
-}
-
-/* Each adds to step_pending what it sent. */
-static int send_shards(dq_store *s)
-{
-    int r = 0;
-
-    s->step_pending = 0;
-    for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
-        r = send_shard(s, i);
-        s->step_pending += r == 0;
-    }
-    return r;
-}
-
 static int send_look_shards(dq_store *s)
 {
     dq_keys keys;
@@ -405,7 +351,8 @@ static int step_send(dq_store *s, dq_open_step step)
     case DQ_OPEN_LOOK_SHARDS: return send_look_shards(s);
     case DQ_OPEN_META: return send_meta(s, /*only_look=*/false, step_reply);
     case DQ_OPEN_QUEUES: return send_queues(s);
-    case DQ_OPEN_SHARDS: return send_shards(s);
+    case DQ_OPEN_SHARDS: return dq_shards_send(s);
+    case DQ_OPEN_SHARDS_PRUNE: return dq_shards_prune(s);
     case DQ_OPEN_READ_META: return send_read_meta(s);
     case DQ_OPEN_VERIFY: return dq_queues_read(s, step_reply, s);
     case DQ_OPEN_IDLE: break;
@@ -423,7 +370,8 @@ static void step_run(dq_store *s, dq_open_step step)
     if (r == 0)
         return;
     dq_fail(&err, r, "%s", dureq_errcode_text(r));
-    bool several = step == DQ_OPEN_SCRIPTS || step == DQ_OPEN_LOOK_SHARDS || step == DQ_OPEN_SHARDS;
+    bool several =
+        step == DQ_OPEN_SCRIPTS || step == DQ_OPEN_LOOK_SHARDS || step == DQ_OPEN_SHARDS || step == DQ_OPEN_SHARDS_PRUNE;
     if (several && s->step_pending > 0) {
         s->step_code = r; /* fails when what was sent is answered */
         s->step_err = err;
@@ -528,7 +476,7 @@ static dq_open_step step_behind(const dq_store *s)
 {
     bool is_made = s->look_shards == 0;
 
-    if (s->step == DQ_OPEN_READ_META)
+    if (s->step == DQ_OPEN_READ_META || s->step == DQ_OPEN_SHARDS_PRUNE)
         return DQ_OPEN_VERIFY;
     return s->step == DQ_OPEN_SCRIPTS && is_made ? DQ_OPEN_META : s->step + 1;
 }
@@ -558,6 +506,8 @@ static void step_done(dq_store *s, const dq_reply *reply)
         if (r == 0) {
             if (differ && s->no_writes.code == 0)
                 step_run(s, DQ_OPEN_SHARDS);
+            else if (s->has_others && s->no_writes.code == 0)
+                step_run(s, DQ_OPEN_SHARDS_PRUNE);
             else
                 go_up(s, s->queues_changed);
             return;
@@ -566,6 +516,7 @@ static void step_done(dq_store *s, const dq_reply *reply)
     case DQ_OPEN_SCRIPTS:
     case DQ_OPEN_LOOK_SHARDS:
     case DQ_OPEN_SHARDS:
+    case DQ_OPEN_SHARDS_PRUNE:
     case DQ_OPEN_IDLE: break;
     }
     if (r < 0)
@@ -576,10 +527,8 @@ static void step_done(dq_store *s, const dq_reply *reply)
         step_run(s, step_behind(s));
 }
 
-static void step_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+void dq_open_answered(dq_store *s, int code, const dq_reply *reply, const dureq_error *err)
 {
-    dq_store *s = userdata;
-
     if (s->step == DQ_OPEN_IDLE)
         return; /* of an attempt that ended */
     if (code < 0 && s->step_code == 0) {
@@ -600,11 +549,17 @@ static void step_reply(void *userdata, int code, const dq_reply *reply, const du
     }
 }
 
+static void step_reply(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_open_answered(userdata, code, reply, err);
+}
+
 void dq_open_start(dq_store *s)
 {
     dq_timer_clear(&s->retry);
     s->queues_changed = false;
     s->look_shards = 0;
+    s->has_others = false;
     s->no_writes = (dureq_error){0};
     step_run(s, DQ_OPEN_SERVER);
 }

@@ -70,6 +70,16 @@ void dq_plain_queues(dq_buf *out, const char *prefix)
     dq_resp_arg_buf(out, &key);
 }
 
+void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor)
+{
+    dq_resp_begin(out, 5);
+    dq_resp_arg(out, DQ_STR_LIT("HSCAN"));
+    dq_keys_arg(out, k, shard, "q", (dureq_str){0});
+    dq_resp_arg(out, cursor);
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg(out, DQ_STR_LIT("500"));
+}
+
 void dq_plain_meta(dq_buf *out, const char *prefix)
 {
     static const char *const fields[] = {"schema", "scripts", "envelope", "shards"};

@@ -59,6 +59,7 @@ void dq_call_queue_unset(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
 
 void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init)
 {
+    static const char *const parts[] = {[DQ_SHARD_ASK] = "a", [DQ_SHARD_ROWS] = "p", [DQ_SHARD_LAST] = "e"};
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SHARD_INIT);
 
     dq_call_key(&c, "q");
@@ -67,6 +68,9 @@ void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
         dq_call_arg(&c, init->token);
         dq_call_arg_i64(&c, init->history_max_bytes);
         dq_call_arg_text(&c, init->keeps_cap ? "k" : "");
+        dq_call_arg(&c, init->digest);
+        dq_call_arg_text(&c, parts[init->part]);
+        dq_call_arg_i64(&c, (int64_t)init->n_all);
     }
     for (size_t i = 0; init && i < init->n_queues; i++) {
         const dq_queue *q = &init->queues[i];
@@ -78,6 +82,11 @@ void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
         dq_call_arg_flag(&c, q->paused);
     }
     dq_call_end(&c);
+}
+
+bool dq_shard_init_wants(const dq_reply *r)
+{
+    return dq_reply_len(*r) >= 4 && dq_reply_int(dq_reply_at(*r, 3)) == 1;
 }
 
 dq_call dq_call_lanes_listen(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session)

@@ -11,7 +11,7 @@
 void dq_call_queue_define(dq_buf *out, const dq_keys *k, dureq_str name, dureq_str seen, dureq_str json);
 /* Answer: whether the prefix is there (1, 0), definition or empty. */
 void dq_call_queue_get(dq_buf *out, const dq_keys *k, dureq_str name);
-/* Answer, of both: the version of the shard's queues, or 0 when the shard is not initialised. */
+/* Answer, of both: the version of the shard's queues, or 0 when the shard is not initialised; of a deleted one -1 when nothing was left of it. */
 void dq_call_queue_set(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const char *action, const dq_queue *q);
 void dq_call_queue_unset(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name); /* it was deleted */
 /* Lanes that shall wake a session: begin, add, dq_call_end. most: how many of its jobs it can run at most; 0: as many as it has slots. */
@@ -29,14 +29,25 @@ typedef struct dq_paused_page {
     dq_reply names;
 } dq_paused_page;
 int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret);
+/* Rows of queues go to a shard in parts, once it said that it wants them: that it has other ones than the digest says. */
+typedef enum dq_shard_part {
+    DQ_SHARD_ASK,  /* has no queues */
+    DQ_SHARD_ROWS, /* some */
+    DQ_SHARD_LAST, /* some, and it is ready */
+} dq_shard_part;
 typedef struct dq_shard_init {
+    dq_shard_part part;
     dureq_str token;
+    dureq_str digest; /* empty: none */
     int64_t history_max_bytes;
     bool keeps_cap; /* one that is set already stays */
     const dq_queue *queues;
-    size_t n_queues;
+    size_t n_queues; /* of this part */
+    size_t n_all;    /* queues that there are */
 } dq_shard_init;
 void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init); /* NULL: only look */
+/* Of DQ_SHARD_ASK: it wants the rows. Of DQ_SHARD_LAST: it has rows of other queues, too. */
+bool dq_shard_init_wants(const dq_reply *r);
 /* type: empty, or as a filter has it. */
 void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
@@ -70,8 +81,10 @@ typedef enum dq_queue_verb {
     DQ_QUEUE_RESUME,
     DQ_QUEUE_DELETE,
     DQ_QUEUE_PUT_BACK, /* as SET_IF_MISSING, and paused when `wanted` is */
+    DQ_QUEUE_COPY,     /* what stands there, or that it stands there no more, to the shards: after a change that failed between */
 } dq_queue_verb;
-/* differs: with DQ_QUEUE_SET_IF_MISSING, whether the queue exists with another definition (it is left as it is). */
+/* differs: with DQ_QUEUE_SET_IF_MISSING, whether the queue exists with another definition (it is left as it is); with DQ_QUEUE_COPY, of a queue that
+   is defined no more, whether a shard still had it. */
 typedef void (*dq_queue_change_fn)(void *userdata, int code, bool differs, const dureq_error *err);
 /* wanted: for the SETs and PUT_BACK; of a SET its `paused` is not looked at: it never pauses nor resumes. All is copied. Returns 0 (fn will be
    called once, never from inside) or negative. DUREQ_ENOTFOUND (in fn) when a queue to pause, resume or delete does not exist. */

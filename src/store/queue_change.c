@@ -26,6 +26,7 @@ typedef enum change_step {
 static const char *const actions[] = {
     [DQ_QUEUE_SET] = "queue.set",       [DQ_QUEUE_SET_IF_MISSING] = "queue.set", [DQ_QUEUE_PAUSE] = "queue.pause",
     [DQ_QUEUE_RESUME] = "queue.resume", [DQ_QUEUE_DELETE] = "queue.delete",      [DQ_QUEUE_PUT_BACK] = "queue.set",
+    [DQ_QUEUE_COPY] = "queue.set",
 };
 
 typedef struct change {
@@ -255,7 +256,15 @@ static void on_read(change *c, const dq_reply *reply)
         return;
     }
     put(&c->seen, definition(reply));
+    if (c->verb == DQ_QUEUE_COPY)
+        put(&c->now, definition(reply));
     int r = dq_buf_finish(&c->seen, &err);
+    if (r == 0)
+        r = dq_buf_finish(&c->now, &err);
+    if (r == 0 && c->verb == DQ_QUEUE_COPY) {
+        run_step(c, STEP_SHARDS);
+        return;
+    }
     if (r == 0)
         r = decide(c, &err);
     if (r <= 0)
@@ -326,6 +335,8 @@ static void on_reply(void *userdata, int code, const dq_reply *reply, const dure
     }
     if (code == 0 && c->step == STEP_SHARDS && dq_reply_int(*reply) == 0)
         c->misses_shard = true;
+    if (code == 0 && c->step == STEP_SHARDS && c->verb == DQ_QUEUE_COPY && c->now.len == 0 && dq_reply_int(*reply) > 0)
+        c->differs = true;
     c->pending--;
     if (c->pending > 0)
         return;

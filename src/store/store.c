@@ -154,6 +154,7 @@ void dq_store_destroy(dq_store *s)
     dq_send_close(s);
     dq_timer_deinit(&s->retry);
     dq_queue_set_deinit(&s->queues);
+    dq_free(s->shards);
     if (s->has_keys)
         dq_keys_deinit(&s->keys);
     dq_redis_url_deinit(&s->url);

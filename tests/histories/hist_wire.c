@@ -401,8 +401,13 @@ void hist_reset(hist_wire *w)
     static const int64_t limit[HM_QUEUES] = {0, HM_FULL};
     char names[HM_QUEUES][8];
     dq_queue queues[HM_QUEUES];
-    dq_shard_init init = {
-        .token = DQ_STR_LIT("x"), .history_max_bytes = 1 << 30, .keeps_cap = true, .queues = queues, .n_queues = HM_QUEUES};
+    dq_shard_init init = {.part = DQ_SHARD_LAST,
+                          .token = DQ_STR_LIT("x"),
+                          .history_max_bytes = 1 << 30,
+                          .keeps_cap = true,
+                          .queues = queues,
+                          .n_queues = HM_QUEUES,
+                          .n_all = HM_QUEUES};
     dq_buf call = {0};
     dq_reply r;
 

@@ -2,6 +2,8 @@
 /* Queues: defining, pausing, lengths and ages, limits, purging; also from several threads of one client. */
 #include "test_rig.h"
 
+#include "client/client_internal.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -267,6 +269,105 @@ SCENARIO(a_queue_with_a_running_or_dead_job_goes_by_force_only)
     EXPECT_I64(1, rig_counts().pending); /* refused before anything is touched */
 }
 
+static long long rows_of(const char *queue)
+{
+    char key[80];
+    long long n = 0;
+
+    for (int i = 0; i < rig.shards; i++) {
+        (void)snprintf(key, sizeof key, "{%s:%d}:q", rig.prefix, i);
+        n += test_redis_command_int(rig.server, "HEXISTS", key, queue, NULL);
+        (void)snprintf(key, sizeof key, "{%s:%d}:paused_queues", rig.prefix, i);
+        n += test_redis_command_int(rig.server, "SISMEMBER", key, queue, NULL);
+    }
+    return n;
+}
+
+/* As a deletion leaves it that failed after its first step. */
+static void undefine(const char *queue)
+{
+    char key[80];
+
+    (void)snprintf(key, sizeof key, "%s:config:queues", rig.prefix);
+    EXPECT_I64(1, test_redis_command_int(rig.server, "HDEL", key, queue, NULL));
+}
+
+SCENARIO(a_deletion_that_failed_between_is_done_again_until_it_is_done)
+{
+    int64_t n = -1;
+
+    for (int i = 0; i < 5; i++)
+        EXPECT_RC(0, enqueue_to("high", NULL));
+    RIG_OK(dureq_client_pause_queue(rig.client, "high", &err));
+    undefine("high");
+    EXPECT_I64(2 * rig.shards, rows_of("high"));
+    RIG_FAILS(DUREQ_ECONFLICT, "pending", dureq_client_delete_queue(rig.client, "high", /*force=*/false, &n, &err));
+    RIG_OK(dureq_client_delete_queue(rig.client, "high", /*force=*/true, &n, &err));
+    EXPECT_I64(5, n);
+    EXPECT_I64(0, rows_of("high"));
+    EXPECT_I64(0, rig_counts().pending);
+    RIG_FAILS(DUREQ_ENOTFOUND, "high", dureq_client_delete_queue(rig.client, "high", /*force=*/true, &n, &err));
+    EXPECT_RC(DUREQ_ENOTFOUND, dureq_client_delete_queue(rig.client, "high", /*force=*/true, NULL, NULL));
+}
+
+SCENARIO(a_shard_that_was_away_loses_a_deleted_queue_with_the_next_connection)
+{
+    dureq_queue_list *list;
+    dureq_client *c;
+
+    RIG_OK(dureq_client_pause_queue(rig.client, "high", &err));
+    undefine("high");
+    c = rig_client(NULL, rig.shards);
+    EXPECT_I64(0, rows_of("high"));
+    EXPECT_I64(rig.shards, rows_of("low"));
+    RIG_OK(dureq_client_list_queues(c, &list, &err));
+    EXPECT_U64(2, list->n);
+    dureq_queue_list_destroy(list);
+    dureq_client_destroy(c);
+}
+
+/* ---- many queues ---- */
+
+static long long script_bytes(void)
+{
+    char *text = test_redis_info(rig.server, "total_net_input_bytes");
+    long long n = strtoll(text, NULL, 10);
+
+    free(text);
+    return n;
+}
+
+/* 1,300 queues go in three parts. Once a shard has them, they are not sent again. */
+SCENARIO(a_connection_brings_all_queues_to_a_shard_that_lacks_them_and_none_to_one_that_has_them)
+{
+    char key[80], name[32];
+    long long first, again;
+
+    (void)snprintf(key, sizeof key, "%s:config:queues", rig.prefix);
+    for (int i = 0; i < 1300; i++) {
+        (void)snprintf(name, sizeof name, "a_queue_with_a_name_%04d", i);
+        free(test_redis_command(rig.server, "HSET", key, name, "{\"weight\":1}", NULL));
+    }
+    first = script_bytes();
+    dureq_client_destroy(rig_client(NULL, rig.shards));
+    first = script_bytes() - first;
+    for (int i = 0; i < 1300; i += 100) {
+        (void)snprintf(name, sizeof name, "a_queue_with_a_name_%04d", i);
+        EXPECT_I64(rig.shards, rows_of(name));
+    }
+    EXPECT_I64(rig.shards, rows_of("high"));
+    again = script_bytes();
+    dureq_client_destroy(rig_client(NULL, rig.shards));
+    again = script_bytes() - again;
+    EXPECT_TRUE(first > 1300LL * 50 * rig.shards);
+    EXPECT_TRUE(again < first / 10);
+    (void)snprintf(key, sizeof key, "{%s:0}:q", rig.prefix);
+    EXPECT_I64(1, test_redis_command_int(rig.server, "HDEL", key, "a_queue_with_a_name_0700", NULL));
+    RIG_OK(dureq_client_pause_queue(rig.client, "low", &err)); /* as any change: all are looked at again */
+    dureq_client_destroy(rig_client(NULL, rig.shards));
+    EXPECT_I64(rig.shards, rows_of("a_queue_with_a_name_0700"));
+}
+
 typedef struct late {
     int round_trips; /* before it enqueues */
     int rc;
@@ -390,6 +491,80 @@ SCENARIO(a_change_costs_the_same_however_many_queues_there_are)
     many = bytes_of_a_change("last");
     EXPECT_NOTE("%d bytes with few queues, %d with 500", (int)few, (int)many);
     EXPECT_TRUE(many < 2 * few);
+}
+
+/* ---- calls whose time is over before they were looked at ---- */
+
+static int call_set(dureq_client *c)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+
+    return dureq_client_set_queue(c, "high", &o, /*only_if_missing=*/false, NULL, NULL);
+}
+
+static int call_pause(dureq_client *c)
+{
+    return dureq_client_pause_queue(c, "high", NULL);
+}
+
+static int call_delete(dureq_client *c)
+{
+    return dureq_client_delete_queue(c, "high", /*force=*/true, NULL, NULL);
+}
+
+static int call_list(dureq_client *c)
+{
+    dureq_queue_list *list;
+
+    return dureq_client_list_queues(c, &list, NULL);
+}
+
+static int call_wait(dureq_client *c)
+{
+    dureq_job_list *list;
+
+    return dureq_client_wait(c, "00000000000000000000", 20, &list, NULL);
+}
+
+static int call_cancel(dureq_client *c)
+{
+    const char *ids[] = {"00000000000000000000"};
+    int code;
+
+    return dureq_client_cancel_many(c, ids, 1, NULL, &code, NULL);
+}
+
+static int call_key(dureq_client *c)
+{
+    return dureq_client_delete_unique_key(c, DQ_STR_LIT("k"), NULL);
+}
+
+/* A node's client while the node stops: the loop turns no more, and what was posted to it is looked at when the client is gone. */
+SCENARIO(a_call_that_lies_in_the_mailbox_when_its_client_goes_is_not_carried_out)
+{
+    static int (*const calls[])(dureq_client * c) = {call_set,  call_pause,  call_delete, call_list,
+                                                     call_wait, call_cancel, call_key};
+    dq_log log = {0};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(calls); i++) {
+        dq_store_options o = {.redis_url = test_redis_url(rig.server), .prefix = rig.prefix, .log = &log};
+        dq_store_callbacks none = {0};
+        dureq_client *c;
+        dq_loop *loop;
+        dq_store *store;
+
+        EXPECT_NOTE("call %zu", i);
+        RIG_OK(dq_loop_create(&loop, &err));
+        RIG_OK(dq_store_create(loop, &o, &none, &store, &err));
+        while (!dq_store_is_up(store))
+            dq_loop_run_once(loop, /*block=*/true);
+        RIG_OK(dq_client_create_shared(loop, store, &log, "test", test_redis_url(rig.server), 0, &c, &err));
+        c->timeout_ms = 20;
+        EXPECT_TRUE(calls[i](c) < 0);
+        dq_store_destroy(store);
+        dureq_client_destroy(c);
+        dq_loop_destroy(loop);
+    }
 }
 
 RIG_MAIN()

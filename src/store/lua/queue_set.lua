@@ -2,7 +2,8 @@
 -- Bring one shard up to a queue's definition: its row, whether it is paused; and tell all who know an older one.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
 -- argv: actor action queue row('' it was deleted) paused('1' or '')
--- returns: queue version, or 0 when the shard is not initialised: nothing is written then, as only shard_init may give it a token
+-- returns: queue version, or 0 when the shard is not initialised: nothing is written then, as only shard_init may give it a token; or -1 when nothing
+--   was left of a queue that was deleted
 --#include "base.lua"
 --#include "audit.lua"
 local token = call('HGET', sh, 'v')
@@ -17,6 +18,9 @@ else
 end
 if call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1 then
   changed = true
+end
+if ARGV[4] == '' and not changed then
+  return -1
 end
 -- The version grows also when the row stays: weight and priorities are only in the definition.
 local version = tonumber(call('HGET', sh, 'qv') or 0) + 1

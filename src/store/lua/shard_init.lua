@@ -2,8 +2,11 @@
 -- Bring a shard up to what a program that connects needs: its small state, the rows of its queues; and look whether anything foreign or
 -- forbidden is in the way, before a job depends on it.
 -- keys: {p:0}:sh {p:0}:q {p:0}:paused_queues
--- argv: nothing: only look; or token history_cap(bytes) keep('k': a cap that is set already stays), then (queue row paused('1' or ''))...
--- returns: { now_ms, queue version, history cap }, or WRONGTYPE with the key's name, or NOPERM with the command
+-- argv: nothing: only look; or token history_cap(bytes) keep('k': a cap that is set already stays) digest('' none; of all rows) part n_queues, then
+--   (queue row paused('1' or ''))... Rows come in parts: 'a' asks whether they are wanted, 'p' is some of them, 'e' the last, with which the shard
+--   is ready
+-- returns: { now_ms, queue version, history cap, what is missing('a': 1 rows are wanted; 'e': 1 there are rows of other queues; else 0) }, or WRONGTYPE
+--   with the key's name, or NOPERM with the command
 --#include "base.lua"
 --#include "may.lua"
 local types = {
@@ -46,13 +49,16 @@ if #ARGV == 0 then
   return { now }
 end
 local changed = false
-local state = call('HMGET', sh, 'v', 'hm', 'qv')
-local token, cap, version = state[1], state[2], tonumber(state[3] or 0)
+local state = call('HMGET', sh, 'v', 'hm', 'qv', 'qd')
+local token, cap, version, digest = state[1], state[2], tonumber(state[3] or 0), state[4]
 if not cap or ARGV[3] ~= 'k' then
   cap = ARGV[2]
   call('HSET', sh, 'hm', cap)
 end
-for i = 4, #ARGV, 3 do
+if ARGV[5] == 'a' then
+  return { now, version, tonumber(cap), token and digest == version .. ' ' .. ARGV[4] and 0 or 1 }
+end
+for i = 7, #ARGV, 3 do
   local queue, row, paused = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if call('HGET', KEYS[2], queue) ~= row then
     call('HSET', KEYS[2], queue, row)
@@ -62,12 +68,20 @@ for i = 4, #ARGV, 3 do
     changed = true
   end
 end
-if not token then
-  call('HSET', sh, 'v', ARGV[1] .. '.1', 'qv', 1)
-  version = 1
-elseif changed then
+if token and changed then
   version = version + 1
   call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', version)
   redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 end
-return { now, version, tonumber(cap) }
+if ARGV[5] ~= 'e' then
+  return { now, version, tonumber(cap), 0 }
+end
+if not token then
+  version = 1
+  call('HSET', sh, 'v', ARGV[1] .. '.1', 'qv', 1)
+end
+local others = call('HLEN', KEYS[2]) ~= tonumber(ARGV[6])
+if not others and ARGV[4] ~= '' then
+  call('HSET', sh, 'qd', version .. ' ' .. ARGV[4]) -- of no worth as soon as the version grows
+end
+return { now, version, tonumber(cap), others and 1 or 0 }
