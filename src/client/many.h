@@ -23,7 +23,8 @@ typedef struct many_key {
     char key[DUREQ_KEY_MAX];
     size_t key_len;
     bool reserved;
-    unsigned char arg[DQ_ID_BYTES + DQ_KEY_TOKEN_BYTES]; /* for job_retry: its id, and the token when it is reserved */
+    unsigned char
+        arg[DQ_ID_BYTES + DQ_KEY_TOKEN_BYTES + 6]; /* for job_retry: its id; when it is reserved the token, and until when */
 } many_key;
 
 struct many {

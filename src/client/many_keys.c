@@ -10,6 +10,7 @@
 #include "redis/resp.h"
 
 #define RESERVE_MS 60000
+#define CONFIRM_MS 20000 /* of them are left for the word to the key's home: a call that comes later starts nothing */
 
 int dq_many_note_key(many *m, size_t index, dureq_str what)
 {
@@ -99,9 +100,14 @@ static void put_reserve(const many *m, const many_key *k, dq_buf *out)
     dq_call_key_reserve(out, dq_client_keys(m->client), k->home, key_of(k), token_of(k), RESERVE_MS);
 }
 
+/* The server's clock says when the call is too late: wherever it lay, and however long. */
 static void take_reserved(many_key *k, dq_reply reply)
 {
-    k->reserved = dq_reply_str(reply).len == 0;
+    int64_t until_ms = dq_reply_int(reply) - CONFIRM_MS;
+
+    k->reserved = dq_reply_type(reply) == DQ_RESP_INTEGER;
+    for (int i = 0; i < 6; i++)
+        k->arg[sizeof k->arg - 6 + (size_t)i] = (unsigned char)(until_ms >> (40 - 8 * i));
 }
 
 static bool is_away(const many *m, const many_key *k)

@@ -5,6 +5,7 @@
 #include "test_mono.h"
 #include "test_rig.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "client/client_internal.h"
@@ -288,6 +289,74 @@ SCENARIO_OF_SHARDS(a_retry_that_breaks_off_anywhere_leaves_one_owner_at_most)
         }
     }
     EXPECT_TRUE(n_cuts >= 6 && n_alive >= 2);
+}
+
+/* ---- a call that lies somewhere for longer than the key is reserved ---- */
+
+typedef struct late_retry {
+    dureq_client *client;
+    char id[24];
+    int rc;
+} late_retry;
+
+static void *retry_late(void *userdata)
+{
+    late_retry *l = userdata;
+
+    l->rc = dureq_client_retry(l->client, l->id, false, NULL);
+    return NULL;
+}
+
+static dureq_client *client_of(const char *url)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *c = NULL;
+
+    o.redis_url = url;
+    o.prefix = rig.prefix;
+    o.shards = rig.shards;
+    o.timeout_ms = 60000;
+    RIG_OK(dureq_client_create(&o, &c, &err));
+    return c;
+}
+
+/* The server's clock goes on by more than the reservation, and another job takes the key, before the retry's second call is there. */
+SCENARIO_OF_SHARDS(a_retry_that_comes_after_its_reservation_starts_nothing)
+{
+    test_redis *server = test_redis_start(&(test_redis_options){.own_clock = true});
+    fault_proxy *proxy = fault_proxy_start(test_redis_socket(server), test_redis_file(server, "proxy.sock"));
+    dureq_client *near_one = rig.client;
+    late_retry l = {.client = NULL};
+    pair p = away_pair(0);
+    char key[96];
+    pthread_t thread;
+
+    rig.client = client_of(test_redis_url(server));
+    l.client = client_of(fault_proxy_url(proxy));
+    EXPECT_RC(0, enqueue(p.key, p.first, 0, &p.a));
+    RIG_OK(dureq_client_cancel(rig.client, p.a.text, NULL, &err));
+    RIG_UNTIL(!holder_of(p.key).text[0]);
+    (void)snprintf(key, sizeof key, "{%s:%u}:u:%s", rig.prefix, home_of(p.key), p.key);
+    EXPECT_I64(1, test_redis_command_int(server, "DEL", key, NULL)); /* as the leader does, of whom there is none */
+    (void)snprintf(l.id, sizeof l.id, "%s", p.a.text);
+    fault_proxy_delay(proxy, 1000);
+    EXPECT_I64(0, pthread_create(&thread, NULL, retry_late, &l));
+    RIG_UNTIL(test_redis_command_int(server, "EXISTS", key, NULL) == 1);
+    fault_proxy_hold(proxy, true);
+    test_redis_set_clock(server, 70);
+    EXPECT_RC(0, enqueue(p.key, p.second, 0, &p.b));
+    fault_proxy_delay(proxy, 0);
+    fault_proxy_hold(proxy, false);
+    (void)pthread_join(thread, NULL);
+    EXPECT_RC(DUREQ_EUNAVAILABLE, l.rc);
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(p.a.text));
+    EXPECT_TEXT(p.b.text, holder_of(p.key).text);
+    EXPECT_RC(DUREQ_EDUPLICATE, retry(&p.a));
+    dureq_client_destroy(l.client);
+    dureq_client_destroy(rig.client);
+    fault_proxy_stop(proxy);
+    test_redis_stop(server);
+    rig.client = near_one;
 }
 
 RIG_MAIN()

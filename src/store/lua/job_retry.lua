@@ -1,9 +1,10 @@
 #!lua
 -- Start ended jobs again, attempts from 0: dead and cancelled ones, completed ones when forced.
 -- keys: {p:0}:sh
--- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard
+-- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard, and the ms
+--   (6 bytes) until which a job may be started with it
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another
---   job), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
+--   job), -9 (this call came when the reservation was too old), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
 --#include "list.lua"
 --#include "locate.lua"
@@ -38,7 +39,8 @@ end
 local actor, force = ARGV[1], ARGV[2] == '1'
 local out, done, ready = {}, {}, {}
 for i = 3, #ARGV do
-  local id, token = string.sub(ARGV[i], 1, ID_BYTES), string.sub(ARGV[i], ID_BYTES + 1)
+  local id, token = string.sub(ARGV[i], 1, ID_BYTES), string.sub(ARGV[i], ID_BYTES + 1, ID_BYTES + TOKEN_BYTES)
+  local until_ms = string.sub(ARGV[i], ID_BYTES + TOKEN_BYTES + 1)
   local place, _, row, hkey, bucket = locate(id)
   if not place then
     out[i - 2] = -3
@@ -55,6 +57,8 @@ for i = 3, #ARGV do
       out[i - 2] = pack('>I2I6', e.ukey_home or 0, e.ukey_ms) .. e.ukey
     elseif holder and holder ~= id then
       out[i - 2] = -5
+    elseif away and now > unpk('>I6', until_ms) then -- it lay somewhere: another may have the key by now
+      out[i - 2] = -9
     else
       ended_take(id, place, row, r, hkey, bucket)
       if place == places.history and (e.blob or r.logged) then
