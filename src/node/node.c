@@ -28,6 +28,7 @@
 #define LEASE_MAX_MS        3600000
 #define SHUTDOWN_DEFAULT_MS 30000
 #define START_TIMEOUT_US    10000000
+#define START_NO_WRITES_US  500000
 #define MAX_CRASHES_DEFAULT 3
 #define HOUR_MS             3600000LL
 #define THE_LINK            0 /* the store speaks of its only one */
@@ -139,6 +140,12 @@ static void on_cycle(dq_store *s, bool ready, void *userdata)
 }
 
 /* ---- what the worker tells ---- */
+
+static void on_session_waiting(dq_worker *w, const dureq_error *why, void *userdata)
+{
+    (void)w;
+    set_why(userdata, why, false);
+}
 
 static void on_live(dq_worker *w, void *userdata)
 {
@@ -451,6 +458,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
 {
     DQ_BUF_AUTO info = {0};
     dq_worker_callbacks cb = {.on_live = on_live,
+                              .on_waiting = on_session_waiting,
                               .on_beat = on_beat,
                               .on_due = on_due,
                               .on_history = on_history,
@@ -505,15 +513,20 @@ static int make_parts(dureq_node *n, dureq_error *err)
     return make_worker(n, err);
 }
 
+/* A server that takes no writes may be in the middle of a fail-over, or say why not for hours. */
 static int wait_live(dureq_node *n, dureq_error *err)
 {
     int64_t deadline_us = dq_mono_us() + START_TIMEOUT_US;
-    bool in_time = true;
+    bool in_time = true, has_no_writes = false;
     dureq_error why;
 
     dq_mutex_lock(&n->mu);
-    while (!n->live && !n->refused && !n->start_cancelled && in_time)
+    while (!n->live && !n->refused && !n->start_cancelled && in_time) {
+        if (dq_store_takes_no_writes(n->why.code) && !has_no_writes)
+            deadline_us = DQ_MIN(deadline_us, dq_mono_us() + START_NO_WRITES_US);
+        has_no_writes = dq_store_takes_no_writes(n->why.code);
         in_time = dq_cond_wait_until(&n->cond, &n->mu, deadline_us);
+    }
     bool live = n->live, cancelled = n->start_cancelled;
     why = n->why;
     dq_mutex_unlock(&n->mu);

@@ -38,6 +38,11 @@ bool dq_error_is_refusal(int code)
     }
 }
 
+bool dq_store_takes_no_writes(int code)
+{
+    return code == DUREQ_ENOWRITE || code == DUREQ_EREADONLY || code == DUREQ_EREDISOOM;
+}
+
 /* ---- what a failed step leads to ---- */
 
 /* Lua says in words of its own when the user may not do what a script does. */
@@ -73,6 +78,8 @@ static void step_failed(dq_store *s, const dureq_error *why)
     }
     DQ_LOG(s->log, DUREQ_LOG_INFO, "store.not_yet", "error=\"%s\"", why->msg);
     s->last = *why;
+    if (dq_store_takes_no_writes(why->code) && s->cb.on_waiting)
+        s->cb.on_waiting(s, why, s->cb.userdata);
     s->retry_ms = s->retry_ms ? DQ_MIN(s->retry_ms * 2, RETRY_LONGEST_MS) : RETRY_FIRST_MS;
     dq_timer_set(&s->retry, s->retry_ms * 1000);
 }

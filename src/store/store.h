@@ -25,7 +25,8 @@ typedef struct dq_store dq_store;
 typedef struct dq_store_callbacks {
     void (*on_up)(dq_store *s, bool same_server, void *userdata);
     void (*on_down)(dq_store *s, const dureq_error *why, void *userdata);
-    void (*on_waiting)(dq_store *s, const dureq_error *why, void *userdata); /* now and then while connecting fails */
+    void (*on_waiting)(dq_store *s, const dureq_error *why,
+                       void *userdata); /* now and then while connecting fails, or the server takes no writes */
     void (*on_refused)(dq_store *s, const dureq_error *why, void *userdata);
     /* A Pub/Sub message on a channel "{prefix:shard}:<name>": name as in docs/redis-keys.md ("ctl", "w:12", "d:..."). */
     void (*on_message)(dq_store *s, unsigned shard, dureq_str name, dureq_str text, void *userdata);
@@ -48,6 +49,7 @@ typedef struct dq_store_options {
 
 int dq_store_create(dq_loop *loop, const dq_store_options *opts, const dq_store_callbacks *cb, dq_store **ret, dureq_error *err);
 void dq_store_destroy(dq_store *s);
+bool dq_store_takes_no_writes(int code); /* the server is there and says why it changes nothing for now */
 bool dq_store_is_up(const dq_store *s);
 /* It is up although the prefix does not exist, and has written nothing: with no_create. What reads finds nothing; what writes must
    not be sent. It looks every second whether the prefix was made, and then goes down and up again, by what it finds. */

@@ -86,6 +86,8 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
         if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
             DQ_LOG(w->log, DUREQ_LOG_WARN, "session.open", "shard=%u error=\"%s\"", s->no,
                    err ? err->msg : dureq_errcode_text(code));
+        if (err && w->cb.on_waiting)
+            w->cb.on_waiting(w, err, w->cb.userdata);
         dq_timer_set(&s->session.beat, dq_session_beat_every_us(w)); /* tries again */
         return;
     }

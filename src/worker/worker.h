@@ -40,6 +40,8 @@ typedef struct dq_worker_beat {
 
 typedef struct dq_worker_callbacks {
     void (*on_live)(dq_worker *w, void *userdata); /* all sessions are open, for the first time */
+    void (*on_waiting)(dq_worker *w, const dureq_error *why,
+                       void *userdata); /* a session was not opened, and will be tried again */
     void (*on_beat)(dq_worker *w, const dq_worker_beat *beat, void *userdata);
     void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* something due sooner than known */
     void (*on_history)(dq_worker *w, unsigned shard, void *userdata);            /* may be more than is to be kept */

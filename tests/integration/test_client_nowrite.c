@@ -81,4 +81,59 @@ SCENARIO(a_node_goes_on_when_writes_are_taken_again)
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
 }
 
+/* ---- at the start ---- */
+
+static void be_replica(bool yes)
+{
+    free(test_redis_command(rig.server, "REPLICAOF", yes ? "127.0.0.1" : "NO", yes ? "1" : "ONE", NULL));
+}
+
+static void take_no_writes(bool as_replica, bool yes)
+{
+    if (as_replica)
+        be_replica(yes);
+    else
+        take_writes(!yes);
+}
+
+static void expect_start_fails(const char *prefix, const char *word)
+{
+    dureq_node_options o = rig_node_options("n");
+    int64_t began_us = dq_mono_us();
+    dureq_node *n;
+
+    o.prefix = prefix;
+    n = rig_node_create(&o);
+    rig_handle(n, "t", noop, NULL, NULL);
+    RIG_FAILS(word[0] == 'R' ? DUREQ_EREADONLY : DUREQ_ENOWRITE, word, dureq_node_start(n, &err));
+    EXPECT_TRUE(dq_mono_us() - began_us < AT_ONCE_US);
+}
+
+static void expect_create_fails(const char *prefix, const char *word)
+{
+    dureq_client_options o = dureq_client_options_init();
+    int64_t began_us = dq_mono_us();
+    dureq_client *c;
+
+    o.redis_url = test_redis_url(rig.server);
+    o.prefix = prefix;
+    RIG_FAILS(word[0] == 'R' ? DUREQ_EREADONLY : DUREQ_ENOWRITE, word, dureq_client_create(&o, &c, &err));
+    EXPECT_TRUE(dq_mono_us() - began_us < AT_ONCE_US);
+}
+
+SCENARIO(a_start_says_the_servers_reason_within_a_second)
+{
+    for (int as_replica = 0; as_replica < 2; as_replica++) {
+        const char *word = as_replica ? "READONLY" : "NOREPLICAS";
+
+        EXPECT_NOTE("%s", word);
+        take_no_writes(as_replica, true);
+        expect_start_fails("new", word);
+        expect_start_fails(rig.prefix, word);
+        expect_create_fails("new", word);
+        CTL_FAILS(6, word, "enqueue", "--prefix", "new", "t", "1");
+        take_no_writes(as_replica, false);
+    }
+}
+
 RIG_MAIN()
