@@ -270,11 +270,24 @@ void dq_complete_stat(dq_complete *c, const char *field, int64_t n)
     c->n++;
 }
 
+void dq_complete_counted(dq_complete *c, const uint16_t stats[DQ_STATS_OF_RUN])
+{
+    for (size_t i = 0; i < DQ_STATS_OF_RUN; i++) {
+        unsigned char packed[] = {(unsigned char)(stats[i] >> 8), (unsigned char)stats[i]};
+
+        dq_buf_append(&c->counted, packed, sizeof packed);
+    }
+}
+
 /* What is counted is over. */
 static void open_kind(dq_complete *c, char kind)
 {
     if (c->n_at)
         dq_call_number(&c->call, c->n_at, c->n);
+    if (c->n_at && !c->kind) {
+        dq_call_arg_buf(&c->call, &c->counted);
+        dq_buf_deinit(&c->counted);
+    }
     c->n = c->n_at = 0;
     c->kind = kind;
     if (kind)

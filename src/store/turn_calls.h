@@ -127,14 +127,19 @@ typedef struct dq_complete_head {
     size_t n_about; /* jobs */
 } dq_complete_head;
 
-/* begin, statistics, then groups, then sides, end. */
+#define DQ_STATS_OF_RUN 4 /* rows of statistics that a run counts in, at most */
+
+/* begin, statistics, what each job counts in, then groups, then sides, end. */
 typedef struct dq_complete {
     dq_call call;
+    dq_buf counted;
     size_t n, n_at; /* of statistics; of the sides of one kind */
     char kind;      /* of the group, or side, that is open; 0: statistics */
 } dq_complete;
 dq_complete dq_complete_begin(dq_buf *out, const dq_keys *k, const dq_complete_head *head);
 void dq_complete_stat(dq_complete *c, const char *field, int64_t n);
+/* For each job of the call, in its order: the numbers (from 1; 0: none) of the statistics it is part of. One that is refused does not count. */
+void dq_complete_counted(dq_complete *c, const uint16_t stats[DQ_STATS_OF_RUN]);
 void dq_complete_group(dq_complete *c, const dq_end_group *g, const dq_entry *entries, size_t n); /* then n times: */
 void dq_complete_job(dq_complete *c, const dq_end_job *j);
 /* Those of a kind one after the other. index: of the job among all of the call. */

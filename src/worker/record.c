@@ -277,8 +277,10 @@ static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, s
     char name[32];
 
     stats->n = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         dq_stats_of(stats, list[i]);
+        dq_complete_counted(call, stats->of);
+    }
     for (size_t i = 0; i < stats->n; i++)
         dq_complete_stat(call, dq_stat_name(&stats->rows[i], name), stats->rows[i].n);
 }
@@ -314,15 +316,17 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 
 /* ---- statistics ---- */
 
-static void stat_add(dq_stat_rows *rows, uint32_t lane, int32_t field)
+/* Returns the row's number, from 1. */
+static uint16_t stat_add(dq_stat_rows *rows, uint32_t lane, int32_t field)
 {
     /* Runs come lane by lane; a lane that comes again gets other rows, which are summed where they are kept. */
     for (size_t i = rows->n; i-- > 0 && rows->rows[i].lane == lane;)
         if (rows->rows[i].field == field) {
             rows->rows[i].n++;
-            return;
+            return (uint16_t)(i + 1);
         }
     rows->rows[rows->n++] = (dq_stat_row){.lane = lane, .field = field, .n = 1}; /* there is room for all of a batch */
+    return (uint16_t)rows->n;
 }
 
 /* Bucket i holds what is below 2^i ms. */
@@ -340,14 +344,15 @@ void dq_stats_of(dq_stat_rows *rows, const dq_claim *c)
     uint32_t lane = c->lane->no;
     int64_t since = c->job.m.len > 0 ? c->job.moved.ready_at_ms : (int64_t)c->job.id.ms;
 
+    memset(rows->of, 0, sizeof rows->of);
     if (c->verdict.next == DQ_NEXT_COMPLETED)
-        stat_add(rows, lane, 0);
+        rows->of[0] = stat_add(rows, lane, 0);
     else if (c->verdict.is_spent)
-        stat_add(rows, lane, 1);
+        rows->of[0] = stat_add(rows, lane, 1);
     if (c->verdict.next == DQ_NEXT_DEAD)
-        stat_add(rows, lane, 2);
-    stat_add(rows, lane, 100 + log2_bucket(c->verdict.started_at_ms - since));
-    stat_add(rows, lane, 200 + log2_bucket(c->verdict.ran_ms));
+        rows->of[1] = stat_add(rows, lane, 2);
+    rows->of[2] = stat_add(rows, lane, 100 + log2_bucket(c->verdict.started_at_ms - since));
+    rows->of[3] = stat_add(rows, lane, 200 + log2_bucket(c->verdict.ran_ms));
 }
 
 const char *dq_stat_name(const dq_stat_row *row, char out[32])

@@ -37,10 +37,9 @@
 #include "worker/session.h"
 #include "worker/worker.h"
 
-#define DQ_BATCH_MAX    256
-#define DQ_STATS_OF_RUN 5             /* rows at most: what became of it (2), died, waited, ran */
-#define DQ_BATCH_BYTES  (256 * 1024)  /* of a script */
-#define DQ_PLAIN_BYTES  (1024 * 1024) /* of plain commands */
+#define DQ_BATCH_MAX   256
+#define DQ_BATCH_BYTES (256 * 1024)  /* of a script */
+#define DQ_PLAIN_BYTES (1024 * 1024) /* of plain commands */
 
 struct dq_wshard {
     dq_worker *worker;
@@ -62,6 +61,7 @@ typedef struct dq_stat_row {
 typedef struct dq_stat_rows {
     dq_stat_row rows[DQ_BATCH_MAX * DQ_STATS_OF_RUN];
     size_t n;
+    uint16_t of[DQ_STATS_OF_RUN]; /* of the last run: numbers of its rows, from 1; 0: none */
 } dq_stat_rows;
 
 /* suspect.c */

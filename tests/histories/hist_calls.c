@@ -265,6 +265,7 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
 
         (void)snprintf(field, sizeof(field), "%d:c", h->m.lane_no[h->m.job[msg->done[i].job].lane]);
         dq_complete_stat(&c, field, 1);
+        dq_complete_counted(&c, (const uint16_t[DQ_STATS_OF_RUN]){(uint16_t)(i + 1)});
     }
     for (int i = 0; i < msg->n; i++)
         put_outcome(h, &c, &msg->done[i], held[i], msg->who);

@@ -319,16 +319,15 @@ int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
     s->n_refused = 0;
     s->touched++;
     for (int i = 0; i < n; i++) {
-        if (owns(m, session, done[i].job, done[i].turn))
+        if (owns(m, session, done[i].job, done[i].turn)) {
             done_one(m, &done[i]);
-        else
-            s->refused[s->n_refused++] = (uint8_t)i;
-    }
-    for (int i = 0; i < n; i++) {
-        s->started[done[i].job] = false;
-        if (s->n_refused < n)
             m->stat_c[m->job[done[i].job].lane]++;
+        } else {
+            s->refused[s->n_refused++] = (uint8_t)i;
+        }
     }
+    for (int i = 0; i < n; i++)
+        s->started[done[i].job] = false;
     return 0;
 }
 

@@ -2,7 +2,8 @@
 -- What became of jobs of one session, with all that follows from it: the general way, for everything that worker_cycle's plain commands
 -- cannot do. Also for a batch whose transaction was refused: entries that were taken from the session meanwhile are found out job by job.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:loc {p:0}:dead {p:0}:dead:h
--- argv: session call_no shard repeat('1') n_stats (field n)... then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first six
+-- argv: session call_no shard repeat('1') n_stats (field n)... counted(for each job of the call four numbers I2 of the statistics it is part of,
+--   from 1, or 0; '' none: a job that is refused does not count) then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first six
 --   begin with stream n entry... :
 --   repeat: an earlier call or transaction of this number had no answer, or its answer was lost
 --   'c' ...  class side('1': rows have side keys) n x (id row)   completed or skipped, kept in history of that retention class
@@ -196,7 +197,8 @@ local function side_segment(kind, p)
 end
 
 local n_stats = tonumber(ARGV[5])
-local p = 6 + 2 * n_stats
+local counted = ARGV[6 + 2 * n_stats]
+local p = 7 + 2 * n_stats
 while p <= #ARGV do
   local kind = ARGV[p]
   p = width[kind] and segment(kind, p) or side_segment(kind, p)
@@ -216,9 +218,19 @@ end
 local answer = pack('>I6I2', call_no, #refused_list) .. table.concat(refused_list)
 call('HSET', KEYS[2], 'n', call_no, 'a', answer)
 call('INCR', K .. 'x:' .. session)
+local less = {} -- of each statistic: what is not to be counted
+for i in pairs(refused) do
+  for at = i * 8 + 1, math.min(i * 8 + 7, #counted - 1), 2 do
+    local row = unpk('>I2', counted, at)
+    less[row] = (less[row] or 0) + 1
+  end
+end
 if index > #refused_list then
-  for i = 6, 5 + 2 * n_stats, 2 do
-    count(ARGV[i], ARGV[i + 1])
+  for row = 1, n_stats do
+    local n = ARGV[5 + 2 * row] - (less[row] or 0)
+    if n > 0 then
+      count(ARGV[4 + 2 * row], n)
+    end
   end
   event('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log))
   for lane, n in pairs(woken) do
