@@ -58,6 +58,7 @@
     X(LEADER, "leader", "the leader's fields are damaged")                                       \
     X(TWICE, "twice", "a job in two structures")                                                 \
     X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                              \
+    X(SET_ASIDE, "set_aside", "data that could not be read were set aside")                      \
     X(UNREADABLE, "unreadable", "data that cannot be read")                                      \
     X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")                \
     X(WRONG_TYPE, "wrong_type", "a key of another type")

@@ -190,6 +190,8 @@ static const planted faults[] = {
     {DQ_FAULT_UNKNOWN_KEY, "c('SET', K .. 'zz:1', 1)", false},
     {DQ_FAULT_UNKNOWN_KEY, "c('SET', 'dureq:zzz', 1)", false},
     {DQ_FAULT_UNKNOWN_KEY, "c('HSET', '{dureq:1}:sh', 'v', 1)", false},
+    {DQ_FAULT_SET_ASIDE, "c('HSET', K .. 'aside', 'l:2 5-0', 'x')", false},
+    {DQ_FAULT_SET_ASIDE, "c('HSET', K .. 'aside', 'due ' .. D, 'x')", false},
     {DQ_FAULT_UNREADABLE, "c('XADD', K .. 'l:2', '5-0', 'x', 'y')", false},
     {DQ_FAULT_UNREADABLE, "c('XADD', K .. 'f:2', '*', 'm', '\\1short', 'j', plain)", false},
     {DQ_FAULT_UNREADABLE, "c('HSET', K .. 'due:h', D, 'x')", false},

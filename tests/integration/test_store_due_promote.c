@@ -255,6 +255,25 @@ static void a_member_without_a_record_is_passed(void **state)
     assert_int_equal(test_job_state(w, 0, &good), DUREQ_JOB_PENDING);
 }
 
+static void a_record_that_cannot_be_read_is_set_aside(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    int64_t now = test_server_ms(w);
+    test_id bad = add_at(w, shard, now - 5000), good = add_at(w, shard, now - 4000);
+
+    (void)test_plant(w, shard, &bad,
+                     "call('HSET', K .. 'due:h', id, 'x') call('ZADD', K .. 'due', 1, 'no id') "
+                     "call('HSET', K .. 'due:h', 'no id', 'x')");
+    assert_int_equal(promote(w, shard).n, 1);
+    assert_int_equal(test_job_state(w, shard, &good), DUREQ_JOB_PENDING);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, &bad, "return call('HEXISTS', K .. 'aside', 'due ' .. id)")), 1);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, NULL, "return call('HEXISTS', K .. 'aside', 'due no id')")), 1);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, NULL, "return call('HLEN', K .. 'aside') + call('ZCARD', K .. 'due')")),
+                     2);
+    (void)test_plant(w, shard, NULL, "call('DEL', K .. 'aside')"); /* the doctor, who comes after each test, would name them */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,7 +282,7 @@ int main(void)
         TEST_WORLDS(a_pause_whose_time_is_over_ends),     TEST_WORLDS(a_step_is_bounded_by_jobs),
         TEST_WORLDS(a_step_is_bounded_by_bytes),          TEST_WORLDS(idle_sessions_of_the_lane_are_woken),
         TEST_WORLDS(no_more_are_woken_than_have_work),    TEST_WORLDS(only_the_leader_of_this_epoch_may),
-        TEST_WORLDS(a_member_without_a_record_is_passed),
+        TEST_WORLDS(a_member_without_a_record_is_passed), TEST_WORLDS(a_record_that_cannot_be_read_is_set_aside),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

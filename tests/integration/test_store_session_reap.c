@@ -521,6 +521,43 @@ static void a_stall_of_the_server_expires_nobody(void **state)
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_PENDING);
 }
 
+/* They lie among what the session took, in both streams of the lane: the others are handed over all the same, and each is kept by its name. */
+static void what_cannot_be_read_is_set_aside_by_name(void **state)
+{
+    static const char bad[] = "local l, f, n = K .. 'l:' .. lane, K .. 'f:' .. lane, 0 "
+                              "local function add(key, ...) call('XADD', key, '*', ...) n = n + 1 end "
+                              "add(l, 'other', 'x') add(l, 'j', '\\1\\255') add(l, 'm', 'short', 'j', '\\1\\0') "
+                              "call('XGROUP', 'CREATE', f, 'g', '0', 'MKSTREAM') "
+                              "add(f, 'm', '\\1short', 'j', '\\1\\0') "
+                              "add(f, 'm', '\\1' .. string.rep('\\0', 35) .. '\\255\\255x', 'j', '\\1\\0') return n";
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id before, after;
+    uint64_t session = open_with_job(w, shard, &before, false);
+    uint32_t lane = test_lane(w, shard, "normal|mail|");
+    char lua[900];
+    dq_reaped r;
+
+    snprintf(lua, sizeof lua, "local lane = %u call('DEL', K .. 'f:%u') %s", (unsigned)lane, (unsigned)lane, bad);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, NULL, lua)), 5);
+    after = test_job_add(w, shard, NULL, "mail", "x");
+    assert_int_equal(test_session_take(w, shard, session, lane, 100), 6);
+    test_session_expire(w, shard, session);
+    r = reap(w, shard);
+    assert_int_equal(r.n_handed_over, 2);
+    assert_false(r.more);
+    assert_false(session_exists(w, shard, session));
+    assert_int_equal(test_job_state(w, shard, &before), DUREQ_JOB_PENDING);
+    assert_int_equal(test_job_state(w, shard, &after), DUREQ_JOB_PENDING);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, NULL, "return call('HLEN', K .. 'aside')")), 5);
+    snprintf(lua, sizeof lua,
+             "local n = 0 for _, what in ipairs(call('HKEYS', K .. 'aside')) do "
+             "if string.match(what, '^[lf]:%u %%d+%%-%%d+$') then n = n + 1 end end return n",
+             (unsigned)lane);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, NULL, lua)), 5);
+    (void)test_plant(w, shard, NULL, "call('DEL', K .. 'aside')"); /* the doctor, who comes after each test, would name them */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +580,7 @@ int main(void)
         TEST_WORLDS(attempts_are_thinned_as_the_model_does_it),
         TEST_WORLDS(old_texts_of_an_attempt_are_dropped),
         TEST_WORLDS(a_stall_of_the_server_expires_nobody),
+        TEST_WORLDS(what_cannot_be_read_is_set_aside_by_name),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

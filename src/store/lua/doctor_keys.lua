@@ -16,7 +16,7 @@ local dropping = call('HGET', sh, 'hd')
 local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
-  ev = 'stream', au = 'stream',
+  ev = 'stream', au = 'stream', aside = 'hash',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'

@@ -2,7 +2,7 @@
 -- One step through a set, hash or sorted set whose members are jobs or sessions.
 -- keys: {p:0}:sh
 -- argv: shard repair('1' or '') structure cursor('' from the start) limit; structure: 'loc' 'due' 'due:h' 'paused' 'paused:h' 'dead' 'dead:h' 'pg'
---   'wt' 's2s' 'ob' 'uh' 'uf' 'lease' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
+--   'wt' 's2s' 'ob' 'uh' 'uf' 'lease' 'aside' 'run:<session>' 'idle:<lane>' 'ql:<queue>'
 -- returns: as doctor_keys; more: 'o', key, id: a release in the outbox whose age cannot be known
 --#include "base.lua"
 --#include "doctor.lua"
@@ -134,6 +134,12 @@ for _, notes in ipairs({ 'uh', 'uf' }) do
       fault('key_note', key, id, 'is not alive', let_go('HDEL', id))
     end
   end
+end
+
+function look.aside(what)
+  local from, of = string.match(what, '^(%S+) (.*)$')
+  local is_job = of and #of == ID_BYTES and id_wrong(of) == nil
+  fault('set_aside', key, is_job and of or '', is_job and 'was a record of ' .. from or 'was entry ' .. what)
 end
 
 function look.pg(id)

@@ -5,6 +5,7 @@
 -- returns: { now_ms, n moved, ms of the next due job (-1 none), ms of the next resume (-1 none) }, or DQFENCED
 --#include "base.lua"
 --#include "records.lua"
+--#include "aside.lua"
 --#include "front.lua"
 --#include "sets.lua"
 --#include "stats.lua"
@@ -24,9 +25,11 @@ local function promote(set, resumed)
   local gone = {}
   for _, id in ipairs(call('ZRANGE', K .. set, '-inf', now, 'BYSCORE', 'LIMIT', 0, left)) do
     local rec = call('HGET', K .. set .. ':h', id)
+    local m, j, lane
     if rec then
-      local _, _, lane = id_unpack(id)
-      local m, j = record_split(rec)
+      m, j, lane = record_read(set, id, rec)
+    end
+    if lane then
       if resumed then
         m = moved_with(m, { errors = 0 })
         redis.pcall('SPUBLISH', K .. 'w:' .. ARGV[1], 'U' .. id)

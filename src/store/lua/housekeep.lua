@@ -46,9 +46,13 @@ end
 local late = call('ZRANGE', KEYS[4], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
 local dead = 0
 for _, id in ipairs(late) do
-  local place, m, j, key, entry, session = locate(id)
-  local started = m and moved_runs(m) > 0
-  local e = place and not place.ended and not session and not started and envelope_read(j)
+  local place, m, j, key, entry, session, e
+  -- one that cannot be read stays where it is, without a limit
+  pcall(function()
+    place, m, j, key, entry, session = locate(id)
+    local started = m and moved_runs(m) > 0
+    e = place and not place.ended and not session and not started and envelope_read(j)
+  end)
   local due = e and place.name == 'due' and tonumber(call('ZSCORE', K .. 'due', id)) or now
   if e and (place.name == 'paused' or due > now) and e.s2s then
     call('ZADD', KEYS[4], due + e.s2s, id)

@@ -7,7 +7,7 @@
 -- returns: { now_ms, session worked on (0 none), n handed over, n dead, more to do(1|0) }, or DQFENCED
 --#include "base.lua"
 --#include "clock.lua"
---#include "entry.lua"
+--#include "aside.lua"
 --#include "front.lua"
 --#include "attempts.lua"
 --#include "job_end.lua"
@@ -45,9 +45,14 @@ end
 
 local handed, dead = {}, 0
 -- One pending entry to whoever is next, or to the dead.
-local function hand_over(key, lane, entry, fields)
-  local m, j = fields_of(fields)
-  local id = entry_id(entry, m, lane, shard)
+local function hand_over(stream, lane, entry, fields)
+  local key = K .. stream
+  local m, j, id = entry_read(stream, entry, shard, fields)
+  if not id then
+    call('XACK', key, 'g', entry)
+    call('XDEL', key, entry)
+    return
+  end
   local run = call('HGET', K .. 'run:' .. victim, id)
   local fresh = not m
   m = m or moved_fresh(id, id_ms(id))
@@ -83,7 +88,8 @@ local function hand_over(key, lane, entry, fields)
 end
 
 -- Empties one stream as far as the limit goes; true: nothing of the session is left in it.
-local function drain(key, lane)
+local function drain(stream, lane)
+  local key = K .. stream
   local pending = redis.pcall('XPENDING', key, 'g', '-', '+', left + 1, victim)
   if pending.err then
     return true
@@ -92,7 +98,7 @@ local function drain(key, lane)
     local entry = pending[i][1]
     local found = call('XRANGE', key, entry, entry)
     if found[1] then
-      hand_over(key, lane, entry, found[1][2])
+      hand_over(stream, lane, entry, found[1][2])
     else
       call('XACK', key, 'g', entry)
     end
@@ -110,8 +116,8 @@ local at = lane
 while lane <= last and lanes_left > 0 and left > 0 do
   local before = #handed
   call('SREM', K .. 'idle:' .. lane, victim) -- or it would be woken for its own jobs, in another's place
-  local empty = drain(K .. 'l:' .. lane, lane)
-  empty = drain(K .. 'f:' .. lane, lane) and empty
+  local empty = drain('l:' .. lane, lane)
+  empty = drain('f:' .. lane, lane) and empty
   if #handed > before then
     wake(lane, #handed - before)
   end

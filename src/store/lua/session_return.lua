@@ -4,7 +4,7 @@
 -- argv: session shard (stream entry started('1' its handler ran))...
 -- returns: { n given back, value of x:<session> after it }; entries that are not this session's any more are left alone; or DQFENCED
 --#include "base.lua"
---#include "entry.lua"
+--#include "aside.lua"
 --#include "front.lua"
 --#include "session.lua"
 --#include "stats.lua"
@@ -28,8 +28,10 @@ local function give_back(stream, entry, started)
     return
   end
   call('XDEL', key, entry)
-  local m, j = fields_of(found[2])
-  local id = entry_id(entry, m, lane, shard)
+  local m, j, id = entry_read(stream, entry, shard, found[2])
+  if not id then
+    return
+  end
   m = m or moved_fresh(id, id_ms(id))
   if started then
     m = moved_with(m, { runs = moved_runs(m) + 1 })
