@@ -20,6 +20,12 @@ typedef enum dq_api_role {
     DQ_API_ADMIN,
 } dq_api_role;
 
+/* How a wait ended that came before the answer: see dq_api_wait_start. */
+typedef struct dq_api_waited {
+    int state;       /* as dq_answer has it: -1, the job can be read; else the state in which it ended and was not kept */
+    dureq_error err; /* code < 0: it did not end */
+} dq_api_waited;
+
 typedef struct dq_api_request {
     const char *method; /* "GET" ... */
     const char *path;   /* "/api/jobs/..." percent-encoded, without query */
@@ -27,6 +33,7 @@ typedef struct dq_api_request {
     dureq_str body;
     const char *content_type; /* NULL: JSON */
     const char *actor;        /* for the audit; NULL: the client's */
+    const dq_api_waited *waited; /* NULL: what waits does so in the caller's thread */
     dq_api_role role;         /* of who asks; 0: it is this program itself, which may do all */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */
@@ -60,6 +67,14 @@ void dq_api_handle(dureq_client *client, const dq_api_request *req, dq_api_respo
 
 /* The same into a sink: a long answer goes out while it is made. sink->end has been called when it returns. */
 void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *sink);
+
+/* Some requests wait before they are answered (?wait=30s). No thread does so: 1, and fn will be called once on the client's loop, with what is to
+   be put into req->waited before it is run; 0: it does not wait, or will be refused; DUREQ_ENOMEM. On the client's loop; req must stay as it is until
+   fn is called. */
+typedef struct dq_api_wait dq_api_wait;
+typedef void (*dq_api_waited_fn)(void *userdata, const dq_api_waited *waited);
+int dq_api_wait_start(dureq_client *client, const dq_api_request *req, dq_api_waited_fn fn, void *userdata, dq_api_wait **ret);
+void dq_api_wait_cancel(dq_api_wait *w); /* until fn was called: it will be soon */
 
 typedef enum dq_api_cost {
     DQ_API_SHORT, /* a few round trips */

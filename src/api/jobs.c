@@ -378,18 +378,53 @@ static void write_result(dq_api_ctx *c, const dureq_job *job)
     dq_json_end_object(&c->w);
 }
 
+static int read_wait(const dq_api_ctx *c, int64_t *ret_ms, dureq_error *err)
+{
+    const char *wait = dq_api_query(c, "wait");
+
+    if (wait && (dq_parse_duration_ms(dureq_str_from(wait), ret_ms) < 0 || *ret_ms < 0))
+        return dq_fail(err, DUREQ_EINVAL, "parameter 'wait' takes a duration such as 30s");
+    return wait != NULL;
+}
+
+/* It was waited for before, and its end was told. */
+static int write_waited(dq_api_ctx *c, dureq_error *err)
+{
+    const dq_api_waited *w = c->req->waited;
+    dureq_job job = {.state = (dureq_job_state)w->state};
+    dureq_job_list *list;
+    int rc;
+
+    if (w->err.code < 0) {
+        *err = w->err;
+        return w->err.code;
+    }
+    rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
+    if (rc == DUREQ_ENOTFOUND && w->state >= 0) {
+        memcpy(job.id.text, c->vars[0], DQ_MIN(strlen(c->vars[0]), sizeof job.id.text - 1));
+        write_result(c, &job);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    write_result(c, &list->items[0]);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
 /* With ?wait=30s waits for the end. */
 static int get_result(dq_api_ctx *c, dureq_error *err)
 {
-    const char *wait = dq_api_query(c, "wait");
     int64_t wait_ms = 0;
     dureq_job_list *list;
     dureq_job *job;
-    int rc;
+    int rc = read_wait(c, &wait_ms, err);
 
-    if (wait && (dq_parse_duration_ms(dureq_str_from(wait), &wait_ms) < 0 || wait_ms < 0))
-        return dq_fail(err, DUREQ_EINVAL, "parameter 'wait' takes a duration such as 30s");
-    if (wait)
+    if (rc < 0)
+        return rc;
+    if (rc > 0 && c->req->waited)
+        return write_waited(c, err);
+    if (rc > 0)
         rc = dureq_client_wait(c->client, c->vars[0], wait_ms, &list, err);
     else
         rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
@@ -492,7 +527,7 @@ const dq_api_route dq_api_job_routes[] = {
     {"POST", "/api/jobs/{id}/pause", pause_job, NULL},
     {"PUT", "/api/jobs/{id}/payload", put_payload, NULL},
     {"POST", "/api/jobs/{id}/reschedule", reschedule_job, NULL},
-    {"GET", "/api/jobs/{id}/result", get_result, "wait"},
+    {"GET", "/api/jobs/{id}/result", get_result, "wait", .waits = true},
     {"POST", "/api/jobs/{id}/resume", resume_job, NULL},
     {"POST", "/api/jobs/{id}/retry", retry_job, "force"},
     {"POST", "/api/jobs/{id}/run", run_job, NULL},

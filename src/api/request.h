@@ -38,9 +38,12 @@ typedef struct dq_api_route {
     dq_api_fn fn;
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
     dq_api_cost cost;
+    bool waits; /* with ?wait= for the end of the job {id} */
 } dq_api_route;
 
 const dq_api_route *dq_api_route_at(size_t i); /* of all tables; NULL when there are no more */
+/* Whether the request will be taken, by a route that waits; then its path and query are read. */
+bool dq_api_waits(dq_api_ctx *c);
 /* The pattern that is nearest to a path that is none; NULL: nothing is near. */
 const char *dq_api_nearest(const char *path);
 

@@ -32,6 +32,7 @@ static const struct code_row {
     {DUREQ_EREDISOOM, 503, "server_out_of_memory"},
     {DUREQ_ENOWRITE, 503, "server_takes_no_writes"},
     {DUREQ_EUNKNOWN, 503, "outcome_unknown"},
+    {DUREQ_ECLOSED, 503, "stopping"},
     {DUREQ_ENOMEM, 500, "out_of_memory"},
 };
 
@@ -327,6 +328,13 @@ void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *si
         sink->write(sink, dq_buf_str(&res.body));
     sink->end(sink, is_whole);
     dq_api_response_deinit(&res);
+}
+
+bool dq_api_waits(dq_api_ctx *c)
+{
+    const dq_api_route *route = find(c);
+
+    return route && route->waits && check_role(c, route, NULL) == 0 && parse_query(c, NULL) == 0 && check_query(c, route, NULL) == 0;
 }
 
 dq_api_cost dq_api_cost_of(const char *method, const char *path)

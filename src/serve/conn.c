@@ -434,8 +434,10 @@ static void look(dq_conn *c)
         dq_conn_close(c);
         return;
     }
-    if (c->exchange)
-        atomic_store(&c->exchange->is_gone, true); /* or it has only said that it sends no more: it gets its answer */
+    if (!c->exchange)
+        return;
+    atomic_store(&c->exchange->is_gone, true); /* or it has only said that it sends no more: it gets its answer */
+    dq_exchange_stop_waiting(c->exchange);
 }
 
 /* The connection may be gone after it. */
@@ -472,10 +474,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 void dq_conn_drain(dq_conn *c)
 {
-    if (c->phase == DQ_CONN_HEAD && c->in.len == 0)
+    if (c->phase == DQ_CONN_HEAD && c->in.len == 0) {
         dq_conn_close(c);
-    else
-        c->closes = true;
+        return;
+    }
+    c->closes = true;
+    if (c->exchange)
+        dq_exchange_stop_waiting(c->exchange);
 }
 
 void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char *name)

@@ -113,6 +113,7 @@ void dq_exchange_sent(dq_exchange *e, size_t n)
 void dq_exchange_leave(dq_exchange *e)
 {
     e->conn = NULL;
+    dq_exchange_stop_waiting(e);
     dq_mutex_lock(&e->mu);
     atomic_store(&e->is_gone, true);
     atomic_store(&e->is_left, true);
@@ -121,17 +122,44 @@ void dq_exchange_leave(dq_exchange *e)
     dq_exchange_unref(e);
 }
 
-void dq_exchange_start(dq_exchange *e)
+void dq_exchange_stop_waiting(dq_exchange *e)
+{
+    if (e->wait)
+        dq_api_wait_cancel(e->wait);
+}
+
+static void run_blocking(dq_exchange *e)
 {
     static const dq_http_fault full = {503, "too many requests wait for their turn"};
 
-    e->req.body = dq_buf_str(&e->body);
     e->work = (dq_work){.run = run_work, .scans = dq_api_cost_of(e->req.method, e->req.path) == DQ_API_SCANS};
     atomic_fetch_add(&e->refs, 1);
     if (dq_workers_push(e->server->workers, &e->work))
         return;
     dq_exchange_unref(e);
     dq_conn_fault(e->conn, &full);
+}
+
+static void on_waited(void *userdata, const dq_api_waited *waited)
+{
+    dq_exchange *e = userdata;
+
+    e->wait = NULL;
+    e->waited = *waited;
+    e->req.waited = &e->waited;
+    if (e->conn)
+        run_blocking(e);
+    dq_exchange_unref(e);
+}
+
+void dq_exchange_start(dq_exchange *e)
+{
+    e->req.body = dq_buf_str(&e->body);
+    atomic_fetch_add(&e->refs, 1);
+    if (dq_api_wait_start(e->server->client, &e->req, on_waited, e, &e->wait) > 0)
+        return;
+    dq_exchange_unref(e); /* no memory for a wait: it waits in a thread */
+    run_blocking(e);
 }
 
 /* ---- its life ---- */

@@ -51,6 +51,8 @@ typedef struct dq_exchange {
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX];
     bool is_head_only;
+    dq_api_wait *wait; /* loop thread; NULL: it waits for nothing */
+    dq_api_waited waited;
     atomic_bool is_gone; /* nobody waits for the answer, as it seems */
     atomic_bool is_left; /* the connection is no more */
     int64_t held;        /* of the body, counted in the server's */
@@ -77,6 +79,7 @@ dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head);
 void dq_exchange_unref(dq_exchange *e);
 void dq_exchange_start(dq_exchange *e); /* its body is there */
 void dq_exchange_leave(dq_exchange *e); /* the connection lets go; whoever answers hears of it */
+void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
 
 /* ---- guard.c: who may ask at all ---- */

@@ -187,6 +187,7 @@ void dq_server_destroy(dq_server *s, int64_t timeout_ms)
     on_loop(s, note_empty);
     wait_empty(s, timeout_ms);
     on_loop(s, do_close);
+    on_loop(s, do_nothing); /* waits have ended */
     dq_workers_destroy(s->workers);
     s->workers = NULL;
     on_loop(s, do_nothing); /* the last messages of exchanges were before it */

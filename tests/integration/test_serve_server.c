@@ -439,6 +439,40 @@ SCENARIO(while_the_server_stops_answers_under_way_are_given)
     stop();
 }
 
+SCENARIO(a_hundred_that_wait_hold_no_thread)
+{
+    dureq_job_id id = rig_enqueue("t", "1", NULL), other = rig_enqueue("u", "1", NULL);
+    DQ_BUF_AUTO request = {0};
+    DQ_BUF_AUTO out = {0};
+    int fds[100], gone;
+
+    serve_with((dq_server_options){.threads_max = 2});
+    dq_buf_append_fmt(&request, "GET /api/jobs/%s/result?wait=60s HTTP/1.1\r\n" LAST, id.text);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(fds); i++) {
+        fds[i] = dial();
+        put(fds[i], request.ptr);
+    }
+    EXPECT_HAS("200 OK", ask("GET /api/stats HTTP/1.1\r\n" LAST, &out));
+    RIG_OK(dureq_client_cancel(rig.client, id.text, "enough", &err));
+    for (size_t i = 0; i < DQ_ARRAY_LEN(fds); i++)
+        EXPECT_HAS("\"status\":\"cancelled\"", get_all(fds[i], &out));
+    dq_buf_clear(&request);
+    dq_buf_append_fmt(&request, "GET /api/jobs/%s/result?wait=20ms HTTP/1.1\r\n" LAST, other.text);
+    EXPECT_HAS("HTTP/1.1 503 ", ask(request.ptr, &out));
+    EXPECT_HAS("\"code\":\"timeout\"", out.ptr);
+    EXPECT_HAS("HTTP/1.1 404 ", ask("GET /api/jobs/00000000000000000000/result?wait=20ms HTTP/1.1\r\n" LAST, &out));
+    EXPECT_HAS("HTTP/1.1 400 ", ask("GET /api/jobs/x/result?wait=20 HTTP/1.1\r\n" LAST, &out));
+    dq_buf_clear(&request);
+    dq_buf_append_fmt(&request, "GET /api/jobs/%s/result?wait=60s HTTP/1.1\r\n" LAST, other.text);
+    gone = dial();
+    put(gone, request.ptr);
+    EXPECT_HAS("200 OK", ask("GET /livez HTTP/1.1\r\n" LAST, &out));
+    dq_server_drain(server); /* what waits is told */
+    EXPECT_HAS("HTTP/1.1 503 ", get_all(gone, &out));
+    EXPECT_HAS("\"code\":\"stopping\"", out.ptr);
+    stop();
+}
+
 SCENARIO(redis_that_is_away_is_503_and_comes_back)
 {
     DQ_BUF_AUTO out = {0};
