@@ -31,10 +31,10 @@ typedef struct dq_api_request {
     const char *path;   /* "/api/jobs/..." percent-encoded, without query */
     const char *query;  /* "a=b&c=d" percent-encoded; NULL: none */
     dureq_str body;
-    const char *content_type; /* NULL: JSON */
-    const char *actor;        /* for the audit; NULL: the client's */
+    const char *content_type;    /* NULL: JSON */
+    const char *actor;           /* for the audit; NULL: the client's */
     const dq_api_waited *waited; /* NULL: what waits does so in the caller's thread */
-    dq_api_role role;         /* of who asks; 0: it is this program itself, which may do all */
+    dq_api_role role;            /* of who asks; 0: it is this program itself, which may do all */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */
     void (*progress_fn)(int64_t n_done, int64_t n, void *userdata);

@@ -8,14 +8,20 @@
 
 int dq_api_enqueue(dq_api_ctx *c, dureq_error *err);
 
-#define CHUNK 256
+#define CHUNK 2048 /* as many as the client sends at a time */
 
 typedef struct chunk {
     dureq_job_spec specs[CHUNK];
     dureq_job_options options[CHUNK];
     dureq_enqueue_result results[CHUNK];
-    dureq_error errors[CHUNK]; /* code < 0: refused before it was sent */
+    dureq_error errors[CHUNK];  /* code < 0: refused before it was sent */
+    dureq_job_spec good[CHUNK]; /* of send */
+    dureq_enqueue_result answers[CHUNK];
+    size_t at[CHUNK];
+    dq_json docs[CHUNK]; /* of lines */
+    dq_arena arena;      /* what the specs point to */
     size_t n;
+    bool is_lines;      /* so is the answer, and it goes out chunk by chunk */
     bool any_sent;      /* a chunk has its answers: what fails now fails item by item */
     dureq_error broken; /* code < 0: since then nothing is sent */
 } chunk;
@@ -70,9 +76,8 @@ static int answer_broken(const chunk *k, bool is_first, dureq_enqueue_result *an
 /* Sends the good ones of a chunk and puts all answers in their places. */
 static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
 {
-    dureq_job_spec good[CHUNK];
-    dureq_enqueue_result answers[CHUNK];
-    size_t at[CHUNK], n = 0;
+    dureq_enqueue_result *answers = k->answers;
+    size_t n = 0;
     int rc = 0;
 
     for (size_t i = 0; i < k->n; i++) {
@@ -80,12 +85,12 @@ static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
             refuse(k, i);
             continue;
         }
-        at[n] = i;
-        good[n] = k->specs[i];
-        good[n++].options = &k->options[i];
+        k->at[n] = i;
+        k->good[n] = k->specs[i];
+        k->good[n++].options = &k->options[i];
     }
     if (n && k->broken.code == 0)
-        rc = dureq_client_enqueue_many(c->client, good, n, answers, err);
+        rc = dureq_client_enqueue_many(c->client, k->good, n, answers, err);
     for (size_t i = 0; rc < 0 && i < n; i++)
         k->any_sent = k->any_sent || answers[i].code == 0;
     if (rc < 0 && k->any_sent)
@@ -94,27 +99,33 @@ static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
         rc = answer_broken(k, rc < 0, answers, n);
     k->any_sent = k->any_sent || rc == 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
-        k->results[at[i]] = answers[i];
+        k->results[k->at[i]] = answers[i];
     return rc;
 }
 
-static void add(dq_api_ctx *c, chunk *k, const dq_json *doc, dq_json_ref v)
+static void add(chunk *k, const dq_json *doc, dq_json_ref v)
 {
     size_t i = k->n++;
 
     k->errors[i] = (dureq_error){0};
     k->options[i] = dureq_job_options_init();
-    (void)dq_job_spec_from_json(doc, v, &c->arena, &k->specs[i], &k->options[i], &k->errors[i]); /* the code stays in errors */
+    (void)dq_job_spec_from_json(doc, v, &k->arena, &k->specs[i], &k->options[i], &k->errors[i]); /* the code stays in errors */
 }
 
 static int flush(dq_api_ctx *c, chunk *k, dureq_error *err)
 {
     int rc = send(c, k, err);
 
-    for (size_t i = 0; rc == 0 && i < k->n; i++)
+    for (size_t i = 0; rc == 0 && i < k->n; i++) {
+        if (k->is_lines) /* each is a document of its own */
+            c->w = dq_json_writer_of(&c->res->body);
         write_result(c, &k->results[i]);
+        if (k->is_lines)
+            dq_buf_append_char(&c->res->body, '\n');
+    }
     k->n = 0;
-    return rc;
+    dq_arena_reset(&k->arena);
+    return rc == 0 && k->is_lines ? dq_api_flush(c, err) : rc;
 }
 
 static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
@@ -122,7 +133,7 @@ static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error 
     const dureq_enqueue_result *r = &k->results[0];
     int rc;
 
-    add(c, k, doc, 0);
+    add(k, doc, 0);
     rc = send(c, k, err);
     if (rc < 0)
         return rc;
@@ -140,7 +151,7 @@ static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_erro
 
     dq_json_begin_array(&c->w);
     for (dq_json_ref v = dq_json_first(doc, 0); rc == 0 && v != DQ_JSON_NONE; v = dq_json_next(doc, 0, v)) {
-        add(c, k, doc, v);
+        add(k, doc, v);
         if (k->n == CHUNK)
             rc = flush(c, k, err);
     }
@@ -150,36 +161,42 @@ static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_erro
     return rc;
 }
 
-/* A document per line; those of a chunk must live until it is sent. */
+/* As many lines as a chunk holds. A document per line; they must live until the chunk is sent. How many documents there are. */
+static size_t read_lines(chunk *k, dureq_str *rest)
+{
+    size_t n_docs = 0;
+
+    while (rest->len && k->n < CHUNK) {
+        dureq_str line = dq_str_trim(dq_str_cut(rest, '\n'));
+        dureq_error bad = {0};
+
+        if (line.len == 0)
+            continue;
+        k->docs[n_docs] = (dq_json){0};
+        if (dq_json_parse_frame(line, &k->docs[n_docs], &bad) < 0) {
+            bad.code = bad.code == DUREQ_ENOMEM ? bad.code : DUREQ_EINVAL;
+            k->errors[k->n++] = bad;
+        } else {
+            add(k, &k->docs[n_docs++], 0);
+        }
+    }
+    return n_docs;
+}
+
 static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
 {
     dureq_str rest = c->req->body;
-    dq_json docs[CHUNK];
     int rc = 0;
 
-    dq_json_begin_array(&c->w);
+    k->is_lines = true;
+    c->res->content_type = "application/x-ndjson";
     while (rc == 0 && rest.len) {
-        size_t n_docs = 0;
+        size_t n_docs = read_lines(k, &rest);
 
-        while (rest.len && k->n < CHUNK) {
-            dureq_str line = dq_str_trim(dq_str_cut(&rest, '\n'));
-            dureq_error bad = {0};
-
-            if (line.len == 0)
-                continue;
-            docs[n_docs] = (dq_json){0};
-            if (dq_json_parse_frame(line, &docs[n_docs], &bad) < 0) {
-                bad.code = bad.code == DUREQ_ENOMEM ? bad.code : DUREQ_EINVAL;
-                k->errors[k->n++] = bad;
-            } else {
-                add(c, k, &docs[n_docs++], 0);
-            }
-        }
         rc = flush(c, k, err);
         while (n_docs)
-            dq_json_deinit(&docs[--n_docs]);
+            dq_json_deinit(&k->docs[--n_docs]);
     }
-    dq_json_end_array(&c->w);
     return rc;
 }
 
@@ -212,6 +229,7 @@ int dq_api_enqueue(dq_api_ctx *c, dureq_error *err)
     if (!k)
         return dq_fail_nomem(err);
     rc = lines ? enqueue_lines(c, k, err) : enqueue_json(c, k, err);
+    dq_arena_deinit(&k->arena);
     dq_free(k);
     return rc;
 }

@@ -207,14 +207,67 @@ static int requeue_run(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_api_reply_status(c, "requeued", "run_id", c->vars[0]);
 }
 
+static void write_progress(dq_api_ctx *c, const dureq_job *job)
+{
+    DQ_BUF_AUTO id = {0};
+
+    dq_buf_append_fmt(&id, "%s.%d", job->id.text, (int)job->runs);
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "run_id");
+    dq_json_put_str(&c->w, dq_buf_str(&id));
+    dq_json_key(&c->w, "status");
+    dq_json_put_text(&c->w, "running");
+    if (job->progress.len) {
+        dq_json_key(&c->w, "progress");
+        dq_json_put_checked(&c->w, job->progress);
+    }
+    dq_json_end_object(&c->w);
+}
+
+static int get_run_progress(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_list *list;
+    int64_t n;
+    int rc = job_of_run(c, &list, &n, err);
+
+    if (rc < 0)
+        return rc;
+    if (is_running(&list->items[0], n))
+        write_progress(c, &list->items[0]);
+    else
+        rc = dq_fail(err, DUREQ_ENOTFOUND, "run '%s' is not under way", c->vars[0]);
+    dureq_job_list_destroy(list);
+    return rc;
+}
+
+/* Of the run that is under way; none gives an empty list. */
+static int get_job_progress(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_job_list *list;
+    int rc = dureq_client_get_job(c->client, c->vars[0], &list, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    if (list->items[0].state == DUREQ_JOB_RUNNING)
+        write_progress(c, &list->items[0]);
+    dq_json_end_array(&c->w);
+    dureq_job_list_destroy(list);
+    return 0;
+}
+
 const dq_api_route dq_api_node_routes[] = {
-    {"GET", "/api/nodes", list_nodes, NULL},
-    {"GET", "/api/nodes/{id}", get_node, NULL},
-    {"DELETE", "/api/nodes/{id}/drain", undrain, NULL},
-    {"GET", "/api/nodes/{id}/drain", get_drain, NULL},
-    {"POST", "/api/nodes/{id}/drain", drain, NULL},
-    {"GET", "/api/runs", list_runs, NULL},
-    {"GET", "/api/runs/{id}", get_run, NULL},
-    {"POST", "/api/runs/{id}/requeue", requeue_run, NULL},
+    {"GET", "/api/jobs/{id}/progress", get_job_progress, NULL, .answer = "Progresses",
+     .text = "How far the run of a job is that is under way."},
+    {"GET", "/api/runs/{id}/progress", get_run_progress, NULL, .answer = "Progress",
+     .text = "How far a run is that is under way."},
+    {"GET", "/api/nodes", list_nodes, NULL, .answer = "Nodes", .text = "The nodes that are alive."},
+    {"GET", "/api/nodes/{id}", get_node, NULL, .answer = "Node", .text = "One node."},
+    {"DELETE", "/api/nodes/{id}/drain", undrain, NULL, .answer = "NodeDone", .text = "Lets a node take jobs again."},
+    {"GET", "/api/nodes/{id}/drain", get_drain, NULL, .answer = "Drain", .text = "Whether a node takes no more jobs."},
+    {"POST", "/api/nodes/{id}/drain", drain, NULL, .answer = "NodeDone", .text = "Has a node take no more jobs."},
+    {"GET", "/api/runs", list_runs, NULL, .answer = "Runs", .text = "What runs now."},
+    {"GET", "/api/runs/{id}", get_run, NULL, .answer = "Run", .text = "One run that is under way, or kept."},
+    {"POST", "/api/runs/{id}/requeue", requeue_run, NULL, .answer = "RunDone", .text = "Starts the job of an ended run again."},
     {NULL, NULL, NULL, NULL},
 };

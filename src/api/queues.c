@@ -34,7 +34,7 @@ static int read_queues(dq_api_ctx *c, dureq_queue_list **ret, dq_unhandled *ret_
     return rc;
 }
 
-static int list_queues(dq_api_ctx *c, dureq_error *err)
+int dq_api_write_queues(dq_api_ctx *c, dureq_error *err)
 {
     dureq_queue_list *list;
     dq_unhandled unhandled;
@@ -290,14 +290,17 @@ static int delete_key(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_queue_routes[] = {
-    {"GET", "/api/queues", list_queues, NULL},
-    {"GET", "/api/queues/{name}", get_queue, NULL},
-    {"PUT", "/api/queues/{name}", put_queue, NULL},
-    {"POST", "/api/queues/{name}/pause", pause_queue, NULL},
-    {"DELETE", "/api/queues/{name}", delete_queue, "force"},
-    {"POST", "/api/queues/{name}/purge", purge_queue, "type"},
-    {"POST", "/api/queues/{name}/resume", resume_queue, NULL},
-    {"GET", "/api/unique-keys/{key}", get_key, NULL},
-    {"DELETE", "/api/unique-keys/{key}", delete_key, NULL},
+    {"GET", "/api/queues", dq_api_write_queues, NULL, .answer = "Queues", .text = "The queues and what waits in them."},
+    {"GET", "/api/queues/{name}", get_queue, NULL, .answer = "Queue", .text = "One queue."},
+    {"PUT", "/api/queues/{name}", put_queue, NULL, .body = "QueueIn", .answer = "Queue",
+     .text = "Makes a queue or changes it; what is not named stays, null is the default."},
+    {"POST", "/api/queues/{name}/pause", pause_queue, NULL, .answer = "QueueDone", .text = "Starts none of its jobs."},
+    {"DELETE", "/api/queues/{name}", delete_queue, "force", .answer = "QueueDone",
+     .text = "Deletes an empty queue; with force one with jobs, and them."},
+    {"POST", "/api/queues/{name}/purge", purge_queue, "type", .cost = DQ_API_SCANS, .answer = "Affected",
+     .text = "Deletes the jobs that wait in it."},
+    {"POST", "/api/queues/{name}/resume", resume_queue, NULL, .answer = "QueueDone", .text = "Starts its jobs again."},
+    {"GET", "/api/unique-keys/{key}", get_key, NULL, .answer = "UniqueKey", .text = "Which job holds a unique key."},
+    {"DELETE", "/api/unique-keys/{key}", delete_key, NULL, .answer = "UniqueKeyDone", .text = "Lets go of a unique key."},
     {NULL, NULL, NULL, NULL},
 };

@@ -38,17 +38,24 @@ typedef struct dq_api_route {
     dq_api_fn fn;
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
     dq_api_cost cost;
-    bool waits; /* with ?wait= for the end of the job {id} */
+    bool waits;         /* with ?wait= for the end of the job {id} */
+    bool creates;       /* may answer 201 */
+    dq_api_role role;   /* who may; 0: a viewer may GET, an operator the rest */
+    const char *body;   /* the schema of its body; NULL: it takes none */
+    const char *answer; /* the schema of its answer */
+    const char *text;   /* what it does: a sentence */
 } dq_api_route;
 
 const dq_api_route *dq_api_route_at(size_t i); /* of all tables; NULL when there are no more */
+dq_api_role dq_api_role_of(const dq_api_route *route);
+const char *dq_api_word_at(size_t i); /* of all that errors may have as code; NULL when there are no more */
 /* Whether the request will be taken, by a route that waits; then its path and query are read. */
 bool dq_api_waits(dq_api_ctx *c);
 /* The pattern that is nearest to a path that is none; NULL: nothing is near. */
 const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
-    dq_api_node_routes[], dq_api_stat_routes[];
+    dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[];
 
 /* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
 int dq_api_flush(dq_api_ctx *c, dureq_error *err);
@@ -67,5 +74,9 @@ int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
 /* Nothing was found: DUREQ_ENOTFOUND when the queue of the filter does not exist. */
 int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err);
 void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
+void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n);                         /* stats.c, as the next */
+struct dq_series_row;
+void dq_api_write_series_row(dq_api_ctx *c, const struct dq_series_row *row);
+int dq_api_write_queues(dq_api_ctx *c, dureq_error *err); /* queues.c */
 /* {"status": word, name: value} */
 int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value);

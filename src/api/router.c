@@ -5,8 +5,8 @@
 #include "client/call.h"
 #include "client/client.h"
 
-static const dq_api_route *const tables[] = {dq_api_bulk_routes,  dq_api_group_routes, dq_api_job_routes,
-                                             dq_api_queue_routes, dq_api_node_routes,  dq_api_stat_routes};
+static const dq_api_route *const tables[] = {dq_api_bulk_routes, dq_api_group_routes, dq_api_job_routes, dq_api_queue_routes,
+                                             dq_api_node_routes, dq_api_stat_routes,  dq_api_info_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {
@@ -180,6 +180,7 @@ static void write_error(dq_api_ctx *c, int status, int code, const char *word, c
     dq_buf_clear(&c->res->body);
     c->res->status = status;
     c->res->code = code;
+    c->res->content_type = "application/json";
     c->w = dq_json_writer_of(&c->res->body);
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "error");
@@ -200,11 +201,32 @@ static bool is_among(dureq_str name, const char *names)
     return false;
 }
 
+/* Words of the router's own and of the server's, beside those of codes. */
+static const char *const other_words[] = {"method_not_allowed", "internal", "overloaded", "wrong_host"};
+
+static bool is_word_new(size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(code_rows[k].word, code_rows[i].word) == 0)
+            return false;
+    return true;
+}
+
+const char *dq_api_word_at(size_t i)
+{
+    for (size_t k = 0; k < DQ_ARRAY_LEN(code_rows); k++)
+        if (is_word_new(k) && i-- == 0)
+            return code_rows[k].word;
+    return i < DQ_ARRAY_LEN(other_words) ? other_words[i] : NULL;
+}
+
 static int check_query(const dq_api_ctx *c, const dq_api_route *route, dureq_error *err)
 {
     for (size_t i = 0; i < c->n_query; i++) {
         const char *name = c->query[i].name;
 
+        if (strcmp(name, "where") == 0)
+            return dq_fail(err, DUREQ_EUNSUPPORTED, "parameter 'where' comes with a later version");
         if (!is_among(dureq_str_from(name), route->params))
             return dq_fail(err, DUREQ_EINVAL, "unknown parameter '%.64s' (takes %s)", name,
                            route->params ? route->params : "none");
@@ -215,17 +237,21 @@ static int check_query(const dq_api_ctx *c, const dq_api_route *route, dureq_err
     return 0;
 }
 
-static bool is_role_needed(const dq_api_route *route, dq_api_role has)
+dq_api_role dq_api_role_of(const dq_api_route *route)
 {
-    return has != DQ_API_ITSELF && has < (strcmp(route->method, "GET") == 0 ? DQ_API_VIEWER : DQ_API_OPERATOR);
+    if (route->role)
+        return route->role;
+    return strcmp(route->method, "GET") == 0 ? DQ_API_VIEWER : DQ_API_OPERATOR;
 }
 
 static int check_role(const dq_api_ctx *c, const dq_api_route *route, dureq_error *err)
 {
-    if (is_role_needed(route, c->req->role))
-        return dq_fail(err, DUREQ_EPERM, "this takes the role of %s",
-                       strcmp(route->method, "GET") == 0 ? "a viewer" : "an operator");
-    return 0;
+    static const char *const words[] = {"anyone", "anyone", "a viewer", "an operator", "an admin"};
+    dq_api_role has = c->req->role, needs = dq_api_role_of(route);
+
+    if (has == DQ_API_ITSELF || has >= needs)
+        return 0;
+    return dq_fail(err, DUREQ_EPERM, "this takes the role of %s", words[needs]);
 }
 
 static void write_no_path(dq_api_ctx *c)
@@ -334,7 +360,8 @@ bool dq_api_waits(dq_api_ctx *c)
 {
     const dq_api_route *route = find(c);
 
-    return route && route->waits && check_role(c, route, NULL) == 0 && parse_query(c, NULL) == 0 && check_query(c, route, NULL) == 0;
+    return route && route->waits && check_role(c, route, NULL) == 0 && parse_query(c, NULL) == 0 &&
+           check_query(c, route, NULL) == 0;
 }
 
 dq_api_cost dq_api_cost_of(const char *method, const char *path)

@@ -15,6 +15,20 @@ static void put_count(dq_api_ctx *c, const char *name, int64_t n)
     dq_json_put_i64(&c->w, n);
 }
 
+void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n)
+{
+    dq_json_begin_object(&c->w);
+    put_count(c, "pending", n->pending);
+    put_count(c, "scheduled", n->scheduled);
+    put_count(c, "running", n->running);
+    put_count(c, "retrying", n->retrying);
+    put_count(c, "paused", n->paused);
+    put_count(c, "completed", n->completed);
+    put_count(c, "dead", n->dead);
+    put_count(c, "cancelled", n->cancelled);
+    dq_json_end_object(&c->w);
+}
+
 static int get_stats(dq_api_ctx *c, dureq_error *err)
 {
     dureq_counts n;
@@ -24,16 +38,7 @@ static int get_stats(dq_api_ctx *c, dureq_error *err)
         return rc;
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "job_counts");
-    dq_json_begin_object(&c->w);
-    put_count(c, "pending", n.pending);
-    put_count(c, "scheduled", n.scheduled);
-    put_count(c, "running", n.running);
-    put_count(c, "retrying", n.retrying);
-    put_count(c, "paused", n.paused);
-    put_count(c, "completed", n.completed);
-    put_count(c, "dead", n.dead);
-    put_count(c, "cancelled", n.cancelled);
-    dq_json_end_object(&c->w);
+    dq_api_write_counts(c, &n);
     dq_json_key(&c->w, "active_schedules");
     dq_json_put_i64(&c->w, 0);
     dq_json_key(&c->w, "active_runs");
@@ -122,7 +127,7 @@ static double rounded(double v)
     return (double)(int64_t)(v * 1000 + 0.5) / 1000;
 }
 
-static void put_series_row(dq_api_ctx *c, const dq_series_row *row)
+void dq_api_write_series_row(dq_api_ctx *c, const dq_series_row *row)
 {
     int64_t ended = row->completed + row->failed;
 
@@ -164,7 +169,7 @@ static int get_series(dq_api_ctx *c, dureq_error *err)
         return rc;
     dq_json_begin_array(&c->w);
     for (int64_t i = 0; i < n; i++)
-        put_series_row(c, &rows[i]);
+        dq_api_write_series_row(c, &rows[i]);
     dq_json_end_array(&c->w);
     return 0;
 }
@@ -243,6 +248,58 @@ static int get_audit(dq_api_ctx *c, dureq_error *err)
     int rc = dq_api_query_i64(c, "limit", 1, 1000, &limit, err);
 
     return rc < 0 ? rc : dq_client_audit(c->client, dureq_str_from(target), (int)limit, &c->res->body, err);
+}
+
+#define COUNTS_IDS_MAX 100 /* each is a read of its own */
+
+static int count_audit(dq_api_ctx *c, const char *id, dureq_error *err)
+{
+    DQ_BUF_AUTO text = {0};
+    dq_json doc = {0};
+    int rc = dq_client_audit(c->client, dureq_str_from(id), 1000, &text, err);
+
+    if (rc == 0)
+        rc = dq_json_parse(dq_buf_str(&text), &doc, err);
+    if (rc < 0)
+        return rc;
+    dq_json_key(&c->w, id);
+    dq_json_put_i64(&c->w, doc.nodes[0].n);
+    dq_json_deinit(&doc);
+    return 0;
+}
+
+static int count_each(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
+{
+    dq_json_ref ids = dq_json_member(doc, 0, "ids");
+    int rc = dq_api_body_names(doc, "ids", err);
+
+    if (rc < 0)
+        return rc;
+    if (ids == DQ_JSON_NONE || dq_json_type_of(doc, ids) != DQ_JSON_ARRAY || doc->nodes[ids].n > COUNTS_IDS_MAX)
+        return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of at most %d job ids", COUNTS_IDS_MAX);
+    dq_json_begin_object(&c->w);
+    for (dq_json_ref v = dq_json_first(doc, ids); rc == 0 && v != DQ_JSON_NONE; v = dq_json_next(doc, ids, v)) {
+        DQ_BUF_AUTO id = {0};
+
+        if (dq_json_string(doc, v, &id) < 0 || id.len == 0)
+            return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of at most %d job ids", COUNTS_IDS_MAX);
+        rc = count_audit(c, id.ptr, err);
+    }
+    dq_json_end_object(&c->w);
+    return rc;
+}
+
+/* How often operators acted on each job. */
+static int get_audit_counts(dq_api_ctx *c, dureq_error *err)
+{
+    dq_json doc = {0};
+    int rc = dq_api_body_object(c, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    rc = count_each(c, &doc, err);
+    dq_json_deinit(&doc);
+    return rc;
 }
 
 #define EVENTS_SCAN 20000 /* entries of the job's shard that are looked at */
@@ -325,13 +382,19 @@ static int get_job_audit(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_stat_routes[] = {
-    {"GET", "/api/audit", get_audit, "limit target"},
-    {"GET", "/api/health", get_health, NULL},
-    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL},
-    {"GET", "/api/jobs/{id}/events", get_job_events, NULL},
-    {"GET", "/api/redis/info", get_redis, "section"},
-    {"GET", "/api/stats", get_stats, NULL},
-    {"GET", "/api/stats/daily", get_daily, "days"},
-    {"GET", "/api/stats/series", get_series, "by n queue type"},
+    {"POST", "/api/audit/counts", get_audit_counts, NULL, .role = DQ_API_VIEWER, .body = "Ids", .answer = "AuditCounts",
+     .text = "How often operators acted on each of up to 100 jobs."},
+    {"GET", "/api/audit", get_audit, "limit target", .answer = "Audit", .text = "What operators did, the newest first."},
+    {"GET", "/api/health", get_health, NULL, .role = DQ_API_ANYONE, .answer = "Health",
+     .text = "Whether Redis answers, and which."},
+    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL, .answer = "Audit",
+     .text = "What operators did to a job, and what became of it."},
+    {"GET", "/api/jobs/{id}/events", get_job_events, NULL, .answer = "Events",
+     .text = "What happened to a job, as far as the stream of events still has it."},
+    {"GET", "/api/redis/info", get_redis, "section", .answer = "Redis", .text = "What Redis says of itself."},
+    {"GET", "/api/stats", get_stats, NULL, .answer = "Stats", .text = "How many jobs are in which state."},
+    {"GET", "/api/stats/daily", get_daily, "days", .answer = "Days", .text = "The last days, the oldest first."},
+    {"GET", "/api/stats/series", get_series, "by n queue type", .answer = "Series",
+     .text = "By minute, hour or day: how many, how fast, how often they failed."},
     {NULL, NULL, NULL, NULL},
 };

@@ -23,7 +23,8 @@ static void on_answer(void *userdata, const dq_answer *answer)
     dq_free(w);
 }
 
-static int submit(dureq_client *client, const char *id, int64_t timeout_ms, dq_api_waited_fn fn, void *userdata, dq_api_wait **ret)
+static int submit(dureq_client *client, const char *id, int64_t timeout_ms, dq_api_waited_fn fn, void *userdata,
+                  dq_api_wait **ret)
 {
     dq_api_wait *w = dq_calloc(1, sizeof *w);
     int rc;
@@ -32,7 +33,8 @@ static int submit(dureq_client *client, const char *id, int64_t timeout_ms, dq_a
         return DUREQ_ENOMEM;
     w->fn = fn;
     w->userdata = userdata;
-    rc = dq_client_submit_wait(client, id, timeout_ms, on_answer, w, &w->request, NULL); /* answers in a later turn of this loop */
+    rc =
+        dq_client_submit_wait(client, id, timeout_ms, on_answer, w, &w->request, NULL); /* answers in a later turn of this loop */
     if (rc < 0) {
         dq_free(w);
         return rc == DUREQ_ENOMEM ? rc : 0; /* the request says why, when it is run */

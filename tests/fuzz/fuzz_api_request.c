@@ -16,7 +16,8 @@ enum { NOMEM_MAX = 2000 };
 static bool needs_client(const char *path)
 {
     return strncmp(path, "/api/", 5) != 0 || strstr(path, "stats") || strstr(path, "redis") || strstr(path, "audit") ||
-           strstr(path, "events") || strstr(path, "health") || strstr(path, "%") || strstr(path, "history");
+           strstr(path, "events") || strstr(path, "health") || strstr(path, "%") || strstr(path, "history") ||
+           strstr(path, "overview") || strstr(path, "doctor") || strstr(path, "progress");
 }
 
 /* n: the allocation that fails; 0: none. True when it was asked for. */

@@ -16,12 +16,31 @@ static char *room(void)
     return texts[next++ % TEXTS];
 }
 
+/* One document a line becomes an array of them. */
+static void lines_to_array(dq_buf *body)
+{
+    dq_buf out = {0};
+    dureq_str rest = dq_buf_str(body);
+
+    dq_buf_append_char(&out, '[');
+    while (rest.len) {
+        dq_buf_append_text(&out, out.len > 1 ? "," : "");
+        dq_buf_append_str(&out, dq_str_cut(&rest, '\n'));
+    }
+    dq_buf_append_char(&out, ']');
+    dq_buf_deinit(body);
+    *body = out;
+}
+
 int api_of(const dq_api_request *req)
 {
     dq_json_deinit(&doc);
     dq_api_response_deinit(&last);
     dq_api_handle(rig.client, req, &last);
-    EXPECT_TEXT("application/json", last.content_type);
+    if (strcmp(last.content_type, "application/x-ndjson") == 0)
+        lines_to_array(&last.body);
+    else
+        EXPECT_TEXT("application/json", last.content_type);
     EXPECT_RC(0, dq_json_parse(dq_buf_str(&last.body), &doc, NULL));
     return last.status;
 }

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameters of queries: one name means the same everywhere, or has a row for the path where it does not. */
+#include "api/describe.h"
+#include "client/series.h"
+
+#define STATES "pending scheduled running retrying paused completed dead cancelled"
+
+static const dq_api_param params[] = {
+    {"by", DQ_API_WORD, .words = "minute hour day", .text = "How long a row is; minute when absent.",
+     .only = "/api/stats/series"},
+    {"by", DQ_API_WORD, .words = "error type", .text = "What a group has in common; error when absent.",
+     .only = "/api/dlq/groups"},
+    {"cursor", DQ_API_TEXT, .text = "Where to go on: next_cursor of the page before."},
+    {"days", DQ_API_NUMBER, .min = 1, .max = 90, .text = "How many days, today included; 7 when absent."},
+    {"dry_run", DQ_API_BOOL, .text = "Do nothing; say how many fit, and the first of them."},
+    {"force", DQ_API_BOOL, .text = "Also what would be refused to be on the safe side."},
+    {"limit", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many at most."},
+    {"n", DQ_API_NUMBER, .min = 1, .max = DQ_SERIES_MAX, .text = "How many rows, the present one included."},
+    {"offset", DQ_API_NUMBER, .min = 0, .max = 10000, .text = "How many to leave out; a cursor is better."},
+    {"payload", DQ_API_BOOL, .text = "Large payloads, too."},
+    {"queue", DQ_API_TEXT, .text = "Of this queue."},
+    {"reason", DQ_API_TEXT, .text = "Why, for the job and the audit."},
+    {"search", DQ_API_TEXT, .text = "The same as text."},
+    {"section", DQ_API_TEXT, .text = "A section of INFO such as memory; all when absent."},
+    {"since", DQ_API_TIME, .text = "Created at this time or later."},
+    {"sort", DQ_API_WORD, .words = "newest oldest", .text = "Which come first; newest when absent."},
+    {"status", DQ_API_WORDS, .words = STATES, .text = "In one of these states."},
+    {"tag", DQ_API_TEXT, .text = "With this tag."},
+    {"target", DQ_API_TEXT, .text = "What was acted on: the id of a job, the name of a queue."},
+    {"task_type", DQ_API_TEXT, .text = "The same as type."},
+    {"text", DQ_API_TEXT, .text = "With this in id, type, tag, error or payload; case is ignored."},
+    {"type", DQ_API_TEXT, .text = "Of this task type; it may end in * for all that begin so."},
+    {"unique_key", DQ_API_TEXT, .text = "With this unique key."},
+    {"until", DQ_API_TIME, .text = "Created before this time."},
+    {"wait", DQ_API_DURATION, .text = "How long to wait for the end of the job."},
+};
+
+const dq_api_param *dq_api_param_of(const char *pattern, dureq_str name)
+{
+    const dq_api_param *any = NULL;
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(params); i++) {
+        const dq_api_param *p = &params[i];
+
+        if (!dq_str_eq_text(name, p->name))
+            continue;
+        if (p->only && strcmp(p->only, pattern) == 0)
+            return p;
+        if (!p->only)
+            any = p;
+    }
+    return any;
+}

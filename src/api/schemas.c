@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What bodies and answers look like, in short: "name:type" with blanks between, "name?:type" of a member that may be absent; no other member is
+   allowed. Types: s text, i whole number, n number, b boolean, t time, d duration, any; [X] a list of X, {X} an object with any names, =a|b one of
+   these texts, X~ X or null, @X|Y one of these, and names of this table. */
+#include "api/describe.h"
+
+#define AFFECTED "affected:i refused?:[Refused]"
+#define JOB_OPTIONS                                                                                             \
+    "queue?:s priority?:i delay?:d run_at?:t unique_key?:s unique_for?:d request_id?:s headers?:{s} tags?:[s] " \
+    "retry_policy?:RetryPolicyIn timeout?:d schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d version?:s dlq_after?:i"
+
+const dq_api_schema dq_api_schemas[] = {
+    {"Error", "error:s code:ErrorCode details?:[any]"},
+    {"State", "=pending|scheduled|running|retrying|paused|completed|dead|cancelled"},
+    {"RetryPolicy", "max_attempts:i initial_delay:i max_delay:i multiplier:n jitter:n non_retryable_errors?:[s] "
+                    "pause_after_err_count?:i pause_retry_delay?:i"},
+    {"Delay", "@DelayText|DelayNumber"},
+    {"DelayText", "d"},
+    {"DelayNumber", "i"},
+    {"RetryPolicyIn", "max_attempts?:i initial_delay?:Delay max_delay?:Delay multiplier?:n jitter?:n non_retryable_errors?:[s] "
+                      "pause_after_err_count?:i pause_retry_delay?:Delay"},
+    {"When", "type:s run_at?:t"},
+    {"Attempt", "attempt:i run_id:s node_id:s started_at?:t finished_at?:t outcome:s code?:i error?:s detail?:s output?:s"},
+    {"Job", "id:s task_type:s payload?:any payload_base64?:s payload_omitted?:b content_type?:s queue?:s version?:s priority?:i "
+            "schedule?:When retry_policy?:RetryPolicy unique_key?:s request_id?:s dlq_after?:i timeout?:d "
+            "schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d tags?:[s] headers?:{s} status:State attempt:i "
+            "max_attempts?:i runs:i crashes?:i last_error?:s reason?:s waiting_for?:s node_id?:s skipped?:b progress?:any "
+            "result?:any result_base64?:s result_content_type?:s last_run_at?:t next_run_at?:t resume_at?:t completed_at?:t "
+            "attempts?:[Attempt] created_at:t updated_at:t"},
+    {"JobPage", "data:[Job] total:i total_exact?:b scanned:i next_cursor?:s"},
+    {"JobSpec", "task_type:s payload?:any payload_base64?:s content_type?:s " JOB_OPTIONS},
+    {"JobSpecs", "@JobSpec|JobSpecList"},
+    {"JobSpecList", "[JobSpec]"},
+    {"Accepted", "id:s status?:=pending|scheduled existing?:b"},
+    {"NotAccepted", "error:s code:ErrorCode existing_id?:s"},
+    {"Enqueued", "@Accepted|EnqueuedList"},
+    {"EnqueuedList", "[EnqueuedItem]"},
+    {"EnqueuedItem", "@Accepted|NotAccepted"},
+    {"JobDone", "status:s job_id:s"},
+    {"Payload", "payload?:any payload_base64?:s content_type?:s"},
+    {"Reschedule", "run_at?:t delay?:d"},
+    {"Result", "job_id:s status:State result?:any result_base64?:s skipped?:b error?:s reason?:s"},
+    {"Logs", "logs:s"},
+    {"Run", "id:s job_id:s node_id:s task_type?:s queue?:s status:s attempt:i started_at?:t finished_at?:t duration?:i error?:s "
+            "detail?:s output?:s progress?:any"},
+    {"Runs", "[Run]"},
+    {"RunPage", "data:[Run] total:i total_exact?:b scanned?:i next_cursor?:s"},
+    {"RunDone", "status:s run_id:s"},
+    {"Progress", "run_id:s status:s progress?:any"},
+    {"Progresses", "[Progress]"},
+    {"Event", "at:t type:s"},
+    {"Events", "[Event]"},
+    {"Bulk", "ids?:[s] status?:State reason?:s force?:b"},
+    {"Refused", "id:s error:s code:ErrorCode"},
+    {"BulkDone", "affected?:i refused?:[Refused] data?:[Job] matched?:i"},
+    {"DeadGroup", "count:i task_type?:s error?:s newest:t job_id:s"},
+    {"DeadGroups", "[DeadGroup]"},
+    {"Queue", "name:s weight:i priorities?:[i] max_len:i retention?:d retry_policy?:RetryPolicy paused:b pending:i running:i "
+              "oldest_age:d size:i unhandled:i unhandled_types?:[s]"},
+    {"Queues", "[Queue]"},
+    {"QueueIn", "weight?:i~ priorities?:[i]~ max_len?:i~ retention?:d~ retry_policy?:RetryPolicyIn~"},
+    {"QueueDone", "status:s queue:s affected?:i"},
+    {"Affected", "affected:i"},
+    {"UniqueKey", "exists:b unique_key:s job_id:s ttl_seconds?:i ttl?:i"},
+    {"UniqueKeyDone", "status:s unique_key:s existed:b"},
+    {"PoolStats", "running_workers:i idle_workers:i max_concurrency:i stuck_workers:i"},
+    {"Node", "node_id:s task_types:[s] started_at?:t last_heartbeat?:t pool_stats:PoolStats version?:s host?:s pid?:i draining:b "
+             "leader:b too_old:b"},
+    {"Nodes", "[Node]"},
+    {"Drain", "node_id:s draining:b"},
+    {"NodeDone", "status:s node_id:s"},
+    {"Counts", "pending?:i scheduled?:i running?:i retrying?:i paused?:i completed?:i dead?:i cancelled?:i"},
+    {"Stats", "job_counts:Counts active_schedules:i active_runs:i active_nodes:i history_bytes:i"},
+    {"Day", "date:s processed:i failed:i enqueued:i dead:i cancelled:i"},
+    {"Days", "[Day]"},
+    {"Percentiles", "p50:i p95:i p99:i"},
+    {"SeriesRow", "at:t enqueued:i processed:i failed:i dead:i cancelled:i per_second:n failure_ratio:n wait_ms:Percentiles~ "
+                  "run_ms:Percentiles~"},
+    {"Series", "[SeriesRow]"},
+    {"AuditEntry", "at:t actor:s action:s target:s detail:s"},
+    {"Audit", "[AuditEntry]"},
+    {"Ids", "ids:[s]"},
+    {"AuditCounts", "{i}"},
+    {"RedisNode", "addr:s role:s sections:{RedisSection}"},
+    {"RedisSection", "{s}"},
+    {"Redis", "mode:=standalone|cluster nodes:[RedisNode]"},
+    {"Health", "status:s server:s"},
+    {"Alive", "status:s"},
+    {"Version", "version:s api:i features:[s]"},
+    {"DoctorFault", "kind:s key:s id?:s text:s repairable:b"},
+    {"Doctor", "faults:[DoctorFault] found:i unsettled:i"},
+    {"Failing", "task_type:s count:i newest:t job_id:s"},
+    {"Overview", "sentence:s level:=good|watch|bad counts:Counts nodes:i pulse:[SeriesRow] queues:[Queue] failing:[Failing] "
+                 "changes:[AuditEntry]"},
+    {"Any", "any"},
+    {NULL, NULL},
+};

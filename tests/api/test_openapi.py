@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every route of a live dureqd, good and bad, against the OpenAPI document that it serves: test_openapi.py DUREQD
+
+The schemas are closed, so a member that the document lacks is a fault as one that is missing is. Each answer is also tried with one member
+renamed: then it must not fit any more. Ends with "N passed, N failed", one for each operation."""
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+WAIT_S = 30
+
+
+class Daemon:
+    def __init__(self, program):
+        self.dir = tempfile.TemporaryDirectory(prefix='dureq-api-')
+        self.process = subprocess.Popen(
+            [program, '--state-dir', self.dir.name + '/s', '--api-address', '127.0.0.1:0', '--node-id', 'n1', '--lease-ms', '1000',
+             '--drain-timeout-ms', '100'],
+            stderr=subprocess.PIPE, text=True, env={**os.environ, 'DUREQ_CONFIG_PATH': ''})
+        self.said = []
+        self.port = None
+        for line in self.process.stderr:
+            self.said.append(line)
+            found = re.search(r'api\.listening address=127\.0\.0\.1:(\d+)', line)
+            self.port = int(found[1]) if found else self.port
+            if 'daemon.ready' in line:
+                break
+        if not self.port:
+            sys.exit('dureqd did not start: ' + ''.join(self.said))
+
+    def ask(self, method, path, body=None, content_type='application/json'):
+        c = http.client.HTTPConnection('127.0.0.1', self.port, timeout=WAIT_S)
+        data = body if body is None or isinstance(body, str) else json.dumps(body)
+        c.request(method, path, data, {'Content-Type': content_type} if data is not None else {})
+        r = c.getresponse()
+        text = r.read()
+        c.close()
+        return r.status, r.headers, text
+
+    def json(self, method, path, body=None):
+        status, _, text = self.ask(method, path, body)
+        return status, json.loads(text)
+
+    def until(self, path, fits):
+        end = time.monotonic() + WAIT_S
+        while True:
+            status, value = self.json('GET', path)
+            if status == 200 and fits(value):
+                return value
+            if time.monotonic() > end:
+                sys.exit(f'{path} did not come to what was waited for: {value}')
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=WAIT_S)
+        self.dir.cleanup()
+        return self.process.returncode
+
+
+class Schemas:
+    def __init__(self, doc):
+        self.all = doc['components']['schemas']
+
+    def faults(self, schema, value, at='$'):
+        """What of the value does not fit, as texts."""
+        if '$ref' in schema:
+            return self.faults(self.all[schema['$ref'].rsplit('/', 1)[1]], value, at)
+        for word in ('oneOf', 'anyOf'):
+            if word in schema:
+                each = [self.faults(s, value, at) for s in schema[word]]
+                n = sum(not f for f in each)
+                good = n == 1 if word == 'oneOf' else n >= 1
+                return [] if good else [f'{at}: fits {n} of {word}: {each}']
+        return self.type_faults(schema, value, at)
+
+    def type_faults(self, schema, value, at):
+        kinds = {'string': str, 'integer': int, 'number': (int, float), 'boolean': bool, 'object': dict, 'array': list, 'null': type(None)}
+        want = schema.get('type')
+        if want and (not isinstance(value, kinds[want]) or (isinstance(value, bool) and want != 'boolean')):
+            return [f'{at}: is no {want}: {value!r}']
+        out = []
+        if 'enum' in schema and value not in schema['enum']:
+            out.append(f'{at}: {value!r} is none of {schema["enum"]}')
+        if schema.get('format') == 'date-time' and not re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z', value):
+            out.append(f'{at}: {value!r} is no time')
+        if schema.get('format') == 'duration-text' and not re.fullmatch(r'-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+', value):
+            out.append(f'{at}: {value!r} is no duration')
+        if want == 'array':
+            for i, v in enumerate(value):
+                out += self.faults(schema['items'], v, f'{at}[{i}]')
+        if want == 'object':
+            out += self.object_faults(schema, value, at)
+        return out
+
+    def object_faults(self, schema, value, at):
+        known, more = schema.get('properties', {}), schema.get('additionalProperties')
+        out = [f'{at}: {name} is missing' for name in schema.get('required', []) if name not in value]
+        for name, v in value.items():
+            if name in known:
+                out += self.faults(known[name], v, f'{at}.{name}')
+            elif more is False:
+                out.append(f'{at}: {name} is not described')
+            elif isinstance(more, dict):
+                out += self.faults(more, v, f'{at}.{name}')
+        return out
+
+
+def first_object(value):
+    if isinstance(value, list):
+        return next((found for found in map(first_object, value) if found), None)
+    return value if isinstance(value, dict) and value else None
+
+
+def seed(d):
+    """Jobs in every state; what paths are made of."""
+    def add(**spec):
+        status, r = d.json('POST', '/api/jobs', spec)
+        assert status == 201, r
+        return r['id']
+    v = {'key': 'order/7', 'name': 'normal'}
+    v['done'] = add(task_type='echo', payload={'a': 1}, tags=['x'], headers={'h': 'v'}, request_id='r1', timeout='1m', priority=5)
+    v['dead'] = add(task_type='fail-always', payload='"x"', retry_policy={'max_attempts': 1})
+    v['running'] = add(task_type='sleep', payload={'duration_ms': 60000})
+    v['later'] = add(task_type='echo', payload=[1], delay='1h', unique_key=v['key'], retention='1h', dlq_after=2,
+                     retry_policy={'max_attempts': 2, 'initial_delay': '1s', 'non_retryable_errors': ['no']})
+    v['waiting'] = add(task_type='nobody', payload_base64='AAE=', content_type='application/octet-stream')
+    v['paused'] = add(task_type='echo', delay='1h')
+    v['soon'] = add(task_type='echo', delay='1h')
+    v['dead_too'] = add(task_type='fail-always', payload=2, retry_policy={'max_attempts': 1})
+    d.until(f'/api/jobs/{v["done"]}', lambda j: j['status'] == 'completed')
+    d.until(f'/api/jobs/{v["dead"]}', lambda j: j['status'] == 'dead')
+    d.until(f'/api/jobs/{v["running"]}', lambda j: j['status'] == 'running')
+    v['run'] = d.until('/api/runs', lambda runs: len(runs) == 1)[0]['id']
+    d.until(f'/api/jobs/{v["dead_too"]}', lambda j: j['status'] == 'dead')
+    v['ended_run'] = v['dead_too'] + '.1'
+    return v
+
+
+def good_calls(v):
+    """Of each operation: path, query, body; several in their order. {id} and the like come from v."""
+    far = {'delay': '2h'}
+    jobs = {
+        'GET /api/jobs/{id}': [(v[k], '', None) for k in ('done', 'dead', 'running', 'later', 'waiting')],
+        'GET /api/jobs/{id}/result': [(v['done'], '', None), (v['dead'], 'wait=1s', None)],
+        'GET /api/jobs/{id}/runs': [(v['done'], '', None), (v['dead'], '', None)],
+        'GET /api/jobs/{id}/progress': [(v['running'], '', None), (v['later'], '', None)],
+        'GET /api/jobs/{id}/logs': [(v['done'], '', None)],
+        'GET /api/jobs/{id}/events': [(v['done'], '', None)],
+        'GET /api/jobs/{id}/audit': [(v['later'], '', None)],
+        'PUT /api/jobs/{id}/payload': [(v['later'], '', {'payload': {'b': 2}})],
+        'POST /api/jobs/{id}/reschedule': [(v['later'], '', far)],
+        'POST /api/jobs/{id}/pause': [(v['paused'], '', None)],
+        'POST /api/jobs/{id}/resume': [(v['paused'], '', None)],
+        'POST /api/jobs/{id}/run': [(v['soon'], '', None)],
+        'POST /api/jobs/{id}/cancel': [(v['waiting'], 'reason=enough', None)],
+        'POST /api/jobs/{id}/retry': [(v['dead'], '', None)],
+        'DELETE /api/jobs/{id}': [(v['done'], '', None)],
+        'GET /api/runs/{id}': [(v['run'], '', None)],
+        'GET /api/runs/{id}/progress': [(v['run'], '', None)],
+        'POST /api/runs/{id}/requeue': [(v['ended_run'], '', None)],
+        'GET /api/nodes/{id}': [('n1', '', None)],
+        'GET /api/nodes/{id}/drain': [('n1', '', None)],
+        'POST /api/nodes/{id}/drain': [('n1', '', None)],
+        'DELETE /api/nodes/{id}/drain': [('n1', '', None)],
+        'GET /api/queues/{name}': [('normal', '', None)],
+        'PUT /api/queues/{name}': [('more', '', {'weight': 2, 'retention': '1h', 'max_len': None, 'retry_policy': {'max_attempts': 3}})],
+        'POST /api/queues/{name}/pause': [('more', '', None)],
+        'POST /api/queues/{name}/resume': [('more', '', None)],
+        'POST /api/queues/{name}/purge': [('more', '', None)],
+        'DELETE /api/queues/{name}': [('more', 'force=1', None)],
+        'GET /api/unique-keys/{key}': [(v['key'], '', None), ('none', '', None)],
+        'DELETE /api/unique-keys/{key}': [(v['key'], '', None)],
+    }
+    plain = {
+        'GET /api/jobs': ['limit=100', 'status=dead,completed&sort=oldest', 'limit=1&type=e*&payload=1'],
+        'GET /api/dlq': ['limit=5'],
+        'GET /api/dlq/groups': ['', 'by=type'],
+        'GET /api/stats/daily': ['days=2'],
+        'GET /api/stats/series': ['by=minute&n=5', 'by=day&queue=normal'],
+        'GET /api/audit': ['limit=5'],
+        'GET /api/redis/info': ['', 'section=memory'],
+    }
+    bodies = {
+        'POST /api/jobs': [{'task_type': 'echo', 'delay': '1h'}, [{'task_type': 'echo', 'delay': '1h'}, {'task_type': ''}]],
+        'POST /api/audit/counts': [{'ids': [v['later']]}],
+    }
+    for verb in ('cancel', 'retry', 'delete', 'run', 'pause', 'resume'):
+        bodies[f'POST /api/jobs/bulk/{verb}'] = [{'ids': ['0' * 20, 'x']}]
+    return jobs, plain, bodies
+
+
+# What takes something away comes late, and what acts on all of a kind last.
+LATE, LAST = ('cancel', 'retry', 'requeue', 'purge'), ('dlq/redrive', 'DELETE')
+
+
+def order(op):
+    return (any(word in op for word in LAST), any(word in op for word in LATE), not op.startswith('PUT'), op)
+
+
+class Check:
+    def __init__(self, d, doc, v):
+        self.d, self.schemas, self.v = d, Schemas(doc), v
+        self.jobs, self.plain, self.bodies = good_calls(v)
+        self.faults = []
+
+    def answer(self, what, op, status, text):
+        if not text:
+            return self.faults.append(f'{what}: no body')
+        value = json.loads(text)
+        schema = op['responses'].get(str(status), op['responses']['default'])['content']['application/json']['schema']
+        self.faults += [f'{what}: {status}: {f}' for f in self.schemas.faults(schema, value)]
+        object_ = first_object(value)
+        if status < 300 and object_ and schema.get('$ref', '').rsplit('/', 1)[1] not in ('Any', 'AuditCounts'):
+            name = next(iter(object_))
+            object_[name + '_renamed'] = object_.pop(name)
+            if not self.schemas.faults(schema, value):
+                self.faults.append(f'{what}: {name} can be renamed without being noticed')
+        return None
+
+    def call(self, key, op, path, query, body, wants_good):
+        method = key.split(' ')[0]
+        target = path + ('?' + query if query else '')
+        status, headers, text = self.d.ask(method, target, body)
+        if headers['Content-Type'] != 'application/json':
+            self.faults.append(f'{key}: Content-Type {headers["Content-Type"]}')
+        if (status < 300) != wants_good or status >= 500:
+            self.faults.append(f'{method} {target}: {status} {text[:300]!r}')
+        self.answer(f'{method} {target}', op, status, text)
+
+    def good(self, key, op):
+        pattern = key.split(' ')[1]
+        for value, query, body in self.jobs.get(key, []):
+            self.call(key, op, re.sub(r'\{\w+\}', urllib.parse.quote(value, safe=''), pattern), query, body, True)
+        for query in self.plain.get(key, []):
+            self.call(key, op, pattern, query, None, True)
+        for body in self.bodies.get(key, []):
+            self.call(key, op, pattern, '', body, True)
+        if '{' in pattern and key not in self.jobs:
+            self.faults.append(f'{key}: no good call is known to this test')
+        if '{' not in pattern and key not in self.bodies:
+            self.call(key, op, pattern, '', None, 'search' not in pattern)
+
+    def bad(self, key, op):
+        path = re.sub(r'\{\w+\}', 'x', key.split(' ')[1])
+        self.call(key, op, path, 'colour=red', None, False)
+        self.call(key, op, path, 'where=x', None, False)
+        for p in op['parameters']:
+            schema = p['schema']
+            if p['in'] != 'query':
+                continue
+            if not p.get('description') and 'search' not in path:
+                self.faults.append(f'{key}: parameter {p["name"]} has no description')
+            values = [schema['minimum'] - 1, schema['maximum'] + 1, 'x'] if 'minimum' in schema else []
+            values += ['x'] if 'enum' in schema or 'items' in schema or 'format' in schema else []
+            for v in values:
+                self.call(key, op, path, f'{p["name"]}={v}', None, False)
+        if 'requestBody' in op:
+            self.call(key, op, path, '', '{', False)
+            self.call(key, op, path, '', {'colour': 'red'}, False)
+        if not op['summary']:
+            self.faults.append(f'{key}: no text')
+
+
+def main():
+    d = Daemon(sys.argv[1])
+    n_failed = n_passed = 0
+    try:
+        status, doc = d.json('GET', '/api/openapi.json')
+        assert status == 200 and doc['openapi'] == '3.1.0'
+        check = Check(d, doc, seed(d))
+        ops = {f'{m.upper()} {path}': op for path, item in doc['paths'].items() for m, op in item.items()}
+        ids = [op['operationId'] for op in ops.values()]
+        assert len(ids) == len(set(ids)) and len(ids) > 50
+        for key in sorted(ops, key=order):
+            check.faults = []
+            check.bad(key, ops[key])
+            check.good(key, ops[key])
+            print(f'[{"  FAILED  " if check.faults else "       OK "}] {key}')
+            for f in check.faults:
+                print('   ', f)
+            n_failed += bool(check.faults)
+            n_passed += not check.faults
+    finally:
+        code = d.stop()
+    print(f'{n_passed} passed, {n_failed} failed')
+    sys.exit(n_failed > 0 or code != 0)
+
+
+if __name__ == '__main__':
+    main()
