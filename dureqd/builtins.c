@@ -174,20 +174,3 @@ int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *e
     }
     return dq_fail(err, DUREQ_EINVAL, "there is no built-in '%.40s'", spec->builtin);
 }
-
-int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err)
-{
-    size_t at = 0;
-    int n = 0;
-
-    for (const char *name = dq_builtin_listed(cfg, &at); name; name = dq_builtin_listed(cfg, &at)) {
-        dq_handler_spec spec = {.type = name, .builtin = name};
-        int rc = dq_builtin_add(node, &spec, err);
-
-        if (rc < 0)
-            return rc;
-        n++;
-    }
-    *ret_n = n;
-    return 0;
-}

@@ -7,12 +7,10 @@
 
 #include "config.h"
 
-/* Registers one for spec->type; what the spec leaves open is the built-in's own. Before the node starts. */
+/* Registers one for spec->type; what the spec leaves open is the built-in's own. Before the node starts, or into a set that is to replace its handlers. */
 int dq_builtin_add(dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
-/* Registers those of the comma list under their own names, except for names that a handler of the configuration has. */
-int dq_builtins_add_listed(dureq_node *node, const dq_config *cfg, int *ret_n, dureq_error *err);
-
-/* The next of those, from *at = 0 on; NULL at the end. */
+/* The next that is registered under its own name: of dureqd.builtins, and no handler of the configuration has it. From *at = 0 on; NULL at the
+   end. */
 const char *dq_builtin_listed(const dq_config *cfg, size_t *at);
 int32_t dq_builtin_concurrency(const char *name); /* when none is configured */
 

@@ -112,6 +112,10 @@ typedef struct dq_config {
     dq_queue_spec *queues;
     size_t n_queues, queues_cap;
 
+    char **args; /* a copy of the command line's, for dq_config_load_again */
+    int n_args;
+    bool is_again; /* a daemon that runs reads it: nothing may be waited for */
+
     unsigned char *from; /* dq_config_source of each row of the table */
     dq_buf warnings;     /* one line each */
 } dq_config;
@@ -215,6 +219,8 @@ int dq_config_load_env(dq_config *cfg, char *const *envp, dureq_error *err);
 int dq_config_load_args(dq_config *cfg, int argc, char **argv, dq_config_cli *ret, dureq_error *err);
 /* Everything in its order: argv, then $DUREQ_CONFIG_PATH or --config, then the environment; then the checks that need all. */
 int dq_config_load(dq_config *cfg, int argc, char **argv, char *const *envp, dq_config_cli *ret, dureq_error *err);
+/* The same once more, as `first` was read, into a config that is not initialised. On failure nothing needs to be freed. */
+int dq_config_load_again(dq_config *cfg, const dq_config *first, char *const *envp, dureq_error *err);
 /* The URL with user, password and database of their own settings put in; NULL in *ret when no URL is set. */
 int dq_config_redis_url(const dq_config *cfg, char **ret, dureq_error *err);
 /* Whether this mode is wanted ("queue" ...); "full" means all. */

@@ -635,7 +635,7 @@ static void warn_if_others_write(dq_config *cfg, const char *path, const struct 
 int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (cfg->is_again ? O_NONBLOCK : 0));
     struct stat st = {0};
     int sys_errno, rc;
 
@@ -643,6 +643,10 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
         return dq_fail_errno(err, errno == ENOENT ? DUREQ_ENOTFOUND : DUREQ_EIO, errno,
                              "cannot open the configuration '%.120s': %s", path, strerror(errno));
     (void)fstat(fd, &st);
+    if (cfg->is_again && !S_ISREG(st.st_mode)) {
+        (void)close(fd);
+        return dq_fail(err, DUREQ_EINVAL, "the configuration '%.120s' is no regular file, it cannot be read again", path);
+    }
     sys_errno = read_all(fd, &text);
     (void)close(fd); /* read only */
     if (sys_errno)

@@ -174,10 +174,43 @@ static int check_all(dq_config *cfg, dureq_error *err)
     return cfg->warnings.failed ? dq_fail_nomem(err) : 0;
 }
 
+/* Before secrets in it are overwritten. NULL-ended. */
+static char **copy_args(dq_config *cfg, int argc, char *const *argv)
+{
+    char **copy = dq_arena_alloc(&cfg->arena, ((size_t)argc + 1) * sizeof *copy);
+
+    for (int i = 0; copy && i < argc; i++) {
+        copy[i] = dq_arena_dup(&cfg->arena, dureq_str_from(argv[i]));
+        if (!copy[i])
+            return NULL;
+    }
+    return copy;
+}
+
+int dq_config_load_again(dq_config *cfg, const dq_config *first, char *const *envp, dureq_error *err)
+{
+    int rc = dq_config_init(cfg, err);
+    dq_config_cli cli;
+    char **argv;
+
+    if (rc < 0)
+        return rc;
+    cfg->is_again = true;
+    argv = copy_args(cfg, first->n_args, first->args);
+    rc = argv ? dq_config_load(cfg, first->n_args, argv, envp, &cli, err) : dq_fail_nomem(err);
+    if (rc < 0)
+        dq_config_deinit(cfg);
+    return rc;
+}
+
 int dq_config_load(dq_config *cfg, int argc, char **argv, char *const *envp, dq_config_cli *ret, dureq_error *err)
 {
     const char *path;
-    int rc = dq_config_load_args(cfg, argc, argv, ret, err);
+    int rc;
+
+    cfg->args = copy_args(cfg, argc, argv);
+    cfg->n_args = argc;
+    rc = cfg->args ? dq_config_load_args(cfg, argc, argv, ret, err) : dq_fail_nomem(err);
 
     if (rc < 0 || ret->help || ret->version || ret->sample || ret->man || ret->man_file)
         return rc;

@@ -7,12 +7,14 @@
 #include "embedded.h"
 #include "exec.h"
 #include "exec_spawn.h"
+#include "handler_list.h"
 #include "handler_spec.h"
 #include "log_out.h"
 #include "node/external.h"
 #include "node/state_dir.h"
 #include "notify.h"
 #include "redis/url.h"
+#include "reload.h"
 #include "run_log.h"
 #include "signals.h"
 
@@ -45,6 +47,7 @@ typedef struct dq_daemon {
     dureq_node *node;
     dq_exec_host *exec;
     dq_run_log runs;
+    dq_reload reload;
     dq_api_host *api; /* NULL: not served */
     const char *url;  /* the starter's */
 
@@ -115,6 +118,7 @@ static void begin_stop(dq_daemon *d)
     dureq_error err = {0};
 
     dq_notify("STOPPING=1");
+    dq_reload_off(&d->reload);
     d->stopped.fn = on_stopped;
     if (dq_thread_start(&d->stopper, "dq-stop", 0, stopper_main, d, &err) == 0) {
         d->has_stopper = true;
@@ -154,7 +158,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     (void)what;
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.hup", "nothing is read again by this version");
+            dq_reload_want(&d->reload);
         else
             on_stop_signal(d, info.ssi_signo == SIGTERM ? "TERM" : "INT");
     }
@@ -205,15 +209,22 @@ static int start_watchdog(dq_daemon *d, dureq_error *err)
 
 /* ---- starting ---- */
 
-int dq_daemon_check(const dq_config *cfg, dureq_error *err)
+int dq_daemon_check_handlers(const dq_config *cfg, dureq_error *err)
 {
-    dq_arena arena = {0};
-    const char *program = NULL;
     int rc = 0;
 
     for (size_t i = 0; i < cfg->n_handlers && rc == 0; i++)
         if (cfg->handlers[i].kind == DQ_HANDLER_EXEC)
             rc = dq_exec_check(&cfg->handlers[i], err);
+    return rc;
+}
+
+int dq_daemon_check(const dq_config *cfg, dureq_error *err)
+{
+    dq_arena arena = {0};
+    const char *program = NULL;
+    int rc = dq_daemon_check_handlers(cfg, err);
+
     if (rc == 0 && !cfg->redis_url)
         rc = dq_program_find(&arena, cfg->redis_server, getenv("PATH"), &program, err);
     if (program)
@@ -294,25 +305,6 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.on_event = dq_run_log_event;
     o.on_event_userdata = &d->runs;
     return dureq_node_create(&o, &d->node, err);
-}
-
-static int add_handlers(dq_daemon *d, int *ret_n, dureq_error *err)
-{
-    const dq_config *cfg = d->cfg;
-    int n_builtins = 0, rc = 0;
-
-    *ret_n = 0;
-    if (!dq_config_has_mode(cfg, "queue"))
-        return 0;
-    for (size_t i = 0; i < cfg->n_handlers && rc == 0; i++) {
-        const dq_handler_spec *spec = &cfg->handlers[i];
-
-        rc = spec->kind == DQ_HANDLER_EXEC ? dq_exec_host_add(d->exec, d->node, spec, err) : dq_builtin_add(d->node, spec, err);
-    }
-    if (rc == 0)
-        rc = dq_builtins_add_listed(d->node, cfg, &n_builtins, err);
-    *ret_n = (int)cfg->n_handlers + n_builtins;
-    return rc;
 }
 
 /* Queues belong to the prefix, not to one daemon's file: what is in Redis stays, and a difference is told. */
@@ -398,32 +390,17 @@ static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_e
         rc = append_owner(d, url, &owner, err);
     if (rc == 0)
         rc = dq_exec_host_create(dq_node_loop(d->node), owner.ptr, &d->log, &d->exec, err);
-    return rc < 0 ? rc : add_handlers(d, ret_n_handlers, err);
-}
-
-static void say_handler(dq_daemon *d, const char *type, const char *kind, int64_t concurrency, const char *what)
-{
-    DQ_LOG(&d->log, DUREQ_LOG_INFO, "daemon.handler", "type=%s kind=%s concurrency=%lld what=\"%s\"", type, kind,
-           (long long)DQ_MIN(concurrency, d->cfg->concurrency), what);
+    if (rc < 0 || !dq_config_has_mode(d->cfg, "queue"))
+        return rc;
+    return dq_handler_list_add(d->cfg, d->exec, d->node, ret_n_handlers, err);
 }
 
 static void say_handlers(dq_daemon *d)
 {
-    const dq_config *cfg = d->cfg;
-    size_t at = 0;
+    dq_handler_spec spec;
 
-    if (!dq_config_has_mode(cfg, "queue"))
-        return;
-    for (size_t i = 0; i < cfg->n_handlers; i++) {
-        const dq_handler_spec *s = &cfg->handlers[i];
-
-        if (s->kind == DQ_HANDLER_EXEC)
-            say_handler(d, s->type, "exec", dq_exec_concurrency(s), s->words[0]);
-        else
-            say_handler(d, s->type, "builtin", s->concurrency ? s->concurrency : dq_builtin_concurrency(s->builtin), s->builtin);
-    }
-    for (const char *name = dq_builtin_listed(cfg, &at); name; name = dq_builtin_listed(cfg, &at))
-        say_handler(d, name, "builtin", dq_builtin_concurrency(name), name);
+    for (size_t at = 0; dq_config_has_mode(d->cfg, "queue") && dq_handler_list_next(d->cfg, &at, &spec);)
+        dq_handler_say(&d->log, d->cfg, &spec, DQ_HANDLER_SAME);
 }
 
 /* A built-in if there is one, which does no harm; of a pattern some type that it takes. */
@@ -518,8 +495,10 @@ static int start(dq_daemon *d, dureq_error *err)
 static void run_until_stopped(dq_daemon *d, bool stops)
 {
     d->is_running = true;
-    if (!stops && !d->stop_wanted)
+    if (!stops && !d->stop_wanted) {
         dq_notify("READY=1");
+        dq_reload_ready(&d->reload, d->loop, d->node, d->exec);
+    }
     dq_loop_run_once(d->loop, /*block=*/false); /* signals that came a moment ago */
     if ((stops || d->stop_wanted) && !d->has_stopper)
         begin_stop(d);
@@ -545,6 +524,7 @@ static void tear_down(dq_daemon *d)
     dq_timer_deinit(&d->watchdog);
     dq_api_host_destroy(d->api);
     dq_exec_host_destroy(d->exec);
+    dq_reload_deinit(&d->reload);
     dq_run_log_deinit(&d->runs);
     dureq_node_destroy(d->node);
     dq_embedded_stop(d->embedded);
@@ -562,6 +542,7 @@ int dq_daemon_run(const dq_config *cfg)
     int rc, code;
 
     d.log = (dq_log){.fn = dq_log_out_write, .userdata = &d.out, .level = (int)cfg->log_level};
+    dq_reload_init(&d.reload, cfg, &d.log);
     dq_spawn_raise_open_files();
     rc = start(&d, &err);
     code = rc < 0 ? say_no_start(&d, rc, &err) : DQ_EXIT_DONE;

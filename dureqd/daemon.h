@@ -16,6 +16,7 @@ enum {
 
 /* Checks what the settings refer to: programs, users, the embedded server's program. */
 int dq_daemon_check(const dq_config *cfg, dureq_error *err);
+int dq_daemon_check_handlers(const dq_config *cfg, dureq_error *err);
 /* Runs until SIGTERM or SIGINT, which it hears while it starts, too; a second one gives unfinished jobs back at once and shortens
    whatever is waited for. To be called on the first thread, after dq_signals_first and with no other thread running. Returns the
    exit code. */

@@ -127,7 +127,7 @@ static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
 {
     dq_exec_run *run = arg;
     dq_exec_host *host = run->handler->host;
-    dq_exec_end end = {.limit = NULL, .said = &run->said, .cpu_limit_seconds = run->handler->spec->limits.cpu_seconds};
+    dq_exec_end end = {.limit = NULL, .said = &run->said, .cpu_limit_seconds = run->handler->spec.limits.cpu_seconds};
     dq_exec_verdict verdict;
     siginfo_t info = {0};
 
@@ -245,8 +245,8 @@ static int prepare(dq_exec_run *run, dureq_error *err)
     dq_exec_facts facts = facts_of(run->task);
     int rc;
 
-    facts.allow_leading_dash = h->spec->allow_leading_dash;
-    rc = dq_exec_build_argv(&run->arena, h->spec->words, h->spec->n_words, &facts, &run->spawn.argv, err);
+    facts.allow_leading_dash = h->spec.allow_leading_dash;
+    rc = dq_exec_build_argv(&run->arena, h->spec.words, h->spec.n_words, &facts, &run->spawn.argv, err);
 
     if (rc == 0)
         rc = prepare_context(run, &facts, err);
@@ -323,7 +323,7 @@ static void on_kill(dureq_run *task, void *userdata)
     dq_exec_run_signal(run, SIGKILL);
 }
 
-const dq_external_ops dq_exec_ops = {.start = on_start, .stop = on_stop, .kill = on_kill};
+const dq_external_ops dq_exec_ops = {.start = on_start, .stop = on_stop, .kill = on_kill, .released = dq_exec_handler_release};
 
 void dq_exec_run_abandon(dq_exec_run *run)
 {

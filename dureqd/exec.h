@@ -13,7 +13,7 @@ typedef struct dq_exec_host dq_exec_host;
 /* The loop is the node's. Makes the directory of context files, takes over orphans of this process, and ends what killed daemons of the same
    `owner` left on this machine: a text that is the same for all daemons that run the same jobs. */
 int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_exec_host **ret, dureq_error *err);
-/* Finds and checks program and user, and registers the handler; `spec` is borrowed until destroy. Before the node starts. */
+/* Finds and checks program and user, and registers the handler. Before the node starts, or into a set that is to replace its handlers. */
 int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec *spec, dureq_error *err);
 /* How many jobs of it run at a time: what it says, else as many as there are processors for this process. */
 int32_t dq_exec_concurrency(const dq_handler_spec *spec);

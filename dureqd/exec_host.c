@@ -84,6 +84,7 @@ int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_
         return dq_fail_nomem(err);
     host->loop = loop;
     host->log = log;
+    dq_mutex_init(&host->mu);
     dq_list_init(&host->handlers);
     dq_list_init(&host->runs);
     host->scratch = dq_malloc(DQ_EXEC_READ_BYTES);
@@ -125,6 +126,17 @@ static void handler_destroy(dq_exec_handler *h)
     dq_free(h);
 }
 
+void dq_exec_handler_release(void *handler)
+{
+    dq_exec_handler *h = handler;
+    dq_exec_host *host = h->host;
+
+    dq_mutex_lock(&host->mu);
+    dq_list_remove(&h->link);
+    dq_mutex_unlock(&host->mu);
+    handler_destroy(h);
+}
+
 void dq_exec_host_destroy(dq_exec_host *host)
 {
     if (!host)
@@ -142,6 +154,7 @@ void dq_exec_host_destroy(dq_exec_host *host)
     DQ_LIST_FOREACH (dq_exec_handler, h, &host->handlers, link)
         handler_destroy(h);
     remove_context_dir(host);
+    dq_mutex_deinit(&host->mu);
     dq_free(host->owner);
     dq_free(host->context_dir);
     dq_free(host->scratch);
@@ -150,22 +163,21 @@ void dq_exec_host_destroy(dq_exec_host *host)
 
 /* ---- handlers ---- */
 
-static int set_profile(dq_exec_handler *h, dureq_error *err)
+static int set_profile(dq_exec_handler *h, const dq_handler_spec *spec, dureq_error *err)
 {
-    const dq_exec_limits *l = &h->spec->limits;
+    const dq_exec_limits *l = &spec->limits;
     char *name = NULL, *home = NULL;
     int rc = dq_spawn_profile_set_user(&h->profile, l->user, &name, &home, err);
 
     h->profile.cpu_seconds = l->cpu_seconds;
     h->profile.memory_bytes = l->memory_bytes;
     h->profile.open_files = l->open_files;
-    h->profile.cwd = h->spec->cwd;
-    h->profile.nice = h->spec->nice;
-    h->profile.max_processes = h->spec->max_processes;
+    h->profile.nice = spec->nice;
+    h->profile.max_processes = spec->max_processes;
     (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
                    (long long)l->output_bytes);
     if (rc == 0)
-        rc = dq_env_assemble(&h->arena, h->spec, environ, name, home, &h->base_env, err);
+        rc = dq_env_assemble(&h->arena, spec, environ, name, home, &h->base_env, err);
     dq_free(name);
     dq_free(home);
     return rc;
@@ -181,11 +193,11 @@ static int check_open_files(const dq_exec_limits *l, dureq_error *err)
 }
 
 /* Root is under no limit of processes: better no start than one that does not hold. */
-static int check_processes(const dq_exec_handler *h, dureq_error *err)
+static int check_processes(const dq_exec_handler *h, const dq_handler_spec *spec, dureq_error *err)
 {
     bool is_root = h->profile.has_user ? h->profile.uid == 0 : geteuid() == 0;
 
-    if (h->spec->max_processes == 0 || !is_root)
+    if (spec->max_processes == 0 || !is_root)
         return 0;
     return dq_fail(err, DUREQ_EPERM, "maxProcesses does not hold for root: run the programs as somebody else with limits.user");
 }
@@ -199,6 +211,22 @@ static int check_cwd(const char *cwd, dureq_error *err)
     return dq_fail(err, DUREQ_ENOTFOUND, "cwd '%.120s' is no directory", cwd);
 }
 
+/* The settings that it is of may be gone before its last run. */
+static int copy_spec(dq_exec_handler *h, const dq_handler_spec *spec, dureq_error *err)
+{
+    bool failed = false;
+
+    h->spec = (dq_handler_spec){.limits = spec->limits, .allow_leading_dash = spec->allow_leading_dash, .n_words = spec->n_words};
+    h->spec.limits.user = NULL;
+    h->spec.words = dq_arena_alloc(&h->arena, (spec->n_words + 1) * sizeof *h->spec.words);
+    for (size_t i = 0; h->spec.words && i < spec->n_words; i++) {
+        h->spec.words[i] = dq_arena_dup(&h->arena, dureq_str_from(spec->words[i]));
+        failed = failed || !h->spec.words[i];
+    }
+    h->profile.cwd = spec->cwd ? dq_arena_dup(&h->arena, dureq_str_from(spec->cwd)) : NULL;
+    return !h->spec.words || failed || (spec->cwd && !h->profile.cwd) ? dq_fail_nomem(err) : 0;
+}
+
 static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, dureq_error *err)
 {
     dq_exec_handler *h = dq_calloc(1, sizeof *h);
@@ -207,16 +235,17 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
 
     if (!h)
         return dq_fail_nomem(err);
-    h->spec = spec;
     rc = dq_program_find(&h->arena, spec->words[0], getenv("PATH"), &h->program, &inner);
     if (rc == 0)
         rc = check_open_files(&spec->limits, &inner);
     if (rc == 0)
         rc = check_cwd(spec->cwd, &inner);
     if (rc == 0)
-        rc = set_profile(h, &inner);
+        rc = set_profile(h, spec, &inner);
     if (rc == 0)
-        rc = check_processes(h, &inner);
+        rc = check_processes(h, spec, &inner);
+    if (rc == 0)
+        rc = copy_spec(h, spec, &inner);
     if (rc < 0) {
         handler_destroy(h);
         return dq_fail_errno(err, rc, inner.sys_errno, DQ_STR_FMT ": handler '%.60s': %s", DQ_STR_ARG(spec->origin), spec->type,
@@ -266,10 +295,15 @@ int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec
     if (rc < 0)
         return rc;
     h->host = host;
+    dq_mutex_lock(&host->mu);
     dq_list_push_back(&host->handlers, &h->link);
+    dq_mutex_unlock(&host->mu);
     o.concurrency = dq_exec_concurrency(spec);
     o.timeout_ms = spec->timeout_ms;
     o.grace_ms = spec->grace_ms;
     o.retry_policy = spec->retry_policy;
-    return dq_node_handle_external(node, spec->type, &dq_exec_ops, h, &o, err);
+    rc = dq_node_handle_external(node, spec->type, &dq_exec_ops, h, &o, err);
+    if (rc < 0)
+        dq_exec_handler_release(h);
+    return rc;
 }

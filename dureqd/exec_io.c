@@ -105,7 +105,7 @@ static void stream_close(dq_exec_stream *s)
 
 static void count_bytes(dq_exec_run *run, size_t n)
 {
-    int64_t most = run->handler->spec->limits.output_bytes;
+    int64_t most = run->handler->spec.limits.output_bytes;
 
     run->n_bytes = run->n_bytes + (int64_t)n;
     if (most == 0 || run->n_bytes <= most || run->limit)

@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/mutex.h"
 #include "exec.h"
 #include "exec_outcome.h"
 #include "exec_spawn.h"
@@ -20,7 +21,7 @@
 typedef struct dq_exec_handler {
     dq_list link; /* in the host */
     dq_exec_host *host;
-    const dq_handler_spec *spec;
+    dq_handler_spec spec; /* what runs need of it, in the arena: words, allow_leading_dash, cwd, limits */
     dq_arena arena;
     const char *program; /* absolute */
     const char *const *base_env;
@@ -33,7 +34,9 @@ struct dq_exec_host {
     const dq_log *log;
     dq_spawner *spawner;
     dq_orphans orphans;
-    dq_list handlers, runs;
+    dq_mutex mu;      /* guards the next one: handlers are made on the daemon's first thread, and released on the loop's */
+    dq_list handlers;
+    dq_list runs;
     char *context_dir, *owner;
     int64_t leftovers_mono_us; /* when what killed daemons left was last looked for */
     int lock_fd;               /* of context_dir: we live */
@@ -87,5 +90,6 @@ void dq_exec_run_signal(const dq_exec_run *run, int sig); /* to its process grou
 /* ---- exec.c ---- */
 
 extern const dq_external_ops dq_exec_ops; /* userdata: the dq_exec_handler */
+void dq_exec_handler_release(void *handler); /* exec_host.c */
 /* Kills and forgets a run whose task is not to be finished any more. */
 void dq_exec_run_abandon(dq_exec_run *run);

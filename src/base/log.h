@@ -3,6 +3,8 @@
 
 /* Where log records go. The macro tests the level before it formats. */
 
+#include <stdatomic.h>
+
 #include <dureq/log.h>
 
 #include "base/base.h"
@@ -10,7 +12,7 @@
 typedef struct dq_log {
     dureq_log_fn fn; /* NULL: silent */
     void *userdata;
-    int level; /* records above it are dropped; 0 = DUREQ_LOG_INFO */
+    _Atomic int level; /* records above it are dropped; 0 = DUREQ_LOG_INFO. Relaxed: changed while others log */
 } dq_log;
 
 void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, const char *file, int line, const char *fmt, ...)
@@ -18,7 +20,9 @@ void dq_log_emit(const dq_log *log, dureq_log_level level, const char *event, co
 
 static inline bool dq_log_wants(const dq_log *log, dureq_log_level level)
 {
-    return log && log->fn && (int)level <= (log->level ? log->level : DUREQ_LOG_INFO);
+    int most = log && log->fn ? atomic_load_explicit(&((dq_log *)log)->level, memory_order_relaxed) : 0;
+
+    return log && log->fn && (int)level <= (most ? most : DUREQ_LOG_INFO);
 }
 
 #define DQ_LOG(log, level, event, ...)                                             \

@@ -43,6 +43,13 @@ struct dureq_node {
     dq_loop *loop;
     dq_store *store;
     dq_handlers handlers;
+    dq_handlers staged; /* to replace them: of the thread that registers, until it is committed */
+    bool is_staging;
+    char *staged_info;
+    dq_message swap;
+    atomic_bool is_swapping; /* swap is under way */
+    void (*on_swapped)(void *userdata);
+    void *on_swapped_userdata;
     dq_worker *worker;
     dq_leaders *leaders;
     dureq_client *client;
@@ -368,7 +375,14 @@ static int may_register(const dureq_node *n, dureq_error *err)
 {
     if (!n)
         return dq_fail(err, DUREQ_EINVAL, "node must be given");
-    return n->started ? dq_fail(err, DUREQ_ECONFLICT, "handlers are registered before the node is started") : 0;
+    if (n->started && !n->is_staging)
+        return dq_fail(err, DUREQ_ECONFLICT, "handlers are registered before the node is started");
+    return 0;
+}
+
+static dq_handlers *set_of(dureq_node *n)
+{
+    return n->is_staging ? &n->staged : &n->handlers;
 }
 
 int dureq_node_use(dureq_node *n, dureq_middleware_fn fn, void *userdata, dureq_error *err)
@@ -389,7 +403,7 @@ int dureq_node_handle(dureq_node *n, const char *task_type, dureq_handler_fn fn,
         return rc;
     if (!fn || !task_type)
         return dq_fail(err, DUREQ_EINVAL, "task_type and fn must be given");
-    return dq_handlers_add(&n->handlers, task_type, fn, NULL, userdata, opts, err);
+    return dq_handlers_add(set_of(n), task_type, fn, NULL, userdata, opts, err);
 }
 
 int dq_node_handle_external(dureq_node *n, const char *task_type, const dq_external_ops *ops, void *userdata,
@@ -397,7 +411,7 @@ int dq_node_handle_external(dureq_node *n, const char *task_type, const dq_exter
 {
     int rc = may_register(n, err);
 
-    return rc < 0 ? rc : dq_handlers_add(&n->handlers, task_type, NULL, ops, userdata, opts, err);
+    return rc < 0 ? rc : dq_handlers_add(set_of(n), task_type, NULL, ops, userdata, opts, err);
 }
 
 dq_loop *dq_node_loop(dureq_node *n)
@@ -407,14 +421,14 @@ dq_loop *dq_node_loop(dureq_node *n)
 
 /* ---- start ---- */
 
-static void make_info(const dureq_node *n, dq_buf *out)
+static void make_info(const dureq_node *n, const dq_handlers *handlers, dq_buf *out)
 {
     dq_json_writer w = dq_json_writer_of(out);
     DQ_BUF_AUTO types = {0};
     char host[256] = "";
 
     (void)gethostname(host, sizeof host - 1);
-    dq_handlers_names(&n->handlers, &types);
+    dq_handlers_names(handlers, &types);
     dq_json_begin_object(&w);
     dq_json_key(&w, "task_types");
     dq_json_put_str(&w, dq_buf_str(&types));
@@ -478,7 +492,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
     };
     int rc;
 
-    make_info(n, &info);
+    make_info(n, &n->handlers, &info);
     rc = dq_buf_finish(&info, err);
     if (rc < 0)
         return rc;
@@ -621,6 +635,65 @@ int dureq_node_start(dureq_node *n, dureq_error *err)
     return rc;
 }
 
+/* ---- other handlers while it runs ---- */
+
+int dq_node_handlers_begin(dureq_node *n, dureq_error *err)
+{
+    if (!n->started || n->is_staging)
+        return dq_fail(err, DUREQ_ECONFLICT, "handlers are replaced while the node runs, one set at a time");
+    if (atomic_load_explicit(&n->is_swapping, memory_order_acquire))
+        return dq_fail(err, DUREQ_ECONFLICT, "the handlers are being replaced already");
+    n->is_staging = true;
+    return 0;
+}
+
+void dq_node_handlers_abort(dureq_node *n)
+{
+    n->is_staging = false;
+    dq_handlers_drop(&n->staged);
+}
+
+static void run_swap(dq_message *m)
+{
+    dureq_node *n = dq_container_of(m, dureq_node, swap);
+    void (*done)(void *userdata) = n->on_swapped;
+    void *userdata = n->on_swapped_userdata;
+
+    dq_worker_replace_handlers(n->worker, &n->staged, n->staged_info);
+    n->staged_info = NULL;
+    atomic_store_explicit(&n->is_swapping, false, memory_order_release);
+    if (done)
+        done(userdata);
+}
+
+int dq_node_handlers_commit(dureq_node *n, void (*done)(void *userdata), void *userdata, dureq_error *err)
+{
+    DQ_BUF_AUTO info = {0};
+    int rc = n->staged.n > 0 ? dq_handlers_number(&n->staged, &n->handlers, err) : dq_fail(err, DUREQ_EINVAL, "no handler is left");
+
+    if (rc == 0)
+        make_info(n, &n->staged, &info);
+    if (rc == 0)
+        rc = dq_buf_finish(&info, err);
+    if (rc < 0) {
+        dq_node_handlers_abort(n);
+        return rc;
+    }
+    n->staged_info = dq_buf_take(&info);
+    n->is_staging = false;
+    n->on_swapped = done;
+    n->on_swapped_userdata = userdata;
+    n->swap.fn = run_swap;
+    atomic_store_explicit(&n->is_swapping, true, memory_order_relaxed);
+    dq_loop_post(n->loop, &n->swap);
+    return 0;
+}
+
+void dq_node_set_log_level(dureq_node *n, dureq_log_level level)
+{
+    atomic_store_explicit(&n->log.level, (int)level, memory_order_relaxed);
+}
+
 /* ---- drain, stop ---- */
 
 static void run_drain(dq_message *m)
@@ -699,6 +772,8 @@ void dureq_node_destroy(dureq_node *n)
         dq_timer_deinit(&n->stop_timer);
     dq_loop_destroy(n->loop);
     dq_handlers_deinit(&n->handlers);
+    dq_handlers_deinit(&n->staged);
+    dq_free(n->staged_info);
     dq_cond_deinit(&n->cond);
     dq_mutex_deinit(&n->mu);
     dq_free((char *)n->o.redis_url);

@@ -156,6 +156,23 @@ bool dq_cancelled_decode(dureq_str what, dq_cancelled *ret)
     return true;
 }
 
+/* ---- what it serves ---- */
+
+dq_call dq_call_session_change(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session, const char *info)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SESSION_CHANGE);
+
+    dq_call_key_no(&c, "s:", session);
+    dq_call_arg_i64(&c, (int64_t)session);
+    dq_call_arg_text(&c, info);
+    return c;
+}
+
+void dq_change_leave(dq_call *c, uint32_t lane)
+{
+    dq_call_arg_i64(c, lane);
+}
+
 /* ---- what is pending for it, and giving back ---- */
 
 dq_call dq_call_session_pending(dq_buf *out, const dq_keys *k, unsigned shard, const dq_pending_head *head)

@@ -82,6 +82,11 @@ typedef struct dq_cancelled {
 } dq_cancelled;
 bool dq_cancelled_decode(dureq_str what, dq_cancelled *ret);
 
+/* ---- what it serves, when that has changed: its info, and lanes it does not wait for any more ---- */
+
+dq_call dq_call_session_change(dq_buf *out, const dq_keys *k, unsigned shard, uint64_t session, const char *info);
+void dq_change_leave(dq_call *c, uint32_t lane); /* then dq_call_end */
+
 /* ---- what is pending for it, and giving back ---- */
 
 typedef struct dq_pending_head {

@@ -72,6 +72,17 @@ static void forget_run(dureq_run *r)
     dq_free(r->headers);
 }
 
+void dq_claim_set_handler(dq_claim *c, dq_handler *h)
+{
+    dq_handler *old = c->handler;
+
+    if (h)
+        dq_handler_hold(h);
+    c->handler = h;
+    if (old)
+        dq_handlers_let_go(c->worker->handlers, old);
+}
+
 void dq_claim_free(dq_claim *c)
 {
     dq_worker *w = c->worker;
@@ -82,6 +93,7 @@ void dq_claim_free(dq_claim *c)
     dq_words_deinit(&c->words);
     dq_buf_deinit(&c->log);
     forget_run(&c->run);
+    dq_claim_set_handler(c, NULL);
     if (w->spare.n >= w->concurrency) {
         claim_destroy(c);
         return;
@@ -123,14 +135,13 @@ static dq_claims *list_of(const dq_claim *c)
 static void take_slot(dq_claim *c)
 {
     c->worker->n_slots_taken++;
-    c->lane->handler->running++;
-    c->handler = c->lane->handler;
+    dq_handler_began(c->handler);
 }
 
 void dq_claim_free_slot(dq_claim *c)
 {
     c->worker->n_slots_taken--;
-    ((dq_handler *)c->handler)->running--;
+    dq_handler_ended(c->handler);
     dq_suspect_over(c);
 }
 

@@ -86,7 +86,7 @@ struct dq_claim {
     dq_worker *worker;
     dq_wshard *shard;
     dq_wlane *lane;
-    const dq_handler *handler;
+    dq_handler *handler;  /* set by dq_claim_set_handler alone; NULL: none here */
     dq_claim_state state; /* moved by dq_claim_move alone */
     dq_wjob job;
 
@@ -115,6 +115,7 @@ static inline bool dq_claim_is_suspect(const dq_claim *c)
 /* READ, in no list, without a shard. NULL when out of memory. */
 dq_claim *dq_claim_create(dq_worker *w);
 void dq_claim_free(dq_claim *c);
+void dq_claim_set_handler(dq_claim *c, dq_handler *h);
 void dq_claims_free_spare(dq_worker *w);
 bool dq_claim_can_move(dq_claim_state from, dq_claim_state to);
 /* To the end of the list of that state. A slot is taken before it runs, and given back when it leaves without having run. */

@@ -25,6 +25,8 @@ typedef struct dq_external_ops {
         void *userdata); /* 0, or a negative code: the attempt failed to start (retryable; use dureq_run_fail... to say more) */
     void (*stop)(dureq_run *run, dq_stop_reason why, void *userdata);
     void (*kill)(dureq_run *run, void *userdata);
+    /* It was replaced or never used, and no run names it any more; not at the node's end. The loop's thread, or that which gave the set up. NULL: none. */
+    void (*released)(void *userdata);
 } dq_external_ops;
 
 /* rc as a handler function returns it: 0 done, or what dureq_run_fail, _retry, _skip ... returned. The run is gone afterwards. */

@@ -219,7 +219,7 @@ static dq_claim *make_claim(dq_wlane *lane, bool front, dq_rbuf *rbuf)
         return NULL;
     c->shard = lane->shard;
     c->lane = lane;
-    c->handler = lane->handler;
+    dq_claim_set_handler(c, lane->handler);
     c->job.entry.lane = lane->no;
     c->job.entry.front = front;
     c->job.type = lane->type;
@@ -282,10 +282,15 @@ static void decide(dq_claim *c)
     dq_wshard *s = c->shard;
     bool alive = dq_mono_us() - s->session.alive_us < s->worker->lease_ms * 1000;
 
-    if (alive && c->lane->handler && dq_lane_has_slot(c->lane))
+    if (alive && dq_lane_has_slot(c->lane)) {
+        if (c->handler != c->lane->handler) { /* replaced since it came; the policy may be a view into the handler's */
+            dq_claim_set_handler(c, c->lane->handler);
+            set_retry(c);
+        }
         dq_fetch_begin(c);
-    else
+    } else {
         dq_claim_move(c, DQ_CLAIM_RETURN);
+    }
     dq_session_return(s);
 }
 

@@ -19,6 +19,12 @@ void dq_handlers_deinit(dq_handlers *hs)
 {
     for (size_t i = 0; i < hs->n; i++)
         handler_free(hs->items[i]);
+    while (hs->gone) {
+        dq_handler *h = hs->gone;
+
+        hs->gone = h->older;
+        handler_free(h);
+    }
     dq_map_deinit(&hs->by_type);
     dq_free(hs->prefixes);
     dq_free(hs->items);
@@ -100,7 +106,7 @@ static int list(dq_handlers *hs, dq_handler *h, dureq_error *err)
         return dq_fail_nomem(err);
     if (h->is_prefix)
         hs->prefixes[hs->n_prefixes++] = h;
-    h->no = hs->n;
+    h->no = hs->n; /* until it is to replace another set's */
     hs->items[hs->n++] = h;
     return 0;
 }
@@ -166,7 +172,7 @@ dq_handler *dq_handlers_find(const dq_handlers *hs, dureq_str task_type)
 
 int32_t dq_handler_free(const dq_handler *h)
 {
-    return h->concurrency ? h->concurrency - h->running - h->planned : INT32_MAX;
+    return h->concurrency ? h->concurrency - h->running - h->carried - h->planned : INT32_MAX;
 }
 
 void dq_handlers_names(const dq_handlers *hs, dq_buf *out)
@@ -178,4 +184,129 @@ void dq_handlers_names(const dq_handlers *hs, dq_buf *out)
         if (hs->items[i]->is_prefix)
             dq_buf_append_char(out, '*');
     }
+}
+
+/* ---- replaced while the node runs ---- */
+
+static dq_handler *of_pattern(const dq_handlers *hs, const dq_handler *like)
+{
+    dureq_str pattern = dureq_str_of(like->pattern, like->len);
+
+    return like->is_prefix ? find_prefix(hs, pattern) : dq_map_get(&hs->by_type, pattern);
+}
+
+static size_t numbers_of(const dq_handlers *hs)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < hs->n; i++)
+        n = DQ_MAX(n, hs->items[i]->no + 1);
+    return n;
+}
+
+int dq_handlers_number(dq_handlers *next, const dq_handlers *now, dureq_error *err)
+{
+    size_t n = numbers_of(now) + next->n, free_no = 0;
+    bool *taken = dq_calloc(n + 1, sizeof *taken);
+
+    if (!taken)
+        return dq_fail_nomem(err);
+    for (size_t i = 0; i < next->n; i++) {
+        const dq_handler *old = of_pattern(now, next->items[i]);
+
+        next->items[i]->no = old ? old->no : n;
+        taken[next->items[i]->no] = true;
+    }
+    for (size_t i = 0; i < next->n; i++) {
+        if (next->items[i]->no < n)
+            continue;
+        while (taken[free_no])
+            free_no++;
+        next->items[i]->no = free_no;
+        taken[free_no] = true;
+    }
+    dq_free(taken);
+    return 0;
+}
+
+static void release(dq_handler *h)
+{
+    if (h->ops && h->ops->released)
+        h->ops->released(h->userdata);
+    handler_free(h);
+}
+
+static void free_unused(dq_handlers *hs)
+{
+    for (dq_handler **at = &hs->gone; *at;) {
+        dq_handler *h = *at;
+
+        if (h->n_claims > 0) {
+            at = &h->older;
+            continue;
+        }
+        *at = h->older;
+        release(h);
+    }
+}
+
+void dq_handlers_replace(dq_handlers *hs, dq_handlers *next)
+{
+    dq_handler *gone = hs->gone;
+
+    for (size_t i = 0; i < hs->n; i++) {
+        hs->items[i]->is_gone = true;
+        hs->items[i]->older = gone;
+        gone = hs->items[i];
+    }
+    dq_map_deinit(&hs->by_type);
+    dq_free(hs->prefixes);
+    dq_free(hs->items);
+    hs->items = next->items;
+    hs->n = next->n;
+    hs->cap = next->cap;
+    hs->by_type = next->by_type;
+    hs->prefixes = next->prefixes;
+    hs->n_prefixes = next->n_prefixes;
+    hs->gone = gone;
+    *next = (dq_handlers){0};
+    for (dq_handler *h = gone; h; h = h->older) {
+        h->heir = of_pattern(hs, h);
+        if (h->heir)
+            h->heir->carried += h->running;
+    }
+    free_unused(hs);
+}
+
+void dq_handlers_drop(dq_handlers *next)
+{
+    for (size_t i = 0; i < next->n; i++)
+        release(next->items[i]);
+    next->n = 0;
+    dq_handlers_deinit(next);
+}
+
+void dq_handler_hold(dq_handler *h)
+{
+    h->n_claims++;
+}
+
+void dq_handlers_let_go(dq_handlers *hs, dq_handler *h)
+{
+    if (--h->n_claims == 0 && h->is_gone)
+        free_unused(hs);
+}
+
+void dq_handler_began(dq_handler *h)
+{
+    h->running++;
+    if (h->heir)
+        h->heir->carried++;
+}
+
+void dq_handler_ended(dq_handler *h)
+{
+    h->running--;
+    if (h->heir)
+        h->heir->carried--;
 }

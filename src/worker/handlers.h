@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The handlers of a node: by exact type or by prefix. Filled before start, only counters change afterwards (loop thread). */
+/* The handlers of a node: by exact type or by prefix. Filled before start; afterwards a set takes the place of the whole (loop thread), and what
+   runs goes on with the handler it began with. A handler that was replaced is kept until no claim names it; what it still runs takes slots of
+   the one that came for its pattern, so that no more run at a time than that allows. */
 
 #include "base/buf.h"
 #include "base/map.h"
 #include "worker/external.h"
 
 typedef struct dq_handler {
-    size_t no;     /* in the node's list */
+    size_t no;     /* that no other handler of the set has, and the one that it replaced had */
     char *pattern; /* without its '*' */
     size_t len;
     bool is_prefix;
@@ -21,7 +23,12 @@ typedef struct dq_handler {
     dureq_middleware *middleware;
     size_t n_middleware;
     int32_t running; /* loop's */
+    int32_t carried; /* loop's: that those it replaced still run */
     int32_t planned; /* loop's; asked for by the read under construction, over all its lanes */
+    uint32_t n_claims;        /* loop's: that name it */
+    struct dq_handler *heir;  /* of one that was replaced: in whose `carried` its runs are. NULL: its pattern has none */
+    struct dq_handler *older; /* in the set's list of those that were replaced */
+    bool is_gone;             /* it is in that */
 } dq_handler;
 
 typedef struct dq_handlers {
@@ -32,9 +39,22 @@ typedef struct dq_handlers {
     size_t n_prefixes;
     dureq_middleware *global;
     size_t n_global;
+    dq_handler *gone; /* were replaced, and claims name them yet */
 } dq_handlers;
 
+/* Does not call `released`: at a node's end external handlers are gone before. */
 void dq_handlers_deinit(dq_handlers *hs);
+/* Before they replace those of `now`: whoever has a pattern that is there takes its number. Reads what the loop does not change. DUREQ_ENOMEM. */
+int dq_handlers_number(dq_handlers *next, const dq_handlers *now, dureq_error *err);
+/* Loop thread. `next` is empty afterwards; middleware around all handlers stays. */
+void dq_handlers_replace(dq_handlers *hs, dq_handlers *next);
+/* A set that is not to be used after all. */
+void dq_handlers_drop(dq_handlers *next);
+/* A claim names it, or does not any more: then one that was replaced may be freed. Loop thread. */
+void dq_handler_hold(dq_handler *h);
+void dq_handlers_let_go(dq_handlers *hs, dq_handler *h);
+void dq_handler_began(dq_handler *h); /* a slot of its own is taken; free again */
+void dq_handler_ended(dq_handler *h);
 int dq_handlers_add(dq_handlers *hs, const char *task_type, dureq_handler_fn fn, const dq_external_ops *ops, void *userdata,
                     const dureq_handler_options *opts, dureq_error *err);
 int dq_handlers_use(dq_handlers *hs, dureq_middleware_fn fn, void *userdata, dureq_error *err);

@@ -33,7 +33,8 @@ struct dq_wlane {
     dq_wqueue *queue_of;
     dq_wflow *flow;             /* NULL: no handler */
     dq_list ready;              /* in its flow, while it may be read */
-    dq_list fresh;              /* in lanes.fresh: nothing is known of it, and nobody was told that we wait for its jobs */
+    dq_list fresh;              /* in lanes.fresh: nothing is known of it, and nobody was told that we wait for its jobs; or in
+                                   lanes.leaving: it has no handler any more, and nobody was told that we do not */
     dq_list called;             /* in lanes.called: we were woken, and may find more than we have slots for */
     dq_list at_rest;            /* in lanes.at_rest: a job was read that this node does not understand */
     bool main_busy, front_busy; /* may hold jobs */
@@ -45,6 +46,10 @@ struct dq_wlane {
     bool front_turn; /* the odd slot of a share goes to the front stream */
     bool listing;    /* this read, or the next, comes with a registration */
     bool woken;      /* a wake-up came while it was in flight */
+    bool rebinds;    /* its handler was replaced while it was in flight */
+
+    bool is_pinned;  /* to a version */
+    bool was_served; /* it has or had a handler: entries of it may be ours */
 };
 
 /* Something that is read by calls of its own. */
@@ -63,13 +68,18 @@ typedef struct dq_wlanes {
     dq_list fresh_sent;                      /* of fresh: a call is under way about them */
     bool listening;                          /* it is, */
     uint64_t listening_session;              /* for this session */
+    dq_list leaving, leaving_sent;           /* likewise, of lanes that are not served any more: */
+    bool telling;                            /* a call is under way about these, and info, */
+    uint64_t telling_session;                /* for this session */
+    bool info_due;                           /* the server knows what was served when the session was opened, not what is now */
     uint32_t beat_from;                      /* where the next heartbeat goes on to ask which hold jobs */
     int64_t slots_told;                      /* free slots that the server knows of; -1: it may not */
     int64_t slots_asked;                     /* those of the turn in flight */
 
     /* share.c */
     dq_map queues; /* name -> dq_wqueue */
-    dq_wroom *rooms;
+    dq_wroom **rooms; /* by the number of the handler; NULL where there was none yet */
+    size_t n_rooms;
     dq_list crowded; /* rooms where somebody waits */
     dq_heap ready;   /* of queues: who is next */
     int64_t now;     /* virtual time */
@@ -98,6 +108,8 @@ void dq_lanes_load_lost(dq_wshard *s); /* the connection came again: no answer o
 unsigned dq_lanes_doubt(dq_wshard *s); /* they may be others now: DQ_DOUBT_LANES, or 0 when none were known */
 void dq_lanes_free_old(dq_worker *w);
 void dq_lanes_deinit(dq_wshard *s);
+void dq_lanes_rebind(dq_wshard *s);                           /* other handlers: each lane gets its own */
+void dq_lanes_leave(dq_wshard *s);                            /* tells the server what is served now, and what not any more */
 void dq_lanes_forgotten(dq_wshard *s);                        /* a new session: nobody knows what it waits for */
 void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called); /* called: others were not, because we were */
 void dq_lane_rest(dq_wlane *lane);                            /* not read for a while */
@@ -118,6 +130,7 @@ void dq_share_init(dq_wshard *s);
 void dq_share_deinit(dq_wshard *s);
 dq_wqueue *dq_share_queue(dq_wshard *s, dureq_str name);            /* made when new; NULL: no memory */
 dq_wflow *dq_share_flow(dq_wshard *s, dq_wqueue *q, dq_handler *h); /* likewise */
+void dq_share_replaced(dq_wshard *s);                               /* handlers were: rooms are those of the new ones */
 void dq_share_judge(dq_wshard *s);                                  /* definitions of queues changed */
 void dq_share_paused(dq_wshard *s);                                 /* others are paused */
 void dq_share_offer(dq_wlane *lane);                                /* whether it may be read has changed */

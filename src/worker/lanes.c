@@ -22,6 +22,11 @@
 
 /* ---- what is known of lanes ---- */
 
+static dq_handler *handler_of(const dq_wlane *lane)
+{
+    return lane->is_pinned ? NULL : dq_handlers_find(lane->shard->worker->handlers, dureq_str_from(lane->type));
+}
+
 static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
 {
     dureq_str queue, type, version;
@@ -39,13 +44,15 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
     lane->name = lane->type + type.len + 1;
     memcpy(lane->type, type.ptr, type.len);
     memcpy(lane->name, name.ptr, name.len);
-    lane->handler = version.len == 0 ? dq_handlers_find(s->worker->handlers, type) : NULL;
+    lane->is_pinned = version.len > 0;
+    lane->handler = handler_of(lane);
     lane->queue_of = dq_share_queue(s, queue);
     lane->flow = lane->queue_of && lane->handler ? dq_share_flow(s, lane->queue_of, lane->handler) : NULL;
     if (!lane->queue_of || (lane->handler && !lane->flow)) {
         dq_free(lane);
         return NULL;
     }
+    lane->was_served = lane->handler != NULL;
     if (lane->handler)
         dq_list_push_back(&s->lanes.fresh, &lane->fresh);
     return lane;
@@ -75,6 +82,55 @@ static void lane_unlist(dq_wlane *lane)
     dq_list_remove(&lane->called);
     dq_list_remove(&lane->at_rest);
     dq_list_remove(&lane->planned);
+}
+
+/* Others may have left its jobs to us. */
+static void lane_leave(dq_wlane *lane)
+{
+    dq_wlanes *l = &lane->shard->lanes;
+
+    lane->main_busy = true;
+    dq_list_push_back(&l->called, &lane->called);
+    dq_list_push_back(&l->leaving, &lane->fresh);
+}
+
+/* Its handler is another one, or none. Not while a read of it is in flight. */
+static void lane_rebind(dq_wlane *lane)
+{
+    dq_wshard *s = lane->shard;
+
+    lane_unlist(lane);
+    lane->rebinds = false;
+    lane->flow = lane->handler ? dq_share_flow(s, lane->queue_of, lane->handler) : NULL;
+    if (lane->handler && !lane->flow) {
+        DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "worker.memory", "type=%s error=\"no more jobs of it are taken\"", lane->type);
+        lane->handler = NULL;
+    }
+    if (lane->handler)
+        dq_list_push_back(&s->lanes.fresh, &lane->fresh);
+    else if (lane->was_served)
+        lane_leave(lane);
+    lane->was_served = lane->was_served || lane->handler;
+}
+
+/* What a read in flight brings is for the new handler already, or given back when there is none. */
+void dq_lanes_rebind(dq_wshard *s)
+{
+    dq_share_replaced(s);
+    for (uint32_t i = 0; i < s->lanes.n; i++) {
+        dq_wlane *lane = s->lanes.items[i];
+
+        if (!lane || (!lane->handler && !handler_of(lane)))
+            continue;
+        lane->handler = handler_of(lane);
+        if (!dq_list_linked(&lane->planned)) {
+            lane_rebind(lane);
+            continue;
+        }
+        lane->rebinds = true;
+        lane->main_busy = lane->front_busy = false;
+        dq_share_offer(lane);
+    }
 }
 
 void dq_lanes_free_old(dq_worker *w)
@@ -195,6 +251,8 @@ void dq_lanes_init(dq_wshard *s)
 {
     dq_list_init(&s->lanes.fresh);
     dq_list_init(&s->lanes.fresh_sent);
+    dq_list_init(&s->lanes.leaving);
+    dq_list_init(&s->lanes.leaving_sent);
     dq_list_init(&s->lanes.called);
     dq_list_init(&s->lanes.at_rest);
     dq_list_init(&s->lanes.planned);
@@ -215,6 +273,9 @@ void dq_lanes_deinit(dq_wshard *s)
 
 void dq_lanes_forgotten(dq_wshard *s)
 {
+    s->lanes.info_due = false; /* it was told at the opening */
+    while (!dq_list_empty(&s->lanes.leaving))
+        (void)dq_list_pop_front(&s->lanes.leaving);
     for (uint32_t i = 0; i < s->lanes.n; i++) {
         if (!s->lanes.items[i] || !s->lanes.items[i]->handler)
             continue;
@@ -241,8 +302,13 @@ void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called)
         dq_lanes_load(s);
         return;
     }
-    if (!lane->handler)
+    if (!lane->handler) { /* others have waited with us for its jobs, and were not told */
+        lane->main_busy = is_called;
+        if (is_called && !dq_list_linked(&lane->called))
+            dq_list_push_back(&s->lanes.called, &lane->called);
+        dq_worker_pump(s->worker);
         return;
+    }
     lane_busy(lane);
     lane->woken = lane->want_main || lane->want_front;
     if (is_called && !dq_list_linked(&lane->called))
@@ -287,7 +353,7 @@ int32_t dq_lanes_slots(const dq_wshard *s)
 
 bool dq_lane_has_slot(const dq_wlane *lane)
 {
-    return free_slots(lane->shard->worker) > 0 && !lane->queue_of->paused && dq_handler_free(lane->handler) > 0;
+    return lane->handler && free_slots(lane->shard->worker) > 0 && !lane->queue_of->paused && dq_handler_free(lane->handler) > 0;
 }
 
 /* ---- lanes of which nothing is known ---- */
@@ -307,7 +373,7 @@ static void on_listening(void *userdata, int code, const dq_reply *reply, const 
     while (!dq_list_empty(&s->lanes.fresh_sent))
         (void)dq_list_pop_front(&s->lanes.fresh_sent);
     while (dq_listen_next(&busy, &no))
-        if (no > 0 && no <= s->lanes.n && s->lanes.items[no - 1])
+        if (no > 0 && no <= s->lanes.n && s->lanes.items[no - 1] && s->lanes.items[no - 1]->handler)
             lane_busy(s->lanes.items[no - 1]);
     dq_worker_pump(s->worker);
 }
@@ -332,6 +398,49 @@ void dq_lanes_listen(dq_wshard *s)
     s->lanes.listening = !dq_buf_failed(&bytes) && dq_store_send(w->store, s->no, 0, dq_buf_str(&bytes), on_listening, s) == 0;
     if (!s->lanes.listening)
         dq_list_splice_back(&s->lanes.fresh, &s->lanes.fresh_sent);
+}
+
+/* ---- lanes that are served no more ---- */
+
+static void on_told(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
+{
+    dq_wshard *s = userdata;
+    dq_wlanes *l = &s->lanes;
+
+    (void)reply;
+    (void)err; /* a heartbeat's pump tries again */
+    l->telling = false;
+    if (code < 0 && dq_shard_is_live(s) && l->telling_session == s->session.no) {
+        dq_list_splice_back(&l->leaving, &l->leaving_sent);
+        l->info_due = true;
+        return;
+    }
+    while (!dq_list_empty(&l->leaving_sent))
+        (void)dq_list_pop_front(&l->leaving_sent);
+    dq_lanes_leave(s);
+}
+
+void dq_lanes_leave(dq_wshard *s)
+{
+    dq_worker *w = s->worker;
+    dq_wlanes *l = &s->lanes;
+    DQ_BUF_AUTO bytes = {0};
+
+    if (!dq_shard_is_live(s) || l->telling || (!l->info_due && dq_list_empty(&l->leaving)) || s->session.doubts || !s->link->is_up)
+        return;
+    dq_call call = dq_call_session_change(&bytes, dq_store_keys(w->store), s->no, s->session.no, w->info);
+    for (size_t n = 0; n < FRESH_MAX && !dq_list_empty(&l->leaving); n++) {
+        dq_wlane *lane = dq_container_of(dq_list_pop_front(&l->leaving), dq_wlane, fresh);
+
+        dq_list_push_back(&l->leaving_sent, &lane->fresh);
+        dq_change_leave(&call, lane->no);
+    }
+    dq_call_end(&call);
+    l->telling_session = s->session.no;
+    l->telling = dq_session_send(s, &bytes, on_told, s);
+    l->info_due = !l->telling;
+    if (!l->telling)
+        dq_list_splice_back(&l->leaving, &l->leaving_sent);
 }
 
 /* ---- lanes that are too much for us ---- */
@@ -455,6 +564,8 @@ static void lane_read_over(dq_wlane *lane)
 {
     dq_list_remove(&lane->planned);
     lane->share = lane->want_main = lane->want_front = lane->got_main = lane->got_front = 0;
+    if (lane->rebinds)
+        lane_rebind(lane);
 }
 
 void dq_lanes_read_done(dq_wshard *s)

@@ -19,7 +19,7 @@
 #define TIME_UNIT (1 << 18) /* virtual time of a job at weight 1: years of it fit */
 
 struct dq_wroom {
-    dq_handler *handler;
+    dq_handler *handler; /* NULL: there is none of its number any more */
     dq_heap parked; /* of dq_wflow */
     size_t n_flows; /* that may be parked here */
     int32_t n_up;   /* flows in the lists of their queues */
@@ -62,10 +62,14 @@ void dq_share_deinit(dq_wshard *s)
     }
     dq_map_deinit(&s->lanes.queues);
     dq_heap_deinit(&s->lanes.ready);
-    for (size_t i = 0; s->lanes.rooms && i < s->worker->handlers->n; i++)
-        dq_heap_deinit(&s->lanes.rooms[i].parked);
+    for (size_t i = 0; i < s->lanes.n_rooms; i++) {
+        if (s->lanes.rooms[i])
+            dq_heap_deinit(&s->lanes.rooms[i]->parked);
+        dq_free(s->lanes.rooms[i]);
+    }
     dq_free(s->lanes.rooms);
     s->lanes.rooms = NULL;
+    s->lanes.n_rooms = 0;
 }
 
 static void queue_judge(dq_wshard *s, dq_wqueue *wq)
@@ -112,16 +116,48 @@ dq_wqueue *dq_share_queue(dq_wshard *s, dureq_str name)
     return q;
 }
 
+static bool rooms_grow(dq_wshard *s, size_t n)
+{
+    dq_wlanes *l = &s->lanes;
+    size_t cap = DQ_MAX(n, s->worker->handlers->n);
+    dq_wroom **rooms;
+
+    if (n <= l->n_rooms)
+        return true;
+    rooms = dq_realloc(l->rooms, cap * sizeof(dq_wroom *));
+    if (!rooms)
+        return false;
+    memset(rooms + l->n_rooms, 0, (cap - l->n_rooms) * sizeof(dq_wroom *));
+    l->rooms = rooms;
+    l->n_rooms = cap;
+    return true;
+}
+
 static dq_wroom *room_of(dq_wshard *s, dq_handler *h)
 {
-    const dq_handlers *hs = s->worker->handlers;
+    dq_wroom **at;
 
-    if (!s->lanes.rooms)
-        s->lanes.rooms = dq_calloc(hs->n, sizeof *s->lanes.rooms);
-    if (!s->lanes.rooms)
+    if (!rooms_grow(s, h->no + 1))
         return NULL;
-    s->lanes.rooms[h->no].handler = h;
-    return &s->lanes.rooms[h->no];
+    at = &s->lanes.rooms[h->no];
+    if (!*at)
+        *at = dq_calloc(1, sizeof **at);
+    if (*at)
+        (*at)->handler = h;
+    return *at;
+}
+
+void dq_share_replaced(dq_wshard *s)
+{
+    const dq_handlers *hs = s->worker->handlers;
+    const dq_wlanes *l = &s->lanes;
+
+    for (size_t i = 0; i < l->n_rooms; i++)
+        if (l->rooms[i])
+            l->rooms[i]->handler = NULL;
+    for (size_t i = 0; i < hs->n; i++)
+        if (hs->items[i]->no < l->n_rooms && l->rooms[hs->items[i]->no])
+            l->rooms[hs->items[i]->no]->handler = hs->items[i];
 }
 
 dq_wflow *dq_share_flow(dq_wshard *s, dq_wqueue *q, dq_handler *h)
@@ -151,9 +187,14 @@ dq_wflow *dq_share_flow(dq_wshard *s, dq_wqueue *q, dq_handler *h)
 
 /* ---- in and out ---- */
 
+static int32_t slots_in(const dq_wroom *room)
+{
+    return room->handler ? dq_handler_free(room->handler) : 0;
+}
+
 static int32_t room_free(const dq_wflow *f)
 {
-    return f->room ? dq_handler_free(f->room->handler) : INT32_MAX;
+    return f->room ? slots_in(f->room) : INT32_MAX;
 }
 
 /* Into the list of its queue, and that among those whose turn comes. */
@@ -244,7 +285,7 @@ void dq_share_paused(dq_wshard *s)
 static void unpark(dq_wshard *s)
 {
     DQ_LIST_FOREACH (dq_wroom, room, &s->lanes.crowded, link) {
-        int32_t n = dq_handler_free(room->handler) - room->n_up;
+        int32_t n = slots_in(room) - room->n_up;
 
         while (n-- > 0 && dq_heap_top(&room->parked)) {
             dq_wflow *f = dq_container_of(dq_heap_top(&room->parked), dq_wflow, parked);

@@ -157,7 +157,7 @@ static void step(resync *r)
     while (r->next_lane <= s->lanes.n && n < RESYNC_LANES) {
         const dq_wlane *lane = s->lanes.items[r->next_lane - 1];
 
-        if (lane && lane->handler) {
+        if (lane && lane->was_served) {
             dq_pending_lane(&call, r->next_lane);
             n++;
         }

@@ -25,6 +25,7 @@ static void pump_fired(dq_deferred *d)
 
     for (unsigned i = 0; i < w->n_shards; i++) {
         dq_lanes_listen(&w->shards[i]);
+        dq_lanes_leave(&w->shards[i]);
         dq_lanes_pass(&w->shards[i]);
     }
     for (unsigned i = 0; i < w->n_links; i++)
@@ -73,6 +74,18 @@ void dq_worker_less_room(dq_worker *w)
 {
     w->room = DQ_MIN(w->room, w->n_slots_taken);
     dq_timer_set(&w->room_timer, ROOM_LOOK_US);
+}
+
+void dq_worker_replace_handlers(dq_worker *w, dq_handlers *next, char *info)
+{
+    dq_handlers_replace(w->handlers, next);
+    dq_free(w->info);
+    w->info = info;
+    for (unsigned i = 0; i < w->n_shards; i++) {
+        dq_lanes_rebind(&w->shards[i]);
+        w->shards[i].lanes.info_due = true;
+    }
+    dq_worker_pump(w);
 }
 
 /* ---- create ---- */

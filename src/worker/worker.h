@@ -60,6 +60,8 @@ void dq_worker_on_cycle(dq_worker *w, unsigned link, bool ready);
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text);
 void dq_worker_on_queues(dq_worker *w);
 
+/* From now on jobs are taken for these; what was begun ends as it began. `info` as in the options, taken over. See worker/handlers.h. */
+void dq_worker_replace_handlers(dq_worker *w, dq_handlers *next, char *info);
 void dq_worker_drain(dq_worker *w, bool drain);
 /* Take nothing more; when handlers are done give the rest back, close the sessions, on_stopped. Whoever has no patience left calls stop_now. */
 void dq_worker_stop(dq_worker *w);

@@ -128,7 +128,7 @@ static void it_runs_jobs_and_stops_cleanly(void **state)
     test_daemon_expect(&d, &exec_id, "7");
     test_daemon_expect(&d, &echo_id, "{\"message\":\"hi\"}");
     assert_int_equal(kill(d.c.pid, SIGHUP), 0);
-    test_child_wait_for(&d.c, "\"event\":\"daemon.hup\"");
+    test_child_wait_for(&d.c, "\"event\":\"daemon.reloaded\"");
     assert_int_equal(kill(d.c.pid, SIGTERM), 0);
     assert_int_equal(test_child_end(&d.c), 0);
     assert_true(test_child_said(&d.c, "\"event\":\"embedded.stopped\""));
