@@ -35,12 +35,7 @@ static int add_tag(void *data, const char *text)
     return 0;
 }
 
-typedef struct raw_options {
-    const char *queue, *priority, *delay, *at, *unique_key, *unique_for, *request_id, *timeout, *s2s, *heartbeat, *retention,
-        *dlq_after, *max_attempts, *initial_delay, *max_delay, *content_type;
-} raw_options;
-
-static int read_times(ctl_enqueue_options *o, const raw_options *raw)
+static int read_times(ctl_enqueue_options *o, const ctl_raw_job *raw)
 {
     dureq_job_options *j = &o->job;
     int rc = ctl_duration("delay", raw->delay, &j->delay_ms);
@@ -74,7 +69,7 @@ static int read_times(ctl_enqueue_options *o, const raw_options *raw)
     return rc;
 }
 
-static int read_job(ctl_enqueue_options *o, const raw_options *raw)
+static int read_job(ctl_enqueue_options *o, const ctl_raw_job *raw)
 {
     int64_t priority = 0, dlq_after = 0, attempts = 0;
     int rc = ctl_i64("priority", raw->priority, 1, 10, &priority);
@@ -100,9 +95,9 @@ static int read_job(ctl_enqueue_options *o, const raw_options *raw)
 }
 
 /* What would otherwise be dropped without a word. */
-static int check_together(const ctl_enqueue_options *o, const raw_options *raw)
+static int check_together(const ctl_enqueue_options *o, const ctl_raw_job *raw)
 {
-    const raw_options none = {0};
+    const ctl_raw_job none = {0};
     bool any = memcmp(raw, &none, sizeof none) != 0 || o->job.n_headers || o->job.n_tags;
 
     if (o->lines && o->ndjson)
@@ -118,39 +113,62 @@ static int check_together(const ctl_enqueue_options *o, const raw_options *raw)
     return 0;
 }
 
-static int read_options(ctl_enqueue_options *o, int argc, char **argv, int *ret_n)
+size_t ctl_job_option_list(ctl_enqueue_options *o, ctl_raw_job *raw, ctl_option *out)
 {
-    raw_options raw = {0};
-    const ctl_option list[] = {
-        {.name = "at", .value = &raw.at},
-        {.name = "content-type", .value = &raw.content_type},
-        {.name = "delay", .value = &raw.delay},
-        {.name = "dlq-after", .value = &raw.dlq_after},
+    const ctl_option list[CTL_JOB_OPTIONS] = {
+        {.name = "content-type", .value = &raw->content_type},
+        {.name = "dlq-after", .value = &raw->dlq_after},
         {.name = "header", .each = add_header, .data = o},
-        {.name = "heartbeat-timeout", .value = &raw.heartbeat},
-        {.name = "initial-delay", .value = &raw.initial_delay},
-        {.name = "lines", .value = &o->lines},
-        {.name = "max-attempts", .value = &raw.max_attempts},
-        {.name = "max-delay", .value = &raw.max_delay},
-        {.name = "ndjson", .value = &o->ndjson},
-        {.name = "priority", .value = &raw.priority},
-        {.name = "queue", .value = &raw.queue},
-        {.name = "request-id", .value = &raw.request_id},
-        {.name = "retention", .value = &raw.retention},
-        {.name = "schedule-to-start-timeout", .value = &raw.s2s},
+        {.name = "heartbeat-timeout", .value = &raw->heartbeat},
+        {.name = "initial-delay", .value = &raw->initial_delay},
+        {.name = "max-attempts", .value = &raw->max_attempts},
+        {.name = "max-delay", .value = &raw->max_delay},
+        {.name = "priority", .value = &raw->priority},
+        {.name = "queue", .value = &raw->queue},
+        {.name = "retention", .value = &raw->retention},
+        {.name = "schedule-to-start-timeout", .value = &raw->s2s},
         {.name = "tag", .each = add_tag, .data = o},
         {.name = "text", .flag = &o->text},
-        {.name = "timeout", .value = &raw.timeout},
+        {.name = "timeout", .value = &raw->timeout},
+        {.name = "unique-key", .value = &raw->unique_key},
+    };
+
+    memcpy(out, list, sizeof list);
+    o->job = dureq_job_options_init();
+    o->retry = dureq_retry_policy_init();
+    return CTL_JOB_OPTIONS;
+}
+
+int ctl_read_job(ctl_enqueue_options *o, const ctl_raw_job *raw)
+{
+    return read_job(o, raw);
+}
+
+void ctl_enqueue_options_deinit(ctl_enqueue_options *o)
+{
+    for (size_t i = 0; i < o->job.n_headers; i++)
+        dq_free((char *)o->headers[i].name);
+}
+
+static int read_options(ctl_enqueue_options *o, int argc, char **argv, int *ret_n)
+{
+    ctl_raw_job raw = {0};
+    const ctl_option own[] = {
+        {.name = "at", .value = &raw.at},
+        {.name = "delay", .value = &raw.delay},
+        {.name = "lines", .value = &o->lines},
+        {.name = "ndjson", .value = &o->ndjson},
+        {.name = "request-id", .value = &raw.request_id},
         {.name = "unique-for", .value = &raw.unique_for},
-        {.name = "unique-key", .value = &raw.unique_key},
         {.name = "wait", .flag = &o->wait},
         {.name = "wait-timeout", .value = &o->wait_timeout},
     };
+    ctl_option list[CTL_JOB_OPTIONS + DQ_ARRAY_LEN(own)];
+    size_t n = ctl_job_option_list(o, &raw, list);
     int64_t wait_ms;
     int rc;
 
-    o->job = dureq_job_options_init();
-    o->retry = dureq_retry_policy_init();
+    memcpy(list + n, own, sizeof own);
     rc = ctl_options(argc, argv, list, DQ_ARRAY_LEN(list), ret_n);
     if (rc == 0)
         rc = read_job(o, &raw);
@@ -262,31 +280,38 @@ static void print_accepted(const ctl *c, const dureq_enqueue_result *r, dureq_st
         print_accepted_json(c, r, status, warning);
 }
 
+int ctl_read_payload(ctl_enqueue_options *o, const char *payload, dq_buf *input, dureq_str *ret)
+{
+    *ret = payload ? dureq_str_from(payload) : DQ_STR_LIT("null");
+    if (payload && strcmp(payload, "-") == 0) {
+        int rc = read_input(input);
+
+        if (rc != 0)
+            return rc;
+        *ret = dq_buf_str(input);
+    }
+    if (!o->job.content_type && o->text)
+        o->job.content_type = "text/plain";
+    if (!o->job.content_type && ctl_is_broken_json(*ret))
+        return ctl_usage("the payload begins like JSON and is none; quote it for the shell, or give --text to send it as text");
+    if (!o->job.content_type)
+        o->job.content_type = dq_json_valid(*ret)   ? "application/json"
+                              : dq_utf8_valid(*ret) ? "text/plain"
+                                                    : "application/octet-stream";
+    return 0;
+}
+
 static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
 {
     DQ_BUF_AUTO input = {0};
-    dureq_job_spec spec = {.task_type = o->type, .payload = dureq_str_from(payload), .options = &o->job};
+    dureq_job_spec spec = {.task_type = o->type, .options = &o->job};
     DQ_BUF_AUTO unhandled = {0};
     dureq_enqueue_result result;
     dureq_error err = {0};
-    int rc;
+    int rc = ctl_read_payload(o, payload, &input, &spec.payload);
 
-    if (payload && strcmp(payload, "-") == 0) {
-        rc = read_input(&input);
-        if (rc != 0)
-            return rc;
-        spec.payload = dq_buf_str(&input);
-    }
-    if (!payload)
-        spec.payload = DQ_STR_LIT("null");
-    if (!o->job.content_type && o->text)
-        o->job.content_type = "text/plain";
-    if (!o->job.content_type && ctl_is_broken_json(spec.payload))
-        return ctl_usage("the payload begins like JSON and is none; quote it for the shell, or give --text to send it as text");
-    if (!o->job.content_type)
-        o->job.content_type = dq_json_valid(spec.payload)   ? "application/json"
-                              : dq_utf8_valid(spec.payload) ? "text/plain"
-                                                            : "application/octet-stream";
+    if (rc != 0)
+        return rc;
     rc = ctl_connect(c, CTL_WRITES);
     if (rc != 0)
         return rc;
@@ -326,8 +351,7 @@ static int cmd_enqueue(ctl *c, int argc, char **argv)
     ctl_enqueue_options o = {0};
     int rc = enqueue(c, &o, argc, argv);
 
-    for (size_t i = 0; i < o.job.n_headers; i++)
-        dq_free((char *)o.headers[i].name);
+    ctl_enqueue_options_deinit(&o);
     return rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schedule preview, schedule explain: what a definition means, without a server. */
+/* schedule preview, schedule explain: what a definition means, without a server; and the table of all schedule commands. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -7,20 +7,11 @@
 #include "client/schedule.h"
 #include "ctl.h"
 #include "model/schedule.h"
+#include "schedule.h"
 
 #define N_DEFAULT 10
 
-/* What the options say, and what of it is put together here. */
-typedef struct asked {
-    const char *cron, *daily, *weekly, *monthly, *every, *definition; /* one of them */
-    const char *timezone, *from, *each, *starts_at, *ends_at, *gap, *overlap_hour, *n;
-    dureq_schedule s;
-    int64_t from_ms, count;
-    dq_arena arena;
-    dq_json doc;
-} asked;
-
-static void asked_deinit(asked *a)
+void ctl_asked_deinit(ctl_asked *a)
 {
     dq_json_deinit(&a->doc);
     dq_arena_deinit(&a->arena);
@@ -59,7 +50,7 @@ static size_t count_items(dureq_str list)
 }
 
 /* "09:00,18:00" */
-static int take_times(asked *a, const char *option, dureq_str list)
+static int take_times(ctl_asked *a, const char *option, dureq_str list)
 {
     dureq_at_time *times = dq_arena_alloc(&a->arena, count_items(list) * sizeof *times);
     size_t n = 0;
@@ -95,7 +86,7 @@ static int32_t day_of_month(dureq_str s)
 }
 
 /* "mon,fri@10:00" */
-static int take_days(asked *a, const char *option, const char *text, int32_t (*day_of)(dureq_str), const char *takes)
+static int take_days(ctl_asked *a, const char *option, const char *text, int32_t (*day_of)(dureq_str), const char *takes)
 {
     dureq_str times = dureq_str_from(text), list = dq_str_cut(&times, '@');
     int32_t *days = dq_arena_alloc(&a->arena, count_items(list) * sizeof *days);
@@ -117,7 +108,7 @@ static int take_days(asked *a, const char *option, const char *text, int32_t (*d
     return take_times(a, option, times);
 }
 
-static int take_gap(asked *a)
+static int take_gap(ctl_asked *a)
 {
     if (a->gap && dureq_gap_parse(dureq_str_from(a->gap), &a->s.gap) < 0)
         return ctl_usage("--gap takes after or skip, not '%s'", a->gap);
@@ -128,7 +119,7 @@ static int take_gap(asked *a)
 
 /* ---- the definition ---- */
 
-static int take_what(asked *a)
+static int take_what(ctl_asked *a)
 {
     if (a->cron) {
         a->s.type = DUREQ_SCHEDULE_CRON;
@@ -150,31 +141,61 @@ static int take_what(asked *a)
     return 0;
 }
 
-static int take_definition(asked *a)
+static int take_definition(ctl_asked *a)
 {
     dureq_error err = {0};
     int rc = dq_json_parse(dureq_str_from(a->definition), &a->doc, &err);
 
-    if (a->timezone || a->each || a->starts_at || a->ends_at || a->gap || a->overlap_hour)
+    if (a->timezone || a->each || a->starts_at || a->ends_at || a->gap || a->overlap_hour || ctl_asked_fires(a))
         return ctl_usage("--definition stands alone: its fields say what the other options say");
     if (rc == 0)
         rc = dq_schedule_from_json(&a->doc, 0, &a->arena, &a->s, &err);
     return rc < 0 ? ctl_usage("--definition: %s", err.msg) : 0;
 }
 
-static int take_options(asked *a)
+bool ctl_asked_fires(const ctl_asked *a)
+{
+    return a->overlap || a->misfire || a->catchup || a->max_backfill || a->max_occurrences || a->jitter || a->pause_on_failure;
+}
+
+static int take_firing(ctl_asked *a)
+{
+    int64_t backfill = a->s.max_backfill_per_tick, occurrences = a->s.max_occurrences;
+    int rc;
+
+    if (a->overlap && dureq_overlap_parse(dureq_str_from(a->overlap), &a->s.overlap_policy) < 0)
+        return ctl_usage("--overlap takes ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE, not '%s'", a->overlap);
+    if (a->misfire && dureq_misfire_parse(dureq_str_from(a->misfire), &a->s.misfire) < 0)
+        return ctl_usage("--misfire takes fire or skip, not '%s'", a->misfire);
+    rc = ctl_duration("catchup", a->catchup, &a->s.catchup_window_ms);
+    if (rc == 0)
+        rc = ctl_duration("jitter", a->jitter, &a->s.jitter_ms);
+    if (rc == 0)
+        rc = ctl_i64("max-backfill", a->max_backfill, 1, DUREQ_BACKFILL_MAX, &backfill);
+    if (rc == 0)
+        rc = ctl_i64("max-occurrences", a->max_occurrences, 1, INT32_MAX, &occurrences);
+    a->s.max_backfill_per_tick = (int32_t)backfill;
+    a->s.max_occurrences = (int32_t)occurrences;
+    a->s.pause_on_failure = a->s.pause_on_failure || a->pause_on_failure;
+    return rc;
+}
+
+int ctl_asked_kinds(const ctl_asked *a)
+{
+    return !!a->cron + !!a->daily + !!a->weekly + !!a->monthly + !!a->every + !!a->definition;
+}
+
+int ctl_asked_take(ctl_asked *a)
 {
     int64_t each = 0;
-    int rc = a->definition ? take_definition(a) : take_what(a);
+    int rc = a->definition ? take_definition(a) : ctl_asked_kinds(a) ? take_what(a) : 0;
 
     if (rc == 0)
         rc = take_gap(a);
     if (rc == 0)
+        rc = take_firing(a);
+    if (rc == 0)
         rc = ctl_i64("each", a->each, 1, DUREQ_REGULAR_INTERVAL_MAX, &each);
-    if (rc == 0)
-        rc = ctl_i64("n", a->n, 1, DUREQ_PREVIEW_MAX, &a->count);
-    if (rc == 0)
-        rc = ctl_time("from", a->from, /*is_past=*/false, &a->from_ms);
     if (rc == 0)
         rc = ctl_time("starts-at", a->starts_at, /*is_past=*/false, &a->s.starts_at_ms);
     if (rc == 0)
@@ -184,6 +205,38 @@ static int take_options(asked *a)
     if (a->timezone)
         a->s.timezone = a->timezone;
     return rc;
+}
+
+static int take_options(ctl_asked *a)
+{
+    int rc = ctl_asked_take(a);
+
+    if (rc == 0)
+        rc = ctl_i64("n", a->n, 1, DUREQ_PREVIEW_MAX, &a->count);
+    if (rc == 0)
+        rc = ctl_time("from", a->from, /*is_past=*/false, &a->from_ms);
+    return rc;
+}
+
+size_t ctl_definition_option_list(ctl_asked *a, ctl_option *out)
+{
+    const ctl_option list[CTL_DEFINITION_OPTIONS] = {
+        {.name = "cron", .value = &a->cron},
+        {.name = "daily", .value = &a->daily},
+        {.name = "definition", .value = &a->definition},
+        {.name = "each", .value = &a->each},
+        {.name = "ends-at", .value = &a->ends_at},
+        {.name = "every", .value = &a->every},
+        {.name = "gap", .value = &a->gap},
+        {.name = "monthly", .value = &a->monthly},
+        {.name = "overlap-hour", .value = &a->overlap_hour},
+        {.name = "starts-at", .value = &a->starts_at},
+        {.name = "timezone", .value = &a->timezone},
+        {.name = "weekly", .value = &a->weekly},
+    };
+
+    memcpy(out, list, sizeof list);
+    return CTL_DEFINITION_OPTIONS;
 }
 
 /* "-n 5", the one short option, is "--n 5" to the others. */
@@ -196,33 +249,21 @@ static void lengthen(int argc, char **argv)
             argv[i] = n;
 }
 
-static int read_asked(asked *a, int argc, char **argv)
+static int read_asked(ctl_asked *a, int argc, char **argv)
 {
-    const ctl_option options[] = {
-        {.name = "cron", .value = &a->cron},
-        {.name = "daily", .value = &a->daily},
-        {.name = "definition", .value = &a->definition},
-        {.name = "each", .value = &a->each},
-        {.name = "ends-at", .value = &a->ends_at},
-        {.name = "every", .value = &a->every},
-        {.name = "from", .value = &a->from},
-        {.name = "gap", .value = &a->gap},
-        {.name = "monthly", .value = &a->monthly},
-        {.name = "n", .value = &a->n},
-        {.name = "overlap-hour", .value = &a->overlap_hour},
-        {.name = "starts-at", .value = &a->starts_at},
-        {.name = "timezone", .value = &a->timezone},
-        {.name = "weekly", .value = &a->weekly},
-    };
+    ctl_option options[CTL_DEFINITION_OPTIONS + 2];
+    size_t n_options = ctl_definition_option_list(a, options);
     int n, rc;
 
+    options[n_options++] = (ctl_option){.name = "from", .value = &a->from};
+    options[n_options++] = (ctl_option){.name = "n", .value = &a->n};
     lengthen(argc, argv);
-    rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    rc = ctl_options(argc, argv, options, n_options, &n);
     if (rc != 0)
         return rc;
     if (n)
         return ctl_usage("'schedule %s' takes no '%s': put a cron expression in quotes after --cron", argv[0], argv[1]);
-    n = !!a->cron + !!a->daily + !!a->weekly + !!a->monthly + !!a->every + !!a->definition;
+    n = ctl_asked_kinds(a);
     if (n != 1)
         return ctl_usage("'schedule %s' needs one of --cron, --daily, --weekly, --monthly, --every and --definition%s", argv[0],
                          n ? ", not several" : "");
@@ -230,7 +271,7 @@ static int read_asked(asked *a, int argc, char **argv)
 }
 
 /* A definition has fields, of which the message speaks; the others have options. */
-static int tell_wrong(const asked *a, const dureq_error *err)
+static int tell_wrong(const ctl_asked *a, const dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
 
@@ -241,7 +282,7 @@ static int tell_wrong(const asked *a, const dureq_error *err)
 }
 
 /* Reads the arguments and opens the calendar; 0, or an exit code after saying why. */
-static int open_asked(asked *a, int argc, char **argv, dq_calendar *ret)
+static int open_asked(ctl_asked *a, int argc, char **argv, dq_calendar *ret)
 {
     dureq_error err = {0};
     int64_t after;
@@ -304,7 +345,7 @@ static void print_occurrences(const ctl *c, const dq_calendar *cal, const int64_
 
 static int preview(ctl *c, int argc, char **argv)
 {
-    DQ_CLEANUP(asked_deinit) asked a = {0};
+    DQ_CLEANUP(ctl_asked_deinit) ctl_asked a = {0};
     dq_calendar cal;
     int64_t *at;
     int rc = open_asked(&a, argc, argv, &cal);
@@ -325,7 +366,7 @@ static int preview(ctl *c, int argc, char **argv)
 
 static int explain(ctl *c, int argc, char **argv)
 {
-    DQ_CLEANUP(asked_deinit) asked a = {0};
+    DQ_CLEANUP(ctl_asked_deinit) ctl_asked a = {0};
     DQ_BUF_AUTO text = {0};
     DQ_BUF_AUTO json = {0};
     dq_json_writer w = dq_json_writer_of(&json);
@@ -351,32 +392,49 @@ static int explain(ctl *c, int argc, char **argv)
     return CTL_DONE;
 }
 
-#define DEFINITION_HELP                                                                            \
-    "One of:\n"                                                                                    \
-    "  --cron 'EXPR'            five fields, six with seconds first, @daily ..., @every 1h30m\n"   \
-    "  --daily TIMES            such as 09:00,18:00\n"                                             \
-    "  --weekly DAYS@TIMES      such as mon,fri@10:00\n"                                           \
-    "  --monthly DAYS@TIMES     such as 1,15@00:00\n"                                              \
-    "  --every D                such as 30s\n"                                                     \
-    "  --definition JSON        with the fields of docs/schedules.md\n"                            \
-    "And:\n"                                                                                       \
-    "  --each N                 every N days, weeks or months\n"                                   \
-    "  --timezone ZONE          such as Europe/Berlin; UTC unless given\n"                         \
-    "  --starts-at TIME         none before, and where intervals begin\n"                          \
-    "  --ends-at TIME           none after\n"                                                      \
-    "  --gap after|skip         local times that do not exist: the first instant after, or none\n" \
-    "  --overlap-hour first|both  local times that exist twice\n"                                  \
-    "  --from TIME              as if it were created then; now unless given\n"
+#define FROM_HELP "  --from TIME              as if it were created then; now unless given\n"
 
 const ctl_command ctl_schedule_commands[] = {
+    {"schedule backfill", "ID --from TIME --to TIME [--policy P]", "Start the jobs of a time that is past",
+     "Each occurrence from one time to another, both included, at once.\n"
+     "  --policy P   instead of the schedule's: ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE\n",
+     ctl_schedule_backfill},
+    {"schedule create", "TYPE [PAYLOAD|-] --cron EXPR | --daily TIMES | ... [options]", "Start a job again and again",
+     CTL_DEFINITION_HELP CTL_FIRING_HELP CTL_SCHEDULED_JOB_HELP
+     "\n"
+     "Prints the schedule's id.\n"
+     "\n"
+     "Example: dureqctl schedule create report.build nightly --cron '0 3 * * *' --timezone Europe/Berlin --overlap SKIP\n",
+     ctl_schedule_create},
+    {"schedule delete", "ID...", "Forget schedules; jobs that they started go on", NULL, ctl_schedule_delete},
+    {"schedule edit", "ID [TYPE [PAYLOAD|-]] [options]", "Change a schedule",
+     CTL_DEFINITION_HELP CTL_FIRING_HELP CTL_SCHEDULED_JOB_HELP
+     "\n"
+     "What is not named stays. With TYPE the job is the one given here, with all its options.\n",
+     ctl_schedule_edit},
     {"schedule explain", "--cron EXPR | --daily TIMES | ... [options]", "Say in a sentence what a schedule means",
-     DEFINITION_HELP "No server is needed.\n\nExample: dureqctl schedule explain --cron '0 9 L * *' --timezone Europe/Berlin\n",
+     CTL_DEFINITION_HELP FROM_HELP
+     "No server is needed.\n\nExample: dureqctl schedule explain --cron '0 9 L * *' --timezone Europe/Berlin\n",
      explain},
+    {"schedule get", "ID | --key K", "Show a schedule, and what it did and left out", NULL, ctl_schedule_get},
+    {"schedule list", "[--limit N] [--cursor C]", "List schedules, those that come round next first", NULL, ctl_schedule_list},
+    {"schedule pause", "ID...", "Let nothing of a schedule start", NULL, ctl_schedule_pause},
     {"schedule preview", "--cron EXPR | --daily TIMES | ... [options] [-n N]", "List the next times of a schedule",
-     DEFINITION_HELP "  -n N                     how many; 10 unless given, at most 10000\n"
-                     "No server is needed. As JSON an array of times in the schedule's zone.\n"
-                     "\n"
-                     "Example: dureqctl schedule preview --cron '30 2 * * *' --timezone America/New_York -n 5\n",
+     CTL_DEFINITION_HELP FROM_HELP "  -n N                     how many; 10 unless given, at most 10000\n"
+                                   "No server is needed. As JSON an array of times in the schedule's zone.\n"
+                                   "\n"
+                                   "Example: dureqctl schedule preview --cron '30 2 * * *' --timezone America/New_York -n 5\n",
      preview},
+    {"schedule put", "--key K TYPE [PAYLOAD|-] --cron EXPR | --daily TIMES | ... [options]",
+     "Have a schedule as it is given here",
+     "Made when there is none of that key, changed when it is another; else nothing is done. For scripts that may run again.\n" CTL_DEFINITION_HELP
+         CTL_FIRING_HELP CTL_SCHEDULED_JOB_HELP,
+     ctl_schedule_put},
+    {"schedule resume", "ID...", "Let a schedule go on", "What it missed is treated as after an outage: see docs/schedules.md.\n",
+     ctl_schedule_resume},
+    {"schedule trigger", "ID [--policy P]", "Start one job of a schedule now",
+     "Its others come round as before.\n"
+     "  --policy P   instead of the schedule's: ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE\n",
+     ctl_schedule_trigger},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -214,6 +214,8 @@ typedef struct dureq_job {
     dureq_str waiting_for; /* why a parked job does not start; empty in this version */
     dureq_str reason;      /* why it is dead, cancelled, skipped or paused */
     bool skipped;
+    dureq_job_id schedule_id; /* of an occurrence; else its text is empty */
+    int64_t scheduled_at_ms;  /* when it came round, without jitter */
 } dureq_job;
 
 typedef struct dureq_job_list {

@@ -86,6 +86,8 @@ DUREQ_API dureq_str dureq_run_header(const dureq_run *run, const char *name);   
 DUREQ_API size_t dureq_run_headers(const dureq_run *run, const dureq_header **ret); /* how many; ret may be NULL */
 DUREQ_API int64_t dureq_run_deadline_at_ms(const dureq_run *run);                   /* 0: none */
 DUREQ_API int64_t dureq_run_enqueued_at_ms(const dureq_run *run);
+/* Of an occurrence of a schedule: true, its schedule, and when it came round, without jitter. Both may be NULL. */
+DUREQ_API bool dureq_run_schedule(const dureq_run *run, dureq_job_id *ret_id, int64_t *ret_scheduled_at_ms);
 
 /* These five may also be called from threads that the handler joins before it returns. */
 

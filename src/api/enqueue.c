@@ -211,6 +211,8 @@ static int enqueue_json(dq_api_ctx *c, chunk *k, dureq_error *err)
         return rc;
     if (dq_json_type_of(&doc, 0) == DQ_JSON_ARRAY)
         rc = enqueue_array(c, k, &doc, err);
+    else if (dq_json_member(&doc, 0, "schedule") != DQ_JSON_NONE)
+        rc = dq_api_create_schedule(c, &doc, err);
     else if (dq_json_type_of(&doc, 0) == DQ_JSON_OBJECT)
         rc = enqueue_one(c, k, &doc, err);
     else

@@ -55,7 +55,7 @@ bool dq_api_waits(dq_api_ctx *c);
 const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
-    dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[];
+    dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[];
 
 /* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
 int dq_api_flush(dq_api_ctx *c, dureq_error *err);
@@ -73,6 +73,7 @@ int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
                        dureq_error *err);
 /* Nothing was found: DUREQ_ENOTFOUND when the queue of the filter does not exist. */
 int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err);
+int dq_api_create_schedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err); /* schedules.c: of a job spec with a schedule */
 void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
 void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n);                         /* stats.c, as the next */
 struct dq_series_row;

@@ -2,6 +2,7 @@
 /* What operators and producers do to one job: each a script call, whose answer is 0 or a code. */
 
 #include "client/client_internal.h"
+#include "client/schedule_view.h"
 #include "redis/resp.h"
 
 #define DELAY_MAX_MS (100LL * 366 * 86400000)
@@ -211,6 +212,8 @@ int dureq_client_update_payload(dureq_client *c, const char *id, dureq_str paylo
     rc = dq_job_spec_check(&spec, c->max_payload, err);
     if (rc < 0)
         return rc;
+    if (t.id.lane == 0)
+        return dq_schedule_update_payload(c, id, &spec, err);
     dq_client_enter(c);
     do { /* another writer came between reading and writing: again */
         rc = update_once(c, id, &t, payload, content_type, err);

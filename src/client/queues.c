@@ -170,6 +170,7 @@ int dureq_client_resume_queue(dureq_client *c, const char *name, dureq_error *er
 
 /* ---- purge ---- */
 
+/* What came to its lanes since the first step is spared. */
 static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, dureq_str type, int64_t *n, dureq_error *err)
 {
     dq_queue_purged step = {.more = true};
@@ -179,7 +180,7 @@ static int purge_shard(dureq_client *c, unsigned shard, dureq_str name, dureq_st
         dq_owned_reply reply;
         dq_buf call = {0};
 
-        dq_call_queue_purge(&call, dq_client_keys(c), shard, dq_client_actor(c), name, type);
+        dq_call_queue_purge(&call, dq_client_keys(c), shard, dq_client_actor(c), name, type, step.until_ms);
         rc = dq_client_call(c, shard, DQ_CALL_REPEAT, &call, &reply, err); /* a lost answer costs at most the count of a step */
         if (rc < 0)
             return rc;
@@ -270,6 +271,18 @@ static int read_definitions(dureq_client *c, dq_owned_reply *ret, dureq_error *e
     return dq_client_command(c, &bytes, 1, ret, err);
 }
 
+int dq_client_read_queues(dureq_client *c, dq_queue_set *ret, dureq_error *err)
+{
+    dq_owned_reply reply;
+    int rc = read_definitions(c, &reply, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_queue_set_from_reply(&reply.reply, ret, err);
+    dq_owned_reply_deinit(&reply);
+    return rc;
+}
+
 static int add_stats(dureq_client *c, const dq_queue_set *set, dq_queue_stats *sums, int64_t *now_ms, dureq_error *err)
 {
     dureq_str *names = dq_calloc(set->n + 1, sizeof *names);
@@ -315,15 +328,10 @@ static int list_queues(dureq_client *c, dureq_queue_list *list, dureq_error *err
 {
     queues_owner *owner = list->owner;
     dq_queue_stats *sums = NULL;
-    dq_owned_reply reply;
     int64_t now_ms = 0;
     int rc;
 
-    rc = read_definitions(c, &reply, err);
-    if (rc < 0)
-        return rc;
-    rc = dq_queue_set_from_reply(&reply.reply, &owner->set, err);
-    dq_owned_reply_deinit(&reply);
+    rc = dq_client_read_queues(c, &owner->set, err);
     if (rc < 0)
         return rc;
     sums = dq_calloc(owner->set.n + 1, sizeof *sums);

@@ -5,35 +5,12 @@
 
 #include "base/date.h"
 
-/* Says which field named the zone. */
-static int get_zone(dq_zones *zones, const dq_calendar *c, bool is_in_cron, dq_zone **ret, dureq_error *err)
-{
-    dureq_error why = {0};
-    int rc = dq_zones_get(zones, c->zone_name, ret, &why);
-
-    if (rc == 0 || rc == DUREQ_ENOMEM)
-        return rc < 0 ? dq_fail_nomem(err) : 0;
-    if (is_in_cron)
-        return dq_fail_errno(err, rc, why.sys_errno, "cron_expr, column %zu: %s", c->cron.zone_column, why.msg);
-    return dq_fail_errno(err, rc, why.sys_errno, "timezone: %s", why.msg);
-}
-
 int dq_schedule_open(dq_calendar *ret, const dureq_schedule *s, int64_t created_at_ms, dq_zones *zones, dureq_error *err)
 {
     DQ_CLEANUP(dq_zones_destroy_p) dq_zones *own = NULL;
-    DQ_CLEANUP(dq_zone_unref_p) dq_zone *zone = NULL;
-    dq_calendar c;
-    int rc = dq_calendar_compile(&c, s, created_at_ms, err);
+    int rc = zones ? 0 : dq_zones_create(NULL, &own, err);
 
-    if (rc == 0 && !zones)
-        rc = dq_zones_create(NULL, &own, err);
-    if (rc == 0)
-        rc = get_zone(zones ? zones : own, &c, !s->timezone, &zone, err);
-    if (rc < 0)
-        return rc;
-    dq_calendar_use_zone(&c, zone);
-    *ret = c;
-    return 0;
+    return rc < 0 ? rc : dq_zones_open_calendar(zones ? zones : own, s, created_at_ms, ret, err);
 }
 
 /* What is created to run at once runs then, not after. */

@@ -440,6 +440,8 @@ static int check_wait(const dureq_client *c, const char *id_text, int64_t timeou
     rc = dq_parse_job_id(id_text, c, ret, packed, err);
     if (rc < 0)
         return rc;
+    if (ret->lane == 0)
+        return dq_fail(err, DUREQ_ECONFLICT, "%s is a schedule, which does not end: wait for one of its jobs", id_text);
     return timeout_ms < -1 ? dq_fail(err, DUREQ_EINVAL, "timeout_ms takes 0 or more, or -1 to wait for ever") : 0;
 }
 

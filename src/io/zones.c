@@ -289,3 +289,33 @@ int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err)
     *ret = dq_zone_ref(known->zone);
     return 0;
 }
+
+/* ---- calendars ---- */
+
+/* Says which field named the zone. */
+static int get_zone(dq_zones *zones, const dq_calendar *c, bool is_in_cron, dq_zone **ret, dureq_error *err)
+{
+    dureq_error why = {0};
+    int rc = dq_zones_get(zones, c->zone_name, ret, &why);
+
+    if (rc == 0 || rc == DUREQ_ENOMEM)
+        return rc < 0 ? dq_fail_nomem(err) : 0;
+    if (is_in_cron)
+        return dq_fail_errno(err, rc, why.sys_errno, "cron_expr, column %zu: %s", c->cron.zone_column, why.msg);
+    return dq_fail_errno(err, rc, why.sys_errno, "timezone: %s", why.msg);
+}
+
+int dq_zones_open_calendar(dq_zones *z, const dureq_schedule *s, int64_t created_at_ms, dq_calendar *ret, dureq_error *err)
+{
+    DQ_CLEANUP(dq_zone_unref_p) dq_zone *zone = NULL;
+    dq_calendar c;
+    int rc = dq_calendar_compile(&c, s, created_at_ms, err);
+
+    if (rc == 0)
+        rc = get_zone(z, &c, !s->timezone, &zone, err);
+    if (rc < 0)
+        return rc;
+    dq_calendar_use_zone(&c, zone);
+    *ret = c;
+    return 0;
+}

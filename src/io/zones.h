@@ -4,7 +4,7 @@
 /* The time zones of the system's tzdata, read when they are first asked for and again when their file has changed. This is the only place
    that touches the files: src/calendar/ is given what is here. For one thread at a time; the zones handed out are for any. */
 
-#include "calendar/zone.h"
+#include "calendar/calendar.h"
 
 typedef struct dq_zones dq_zones;
 
@@ -16,3 +16,7 @@ DQ_DEFINE_CLEANUP(dq_zones, dq_zones_destroy);
 /* *ret is the caller's to unref. It is the same object as before as long as the file is; one that vanished or became unreadable since goes
    on as it was. "UTC" needs no file. DUREQ_EINVAL: no such zone, naming the one that was probably meant. */
 int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err);
+
+/* The calendar of a definition, which must outlive it, with its zone; the caller's to deinit. DUREQ_EINVAL names the field, in a cron_expr also the
+   column. */
+int dq_zones_open_calendar(dq_zones *z, const dureq_schedule *s, int64_t created_at_ms, dq_calendar *ret, dureq_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of duties. Each call is bounded and repeated at once while it says that there is more. Nothing polls: promotion sleeps until the next due
+/* The table of duties. Each call is bounded and repeated at once while it says that there is more. Nothing polls: promotion and schedules sleep until the next due
    time by the server's clock; reaping and the outbox start when a heartbeat says so; housekeeping runs each minute, sooner when a schedule-to-start limit
    is near, a bucket of history was opened or the server's memory is short. */
 #include "leader/duty.h"
@@ -98,6 +98,13 @@ static int64_t settle_due(const dq_leader_beat *beat)
     return beat->n_outbox > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
 }
 
+/* ---- schedules: leader/schedules.c ---- */
+
+static int64_t schedule_due(const dq_leader_beat *beat)
+{
+    return time_or_never(beat->next_schedule_ms);
+}
+
 /* ---- all of them ---- */
 
 const dq_duty dq_duties[DQ_DUTY_COUNT] = {
@@ -105,4 +112,5 @@ const dq_duty dq_duties[DQ_DUTY_COUNT] = {
     [DQ_DUTY_REAP] = {"session_reap", 0, reap_due, reap_put, reap_decode},
     [DQ_DUTY_KEEP] = {"housekeep", HOUSEKEEP_MS, keep_due, keep_put, keep_decode},
     [DQ_DUTY_SETTLE] = {"outbox_read", 0, settle_due, dq_outbox_put, dq_outbox_settle},
+    [DQ_DUTY_SCHEDULE] = {"schedule_due", HOUR_MS, schedule_due, dq_schedules_put, dq_schedules_fire},
 };

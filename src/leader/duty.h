@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "io/loop.h"
+#include "io/zones.h"
 
 #define DQ_DUTY_NOW     INT64_C(0)
 #define DQ_DUTY_NEVER   INT64_MAX
@@ -15,7 +16,14 @@
 
 typedef struct dq_leader dq_leader; /* of one shard */
 
-typedef enum dq_duty_no { DQ_DUTY_PROMOTE, DQ_DUTY_REAP, DQ_DUTY_KEEP, DQ_DUTY_SETTLE, DQ_DUTY_COUNT } dq_duty_no;
+typedef enum dq_duty_no {
+    DQ_DUTY_PROMOTE,
+    DQ_DUTY_REAP,
+    DQ_DUTY_KEEP,
+    DQ_DUTY_SETTLE,
+    DQ_DUTY_SCHEDULE,
+    DQ_DUTY_COUNT
+} dq_duty_no;
 
 /* All times are the server's, in ms; DQ_DUTY_NOW, DQ_DUTY_NEVER. */
 typedef struct dq_duty {
@@ -51,6 +59,7 @@ struct dq_leader {
 struct dq_leaders {
     dq_store *store;
     dq_leaders_options opts;
+    dq_zones *zones;  /* made when the first schedule is due */
     dq_leader *items; /* made at the first beat */
     unsigned n;
 };
@@ -65,6 +74,10 @@ void dq_duty_lose(dq_leader *l, dq_duty_no no);
 bool dq_leader_send(dq_leader *l, unsigned shard, const dq_buf *call, dq_store_fn fn, void *userdata);
 /* Whether an answer can be used; else it is logged. A fenced leader leads no more. */
 bool dq_leader_answered(dq_leader *l, const char *call, int code, const dureq_error *err);
+
+/* leader/schedules.c */
+void dq_schedules_put(dq_leader *l, dq_buf *call);
+int dq_schedules_fire(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms);
 
 /* leader/outbox.c */
 void dq_outbox_put(dq_leader *l, dq_buf *call);

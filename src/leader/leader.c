@@ -196,6 +196,11 @@ void dq_leaders_due(dq_leaders *all, unsigned shard, int64_t at_ms)
     want_of(all, shard, DQ_DUTY_PROMOTE, at_ms);
 }
 
+void dq_leaders_schedule(dq_leaders *all, unsigned shard, int64_t at_ms)
+{
+    want_of(all, shard, DQ_DUTY_SCHEDULE, at_ms);
+}
+
 void dq_leaders_history(dq_leaders *all, unsigned shard)
 {
     want_of(all, shard, DQ_DUTY_KEEP, DQ_DUTY_NOW);
@@ -241,5 +246,6 @@ void dq_leaders_destroy(dq_leaders *all)
     if (!all)
         return;
     drop_items(all);
+    dq_zones_destroy(all->zones);
     dq_free(all);
 }

@@ -24,13 +24,15 @@ typedef struct dq_leader_beat {
     int64_t epoch; /* 0: does not lead (any more) */
     int64_t next_due_ms;
     int64_t n_expired, n_outbox;
-    int64_t next_late_ms; /* the next schedule-to-start limit; -1: none */
-    bool memory_is_short; /* for a while: the oldest history goes, whatever its time */
+    int64_t next_late_ms;     /* the next schedule-to-start limit; -1: none */
+    int64_t next_schedule_ms; /* -1: none */
+    bool memory_is_short;     /* for a while: the oldest history goes, whatever its time */
 } dq_leader_beat;
 
 int dq_leaders_create(dq_store *store, const dq_leaders_options *opts, dq_leaders **ret, dureq_error *err);
 void dq_leaders_destroy(dq_leaders *all);
 void dq_leaders_beat(dq_leaders *all, const dq_leader_beat *beat);
-void dq_leaders_due(dq_leaders *all, unsigned shard, int64_t at_ms); /* something may be due sooner than known */
-void dq_leaders_history(dq_leaders *all, unsigned shard);            /* there may be more of it than is to be kept */
+void dq_leaders_due(dq_leaders *all, unsigned shard, int64_t at_ms);      /* something may be due sooner than known */
+void dq_leaders_schedule(dq_leaders *all, unsigned shard, int64_t at_ms); /* the same of schedules */
+void dq_leaders_history(dq_leaders *all, unsigned shard);                 /* there may be more of it than is to be kept */
 void dq_leaders_down(dq_leaders *all);

@@ -101,13 +101,15 @@ static void pack_retry(dq_buf *out, const dureq_retry_policy *given)
         out->failed = true;
 }
 
-void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
+/* more: of so many bytes, of which the place is returned; 0: none. */
+static size_t pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard, size_t more)
 {
     dureq_job_options o = {0};
+    size_t begin = out->len, more_at = 0;
 
     if (spec->options)
         memcpy(&o, spec->options, DQ_MIN(spec->options->struct_size, sizeof o));
-    uint32_t flags = flags_of(spec, &o);
+    uint32_t flags = flags_of(spec, &o) | (more ? DQ_J_MORE : 0);
 
     dq_buf_append_char(out, VERSION);
     dq_buf_append_varint(out, flags);
@@ -118,10 +120,27 @@ void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
         pack_retry(out, o.retry_policy);
     pack_keys(out, &o, unique_shard);
     pack_lists(out, &o);
+    if (more) {
+        dq_buf_append_varint(out, more);
+        more_at = out->len - begin;
+        for (size_t i = 0; i < more; i++)
+            dq_buf_append_char(out, 0);
+    }
     if (flags & DQ_J_BLOB)
         dq_buf_append_varint(out, spec->payload.len);
     else
         dq_buf_append_str(out, spec->payload);
+    return more_at;
+}
+
+void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
+{
+    (void)pack(out, spec, unique_shard, 0);
+}
+
+size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec)
+{
+    return pack(out, spec, -1, DQ_MORE_SCHEDULE_BYTES);
 }
 
 uint32_t dq_envelope_flags(dureq_str packed)
@@ -163,6 +182,17 @@ static void read_limits(dq_reader *r, dq_envelope *e)
         e->retention_ms = (int64_t)dq_read_varint(r);
 }
 
+static void read_more(dq_envelope *e)
+{
+    dq_reader r = dq_reader_of(e->more);
+
+    if (e->more.len != DQ_MORE_SCHEDULE_BYTES || dq_read_u8(&r) != DQ_MORE_SCHEDULE)
+        return;
+    e->schedule_id = dq_read_bytes(&r, DQ_ID_BYTES);
+    e->scheduled_at = (int64_t)dq_read_be(&r, 6);
+    e->flags |= dq_read_u8(&r) & 1 ? DQ_J_TRACKED : 0;
+}
+
 static void read_parts(dq_reader *r, dq_envelope *e)
 {
     if (e->flags & DQ_J_RETRY)
@@ -185,7 +215,7 @@ static void read_parts(dq_reader *r, dq_envelope *e)
     if (e->flags & DQ_J_TRACE)
         e->trace = dq_read_bytes(r, TRACE_BYTES);
     if (e->flags & DQ_J_MORE)
-        (void)dq_read_lstr(r);
+        e->more = dq_read_lstr(r);
     if (e->flags & DQ_J_BLOB)
         e->blob_len = dq_read_varint(r);
 }
@@ -207,6 +237,7 @@ int dq_envelope_unpack(dureq_str j, dq_envelope *ret)
     if (flags & ~(uint64_t)(DQ_J_JSON | DQ_J_TEXT)) {
         read_limits(&r, ret);
         read_parts(&r, ret);
+        read_more(ret);
     }
     if (r.bad || ret->timeout_ms < 0 || ret->s2s_ms < 0 || ret->heartbeat_ms < 0 || ret->retention_ms < 0 ||
         ret->unique_for_ms < 0 || ret->dlq_after < 0)
@@ -226,7 +257,7 @@ int dq_envelope_repack(dq_buf *out, dureq_str j, dureq_str payload, const char *
     if (rc < 0)
         return rc;
     bool blob = payload.len > DQ_PAYLOAD_INLINE_MAX;
-    uint32_t flags = (e.flags & ~replaced) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
+    uint32_t flags = (e.flags & ~(replaced | DQ_J_TRACKED)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
 
     /* What lies between content type and payload is copied as it is. */
     (void)dq_read_u8(&r);

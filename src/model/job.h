@@ -69,12 +69,13 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_J_TAGS      (1u << 13)
 #define DQ_J_TRACE     (1u << 14)
 #define DQ_J_BLOB      (1u << 15)
-#define DQ_J_MORE      (1u << 16) /* parts of later versions, which this one skips */
+#define DQ_J_MORE      (1u << 16) /* of an occurrence: its schedule and its time; else parts of later versions, which this one skips */
+#define DQ_J_TRACKED   (1u << 31) /* never packed: its part of MORE says that its schedule minds its end */
 
 /* With one of these a job goes the general way, by the script that looks at each job, and not by plain commands with a script for all of
    them: when it is enqueued; when it ends (src/store/lua/include/job_end.lua). */
 #define DQ_J_ENQUEUE_GENERAL (DQ_J_S2S | DQ_J_UNIQUE | DQ_J_REQUEST)
-#define DQ_J_END_GENERAL     DQ_J_UNIQUE
+#define DQ_J_END_GENERAL     (DQ_J_UNIQUE | DQ_J_TRACKED)
 
 typedef struct dq_envelope {
     uint32_t flags;
@@ -88,13 +89,20 @@ typedef struct dq_envelope {
     int unique_shard;        /* home shard of the key when it is another one, else -1 */
     dureq_str headers, tags; /* packed lists: see dq_headers_next, dq_tags_next */
     dureq_str trace;
-    uint64_t blob_len; /* with DQ_J_BLOB */
+    dureq_str more;        /* with DQ_J_MORE */
+    dureq_str schedule_id; /* of an occurrence: packed; else empty */
+    int64_t scheduled_at;  /* s */
+    uint64_t blob_len;     /* with DQ_J_BLOB */
     dureq_str payload;
 } dq_envelope;
 
 /* Appends the envelope of a checked spec. unique_shard as above. A payload over DQ_PAYLOAD_INLINE_MAX is left out and flagged: the
    caller passes it beside. The content type is found by looking when the spec names none (JSON when it parses). */
 void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard);
+/* The envelope of a schedule's jobs: with a part of DQ_MORE_SCHEDULE_BYTES for schedule and time, which begins at the offset that is returned. */
+size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec);
+#define DQ_MORE_SCHEDULE       1 /* its first byte */
+#define DQ_MORE_SCHEDULE_BYTES 21
 /* The DQ_J_... of one that was packed here; 0 of what is none. */
 uint32_t dq_envelope_flags(dureq_str packed);
 /* 0, DUREQ_ESCHEMA (version not known) or DUREQ_EPROTO. Fast: the worker calls it for every job. */

@@ -208,6 +208,10 @@ static void put_what(const dureq_job *job, dq_json_writer *w)
     put_str_if(w, "queue", job->queue);
     put_str_if(w, "version", job->version);
     put_i64_if(w, "priority", job->priority);
+    if (job->schedule_id.text[0]) {
+        put_text(w, "schedule_id", job->schedule_id.text);
+        put_time_if(w, "scheduled_at", job->scheduled_at_ms);
+    }
     put_schedule(job, w);
 }
 

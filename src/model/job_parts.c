@@ -123,6 +123,16 @@ static int set_retry(builder *b, const dq_envelope *e)
     return 0;
 }
 
+static void set_schedule(dureq_job *job, const dq_envelope *e)
+{
+    dq_id id;
+
+    if (!dq_id_unpack(e->schedule_id, &id))
+        return;
+    dq_id_to_text(&id, &job->schedule_id);
+    job->scheduled_at_ms = e->scheduled_at * 1000;
+}
+
 static int set_envelope(builder *b)
 {
     dureq_job *job = b->job;
@@ -143,6 +153,7 @@ static int set_envelope(builder *b)
     job->retention_ms = !(e.flags & DQ_J_RETENTION) ? 0 : e.retention_ms ? e.retention_ms : -1;
     job->unique_key = e.unique_key;
     job->request_id = e.request_id;
+    set_schedule(job, &e);
     rc = set_headers(b, e.headers);
     if (rc < 0)
         return rc;

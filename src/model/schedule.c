@@ -30,6 +30,18 @@ static const char *const overlap_hour_words[] = {
 #undef X
 };
 
+static const char *const overlap_words[] = {
+#define X(num, name, text) [num] = text,
+    DUREQ_OVERLAP_MAP(X)
+#undef X
+};
+
+static const char *const misfire_words[] = {
+#define X(num, name, text) [num] = text,
+    DUREQ_MISFIRE_MAP(X)
+#undef X
+};
+
 static int find(const char *const *words, size_t n, dureq_str text)
 {
     for (size_t i = 0; i < n; i++)
@@ -88,6 +100,36 @@ int dureq_overlap_hour_parse(dureq_str text, dureq_overlap_hour *ret)
     return 0;
 }
 
+const char *dureq_overlap_to_str(dureq_overlap overlap)
+{
+    return word(overlap_words, DQ_ARRAY_LEN(overlap_words), (size_t)overlap);
+}
+
+int dureq_overlap_parse(dureq_str text, dureq_overlap *ret)
+{
+    int i = find(overlap_words, DQ_ARRAY_LEN(overlap_words), text);
+
+    if (i < 0)
+        return DUREQ_EINVAL;
+    *ret = (dureq_overlap)i;
+    return 0;
+}
+
+const char *dureq_misfire_to_str(dureq_misfire misfire)
+{
+    return word(misfire_words, DQ_ARRAY_LEN(misfire_words), (size_t)misfire);
+}
+
+int dureq_misfire_parse(dureq_str text, dureq_misfire *ret)
+{
+    int i = find(misfire_words, DQ_ARRAY_LEN(misfire_words), text);
+
+    if (i < 0)
+        return DUREQ_EINVAL;
+    *ret = (dureq_misfire)i;
+    return 0;
+}
+
 /* ---- checks ---- */
 
 #define TYPE(name) (1u << DUREQ_SCHEDULE_##name)
@@ -118,6 +160,12 @@ static int check_belongs(const dureq_schedule *s, dureq_error *err)
         {"jitter", s->jitter_ms != 0, RECURRING, 0},
         {"gap", s->gap != DUREQ_GAP_AFTER, CIVIL | TYPE(CRON), 0},
         {"overlap_hour", s->overlap_hour != DUREQ_OVERLAP_HOUR_FIRST, CIVIL | TYPE(CRON), 0},
+        {"overlap_policy", s->overlap_policy != DUREQ_OVERLAP_ALLOW_ALL, RECURRING, 0},
+        {"misfire", s->misfire != DUREQ_MISFIRE_FIRE, RECURRING, 0},
+        {"catchup_window", s->catchup_window_ms != 0, RECURRING, 0},
+        {"max_backfill_per_tick", s->max_backfill_per_tick != 0, RECURRING, 0},
+        {"max_occurrences", s->max_occurrences != 0, RECURRING, 0},
+        {"pause_on_failure", s->pause_on_failure, RECURRING, 0},
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(fields); i++) {
@@ -183,6 +231,18 @@ static int check_days(const dureq_schedule *s, dureq_error *err)
     return 0;
 }
 
+static int check_firing(const dureq_schedule *s, dureq_error *err)
+{
+    if (s->catchup_window_ms < 0 || s->catchup_window_ms > YEARS_100_MS)
+        return dq_fail(err, DUREQ_EINVAL, "catchup_window takes 0 to 100 years");
+    if (s->max_backfill_per_tick < 0 || s->max_backfill_per_tick > DUREQ_BACKFILL_MAX)
+        return dq_fail(err, DUREQ_EINVAL, "max_backfill_per_tick takes 1 to %d, not %d", DUREQ_BACKFILL_MAX,
+                       (int)s->max_backfill_per_tick);
+    if (s->max_occurrences < 0)
+        return dq_fail(err, DUREQ_EINVAL, "max_occurrences takes 1 or more, not %d", (int)s->max_occurrences);
+    return 0;
+}
+
 int dq_schedule_check(const dureq_schedule *s, dureq_error *err)
 {
     int rc;
@@ -193,6 +253,10 @@ int dq_schedule_check(const dureq_schedule *s, dureq_error *err)
         return dq_fail(err, DUREQ_EINVAL, "gap takes 'after' or 'skip'");
     if ((size_t)s->overlap_hour >= DQ_ARRAY_LEN(overlap_hour_words))
         return dq_fail(err, DUREQ_EINVAL, "overlap_hour takes 'first' or 'both'");
+    if ((size_t)s->overlap_policy >= DQ_ARRAY_LEN(overlap_words))
+        return dq_fail(err, DUREQ_EINVAL, "overlap_policy takes ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE");
+    if ((size_t)s->misfire >= DQ_ARRAY_LEN(misfire_words))
+        return dq_fail(err, DUREQ_EINVAL, "misfire takes 'fire' or 'skip'");
     rc = check_belongs(s, err);
     if (rc == 0)
         rc = check_times(s, err);
@@ -201,5 +265,7 @@ int dq_schedule_check(const dureq_schedule *s, dureq_error *err)
                      (int)s->regular_interval);
     if (rc == 0)
         rc = check_at_times(s, err);
+    if (rc == 0)
+        rc = check_firing(s, err);
     return rc < 0 ? rc : check_days(s, err);
 }

@@ -51,6 +51,40 @@ static int read_overlap_hour(const dq_fields_reading *r, const dq_field *f, dq_j
     return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
 }
 
+static int read_overlap(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
+{
+    static const char takes[] = "ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE";
+    dureq_str text;
+    int rc = word_of(r, f, v, takes, &text);
+
+    if (rc < 0)
+        return rc;
+    rc = dureq_overlap_parse(text, DQ_FIELD_AT(dureq_overlap, f, target));
+    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
+}
+
+static int read_misfire(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
+{
+    static const char takes[] = "\"fire\" or \"skip\"";
+    dureq_str text;
+    int rc = word_of(r, f, v, takes, &text);
+
+    if (rc < 0)
+        return rc;
+    rc = dureq_misfire_parse(text, DQ_FIELD_AT(dureq_misfire, f, target));
+    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
+}
+
+static int read_flag(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
+{
+    dq_json_type type = dq_json_type_of(r->doc, v);
+
+    if (type != DQ_JSON_TRUE && type != DQ_JSON_FALSE)
+        return dq_field_fail_type(r, f, v, "true or false");
+    *DQ_FIELD_AT(bool, f, target) = type == DQ_JSON_TRUE;
+    return 0;
+}
+
 /* An interval of none would pass for one that was left out. */
 static int read_interval(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {
@@ -128,16 +162,19 @@ static int read_days(const dq_fields_reading *r, const dq_field *f, dq_json_ref 
 
 static const dq_field table[] = {
     {"at_times", read_at_times, 0, 0, 0, false},
-    {"catchup_window", dq_field_read_unsupported, 0, 0, 0, false},
+    {"catchup_window", dq_field_read_duration, AT(catchup_window_ms), 0, 0, false},
     {"cron_expr", dq_field_read_text, AT(cron_expr), 0, 0, false},
     {"ends_at", dq_field_read_time, AT(ends_at_ms), 0, 0, false},
     {"gap", read_gap, AT(gap), 0, 0, false},
     {"included_days", read_days, 0, 0, 0, false},
     {"interval", read_interval, AT(interval_ms), 0, 0, false},
     {"jitter", dq_field_read_duration, AT(jitter_ms), 0, 0, false},
-    {"max_backfill_per_tick", dq_field_read_unsupported, 0, 0, 0, false},
+    {"max_backfill_per_tick", dq_field_read_i32, AT(max_backfill_per_tick), 1, DUREQ_BACKFILL_MAX, false},
+    {"max_occurrences", dq_field_read_i32, AT(max_occurrences), 1, INT32_MAX, false},
+    {"misfire", read_misfire, AT(misfire), 0, 0, false},
     {"overlap_hour", read_overlap_hour, AT(overlap_hour), 0, 0, false},
-    {"overlap_policy", dq_field_read_unsupported, 0, 0, 0, false},
+    {"overlap_policy", read_overlap, AT(overlap_policy), 0, 0, false},
+    {"pause_on_failure", read_flag, AT(pause_on_failure), 0, 0, false},
     {"regular_interval", dq_field_read_i32, AT(regular_interval), 1, DUREQ_REGULAR_INTERVAL_MAX, false},
     {"run_at", dq_field_read_time, AT(run_at_ms), 0, 0, false},
     {"starts_at", dq_field_read_time, AT(starts_at_ms), 0, 0, false},
@@ -194,6 +231,14 @@ static void put_text(dq_json_writer *w, const char *name, const char *text)
     dq_json_put_text(w, text);
 }
 
+static void put_number(dq_json_writer *w, const char *name, int32_t n)
+{
+    if (!n)
+        return;
+    dq_json_key(w, name);
+    dq_json_put_i64(w, n);
+}
+
 static void put_at_times(dq_json_writer *w, const dureq_schedule *s)
 {
     dq_json_key(w, "at_times");
@@ -220,6 +265,21 @@ static void put_days(dq_json_writer *w, const dureq_schedule *s)
     dq_json_end_array(w);
 }
 
+static void put_firing(dq_json_writer *w, const dureq_schedule *s)
+{
+    if (s->overlap_policy != DUREQ_OVERLAP_ALLOW_ALL)
+        put_text(w, "overlap_policy", dureq_overlap_to_str(s->overlap_policy));
+    if (s->misfire != DUREQ_MISFIRE_FIRE)
+        put_text(w, "misfire", dureq_misfire_to_str(s->misfire));
+    put_duration(w, "catchup_window", s->catchup_window_ms);
+    put_number(w, "max_backfill_per_tick", s->max_backfill_per_tick);
+    put_number(w, "max_occurrences", s->max_occurrences);
+    if (s->pause_on_failure) {
+        dq_json_key(w, "pause_on_failure");
+        dq_json_put_bool(w, true);
+    }
+}
+
 void dq_schedule_to_json(const dureq_schedule *s, dq_json_writer *w)
 {
     dq_json_begin_object(w);
@@ -227,10 +287,7 @@ void dq_schedule_to_json(const dureq_schedule *s, dq_json_writer *w)
     put_time(w, "run_at", s->run_at_ms);
     put_duration(w, "interval", s->interval_ms);
     put_text(w, "cron_expr", s->cron_expr);
-    if (s->regular_interval) {
-        dq_json_key(w, "regular_interval");
-        dq_json_put_i64(w, s->regular_interval);
-    }
+    put_number(w, "regular_interval", s->regular_interval);
     if (s->n_at_times)
         put_at_times(w, s);
     if (s->n_included_days)
@@ -243,5 +300,6 @@ void dq_schedule_to_json(const dureq_schedule *s, dq_json_writer *w)
         put_text(w, "gap", dureq_gap_to_str(s->gap));
     if (s->overlap_hour != DUREQ_OVERLAP_HOUR_FIRST)
         put_text(w, "overlap_hour", dureq_overlap_hour_to_str(s->overlap_hour));
+    put_firing(w, s);
     dq_json_end_object(w);
 }

@@ -178,6 +178,7 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
                                                   .n_expired = b->n_expired,
                                                   .n_outbox = b->n_outbox,
                                                   .next_late_ms = b->next_late_ms,
+                                                  .next_schedule_ms = b->next_schedule_ms,
                                                   .memory_is_short = b->memory_is_short});
 }
 
@@ -187,6 +188,14 @@ static void on_due(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
 
     (void)w;
     dq_leaders_due(n->leaders, shard, at_ms);
+}
+
+static void on_schedule(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata)
+{
+    dureq_node *n = userdata;
+
+    (void)w;
+    dq_leaders_schedule(n->leaders, shard, at_ms);
 }
 
 static void on_history(dq_worker *w, unsigned shard, void *userdata)
@@ -475,6 +484,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
                               .on_waiting = on_session_waiting,
                               .on_beat = on_beat,
                               .on_due = on_due,
+                              .on_schedule = on_schedule,
                               .on_history = on_history,
                               .on_stopped = on_stopped,
                               .userdata = n};

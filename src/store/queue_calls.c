@@ -147,7 +147,8 @@ int dq_paused_page_decode(const dq_reply *r, dq_paused_page *ret)
     return ret->cursor.len > 0 ? 0 : DUREQ_EPROTO;
 }
 
-void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type)
+void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type,
+                         int64_t until_ms)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_PURGE);
 
@@ -156,15 +157,17 @@ void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_call_arg(&c, name);
     dq_call_arg_i64(&c, PURGE_LIMIT);
     dq_call_arg(&c, type);
+    dq_call_arg_i64(&c, until_ms);
     dq_call_end(&c);
 }
 
 int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret)
 {
-    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 2)
+    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 3)
         return DUREQ_EPROTO;
     ret->n = dq_reply_int(dq_reply_at(*r, 0));
     ret->more = dq_reply_int(dq_reply_at(*r, 1)) != 0;
+    ret->until_ms = dq_reply_int(dq_reply_at(*r, 2));
     return 0;
 }
 

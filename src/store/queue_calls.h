@@ -48,13 +48,15 @@ typedef struct dq_shard_init {
 void dq_call_shard_init(dq_buf *out, const dq_keys *k, unsigned shard, const dq_shard_init *init); /* NULL: only look */
 /* Of DQ_SHARD_ASK: it wants the rows. Of DQ_SHARD_LAST: it has rows of other queues, too. */
 bool dq_shard_init_wants(const dq_reply *r);
-/* type: empty, or as a filter has it. */
-void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type);
+/* type: empty, or as a filter has it. until_ms: of the step before, 0 in the first. */
+void dq_call_queue_purge(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str name, dureq_str type,
+                         int64_t until_ms);
 /* HGETALL of <prefix>:config:queues; *ret is the caller's to deinit. */
 int dq_queue_set_from_reply(const dq_reply *reply, dq_queue_set *ret, dureq_error *err);
 typedef struct dq_queue_purged {
     int64_t n;
     bool more; /* call again */
+    int64_t until_ms;
 } dq_queue_purged;
 int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret);
 

@@ -118,7 +118,7 @@ void dq_beat_end(dq_beat *b)
 
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
 {
-    dq_reply f[13];
+    dq_reply f[14];
 
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < DQ_ARRAY_LEN(f))
         return DUREQ_EPROTO;
@@ -140,6 +140,7 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .next_late_ms = dq_reply_int(f[10]),
         .memory_is_short = dq_reply_int(f[11]) != 0,
         .data = dq_reply_str(f[12]),
+        .next_schedule_ms = dq_reply_int(f[13]),
     };
     return 0;
 }

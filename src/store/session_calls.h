@@ -70,7 +70,8 @@ typedef struct dq_beat_answer {
     /* the leader's */
     int64_t n_expired, n_outbox, next_late_ms; /* -1: none */
     bool memory_is_short;
-    dureq_str data; /* identity of what the server holds, Redis' replication id; empty: it does not tell */
+    int64_t next_schedule_ms; /* -1: none */
+    dureq_str data;           /* identity of what the server holds, Redis' replication id; empty: it does not tell */
 } dq_beat_answer;
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret);
 

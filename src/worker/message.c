@@ -26,7 +26,7 @@ static void tell_resumed(dq_wshard *s, dureq_str packed)
     w->on_event(&e, w->on_event_userdata);
 }
 
-/* w:<session>: L<lane> J<job> D<ms> H U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
+/* w:<session>: L<lane> J<job> D<ms> T<ms> H U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
@@ -48,6 +48,10 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'D':
         if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_due)
             w->cb.on_due(w, shard, n, w->cb.userdata);
+        break;
+    case 'T':
+        if (dq_parse_i64(rest, 0, INT64_MAX, &n) == 0 && w->cb.on_schedule)
+            w->cb.on_schedule(w, shard, n, w->cb.userdata);
         break;
     case 'H':
         if (w->cb.on_history)

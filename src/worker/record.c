@@ -203,6 +203,7 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
     case DQ_SIDE_KEY_AWAY:
         return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 && c->job.env.unique_shard >= 0 &&
                c->job.env.unique_shard != c->job.id.shard;
+    case DQ_SIDE_SCHEDULE: return ends && (c->job.env.flags & DQ_J_TRACKED);
     case DQ_SIDE_LOG: return c->log.len > 0 && !(c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0);
     case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
     case DQ_SIDE_PROGRESS: return c->progress_told;
@@ -219,6 +220,8 @@ static dureq_str side_value(const dq_claim *c, dq_end_side kind)
 {
     if (kind == DQ_SIDE_KEY || kind == DQ_SIDE_KEY_AWAY)
         return c->job.env.unique_key;
+    if (kind == DQ_SIDE_SCHEDULE)
+        return c->job.env.more;
     if (kind == DQ_SIDE_PAYLOAD)
         return dq_buf_str(&c->words.payload);
     dureq_str log = dq_buf_str(&c->log);
@@ -287,8 +290,8 @@ static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, s
 
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
-    static const dq_end_side sides[] = {DQ_SIDE_KEY,      DQ_SIDE_KEY_AWAY, DQ_SIDE_LOG,    DQ_SIDE_START,
-                                        DQ_SIDE_PROGRESS, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
+    static const dq_end_side sides[] = {DQ_SIDE_KEY,   DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_LOG,
+                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
     dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {

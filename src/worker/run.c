@@ -97,6 +97,20 @@ const char *dureq_run_queue(const dureq_run *r)
     return job_of(r)->queue;
 }
 
+bool dureq_run_schedule(const dureq_run *r, dureq_job_id *ret_id, int64_t *ret_scheduled_at_ms)
+{
+    const dq_envelope *e = &job_of(r)->env;
+    dq_id id;
+
+    if (!dq_id_unpack(e->schedule_id, &id))
+        return false;
+    if (ret_id)
+        dq_id_to_text(&id, ret_id);
+    if (ret_scheduled_at_ms)
+        *ret_scheduled_at_ms = e->scheduled_at * 1000;
+    return true;
+}
+
 int32_t dureq_run_priority(const dureq_run *r)
 {
     return job_of(r)->env.priority ? job_of(r)->env.priority : DQ_PRIORITY_DEFAULT;

@@ -34,8 +34,9 @@ typedef struct dq_worker_beat {
     int64_t next_due_ms; /* -1: none */
     int64_t n_expired;   /* sessions to reap */
     int64_t n_outbox;
-    int64_t next_late_ms; /* -1: no job has a schedule-to-start limit */
-    bool memory_is_short; /* of the server */
+    int64_t next_late_ms;     /* -1: no job has a schedule-to-start limit */
+    int64_t next_schedule_ms; /* -1: none */
+    bool memory_is_short;     /* of the server */
 } dq_worker_beat;
 
 typedef struct dq_worker_callbacks {
@@ -43,9 +44,10 @@ typedef struct dq_worker_callbacks {
     void (*on_waiting)(dq_worker *w, const dureq_error *why,
                        void *userdata); /* a session was not opened, and will be tried again */
     void (*on_beat)(dq_worker *w, const dq_worker_beat *beat, void *userdata);
-    void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* something due sooner than known */
-    void (*on_history)(dq_worker *w, unsigned shard, void *userdata);            /* may be more than is to be kept */
-    void (*on_stopped)(dq_worker *w, void *userdata);                            /* dq_worker_stop is through */
+    void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata);      /* something due sooner than known */
+    void (*on_schedule)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* the same of schedules */
+    void (*on_history)(dq_worker *w, unsigned shard, void *userdata);                 /* may be more than is to be kept */
+    void (*on_stopped)(dq_worker *w, void *userdata);                                 /* dq_worker_stop is through */
     void *userdata;
 } dq_worker_callbacks;
 

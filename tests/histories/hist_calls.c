@@ -345,7 +345,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
         break;
     case MSG_UPDATE: put_update(h, msg); break;
     case MSG_DRAIN: dq_call_node_drain(&msg->bytes, k, 0, me, dureq_str_from(hist_node_name(msg->who)), msg->flag); break;
-    case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue), (dureq_str){0}); break;
+    case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue), (dureq_str){0}, 0); break;
     case MSG_QUEUE_SET: put_queue_set(h, msg); break;
     case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(key_text(msg->who))); break;
     case MSG_CLOSE: dq_call_session_close(&msg->bytes, k, 0, (uint64_t)msg->who); break;

@@ -72,7 +72,7 @@ SCENARIO(a_refused_job_has_the_status_of_its_reason)
         {"{\"task_type\":\"t\",\"unique_key\":\"\"}", 400, "invalid", "field 'unique_key' takes a string of 1 to 256 bytes"},
         {"{\"task_type\":\"t\",\"headers\":{\"a\":1}}", 400, "invalid", "field 'headers' takes an object of strings"},
         {"{\"task_type\":\"t\",\"payload_base64\":\"?\"}", 400, "invalid", "field 'payload_base64' takes a string of base64"},
-        {"{\"task_type\":\"t\",\"schedule\":{}}", 400, "unsupported", "field 'schedule' is not supported by this version"},
+        {"{\"task_type\":\"t\",\"schedule\":{}}", 400, "invalid", "field 'type' is missing"},
         {"{\"task_type\":\"t\",\"version\":\"2\"}", 400, "unsupported", "field 'version' is not supported"},
         {"{\"task_type\":\"t\",\"queue\":\"nowhere\"}", 404, "not_found", "queue 'nowhere' is not defined"},
         {"{\"task_type\":\"t\",\"unique_key\":\"held\"}", 409, "duplicate", "unique_key is held by a living job"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands of schedules, which ask no server. */
+/* The commands of schedules: those that ask no server, and those that do. */
 #include "test_ctl.h"
 
 #define FROM  "--from", "2026-03-06T00:00:00Z"
@@ -136,6 +136,86 @@ SCENARIO(help_tells_the_options)
     EXPECT_HAS("-n N", ctl_out());
     CTL(0, "help", "schedule");
     EXPECT_HAS("schedule explain", ctl_out());
+    ctl_reset();
+}
+
+/* What was printed, up to the end of the line; valid until the next but 3. */
+static const char *printed(void)
+{
+    static char kept[4][64];
+    static int at;
+
+    at = (at + 1) % 4;
+    (void)snprintf(kept[at], sizeof kept[at], "%.*s", (int)strcspn(ctl_out(), "\n"), ctl_out());
+    return kept[at];
+}
+
+SCENARIO(a_schedule_is_made_shown_and_deleted)
+{
+    const char *id;
+
+    ctl_reset();
+    CTL(0, "schedule", "create", "t", "{\"a\":1}", "--cron", "0 3 * * *", "--overlap", "SKIP", "--queue", "low", "--tag",
+        "night");
+    id = printed();
+    EXPECT_I64(20, (int64_t)strlen(id));
+    CTL(0, "schedule", "get", id);
+    EXPECT_HAS("active", ctl_out());
+    EXPECT_HAS("\"overlap_policy\":\"SKIP\"", ctl_out());
+    EXPECT_HAS("low", ctl_out());
+    CTL(0, "schedule", "list");
+    EXPECT_HAS(id, ctl_out());
+    CTL(0, "schedule", "pause", id);
+    CTL(0, "schedule", "list", JSON_);
+    EXPECT_HAS("\"status\":\"paused\"", ctl_out());
+    CTL(0, "schedule", "resume", id);
+    CTL(0, "schedule", "trigger", id);
+    EXPECT_I64(20, (int64_t)strlen(printed()));
+    CTL(0, "schedule", "trigger", id);
+    EXPECT_HAS("another one is active", ctl_out());
+    CTL(0, "schedule", "get", id);
+    EXPECT_HAS("overlap", ctl_out());
+    CTL(0, "schedule", "backfill", id, "--from", "2026-01-01", "--to", "2026-01-03", "--policy", "ALLOW_ALL");
+    EXPECT_HAS(" jobs\n", ctl_out());
+    CTL(0, "schedule", "edit", id, "--cron", "0 4 * * *");
+    CTL(0, "schedule", "get", id);
+    EXPECT_HAS("\"cron_expr\":\"0 4 * * *\",\"overlap_policy\":\"SKIP\"", ctl_out());
+    CTL(0, "schedule", "edit", id, "u", "[2]");
+    CTL(0, "schedule", "get", id, JSON_);
+    EXPECT_HAS("\"task_type\":\"u\"", ctl_out());
+    EXPECT_HAS("\"cron_expr\":\"0 4 * * *\"", ctl_out());
+    CTL(0, "schedule", "delete", id);
+    CTL_FAILS(3, "no schedule", "schedule", "get", id);
+    ctl_reset();
+}
+
+SCENARIO(a_put_says_what_it_did)
+{
+    ctl_reset();
+    CTL(0, "schedule", "put", "--key", "k", "t", "1", "--every", "1h", JSON_);
+    EXPECT_HAS("\"status\":\"created\"", ctl_out());
+    CTL(0, "schedule", "put", "--key", "k", "t", "1", "--every", "1h", JSON_);
+    EXPECT_HAS("\"status\":\"same\"", ctl_out());
+    CTL(0, "schedule", "put", "--key", "k", "t", "1", "--every", "2h", "--jitter", "1m", JSON_);
+    EXPECT_HAS("\"status\":\"changed\"", ctl_out());
+    CTL(0, "schedule", "get", "--key", "k");
+    EXPECT_HAS("\"interval\":\"2h0m0s\"", ctl_out());
+    CTL_FAILS(3, "no schedule of this key", "schedule", "get", "--key", "other");
+    ctl_reset();
+}
+
+SCENARIO(what_is_wrong_with_a_schedule_is_told_before_a_server_is_asked)
+{
+    ctl_reset();
+    ctl_env("DUREQ_SERVER", "unix:///nonexistent/dureq.sock");
+    CTL_FAILS(2, "needs one of --cron", "schedule", "create", "t");
+    CTL_FAILS(2, "takes a task type", "schedule", "create", "--every", "1h");
+    CTL_FAILS(2, "--overlap takes", "schedule", "create", "t", "--every", "1h", "--overlap", "NONE");
+    CTL_FAILS(2, "--max-backfill takes", "schedule", "create", "t", "--every", "1h", "--max-backfill", "101");
+    CTL_FAILS(2, "needs --key", "schedule", "put", "t", "--every", "1h");
+    CTL_FAILS(2, "needs something to change", "schedule", "edit", "x");
+    CTL_FAILS(2, "needs an id", "schedule", "pause");
+    CTL_FAILS(2, "takes one id", "schedule", "trigger");
     ctl_reset();
 }
 

@@ -16,7 +16,8 @@ static dq_queue_purged purge_type(test_world *w, unsigned shard, const char *que
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_queue_purge(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), dureq_str_from(queue), dureq_str_from(type));
+    dq_call_queue_purge(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), dureq_str_from(queue), dureq_str_from(type),
+                        /*until_ms=*/0);
     reply = test_store_call(&w->s, shard, &call, NULL);
     assert_int_equal(dq_queue_purge_decode(&reply, &p), 0);
     return p;

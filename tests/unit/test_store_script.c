@@ -132,7 +132,12 @@ TEST(flags_of_envelopes_are_the_same_in_scripts_and_c)
     EXPECT_I64(DQ_J_RETENTION, flag_of(envelope, "J_RETENTION"));
     EXPECT_I64(DQ_J_RETRY, flag_of(envelope, "J_RETRY"));
     EXPECT_I64(DQ_J_UNIQUE, flag_of(envelope, "J_UNIQUE"));
+    EXPECT_I64(DQ_J_REQUEST, flag_of(envelope, "J_REQUEST"));
+    EXPECT_I64(DQ_J_HEADERS, flag_of(envelope, "J_HEADERS"));
+    EXPECT_I64(DQ_J_TAGS, flag_of(envelope, "J_TAGS"));
+    EXPECT_I64(DQ_J_TRACE, flag_of(envelope, "J_TRACE"));
     EXPECT_I64(DQ_J_BLOB, flag_of(envelope, "J_BLOB"));
+    EXPECT_I64(DQ_J_MORE, flag_of(envelope, "J_MORE"));
     dq_free(envelope);
 }
 

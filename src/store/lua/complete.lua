@@ -14,6 +14,7 @@
 --   'p' ...  n x (delay_ms|-1 id record)  paused, resumed by itself after the delay
 --   'u' n  n x (index id key)       unique keys to let go; index: of the job among all entries of this call, from 0
 --   'U' n  n x (index id key)       the same for keys of another shard: left in the outbox
+--   't' n  n x (index id more)      occurrences of schedules that mind their end: the part of the envelope that says so
 --   'o' n  n x (index id log)       log lines, appended to those of earlier runs; the last 64 KiB stay
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop
@@ -65,6 +66,7 @@ end
 local firsts, soonest = {}, {} -- of each set: its first before this call (false: none), the first of what this call adds
 local beside = {} -- bucket, ids of rows that keep something beside them
 local over, asks = {}, {} -- of jobs that ended, by their index: id; what they ask for
+local died = {} -- indexes
 local woken, log = {}, {}
 
 -- A record says when it is due from now on: a call that comes late, after an outage, says another time than the one that counts.
@@ -141,7 +143,7 @@ local function segment(kind, p)
       end
       ids[#ids + 1] = ARGV[p + i * w + off]
       if ends[kind] then
-        over[index + i] = ids[#ids]
+        over[index + i], died[index + i] = ids[#ids], kind == 'd' or nil
       end
     end
   end
@@ -167,6 +169,9 @@ local keyed = {
   end,
   U = function(i, _, key)
     ask(i).ukey, ask(i).ukey_ms, ask(i).ukey_home = key, 0, ELSEWHERE
+  end,
+  t = function(i, _, more)
+    ask(i).schedule, ask(i).schedule_flags, ask(i).died = string.sub(more, 2, 14), string.byte(more, 21), died[i]
   end,
   o = function(_, id, log_lines)
     call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. log_lines, -LOG_MAX))

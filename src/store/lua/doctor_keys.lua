@@ -16,7 +16,7 @@ local dropping = call('HGET', sh, 'hd')
 local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
-  ev = 'stream', au = 'stream', aside = 'hash',
+  ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'
@@ -81,6 +81,14 @@ local function of_job(key, id, is_blob)
   end
 end
 
+local function of_schedule(key, id)
+  if call('HEXISTS', K .. 'sch:s', id) == 0 then
+    fault('schedule_orphan', key, id, 'belongs to a schedule that is not there', function()
+      call('UNLINK', key)
+    end)
+  end
+end
+
 local function let_go(key)
   return function()
     call('DEL', key)
@@ -103,8 +111,8 @@ local function unique(key, name)
   elseif not kind or id_wrong(v) then
     fault('unreadable', key, '', 'its holder ' .. (id_wrong(v) or ''))
   elseif call('PTTL', key) < 0 then
-    local place, j = whereabouts(v)
-    local e = place and envelope_of(j)
+    local place, j, _, ukey = whereabouts(v)
+    local e = ukey and { ukey = ukey } or place and envelope_of(j)
     if not place then
       fault('key_stale', key, v, 'its holder is not alive', let_go(key))
     elseif e and e.ukey ~= name then
@@ -173,6 +181,7 @@ local families = {
     of_lane(key, lane)
     more[#more + 1] = { 'w', 'idle:' .. lane }
   end },
+  sa = { 'set', of_schedule }, sb = { 'list', of_schedule }, so = { 'list', of_schedule }, be = { 'string', of_schedule },
   st = { 'hash', function(key) expires(key, MINUTE_KEPT_MS) end },
   sth = { 'hash', function(key) expires(key, 2592000000) end },
   std = { 'hash', function(key) expires(key, 34560000000) end },

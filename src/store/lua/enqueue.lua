@@ -16,7 +16,7 @@
 --#include "records.lua"
 --#include "sets.lua"
 --#include "ukey.lua"
---#include "undelivered.lua"
+--#include "lane.lua"
 --#include "stats.lua"
 --#include "wake.lua"
 --#include "deliver.lua"
@@ -30,31 +30,6 @@ if seen[1] and call_no <= tonumber(seen[1]) then
     return seen[2]
   end
   return redis.error_reply('DQUNKNOWN this call is too old to know what became of it')
-end
-
--- Room left in a queue with a limit: what waits is what is in its streams and not delivered.
-local function room_of(queue, limit)
-  local waiting = 0
-  for _, no in ipairs(call('SMEMBERS', K .. 'ql:' .. queue)) do
-    for _, key in ipairs({ K .. 'l:' .. no, K .. 'f:' .. no }) do
-      waiting = waiting + call('XLEN', key) - group_of(key).pending
-    end
-  end
-  return limit - waiting
-end
-
--- nil: there are as many as an id can name, and none is ever given to another.
-local function lane_make(name, queue)
-  if call('LLEN', K .. 'lane') >= LANE_MAX then
-    return nil
-  end
-  local no = call('RPUSH', K .. 'lane', name)
-  call('HSET', K .. 'lanes', name, no)
-  call('SADD', K .. 'ql:' .. queue, no)
-  call('XGROUP', 'CREATE', K .. 'l:' .. no, 'g', '0', 'MKSTREAM')
-  call('XGROUP', 'CREATE', K .. 'f:' .. no, 'g', '0', 'MKSTREAM')
-  redis.pcall('SPUBLISH', K .. 'ctl', 'N' .. no)
-  return no
 end
 
 -- Lanes: number (nil: the queue is not known), and the queue's room (nil: no limit).

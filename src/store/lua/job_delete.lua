@@ -14,6 +14,10 @@ for i = 2, #ARGV do
   local place, _, row, hkey, bucket = locate(id)
   if not place then
     out[i - 1] = -3
+  elseif place == places.schedule then
+    schedule_drop(id)
+    audit(ARGV[1], 'schedule.delete', id)
+    out[i - 1] = 0
   elseif place.ended then
     ended_take(id, place, row, ended_read(row), hkey, bucket)
     side_drop(id)

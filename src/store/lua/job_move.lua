@@ -21,7 +21,7 @@ local out, done, ready = {}, {}, {}
 for i = 5, #ARGV do
   local id = ARGV[i]
   local place, m, j, key, entry, session = locate(id)
-  local movable = place and not place.ended and not session
+  local movable = place and not place.ended and not session and place ~= places.schedule
   if movable and verb == 'resume' then
     movable = place.name == 'paused'
   elseif movable then

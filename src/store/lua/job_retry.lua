@@ -3,7 +3,8 @@
 -- keys: {p:0}:sh
 -- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard, and the ms
 --   (6 bytes) until which a job may be started with it
--- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, or completed and not forced), -5 (its unique key is held by another
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, completed and not forced, or an occurrence while another of its schedule
+--   is active), -5 (its unique key is held by another
 --   job), -9 (this call came when the reservation was too old), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
 --#include "list.lua"
@@ -36,6 +37,18 @@ local function outbox_retried(e, id, token)
     call('HSET', K .. 'uh', id, token)
   end
 end
+-- One of a schedule that minds what is active is active again: false when another is.
+local function occurrence_retried(e, id)
+  local packed = e.schedule_flags % 2 == 1 and call('HGET', K .. 'sch:d', e.schedule)
+  if not packed then
+    return true
+  end
+  if definition_read(packed).policy ~= OVERLAP_ALLOW and call('SCARD', K .. 'sa:' .. e.schedule) > 0 then
+    return false
+  end
+  call('SADD', K .. 'sa:' .. e.schedule, id)
+  return true
+end
 local actor, force = ARGV[1], ARGV[2] == '1'
 local out, done, ready = {}, {}, {}
 for i = 3, #ARGV do
@@ -59,6 +72,8 @@ for i = 3, #ARGV do
       out[i - 2] = -5
     elseif away and now > unpk('>I6', until_ms) then -- it lay somewhere: another may have the key by now
       out[i - 2] = -9
+    elseif e.schedule and not occurrence_retried(e, id) then
+      out[i - 2] = -4
     else
       ended_take(id, place, row, r, hkey, bucket)
       if place == places.history and (e.blob or r.logged) then

@@ -20,7 +20,7 @@ local function update(id, old_j, new_j, blob)
   if not place then
     return -3
   end
-  if place.ended or session then
+  if place.ended or session or place == places.schedule then
     return -4
   end
   if j ~= old_j then

@@ -13,7 +13,7 @@ local types = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
   paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
   ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream', aside = 'hash',
-  au = 'stream',
+  au = 'stream', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash',
 }
 for name, want in pairs(types) do
   local kind = call('TYPE', K .. name).ok
@@ -23,12 +23,12 @@ for name, want in pairs(types) do
 end
 
 local used = {
-  { 'multi' }, { 'exec' }, { 'discard' }, { 'unwatch' }, { 'mget', K .. 'x' }, { 'script', 'load', '' },
+  { 'multi' }, { 'exec' }, { 'discard' }, { 'unwatch' }, { 'mget', K .. 'x' }, { 'copy', K .. 'x', K .. 'y' }, { 'script', 'load', '' },
   { 'del', K .. 'x' }, { 'exists', K .. 'x' }, { 'expire', K .. 'x', 1 }, { 'get', K .. 'x' }, { 'hdel', K .. 'x', 'f' },
   { 'hexists', K .. 'x', 'f' }, { 'hget', K .. 'x', 'f' }, { 'hgetall', K .. 'x' }, { 'hincrby', K .. 'x', 'f', 1 },
   { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'hvals', K .. 'x' },
   { 'incr', K .. 'x' },
-  { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
+  { 'llen', K .. 'x' }, { 'lindex', K .. 'x', 0 }, { 'lpop', K .. 'x' }, { 'lrange', K .. 'x', 0, 0 }, { 'ltrim', K .. 'x', 0, 0 }, { 'memory', 'usage', K .. 'x' }, { 'pexpire', K .. 'x', 1 },
   { 'pttl', K .. 'x' }, { 'pubsub', 'shardnumsub', K .. 'ctl' }, { 'rename', K .. 'x', K .. 'y' }, { 'rpush', K .. 'x', 'v' }, { 'sadd', K .. 'x', 'v' }, { 'scard', K .. 'x' }, { 'set', K .. 'x', 'v' },
   { 'sismember', K .. 'x', 'v' }, { 'smembers', K .. 'x' }, { 'spop', K .. 'x' }, { 'spublish', K .. 'ctl', 'v' },
   { 'srem', K .. 'x', 'v' }, { 'sscan', K .. 'x', 0 }, { 'ssubscribe', K .. 'ctl' }, { 'strlen', K .. 'x' }, { 'unlink', K .. 'x' },
@@ -36,7 +36,7 @@ local used = {
   { 'xgroup', 'create', K .. 'x', 'g', '0' }, { 'xinfo', 'groups', K .. 'x' }, { 'xlen', K .. 'x' }, { 'xpending', K .. 'x', 'g' },
   { 'xrange', K .. 'x', '-', '+' }, { 'xreadgroup', 'group', 'g', 'c', 'streams', K .. 'x', '>' },
   { 'xrevrange', K .. 'x', '+', '-' }, { 'xtrim', K .. 'x', 'maxlen', 1 }, { 'zadd', K .. 'x', 1, 'v' }, { 'zcard', K .. 'x' },
-  { 'zrange', K .. 'x', 0, 0 }, { 'zrem', K .. 'x', 'v' }, { 'zrevrange', K .. 'x', 0, 0 }, { 'zscore', K .. 'x', 'v' },
+  { 'zrange', K .. 'x', 0, 0 }, { 'zcount', K .. 'x', 0, 1 }, { 'zrank', K .. 'x', 'v' }, { 'zrem', K .. 'x', 'v' }, { 'zrevrange', K .. 'x', 0, 0 }, { 'zscore', K .. 'x', 'v' },
 }
 for _, command in ipairs(used) do
   local err = forbidden(K .. '*', unpack(command))

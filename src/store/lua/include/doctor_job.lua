@@ -11,6 +11,9 @@ local function id_wrong(id)
   if id_shard(id) ~= shard then
     return 'is the id of a job of another shard'
   end
+  if lane == 0 and call('HEXISTS', K .. 'sch:s', id) == 1 then
+    return nil
+  end
   if lane < 1 or lane > n_lanes then
     return 'has lane ' .. lane .. ', of which there is none'
   end
@@ -95,6 +98,13 @@ local function in_history(id, than)
 end
 -- Where a job is: name of its place, j or row, its m (bucket, in the history). `but`: not looked for there. ended: also where ended jobs are.
 local function whereabouts(id, but, ended)
+  if is_schedule(id) then
+    local d = ask('HGET', K .. 'sch:d', id)
+    if d then
+      d = definition_read(d)
+      return 'schedule', d.j, nil, d.ukey
+    end
+  end
   local e = but ~= 'lane' and in_lane(id)
   if e then
     return 'lane', e[2][2]

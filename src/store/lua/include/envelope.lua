@@ -1,6 +1,6 @@
 -- What scripts must know of an envelope `j` (docs/redis-keys.md "Packed parts"): the unique key with how long it is held and its home
 -- shard (nil: this one), the retention class (nil: the queue's), the schedule-to-start limit (nil: none), whether the payload is a key
--- of its own.
+-- of its own, the schedule of which it is an occurrence with its flags (nil: of none).
 --#include "varint.lua"
 local J_CTYPE = 2 -- numbers of bits, as DQ_J_CTYPE and so on of src/model/job.h (a test compares)
 local J_PRIORITY = 3
@@ -10,9 +10,34 @@ local J_DLQ_AFTER = 7
 local J_RETENTION = 8
 local J_RETRY = 9
 local J_UNIQUE = 10
+local J_REQUEST = 11
+local J_HEADERS = 12
+local J_TAGS = 13
+local J_TRACE = 14
 local J_BLOB = 15
+local J_MORE = 16
+local MORE_SCHEDULE = 1 -- first byte of the part that names schedule and time
 local function bit_set(flags, bit)
   return math.floor(flags / 2 ^ bit) % 2 == 1
+end
+-- What J_MORE names, which lies after parts that are of no other interest.
+local function envelope_more(e, j, flags, at)
+  local n, more, _
+  if bit_set(flags, J_REQUEST) then
+    _, at = lstr_read(j, at)
+  end
+  for bit = J_HEADERS, J_TAGS do
+    if bit_set(flags, bit) then
+      n, at = varint_read(j, at)
+      for _ = 1, bit == J_HEADERS and 2 * n or n do
+        _, at = lstr_read(j, at)
+      end
+    end
+  end
+  more = lstr_read(j, bit_set(flags, J_TRACE) and at + 25 or at)
+  if string.byte(more) == MORE_SCHEDULE and #more == 21 then
+    e.schedule, e.schedule_flags = string.sub(more, 2, 14), string.byte(more, 21)
+  end
 end
 local function envelope_read(j)
   local e = {}
@@ -45,6 +70,9 @@ local function envelope_read(j)
     if home > 0 then
       e.ukey_home = home - 1
     end
+  end
+  if bit_set(flags, J_MORE) then
+    envelope_more(e, j, flags, at)
   end
   e.blob = bit_set(flags, J_BLOB)
   return e

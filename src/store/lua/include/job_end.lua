@@ -14,6 +14,7 @@
 --#include "stats.lua"
 --#include "tell.lua"
 --#include "ukey.lua"
+--#include "occurrence.lua"
 local function ended_plain(ids)
   if waited then
     for _, id in ipairs(ids_split(ids)) do
@@ -34,6 +35,9 @@ local function follow(id, asks, nothing_left)
     side_drop(id)
   end
   tell(id, nothing_left)
+  if asks.schedule then
+    occurrence_ended(id, asks)
+  end
 end
 local NOTHING = {}
 local function ended_asking(ids, asks)
@@ -41,6 +45,7 @@ local function ended_asking(ids, asks)
     for i, id in pairs(ids) do
       follow(id, asks[i] or NOTHING)
     end
+    occurrences_done()
   end
 end
 
@@ -67,6 +72,7 @@ local function ended(how, job)
   else
     e.drop = e.blob or job.m -- one that moved may have log lines
   end
+  e.died = how == ENDS.dead
   follow(id, e, not kept and how.nothing_left)
   ended_in[lane] = (ended_in[lane] or 0) + 1
   ended_ids[#ended_ids + 1] = id
@@ -79,4 +85,6 @@ local function ended_all(how)
   if #ended_ids > 0 then
     event(how.kind .. pack('>I6', now) .. table.concat(ended_ids))
   end
+  ended_ids, ended_in = {}, {}
+  occurrences_done()
 end

@@ -26,13 +26,16 @@ local function view_of(id, place, m, j, session, blob_max)
     due = call('ZSCORE', K .. place.name, id)
     due = due == 'inf' and '-1' or due
     state = place.again and moved_runs(m) > 0 and place.again or state
+  elseif place == places.schedule then
+    local s = state_read(id)
+    due = s and s.next * 1000 or 0
   elseif session then
     state = STATE_RUNNING
     local run = call('HGET', K .. 'run:' .. session, id)
     started = run and unpk('>I6', run) or 0
     progress = call('HGET', K .. 'pg', id) or ''
   end
-  return { id, state, lane_name(lane), m or '', j, blob_of(id, place, j, blob_max), tostring(due), session or '', started, progress }
+  return { id, state, lane_name(lane), m or '', j, blob_of(id, place, j, blob_max), type(due) == 'number' and string.format('%.0f', due) or due, session or '', started, progress }
 end
 local function job_view(id, blob_max)
   local place, m, j, _, _, session = locate(id)

@@ -4,6 +4,7 @@
 --#include "places.lua"
 --#include "entry.lua"
 --#include "history_read.lua"
+--#include "schedule.lua"
 local function delivered(key, entry)
   local p = call('XPENDING', key, 'g', entry, entry, 1)
   return p[1] and p[1][2] or nil
@@ -16,8 +17,17 @@ local function stream_find(place, lane, entry)
     return { place, m, j, key, entry, delivered(key, entry) }
   end
 end
+local function locate_schedule(id)
+  local definition = call('HGET', K .. 'sch:d', id)
+  if definition then
+    return places.schedule, nil, definition_read(definition).j
+  end
+end
 local function locate(id)
   local ms, seq, lane = id_unpack(id)
+  if lane == 0 then
+    return locate_schedule(id)
+  end
   local found = seq < ID_SEQ_DUE and stream_find(places.lane, lane, string.format('%d-%d', ms, seq))
   local entry = not found and call('HGET', K .. 'loc', id)
   found = found or entry and stream_find(places.front, lane, entry)

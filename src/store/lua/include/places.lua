@@ -1,4 +1,4 @@
--- Where a job can be, each a row; a new one is a row here and one in src/model/place.c.
+-- Where a job can be, each a row; a new one is a row here and one in src/model/place.c. The id of a schedule is found by itself only.
 --   state: of its jobs; again: of those among them that ran already; waits, ended: what they do there; said: what the doctor calls it
 --#include "states.lua"
 --#include "records.lua"
@@ -7,6 +7,7 @@ local places = {
   front = { name = 'front', letter = 'f', state = STATE_PENDING, said = "its lane's front" },
   due = { name = 'due', state = STATE_SCHEDULED, again = STATE_RETRYING, waits = true, said = 'the due set' },
   paused = { name = 'paused', state = STATE_PAUSED, waits = true, said = 'the paused' },
+  schedule = { name = 'schedule', state = STATE_SCHEDULED, said = 'the schedules' },
   dead = { name = 'dead', state = STATE_DEAD, ended = true, said = 'the dead' },
   history = { name = 'history', state = STATE_IN_ROW, ended = true, said = 'the history' },
 }

@@ -1,0 +1,116 @@
+-- Occurrences of schedules: each is a job of its own, whose envelope names its schedule and its time. Those of a schedule that minds what is active are
+-- in `sa:` until they end; what comes meanwhile may wait in `sb:`.
+--#include "schedule.lua"
+--#include "envelope.lua"
+--#include "lane.lua"
+--#include "stats.lua"
+--#include "wake.lua"
+--#include "deliver.lua"
+local lanes_seen = {}
+local ready = {}
+local accepted = {}
+local occurrence_entry = '*' -- id of the entry of what is dispatched
+-- Number of the definition's lane; or nil and why there is none: its queue is gone, or full, which does not matter to what was `accepted_before`.
+local function lane_of(name, accepted_before)
+  local seen = lanes_seen[name]
+  if not seen then
+    local queue = string.match(name, '^[^|]*')
+    local row = call('HGET', K .. 'q', queue)
+    local limit = row and unpk('>I6', row) or 0
+    seen = { known = row, room = limit > 0 and room_of(queue, limit) or math.huge }
+    seen.no = row and (tonumber(call('HGET', K .. 'lanes', name)) or lane_make(name, queue))
+    lanes_seen[name] = seen
+  end
+  if not seen.known then
+    return nil, REASON_QUEUE_GONE
+  elseif not seen.no then
+    return nil, REASON_NO_LANE
+  elseif seen.room <= 0 and not accepted_before then
+    return nil, REASON_QUEUE_FULL
+  end
+  seen.room = seen.room - 1
+  return seen.no
+end
+-- flags: 1 its end is looked at, 2 its death pauses the schedule
+local function more_make(id, at, flags)
+  return string.char(MORE_SCHEDULE) .. id .. pack('>I6B', at, flags)
+end
+-- The job into its lane. from: where its large payload is.
+local function occurrence_dispatch(id, d, lane, at, tracked, from)
+  local flags = (tracked and 1 or 0) + (d.flags % 2 == 1 and 2 or 0)
+  local j = string.sub(d.j, 1, d.more) .. more_make(id, at, flags) .. string.sub(d.j, d.more + 22)
+  local key = K .. 'l:' .. lane
+  local entry = redis.pcall('XADD', key, occurrence_entry, 'j', j)
+  if type(entry) ~= 'string' then -- the clock was set back since the last entry
+    entry = call('XADD', key, '*', 'j', j)
+  end
+  local ms, seq = string.match(entry, '(%d+)-(%d+)')
+  ms, seq = tonumber(ms), tonumber(seq)
+  local job = id_pack(ms, seq, lane, id_shard(id))
+  d.e = d.e or envelope_read(d.j)
+  if d.e.blob then
+    call('COPY', from or K .. 'b:' .. id, K .. 'b:' .. job)
+  end
+  if d.e.s2s then
+    call('ZADD', K .. 's2s', now + d.e.s2s, job)
+  end
+  if tracked then
+    call('SADD', K .. 'sa:' .. id, job)
+  end
+  ready[lane] = (ready[lane] or 0) + 1
+  accepted[#accepted + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
+  return job
+end
+local function occurrence_skip(id, s, reason, first, last, n)
+  s.skipped = s.skipped + (n > 0 and n or BUFFER_MAX)
+  schedule_record(id, RECORD_SKIPPED, reason, first, last, n)
+end
+-- Statistics and event of all that this call dispatched; and who waits for the work is woken.
+local function occurrences_done()
+  for lane, n in pairs(ready) do
+    count(lane .. ':e', n)
+  end
+  if #accepted > 0 then
+    event('A' .. pack('>I6', now) .. table.concat(accepted))
+  end
+  local woken = ready
+  ready, accepted = {}, {}
+  for lane, n in pairs(woken) do
+    deliver(lane, n)
+  end
+end
+-- The first that waits in the buffer, when nothing is active.
+local function occurrence_drain(id, s)
+  local sa, sb = K .. 'sa:' .. id, K .. 'sb:' .. id
+  if state_has(s, SCHEDULE_PAUSED) or call('LLEN', sb) == 0 or call('SCARD', sa) > 0 then
+    return
+  end
+  local d = definition_read(call('HGET', K .. 'sch:d', id))
+  local lane, why = lane_of(d.lane, true)
+  if lane then
+    local at = tonumber(call('LPOP', sb))
+    local job = occurrence_dispatch(id, d, lane, at, true)
+    schedule_record(id, RECORD_FIRED, REASON_BUFFER, at, at, 1, job)
+    return
+  end
+  occurrence_skip(id, s, why, tonumber(call('LINDEX', sb, 0)), tonumber(call('LINDEX', sb, -1)), call('LLEN', sb))
+  call('DEL', sb)
+  state_write(id, s)
+end
+-- The end of a job that is an occurrence: schedule, schedule_flags (of more_make) and died as its envelope and its end have them.
+local function occurrence_ended(job, e)
+  if e.schedule_flags % 2 == 0 or call('SREM', K .. 'sa:' .. e.schedule, job) == 0 then
+    return
+  end
+  local s = state_read(e.schedule)
+  if not s then
+    return
+  end
+  if e.died and e.schedule_flags >= 2 and s.flags % 4 == 0 then
+    state_flag(s, SCHEDULE_PAUSED, true)
+    state_flag(s, SCHEDULE_FAILED, true)
+    state_write(e.schedule, s)
+    call('ZADD', K .. 'sch', 'XX', call('HEXISTS', K .. 'sch:e', e.schedule) == 1 and now or '+inf', e.schedule)
+  end
+  occurrence_drain(e.schedule, s)
+end

@@ -1,0 +1,126 @@
+#!lua flags=allow-oom
+-- Occurrences that came round are dispatched, or skipped by what is active, and their schedules moved on, each in one step: only when the schedule is as the
+-- leader saw it, by the version of its definition and by its cursor. So each occurrence is dispatched once, however often and by whomever this is called.
+-- keys: {p:0}:sh {p:0}:sch
+-- argv: session epoch then for each schedule: id version cursor_s next_s(0 none: it has ended) due_ms n n x (at_s) n_missed first_s last_s
+--   edit(0: none) and, with one: cursor_s next_s due_ms n_missed first_s last_s
+--   cursor_s: as the leader saw it; what was missed lies before all at_s. n_missed: -1 none, 0 10,000 or more
+--   edit: number of the change that takes the definition's place, when it is still that one; what was missed by it came round while it was paused
+-- returns: { now_ms, ms of the next schedule that is due (-1 none), n dispatched, n that were not as the leader saw them }, or DQFENCED
+--#include "base.lua"
+--#include "overlap.lua"
+--#include "leader.lua"
+local err = leader_fenced(ARGV[1], ARGV[2])
+if err then
+  return err
+end
+local dispatched, stale = 0, 0
+local p = 3
+local function take(n)
+  p = p + n
+  return unpack(ARGV, p - n, p - 1)
+end
+
+-- Its occurrence cannot be dispatched: it is tried again in a second. Told once.
+local function hold(id, s, at, why)
+  if not state_has(s, SCHEDULE_HELD) then
+    state_flag(s, SCHEDULE_HELD, true)
+    schedule_record(id, RECORD_HELD, why, at, at, 1)
+  end
+  s.next = at
+end
+-- Returns when it is due next. edited: a change waits, which is not to wait for a queue that is gone.
+local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
+  if tonumber(missed[1]) >= 0 then
+    occurrence_skip(id, s, REASON_MISSED, tonumber(missed[2]), tonumber(missed[3]), tonumber(missed[1]))
+    s.cursor = tonumber(missed[3])
+  end
+  state_flag(s, SCHEDULE_HELD, #instants > 0 and state_has(s, SCHEDULE_HELD))
+  for i, at in ipairs(instants) do
+    at = tonumber(at)
+    if at > s.cursor and at * 1000 <= now then
+      local job, why = occurrence(id, s, d, at, d.policy, REASON_NONE)
+      if why and (not edited or why == REASON_QUEUE_FULL) then
+        hold(id, s, at, why)
+        return now + 1000
+      elseif why then
+        local last = tonumber(instants[#instants])
+        occurrence_skip(id, s, why, at, last, #instants - i + 1)
+        s.cursor = last
+        break
+      end
+      state_flag(s, SCHEDULE_HELD, false)
+      s.cursor = at
+      dispatched = dispatched + (job and 1 or 0)
+      if d.max > 0 and s.taken >= d.max then
+        next_s = 0
+        break
+      end
+    end
+  end
+  s.next = next_s
+  if next_s > 0 or edited then -- a change may go on from there
+    return due_ms
+  end
+  schedule_end(id, s, d)
+  return now + SCHEDULE_KEPT_S * 1000
+end
+-- The definition that waits takes the place of the other.
+local function swap(id, s, edit, to)
+  if tonumber(to[4]) >= 0 then
+    occurrence_skip(id, s, REASON_PAUSED, tonumber(to[5]), tonumber(to[6]), tonumber(to[4]))
+  end
+  s.version, s.cursor, s.next = edit.number, tonumber(to[1]), tonumber(to[2])
+  call('HSET', K .. 'sch:d', id, edit.definition)
+  call('HDEL', K .. 'sch:e', id)
+  if call('EXISTS', K .. 'be:' .. id) == 1 then
+    call('RENAME', K .. 'be:' .. id, K .. 'b:' .. id)
+  else
+    call('UNLINK', K .. 'b:' .. id)
+  end
+  local d = definition_read(edit.definition)
+  if s.next == 0 or d.max > 0 and s.taken >= d.max then
+    schedule_end(id, s, d)
+    return now + SCHEDULE_KEPT_S * 1000
+  end
+  return tonumber(to[3])
+end
+
+while p <= #ARGV do
+  local id, version, cursor, next_s, due_ms, n = take(6)
+  local instants = { take(tonumber(n)) }
+  local missed = { take(3) }
+  local number = take(1)
+  local to = number ~= '0' and { take(6) } or nil
+  local s, due = state_read(id), call('ZSCORE', KEYS[2], id)
+  if not s or s.version ~= tonumber(version) or s.cursor ~= tonumber(cursor) or not due or tonumber(due) > now then
+    stale = stale + 1
+  elseif state_has(s, SCHEDULE_ENDED) then
+    if call('SCARD', K .. 'sa:' .. id) + call('LLEN', K .. 'sb:' .. id) > 0 then
+      call('ZADD', KEYS[2], now + SCHEDULE_KEPT_S * 1000, id)
+    else
+      schedule_drop(id)
+    end
+  else
+    local paused = state_has(s, SCHEDULE_PAUSED)
+    local at_ms, edit = tonumber(due_ms), edit_read(id)
+    if not paused then
+      at_ms = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), at_ms, instants, missed, edit)
+    end
+    if edit and not state_has(s, SCHEDULE_HELD) then
+      if to and edit.number == tonumber(number) then
+        at_ms = swap(id, s, edit, to)
+      else
+        at_ms = now -- it came, or another did, since the leader looked
+      end
+    end
+    if paused and not state_has(s, SCHEDULE_ENDED) then
+      at_ms = '+inf'
+    end
+    call('ZADD', KEYS[2], at_ms, id)
+    state_write(id, s)
+  end
+end
+ended_all(ENDS.cancelled)
+local first = call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+return { now, first and first ~= 'inf' and tonumber(first) or -1, dispatched, stale }

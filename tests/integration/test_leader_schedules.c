@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Schedules come round: once each, whatever was missed, whoever leads, and by what is active. */
+#include "test_schedules.h"
+
+#include <dureq/schedule.h>
+
+#include <string.h>
+
+static test_board board;
+
+static int hold(dureq_run *run, void *userdata)
+{
+    (void)test_board_run(run, userdata);
+    while (!dureq_run_wait_cancelled(run, 10000))
+        ;
+    return 0;
+}
+
+static int die(dureq_run *run, void *userdata)
+{
+    (void)test_board_run(run, userdata);
+    return dureq_run_fail(run, 0, "as it is told");
+}
+
+static void start(dureq_handler_fn fn)
+{
+    atomic_store(&board.n, 0);
+    (void)rig_node("n", "t", fn, &board);
+}
+
+/* Each occurrence of the schedule once, at every interval from the first one that was seen on. */
+static void expect_each_once(const char *id, int64_t interval_ms)
+{
+    int64_t first = INT64_MAX, last = 0;
+    int n = atomic_load(&board.n);
+
+    for (int i = 0; i < n; i++)
+        if (strcmp(board.items[i].schedule, id) == 0) {
+            first = board.items[i].at_ms < first ? board.items[i].at_ms : first;
+            last = board.items[i].at_ms > last ? board.items[i].at_ms : last;
+        }
+    for (int64_t at = first; at <= last; at += interval_ms) {
+        EXPECT_NOTE("occurrence %lld", (long long)at);
+        EXPECT_I64(1, test_board_count(&board, id, at));
+    }
+}
+
+SCENARIO(each_occurrence_is_a_job_of_its_own_that_knows_its_schedule)
+{
+    dureq_schedule s = test_every(1000);
+    dureq_job_id id;
+    const dureq_job *job;
+
+    start(test_board_run);
+    id = test_schedule(&s, "t", NULL);
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= 3);
+    expect_each_once(id.text, 1000);
+    job = rig_job(board.items[0].job);
+    EXPECT_TEXT(id.text, job->schedule_id.text);
+    EXPECT_I64(board.items[0].at_ms, job->scheduled_at_ms);
+    RIG_UNTIL(test_schedule_get(id.text)->n_dispatched >= 3);
+    EXPECT_TRUE(test_schedule_records(id.text, "fired", "") >= 3);
+    EXPECT_TRUE(test_schedule_get(id.text)->next_at_ms > board.items[0].at_ms);
+}
+
+SCENARIO(what_is_no_later_than_a_minute_fires_each_and_of_older_ones_the_newest)
+{
+    dureq_schedule s = test_every(10000);
+    const dureq_schedule_info *info;
+    dureq_job_id id, skipping;
+
+    id = test_schedule(&s, "t", NULL);
+    s.misfire = DUREQ_MISFIRE_SKIP;
+    skipping = test_schedule(&s, "t", NULL);
+    test_schedule_wind_back(id.text, 3605);
+    test_schedule_wind_back(skipping.text, 3605);
+    start(test_board_run);
+    RIG_UNTIL(test_schedule_get(id.text)->n_dispatched >= 7 && test_schedule_get(skipping.text)->n_dispatched >= 6);
+    info = test_schedule_get(id.text);
+    EXPECT_TRUE(info->n_dispatched == 7 || info->n_dispatched == 8);
+    EXPECT_TRUE(info->n_dispatched + info->n_skipped >= 360 && info->n_dispatched + info->n_skipped <= 361);
+    EXPECT_I64(1, test_schedule_records(id.text, "skipped", "missed"));
+    info = test_schedule_get(skipping.text);
+    EXPECT_TRUE(info->n_dispatched == 6 || info->n_dispatched == 7);
+    RIG_UNTIL(atomic_load(&board.n) >= 13);
+    expect_each_once(skipping.text, 10000);
+}
+
+SCENARIO(what_the_window_holds_is_made_up_for_a_few_each_second)
+{
+    dureq_schedule s = test_every(10000);
+    const dureq_schedule_info *info;
+    dureq_job_id id;
+    int64_t from_ms;
+
+    s.catchup_window_ms = 300000;
+    s.max_backfill_per_tick = 20;
+    id = test_schedule(&s, "t", NULL);
+    test_schedule_wind_back(id.text, 3605);
+    from_ms = rig_mono_ms();
+    start(test_board_run);
+    RIG_UNTIL(test_schedule_get(id.text)->n_dispatched >= 30);
+    EXPECT_TRUE(rig_mono_ms() - from_ms >= 900);
+    info = test_schedule_get(id.text);
+    EXPECT_TRUE(info->n_dispatched <= 32);
+    EXPECT_TRUE(info->n_dispatched + info->n_skipped >= 360 && info->n_dispatched + info->n_skipped <= 361);
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= 30);
+    expect_each_once(id.text, 10000);
+}
+
+SCENARIO(a_pause_holds_what_comes_round_and_a_resume_makes_up_for_it)
+{
+    dureq_schedule s = test_every(1000);
+    dureq_job_id id;
+    int n;
+
+    start(test_board_run);
+    id = test_schedule(&s, "t", NULL);
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= 1);
+    RIG_OK(dureq_client_pause_schedule(rig.client, id.text, &err));
+    EXPECT_TEXT("paused", test_schedule_get(id.text)->status);
+    n = (int)test_schedule_get(id.text)->n_dispatched;
+    RIG_UNTIL(rig_server_ms() >= test_schedule_get(id.text)->next_at_ms + 1500);
+    EXPECT_I64(n, test_schedule_get(id.text)->n_dispatched);
+    RIG_OK(dureq_client_resume_schedule(rig.client, id.text, &err));
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= n + 2);
+    expect_each_once(id.text, 1000);
+}
+
+SCENARIO(while_one_is_active_the_policy_says_what_becomes_of_the_next)
+{
+    static const struct {
+        dureq_overlap policy;
+        int active, buffered, skipped_over;
+    } rows[] = {
+        {DUREQ_OVERLAP_SKIP, 1, 0, 5},
+        {DUREQ_OVERLAP_BUFFER_ONE, 1, 1, 4},
+        {DUREQ_OVERLAP_BUFFER_ALL, 1, 5, 0},
+    };
+    dureq_schedule s = test_every(10000);
+
+    start(hold);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const dureq_schedule_info *info;
+        dureq_job_id id, first = {0}, none = {0};
+
+        EXPECT_NOTE("%s", dureq_overlap_to_str(rows[i].policy));
+        s.overlap_policy = rows[i].policy;
+        id = test_schedule(&s, "t", NULL);
+        RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &first, &err));
+        EXPECT_TRUE(first.text[0]);
+        for (int k = 0; k < 5; k++)
+            RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &none, &err));
+        EXPECT_TEXT("", none.text);
+        info = test_schedule_get(id.text);
+        EXPECT_I64(rows[i].active, info->n_active);
+        EXPECT_I64(rows[i].buffered, info->n_buffered);
+        EXPECT_I64(rows[i].skipped_over, info->n_skipped);
+        for (int k = 0; k < rows[i].buffered; k++) { /* each end lets the next one start */
+            const dureq_schedule_record *newest = &test_schedule_get(id.text)->records[0];
+            dureq_job_id active = k ? newest->job_id : first;
+
+            RIG_OK(dureq_client_cancel(rig.client, active.text, NULL, &err));
+            EXPECT_I64(1, test_schedule_get(id.text)->n_active);
+            EXPECT_I64(rows[i].buffered - k - 1, test_schedule_get(id.text)->n_buffered);
+            EXPECT_TEXT("buffer", test_schedule_get(id.text)->records[0].reason);
+        }
+        RIG_OK(dureq_client_delete_schedule(rig.client, id.text, &err));
+    }
+}
+
+SCENARIO(one_that_is_dead_pauses_a_schedule_that_asks_for_it)
+{
+    dureq_schedule s = test_every(1000);
+    dureq_job_id asks, does_not;
+
+    start(die);
+    does_not = test_schedule(&s, "t", NULL);
+    s.pause_on_failure = true;
+    asks = test_schedule(&s, "t", NULL);
+    RIG_UNTIL(strcmp(test_schedule_get(asks.text)->status, "paused") == 0);
+    EXPECT_TEXT("failure", test_schedule_get(asks.text)->reason);
+    RIG_UNTIL(test_board_count(&board, does_not.text, 0) >= 3);
+    EXPECT_TEXT("active", test_schedule_get(does_not.text)->status);
+    EXPECT_I64(1, test_board_count(&board, asks.text, 0));
+    RIG_OK(dureq_client_resume_schedule(rig.client, asks.text, &err));
+    RIG_UNTIL(test_board_count(&board, asks.text, 0) >= 2);
+}
+
+SCENARIO(it_ends_after_so_many_and_lets_its_keys_go)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_schedule s = test_every(1000);
+    dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_from("1"), .options = &o};
+    dureq_put_result what;
+    dureq_job_id id, other;
+
+    o.unique_key = dureq_str_from("mine");
+    s.max_occurrences = 2;
+    start(test_board_run);
+    RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("mine"), &s, &spec, &id, NULL, &err));
+    RIG_FAILS(DUREQ_EDUPLICATE, "held", dureq_client_enqueue(rig.client, &spec, &other, &err));
+    EXPECT_TEXT(id.text, other.text);
+    RIG_UNTIL(strcmp(test_schedule_get(id.text)->status, "completed") == 0);
+    EXPECT_I64(2, test_schedule_get(id.text)->n_dispatched);
+    EXPECT_I64(0, test_schedule_get(id.text)->next_at_ms);
+    RIG_FAILS(DUREQ_ECONFLICT, "completed", dureq_client_edit_schedule(rig.client, id.text, &s, NULL, &err));
+    RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("mine"), &s, &spec, &other, &what, &err));
+    EXPECT_I64(DUREQ_PUT_CREATED, what);
+    EXPECT_TRUE(strcmp(id.text, other.text) != 0);
+}
+
+SCENARIO(a_full_queue_holds_one_up_and_no_other)
+{
+    dureq_queue_options q = dureq_queue_options_init();
+    dureq_job_options o = dureq_job_options_init();
+    dureq_schedule s = test_every(1000);
+    dureq_job_id held, free_one;
+
+    q.max_len = 1;
+    RIG_OK(dureq_client_set_queue(rig.client, "narrow", &q, false, NULL, &err));
+    o.queue = "narrow";
+    (void)rig_enqueue("other", "1", &o);
+    held = test_schedule(&s, "t", &o);
+    free_one = test_schedule(&s, "t", NULL);
+    start(test_board_run);
+    RIG_UNTIL(test_board_count(&board, free_one.text, 0) >= 3);
+    EXPECT_I64(1, test_schedule_records(held.text, "held", "queue_full"));
+    EXPECT_TEXT("queue", test_schedule_get(held.text)->reason);
+    EXPECT_I64(0, test_board_count(&board, held.text, 0));
+    RIG_OK(dureq_client_purge_queue(rig.client, "narrow", NULL, &err));
+    q.max_len = 100;
+    RIG_OK(dureq_client_set_queue(rig.client, "narrow", &q, false, NULL, &err));
+    RIG_UNTIL(test_board_count(&board, held.text, 0) >= 3);
+    expect_each_once(held.text, 1000);
+    RIG_UNTIL(test_schedule_get(held.text)->reason[0] == '\0');
+}
+
+SCENARIO(edits_lose_no_slot_and_double_none)
+{
+    dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_from("0")};
+    dureq_schedule s = test_every(1000);
+    dureq_job_id id, same;
+    char payload[24];
+
+    start(test_board_run);
+    RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &id, NULL, &err));
+    for (int i = 0; test_board_count(&board, id.text, 0) < 4; i++) {
+        (void)snprintf(payload, sizeof payload, "%d", i);
+        spec.payload = dureq_str_from(payload);
+        RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &same, NULL, &err));
+        EXPECT_TEXT(id.text, same.text);
+    }
+    expect_each_once(id.text, 1000);
+    RIG_UNTIL(dureq_client_delete_schedule(rig.client, id.text, NULL) == 0);
+}
+
+RIG_MAIN()
