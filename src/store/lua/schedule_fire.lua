@@ -16,7 +16,7 @@ if err then
 end
 local dispatched, stale = 0, 0
 local p = 3
-local function take(n)
+local function words(n)
   p = p + n
   return unpack(ARGV, p - n, p - 1)
 end
@@ -87,11 +87,11 @@ local function swap(id, s, edit, to)
 end
 
 while p <= #ARGV do
-  local id, version, cursor, next_s, due_ms, n = take(6)
-  local instants = { take(tonumber(n)) }
-  local missed = { take(3) }
-  local number = take(1)
-  local to = number ~= '0' and { take(6) } or nil
+  local id, version, cursor, next_s, due_ms, n = words(6)
+  local instants = { words(tonumber(n)) }
+  local missed = { words(3) }
+  local number = words(1)
+  local to = number ~= '0' and { words(6) } or nil
   local s, due = state_read(id), call('ZSCORE', KEYS[2], id)
   if not s or s.version ~= tonumber(version) or s.cursor ~= tonumber(cursor) or not due or tonumber(due) > now then
     stale = stale + 1

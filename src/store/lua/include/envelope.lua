@@ -22,7 +22,7 @@ local function bit_set(flags, bit)
 end
 -- What J_MORE names, which lies after parts that are of no other interest.
 local function envelope_more(e, j, flags, at)
-  local n, more, _
+  local n, part, _
   if bit_set(flags, J_REQUEST) then
     _, at = lstr_read(j, at)
   end
@@ -34,9 +34,9 @@ local function envelope_more(e, j, flags, at)
       end
     end
   end
-  more = lstr_read(j, bit_set(flags, J_TRACE) and at + 25 or at)
-  if string.byte(more) == MORE_SCHEDULE and #more == 21 then
-    e.schedule, e.schedule_flags = string.sub(more, 2, 14), string.byte(more, 21)
+  part = lstr_read(j, bit_set(flags, J_TRACE) and at + 25 or at)
+  if string.byte(part) == MORE_SCHEDULE and #part == 21 then
+    e.schedule, e.schedule_flags = string.sub(part, 2, 14), string.byte(part, 21)
   end
 end
 local function envelope_read(j)

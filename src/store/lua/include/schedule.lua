@@ -4,7 +4,6 @@
 --#include "varint.lua"
 local OVERLAP_ALLOW = 0 -- as DUREQ_OVERLAP_... of include/dureq/schedule.h (a test compares)
 local OVERLAP_SKIP = 1
-local OVERLAP_BUFFER_ONE = 2
 local OVERLAP_BUFFER_ALL = 3
 local OVERLAP_REPLACE = 4
 local SCHEDULE_PAUSED = 1 -- flags of a state
