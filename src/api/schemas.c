@@ -21,14 +21,15 @@ const dq_api_schema dq_api_schemas[] = {
                       "pause_after_err_count?:i pause_retry_delay?:Delay"},
     {"When", "type:s run_at?:t"},
     {"Attempt", "attempt:i run_id:s node_id:s started_at?:t finished_at?:t outcome:s code?:i error?:s detail?:s output?:s"},
-    {"Job", "id:s task_type:s payload?:any payload_base64?:s payload_omitted?:b content_type?:s queue?:s version?:s priority?:i "
-            "schedule?:When retry_policy?:RetryPolicy unique_key?:s request_id?:s dlq_after?:i timeout?:d "
-            "schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d tags?:[s] headers?:{s} status:State attempt:i "
-            "max_attempts?:i runs:i crashes?:i last_error?:s reason?:s waiting_for?:s node_id?:s skipped?:b progress?:any "
-            "result?:any result_base64?:s result_content_type?:s last_run_at?:t next_run_at?:t resume_at?:t completed_at?:t "
-            "attempts?:[Attempt] created_at:t updated_at:t"},
+    {"Job",
+     "id:s task_type:s payload?:any payload_base64?:s payload_omitted?:b content_type?:s queue?:s version?:s priority?:i "
+     "schedule_id?:s scheduled_at?:t schedule?:When retry_policy?:RetryPolicy unique_key?:s request_id?:s dlq_after?:i timeout?:d "
+     "schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d tags?:[s] headers?:{s} status:State attempt:i "
+     "max_attempts?:i runs:i crashes?:i last_error?:s reason?:s waiting_for?:s node_id?:s skipped?:b progress?:any "
+     "result?:any result_base64?:s result_content_type?:s last_run_at?:t next_run_at?:t resume_at?:t completed_at?:t "
+     "attempts?:[Attempt] created_at:t updated_at:t"},
     {"JobPage", "data:[Job] total:i total_exact?:b scanned:i next_cursor?:s"},
-    {"JobSpec", "task_type:s payload?:any payload_base64?:s content_type?:s " JOB_OPTIONS},
+    {"JobSpec", "task_type:s payload?:any payload_base64?:s content_type?:s schedule?:Schedule " JOB_OPTIONS},
     {"JobSpecs", "@JobSpec|JobSpecList"},
     {"JobSpecList", "[JobSpec]"},
     {"Accepted", "id:s status?:=pending|scheduled existing?:b"},
@@ -59,6 +60,24 @@ const dq_api_schema dq_api_schemas[] = {
               "oldest_age:d size:i unhandled:i unhandled_types?:[s]"},
     {"Queues", "[Queue]"},
     {"QueueIn", "weight?:i~ priorities?:[i]~ max_len?:i~ retention?:d~ retry_policy?:RetryPolicyIn~"},
+    {"AtTime", "hour?:i minute?:i second?:i"},
+    {"Schedule",
+     "type:=IMMEDIATE|ONE_TIME|DURATION|CRON|DAILY|WEEKLY|MONTHLY run_at?:t interval?:d cron_expr?:s regular_interval?:i "
+     "at_times?:[AtTime] included_days?:[i] starts_at?:t ends_at?:t timezone?:s jitter?:d gap?:=after|skip "
+     "overlap_hour?:=first|both overlap_policy?:=ALLOW_ALL|SKIP|BUFFER_ONE|BUFFER_ALL|REPLACE misfire?:=fire|skip "
+     "catchup_window?:d max_backfill_per_tick?:i max_occurrences?:i pause_on_failure?:b"},
+    {"ScheduledSpec", "schedule:Schedule task_type:s payload?:any payload_base64?:s content_type?:s " JOB_OPTIONS},
+    {"ScheduleEdit", "schedule?:Schedule task_type?:s payload?:any payload_base64?:s content_type?:s " JOB_OPTIONS},
+    {"ScheduleMade", "id:s status:=created|changed|same|scheduled|pending"},
+    {"ScheduleRecord", "what:=fired|skipped|held reason?:s at:t scheduled_at:t until?:t count?:i count_exact?:b job_id?:s"},
+    {"ScheduleInfo",
+     "id:s job_id:s key?:s status:=active|paused|completed reason?:s next_run_at?:t schedule:Schedule task_type:s "
+     "queue:s dispatched:i skipped:i active:i buffered:i created_at:t job:Job records?:[ScheduleRecord]"},
+    {"SchedulePage", "data:[ScheduleInfo] total:i next_cursor?:s"},
+    {"ScheduleDone", "status:s id:s"},
+    {"Triggered", "status:=dispatched|not_dispatched id:s job_id?:s"},
+    {"Backfilled", "id:s dispatched:i"},
+    {"Preview", "data:[s] text:s"},
     {"QueueDone", "status:s queue:s affected?:i"},
     {"Affected", "affected:i"},
     {"UniqueKey", "exists:b unique_key:s job_id:s ttl_seconds?:i ttl?:i"},
