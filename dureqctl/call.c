@@ -85,6 +85,8 @@ int ctl_connect(ctl *c, ctl_use use)
     dureq_error err = {0};
     int rc;
 
+    if (c->http)
+        return 0;
     if (c->client && (use == CTL_READS || !dq_client_is_absent(c->client)))
         return 0;
     dureq_client_destroy(c->client);
@@ -92,6 +94,8 @@ int ctl_connect(ctl *c, ctl_use use)
     rc = ctl_server(c, &url);
     if (rc != 0)
         return rc;
+    if (ctl_is_http(url.ptr))
+        return ctl_http_create(c, url.ptr, &c->http);
     o.redis_url = url.ptr;
     o.prefix = c->prefix;
     o.timeout_ms = c->timeout_ms;
@@ -99,8 +103,6 @@ int ctl_connect(ctl *c, ctl_use use)
     o.client_name = "dureqctl";
     o.actor = "dureqctl";
     o.no_create = use == CTL_READS;
-    if (strncmp(url.ptr, "http://", 7) == 0 || strncmp(url.ptr, "https://", 8) == 0)
-        return ctl_fail(CTL_USAGE, "http servers come with a later version: give a redis://, rediss:// or unix:// server");
     rc = dureq_client_create(&o, &c->client, &err);
     if (rc == DUREQ_EUNAVAILABLE && c->server_found)
         return ctl_fail(ctl_exit_of(rc),
@@ -168,7 +170,12 @@ int ctl_call(ctl *c, const char *method, const char *path, const char *query, du
     *ret = (ctl_answer){0};
     if (p.verb && !c->quiet && isatty(STDERR_FILENO))
         req.progress_fn = show_progress;
-    dq_api_handle(c->client, &req, &ret->res);
+    if (c->http)
+        rc = ctl_http_ask(c->http, &req, &ret->res);
+    else
+        dq_api_handle(c->client, &req, &ret->res);
+    if (rc != 0)
+        return rc;
     if (p.is_shown)
         fputs("\r\033[K", stderr);
     rc = dq_json_parse_frame(dq_buf_str(&ret->res.body), &ret->doc, &err);

@@ -88,6 +88,8 @@ static int find_server(ctl *c, bench *b)
 
     if (rc != 0)
         return rc;
+    if (ctl_is_http(url.ptr))
+        return ctl_usage("bench measures Redis itself: give a redis://, rediss:// or unix:// server");
     if (url.len >= sizeof(b->url))
         return ctl_usage("the server's URL is too long");
     memcpy(b->url, url.ptr, url.len + 1);

@@ -315,7 +315,7 @@ static int enqueue_one(ctl *c, ctl_enqueue_options *o, const char *payload)
     rc = ctl_connect(c, CTL_WRITES);
     if (rc != 0)
         return rc;
-    rc = dureq_client_enqueue_many(c->client, &spec, 1, &result, &err);
+    rc = ctl_enqueue_jobs(c, &spec, 1, &result, &err);
     if (rc < 0)
         return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
     if (result.code < 0)

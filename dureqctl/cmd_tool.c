@@ -434,6 +434,9 @@ static int doctor(ctl *c, int argc, char **argv)
         rc = no_arguments("doctor", n, argv);
     if (rc == 0)
         rc = ctl_connect(c, o.repair ? CTL_WRITES : CTL_READS);
+    if (rc == 0 && c->http)
+        rc = ctl_fail(CTL_USAGE,
+                      "doctor looks at Redis itself: give a redis://, rediss:// or unix:// server (GET /api/doctor only checks)");
     if (rc != 0)
         return rc;
     rc = dq_doctor_run(c->client, &o, &report, &err);

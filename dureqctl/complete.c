@@ -148,32 +148,32 @@ static bool connect_soon(ctl *c)
 
 static void offer_queues(ctl *c, const char *word)
 {
-    dureq_queue_list *list;
+    dq_json_ref at = DQ_JSON_NONE;
+    DQ_BUF_AUTO name = {0};
+    ctl_answer a;
 
-    if (!connect_soon(c) || dureq_client_list_queues(c->client, &list, NULL) < 0)
+    if (!connect_soon(c) || !ctl_look(c, "/api/queues", &a))
         return;
-    for (size_t i = 0; i < list->n; i++)
-        offer(list->items[i].name, word);
-    dureq_queue_list_destroy(list);
+    while (ctl_next_text(&a.doc, 0, &at, "name", &name))
+        offer(dq_buf_str(&name), word);
+    ctl_answer_deinit(&a);
 }
 
 static void offer_types(ctl *c, const char *word)
 {
-    dureq_node_list *list;
+    ctl_answer a;
 
-    if (!connect_soon(c) || dureq_client_list_nodes(c->client, &list, NULL) < 0)
+    if (!connect_soon(c) || !ctl_look(c, "/api/nodes", &a))
         return;
-    for (size_t i = 0; i < list->n; i++) {
-        dureq_str rest = list->items[i].task_types;
+    for (dq_json_ref node = dq_json_first(&a.doc, 0); node != DQ_JSON_NONE; node = dq_json_next(&a.doc, 0, node)) {
+        dq_json_ref types = dq_json_member(&a.doc, node, "task_types"), at = DQ_JSON_NONE;
+        DQ_BUF_AUTO type = {0};
 
-        while (rest.len) {
-            dureq_str type = dq_str_trim(dq_str_cut(&rest, ','));
-
-            if (type.len && !dq_str_eq_text(type, "*"))
-                offer(type, word);
-        }
+        while (types != DQ_JSON_NONE && ctl_next_text(&a.doc, types, &at, NULL, &type))
+            if (type.len && !dq_str_eq_text(dq_buf_str(&type), "*"))
+                offer(dq_buf_str(&type), word);
     }
-    dureq_node_list_destroy(list);
+    ctl_answer_deinit(&a);
 }
 
 static int complete_words(ctl *c, int argc, char **argv)

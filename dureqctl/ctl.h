@@ -43,9 +43,13 @@ typedef struct ctl {
     bool quiet;
     bool is_terminal; /* standard output */
     bool color;
-    int columns;          /* of the terminal; 0: as many as it takes */
-    int ended_by;         /* a signal that a command heard: the program ends by it, after its output; 0: none */
-    dureq_client *client; /* made at the first use */
+    int columns;                 /* of the terminal; 0: as many as it takes */
+    int ended_by;                /* a signal that a command heard: the program ends by it, after its output; 0: none */
+    dureq_client *client;        /* made at the first use; NULL where http is used */
+    struct ctl_http *http;       /* NULL: the server is Redis itself */
+    const char *token, *ca_file; /* NULL: none, the system's */
+    char *token_room, *ca_room;  /* what owns them when they came from a file */
+    const char *context;         /* of the file of contexts; NULL: the one that is current */
     bool told_absent;
     const char *progress_verb; /* "cancelled": ctl_call shows on a terminal how many are; NULL: it does not */
 } ctl;
@@ -92,6 +96,29 @@ typedef struct ctl_answer {
 } ctl_answer;
 int ctl_call(ctl *c, const char *method, const char *path, const char *query, dureq_str body, ctl_answer *ret);
 void ctl_answer_deinit(ctl_answer *a);
+
+/* ---- http.c: the API of a daemon ---- */
+
+typedef struct ctl_http ctl_http;
+bool ctl_is_http(const char *url);
+int ctl_http_create(const ctl *c, const char *url, ctl_http **ret); /* 0, or the exit code, said; connects at the first request */
+void ctl_http_destroy(ctl_http *h);
+/* 0 and *ret, which the caller deinits, whatever its status; or the exit code, said. */
+int ctl_http_ask(ctl_http *h, const dq_api_request *req, dq_api_response *ret);
+
+/* ---- remote.c ---- */
+
+/* As dureq_client_enqueue_many. */
+int ctl_enqueue_jobs(ctl *c, const dureq_job_spec *specs, size_t n, dureq_enqueue_result *results, dureq_error *err);
+/* A GET for a hint: false, and nothing to free, when it was not answered. */
+bool ctl_look(ctl *c, const char *path, ctl_answer *ret);
+/* The texts of an array, or of a member of its objects, one after the other; *at begins as DQ_JSON_NONE. */
+bool ctl_next_text(const dq_json *doc, dq_json_ref array, dq_json_ref *at, const char *member, dq_buf *ret);
+
+/* ---- context.c ---- */
+
+/* Server, token and prefix of the context that is named, or current, unless they were given. 0, or the exit code, said. */
+int ctl_use_context(ctl *c);
 
 /* "/api/jobs/%s/cancel" with each argument percent-encoded. */
 void ctl_path(dq_buf *out, const char *fmt, const char *arg);

@@ -206,7 +206,7 @@ static int send_good(batch *b, dureq_error *err)
         if (b->results[i].code == 0)
             b->good[n++] = b->specs[i];
     if (n)
-        rc = dureq_client_enqueue_many(b->c->client, b->good, n, b->answers, err);
+        rc = ctl_enqueue_jobs(b->c, b->good, n, b->answers, err);
     for (size_t i = 0; i < b->n && n; i++)
         if (b->results[i].code == 0)
             b->results[i] = b->answers[at++];

@@ -13,7 +13,9 @@ static const struct {
 } options[] = {
     {"-s, ", "--server URL",
      "redis://, rediss:// or unix:// (else $DUREQ_SERVER, else what $DUREQ_CONFIG_PATH\n"
-     "says, else the private server of dureqd)"},
+     "says, else the current context, else the private server of dureqd); or the API of a\n"
+     "dureqd: http://, https:// or http+unix:///PATH, with $DUREQ_TOKEN"},
+    {"", "--context NAME", "server and token of this name in ~/.config/dureq/contexts.json (else $DUREQ_CONTEXT)"},
     {"-p, ", "--prefix P", "key prefix (else $DUREQ_PREFIX, else dureq)"},
     {"-o, ", "--output FORM", "table (default), json, ndjson or csv"},
     {"", "--color WHEN", "auto (default: on a terminal, unless NO_COLOR is set), always or never"},
@@ -41,8 +43,10 @@ static void print_options(FILE *to)
         dureq_str rest = dureq_str_from(options[i].text), line = dq_str_cut(&rest, '\n');
 
         fprintf(to, "  %-4s%-*s" DQ_STR_FMT "\n", options[i].brief, line.len ? 17 : 0, options[i].name, DQ_STR_ARG(line));
-        if (rest.len)
-            fprintf(to, "%23s" DQ_STR_FMT "\n", "", DQ_STR_ARG(rest));
+        while (rest.len) {
+            line = dq_str_cut(&rest, '\n');
+            fprintf(to, "%23s" DQ_STR_FMT "\n", "", DQ_STR_ARG(line));
+        }
     }
 }
 

@@ -81,25 +81,42 @@ static void print_change(const ctl *c, const dureq_job *job, bool is_first)
     (void)fflush(stdout);
 }
 
+/* What is shown of the job; `progress` is a view into the answer. */
+static void read_job(const dq_json *doc, dureq_job *ret)
+{
+    dq_json_ref status = dq_json_member(doc, 0, "status"), attempt = dq_json_member(doc, 0, "attempt");
+    dq_json_ref progress = dq_json_member(doc, 0, "progress");
+    DQ_BUF_AUTO word = {0};
+    int64_t n = 0;
+
+    *ret = (dureq_job){0};
+    if (status != DQ_JSON_NONE && dq_json_string(doc, status, &word) == 0)
+        (void)dureq_job_state_parse(dq_buf_str(&word), &ret->state);
+    if (attempt != DQ_JSON_NONE && dq_json_i64(doc, attempt, &n) == 0)
+        ret->attempt = (int32_t)n;
+    if (progress != DQ_JSON_NONE)
+        ret->progress = dq_json_raw(doc, progress);
+}
+
 /* One look: 0 and *ret_ended, or an exit code. */
 static int watch_once(ctl *c, const char *id, shown *before, bool *ret_ended)
 {
-    dureq_job_list *list;
-    dureq_error err = {0};
-    const dureq_job *job;
+    DQ_BUF_AUTO path = {0};
+    ctl_answer a;
+    dureq_job job;
     int rc;
 
-    rc = dureq_client_get_job(c->client, id, &list, &err);
-    if (rc < 0)
-        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
-    job = &list->items[0];
-    if (differs(before, job))
-        print_change(c, job, !before->any);
-    *before = (shown){.state = job->state, .attempt = job->attempt, .progress = hash_of(job->progress), .any = true};
-    *ret_ended = dq_job_state_is_ended(job->state);
-    rc = *ret_ended && job->state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
-    dureq_job_list_destroy(list);
-    return rc;
+    ctl_path(&path, "/api/jobs/%s", id);
+    rc = ctl_call(c, "GET", path.ptr, NULL, dureq_str_of(NULL, 0), &a);
+    if (rc != 0)
+        return rc;
+    read_job(&a.doc, &job);
+    if (differs(before, &job))
+        print_change(c, &job, !before->any);
+    *before = (shown){.state = job.state, .attempt = job.attempt, .progress = hash_of(job.progress), .any = true};
+    *ret_ended = dq_job_state_is_ended(job.state);
+    ctl_answer_deinit(&a);
+    return *ret_ended && job.state != DUREQ_JOB_COMPLETED ? CTL_FAILED : 0;
 }
 
 int ctl_job_watch(ctl *c, int argc, char **argv)

@@ -13,46 +13,62 @@ bool ctl_is_broken_json(dureq_str payload)
 void ctl_near_queue(ctl *c, const char *name, dq_buf *out)
 {
     ctl_near near = {.word = dureq_str_from(name)};
-    dureq_queue_list *list;
+    dq_json_ref at = DQ_JSON_NONE;
+    DQ_BUF_AUTO words = {0}; /* they must stay as long as the nearest is kept */
+    DQ_BUF_AUTO word = {0};
+    ctl_answer a;
 
-    if (dureq_client_list_queues(c->client, &list, NULL) < 0)
+    if (!ctl_look(c, "/api/queues", &a))
         return;
-    for (size_t i = 0; i < list->n; i++)
-        ctl_nearer(&near, list->items[i].name);
+    while (ctl_next_text(&a.doc, 0, &at, "name", &word))
+        dq_buf_append_fmt(&words, DQ_STR_FMT ",", DQ_STR_ARG(dq_buf_str(&word)));
+    for (dureq_str rest = dq_buf_str(&words); rest.len;)
+        ctl_nearer(&near, dq_str_cut(&rest, ','));
     ctl_did_you_mean(&near, "", out);
-    dureq_queue_list_destroy(list);
+    ctl_answer_deinit(&a);
 }
 
-/* The nearest of the types that live nodes handle. */
-static void near_type(const dureq_node_list *list, ctl_near *near)
+/* All patterns that live nodes handle, with commas. */
+static void read_patterns(const dq_json *doc, dq_buf *out)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        dureq_str rest = list->items[i].task_types;
+    for (dq_json_ref node = dq_json_first(doc, 0); node != DQ_JSON_NONE; node = dq_json_next(doc, 0, node)) {
+        dq_json_ref types = dq_json_member(doc, node, "task_types"), at = DQ_JSON_NONE;
+        DQ_BUF_AUTO word = {0};
 
-        while (rest.len) {
-            dureq_str pattern = dq_str_trim(dq_str_cut(&rest, ','));
-
-            if (pattern.len && pattern.ptr[pattern.len - 1] != '*')
-                ctl_nearer(near, pattern);
-        }
+        while (types != DQ_JSON_NONE && ctl_next_text(doc, types, &at, NULL, &word))
+            dq_buf_append_fmt(out, DQ_STR_FMT ",", DQ_STR_ARG(dq_buf_str(&word)));
     }
+}
+
+static bool is_handled(dureq_str patterns, ctl_near *near)
+{
+    while (patterns.len) {
+        dureq_str pattern = dq_str_cut(&patterns, ',');
+
+        if (dq_api_pattern_fits(pattern, near->word))
+            return true;
+        if (pattern.len && pattern.ptr[pattern.len - 1] != '*')
+            ctl_nearer(near, pattern);
+    }
+    return false;
 }
 
 void ctl_warn_unhandled(ctl *c, const char *type, dq_buf *out)
 {
     ctl_near near = {.word = dureq_str_from(type)};
-    dureq_node_list *list;
+    DQ_BUF_AUTO patterns = {0};
+    ctl_answer a;
 
-    if (dureq_client_list_nodes(c->client, &list, NULL) < 0)
+    if (!ctl_look(c, "/api/nodes", &a))
         return;
-    if (!dq_api_is_handled(list, near.word)) {
-        near_type(list, &near);
+    read_patterns(&a.doc, &patterns);
+    if (!is_handled(dq_buf_str(&patterns), &near)) {
         dq_buf_append_fmt(out, "no live node handles '%s'", type);
         ctl_did_you_mean(&near, "", out);
         if (!near.best.len)
             dq_buf_append_text(out, ": the job waits until one does");
     }
-    dureq_node_list_destroy(list);
+    ctl_answer_deinit(&a);
     if (out->len && !c->quiet)
         (void)ctl_fail(0, "warning: %s", out->ptr);
 }

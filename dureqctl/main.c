@@ -155,6 +155,12 @@ static int set_prefix(ctl *c, char *text)
     return 0;
 }
 
+static int set_context(ctl *c, char *text)
+{
+    c->context = text;
+    return 0;
+}
+
 static int set_color(ctl *c, char *text)
 {
     c->color = strcmp(text, "always") == 0 || (strcmp(text, "auto") == 0 && c->color);
@@ -178,7 +184,7 @@ static bool read_valued(ctl *c, int argc, char **argv, int *i, int *ret_rc)
         int (*set)(ctl *c, char *text);
     } options[] = {
         {"-s", "--server", set_server},        {"-p", "--prefix", set_prefix}, {"-o", "--output", set_format},
-        {NULL, "--call-timeout", set_timeout}, {NULL, "--color", set_color},
+        {NULL, "--call-timeout", set_timeout}, {NULL, "--color", set_color},   {NULL, "--context", set_context},
     };
 
     for (size_t o = 0; o < DQ_ARRAY_LEN(options); o++) {
@@ -270,8 +276,10 @@ static void look_at_terminal(ctl *c)
 
 int main(int argc, char **argv)
 {
-    const char *prefix = getenv("DUREQ_PREFIX");
-    ctl c = {.prefix = prefix && *prefix ? prefix : NULL};
+    const char *prefix = getenv("DUREQ_PREFIX"), *token = getenv("DUREQ_TOKEN"), *context = getenv("DUREQ_CONTEXT");
+    ctl c = {.prefix = prefix && *prefix ? prefix : NULL,
+             .token = token && *token ? token : NULL,
+             .context = context && *context ? context : NULL};
     bool help = false;
     int rc;
 
@@ -281,6 +289,9 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = run(&c, argc, argv, help);
     dureq_client_destroy(c.client);
+    ctl_http_destroy(c.http);
+    dq_free(c.token_room);
+    dq_free(c.ca_room);
     dq_free(c.prefix_room);
     dq_free(c.server_room);
     (void)fflush(stdout);

@@ -66,9 +66,14 @@ static int from_file(ctl *c, const char *path, dq_buf *url, dureq_error *err)
 int ctl_server(ctl *c, dq_buf *url)
 {
     const char *from_env = getenv("DUREQ_SERVER"), *config = getenv("DUREQ_CONFIG_PATH");
+    bool is_named = c->server || (from_env && *from_env) || (config && *config);
     dureq_error err = {0};
     int rc = 0;
 
+    if (c->context || !is_named)
+        rc = ctl_use_context(c);
+    if (rc != 0)
+        return rc;
     if (c->server)
         dq_buf_append_text(url, c->server);
     else if (from_env && *from_env)

@@ -21,8 +21,9 @@ WAIT_S = 30
 class Daemon:
     def __init__(self, program):
         self.dir = tempfile.TemporaryDirectory(prefix='dureq-api-')
+        self.socket = self.dir.name + '/api.sock'
         self.process = subprocess.Popen(
-            [program, '--state-dir', self.dir.name + '/s', '--api-address', '127.0.0.1:0', '--node-id', 'n1', '--lease-ms', '1000',
+            [program, '--state-dir', self.dir.name + '/s', '--api-address', '127.0.0.1:0,unix:' + self.socket, '--node-id', 'n1', '--lease-ms', '1000',
              '--drain-timeout-ms', '100'],
             stderr=subprocess.PIPE, text=True, env={**os.environ, 'DUREQ_CONFIG_PATH': ''})
         self.said = []

@@ -260,7 +260,7 @@ SCENARIO(else_the_socket_in_the_state_directory_is_taken)
 SCENARIO(a_bad_url_says_what_a_url_looks_like)
 {
     CTL_FAILS(2, "redis://, rediss:// or unix://", "stats", "-s", "foo://host");
-    CTL_FAILS(2, "http servers come with a later version", "stats", "-s", "http://127.0.0.1:8080");
+    CTL_FAILS(6, "http://127.0.0.1:1: ", "stats", "-s", "http://127.0.0.1:1");
     CTL_FAILS(2, "port", "stats", "-s", "redis://127.0.0.1:99999");
     CTL_FAILS(6, "redis://127.0.0.1:1: cannot connect", "stats", "-s", "redis://127.0.0.1:1");
     CTL_FAILS(2, "prefix takes 1 to 64 of [A-Za-z0-9_.-]", "stats", "-p", "a b");

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""dureqctl over HTTP does what it does over Redis: test_ctl_http.py DUREQD DUREQCTL
+
+Each command that reads is run against the server itself and against the API, over TCP and over a Unix socket, and must print the same; those that change
+something are run over HTTP, and what they did is looked at. Ends with "N passed, N failed"."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from test_openapi import Daemon
+
+READS = [
+    ['job', 'list'], ['job', 'list', '--status', 'dead', '-o', 'json'], ['job', 'list', '--type', 'e*', '-o', 'csv'],
+    ['job', 'get', '{done}'], ['job', 'get', '{done}', '-o', 'json'], ['job', 'get', '0' * 20], ['job', 'get', 'x'],
+    ['job', 'result', '{done}'], ['job', 'watch', '{done}', '-o', 'csv'],
+    ['dlq', 'list'], ['dlq', 'list', '--group', 'type'], ['queue', 'list'], ['queue', 'get', 'normal'], ['queue', 'get', 'nromal'],
+    ['node', 'list'], ['run', 'list'], ['stats'], ['stats', '--days', '2'], ['stats', '--by', 'hour'],
+    ['job', 'cancel', '--status', 'pending', '--dry-run'], ['complete-words', '--', 'queue', 'get', ''],
+]
+AGES = re.compile(r'\d{4}-\d\d-\d\dT[\d:.]+Z|\b(\d+(\.\d+)?(ns|us|ms|s|m|h)\b)+( ago)?|now')
+
+
+class Ctl:
+    def __init__(self, program, directory):
+        self.program, self.dir, self.faults = program, pathlib.Path(directory), []
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith('DUREQ_')} | {'HOME': directory, 'XDG_CONFIG_HOME': ''}
+
+    def run(self, server, args, stdin='', env=None):
+        r = subprocess.run([self.program] + (['--server', server] if server else []) + args, env=self.env | (env or {}), input=stdin,
+                           capture_output=True, text=True, timeout=60)
+        return r.returncode, r.stdout, r.stderr
+
+    def expect(self, what, good, got):
+        print(f'[{"       OK " if good else "  FAILED  "}] {what}')
+        if not good:
+            print('   ', got)
+            self.faults.append(what)
+
+    def same(self, servers, args):
+        each = [self.run(s, args) for s in servers]
+        texts = {(code, AGES.sub('T', out), AGES.sub('T', err)) for code, out, err in each}
+        self.expect(f'the same of {" ".join(args)}', len(texts) == 1, each)
+
+
+def changes(c, http, d):
+    code, out, _ = c.run(http, ['enqueue', 'echo', '{"big": 9007199254740993}', '--wait'])
+    c.expect('enqueue --wait prints the result byte for byte', code == 0 and '9007199254740993' in out, (code, out))
+    code, out, _ = c.run(http, ['enqueue', 'later', '--text', '{no json', '--delay', '1h', '--unique-key', 'k', '--tag', 'a', '--header', 'h=v',
+                                '--max-attempts', '7', '--retention', '1h', '-q'])
+    job = d.json('GET', f'/api/jobs/{out.strip()}')[1]
+    c.expect('enqueue carries its options', code == 0 and (job['payload'], job['tags'], job['headers'], job['unique_key'], job['retry_policy']
+             ['max_attempts'], job['status']) == ('{no json', ['a'], {'h': 'v'}, 'k', 7, 'scheduled'), job)
+    code, _, err = c.run(http, ['enqueue', 'later', '--unique-key', 'k'])
+    c.expect('a held key has its exit code', code == 5 and job['id'] in err, (code, err))
+    code, _, err = c.run(http, ['enqueue', 'later', '--queue', 'nromal'])
+    c.expect('a queue that is not there is told with the nearest', code != 0 and "did you mean 'normal'" in err, (code, err))
+    lines = ''.join(f'line {i}\n' for i in range(1000))
+    code, out, err = c.run(http, ['enqueue', 'many', '--lines', '-'], lines)
+    c.expect('enqueue --lines', code == 0 and '1000 jobs accepted, 0 refused' in out, (code, out, err))
+    spec = json.dumps({'task_type': 'spec', 'payload': 1, 'delay': '2h', 'retry_policy': {'multiplier': 3, 'jitter': 0, 'non_retryable_errors': ['x']}})
+    code, out, _ = c.run(http, ['enqueue', '--ndjson', '-', '-o', 'json'], spec + '\n{"task_type": ""}\n')
+    rows = json.loads(out)
+    policy = d.json('GET', f'/api/jobs/{rows[0]["id"]}')[1]['retry_policy']
+    c.expect('enqueue --ndjson', 'code' in rows[1] and (policy['multiplier'], policy['jitter'], policy['non_retryable_errors']) == (3, 0, ['x']), rows)
+    code, _, _ = c.run(http, ['job', 'cancel', job['id']])
+    c.expect('job cancel', code == 0 and d.json('GET', f'/api/jobs/{job["id"]}')[1]['status'] == 'cancelled', code)
+    code, _, err = c.run(http, ['job', 'pause', job['id']])
+    c.expect('a wrong state has its exit code', code == 4, (code, err))
+    code, out, err = c.run(http, ['job', 'cancel', '--type', 'many', '--yes'])
+    c.expect('job cancel by filter', code == 0 and '1000' in out + err, (code, out, err))
+    code, _, _ = c.run(http, ['queue', 'pause', 'low'])
+    c.expect('queue pause', code == 0 and d.json('GET', '/api/queues/low')[1]['paused'] is True, code)
+
+
+def refusals(c, http):
+    code, _, err = c.run(http, ['doctor'])
+    c.expect('doctor is refused by name', code == 2 and 'doctor looks at Redis itself' in err, (code, err))
+    code, _, err = c.run(http, ['bench'])
+    c.expect('bench is refused by name', code == 2 and 'bench measures Redis itself' in err, (code, err))
+    code, _, err = c.run('http://127.0.0.1:1', ['stats'])
+    c.expect('a server that is away has its exit code', code == 6 and 'http://127.0.0.1:1: ' in err, (code, err))
+    for url in ('http://', 'http://a@b:1', 'http+unix://'):
+        code, _, err = c.run(url, ['stats'])
+        c.expect(f'{url} is no address', code == 2, (code, err))
+
+
+def contexts(c, http):
+    path = c.dir / '.config/dureq/contexts.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({'current': 'here', 'contexts': {'here': {'server': http, 'token': 't'}, 'away': {'server': 'http://127.0.0.1:1'}}}))
+    path.chmod(0o644)
+    code, _, err = c.run(None, ['stats'])
+    c.expect('a token that others may read is refused', code == 7 and 'chmod 600' in err, (code, err))
+    path.chmod(0o600)
+    code, out, _ = c.run(None, ['stats', '-o', 'json'])
+    c.expect('the current context is used', code == 0 and 'job_counts' in out, (code, out))
+    code, _, err = c.run(None, ['--context', 'away', 'stats'])
+    c.expect('a context is named', code == 6, (code, err))
+    code, _, err = c.run(None, ['stats'], env={'DUREQ_CONTEXT': 'nowhere'})
+    c.expect('a context that is not there is told', code == 2 and "no context 'nowhere'" in err, (code, err))
+
+
+def main():
+    d = Daemon(sys.argv[1])
+    c = Ctl(sys.argv[2], d.dir.name)
+    http, redis = f'http://127.0.0.1:{d.port}', f'unix://{d.dir.name}/s/redis.sock'
+    try:
+        done = d.json('POST', '/api/jobs', {'task_type': 'echo', 'payload': {'a': 1}, 'tags': ['x']})[1]['id']
+        dead = d.json('POST', '/api/jobs', {'task_type': 'fail-always', 'payload': 1, 'retry_policy': {'max_attempts': 1}})[1]['id']
+        for job in (done, dead):
+            d.until(f'/api/jobs/{job}', lambda j: j['status'] in ('completed', 'dead'))
+        for args in READS:
+            c.same([redis, http, f'http+unix://{d.socket}'], [a.format(done=done) for a in args])
+        changes(c, http, d)
+        refusals(c, http)
+        contexts(c, http)
+    finally:
+        d.stop()
+    print(f'{len(READS)} commands compared, {len(c.faults)} failed')
+    sys.exit(len(c.faults) > 0)
+
+
+if __name__ == '__main__':
+    main()
