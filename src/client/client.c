@@ -39,6 +39,7 @@ void dq_client_on_refused(dureq_client *c, const dureq_error *why)
 {
     dq_mutex_lock(&c->mu);
     c->refused = true;
+    c->absent = false; /* there is one: it is the reason */
     c->why = *why;
     dq_cond_broadcast(&c->cond);
     dq_mutex_unlock(&c->mu);

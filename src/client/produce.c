@@ -217,10 +217,17 @@ static enq_lane *lane_of(dq_producer *p, const enq_item *item)
 
 static void answer_no_lane(dq_producer *p, enq_item *item)
 {
-    if (queue_of(p, item).len > 0)
+    dq_store *s = p->client->store;
+    dureq_error why;
+
+    if (queue_of(p, item).len > 0) {
         dq_enq_answer(item, DUREQ_ENOMEM, NULL, "out of memory");
-    else
+    } else if (dq_store_queues(s)->n == 0 && !dq_store_is_up(s)) { /* and never was, with a prefix */
+        dq_store_last_error(s, &why);
+        dq_enq_answer(item, why.code, NULL, why.msg);
+    } else {
         dq_enq_answer(item, DUREQ_ENOTFOUND, NULL, "no queue takes this priority");
+    }
 }
 
 /* One thing less to wait for. After the last one the request is its caller's again. */

@@ -2,6 +2,8 @@
 /* A prefix that does not exist: who reads finds nothing and makes nothing, who writes first says how many shards it has. */
 #include "test_ctl.h"
 
+#include "client/absent.h"
+
 #define ABSENT "absent"
 
 static long long n_keys_of(const char *prefix)
@@ -124,15 +126,19 @@ SCENARIO(a_client_that_creates_nothing_sees_what_others_make)
 
 SCENARIO(a_client_that_counted_on_other_shards_is_told)
 {
+    dureq_job_spec spec = {"t", dureq_str_from("1"), NULL};
     dureq_counts counts;
-    dureq_error err = {0};
+    dureq_error why = {0};
     dureq_client *c;
+    dureq_job_id id;
 
     begin();
     c = reader();
     dureq_client_destroy(rig_client(ABSENT, 4));
-    RIG_UNTIL(dureq_client_count(c, &counts, &err) == DUREQ_ESCHEMA);
-    EXPECT_HAS("has 4 shards now", err.msg);
+    RIG_UNTIL(dureq_client_count(c, &counts, &why) == DUREQ_ESCHEMA);
+    EXPECT_HAS("has 4 shards now", why.msg);
+    RIG_FAILS(DUREQ_ESCHEMA, "has 4 shards now", dureq_client_enqueue(c, &spec, &id, &err));
+    EXPECT_FALSE(dq_client_is_absent(c));
     dureq_client_destroy(c);
 }
 
