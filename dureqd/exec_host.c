@@ -149,7 +149,7 @@ void dq_exec_host_destroy(dq_exec_host *host)
     while (!dq_list_empty(&host->runs)) /* the spawner's answers are in the mailbox */
         dq_loop_run_once(host->loop, /*block=*/false);
     if (host->spawner)
-        (void)dq_orphans_sweep(&host->orphans);
+        dq_orphans_close(&host->orphans);
     dq_orphans_deinit(&host->orphans);
     DQ_LIST_FOREACH (dq_exec_handler, h, &host->handlers, link)
         handler_destroy(h);

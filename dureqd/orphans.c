@@ -144,25 +144,41 @@ bool dq_orphans_is_context_in(dureq_str environ_text, const char *dir)
     return path.len > n && dq_str_starts_with(path, dureq_str_from(dir)) && path.ptr[n] == '/';
 }
 
-/* Field 22, counted after the last ')': the name before it may hold anything. */
-int64_t dq_orphans_start_in(dureq_str stat)
+/* A number, by the field's place, from 3 on: counted after the last ')', since the name before it may hold anything. -1: there is none. */
+static int64_t field_in(dureq_str stat, int place)
 {
     const char *close_paren = stat.len ? memrchr(stat.ptr, ')', stat.len) : NULL;
     dureq_str rest;
-    int64_t ticks;
+    int64_t v;
 
     if (!close_paren)
         return -1;
     rest = dureq_str_of(close_paren, stat.len - (size_t)(close_paren - stat.ptr));
-    for (int field = 2; field < 22; field++)
+    for (int field = 2; field < place; field++)
         (void)dq_str_cut(&rest, ' ');
-    return dq_parse_i64(dq_str_cut(&rest, ' '), 0, INT64_MAX, &ticks) == 0 ? ticks : -1;
+    return dq_parse_i64(dq_str_cut(&rest, ' '), 0, INT64_MAX, &v) == 0 ? v : -1;
+}
+
+int64_t dq_orphans_start_in(dureq_str stat)
+{
+    return field_in(stat, 22);
+}
+
+bool dq_orphans_is_exiting_in(dureq_str stat)
+{
+    return field_in(stat, 23) == 0;
 }
 
 static int64_t start_ticks_of(pid_t pid, dq_buf *buf)
 {
     dq_buf_clear(buf);
     return read_proc(pid, "stat", 2048, buf) ? dq_orphans_start_in(dq_buf_str(buf)) : -1;
+}
+
+static bool is_exiting(pid_t pid, dq_buf *buf)
+{
+    dq_buf_clear(buf);
+    return read_proc(pid, "stat", 2048, buf) && dq_orphans_is_exiting_in(dq_buf_str(buf));
 }
 
 int64_t dq_orphans_now_ticks(void)
@@ -178,8 +194,9 @@ int64_t dq_orphans_now_ticks(void)
 
 typedef enum orphan_kind {
     ORPHAN_NOT_OURS,
-    ORPHAN_OWNED, /* of a job that runs */
-    ORPHAN_LEFT,  /* of a job that has ended */
+    ORPHAN_OWNED,   /* of a job that runs */
+    ORPHAN_LEFT,    /* of a job that has ended */
+    ORPHAN_EXITING, /* whosever it was: it gave back its memory, its environment with it, and can be reaped in a moment */
 } orphan_kind;
 
 static orphan_kind kind_of(dq_orphans *o, pid_t pid, dq_buf *buf)
@@ -189,6 +206,8 @@ static orphan_kind kind_of(dq_orphans *o, pid_t pid, dq_buf *buf)
     dq_buf_clear(buf);
     text = read_proc(pid, "environ", 32768, buf) ? dq_buf_str(buf) : (dureq_str){0};
     run = dq_orphans_run_in(text);
+    if (text.len == 0 && is_exiting(pid, buf))
+        return ORPHAN_EXITING;
     if (run.len > 0 && !dq_orphans_is_context_in(text, o->context_dir))
         return ORPHAN_NOT_OURS; /* another daemon's */
     if (run.len > 0)
@@ -210,7 +229,7 @@ static void kill_orphan(dq_orphans *o, pid_t pid)
 }
 
 /* True when it is a job's and still there afterwards. As our child it keeps its number until it is reaped here. */
-static bool sweep_child(dq_orphans *o, pid_t pid, dq_buf *buf, bool *killed)
+static bool sweep_child(dq_orphans *o, pid_t pid, dq_buf *buf, bool *ends)
 {
     siginfo_t info = {0};
     orphan_kind kind;
@@ -220,9 +239,12 @@ static bool sweep_child(dq_orphans *o, pid_t pid, dq_buf *buf, bool *killed)
     if (rc < 0 || info.si_pid == pid)
         return false;
     kind = kind_of(o, pid, buf);
-    if (kind == ORPHAN_LEFT) {
+    if (kind == ORPHAN_LEFT)
         kill_orphan(o, pid);
-        *killed = true;
+    if (kind == ORPHAN_LEFT || kind == ORPHAN_EXITING) {
+        *ends = true;
+        if (o->is_closing)
+            (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
     }
     return kind != ORPHAN_NOT_OURS;
 }
@@ -252,7 +274,8 @@ static pid_t next_child(dureq_str *rest)
     return 0;
 }
 
-static int sweep(dq_orphans *o, bool *killed)
+/* *ends: of some it must be looked soon whether they are gone, and what they leave. */
+static int sweep(dq_orphans *o, bool *ends)
 {
     DQ_BUF_AUTO list = {0};
     DQ_BUF_AUTO buf = {0};
@@ -263,7 +286,7 @@ static int sweep(dq_orphans *o, bool *killed)
     o->is_off = !read_children(o, &list);
     rest = dq_buf_str(&list);
     for (pid_t pid = next_child(&rest); pid && !o->is_off; pid = next_child(&rest))
-        n += sweep_child(o, pid, &buf, killed);
+        n += sweep_child(o, pid, &buf, ends);
     dq_mutex_unlock(&kept_mu);
     if (o->is_off)
         DQ_LOG(o->log, DUREQ_LOG_WARN, "exec.no_sweep", "the system lists no children: daemonised ones of jobs are not killed");
@@ -272,16 +295,28 @@ static int sweep(dq_orphans *o, bool *killed)
 
 int dq_orphans_sweep(dq_orphans *o)
 {
-    bool killed = false;
+    bool ends = false;
     int n;
 
     if (o->is_off)
         return 0;
-    n = sweep(o, &killed);
-    o->is_soon = killed;
+    n = sweep(o, &ends);
+    o->is_soon = ends;
     if (n > 0)
-        dq_timer_set(&o->timer, killed ? SWEEP_SOON_US : SWEEP_LATER_US);
+        dq_timer_set(&o->timer, ends ? SWEEP_SOON_US : SWEEP_LATER_US);
     return n;
+}
+
+void dq_orphans_close(dq_orphans *o)
+{
+    bool ends = !o->is_off;
+
+    o->is_closing = true;
+    while (ends) {
+        ends = false;
+        (void)sweep(o, &ends);
+        ends = ends && !o->is_off;
+    }
 }
 
 static void on_timer(dq_timer *t)

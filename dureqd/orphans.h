@@ -28,6 +28,7 @@ struct dq_orphans {
     bool has_others; /* who may leave orphans here, too */
     bool is_soon;    /* the timer, when set, is set to the short delay */
     bool is_off;     /* the system does not list children */
+    bool is_closing; /* what ends is waited for */
 };
 
 /* Before any child is made that is not kept: children there are now are somebody else's. */
@@ -38,6 +39,8 @@ void dq_orphans_deinit(dq_orphans *o); /* zeroed is fine */
 void dq_orphans_sweep_soon(dq_orphans *o);
 /* Sweeps now; returns how many processes of jobs were left alive. */
 int dq_orphans_sweep(dq_orphans *o);
+/* No job runs any more: what they left is killed and reaped when this returns. */
+void dq_orphans_close(dq_orphans *o);
 /* Clock ticks since boot, the unit in which Linux tells when a process began. */
 int64_t dq_orphans_now_ticks(void);
 
@@ -49,6 +52,7 @@ bool dq_orphans_is_context_in(dureq_str environ_text, const char *dir);
 bool dq_orphans_read_environ(pid_t pid, size_t max, dq_buf *out);
 /* When it began, in clock ticks, from /proc/PID/stat; -1 when unknown. */
 int64_t dq_orphans_start_in(dureq_str stat);
+bool dq_orphans_is_exiting_in(dureq_str stat); /* it has no memory left: field 23 */
 
 /* Runs `make`, which makes a child of the daemon's own and returns its number (or -1): it is never taken for an orphan, nor is
    what it leaves in its session, when it leads one. For a few long-lived ones. Any thread. */
