@@ -163,7 +163,7 @@ static int read_all(dq_api_ctx *c, overview *o, dureq_error *err)
     if (rc == 0)
         rc = read_dead(c, o, err);
     if (rc == 0)
-        rc = dq_client_audit(c->client, dureq_str_from(NULL), CHANGES_MAX, &o->changes, err);
+        rc = dq_client_audit(c->client, &(dq_audit_query){.limit = CHANGES_MAX}, /*ret_more=*/NULL, &o->changes, err);
     if (rc == 0)
         find_failing(o, o->pulse[0].at_ms);
     return rc;

@@ -241,13 +241,17 @@ static int get_health(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_api_reply_status(c, "ok", "server", dq_client_server_name(c->client));
 }
 
+#define JOB_ACTIONS_MAX 1000 /* that are shown; the last entry says when there are more */
+
 static int get_audit(dq_api_ctx *c, dureq_error *err)
 {
     const char *target = dq_api_query(c, "target");
     int64_t limit = 50;
     int rc = dq_api_query_i64(c, "limit", 1, 1000, &limit, err);
 
-    return rc < 0 ? rc : dq_client_audit(c->client, dureq_str_from(target), (int)limit, &c->res->body, err);
+    dq_audit_query q = {.target = dureq_str_from(target), .limit = (int)limit};
+
+    return rc < 0 ? rc : dq_client_audit(c->client, &q, /*ret_more=*/NULL, &c->res->body, err);
 }
 
 #define COUNTS_IDS_MAX 100 /* each is a read of its own */
@@ -256,7 +260,8 @@ static int count_audit(dq_api_ctx *c, const char *id, dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
     dq_json doc = {0};
-    int rc = dq_client_audit(c->client, dureq_str_from(id), 1000, &text, err);
+    dq_audit_query q = {.target = dureq_str_from(id), .limit = JOB_ACTIONS_MAX};
+    int rc = dq_client_audit(c->client, &q, /*ret_more=*/NULL, &text, err);
 
     if (rc == 0)
         rc = dq_json_parse(dq_buf_str(&text), &doc, err);
@@ -334,12 +339,29 @@ static bool is_later(const dq_json *a, dq_json_ref entry_a, const dq_json *b, dq
     return memcmp(x.ptr, y.ptr, DQ_MIN(x.len, y.len)) > 0;
 }
 
+/* The last of a list that has no room for all. Its time is that of the entry before it. */
+static void put_cut(dq_api_ctx *c, dureq_str at)
+{
+    dq_json_begin_object(&c->w);
+    dq_json_key(&c->w, "at");
+    dq_json_put_raw(&c->w, at);
+    dq_json_key(&c->w, "actor");
+    dq_json_put_text(&c->w, "");
+    dq_json_key(&c->w, "action");
+    dq_json_put_text(&c->w, "audit.cut");
+    dq_json_key(&c->w, "target");
+    dq_json_put_text(&c->w, c->vars[0]);
+    dq_json_key(&c->w, "detail");
+    dq_json_put_text(&c->w, "there are older actions, or may be, that are not shown");
+    dq_json_end_object(&c->w);
+}
+
 /* Both newest first; at the same time what an action led to stands above it. */
-static int merge_audit(dq_api_ctx *c, const dq_json *actions, const dq_json *events, dureq_error *err)
+static int merge_audit(dq_api_ctx *c, const dq_json *actions, const dq_json *events, bool is_cut, dureq_error *err)
 {
     size_t n = events->nodes[0].n;
     dq_json_ref *refs = dq_arena_alloc(&c->arena, (n + 1) * sizeof *refs);
-    dq_json_ref action = dq_json_first(actions, 0);
+    dq_json_ref action = dq_json_first(actions, 0), last = DQ_JSON_NONE;
 
     if (!refs)
         return dq_fail_nomem(err);
@@ -352,9 +374,12 @@ static int merge_audit(dq_api_ctx *c, const dq_json *actions, const dq_json *eve
             put_transition(c, events, refs[--n]);
         } else {
             dq_json_put_raw(&c->w, dq_json_raw(actions, action));
+            last = action;
             action = dq_json_next(actions, 0, action);
         }
     }
+    if (is_cut && last != DQ_JSON_NONE)
+        put_cut(c, dq_json_raw(actions, dq_json_member(actions, last, "at")));
     dq_json_end_array(&c->w);
     return 0;
 }
@@ -365,17 +390,19 @@ static int get_job_audit(dq_api_ctx *c, dureq_error *err)
     DQ_BUF_AUTO actions_text = {0};
     DQ_BUF_AUTO events_text = {0};
     dq_json actions = {0}, events = {0};
+    dq_audit_query q = {.target = dureq_str_from(c->vars[0]), .limit = JOB_ACTIONS_MAX};
+    bool is_cut = false;
     int rc;
 
     rc = dq_client_job_events(c->client, c->vars[0], EVENTS_SCAN, &events_text, err);
     if (rc == 0)
-        rc = dq_client_audit(c->client, dureq_str_from(c->vars[0]), 1000, &actions_text, err);
+        rc = dq_client_audit(c->client, &q, &is_cut, &actions_text, err);
     if (rc == 0)
         rc = dq_json_parse(dq_buf_str(&actions_text), &actions, err);
     if (rc == 0)
         rc = dq_json_parse(dq_buf_str(&events_text), &events, err);
     if (rc == 0)
-        rc = merge_audit(c, &actions, &events, err);
+        rc = merge_audit(c, &actions, &events, is_cut, err);
     dq_json_deinit(&actions);
     dq_json_deinit(&events);
     return rc;

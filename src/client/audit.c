@@ -101,7 +101,8 @@ static audit_shard *audit_newest(audit_shard *shards, unsigned n)
     return newest->at_ms < 0 ? NULL : newest;
 }
 
-static void put_audit(audit_shard *shards, unsigned n, dureq_str wanted, int limit, dq_buf *ret)
+/* Returns whether there is more. */
+static bool put_audit(audit_shard *shards, unsigned n, dureq_str wanted, int limit, dq_buf *ret)
 {
     dq_json_writer w = dq_json_writer_of(ret);
 
@@ -115,12 +116,23 @@ static void put_audit(audit_shard *shards, unsigned n, dureq_str wanted, int lim
         audit_step(newest, wanted);
     }
     dq_json_end_array(&w);
+    return audit_newest(shards, n) != NULL;
 }
 
-int dq_client_audit(dureq_client *c, dureq_str target, int limit, dq_buf *ret, dureq_error *err)
+/* Entries before the last that were looked at may be of the target, too. */
+static bool was_cut(const audit_shard *shards, unsigned n)
+{
+    for (unsigned s = 0; s < n; s++)
+        if (dq_reply_len(shards[s].reply.reply) == AUDIT_SCAN)
+            return true;
+    return false;
+}
+
+int dq_client_audit(dureq_client *c, const dq_audit_query *q, bool *ret_more, dq_buf *ret, dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
-    dureq_str wanted = packed_target(target, packed);
+    dureq_str wanted = packed_target(q->target, packed);
+    bool has_more = false;
     unsigned n = 0;
     int rc = 0;
 
@@ -130,12 +142,14 @@ int dq_client_audit(dureq_client *c, dureq_str target, int limit, dq_buf *ret, d
     if (!shards)
         rc = dq_fail_nomem(err);
     while (rc == 0 && n < n_shards) {
-        rc = audit_read(c, n, wanted, limit, &shards[n], err);
+        rc = audit_read(c, n, wanted, q->limit, &shards[n], err);
         n += rc == 0;
     }
     dq_client_leave(c);
     if (rc == 0)
-        put_audit(shards, n_shards, wanted, limit, ret);
+        has_more = put_audit(shards, n_shards, wanted, q->limit, ret) || (wanted.len > 0 && was_cut(shards, n_shards));
+    if (rc == 0 && ret_more)
+        *ret_more = has_more;
     for (unsigned s = 0; s < n; s++)
         dq_owned_reply_deinit(&shards[s].reply);
     dq_free(shards);

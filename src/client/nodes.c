@@ -171,9 +171,12 @@ typedef struct listing {
     size_t cap;
 } listing;
 
-static int add_page(listing *l, unsigned shard, const dureq_str *sessions, size_t n, dureq_error *err)
+static int add_page(void *userdata, unsigned shard, const dureq_str *sessions, size_t n, dureq_error *err)
 {
+    listing *l = userdata;
     dq_owned_reply reply;
+    dq_reply_items rows;
+    dq_reply row;
     dq_buf call = {0};
     int rc;
 
@@ -181,34 +184,36 @@ static int add_page(listing *l, unsigned shard, const dureq_str *sessions, size_
     rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &reply, err);
     if (rc < 0)
         return rc;
-    dq_reply at = dq_reply_len(reply.reply) ? dq_reply_first(reply.reply) : reply.reply;
-    for (size_t i = 0; rc == 0 && i < dq_reply_len(reply.reply); i++, at = dq_reply_next(at))
-        rc = add_session(l->list, &l->cap, at);
+    rows = dq_reply_items_of(reply.reply);
+    while (rc == 0 && dq_reply_items_next(&rows, &row))
+        rc = add_session(l->list, &l->cap, row);
     dq_owned_reply_deinit(&reply);
     return rc < 0 ? dq_fail_nomem(err) : 0;
 }
 
-static int add_shard(listing *l, unsigned shard, dureq_error *err)
+typedef int (*page_fn)(void *userdata, unsigned shard, const dureq_str *sessions, size_t n, dureq_error *err);
+
+/* All sessions of a shard, by pages. */
+static int for_sessions(dureq_client *c, unsigned shard, page_fn fn, void *userdata, dureq_error *err)
 {
-    dq_owned_reply all;
-    dq_buf call = {0};
     dureq_str page[SESSIONS_A_CALL];
+    dq_owned_reply all;
+    dq_reply_items sessions;
+    dq_reply session;
+    dq_buf call = {0};
     size_t n = 0;
     int rc;
 
-    dq_call_node_list(&call, dq_client_keys(l->c), shard, NULL, 0);
-    rc = dq_client_call(l->c, shard, DQ_CALL_REPEAT, &call, &all, err);
+    dq_call_node_list(&call, dq_client_keys(c), shard, NULL, 0);
+    rc = dq_client_call(c, shard, DQ_CALL_REPEAT, &call, &all, err);
     if (rc < 0)
         return rc;
-    size_t left = dq_reply_len(all.reply);
-    dq_reply at = left ? dq_reply_first(all.reply) : all.reply;
-    while (rc == 0 && left > 0) {
-        page[n++] = dq_reply_str(at);
-        at = dq_reply_next(at);
-        left--;
-        if (n < SESSIONS_A_CALL && left > 0)
+    sessions = dq_reply_items_of(all.reply);
+    while (rc == 0 && dq_reply_items_next(&sessions, &session)) {
+        page[n++] = dq_reply_str(session);
+        if (n < SESSIONS_A_CALL && sessions.left > 0)
             continue;
-        rc = add_page(l, shard, page, n, err);
+        rc = fn(userdata, shard, page, n, err);
         n = 0;
     }
     dq_owned_reply_deinit(&all);
@@ -221,7 +226,7 @@ static int list_nodes(dureq_client *c, dureq_node_list *list, dureq_error *err)
     int rc = 0;
 
     for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
-        rc = add_shard(&l, s, err);
+        rc = for_sessions(c, s, add_page, &l, err);
     return rc;
 }
 
@@ -259,6 +264,39 @@ static bool node_lives(dureq_client *c, const char *node_id)
     return found;
 }
 
+typedef struct draining {
+    dureq_client *c;
+    dureq_str node_id;
+    bool drain, is_noted;
+} draining;
+
+static int drain_page(void *userdata, unsigned shard, const dureq_str *sessions, size_t n, dureq_error *err)
+{
+    draining *d = userdata;
+    dq_owned_reply reply;
+    dq_buf bytes = {0};
+    int rc;
+
+    dq_node_drain what = {.actor = dq_client_actor(d->c), .node_id = d->node_id, .drain = d->drain, .first = !d->is_noted};
+    dq_call_node_drain(&bytes, dq_client_keys(d->c), shard, &what, sessions, n);
+    rc = dq_client_call(d->c, shard, DQ_CALL_REPEAT, &bytes, &reply, err);
+    if (rc < 0)
+        return rc;
+    dq_owned_reply_deinit(&reply);
+    d->is_noted = true;
+    return 0;
+}
+
+/* The note comes first: a session that is opened meanwhile hears of it by its heartbeat. */
+static int drain_in_shard(dureq_client *c, unsigned shard, dureq_str node_id, bool drain, dureq_error *err)
+{
+    draining d = {.c = c, .node_id = node_id, .drain = drain};
+    int rc;
+
+    rc = drain_page(&d, shard, NULL, 0, err);
+    return rc < 0 ? rc : for_sessions(c, shard, drain_page, &d, err);
+}
+
 int dureq_client_drain_node(dureq_client *c, const char *node_id, bool drain, dureq_error *err)
 {
     int rc;
@@ -271,15 +309,8 @@ int dureq_client_drain_node(dureq_client *c, const char *node_id, bool drain, du
     if (drain && !node_lives(c, node_id))
         return dq_fail(err, DUREQ_ENOTFOUND, "no live node '%s'", node_id);
     dq_client_enter(c);
-    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
-        dq_owned_reply reply;
-        dq_buf call = {0};
-
-        dq_call_node_drain(&call, dq_client_keys(c), s, dq_client_actor(c), dureq_str_from(node_id), drain);
-        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
-        if (rc == 0)
-            dq_owned_reply_deinit(&reply);
-    }
+    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
+        rc = drain_in_shard(c, s, dureq_str_from(node_id), drain, err);
     dq_client_leave(c);
     return rc;
 }

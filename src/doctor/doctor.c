@@ -446,14 +446,15 @@ static int read_definitions(dq_doctor *d, bool tell, dq_queue_set *ret, bool *re
     *ret_damaged = rc == DUREQ_EWRONGTYPE;
     if (rc < 0)
         return rc == DUREQ_EWRONGTYPE ? 0 : rc;
-    size_t n = dq_reply_len(reply.reply) / 2;
-    ret->items = dq_arena_alloc(&ret->arena, (n + 1) * sizeof *ret->items);
+    dq_reply_items items = dq_reply_items_of(reply.reply);
+    dq_reply key, value;
+    ret->items = dq_arena_alloc(&ret->arena, (items.left / 2 + 1) * sizeof *ret->items);
     if (!ret->items)
         rc = dq_fail_nomem(err);
-    for (size_t i = 0; i < n && rc == 0; i++) {
+    while (rc == 0 && dq_reply_items_next(&items, &key) && dq_reply_items_next(&items, &value)) {
         dureq_error why = {0};
-        dureq_str name = dq_arena_dup_str(&ret->arena, dq_reply_str(dq_reply_at(reply.reply, 2 * i)));
-        dureq_str json = dq_reply_str(dq_reply_at(reply.reply, 2 * i + 1));
+        dureq_str name = dq_arena_dup_str(&ret->arena, dq_reply_str(key));
+        dureq_str json = dq_reply_str(value);
 
         rc = dq_queue_from_json(name, json, &ret->arena, &ret->items[ret->n], &why);
         if (rc == 0) {

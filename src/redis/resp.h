@@ -55,6 +55,24 @@ void dq_reply_add(dq_reply r, int64_t *sum); /* the same to a sum, which ends at
 dq_reply dq_reply_at(dq_reply r, size_t i);  /* O(i); out of range gives a nil */
 dq_reply dq_reply_first(dq_reply r);         /* walking: first child, then next sibling; nils after the reply's last value */
 dq_reply dq_reply_next(dq_reply r);
+/* The items of an aggregate, one after the other; of what is none there are none. */
+typedef struct dq_reply_items {
+    dq_reply at; /* the next one */
+    size_t left;
+} dq_reply_items;
+static inline dq_reply_items dq_reply_items_of(dq_reply r)
+{
+    return (dq_reply_items){.at = dq_reply_first(r), .left = dq_reply_len(r)};
+}
+static inline bool dq_reply_items_next(dq_reply_items *items, dq_reply *ret)
+{
+    if (items->left == 0)
+        return false;
+    *ret = items->at;
+    items->at = dq_reply_next(items->at);
+    items->left--;
+    return true;
+}
 dq_reply dq_reply_lookup(dq_reply r, const char *key); /* map, or flat array of key, value; nil when absent */
 int dq_reply_error(dq_reply r,
                    dureq_error *err); /* 0 when not an error, else its DUREQ_E code, err filled with the server's text */

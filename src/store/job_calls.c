@@ -111,13 +111,16 @@ void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, const dure
     dq_call_end(&c);
 }
 
-void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain)
+void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, const dq_node_drain *what, const dureq_str *sessions,
+                        size_t n)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_NODE_DRAIN);
 
-    dq_call_arg(&c, actor);
-    dq_call_arg(&c, node_id);
-    dq_call_arg_flag(&c, drain);
+    dq_call_arg(&c, what->actor);
+    dq_call_arg(&c, what->node_id);
+    dq_call_arg_flag(&c, what->drain);
+    dq_call_arg_flag(&c, what->first);
+    dq_call_args(&c, sessions, n);
     dq_call_end(&c);
 }
 

@@ -61,7 +61,14 @@ void dq_call_stats_series(dq_buf *out, const dq_keys *k, unsigned shard, const d
 void dq_call_stats_days(dq_buf *out, const dq_keys *k, unsigned shard, int64_t first_day, int n);
 /* sessions: n numbers as arguments; n 0: the numbers of all are asked for. */
 void dq_call_node_list(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *sessions, size_t n);
-void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str node_id, bool drain);
+typedef struct dq_node_drain {
+    dureq_str actor, node_id;
+    bool drain; /* or no more */
+    bool first; /* of the calls for a shard: notes it */
+} dq_node_drain;
+/* Answer: how many of these sessions are the node's; they are told. */
+void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, const dq_node_drain *what, const dureq_str *sessions,
+                        size_t n);
 
 /* One job as job_get and jobs_page answer it: views into the reply. */
 typedef struct dq_job_view {

@@ -294,6 +294,20 @@ void hist_put_return(hist *h, hist_msg *msg, const hist_held *held)
 
 /* ---- leaders and operators ---- */
 
+static void put_drain(hist *h, hist_msg *msg, dureq_str actor)
+{
+    dq_node_drain what = {.actor = actor, .node_id = dureq_str_from(hist_node_name(msg->who)), .drain = msg->flag, .first = true};
+    char text[HM_SESSIONS + 1][12];
+    dureq_str sessions[HM_SESSIONS + 1];
+    size_t n = 0;
+
+    for (int i = 1; i < HM_SESSIONS; i++, n++) { /* those that come while the call is on its way, too */
+        (void)snprintf(text[n], sizeof text[n], "%d", i);
+        sessions[n] = dureq_str_from(text[n]);
+    }
+    dq_call_node_drain(&msg->bytes, &h->w->keys, 0, &what, sessions, n);
+}
+
 static void put_reap(hist *h, hist_msg *msg)
 {
     dq_term t = {.session = (uint64_t)msg->who, .epoch = msg->no};
@@ -344,7 +358,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
         dq_call_job_move(&msg->bytes, k, 0, me, (dq_job_verb)msg->a, h->base_ms + (int64_t)msg->b * HIST_UNIT_MS, &id, 1);
         break;
     case MSG_UPDATE: put_update(h, msg); break;
-    case MSG_DRAIN: dq_call_node_drain(&msg->bytes, k, 0, me, dureq_str_from(hist_node_name(msg->who)), msg->flag); break;
+    case MSG_DRAIN: put_drain(h, msg, me); break;
     case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue), (dureq_str){0}, 0); break;
     case MSG_QUEUE_SET: put_queue_set(h, msg); break;
     case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(key_text(msg->who))); break;

@@ -2,6 +2,8 @@
 /* The resources of queues, unique keys, nodes, counts and the server. */
 #include "test_api.h"
 
+#include "model/id.h"
+
 #include "json/json.h"
 
 static int nothing(dureq_run *task, void *userdata)
@@ -162,6 +164,32 @@ SCENARIO(the_audit_tells_what_was_done_newest_first)
     EXPECT_I64(200, api("GET", "/api/audit", "limit=1", NULL));
     EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/audit", id.text), NULL, NULL));
     EXPECT_HAS("cancel", api_body());
+}
+
+/* 1,000 of a job's actions are shown; that there are more is an entry of its own. */
+SCENARIO(an_audit_that_is_cut_says_so)
+{
+    dureq_job_id id = rig_enqueue("t", "1", NULL);
+    char script[400], key[80], hex[2 * DQ_ID_BYTES + 1];
+    unsigned char packed[DQ_ID_BYTES];
+    dq_id parsed;
+
+    EXPECT_RC(0, dq_id_parse(dureq_str_from(id.text), &parsed));
+    dq_id_pack(&parsed, packed);
+    for (int i = 0; i < DQ_ID_BYTES; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", packed[i]);
+    (void)snprintf(key, sizeof key, "{%s:%u}:au", rig.prefix, (unsigned)parsed.shard);
+    (void)snprintf(
+        script, sizeof script,
+        "local id = string.gsub(ARGV[1], '..', function(x) return string.char(tonumber(x, 16)) end) "
+        "for i = 1, ARGV[2] do redis.call('XADD', KEYS[1], '*', 'at', i, 'actor', 'a', 'action', 'job.pause', 'target', id, "
+        "'detail', '') end return 1");
+    EXPECT_I64(1, test_redis_command_int(rig.server, "EVAL", script, "1", key, hex, "1000", NULL));
+    EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/audit", id.text), NULL, NULL));
+    EXPECT_TRUE(!strstr(api_body(), "audit.cut"));
+    EXPECT_I64(1, test_redis_command_int(rig.server, "EVAL", script, "1", key, hex, "1", NULL));
+    EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/audit", id.text), NULL, NULL));
+    EXPECT_HAS("\"action\":\"audit.cut\"", api_body());
 }
 
 SCENARIO(the_server_tells_its_health_and_figures)

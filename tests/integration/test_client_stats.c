@@ -21,8 +21,11 @@ static dureq_job_id with_key(int i)
 
 static const char *audit_of(const char *target, int limit, dq_buf *out)
 {
+    dq_audit_query q = {.target = dureq_str_from(target), .limit = limit};
+    bool has_more;
+
     dq_buf_clear(out);
-    RIG_OK(dq_client_audit(rig.client, dureq_str_from(target), limit, out, &err));
+    RIG_OK(dq_client_audit(rig.client, &q, &has_more, out, &err));
     dq_buf_append_char(out, '\0');
     return out->ptr;
 }
