@@ -50,7 +50,7 @@ int dq_session_open_decode(const dq_reply *r, dq_session_opened *ret)
 
 /* ---- heartbeat ---- */
 
-enum { LIST_NONE, LIST_STARTS, LIST_PROGRESS, LIST_LANES };
+enum { LIST_NONE, LIST_STARTS, LIST_PROGRESS, LIST_LANES, LIST_ENDED };
 
 /* Up to this list: those between have nothing. */
 static void open_list(dq_beat *b, unsigned list)
@@ -109,16 +109,30 @@ void dq_beat_lane(dq_beat *b, uint32_t lane)
     b->n++;
 }
 
+void dq_beat_late_ended(dq_beat *b, dureq_str run)
+{
+    open_list(b, LIST_ENDED);
+    dq_call_arg(&b->call, run);
+    b->n++;
+}
+
+void dq_late_pack(const dq_id *id, int run, unsigned char out[DQ_LATE_BYTES])
+{
+    dq_id_pack(id, out);
+    out[DQ_ID_BYTES] = (unsigned char)(run >> 8);
+    out[DQ_ID_BYTES + 1] = (unsigned char)run;
+}
+
 void dq_beat_end(dq_beat *b)
 {
-    open_list(b, LIST_LANES);
+    open_list(b, LIST_ENDED);
     dq_call_number(&b->call, b->n_at, b->n);
     dq_call_end(&b->call);
 }
 
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
 {
-    dq_reply f[14];
+    dq_reply f[15];
 
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < DQ_ARRAY_LEN(f))
         return DUREQ_EPROTO;
@@ -141,6 +155,7 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .memory_is_short = dq_reply_int(f[11]) != 0,
         .data = dq_reply_str(f[12]),
         .next_schedule_ms = dq_reply_int(f[13]),
+        .late = f[14],
     };
     return 0;
 }

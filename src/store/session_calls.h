@@ -45,7 +45,7 @@ typedef struct dq_beat_head {
     dureq_str data;    /* as last answered; empty: unknown. When it is other data now, starts and progress are not recorded */
 } dq_beat_head;
 
-/* Starts first, then progress, then lanes. */
+/* Starts first, then progress, then lanes, then late runs that ended. */
 typedef struct dq_beat {
     dq_call call;
     size_t n, n_at; /* of the list that is open */
@@ -55,7 +55,12 @@ dq_beat dq_beat_begin(dq_buf *out, const dq_keys *k, unsigned shard, const dq_be
 void dq_beat_start(dq_beat *b, const dq_id *id, int64_t started_at_ms);
 void dq_beat_progress(dq_beat *b, const dq_id *id, const dq_buf *json);
 void dq_beat_lane(dq_beat *b, uint32_t lane); /* believed to be empty: is it? */
+void dq_beat_late_ended(dq_beat *b, dureq_str run);
 void dq_beat_end(dq_beat *b);
+
+/* A late run as heartbeats name it: its job went on without it, and its handler may still run. The first run of a job is number 1. */
+#define DQ_LATE_BYTES (DQ_ID_BYTES + 2)
+void dq_late_pack(const dq_id *id, int run, unsigned char out[DQ_LATE_BYTES]);
 
 typedef struct dq_beat_answer {
     int64_t now_ms;
@@ -72,6 +77,7 @@ typedef struct dq_beat_answer {
     bool memory_is_short;
     int64_t next_schedule_ms; /* -1: none */
     dureq_str data;           /* identity of what the server holds, Redis' replication id; empty: it does not tell */
+    dq_reply late;            /* late runs of this session, packed; none when they are many */
 } dq_beat_answer;
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret);
 

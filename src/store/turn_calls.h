@@ -116,6 +116,7 @@ typedef enum dq_end_side {
     DQ_SIDE_LOG = 'o',      /* value: lines that are added */
     DQ_SIDE_START = 'a',    /* its start had been reported */
     DQ_SIDE_PROGRESS = 'g', /* its progress had */
+    DQ_SIDE_LATE = 'h',     /* its handler did not end; value: the number of the run */
     DQ_SIDE_DROP = 'b',     /* its payload and log are dropped */
     DQ_SIDE_PAYLOAD = 'B',  /* value: its new payload */
 } dq_end_side;

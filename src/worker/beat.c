@@ -134,6 +134,7 @@ static bool put_beat(dq_wshard *s, dq_buf *call)
         s->session.has_young = true;
     }
     put_lanes(s, &b);
+    all = dq_late_put(s, &b) && all;
     dq_beat_end(&b);
     return all;
 }
@@ -166,6 +167,8 @@ void dq_session_cancelled(dq_wshard *s, dureq_str text)
         c->told_cancelled = true;
         dq_stat_add(&s->worker->stats.cancelled, 1);
         dq_worker_tell(c, DUREQ_NODE_JOB_CANCELLED, "");
+        if (!dq_run_is_going(&c->run))
+            dq_late_ended(c);
         if (c->state != DQ_CLAIM_SENT)
             dq_claim_lose(c, DQ_STOP_CANCELLED);
         return;
@@ -241,6 +244,7 @@ static void take_beat(dq_wshard *s, const dq_beat_answer *a)
     look_at_drain(s, a->drain);
     look_at_version(s, a->too_old);
     take_lists(s, a->cancelled, a->busy);
+    dq_late_shown(s, a->late);
     if (w->cb.on_beat)
         w->cb.on_beat(w, &beat, w->cb.userdata);
     dq_suspects_told(s);

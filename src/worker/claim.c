@@ -213,10 +213,12 @@ void dq_claim_lose(dq_claim *c, dq_stop_reason why)
         dq_stat_add(&c->worker->stats.lost, 1);
     dq_list_remove(&c->in_shard);
     dq_claim_move(c, DQ_CLAIM_OVER);
-    if (dq_run_is_going(&c->run))
+    if (dq_run_is_going(&c->run)) {
+        dq_late_begin(c);
         dq_run_stop(&c->run, why); /* may end it, and so free the claim */
-    else if (!dq_run_is_used(&c->run))
+    } else if (!dq_run_is_used(&c->run)) {
         dq_claim_free(c);
+    }
 }
 
 dq_claim *dq_claim_find(dq_wshard *s, const dq_entry *e)

@@ -207,6 +207,7 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
     case DQ_SIDE_LOG: return c->log.len > 0 && !(c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0);
     case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
     case DQ_SIDE_PROGRESS: return c->progress_told;
+    case DQ_SIDE_LATE: return c->run.state == DQ_RUN_STUCK;
     case DQ_SIDE_DROP:
         return c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0 &&
                ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
@@ -224,6 +225,8 @@ static dureq_str side_value(const dq_claim *c, dq_end_side kind)
         return c->job.env.more;
     if (kind == DQ_SIDE_PAYLOAD)
         return dq_buf_str(&c->words.payload);
+    if (kind == DQ_SIDE_LATE)
+        return dureq_str_from(c->job.run_text + DUREQ_JOB_ID_LEN + 1);
     dureq_str log = dq_buf_str(&c->log);
     if (log.len > DQ_LOG_MAX)
         log = dureq_str_of(log.ptr + (log.len - DQ_LOG_MAX), DQ_LOG_MAX);
@@ -291,7 +294,7 @@ static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, s
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
     static const dq_end_side sides[] = {DQ_SIDE_KEY,   DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_LOG,
-                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
+                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_LATE, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
     dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {

@@ -48,6 +48,7 @@ typedef struct dq_words {
 struct dureq_run {
     dq_run_state state;      /* loop's, moved by dq_run_move alone */
     dq_list pool_link;       /* the pool's, while it has the run */
+    dq_list late;            /* in its shard's `late` */
     dq_stop_reason why_stop; /* 0: not stopped. Loop's */
     bool was_silent;         /* it was stopped for want of a sign of life. Loop's */
     dq_heap_node deadline;   /* next of: time-out, heartbeat, grace */

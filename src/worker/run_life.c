@@ -177,6 +177,7 @@ static void stuck(dureq_run *r)
         give_back(c);
         return;
     }
+    dq_late_begin(c);
     c->verdict.ran_ms = DQ_MAX(dq_store_now_ms(w->store) - r->started_at_ms, 0);
     judge(c, DUREQ_ETIMEOUT);
 }
@@ -255,6 +256,8 @@ static void ended(dq_claim *c, int rc)
         dq_pool_lost_thread(w->pool, -1);
     }
     dq_claim_free_slot(c);
+    if (dq_list_linked(&c->run.late))
+        dq_late_ended(c);
     if (c->state == DQ_CLAIM_STARTED) {
         take_words(c);
         if (is_to_go_back(c, rc))
@@ -287,6 +290,8 @@ void dq_run_no_room(dureq_run *r)
     r->started_at_ms = 0; /* it never ran */
     dq_run_move(r, DQ_RUN_NONE);
     dq_claim_free_slot(c);
+    if (dq_list_linked(&r->late))
+        dq_late_ended(c);
     dq_worker_less_room(w);
     if (c->state == DQ_CLAIM_OVER)
         dq_claim_free(c);

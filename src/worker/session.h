@@ -48,6 +48,7 @@ typedef struct dq_wsession {
     dq_sync_state sync;   /* moved by dq_sync_... alone */
     bool returning;       /* a call that gives back is in flight */
 
+    dq_buf late_ended; /* late runs that ended, DQ_LATE_BYTES each, for the next heartbeat */
     dq_timer beat;
     dq_beat_state beating;
     bool beat_is_late; /* the one in flight was sent before the last doubt about the data */

@@ -163,6 +163,7 @@ static int init_shard(dq_wshard *s, dq_wlink *l, unsigned no)
     s->no = no;
     s->turn.width = 1;
     dq_list_init(&s->held);
+    dq_list_init(&s->late);
     for (unsigned i = 0; i < DQ_CLAIM_STATES; i++)
         dq_list_init(&s->claims[i].list);
     dq_lanes_init(s);
@@ -179,6 +180,7 @@ static void deinit_shard(dq_wshard *s)
         if (!dq_run_is_going(&c->run)) /* else a handler that never returns still uses it */
             dq_claim_free(c);
     }
+    dq_buf_deinit(&s->session.late_ended);
     dq_timer_deinit(&s->session.beat);
     dq_lanes_deinit(s);
 }

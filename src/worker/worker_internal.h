@@ -14,6 +14,7 @@
 
    session.c    open, lost, close
    beat.c       the heartbeat: starts, progress, news
+   late.c       runs that go on after their claim is over
    sync.c       compares what is held with what Redis holds pending
    give_back.c  claims that are given back
 
@@ -49,6 +50,7 @@ struct dq_wshard {
     dq_wlanes lanes;
     dq_wpauses pauses;
     dq_wturn turn;
+    dq_list late;                      /* runs that go on after their claim is over, or was judged without them (late.c) */
     dq_list held;                      /* claims of this session, by in_shard */
     dq_claims claims[DQ_CLAIM_STATES]; /* the same by their state, but for those whose list is elsewhere (claim.c) */
 };
@@ -205,6 +207,11 @@ bool dq_suspects_hold(const dq_worker *w); /* nothing is to be fetched */
 bool dq_suspect_waits(const dq_claim *c);  /* not told to start yet; whether its start is on record or not */
 bool dq_suspect_wants_report(const dq_claim *c);
 dureq_str dq_suspects_blame(dq_wshard *s, unsigned char id[DQ_ID_BYTES]); /* for the heartbeat that is written */
+/* late.c */
+void dq_late_begin(dq_claim *c);
+void dq_late_ended(dq_claim *c);                 /* its handler has, or never began */
+bool dq_late_put(dq_wshard *s, dq_beat *b);      /* false: there are more */
+void dq_late_shown(dq_wshard *s, dq_reply list); /* by a heartbeat's answer */
 /* outcome.c */
 void dq_outcome_judge(dq_claim *c, int rc);
 /* record.c */

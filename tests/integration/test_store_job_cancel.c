@@ -91,6 +91,50 @@ static void the_session_that_runs_it_is_told_and_its_word_no_longer_counts(void 
     assert_int_equal(dq_reply_len(dq_reply_at(beat, 6)), 0);
 }
 
+static int64_t n_late(test_world *w, unsigned shard, uint64_t session, const test_id *id)
+{
+    char key[40];
+
+    snprintf(key, sizeof(key), "lr:%llu", (unsigned long long)session);
+    int64_t n = dq_reply_int(test_key(w, "SCARD", shard, key, (dureq_str){0}));
+    assert_int_equal(dq_reply_int(test_key(w, "HEXISTS", shard, "lr", test_id_str(id))), n > 0);
+    return n;
+}
+
+static void its_run_is_late_until_the_session_says_more(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    uint64_t session = test_session_open(w, shard, "n1", 60000);
+    test_id id = test_job_at(w, shard, TEST_PLACE_RUNNING, NULL, session);
+    test_id waiting = test_job_at(w, shard, TEST_PLACE_LANE, NULL, session);
+
+    assert_int_equal(test_job_cancel(w, shard, &waiting), 0);
+    assert_int_equal(n_late(w, shard, session, &waiting), 0);
+    assert_int_equal(test_job_cancel(w, shard, &id), 0);
+    assert_int_equal(n_late(w, shard, session, &id), 1);
+    dq_reply shown = dq_reply_at(test_session_beat(w, shard, session, 60000, false, NULL), 14);
+    assert_int_equal(dq_reply_len(shown), 1);
+    assert_int_equal(dq_reply_str(dq_reply_at(shown, 0)).len, DQ_ID_BYTES + 2);
+    assert_true(dq_str_starts_with(dq_reply_str(dq_reply_at(shown, 0)), test_id_str(&id)));
+    assert_int_equal(n_late(w, shard, session, &id), 1); /* to be shown is not to be over */
+    test_session_close(w, shard, session);
+    assert_int_equal(n_late(w, shard, session, &id), 0);
+}
+
+/* It would never say that its handler has ended. */
+static void a_session_of_before_has_no_late_runs(void **state)
+{
+    test_world *w = *state;
+    uint64_t session = test_session_open(w, 0, "n1", 60000);
+    test_id id = test_job_at(w, 0, TEST_PLACE_RUNNING, NULL, session);
+
+    (void)test_plant(w, 0, &id,
+                     "for _, s in ipairs(call('ZRANGE', K .. 'lease', 0, -1)) do call('HSET', K .. 's:' .. s, 'ver', 2) end");
+    assert_int_equal(test_job_cancel(w, 0, &id), 0);
+    assert_int_equal(n_late(w, 0, session, &id), 0);
+}
+
 static void a_completion_that_comes_too_late_is_refused(void **state)
 {
     test_world *w = *state;
@@ -243,6 +287,8 @@ int main(void)
         TEST_WORLDS(a_living_job_can_be_cancelled_wherever_it_is),
         TEST_WORLDS(what_was_said_of_it_is_in_its_row),
         TEST_WORLDS(the_session_that_runs_it_is_told_and_its_word_no_longer_counts),
+        TEST_WORLDS(its_run_is_late_until_the_session_says_more),
+        TEST_WORLDS(a_session_of_before_has_no_late_runs),
         TEST_WORLDS(a_completion_that_comes_too_late_is_refused),
         TEST_WORLDS(what_it_held_is_free),
         TEST_WORLDS(a_key_that_is_anothers_by_now_stays),

@@ -409,6 +409,36 @@ static void nothing_of_a_session_is_left(void **state)
     assert_int_equal(dq_reply_int(test_key(w, "HLEN", 0, "pg", (dureq_str){0})), 0);
 }
 
+/* Its handlers may go on, like those of any session whose lease is over; nothing waits for them any more. */
+static void late_runs_are_over_with_their_session(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    uint64_t session = test_session_open(w, shard, "n1", LEASE_MS), other = test_session_open(w, shard, "n2", LEASE_MS);
+    test_id id = test_job_add(w, shard, NULL, "mail", "x");
+    char lua[400], key[40];
+    int steps = 0;
+
+    snprintf(lua, sizeof(lua),
+             "for i = 1, 300 do call('SADD', K .. 'lr:%llu', id .. pack('>I2', i)) end "
+             "call('SADD', K .. 'lr:%llu', id .. pack('>I2', 7)) local all = pack('>I6I2', %llu, 7) "
+             "for i = 1, 300 do all = all .. pack('>I6I2', %llu, i) end call('HSET', K .. 'lr', id, all)",
+             (unsigned long long)session, (unsigned long long)other, (unsigned long long)other, (unsigned long long)session);
+    (void)test_plant(w, shard, &id, lua);
+    test_session_expire(w, shard, session);
+    for (; session_exists(w, shard, session) && steps < 20; steps++)
+        (void)reap(w, shard);
+    assert_in_range(steps, 3, 5);
+    snprintf(key, sizeof(key), "lr:%llu", (unsigned long long)session);
+    assert_false(test_key_exists(w, shard, key));
+    dureq_str left = dq_reply_str(test_key(w, "HGET", shard, "lr", test_id_str(&id)));
+    assert_int_equal(left.len, 8); /* the other session's, which lives */
+    assert_int_equal(left.ptr[7], 7);
+    test_session_expire(w, shard, other);
+    (void)reap(w, shard);
+    assert_false(test_key_exists(w, shard, "lr"));
+}
+
 /* Of the attempts of a job that crashed often under a generous limit, the first two and the last ones stay. */
 static void attempts_are_thinned_as_the_model_does_it(void **state)
 {
@@ -577,6 +607,7 @@ int main(void)
         TEST_WORLDS(several_lost_sessions_are_reaped_one_after_the_other),
         TEST_WORLDS(idle_sessions_are_woken_for_what_is_handed_over),
         TEST_WORLDS(nothing_of_a_session_is_left),
+        TEST_WORLDS(late_runs_are_over_with_their_session),
         TEST_WORLDS(attempts_are_thinned_as_the_model_does_it),
         TEST_WORLDS(old_texts_of_an_attempt_are_dropped),
         TEST_WORLDS(a_stall_of_the_server_expires_nobody),

@@ -213,6 +213,14 @@ void test_session_started(test_world *w, unsigned shard, uint64_t session, const
     (void)beat(w, shard, session, LEADER_LEASE_MS, false, id, at_ms, blamed, NULL);
 }
 
+void test_session_close(test_world *w, unsigned shard, uint64_t session)
+{
+    dq_buf call = {0};
+
+    dq_call_session_close(&call, keys(w), shard, session);
+    (void)test_store_call(&w->s, shard, &call, NULL);
+}
+
 static int take_from(test_world *w, unsigned shard, uint64_t session, const char *kind, uint32_t lane, int n)
 {
     char stream[64], consumer[24], count[16];

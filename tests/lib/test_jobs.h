@@ -67,6 +67,7 @@ void test_session_started(test_world *w, unsigned shard, uint64_t session, const
 extern const test_id test_blame_suspects; /* as `blamed`: suspects that were never charged */
 /* Delivers up to n jobs of a lane to a session, front stream first. How many. */
 int test_session_take(test_world *w, unsigned shard, uint64_t session, uint32_t lane, int n);
+void test_session_close(test_world *w, unsigned shard, uint64_t session);
 /* Ends the lease at once: its time is over for the reaper. */
 void test_session_expire(test_world *w, unsigned shard, uint64_t session);
 

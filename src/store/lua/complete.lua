@@ -19,10 +19,12 @@
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop
 --   'b' n  n x (index id)           payload and log keys to drop with a job that is not kept
+--   'h' n  n x (index id run)       their handler did not end: late runs (late.lua)
 --   'B' n  n x (index id payload)   payload keys to set again (a repeat with another payload)
 -- returns: packed answer, kept for a repeat: call_no I6, n_refused I2, n_refused x index I2
 --#include "base.lua"
 --#include "entry.lua"
+--#include "late.lua"
 --#include "records.lua"
 --#include "session.lua"
 --#include "sets.lua"
@@ -178,6 +180,10 @@ local keyed = {
   end,
   b = function(i)
     ask(i).drop = true
+  end,
+  -- now, and so before anything that follows from the end of the job
+  h = function(_, id, run)
+    late_add(session, id, tonumber(run))
   end,
   B = function(_, id, payload)
     call('SET', K .. 'b:' .. id, payload)

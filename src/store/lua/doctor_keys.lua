@@ -10,12 +10,13 @@
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
+--#include "late.lua"
 --#include "ukey.lua"
 local prefix, n_shards = ARGV[3], tonumber(ARGV[4])
 local dropping = call('HGET', sh, 'hd')
 local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
-  hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', sn = 'hash', ['nodes:drain'] = 'set',
+  hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash',
 }
 for _, set in ipairs(sets) do
@@ -172,6 +173,13 @@ local families = {
     end
   end },
   x = { 'string', of_session }, cx = { 'set', of_session },
+  lr = { 'set', function(key, session)
+    if not session_known(session) then
+      fault('session_key', key, '', 'late runs of a session that is not there', function()
+        while late_drop(session, 1000) > 0 do end
+      end)
+    end
+  end },
   run = { 'hash', function(key, session)
     if of_session(key, session) then
       more[#more + 1] = { 'w', 'run:' .. session }

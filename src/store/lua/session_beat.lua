@@ -2,19 +2,22 @@
 -- A session's heartbeat: renews its lease and so all its jobs, tells what changed, and lets it stand for leader.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
 -- argv: session lease_ms dyn(JSON) leader('1' stands, '' not) blamed opened_ms data n_starts n x (id started_ms) n_progress
---   n x (id json) n_lanes lane...
+--   n x (id json) n_lanes lane... n_ended ended...
 -- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- data: identity of the data as the session knows it ('' not): when it is other data, starts and progress are not recorded, because the
 --   jobs may not be the session's any more
+-- ended: late runs (late.lua) whose handler has ended: id and number of the run, I2
 -- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining (1; 2: too old),
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0), identity of the data (''
---   unknown), ms of the next schedule that is due (-1 none) }, or DQFENCED; the last six are the leader's, except for the identity
+--   unknown), ms of the next schedule that is due (-1 none), { late runs of this session, as they are named in `ended` } }, or DQFENCED; from
+--   the n of sessions on they are the leader's, but for the identity and the last
 --#include "base.lua"
 --#include "ids.lua"
 --#include "clock.lua"
 --#include "identity.lua"
+--#include "late.lua"
 --#include "memory.lua"
 --#include "session.lua"
 --#include "stats.lua"
@@ -82,6 +85,10 @@ for i = p + 1, p + n do
     busy[#busy + 1] = tonumber(ARGV[i])
   end
 end
+p = p + n + 1
+for i = p + 1, p + tonumber(ARGV[p]) do
+  late_over(session, ARGV[i])
+end
 local cancelled = call('SMEMBERS', K .. 'cx:' .. session)
 if #cancelled > 0 then
   call('DEL', K .. 'cx:' .. session)
@@ -100,5 +107,5 @@ return {
   too_old and 2 or call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
   tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0, data,
-  scheduled and scheduled ~= 'inf' and tonumber(scheduled) or -1,
+  scheduled and scheduled ~= 'inf' and tonumber(scheduled) or -1, late_of(session),
 }

@@ -1,11 +1,14 @@
 #!lua flags=allow-oom
--- End a session that has given everything back. Lanes it is still known in with something pending, or more lanes than a step takes, are left
--- to the reaper, which is told that the lease is over.
+-- End a session that has given everything back. Lanes it is still known in with something pending, or more lanes or late runs than a step
+-- takes, are left to the reaper, which is told that the lease is over.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease
 -- argv: session
 -- returns: 1 when it is gone, 0 when the reaper does the rest
 --#include "base.lua"
+--#include "ids.lua"
+--#include "late.lua"
 --#include "stats.lua"
+local LATE_DROPPED = 250
 local session = ARGV[1]
 local s = call('HMGET', KEYS[2], 'st', 'node')
 if call('HGET', sh, 'tk') == session then
@@ -29,7 +32,7 @@ for lane = 1, math.min(lanes, 250) do
   end
 end
 event('N' .. pack('>I6', now) .. 'c' .. (s[2] or ''))
-if clean and lanes <= 250 then
+if clean and lanes <= 250 and late_drop(session, LATE_DROPPED) < LATE_DROPPED then
   call('UNLINK', KEYS[2], K .. 'x:' .. session, K .. 'run:' .. session, K .. 'cx:' .. session)
   call('ZREM', KEYS[3], session)
   return 1

@@ -11,6 +11,7 @@
 --#include "front.lua"
 --#include "attempts.lua"
 --#include "job_end.lua"
+--#include "late.lua"
 --#include "leader.lua"
 --#include "wake.lua"
 local err = leader_fenced(ARGV[1], ARGV[2])
@@ -127,7 +128,12 @@ while lane <= last and lanes_left > 0 and left > 0 do
   lane = lane + 1
   lanes_left = lanes_left - 1
 end
-if lane > last then
+-- Whatever waits for its handlers waits no more: like those of any session whose lease is over, they may go on.
+if lane > last and left > 0 then
+  left = left - late_drop(victim, left)
+end
+local through = lane > last and left > 0
+if through then
   call('UNLINK', ss, K .. 'x:' .. victim, K .. 'run:' .. victim, K .. 'cx:' .. victim)
   call('ZREM', KEYS[2], victim)
 elseif lane > at then
@@ -138,4 +144,4 @@ if #handed > 0 then
   event('B' .. pack('>I6I6', now, tonumber(victim)) .. table.concat(handed))
 end
 ended_all(ENDS.dead)
-return { now, tonumber(victim), #handed, dead, (lane <= last or #expired > 1) and 1 or 0 }
+return { now, tonumber(victim), #handed, dead, (not through or #expired > 1) and 1 or 0 }

@@ -2,6 +2,7 @@
 --#include "locate.lua"
 --#include "take.lua"
 --#include "job_end.lua"
+--#include "late.lua"
 local function cancel_located(id, reason, place, m, j, key, entry, session)
   local started
   if session then
@@ -11,6 +12,10 @@ local function cancel_located(id, reason, place, m, j, key, entry, session)
     local what = id .. place.letter .. entry
     call('SADD', K .. 'cx:' .. session, what)
     redis.pcall('SPUBLISH', K .. 'w:' .. session, 'C' .. what)
+    -- before anything that follows from the end of the job: its handler, if it started, has not ended
+    if tonumber(call('HGET', K .. 's:' .. session, 'ver') or 0) >= SESSIONS_TELL_LATE then
+      late_add(session, id, (m and moved_runs(m) or 0) + 1)
+    end
   end
   take(id, place, key, entry, session)
   ended(ENDS.cancelled, { id = id, m = m, j = j, e = envelope_read(j), started = started, session = session, reason = reason })
