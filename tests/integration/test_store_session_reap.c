@@ -172,6 +172,27 @@ static void a_crash_is_charged_to_the_suspects_that_are_blamed(void **state)
     }
 }
 
+/* What one of them would make of it when it reaps: nothing. */
+static void suspects_are_not_blamed_beside_a_session_of_before(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    test_id id;
+    uint64_t session = open_with_job(w, shard, &id, false), old = test_session_open(w, shard, "n2", LEASE_MS);
+    char key[32], lua[80];
+
+    snprintf(key, sizeof(key), "s:%llu", (unsigned long long)session);
+    test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
+    assert_true(dq_str_eq_text(dq_reply_str(test_key(w, "HGET", shard, key, DQ_STR_LIT("bl"))), "s"));
+    snprintf(lua, sizeof(lua), "call('HSET', K .. 's:%llu', 'ver', 2)", (unsigned long long)old);
+    (void)test_plant(w, shard, &id, lua);
+    test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
+    assert_int_equal(dq_reply_str(test_key(w, "HGET", shard, key, DQ_STR_LIT("bl"))).len, 0);
+    test_session_close(w, shard, old);
+    test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
+    assert_true(dq_str_eq_text(dq_reply_str(test_key(w, "HGET", shard, key, DQ_STR_LIT("bl"))), "s"));
+}
+
 static void blame_ends_with_the_next_heartbeat(void **state)
 {
     test_world *w = *state;
@@ -596,6 +617,7 @@ int main(void)
         TEST_WORLDS(a_job_whose_start_was_not_reported_is_only_suspected),
         TEST_WORLDS(a_crash_is_charged_to_the_blamed_job_alone),
         TEST_WORLDS(a_crash_is_charged_to_the_suspects_that_are_blamed),
+        TEST_WORLDS(suspects_are_not_blamed_beside_a_session_of_before),
         TEST_WORLDS(blame_ends_with_the_next_heartbeat),
         TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
         TEST_WORLDS(a_reaped_session_is_fenced),

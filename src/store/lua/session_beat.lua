@@ -3,7 +3,8 @@
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:lease {p:0}:due
 -- argv: session lease_ms dyn(JSON) leader('1' stands, '' not) blamed opened_ms data n_starts n x (id started_ms) n_progress
 --   n x (id json) n_lanes lane... n_ended ended...
--- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged
+-- blamed: whom a crash is charged to from now on, of the jobs whose start was reported: '' each; an id that job alone; 's' suspects never charged,
+--   or each while a session of before lives that would not understand it
 -- opened_ms: when the caller opened it ('' not asked): a server that forgot this session may have given its number away again
 -- data: identity of the data as the session knows it ('' not): when it is other data, starts and progress are not recorded, because the
 --   jobs may not be the session's any more
@@ -27,7 +28,23 @@ local err = fenced((ARGV[6] == '' or ARGV[6] == s[3]) and s[1])
 if err then
   return err
 end
-call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3], 'bl', ARGV[5])
+-- A leader of before would charge nobody for 's', and any of the others may be the leader that reaps this session. It charges each then.
+local SUSPECTS_BLAMED = 3 -- version of the scripts from which on leaders know it
+local SESSIONS_LOOKED_AT = 1000
+local function all_know_suspects()
+  local others = call('ZRANGE', KEYS[3], 0, SESSIONS_LOOKED_AT)
+  for i = 1, #others do
+    if tonumber(call('HGET', K .. 's:' .. others[i], 'ver') or 0) < SUSPECTS_BLAMED then
+      return false
+    end
+  end
+  return #others <= SESSIONS_LOOKED_AT
+end
+local blamed = ARGV[5]
+if blamed == 's' and not all_know_suspects() then
+  blamed = ''
+end
+call('HSET', KEYS[2], 'hb', now, 'dyn', ARGV[3], 'bl', blamed)
 local clock = served(lease)
 call('ZADD', KEYS[3], clock + lease, session)
 
