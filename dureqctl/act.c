@@ -226,12 +226,10 @@ static void write_body(dq_buf *out, char **ids, size_t n, const char *reason, bo
         dq_json_end_array(&w);
     }
     if (reason) {
-        dq_json_key(&w, "reason");
-        dq_json_put_text(&w, reason);
+        dq_json_set_text(&w, "reason", reason);
     }
     if (force) {
-        dq_json_key(&w, "force");
-        dq_json_put_bool(&w, true);
+        dq_json_set_bool(&w, "force", true);
     }
     dq_json_end_object(&w);
 }

@@ -81,6 +81,13 @@ int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int 
     return 0;
 }
 
+int ctl_only_options(int argc, char **argv, const ctl_option *options, size_t n)
+{
+    int n_words, rc = ctl_options(argc, argv, options, n, &n_words);
+
+    return rc == 0 && n_words ? ctl_usage("'%s' takes no '%s'", argv[0], argv[1]) : rc;
+}
+
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret)
 {
     if (text && dq_parse_i64(dureq_str_from(text), min, max, ret) < 0)

@@ -188,6 +188,18 @@ int ctl_call(ctl *c, const char *method, const char *path, const char *query, du
     return rc;
 }
 
+int ctl_show_list(ctl *c, const char *path, const char *query, const char *member, const ctl_column *columns)
+{
+    ctl_answer a;
+    int rc = ctl_call(c, "GET", path, query, dureq_str_of(NULL, 0), &a);
+
+    if (rc != 0)
+        return rc;
+    ctl_print_list(c, &a, member ? dq_json_member(&a.doc, 0, member) : DQ_JSON_NONE, columns);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
 static void encode(dq_buf *out, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {

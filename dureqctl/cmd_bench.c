@@ -61,13 +61,11 @@ static int read_options(bench *b, int argc, char **argv)
         {.name = "jobs", .value = &jobs},
         {.name = "payload", .value = &payload},
     };
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int rc = ctl_only_options(argc, argv, options, DQ_ARRAY_LEN(options));
 
     b->n_jobs = JOBS;
     b->payload_len = PAYLOAD;
     b->batch = CALL;
-    if (rc == 0 && n)
-        rc = ctl_usage("'bench' takes no '%s'", argv[1]);
     if (rc == 0 && jobs)
         rc = ctl_i64("jobs", jobs, 1, INT64_C(100000000), &b->n_jobs);
     if (rc == 0 && payload)
@@ -222,16 +220,11 @@ static int print(const ctl *c, const bench *b)
     int rc;
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "jobs");
-    dq_json_put_i64(&w, b->n_jobs);
-    dq_json_key(&w, "payload_bytes");
-    dq_json_put_i64(&w, b->payload_len);
-    dq_json_key(&w, "seconds");
-    dq_json_put_f64(&w, (double)(b->total_us / 1000) / 1000);
-    dq_json_key(&w, "jobs_per_second");
-    dq_json_put_f64(&w, per_s(b->n_jobs, b->total_us));
-    dq_json_key(&w, "enqueued_per_second");
-    dq_json_put_f64(&w, per_s(b->n_jobs, b->enqueue_us));
+    dq_json_set_i64(&w, "jobs", b->n_jobs);
+    dq_json_set_i64(&w, "payload_bytes", b->payload_len);
+    dq_json_set_f64(&w, "seconds", (double)(b->total_us / 1000) / 1000);
+    dq_json_set_f64(&w, "jobs_per_second", per_s(b->n_jobs, b->total_us));
+    dq_json_set_f64(&w, "enqueued_per_second", per_s(b->n_jobs, b->enqueue_us));
     dq_json_end_object(&w);
     rc = dq_json_parse(dq_buf_str(&a.res.body), &a.doc, NULL);
     if (rc == 0)

@@ -135,19 +135,12 @@ static int dlq_groups(ctl *c, const char *by, const ctl_filter *f)
         {NULL, "group", CTL_TEXT},
     };
     DQ_BUF_AUTO query = {0};
-    ctl_answer a;
-    int rc;
 
     if (strcmp(by, "error") != 0 && strcmp(by, "type") != 0)
         return ctl_usage("--group takes error or type, not '%s'", by);
     ctl_filter_query(f, &query);
     ctl_query(&query, "by", by);
-    rc = ctl_call(c, "GET", "/api/dlq/groups", query.ptr, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, strcmp(by, "type") == 0 ? by_type : by_error);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return ctl_show_list(c, "/api/dlq/groups", query.ptr, /*member=*/NULL, strcmp(by, "type") == 0 ? by_type : by_error);
 }
 
 static int list_from(ctl *c, int argc, char **argv, bool takes_status, const char *path)
@@ -160,7 +153,6 @@ static int list_from(ctl *c, int argc, char **argv, bool takes_status, const cha
         {.name = "payload", .flag = &payload}, {.name = "group", .value = &group}, /* of dead ones */
     };
     DQ_BUF_AUTO query = {0};
-    ctl_answer a;
     int n, rc = ctl_filter_options(&f, takes_status, argc, argv, options, DQ_ARRAY_LEN(options) - takes_status, &n);
 
     if (rc == 0 && n)
@@ -174,13 +166,7 @@ static int list_from(ctl *c, int argc, char **argv, bool takes_status, const cha
     ctl_query(&query, "cursor", cursor);
     ctl_query(&query, "sort", oldest ? "oldest" : NULL);
     ctl_query(&query, "payload", payload ? "1" : NULL);
-    if (rc == 0)
-        rc = ctl_call(c, "GET", path, query.ptr, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_jobs(c, &a);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return rc != 0 ? rc : ctl_show_list(c, path, query.ptr, "data", job_columns);
 }
 
 static int job_list(ctl *c, int argc, char **argv)
@@ -222,8 +208,7 @@ static int job_reschedule(ctl *c, int argc, char **argv)
     if (rc != 0)
         return rc;
     dq_json_begin_object(&w);
-    dq_json_key(&w, at ? "run_at" : "delay");
-    dq_json_put_text(&w, at ? at_text : delay);
+    dq_json_set_text(&w, at ? "run_at" : "delay", at ? at_text : delay);
     dq_json_end_object(&w);
     return act(c, "POST", "/api/jobs/%s/reschedule", argv[1], NULL, dq_buf_str(&body), "rescheduled");
 }
@@ -250,8 +235,7 @@ static int job_update(ctl *c, int argc, char **argv)
     else
         dq_json_put_text(&w, argv[2]);
     if (text) {
-        dq_json_key(&w, "content_type");
-        dq_json_put_text(&w, "text/plain");
+        dq_json_set_text(&w, "content_type", "text/plain");
     }
     dq_json_end_object(&w);
     return act(c, "PUT", "/api/jobs/%s/payload", argv[1], NULL, dq_buf_str(&body), "updated");
@@ -325,18 +309,12 @@ static int job_logs(ctl *c, int argc, char **argv)
 static int sub_list(ctl *c, int argc, char **argv, const char *path_fmt, const ctl_column *columns)
 {
     DQ_BUF_AUTO path = {0};
-    ctl_answer a;
     int rc = one_id(argc, argv, NULL, 0);
 
     if (rc != 0)
         return rc;
     ctl_path(&path, path_fmt, argv[1]);
-    rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return ctl_show_list(c, path.ptr, /*query=*/NULL, /*member=*/NULL, columns);
 }
 
 static int job_events(ctl *c, int argc, char **argv)
@@ -367,18 +345,9 @@ static int run_list(ctl *c, int argc, char **argv)
                                          {"STARTED", "started_at", CTL_TIME},
                                          {"PROGRESS", "progress", CTL_VALUE},
                                          {NULL, "run", CTL_TEXT}};
-    ctl_answer a;
-    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+    int rc = ctl_only_options(argc, argv, NULL, 0);
 
-    if (rc == 0 && n)
-        rc = ctl_usage("'list' takes no '%s'", argv[1]);
-    if (rc == 0)
-        rc = ctl_call(c, "GET", "/api/runs", NULL, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return rc != 0 ? rc : ctl_show_list(c, "/api/runs", /*query=*/NULL, /*member=*/NULL, columns);
 }
 
 static int run_get(ctl *c, int argc, char **argv)

@@ -9,18 +9,9 @@ static const dureq_str no_body = {NULL, 0};
 
 static int list(ctl *c, int argc, char **argv, const char *path, const ctl_column *columns)
 {
-    ctl_answer a;
-    int n, rc = ctl_options(argc, argv, NULL, 0, &n);
+    int rc = ctl_only_options(argc, argv, NULL, 0);
 
-    if (rc == 0 && n)
-        rc = ctl_usage("'%s' takes no '%s'", argv[0], argv[1]);
-    if (rc == 0)
-        rc = ctl_call(c, "GET", path, NULL, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return rc != 0 ? rc : ctl_show_list(c, path, /*query=*/NULL, /*member=*/NULL, columns);
 }
 
 static int queue_list(ctl *c, int argc, char **argv)
@@ -203,17 +194,14 @@ static int queue_set(ctl *c, int argc, char **argv)
     dq_json_begin_object(&w);
     if (rc == 0 && weight) {
         rc = ctl_i64("weight", weight, 1, 1000, &v);
-        dq_json_key(&w, "weight");
-        dq_json_put_i64(&w, v);
+        dq_json_set_i64(&w, "weight", v);
     }
     if (rc == 0 && max_len) {
         rc = ctl_i64("max-len", max_len, 0, INT64_C(1) << 40, &v);
-        dq_json_key(&w, "max_len");
-        dq_json_put_i64(&w, v);
+        dq_json_set_i64(&w, "max_len", v);
     }
     if (rc == 0 && retention) {
-        dq_json_key(&w, "retention");
-        dq_json_put_text(&w, retention);
+        dq_json_set_text(&w, "retention", retention);
     }
     if (rc == 0 && priorities) {
         dureq_str rest = dureq_str_from(priorities), first = dq_str_cut(&rest, '-');

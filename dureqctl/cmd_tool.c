@@ -9,11 +9,6 @@
 
 static const dureq_str no_body = {NULL, 0};
 
-static int no_arguments(const char *name, int n, char **argv)
-{
-    return n ? ctl_usage("'%s' takes no '%s'", name, argv[1]) : 0;
-}
-
 /* ---- stats ---- */
 
 static int print_days(ctl *c, const char *days)
@@ -25,17 +20,10 @@ static int print_days(ctl *c, const char *days)
     };
     DQ_BUF_AUTO query = {0};
     int64_t checked;
-    ctl_answer a;
     int rc = ctl_i64("days", days, 1, 90, &checked);
 
     ctl_query(&query, "days", days);
-    if (rc == 0)
-        rc = ctl_call(c, "GET", "/api/stats/daily", query.ptr, no_body, &a);
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return rc != 0 ? rc : ctl_show_list(c, "/api/stats/daily", query.ptr, /*member=*/NULL, columns);
 }
 
 /* A row is one unit, and begins so long ago. */
@@ -56,14 +44,8 @@ static int print_series(ctl *c, const char *query)
         {"P95", "p95", CTL_MS, "run_ms"},
         {NULL, NULL, CTL_TEXT},
     };
-    ctl_answer a;
-    int rc = ctl_call(c, "GET", "/api/stats/series", query, no_body, &a);
 
-    if (rc != 0)
-        return rc;
-    ctl_print_list(c, &a, DQ_JSON_NONE, columns);
-    ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return ctl_show_list(c, "/api/stats/series", query, /*member=*/NULL, columns);
 }
 
 /* Again and again, until a signal ends the program. On a terminal each stands in the place of the one before. */
@@ -123,10 +105,8 @@ static int stats(ctl *c, int argc, char **argv)
     };
     DQ_BUF_AUTO query = {0};
     int64_t every_ms = 1000, checked;
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int rc = ctl_only_options(argc, argv, options, DQ_ARRAY_LEN(options));
 
-    if (rc == 0)
-        rc = no_arguments("stats", n, argv);
     if (rc == 0 && days && (by || watch || queue || type || n_rows))
         rc = ctl_usage("--days stands alone: --by day --last %s tells more", days);
     if (rc == 0 && !by && (watch || queue || type || n_rows))
@@ -200,10 +180,8 @@ static int redis(ctl *c, int argc, char **argv)
     DQ_BUF_AUTO query = {0};
     dq_json_ref nodes;
     ctl_answer a;
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int rc = ctl_only_options(argc, argv, options, DQ_ARRAY_LEN(options));
 
-    if (rc == 0)
-        rc = no_arguments("redis", n, argv);
     ctl_query(&query, "section", section);
     if (rc == 0)
         rc = ctl_call(c, "GET", "/api/redis/info", query.ptr, no_body, &a);
@@ -224,16 +202,11 @@ static int redis(ctl *c, int argc, char **argv)
 static void write_fault(dq_json_writer *w, const dq_doctor_fault *f)
 {
     dq_json_begin_object(w);
-    dq_json_key(w, "fault");
-    dq_json_put_text(w, dq_fault_kind_to_str(f->kind));
-    dq_json_key(w, "key");
-    dq_json_put_text(w, f->key);
-    dq_json_key(w, "job");
-    dq_json_put_text(w, f->id);
-    dq_json_key(w, "text");
-    dq_json_put_text(w, f->text);
-    dq_json_key(w, "repair");
-    dq_json_put_text(w, f->repaired ? "done" : f->repairable ? "possible" : "none");
+    dq_json_set_text(w, "fault", dq_fault_kind_to_str(f->kind));
+    dq_json_set_text(w, "key", f->key);
+    dq_json_set_text(w, "job", f->id);
+    dq_json_set_text(w, "text", f->text);
+    dq_json_set_text(w, "repair", f->repaired ? "done" : f->repairable ? "possible" : "none");
     dq_json_end_object(w);
 }
 
@@ -257,14 +230,12 @@ static void write_notices(dq_json_writer *w, const dq_json *queues)
         if (types == DQ_JSON_NONE)
             continue;
         dq_json_begin_object(w);
-        dq_json_key(w, "notice");
-        dq_json_put_text(w, "unhandled_types");
+        dq_json_set_text(w, "notice", "unhandled_types");
         dq_json_key(w, "queue");
         put_member(w, queues, q, "name");
         dq_json_key(w, "jobs");
         put_member(w, queues, q, "unhandled");
-        dq_json_key(w, "task_types");
-        dq_json_put_raw(w, dq_json_raw(queues, types));
+        dq_json_set_raw(w, "task_types", dq_json_raw(queues, types));
         dq_json_end_object(w);
     }
 }
@@ -280,10 +251,8 @@ static void write_report(dq_json_writer *w, const dq_doctor_report *r, const dq_
     DQ_TALLY_MAP(X)
 #undef X
     dq_json_end_object(w);
-    dq_json_key(w, "found");
-    dq_json_put_i64(w, r->n_found);
-    dq_json_key(w, "unsettled");
-    dq_json_put_i64(w, r->n_unsettled);
+    dq_json_set_i64(w, "found", r->n_found);
+    dq_json_set_i64(w, "unsettled", r->n_unsettled);
     dq_json_key(w, "faults");
     dq_json_begin_array(w);
     for (size_t i = 0; i < r->n_faults; i++)
@@ -428,10 +397,8 @@ static int doctor(ctl *c, int argc, char **argv)
     dureq_error err = {0};
     int64_t n_repaired = 0;
     ctl_answer queues;
-    int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
+    int rc = ctl_only_options(argc, argv, options, DQ_ARRAY_LEN(options));
 
-    if (rc == 0)
-        rc = no_arguments("doctor", n, argv);
     if (rc == 0)
         rc = ctl_connect(c, o.repair ? CTL_WRITES : CTL_READS);
     if (rc == 0 && c->http)

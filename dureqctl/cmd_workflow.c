@@ -42,43 +42,32 @@ static int read_definition(const char *name, dq_buf *out)
 static void faults_as_json(const dq_flow_faults *faults, dq_json_writer *w)
 {
     dq_json_begin_object(w);
-    dq_json_key(w, "valid");
-    dq_json_put_bool(w, false);
+    dq_json_set_bool(w, "valid", false);
     dq_json_key(w, "details");
     dq_json_begin_array(w);
     for (size_t i = 0; i < faults->n; i++) {
         const dq_flow_fault *f = &faults->items[i];
 
         dq_json_begin_object(w);
-        dq_json_key(w, "path");
-        dq_json_put_text(w, f->path);
-        dq_json_key(w, "line");
-        dq_json_put_i64(w, f->line);
-        dq_json_key(w, "column");
-        dq_json_put_i64(w, f->column);
-        dq_json_key(w, "error");
-        dq_json_put_text(w, f->text);
+        dq_json_set_text(w, "path", f->path);
+        dq_json_set_i64(w, "line", f->line);
+        dq_json_set_i64(w, "column", f->column);
+        dq_json_set_text(w, "error", f->text);
         dq_json_end_object(w);
     }
     dq_json_end_array(w);
-    dq_json_key(w, "more");
-    dq_json_put_i64(w, (int64_t)faults->n_more);
+    dq_json_set_i64(w, "more", (int64_t)faults->n_more);
     dq_json_end_object(w);
 }
 
 static void flow_as_json(const dq_flow *flow, dq_json_writer *w)
 {
     dq_json_begin_object(w);
-    dq_json_key(w, "valid");
-    dq_json_put_bool(w, true);
-    dq_json_key(w, "name");
-    dq_json_put_str(w, flow->name);
-    dq_json_key(w, "tasks");
-    dq_json_put_i64(w, flow->n_tasks);
-    dq_json_key(w, "dependencies");
-    dq_json_put_i64(w, flow->n_edges);
-    dq_json_key(w, "layers");
-    dq_json_put_i64(w, flow->n_layers);
+    dq_json_set_bool(w, "valid", true);
+    dq_json_set_str(w, "name", flow->name);
+    dq_json_set_i64(w, "tasks", flow->n_tasks);
+    dq_json_set_i64(w, "dependencies", flow->n_edges);
+    dq_json_set_i64(w, "layers", flow->n_layers);
     dq_json_end_object(w);
 }
 

@@ -151,6 +151,8 @@ typedef struct ctl_column {
 void ctl_print_list(const ctl *c, const ctl_answer *a, dq_json_ref list, const ctl_column *columns);
 /* One object: "name  value" lines, as JSON, or as a row of CSV. */
 void ctl_print_object(const ctl *c, const ctl_answer *a, dq_json_ref object);
+/* The list that GET of the path answers, or the array `member` of the answer (NULL: the root is it). The exit code. */
+int ctl_show_list(ctl *c, const char *path, const char *query, const char *member, const ctl_column *columns);
 void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array `data` of the answer */
 void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object,
                      const char *but); /* but: a name that is left out; NULL: none */
@@ -190,6 +192,7 @@ typedef struct ctl_option {
 } ctl_option;
 /* Moves positionals to the front of argv; *ret_n is their count (argv[0] not among them: they start at argv[1]). 0, or CTL_USAGE with *ret_n 0. */
 int ctl_options(int argc, char **argv, const ctl_option *options, size_t n, int *ret_n);
+int ctl_only_options(int argc, char **argv, const ctl_option *options, size_t n); /* the same where nothing is positional */
 /* NULL-safe parsers of option values: 0, or CTL_USAGE after naming the option and what it takes. A duration has 100 years at most. */
 int ctl_i64(const char *option, const char *text, int64_t min, int64_t max, int64_t *ret);
 int ctl_duration(const char *option, const char *text, int64_t *ret);

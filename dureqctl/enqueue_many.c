@@ -146,20 +146,15 @@ static void print_json(const dureq_enqueue_result *r, int64_t line)
     dq_json_writer w = dq_json_writer_of(&text);
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "line");
-    dq_json_put_i64(&w, line);
+    dq_json_set_i64(&w, "line", line);
     if (r->code == 0) {
-        dq_json_key(&w, "id");
-        dq_json_put_text(&w, r->id.text);
+        dq_json_set_text(&w, "id", r->id.text);
     } else {
-        dq_json_key(&w, "error");
-        dq_json_put_text(&w, r->msg);
-        dq_json_key(&w, "code");
-        dq_json_put_text(&w, dq_api_code_word(r->code));
+        dq_json_set_text(&w, "error", r->msg);
+        dq_json_set_text(&w, "code", dq_api_code_word(r->code));
     }
     if (r->code < 0 && r->id.text[0]) {
-        dq_json_key(&w, "existing_id");
-        dq_json_put_text(&w, r->id.text);
+        dq_json_set_text(&w, "existing_id", r->id.text);
     }
     dq_json_end_object(&w);
     if (dq_buf_failed(&text)) /* the job is accepted all the same: what needs no room is told */

@@ -33,15 +33,11 @@ static void print_change_json(const ctl *c, const dureq_job *job, const char *at
     dq_json_writer w = dq_json_writer_of(&line);
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "at");
-    dq_json_put_text(&w, at);
-    dq_json_key(&w, "status");
-    dq_json_put_text(&w, dureq_job_state_to_str(job->state));
-    dq_json_key(&w, "attempt");
-    dq_json_put_i64(&w, job->attempt);
+    dq_json_set_text(&w, "at", at);
+    dq_json_set_text(&w, "status", dureq_job_state_to_str(job->state));
+    dq_json_set_i64(&w, "attempt", job->attempt);
     if (dq_json_valid(job->progress)) {
-        dq_json_key(&w, "progress");
-        dq_json_put_raw(&w, job->progress);
+        dq_json_set_raw(&w, "progress", job->progress);
     }
     dq_json_end_object(&w);
     ctl_put_json(c, dq_buf_str(&line));

@@ -78,11 +78,9 @@ static int sleep_result(dureq_run *task, int64_t slept_ms, const dq_buf *message
     dq_json_writer w = dq_json_writer_of(&out);
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "slept_ms");
-    dq_json_put_i64(&w, slept_ms);
+    dq_json_set_i64(&w, "slept_ms", slept_ms);
     if (message->len > 0) {
-        dq_json_key(&w, "message");
-        dq_json_put_str(&w, dq_buf_str(message));
+        dq_json_set_str(&w, "message", dq_buf_str(message));
     }
     dq_json_end_object(&w);
     return out.failed ? DUREQ_ENOMEM : dureq_run_set_result(task, dq_buf_str(&out), "application/json");

@@ -47,9 +47,9 @@ typedef struct dq_handler_spec {
     dq_env_list file_env;    /* exec: what envFile held */
     const char **pass_env;   /* exec: names with '*', of the daemon's own environment */
     size_t n_pass_env;
-    const char *builtin;     /* its name */
-    dureq_str origin;        /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
-    int32_t concurrency;     /* 0: the node's, or the built-in's own */
+    const char *builtin; /* its name */
+    dureq_str origin;    /* where it was said, for messages: "dureqd.yaml:12:5" or "--handler" */
+    int32_t concurrency; /* 0: the node's, or the built-in's own */
     int64_t timeout_ms;
     int64_t grace_ms;
     dureq_retry_policy *retry_policy; /* NULL: none given */
@@ -201,6 +201,8 @@ int dq_config_check_url(const dq_config_row *row, dureq_str value, dureq_error *
 
 /* `name` is for messages. DUREQ_EPARSE or DUREQ_EINVAL with "name:line:column: key: what" in err. */
 int dq_config_load_text(dq_config *cfg, const char *name, dureq_str text, dureq_error *err);
+/* All of the descriptor, more than `max` bytes when there are more, so that the caller sees it. 0 or errno. */
+int dq_config_read_fd(int fd, size_t max, dq_buf *out);
 int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err);
 
 /* ---- the whole (config.c) ---- */

@@ -70,17 +70,20 @@ static const field handler_fields[] = {
     {"allowLeadingDash", FIELD_BOOL, offsetof(dq_handler_spec, allow_leading_dash), 0, 0,
      "A payload that begins with '-' may become an argument without '--' before it."},
     {"builtin", FIELD_CUSTOM, 0, 0, 0, "Takes the name of the built-in handler that runs the jobs."},
-    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536, "Jobs of this handler at a time on this node; of programs the number of processors."},
+    {"concurrency", FIELD_I32, offsetof(dq_handler_spec, concurrency), 1, 65536,
+     "Jobs of this handler at a time on this node; of programs the number of processors."},
     {"cwd", FIELD_NAME, offsetof(dq_handler_spec, cwd), 1, 4000,
      "Working directory of programs, an absolute path; the daemon's."},
-    {"env", FIELD_CUSTOM, 0, 0, 0, "Takes a mapping of variables that programs get in their environment; beats envFile and passEnv."},
+    {"env", FIELD_CUSTOM, 0, 0, 0,
+     "Takes a mapping of variables that programs get in their environment; beats envFile and passEnv."},
     {"envFile", FIELD_CUSTOM, 0, 0, 0,
      "Takes the absolute path of a file with a NAME=value a line, which programs get, too; beats passEnv."},
     {"exec", FIELD_CUSTOM, 0, 0, 0,
      "Takes the command that is started for each job, as a text or a list of words; {payload} is the payload."},
     {"grace", FIELD_MS, offsetof(dq_handler_spec, grace_ms), 1, HOUR_MS, "Between SIGTERM and SIGKILL."},
     {"limits", FIELD_CUSTOM, 0, 0, 0, "Of programs: see below."},
-    {"maxProcesses", FIELD_I32, offsetof(dq_handler_spec, max_processes), 1, 1 << 22, "Processes and threads of a run at a time."},
+    {"maxProcesses", FIELD_I32, offsetof(dq_handler_spec, max_processes), 1, 1 << 22,
+     "Processes and threads of a run at a time."},
     {"nice", FIELD_I32, offsetof(dq_handler_spec, nice), -20, 19, "Niceness of programs; the daemon's when 0."},
     {"passEnv", FIELD_CUSTOM, 0, 0, 0,
      "Takes a list of names, in which '*' stands for anything: variables of the daemon's own environment that programs get."},
@@ -600,8 +603,7 @@ int dq_config_load_text(dq_config *cfg, const char *name, dureq_str text, dureq_
     return rc;
 }
 
-/* All of the descriptor, one byte more than is allowed at most, so that the parser sees that it is too large. */
-static int read_all(int fd, dq_buf *out)
+int dq_config_read_fd(int fd, size_t max, dq_buf *out)
 {
     for (;;) {
         char *room = dq_buf_reserve(out, 16384);
@@ -614,7 +616,7 @@ static int read_all(int fd, dq_buf *out)
         if (n < 0)
             return errno;
         out->len += (size_t)n;
-        if (n == 0 || out->len > DQ_CONFIG_FILE_MAX)
+        if (n == 0 || out->len > max)
             return 0;
     }
 }
@@ -647,7 +649,7 @@ int dq_config_load_file(dq_config *cfg, const char *path, dureq_error *err)
         (void)close(fd);
         return dq_fail(err, DUREQ_EINVAL, "the configuration '%.120s' is no regular file, it cannot be read again", path);
     }
-    sys_errno = read_all(fd, &text);
+    sys_errno = dq_config_read_fd(fd, DQ_CONFIG_FILE_MAX, &text);
     (void)close(fd); /* read only */
     if (sys_errno)
         return dq_fail_errno(err, DUREQ_EIO, sys_errno, "cannot read the configuration '%.120s': %s", path, strerror(sys_errno));

@@ -264,16 +264,14 @@ static void json_text(context_sink *s, const char *name, dureq_str value)
 {
     json_sink *j = dq_container_of(s, json_sink, sink);
 
-    dq_json_key(&j->w, name);
-    dq_json_put_str(&j->w, value);
+    dq_json_set_str(&j->w, name, value);
 }
 
 static void json_number(context_sink *s, const char *name, int64_t value)
 {
     json_sink *j = dq_container_of(s, json_sink, sink);
 
-    dq_json_key(&j->w, name);
-    dq_json_put_i64(&j->w, value);
+    dq_json_set_i64(&j->w, name, value);
 }
 
 static void json_headers(context_sink *s, const dq_exec_facts *f)
@@ -283,8 +281,7 @@ static void json_headers(context_sink *s, const dq_exec_facts *f)
     dq_json_key(&j->w, "headers");
     dq_json_begin_object(&j->w);
     for (size_t i = 0; i < f->n_headers; i++) {
-        dq_json_key(&j->w, f->headers[i].name);
-        dq_json_put_str(&j->w, f->headers[i].value);
+        dq_json_set_str(&j->w, f->headers[i].name, f->headers[i].value);
     }
     dq_json_end_object(&j->w);
 }

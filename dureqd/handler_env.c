@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "handler_env.h"
 
+#include "config.h"
 #include "exec_args.h"
 
 #include <errno.h>
@@ -26,10 +27,10 @@ bool dq_env_is_name(dureq_str name)
 bool dq_env_is_own(dureq_str name)
 {
     /* Those of the context, and those that later versions add to it. */
-    static const char *const own[] = {
-        "ATTEMPT",      "BATCH_ID",    "BATCH_ITEM", "CONTENT_TYPE", "CONTEXT",     "DEADLINE",      "ENQUEUED_AT", "JOB_ID",
-        "MAX_ATTEMPTS", "NODE_ID",     "PRIORITY",   "QUEUE",        "RUN_ID",      "SCHEDULED_AT",  "TASK_TYPE",   "TRACEPARENT",
-        "UPSTREAM",     "WORKFLOW_ID", "WORKFLOW_TASK"};
+    static const char *const own[] = {"ATTEMPT",     "BATCH_ID",    "BATCH_ITEM",  "CONTENT_TYPE", "CONTEXT",
+                                      "DEADLINE",    "ENQUEUED_AT", "JOB_ID",      "MAX_ATTEMPTS", "NODE_ID",
+                                      "PRIORITY",    "QUEUE",       "RUN_ID",      "SCHEDULED_AT", "TASK_TYPE",
+                                      "TRACEPARENT", "UPSTREAM",    "WORKFLOW_ID", "WORKFLOW_TASK"};
     dureq_str rest;
 
     if (!dq_str_starts_with(name, DQ_STR_LIT("DUREQ_")))
@@ -290,26 +291,6 @@ int dq_env_parse(dq_arena *arena, const char *path, dureq_str text, dq_env_list 
     return rc;
 }
 
-static int read_all(int fd, dq_buf *out)
-{
-    for (;;) {
-        char *room = dq_buf_reserve(out, 16384);
-        ssize_t n = room ? read(fd, room, 16384) : -1;
-
-        if (!room)
-            return ENOMEM;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        out->len += (size_t)n;
-        if (out->len > DQ_ENV_BYTES_MAX)
-            return EFBIG;
-        if (n == 0)
-            return 0;
-    }
-}
-
 int dq_env_read_file(dq_arena *arena, const char *path, dq_env_list *ret, dq_buf *warnings, dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
@@ -323,16 +304,17 @@ int dq_env_read_file(dq_arena *arena, const char *path, dq_env_list *ret, dq_buf
         (void)close(fd);
         return dq_fail(err, DUREQ_EINVAL, "'%.150s' is not a regular file", path);
     }
-    sys_errno = read_all(fd, &text);
+    sys_errno = dq_config_read_fd(fd, DQ_ENV_BYTES_MAX, &text);
     (void)close(fd); /* read only */
-    if (sys_errno == EFBIG)
+    if (!sys_errno && text.len > DQ_ENV_BYTES_MAX)
         return dq_fail(err, DUREQ_ETOOLARGE, "'%.150s' has more than %d bytes", path, DQ_ENV_BYTES_MAX);
     if (sys_errno)
         return dq_fail_errno(err, DUREQ_EIO, sys_errno, "cannot read '%.150s': %s", path, strerror(sys_errno));
     if (geteuid() == 0 && (st.st_uid != 0 || (st.st_mode & 022) != 0))
-        dq_buf_append_fmt(warnings,
-                          "%.200s: others than root can write it (owner %u, mode %04o), and programs that root starts are given what it says\n",
-                          path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
+        dq_buf_append_fmt(
+            warnings,
+            "%.200s: others than root can write it (owner %u, mode %04o), and programs that root starts are given what it says\n",
+            path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
     return dq_env_parse(arena, path, dq_buf_str(&text), ret, warnings, err);
 }
 

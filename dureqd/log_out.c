@@ -107,8 +107,7 @@ static void put_text_members(dq_json_writer *w, dureq_str rest)
     if (dq_buf_failed(&msg))
         w->out->failed = true; /* no line rather than one without its words */
     if (msg.len > 0) {
-        dq_json_key(w, "msg");
-        dq_json_put_str(w, dq_buf_str(&msg));
+        dq_json_set_str(w, "msg", dq_buf_str(&msg));
     }
 }
 
@@ -117,12 +116,9 @@ static void format_json(const dureq_log_record *r, int64_t at_ms, dq_buf *out)
     dq_json_writer w = dq_json_writer_of(out);
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "time");
-    dq_json_put_rfc3339(&w, at_ms);
-    dq_json_key(&w, "level");
-    dq_json_put_text(&w, dq_log_level_text(r->level));
-    dq_json_key(&w, "event");
-    dq_json_put_text(&w, r->event);
+    dq_json_set_rfc3339(&w, "time", at_ms);
+    dq_json_set_text(&w, "level", dq_log_level_text(r->level));
+    dq_json_set_text(&w, "event", r->event);
     put_text_members(&w, dureq_str_from(r->text));
     dq_json_end_object(&w);
     dq_buf_append_char(out, '\n');

@@ -20,12 +20,9 @@ static void put_audit_entry(dq_json_writer *w, dq_reply fields, dureq_str target
     dq_id id;
 
     dq_json_begin_object(w);
-    dq_json_key(w, "at");
-    dq_json_put_rfc3339(w, dq_reply_int(dq_reply_lookup(fields, "at")));
-    dq_json_key(w, "actor");
-    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "actor")));
-    dq_json_key(w, "action");
-    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "action")));
+    dq_json_set_rfc3339(w, "at", dq_reply_int(dq_reply_lookup(fields, "at")));
+    dq_json_set_str(w, "actor", dq_reply_str(dq_reply_lookup(fields, "actor")));
+    dq_json_set_str(w, "action", dq_reply_str(dq_reply_lookup(fields, "action")));
     dq_json_key(w, "target");
     if (dq_id_unpack(target, &id)) {
         dureq_job_id text;
@@ -35,8 +32,7 @@ static void put_audit_entry(dq_json_writer *w, dq_reply fields, dureq_str target
     } else {
         dq_json_put_str(w, target);
     }
-    dq_json_key(w, "detail");
-    dq_json_put_str(w, dq_reply_str(dq_reply_lookup(fields, "detail")));
+    dq_json_set_str(w, "detail", dq_reply_str(dq_reply_lookup(fields, "detail")));
     dq_json_end_object(w);
 }
 

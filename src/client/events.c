@@ -114,10 +114,8 @@ static void put_event(dq_json_writer *w, dureq_str e, const char *name)
 
     (void)dq_read_u8(&r);
     dq_json_begin_object(w);
-    dq_json_key(w, "at");
-    dq_json_put_rfc3339(w, (int64_t)dq_read_be(&r, 6));
-    dq_json_key(w, "type");
-    dq_json_put_text(w, name);
+    dq_json_set_rfc3339(w, "at", (int64_t)dq_read_be(&r, 6));
+    dq_json_set_text(w, "type", name);
     dq_json_end_object(w);
 }
 

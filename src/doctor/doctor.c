@@ -170,6 +170,24 @@ int dq_doctor_tell(dq_doctor *d, unsigned shard, dq_buf *bytes, dureq_error *err
     return rc;
 }
 
+int dq_doctor_go_on(dq_buf *cursor, const dq_doctor_step *step, dq_owned_reply *reply, int rc, dureq_error *err)
+{
+    dq_buf_clear(cursor);
+    dq_buf_append_str(cursor, step->cursor);
+    dq_owned_reply_deinit(reply);
+    return rc < 0 ? rc : dq_buf_finish(cursor, err);
+}
+
+/* The i-th of a step's `more`, walked in order: *at goes along. */
+int dq_doctor_next_more(const dq_doctor_step *step, size_t i, dq_reply *at, dq_doctor_more *ret, dureq_error *err)
+{
+    int rc;
+
+    *at = i == 0 ? dq_reply_first(step->more) : dq_reply_next(*at);
+    rc = dq_doctor_more_decode(*at, ret);
+    return rc < 0 ? dq_fail(err, rc, "the doctor's script answered something that cannot be read") : 0;
+}
+
 /* One structure, step by step. */
 typedef struct walk {
     dq_doctor *d;
@@ -192,11 +210,8 @@ static int take_more(walk *w, const dq_doctor_step *step, dureq_error *err)
         dq_doctor_more m;
         int rc;
 
-        at = i == 0 ? dq_reply_first(step->more) : dq_reply_next(at);
-        rc = dq_doctor_more_decode(at, &m);
-        if (rc < 0)
-            return dq_fail(err, rc, "the doctor's script answered something that cannot be read");
-        if (w->on_more)
+        rc = dq_doctor_next_more(step, i, &at, &m, err);
+        if (rc == 0 && w->on_more)
             rc = w->on_more(w, &m, err);
         if (rc < 0)
             return rc;
@@ -221,11 +236,7 @@ static int walk_run(walk *w, dureq_error *err)
         if (rc < 0)
             return rc;
         rc = take_more(w, &step, err);
-        dq_buf_clear(&cursor);
-        dq_buf_append_str(&cursor, step.cursor);
-        dq_owned_reply_deinit(&reply);
-        if (rc == 0)
-            rc = dq_buf_finish(&cursor, err);
+        rc = dq_doctor_go_on(&cursor, &step, &reply, rc, err);
         if (rc < 0)
             return rc;
     } while (cursor.len);

@@ -37,16 +37,6 @@ static dq_doctor_at at_of(const bucket_look *b)
     return dq_doctor_at_shard(b->d, b->shard);
 }
 
-/* The i-th of a step's `more`, walked in order: *at goes along. */
-static int next_more(const dq_doctor_step *step, size_t i, dq_reply *at, dq_doctor_more *ret, dureq_error *err)
-{
-    int rc;
-
-    *at = i == 0 ? dq_reply_first(step->more) : dq_reply_next(*at);
-    rc = dq_doctor_more_decode(*at, ret);
-    return rc < 0 ? dq_fail(err, rc, "the doctor's script answered something that cannot be read") : 0;
-}
-
 /* ---- order list ---- */
 
 /* Reads on to the list's end. */
@@ -67,7 +57,7 @@ static int read_order(bucket_look *b, dq_buf *ids, dureq_error *err)
         if (rc < 0)
             return rc == DUREQ_EWRONGTYPE ? 0 : rc;
         if (step.n_more)
-            rc = next_more(&step, 0, &at, &m, err);
+            rc = dq_doctor_next_more(&step, 0, &at, &m, err);
         dq_buf_append_str(ids, m.a);
         n = m.n[0];
         b->n_elements += n;
@@ -124,7 +114,7 @@ static int read_numbers(bucket_look *b, bool quiet, bucket_numbers *ret, dureq_e
     for (size_t i = 0; i < step.n_more && rc == 0; i++) {
         dq_doctor_more m;
 
-        rc = next_more(&step, i, &at, &m, err);
+        rc = dq_doctor_next_more(&step, i, &at, &m, err);
         if (rc == 0 && m.kind == DQ_MORE_NUMBERS) {
             ret->there = true;
             ret->rows = m.n[0];
@@ -169,13 +159,9 @@ static int walk_part(bucket_look *b, dureq_str part, dureq_error *err)
         if (rc < 0)
             return rc == DUREQ_EWRONGTYPE ? 0 : rc;
         if (step.n_more)
-            rc = next_more(&step, 0, &at, &m, err);
+            rc = dq_doctor_next_more(&step, 0, &at, &m, err);
         take_rows(b, &m);
-        dq_buf_clear(&cursor);
-        dq_buf_append_str(&cursor, step.cursor);
-        dq_owned_reply_deinit(&reply);
-        if (rc == 0)
-            rc = dq_buf_finish(&cursor, err);
+        rc = dq_doctor_go_on(&cursor, &step, &reply, rc, err);
         if (rc < 0)
             return rc;
     } while (cursor.len);
@@ -291,7 +277,7 @@ int dq_doctor_history(dq_doctor *d, unsigned shard, dureq_error *err)
     for (size_t i = 0; i < step.n_more && rc == 0; i++) {
         dq_doctor_more m;
 
-        rc = next_more(&step, i, &at, &m, err);
+        rc = dq_doctor_next_more(&step, i, &at, &m, err);
         if (rc == 0)
             rc = look_bucket(d, shard, m.a, err);
     }

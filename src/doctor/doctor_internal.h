@@ -27,6 +27,10 @@ static inline dq_doctor_at dq_doctor_at_shard(const dq_doctor *d, unsigned shard
    *step). On 0 *reply is the caller's to deinit; *step's views live as long. */
 int dq_doctor_step_run(dq_doctor *d, unsigned shard, dq_buf *bytes, bool quiet, dq_owned_reply *reply, dq_doctor_step *step,
                        dureq_error *err);
+/* After a step of a walk: its cursor is that of the next one, its reply goes. rc, or what went wrong here. */
+int dq_doctor_go_on(dq_buf *cursor, const dq_doctor_step *step, dq_owned_reply *reply, int rc, dureq_error *err);
+/* Element i of what there is to do besides; *at is where the walk through it is. */
+int dq_doctor_next_more(const dq_doctor_step *step, size_t i, dq_reply *at, dq_doctor_more *ret, dureq_error *err);
 /* The same for a step whose answer does not matter beyond its faults and counts. */
 int dq_doctor_tell(dq_doctor *d, unsigned shard, dq_buf *bytes, dureq_error *err);
 int dq_doctor_add_fault(dq_doctor *d, const dq_fault_view *f, dureq_error *err);

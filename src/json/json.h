@@ -83,6 +83,14 @@ void dq_json_put_raw(dq_json_writer *w, dureq_str json);     /* already JSON, co
 void dq_json_put_checked(dq_json_writer *w, dureq_str json); /* the same if it is JSON, else as a text: for what others wrote */
 void dq_json_put_base64(dq_json_writer *w, dureq_str bytes);
 void dq_json_put_rfc3339(dq_json_writer *w, int64_t at_ms);
+/* A member: its key, then its value. */
+void dq_json_set_str(dq_json_writer *w, const char *name, dureq_str text);
+void dq_json_set_text(dq_json_writer *w, const char *name, const char *text);
+void dq_json_set_i64(dq_json_writer *w, const char *name, int64_t v);
+void dq_json_set_f64(dq_json_writer *w, const char *name, double v);
+void dq_json_set_bool(dq_json_writer *w, const char *name, bool v);
+void dq_json_set_raw(dq_json_writer *w, const char *name, dureq_str json);
+void dq_json_set_rfc3339(dq_json_writer *w, const char *name, int64_t at_ms);
 
 bool dq_utf8_valid(dureq_str s);
 void dq_base64_encode(dq_buf *out, dureq_str bytes);

@@ -177,3 +177,20 @@ void dq_json_put_rfc3339(dq_json_writer *w, int64_t at_ms)
 
     dq_json_put_str(w, dureq_str_of(text, dq_format_rfc3339_ms(at_ms, text)));
 }
+
+/* ---- members ---- */
+
+#define SETTER(what, type)                                               \
+    void dq_json_set_##what(dq_json_writer *w, const char *name, type v) \
+    {                                                                    \
+        dq_json_key(w, name);                                            \
+        dq_json_put_##what(w, v);                                        \
+    }
+SETTER(str, dureq_str)
+SETTER(text, const char *)
+SETTER(i64, int64_t)
+SETTER(f64, double)
+SETTER(bool, bool)
+SETTER(raw, dureq_str)
+SETTER(rfc3339, int64_t)
+#undef SETTER

@@ -10,52 +10,31 @@
 
 /* ---- members ---- */
 
-static void put_text(dq_json_writer *w, const char *name, const char *text)
-{
-    dq_json_key(w, name);
-    dq_json_put_text(w, text);
-}
-
-static void put_i64(dq_json_writer *w, const char *name, int64_t v)
-{
-    dq_json_key(w, name);
-    dq_json_put_i64(w, v);
-}
-
-static void put_bool(dq_json_writer *w, const char *name, bool v)
-{
-    dq_json_key(w, name);
-    dq_json_put_bool(w, v);
-}
-
 static void put_str_if(dq_json_writer *w, const char *name, dureq_str text)
 {
     if (text.len == 0)
         return;
-    dq_json_key(w, name);
-    dq_json_put_str(w, text);
+    dq_json_set_str(w, name, text);
 }
 
 static void put_i64_if(dq_json_writer *w, const char *name, int64_t v)
 {
     if (v != 0)
-        put_i64(w, name, v);
+        dq_json_set_i64(w, name, v);
 }
 
 static void put_time_if(dq_json_writer *w, const char *name, int64_t at_ms)
 {
     if (at_ms <= 0)
         return;
-    dq_json_key(w, name);
-    dq_json_put_rfc3339(w, at_ms);
+    dq_json_set_rfc3339(w, name, at_ms);
 }
 
 static void put_duration(dq_json_writer *w, const char *name, int64_t ms)
 {
     char text[DQ_DURATION_TEXT_MAX];
 
-    dq_json_key(w, name);
-    dq_json_put_str(w, dureq_str_of(text, dq_format_duration_ms(ms, text)));
+    dq_json_set_str(w, name, dureq_str_of(text, dq_format_duration_ms(ms, text)));
 }
 
 /* 0 is "not said" and left out; -1 is "none at all", which as a length is zero. */
@@ -100,13 +79,11 @@ void dq_json_put_content(dq_json_writer *w, const char *name, dureq_str bytes, d
     size_t len = strlen(name);
 
     if (dq_content_is_json(content_type) && dq_json_valid(bytes)) {
-        dq_json_key(w, name);
-        dq_json_put_raw(w, bytes); /* byte for byte as given, blanks around it too */
+        dq_json_set_raw(w, name, bytes); /* byte for byte as given, blanks around it too */
         return;
     }
     if (dq_content_is_text(content_type) && dq_utf8_valid(bytes)) {
-        dq_json_key(w, name);
-        dq_json_put_str(w, bytes);
+        dq_json_set_str(w, name, bytes);
         return;
     }
     len = DQ_MIN(len, sizeof base64_name - sizeof "_base64"); /* names are ours and short */
@@ -126,7 +103,7 @@ static void put_delay_ns(dq_json_writer *w, const char *name, int64_t given_ms, 
     int64_t ms = given_ms ? given_ms : default_ms;
 
     ms = DQ_MAX(ms, 0);
-    put_i64(w, name, ms > INT64_MAX / NS_PER_MS ? INT64_MAX : ms * NS_PER_MS);
+    dq_json_set_i64(w, name, ms > INT64_MAX / NS_PER_MS ? INT64_MAX : ms * NS_PER_MS);
 }
 
 static void put_final_errors(dq_json_writer *w, const dureq_retry_policy *p)
@@ -147,13 +124,11 @@ void dq_retry_policy_to_json(const dureq_retry_policy *given, dq_json_writer *w)
 
     memcpy(&p, given, DQ_MIN(given->struct_size, sizeof p)); /* an older program's is shorter */
     dq_json_begin_object(w);
-    put_i64(w, "max_attempts", p.max_attempts ? p.max_attempts : d->max_attempts);
+    dq_json_set_i64(w, "max_attempts", p.max_attempts ? p.max_attempts : d->max_attempts);
     put_delay_ns(w, "initial_delay", p.initial_delay_ms, d->initial_ms);
     put_delay_ns(w, "max_delay", p.max_delay_ms, d->max_ms);
-    dq_json_key(w, "multiplier");
-    dq_json_put_f64(w, p.multiplier ? p.multiplier : d->factor);
-    dq_json_key(w, "jitter");
-    dq_json_put_f64(w, p.jitter < 0 ? 0 : p.jitter > 0 ? p.jitter : d->jitter);
+    dq_json_set_f64(w, "multiplier", p.multiplier ? p.multiplier : d->factor);
+    dq_json_set_f64(w, "jitter", p.jitter < 0 ? 0 : p.jitter > 0 ? p.jitter : d->jitter);
     put_final_errors(w, &p);
     put_i64_if(w, "pause_after_err_count", p.pause_after_err_count);
     if (p.pause_retry_delay_ms)
@@ -189,7 +164,7 @@ static void put_schedule(const dureq_job *job, dq_json_writer *w)
 
     dq_json_key(w, "schedule");
     dq_json_begin_object(w);
-    put_text(w, "type", timed ? "ONE_TIME" : "IMMEDIATE");
+    dq_json_set_text(w, "type", timed ? "ONE_TIME" : "IMMEDIATE");
     if (timed)
         put_time_if(w, "run_at", job->run_at_ms);
     dq_json_end_object(w);
@@ -197,11 +172,10 @@ static void put_schedule(const dureq_job *job, dq_json_writer *w)
 
 static void put_what(const dureq_job *job, dq_json_writer *w)
 {
-    put_text(w, "id", job->id.text);
-    dq_json_key(w, "task_type");
-    dq_json_put_str(w, job->task_type);
+    dq_json_set_text(w, "id", job->id.text);
+    dq_json_set_str(w, "task_type", job->task_type);
     if (job->payload_omitted)
-        put_bool(w, "payload_omitted", true);
+        dq_json_set_bool(w, "payload_omitted", true);
     else
         dq_json_put_content(w, "payload", job->payload, job->content_type);
     put_str_if(w, "content_type", job->content_type);
@@ -209,7 +183,7 @@ static void put_what(const dureq_job *job, dq_json_writer *w)
     put_str_if(w, "version", job->version);
     put_i64_if(w, "priority", job->priority);
     if (job->schedule_id.text[0]) {
-        put_text(w, "schedule_id", job->schedule_id.text);
+        dq_json_set_text(w, "schedule_id", job->schedule_id.text);
         put_time_if(w, "scheduled_at", job->scheduled_at_ms);
     }
     put_schedule(job, w);
@@ -239,8 +213,7 @@ static void put_options(const dureq_job *job, dq_json_writer *w)
         dq_json_key(w, "headers");
         dq_json_begin_object(w);
         for (size_t i = 0; i < job->n_headers; i++) {
-            dq_json_key(w, job->headers[i].name);
-            dq_json_put_str(w, job->headers[i].value);
+            dq_json_set_str(w, job->headers[i].name, job->headers[i].value);
         }
         dq_json_end_object(w);
     }
@@ -248,10 +221,10 @@ static void put_options(const dureq_job *job, dq_json_writer *w)
 
 static void put_progress(const dureq_job *job, dq_json_writer *w)
 {
-    put_text(w, "status", dureq_job_state_to_str(job->state));
-    put_i64(w, "attempt", job->attempt);
+    dq_json_set_text(w, "status", dureq_job_state_to_str(job->state));
+    dq_json_set_i64(w, "attempt", job->attempt);
     put_i64_if(w, "max_attempts", job->max_attempts);
-    put_i64(w, "runs", job->runs);
+    dq_json_set_i64(w, "runs", job->runs);
     put_i64_if(w, "crashes", job->crashes);
     if (job->state != DUREQ_JOB_COMPLETED) /* then it is past; the attempts still have it */
         put_str_if(w, "last_error", job->last_error);
@@ -259,7 +232,7 @@ static void put_progress(const dureq_job *job, dq_json_writer *w)
     put_str_if(w, "waiting_for", job->waiting_for);
     put_str_if(w, "node_id", job->node_id);
     if (job->skipped)
-        put_bool(w, "skipped", true);
+        dq_json_set_bool(w, "skipped", true);
     put_json_if(w, "progress", job->progress);
     if (job->result_content_type.len) {
         dq_json_put_content(w, "result", job->result, job->result_content_type);
@@ -280,14 +253,12 @@ static void put_attempt(const dureq_job *job, const dureq_attempt *at, dq_json_w
     int len = snprintf(run_id, sizeof run_id, "%.*s.%" PRId32, DUREQ_JOB_ID_LEN, job->id.text, at->attempt);
 
     dq_json_begin_object(w);
-    put_i64(w, "attempt", at->attempt);
-    dq_json_key(w, "run_id");
-    dq_json_put_str(w, dureq_str_of(run_id, (size_t)len));
-    dq_json_key(w, "node_id");
-    dq_json_put_str(w, at->node_id);
+    dq_json_set_i64(w, "attempt", at->attempt);
+    dq_json_set_str(w, "run_id", dureq_str_of(run_id, (size_t)len));
+    dq_json_set_str(w, "node_id", at->node_id);
     put_time_if(w, "started_at", at->started_at_ms);
     put_time_if(w, "finished_at", at->finished_at_ms);
-    put_text(w, "outcome", dureq_outcome_to_str(at->outcome));
+    dq_json_set_text(w, "outcome", dureq_outcome_to_str(at->outcome));
     put_i64_if(w, "code", at->code);
     put_str_if(w, "error", at->error);
     put_str_if(w, "detail", at->detail);
@@ -315,9 +286,8 @@ void dq_job_to_json(const dureq_job *job, dq_json_writer *w)
 
 void dq_queue_info_members_to_json(const dureq_queue_info *q, dq_json_writer *w)
 {
-    dq_json_key(w, "name");
-    dq_json_put_str(w, q->name);
-    put_i64(w, "weight", q->weight);
+    dq_json_set_str(w, "name", q->name);
+    dq_json_set_i64(w, "weight", q->weight);
     if (q->priority_min) {
         dq_json_key(w, "priorities");
         dq_json_begin_array(w);
@@ -325,17 +295,17 @@ void dq_queue_info_members_to_json(const dureq_queue_info *q, dq_json_writer *w)
         dq_json_put_i64(w, q->priority_max);
         dq_json_end_array(w);
     }
-    put_i64(w, "max_len", q->max_len);
+    dq_json_set_i64(w, "max_len", q->max_len);
     put_duration_if(w, "retention", q->retention_ms);
     if (q->retry_policy) {
         dq_json_key(w, "retry_policy");
         dq_retry_policy_to_json(q->retry_policy, w);
     }
-    put_bool(w, "paused", q->paused);
-    put_i64(w, "pending", q->pending);
-    put_i64(w, "running", q->running);
+    dq_json_set_bool(w, "paused", q->paused);
+    dq_json_set_i64(w, "pending", q->pending);
+    dq_json_set_i64(w, "running", q->running);
     put_duration(w, "oldest_age", q->oldest_age_ms);
-    put_i64(w, "size", q->pending); /* the Go version's name for it */
+    dq_json_set_i64(w, "size", q->pending); /* the Go version's name for it */
 }
 
 static void put_task_types(dureq_str types, dq_json_writer *w)
@@ -354,23 +324,22 @@ static void put_task_types(dureq_str types, dq_json_writer *w)
 void dq_node_info_to_json(const dureq_node_info *n, dq_json_writer *w)
 {
     dq_json_begin_object(w);
-    dq_json_key(w, "node_id");
-    dq_json_put_str(w, n->node_id);
+    dq_json_set_str(w, "node_id", n->node_id);
     put_task_types(n->task_types, w);
     put_time_if(w, "started_at", n->started_at_ms);
     put_time_if(w, "last_heartbeat", n->last_heartbeat_ms);
     dq_json_key(w, "pool_stats");
     dq_json_begin_object(w);
-    put_i64(w, "running_workers", n->running);
-    put_i64(w, "idle_workers", DQ_MAX(n->concurrency - n->running, 0));
-    put_i64(w, "max_concurrency", n->concurrency);
-    put_i64(w, "stuck_workers", n->stuck);
+    dq_json_set_i64(w, "running_workers", n->running);
+    dq_json_set_i64(w, "idle_workers", DQ_MAX(n->concurrency - n->running, 0));
+    dq_json_set_i64(w, "max_concurrency", n->concurrency);
+    dq_json_set_i64(w, "stuck_workers", n->stuck);
     dq_json_end_object(w);
     put_str_if(w, "version", n->version);
     put_str_if(w, "host", n->host);
     put_i64_if(w, "pid", n->pid);
-    put_bool(w, "draining", n->draining);
-    put_bool(w, "leader", n->leader);
-    put_bool(w, "too_old", n->too_old);
+    dq_json_set_bool(w, "draining", n->draining);
+    dq_json_set_bool(w, "leader", n->leader);
+    dq_json_set_bool(w, "too_old", n->too_old);
     dq_json_end_object(w);
 }

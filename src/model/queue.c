@@ -52,8 +52,7 @@ int dq_queue_options_check(const char *name, const dureq_queue_options *given, d
 
 static void put_i64(dq_json_writer *w, const char *name, int64_t v)
 {
-    dq_json_key(w, name);
-    dq_json_put_i64(w, v);
+    dq_json_set_i64(w, name, v);
 }
 
 void dq_queue_to_json(const dq_queue *q, dq_buf *out)
@@ -70,8 +69,7 @@ void dq_queue_to_json(const dq_queue *q, dq_buf *out)
         dq_json_key(&w, "retry_policy");
         dq_retry_policy_to_json(q->retry_policy, &w);
     }
-    dq_json_key(&w, "paused");
-    dq_json_put_bool(&w, q->paused);
+    dq_json_set_bool(&w, "paused", q->paused);
     dq_json_end_object(&w);
 }
 

@@ -439,16 +439,11 @@ static void make_info(const dureq_node *n, const dq_handlers *handlers, dq_buf *
     (void)gethostname(host, sizeof host - 1);
     dq_handlers_names(handlers, &types);
     dq_json_begin_object(&w);
-    dq_json_key(&w, "task_types");
-    dq_json_put_str(&w, dq_buf_str(&types));
-    dq_json_key(&w, "version");
-    dq_json_put_text(&w, dureq_version());
-    dq_json_key(&w, "host");
-    dq_json_put_text(&w, host);
-    dq_json_key(&w, "pid");
-    dq_json_put_i64(&w, getpid());
-    dq_json_key(&w, "concurrency");
-    dq_json_put_i64(&w, n->o.concurrency);
+    dq_json_set_str(&w, "task_types", dq_buf_str(&types));
+    dq_json_set_text(&w, "version", dureq_version());
+    dq_json_set_text(&w, "host", host);
+    dq_json_set_i64(&w, "pid", getpid());
+    dq_json_set_i64(&w, "concurrency", n->o.concurrency);
     dq_json_end_object(&w);
 }
 
