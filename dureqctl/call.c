@@ -120,7 +120,20 @@ void ctl_answer_deinit(ctl_answer *a)
     dq_api_response_deinit(&a->res);
 }
 
-static int refused(const ctl_answer *a, const dureq_error *err)
+/* "no queue 'nomral'": did you mean 'normal'? */
+static void hint_queue(ctl *c, dureq_str msg, dq_buf *out)
+{
+    DQ_BUF_AUTO name = {0};
+    dureq_str rest = msg, before = dq_str_cut(&rest, '\'');
+
+    if (!dq_str_eq_text(before, "no queue ") && !dq_str_eq_text(before, "queue "))
+        return;
+    dq_buf_append_str(&name, dq_str_cut(&rest, '\''));
+    if (name.len)
+        ctl_near_queue(c, name.ptr, out);
+}
+
+static int refused(ctl *c, const ctl_answer *a, const dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
     DQ_BUF_AUTO own = {0};
@@ -131,6 +144,8 @@ static int refused(const ctl_answer *a, const dureq_error *err)
     if (err->code == DUREQ_ETOOLARGE)
         return ctl_fail(CTL_FAILED, "the answer is too large: ask for fewer with --limit (%s)", err->msg);
     ctl_own_words(text.len ? text.ptr : err->msg, &own);
+    if (a->res.code == DUREQ_ENOTFOUND)
+        hint_queue(c, dq_buf_str(&text), &own);
     return ctl_fail(a->res.code ? ctl_exit_of(a->res.code) : CTL_FAILED, "%s", own.ptr ? own.ptr : err->msg);
 }
 
@@ -183,7 +198,7 @@ int ctl_call(ctl *c, const char *method, const char *path, const char *query, du
         ret->doc = (dq_json){0};
     if (rc == 0 && ret->res.status < 400)
         return 0;
-    rc = refused(ret, &err);
+    rc = refused(c, ret, &err);
     ctl_answer_deinit(ret);
     return rc;
 }

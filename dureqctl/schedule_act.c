@@ -84,6 +84,14 @@ static int take_whole(made *m, int argc, char **argv, bool takes_key)
     return rc == 0 ? take_job(m, n, argv + 1) : rc;
 }
 
+/* The key is an option here. */
+static void own_words(const char *msg, dq_buf *out)
+{
+    if (strncmp(msg, "key is ", strlen("key is ")) == 0)
+        dq_buf_append_text(out, "--");
+    ctl_own_words(msg, out);
+}
+
 static void print_id(const ctl *c, const char *id, const char *status)
 {
     if (c->format == CTL_TABLE)
@@ -98,7 +106,7 @@ static int refused(int rc, const dureq_error *err, const dureq_job_id *id)
 {
     DQ_BUF_AUTO text = {0};
 
-    ctl_own_words(err->msg, &text);
+    own_words(err->msg, &text);
     if (rc == DUREQ_EINVAL)
         return ctl_usage("%s", text.ptr ? text.ptr : err->msg);
     if (rc == DUREQ_EDUPLICATE && id->text[0])
@@ -273,8 +281,12 @@ static int find_key(ctl *c, const char *key, dureq_job_id *out)
     if (rc != 0)
         return rc;
     rc = dureq_client_get_schedule_by_key(c->client, dureq_str_from(key), &list, &err);
-    if (rc < 0)
-        return ctl_fail(ctl_exit_of(rc), "%s", err.msg);
+    if (rc < 0) {
+        DQ_BUF_AUTO text = {0};
+
+        own_words(err.msg, &text);
+        return ctl_fail(ctl_exit_of(rc), "%s", text.ptr ? text.ptr : err.msg);
+    }
     *out = list->items[0].id;
     dureq_schedule_list_destroy(list);
     return 0;
@@ -394,6 +406,8 @@ int ctl_schedule_backfill(ctl *c, int argc, char **argv)
         rc = ctl_time_text("from", from, /*is_past=*/true, from_text);
     if (rc == 0)
         rc = ctl_time_text("to", to, /*is_past=*/true, to_text);
+    if (rc == 0 && strcmp(from_text, to_text) > 0) /* of one length each, so in the order of time */
+        rc = ctl_usage("--from '%s' is after --to '%s'", from, to);
     if (rc != 0)
         return rc;
     ctl_path(&path, "/api/schedules/%s/backfill", argv[1]);

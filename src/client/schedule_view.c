@@ -264,14 +264,14 @@ static int cursor_read(const char *text, const dq_keys *k, cursor *ret, dureq_er
         return 0;
     ret->score = dq_str_cut(&rest, '.');
     if (dq_parse_i64(shard, 0, k->n_shards - 1, &ret->shard) < 0 || ret->score.len > 32)
-        return dq_fail(err, DUREQ_EINVAL, "this is no cursor of a list of schedules");
+        return dq_fail(err, DUREQ_EINVAL, "cursor is not one that a page gave");
     if (ret->score.len == 0)
         return 0;
     if (dq_id_parse(rest, &id) < 0)
-        return dq_fail(err, DUREQ_EINVAL, "this is no cursor of a list of schedules");
+        return dq_fail(err, DUREQ_EINVAL, "cursor is not one that a page gave");
     for (size_t i = 0; i < ret->score.len; i++)
         if (!strchr("0123456789.e+inf", ret->score.ptr[i]))
-            return dq_fail(err, DUREQ_EINVAL, "this is no cursor of a list of schedules");
+            return dq_fail(err, DUREQ_EINVAL, "cursor is not one that a page gave");
     dq_id_pack(&id, ret->id);
     ret->id_len = DQ_ID_BYTES;
     return 0;

@@ -203,7 +203,7 @@ static int decide(change *c, dureq_error *err)
         goto out;
     if (!c->wanted.len) {
         if (!exists) {
-            r = dq_fail(err, DUREQ_ENOTFOUND, "there is no queue " DQ_STR_FMT, DQ_STR_ARG(c->name));
+            r = dq_fail(err, DUREQ_ENOTFOUND, "queue '" DQ_STR_FMT "' is not defined", DQ_STR_ARG(c->name));
             goto out;
         }
         if (c->verb == DQ_QUEUE_DELETE) {

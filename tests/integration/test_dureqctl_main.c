@@ -104,6 +104,18 @@ SCENARIO(wrong_use_is_named_and_ends_with_2)
     }
 }
 
+SCENARIO(a_queue_that_is_nearly_one_is_hinted_at)
+{
+    static const char *const verbs[] = {"pause", "resume", "purge"};
+
+    CTL_FAILS(3, "no queue 'nomral': did you mean 'normal'?", "job", "list", "--queue", "nomral");
+    CTL_FAILS(3, "no queue 'hihg': did you mean 'high'?", "stats", "--by", "hour", "--queue", "hihg");
+    CTL_FAILS(3, "no queue 'hihg': did you mean 'high'?", "job", "cancel", "--queue", "hihg", "--yes");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(verbs); i++)
+        CTL_FAILS(3, "queue 'nomral' is not defined: did you mean 'normal'?", "queue", verbs[i], "nomral");
+    CTL_FAILS(3, "no queue 'something.else'\n", "job", "list", "--queue", "something.else");
+}
+
 SCENARIO(every_command_refuses_an_option_it_does_not_know)
 {
     static const char *const words[][2] = {

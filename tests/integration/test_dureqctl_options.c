@@ -103,6 +103,22 @@ static const struct option {
     {{"schedule", "preview", "--daily", "9:00"}, "--starts-at", WHEN, NULL},
     {{"schedule", "preview", "--daily", "9:00"}, "--timezone", WORD, "a time zone's name is one such as"},
     {{"schedule", "explain"}, "--every", LENGTH, NULL},
+    {{"schedule", "create", "t", "--every", "1h"}, "--overlap", WORD, "takes ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE"},
+    {{"schedule", "create", "t", "--every", "1h"}, "--catchup", LENGTH, NULL},
+    {{"schedule", "create", "t", "--every", "1h"}, "--max-backfill", NUMBER, "1 to 100"},
+    {{"schedule", "create", "t", "--every", "1h"}, "--misfire", WORD, "takes fire or skip, not"},
+    {{"schedule", "create", "t", "--every", "1h"}, "--jitter", LENGTH, NULL},
+    {{"schedule", "create", "t", "--every", "1h"}, "--max-occurrences", NUMBER, "1 to 2147483647"},
+    {{"schedule", "create", "t", "--every", "1h"}, "--priority", NUMBER, "1 to 10"},
+    {{"schedule", "create", "t", "--every", "1h"}, "--timeout", LENGTH, NULL},
+    {{"schedule", "create", "t", "--every", "1h"}, "--unique-key", KEY, NULL},
+    {{"schedule", "put", "t", "--every", "1h"}, "--key", KEY, NULL},
+    {{"schedule", "list"}, "--limit", NUMBER, "1 to 1000"},
+    {{"schedule", "list"}, "--cursor", WORD, "is not one that a page gave"},
+    {{"schedule", "trigger", NO_JOB}, "--policy", WORD, "takes ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE"},
+    {{"schedule", "backfill", NO_JOB, "--to=now"}, "--from", WHEN_BEFORE, NULL},
+    {{"schedule", "backfill", NO_JOB, "--from=1h"}, "--to", WHEN_BEFORE, NULL},
+    {{"queue", "list"}, "--context", ANY, NULL},
     {{"queue", "list"}, "--call-timeout", LENGTH, NULL},
     {{"queue", "list"}, "--color", WORD, "takes auto, always or never, not"},
     {{"queue", "list"}, "--output", WORD, "takes table, json, ndjson or csv, not"},
@@ -185,8 +201,10 @@ SCENARIO(each_option_says_in_its_own_words_what_it_takes)
 static bool is_known(dureq_str option)
 {
     static const char *const others[] = {
-        "--wait",  "--text",   "--dry-run", "--yes",    "--force",          "--oldest", "--repair",  /* flags */
-        "--quiet", "--prefix", "--server",  "--config", "--allow-eviction", "--help",   "--version", /* of all commands */
+        "--wait",           "--text",   "--dry-run", "--yes",
+        "--force",          "--oldest", "--repair",  "--pause-on-failure", /* flags */
+        "--quiet",          "--prefix", "--server",  "--config",
+        "--allow-eviction", "--help",   "--version", /* of all commands */
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(options); i++)
