@@ -65,6 +65,8 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
         .client = h->client,
         .hosts = cfg->allow_hosts,
         .origins = cfg->allow_origins,
+        .pages = dq_dashboard,
+        .base_path = cfg->base_path,
         .allows_any_peer = cfg->auth == 1,
         .body_max_bytes = body_max(cfg),
         .log = &h->log,

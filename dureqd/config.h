@@ -82,6 +82,7 @@ typedef struct dq_config {
     char *allow_hosts, *allow_origins; /* NULL: none */
     char *api_address;                 /* NULL: DQ_CONFIG_API_ADDRESS, if it is free */
     int64_t auth;                      /* 0: local, 1: none */
+    char *base_path;                   /* NULL: the root */
     char *builtins;
     int64_t concurrency;
     int64_t audit_retention_ms, dead_retention_ms; /* -1: for ever */

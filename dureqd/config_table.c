@@ -56,6 +56,11 @@ const dq_config_row dq_config_rows[] = {
      .choices = auths,
      .help =
          "Who may use the API: local is whoever can connect, on loopback and Unix sockets only; none is whoever can connect, anywhere."},
+    {.name = "dureqd.basePath",
+     .type = DQ_CONFIG_TEXT,
+     AT(base_path),
+     .max = 256,
+     .help = "Path under which a proxy shows the dashboard and the API, such as /dureq; the proxy may take it away or leave it."},
     {.name = "dureqd.builtins",
      .type = DQ_CONFIG_LIST,
      AT(builtins),

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static const char *date_of(dq_server *s)
+const char *dq_answer_date(dq_server *s)
 {
     int64_t now_s = dq_wall_ms() / 1000;
     time_t t = (time_t)now_s;
@@ -25,7 +25,7 @@ static const char *date_of(dq_server *s)
 
 void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int minor, bool closes, dq_buf *out)
 {
-    dq_buf_append_fmt(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status, dq_http_reason(r->status), date_of(s),
+    dq_buf_append_fmt(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status, dq_http_reason(r->status), dq_answer_date(s),
                       r->content_type);
     if (length >= 0)
         dq_buf_append_fmt(out, "Content-Length: %lld\r\n", (long long)length);

@@ -288,6 +288,25 @@ static void say_alive(dq_conn *c)
     dq_buf_deinit(&part.bytes);
 }
 
+/* Of the dashboard; false: it is no part of it. */
+static bool send_page(dq_conn *c, const dq_http_head *head, size_t len)
+{
+    bool closes = c->closes || c->server->is_draining;
+
+    if (!dq_pages_answer(c->server, head, closes, &c->out))
+        return false;
+    c->closes = closes;
+    dq_buf_consume(&c->in, len);
+    set_phase(c, DQ_CONN_FLUSH);
+    deadline_in(c, RATE_US);
+    recount(c);
+    if (dq_buf_failed(&c->out))
+        dq_conn_close(c);
+    else
+        flush(c);
+    return true;
+}
+
 static void begin_body(dq_conn *c, const dq_http_head *head)
 {
     c->is_chunked_in = head->is_chunked;
@@ -329,6 +348,8 @@ static void take_head(dq_conn *c, const dq_http_head *head, size_t len)
         say_alive(c);
         return;
     }
+    if (!has_body && send_page(c, head, len))
+        return;
     c->exchange = dq_exchange_create(c, head);
     if (!c->exchange) {
         dq_conn_fault(c, &no_memory);
@@ -356,10 +377,12 @@ static void read_head(dq_conn *c)
     if (c->seen == 0) /* its first bytes; of a connection that never sent any the time runs since it was opened */
         set_deadline(c, DQ_MIN(c->deadline_us, dq_loop_now_us(c->server->loop) + c->server->head_timeout_us));
     len = dq_http_head_parse(dq_buf_str(&c->in), &c->seen, &head, &fault);
-    if (len < 0)
+    if (len < 0) {
         dq_conn_fault(c, &fault);
-    else if (len > 0)
+    } else if (len > 0) {
+        dq_pages_strip(c->server, &head);
         take_head(c, &head, (size_t)len);
+    }
 }
 
 /* How much of `in` belongs to the body, taken into it; -1 with *fault. */

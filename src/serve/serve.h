@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "serve/pages.h"
 
 typedef struct dq_server dq_server;
 
@@ -17,6 +18,8 @@ typedef struct dq_server_options {
     size_t n_addresses;
     const char *hosts;      /* names that Host may have beside loopback's and numbers, with commas; NULL: none */
     const char *origins;    /* origins of pages elsewhere that may send requests that change something, with commas; NULL: none */
+    const dq_page *pages;   /* the dashboard; NULL: none */
+    const char *base_path;  /* under which a proxy shows all this, such as "/dureq"; NULL: the root */
     bool allows_any_peer;   /* listening beyond loopback was allowed although whoever comes may do all */
     int64_t body_max_bytes; /* of a request; 0: 8 MiB */
     unsigned connections_max;                 /* 0: 4096 */

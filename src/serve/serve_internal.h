@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "io/loop.h"
 #include "serve/http1.h"
+#include "serve/pages.h"
 #include "serve/serve.h"
 
 #include <event2/event_struct.h>
@@ -23,6 +24,7 @@
 #define DQ_SERVE_QUEUE_MAX  1024 /* requests that wait for a thread */
 #define DQ_SERVE_SCANS_MAX  4    /* threads for those that scan */
 #define DQ_SERVE_ACTOR_MAX  64
+#define DQ_SERVE_BASE_MAX   256 /* of basePath */
 
 typedef struct dq_conn dq_conn;
 
@@ -133,7 +135,14 @@ void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and c
 /* Of the server that stops: those that wait are closed, the others close after their answer. */
 void dq_conn_drain(dq_conn *c);
 
+/* ---- pages.c: the dashboard ---- */
+int dq_pages_init(dq_server *s, const dq_page *pages, const char *base_path, dureq_error *err);
+void dq_pages_strip(const dq_server *s, dq_http_head *head); /* the base path, when it is there: a proxy may leave it */
+/* False: the request is for something else. Else its whole answer is in `out`. */
+bool dq_pages_answer(dq_server *s, const dq_http_head *head, bool closes, dq_buf *out);
+
 /* ---- answer.c: bytes of answers ---- */
+const char *dq_answer_date(dq_server *s); /* for Date; until the next call */
 void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int minor, bool closes, dq_buf *out);
 void dq_answer_fault(dq_server *s, const dq_http_fault *fault, bool has_no_body, dq_buf *out); /* the connection closes */
 
@@ -164,6 +173,9 @@ struct dq_server {
     dq_listener *listeners;
     size_t n_listeners;
     char *hosts, *origins;
+    const dq_page *pages;                  /* NULL: none */
+    char base_path[DQ_SERVE_BASE_MAX + 1]; /* "/dureq"; empty: the root */
+    dq_buf index;
     int64_t body_max, head_timeout_us, idle_timeout_us;
     unsigned connections_max, per_address_max;
 

@@ -100,7 +100,9 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->workers = dq_workers_create(o->threads_max ? o->threads_max : 16);
     s->listeners = dq_calloc(o->n_addresses + 1, sizeof *s->listeners);
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    return s->hosts && s->origins && s->workers && s->listeners ? 0 : dq_fail_nomem(err);
+    if (!s->hosts || !s->origins || !s->workers || !s->listeners)
+        return dq_fail_nomem(err);
+    return dq_pages_init(s, o->pages, o->base_path, err);
 }
 
 static void free_parts(dq_server *s)
@@ -116,6 +118,7 @@ static void free_parts(dq_server *s)
     dq_free(s->listeners);
     dq_free(s->hosts);
     dq_free(s->origins);
+    dq_buf_deinit(&s->index);
     dq_free(s);
 }
 

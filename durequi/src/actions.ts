@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// What changes something. Those that can be taken back act at once and offer that; the others ask first, say how many, and what they leave alone.
+import { count, plural } from './format';
+import { ApiError, call, query, send } from './http';
+import { drop, refresh } from './live';
+import { ask, say } from './overlay';
+import type { Job } from './types';
+
+const JOBS = ['/api/jobs', '/api/stats', '/api/dlq', '/api/queues', '/api/runs', '/api/audit'];
+
+function told(e: unknown): string {
+  return e instanceof ApiError ? e.message : String(e);
+}
+
+/** Runs it; what went wrong is said. True: it was done. */
+async function attempt(what: () => Promise<unknown>, ...changed: string[]): Promise<boolean> {
+  try {
+    await what();
+    return true;
+  } catch (e) {
+    say(`${told(e)[0]?.toUpperCase() ?? ''}${told(e).slice(1)}.`.replace(/\.\.$/, '.'), 'bad');
+    return false;
+  } finally {
+    refresh(...changed);
+  }
+}
+
+const at = (job: Pick<Job, 'id'>, verb: string): string => `/api/jobs/${encodeURIComponent(job.id)}/${verb}`;
+
+// ---- one job ----
+
+export async function retry(job: Job): Promise<void> {
+  const force = job.status === 'completed' ? '?force=1' : '';
+  if (await attempt(() => call('POST', at(job, 'retry') + force), ...JOBS)) say(`${job.task_type} starts anew.`);
+}
+
+export async function runNow(job: Job): Promise<void> {
+  if (await attempt(() => call('POST', at(job, 'run')), ...JOBS)) say(`${job.task_type} starts now.`);
+}
+
+export async function pause(job: Job): Promise<void> {
+  if (await attempt(() => call('POST', at(job, 'pause')), ...JOBS)) {
+    const isTimed = job.next_run_at !== undefined; // resuming would start it now, which is no way back
+    say(`${job.task_type} is paused${isTimed ? '; resumed it starts at once' : ''}.`, 'paused', isTimed ? undefined : { label: 'Undo', hint: 'z', run: () => void resume(job) });
+  }
+}
+
+export async function resume(job: Job): Promise<void> {
+  if (await attempt(() => call('POST', at(job, 'resume')), ...JOBS)) {
+    say(`${job.task_type} goes on.`, 'ok', { label: 'Undo', hint: 'z', run: () => void pause(job) });
+  }
+}
+
+export function cancel(job: Job): void {
+  ask({
+    title: `Cancel this job of ${job.task_type}?`,
+    text: job.status === 'running' ? 'Its run is told to stop; what it has done stays done. It can be retried afterwards.' : 'It will not start. It can be retried afterwards.',
+    verb: 'Cancel the job', keep: 'Keep', danger: true,
+    field: { label: 'Reason', hint: 'Kept with the job and in the audit; may stay empty.', value: '' },
+    run: async (reason) => {
+      await call('POST', at(job, 'cancel') + query({ reason }));
+      refresh(...JOBS);
+      say('Cancelled.');
+    },
+  });
+}
+
+export function forget(job: Job, then: () => void): void {
+  ask({
+    title: `Delete this job of ${job.task_type}?`, text: 'Payload, result and log go with it. This cannot be undone.',
+    verb: 'Delete the job', keep: 'Keep', danger: true,
+    run: async () => {
+      const path = `/api/jobs/${encodeURIComponent(job.id)}`;
+      await call('DELETE', path);
+      drop(path);
+      refresh(...JOBS);
+      say('Deleted.');
+      then();
+    },
+  });
+}
+
+export function reschedule(job: Job): void {
+  ask({
+    title: `When is this job of ${job.task_type} to start?`, text: 'Its attempts stay as they are.', verb: 'Reschedule',
+    field: {
+      label: 'Delay or time', hint: '30s, 5m, 1h30m; or a time such as 2027-03-12T03:00:00Z.', value: '',
+      check: (v) => (v.trim() ? undefined : 'Write a delay such as 5m, or a time.'),
+    },
+    run: async (when) => {
+      const isTime = /^\d{4}-/.test(when.trim());
+      await call('POST', at(job, 'reschedule'), isTime ? { run_at: when.trim() } : { delay: when.trim() });
+      refresh(...JOBS);
+      say('Rescheduled.');
+    },
+  });
+}
+
+/** The text goes out as it was written: numbers keep their digits. */
+export function editPayload(job: Job, text: string): void {
+  ask({
+    title: `Edit the payload of ${job.task_type}`, text: 'The next run gets it. What ran before keeps what it had.', verb: 'Save the payload',
+    field: { label: 'Payload, JSON', value: text, rows: 14, check: wrongJson },
+    run: async (payload) => {
+      await send('PUT', at(job, 'payload'), `{"payload": ${payload}}`);
+      refresh(...JOBS);
+      say('The payload is saved.');
+    },
+  });
+}
+
+function wrongJson(text: string): string | undefined {
+  try {
+    JSON.parse(text);
+    return undefined;
+  } catch (e) {
+    return `This is no JSON: ${e instanceof Error ? e.message : ''}`;
+  }
+}
+
+// ---- many jobs ----
+
+export type Bulk = 'retry' | 'cancel' | 'delete' | 'run' | 'pause' | 'resume';
+
+const DONE: Record<Bulk, string> = { retry: 'retried', cancel: 'cancelled', delete: 'deleted', run: 'started', pause: 'paused', resume: 'resumed' };
+const TITLE: Record<Bulk, string> = { retry: 'Retry', cancel: 'Cancel', delete: 'Delete', run: 'Run', pause: 'Pause', resume: 'Resume' };
+
+/** What each takes; the others are left alone. */
+export const TAKES: Record<Bulk, string[]> = {
+  retry: ['dead', 'cancelled'], cancel: ['pending', 'scheduled', 'running', 'retrying', 'paused'], delete: ['completed', 'dead', 'cancelled'],
+  run: ['scheduled', 'retrying', 'paused'], pause: ['pending', 'scheduled', 'retrying'], resume: ['paused'],
+};
+
+interface Outcome { affected: number; refused?: { id: string; error: string }[] }
+
+function report(verb: Bulk, o: Outcome, left: number): void {
+  const n = left + (o.refused?.length ?? 0);
+  const rest = n ? `, ${count(n)} passed over${o.refused?.[0] ? ` (${o.refused[0].error})` : ''}` : '';
+  say(`${plural(o.affected, 'job')} ${DONE[verb]}${rest}.`);
+}
+
+/** Of the jobs chosen, those in a state that it takes. */
+export function bulk(verb: Bulk, jobs: Job[], then: () => void): void {
+  const fits = jobs.filter((j) => TAKES[verb].includes(j.status));
+  const left = jobs.length - fits.length;
+  const go = async (): Promise<void> => {
+    const o = await call<Outcome>('POST', `/api/jobs/bulk/${verb}`, { ids: fits.map((j) => j.id) });
+    refresh(...JOBS);
+    report(verb, o, left);
+    then();
+  };
+  if (fits.length === 0) {
+    say(`None of the ${plural(jobs.length, 'job')} is ${TAKES[verb].join(' or ')}.`, 'bad');
+  } else if (verb === 'cancel' || verb === 'delete') {
+    askBulk(verb, fits.length, left, go);
+  } else {
+    void attempt(go, ...JOBS);
+  }
+}
+
+function askBulk(verb: Bulk, n: number, left: number, run: () => Promise<void>): void {
+  ask({
+    title: `${TITLE[verb]} ${plural(n, 'job')}?`,
+    text: verb === 'delete' ? 'Payload, result and log go with them. This cannot be undone.' : 'Those that run are told to stop. They can be retried afterwards.',
+    facts: [['matches', count(n)], ...(left ? [[`not ${TAKES[verb].join(', ')}`, `${count(left)}, left alone`] as [string, string]] : [])],
+    verb: `${TITLE[verb]} ${count(n)}`, keep: 'Keep', danger: true, typed: n, run,
+  });
+}
+
+/** All that match the filter of the jobs page, counted first. */
+export async function bulkMatching(verb: Bulk, filter: Record<string, string>, then: () => void): Promise<void> {
+  const status = (filter['status'] ? filter['status'].split(',') : TAKES[verb]).filter((s) => TAKES[verb].includes(s)).join(',');
+  if (!status) {
+    say(`None that match is ${TAKES[verb].join(' or ')}.`, 'bad');
+    return;
+  }
+  const path = `/api/jobs/bulk/${verb}`;
+  const of = { ...filter, status };
+  await attempt(async () => {
+    const { matched } = await call<{ matched: number }>('POST', path + query({ ...of, dry_run: 1 }), {});
+    askBulk(verb, matched, 0, async () => {
+      const o = await call<Outcome>('POST', path + query(of), {});
+      refresh(...JOBS);
+      report(verb, o, 0);
+      then();
+    });
+  });
+}
+
+// ---- dead jobs ----
+
+/** By the filter of the dead page: type, text ... */
+export async function redriveAll(filter: Record<string, string>): Promise<void> {
+  await attempt(async () => {
+    const { matched } = await call<{ matched: number }>('POST', '/api/dlq/redrive' + query({ ...filter, dry_run: 1 }), {});
+    const of = filter['type'] ? ` of ${filter['type']}` : '';
+    ask({
+      title: `Redrive ${plural(matched, 'dead job')}${of}?`, text: 'Each starts anew with attempts from 0. The cause may still be there.',
+      verb: `Redrive ${count(matched)}`, typed: matched,
+      run: async () => {
+        const o = await call<Outcome>('POST', '/api/dlq/redrive' + query(filter), {});
+        refresh(...JOBS);
+        say(`${plural(o.affected, 'job')} redriven.`, 'ok');
+      },
+    });
+  });
+}
+
+export async function deleteDead(filter: Record<string, string>): Promise<void> {
+  await attempt(async () => {
+    const { matched } = await call<{ matched: number }>('DELETE', '/api/dlq' + query({ ...filter, dry_run: 1 }));
+    askBulk('delete', matched, 0, async () => {
+      const o = await call<Outcome>('DELETE', '/api/dlq' + query(filter));
+      refresh(...JOBS);
+      report('delete', o, 0);
+    });
+  });
+}
+
+/** Dead jobs that were found one by one, such as those with one error. */
+export function redriveIds(ids: string[], what: string): void {
+  ask({
+    title: `Redrive ${plural(ids.length, 'job')} of ${what}?`, text: 'Each starts anew with attempts from 0. The cause may still be there. What is no longer dead is passed over.',
+    verb: `Redrive ${count(ids.length)}`, typed: ids.length,
+    run: async () => {
+      const o = await call<Outcome>('POST', '/api/jobs/bulk/retry', { ids });
+      refresh(...JOBS);
+      report('retry', o, 0);
+    },
+  });
+}
+
+// ---- queues and nodes ----
+
+export async function setQueuePaused(name: string, paused: boolean): Promise<void> {
+  if (!(await attempt(() => call('POST', `/api/queues/${encodeURIComponent(name)}/${paused ? 'pause' : 'resume'}`), '/api/queues', '/api/audit'))) return;
+  say(`Queue ${name} ${paused ? 'is paused' : 'goes on'}.`, paused ? 'paused' : 'ok', { label: 'Undo', hint: 'z', run: () => void setQueuePaused(name, !paused) });
+}
+
+export function purgeQueue(name: string, pending: number): void {
+  ask({
+    title: `Purge queue ${name}?`, text: 'Its waiting jobs are deleted; this cannot be undone. Running ones, and those for later, are left alone.',
+    facts: [['waiting now', count(pending)]], verb: `Purge ${count(pending)}`, keep: 'Keep', danger: true, typed: pending,
+    run: async () => {
+      const o = await call<Outcome>('POST', `/api/queues/${encodeURIComponent(name)}/purge`);
+      refresh(...JOBS);
+      say(`${plural(o.affected, 'job')} deleted from ${name}.`);
+    },
+  });
+}
+
+export async function setDraining(node: string, drains: boolean): Promise<void> {
+  if (!(await attempt(() => call(drains ? 'POST' : 'DELETE', `/api/nodes/${encodeURIComponent(node)}/drain`), '/api/nodes', '/api/audit'))) return;
+  say(drains ? `${node} takes no more work.` : `${node} takes work again.`, drains ? 'paused' : 'ok', { label: 'Undo', hint: 'z', run: () => void setDraining(node, !drains) });
+}
