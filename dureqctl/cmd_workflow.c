@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* workflow commands. Those that are here need no server. */
+/* workflow commands, and the one that needs no server. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ctl.h"
 #include "flow/flow.h"
+#include "workflow.h"
 
 static int read_all(FILE *in, const char *name, dq_buf *out)
 {
@@ -24,7 +24,7 @@ static int read_all(FILE *in, const char *name, dq_buf *out)
     return ferror(in) ? ctl_fail(CTL_FAILED, "cannot read %s: %s", name, strerror(errno)) : CTL_DONE;
 }
 
-static int read_definition(const char *name, dq_buf *out)
+int ctl_read_definition(const char *name, dq_buf *out)
 {
     FILE *in;
     int rc;
@@ -152,7 +152,7 @@ static int workflow_validate(ctl *c, int argc, char **argv)
     if (rc == 0 && n != 1)
         rc = ctl_usage("'workflow validate' takes one file, or '-' for standard input");
     if (rc == 0)
-        rc = read_definition(argv[1], &text);
+        rc = ctl_read_definition(argv[1], &text);
     if (rc != 0)
         return rc;
     rc = dq_json_parse_frame(dq_buf_str(&text), &doc, &err);
@@ -164,6 +164,22 @@ static int workflow_validate(ctl *c, int argc, char **argv)
 }
 
 const ctl_command ctl_workflow_commands[] = {
+    {"workflow start", "FILE|- [--wait]", "Start a workflow, print its id",
+     "FILE is JSON; '-' reads standard input.\n"
+     "  --wait [--wait-timeout D]  wait for the end and show its tasks; exit 1 unless completed\n"
+     "\n"
+     "Example:\n"
+     "  dureqctl workflow start report.json --wait\n",
+     ctl_workflow_start},
+    {"workflow get", "ID", "Show a workflow and its tasks", "Example: dureqctl workflow get 38hbr6mbp00000000000\n",
+     ctl_workflow_get},
+    {"workflow list", "[--status S]", "List workflows, newest first",
+     "  --status S: running, completed, failed, cancelling, cancelled\n"
+     "  --limit N (10)  --cursor C, of the page before\n",
+     ctl_workflow_list},
+    {"workflow cancel", "ID", "Cancel a workflow: none of its tasks starts any more", "  --reason TEXT\n", ctl_workflow_cancel},
+    {"workflow graph", "ID", "Draw the tasks of a workflow and what depends on what",
+     "Each task stands after those it depends on; lines lead from it to those that depend on it.\n", ctl_workflow_graph},
     {"workflow validate", "FILE", "Check the definition of a workflow; needs no server",
      "FILE is JSON; '-' reads standard input. Every fault is told with its line and column; then the exit code is 1.\n"
      "\n"

@@ -166,9 +166,10 @@ void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
 void ctl_clean(dq_buf *b, bool keep_lines);
 void ctl_append_json(dq_buf *out, dureq_str json);
 void ctl_append_vfmt(dq_buf *out, const char *fmt, va_list args) DUREQ_PRINTF(2, 0);
-size_t ctl_width(dureq_str s);                   /* in cells of a terminal */
-void ctl_cut(dq_buf *b, size_t width);           /* between characters, with "..." when it is longer */
-void ctl_put_json(const ctl *c, dureq_str json); /* a line of standard output */
+size_t ctl_width(dureq_str s);                           /* in cells of a terminal */
+const char *ctl_color_of(const ctl *c, dureq_str state); /* its escape sequence's number; NULL: none */
+void ctl_cut(dq_buf *b, size_t width);                   /* between characters, with "..." when it is longer */
+void ctl_put_json(const ctl *c, dureq_str json);         /* a line of standard output */
 void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value); /* the value is cleaned */
 /* A short sentence in table form, the object in the others. */
 void ctl_print_done(const ctl *c, const ctl_answer *a, const char *fmt, ...) DUREQ_PRINTF(3, 4);

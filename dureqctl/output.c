@@ -228,7 +228,7 @@ static void lay_out(layout *l, const ctl *c, const dq_json *doc, dq_json_ref lis
         fit(l, (size_t)c->columns);
 }
 
-static const char *color_of(const ctl *c, dureq_str text)
+const char *ctl_color_of(const ctl *c, dureq_str text)
 {
     static const struct {
         const char *word, *color;
@@ -279,7 +279,7 @@ static void print_table(const ctl *c, const dq_json *doc, dq_json_ref list, cons
     for (dq_json_ref row = dq_json_first(doc, list); row != DQ_JSON_NONE; row = dq_json_next(doc, list, row))
         for (size_t i = 0; i < l.n; i++) {
             table_cell(&text, doc, row, l.columns[i]);
-            put_cell(c, &l, i, &text, l.columns[i]->kind == CTL_STATE ? color_of(c, dq_buf_str(&text)) : NULL);
+            put_cell(c, &l, i, &text, l.columns[i]->kind == CTL_STATE ? ctl_color_of(c, dq_buf_str(&text)) : NULL);
         }
 }
 
@@ -444,7 +444,7 @@ void ctl_print_pair(const ctl *c, dureq_str name, size_t width, dq_buf *value)
     put(dq_buf_str(&shown));
     pad(DQ_MAX(width, ctl_width(dq_buf_str(&shown))) - ctl_width(dq_buf_str(&shown)) + 2);
     rest = dq_buf_str(value);
-    color = dq_str_eq_text(name, "status") ? color_of(c, rest) : NULL;
+    color = dq_str_eq_text(name, "status") ? ctl_color_of(c, rest) : NULL;
     if (color)
         printf("\033[%sm", color);
     put(dq_str_cut(&rest, '\n'));

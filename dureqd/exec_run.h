@@ -13,10 +13,10 @@
 #include "line_cut.h"
 #include "orphans.h"
 
-#define DQ_EXEC_READ_BYTES (64 * 1024)
-#define DQ_EXEC_TAIL_BYTES (8 * 1024)        /* of standard error, kept with a failed attempt */
-#define DQ_EXEC_OUTPUT_BYTES (16 * 1024)     /* of standard output, likewise */
-#define DQ_EXEC_LINE_MAX   (2 * 1024 * 1024) /* of descriptor 3 */
+#define DQ_EXEC_READ_BYTES   (64 * 1024)
+#define DQ_EXEC_TAIL_BYTES   (8 * 1024)        /* of standard error, kept with a failed attempt */
+#define DQ_EXEC_OUTPUT_BYTES (16 * 1024)       /* of standard output, likewise */
+#define DQ_EXEC_LINE_MAX     (2 * 1024 * 1024) /* of descriptor 3 */
 
 typedef struct dq_exec_handler {
     dq_list link; /* in the host */

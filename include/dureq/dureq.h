@@ -21,6 +21,7 @@
 #include <dureq/queue.h>
 #include <dureq/schedule.h>
 #include <dureq/types.h>
+#include <dureq/workflow.h>
 
 #define DUREQ_VERSION "0.1.0"
 

@@ -20,6 +20,7 @@ static const dq_api_param params[] = {
     {"n", DQ_API_NUMBER, .min = 1, .max = DQ_SERIES_MAX, .text = "How many rows, the present one included."},
     {"n", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many times; 10 when absent.", .only = "/api/schedules/preview"},
     {"n", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many times; 10 when absent.", .only = "/api/schedules/{id}/preview"},
+    {"offset", DQ_API_NUMBER, .min = 0, .max = 100000, .text = "From which task on.", .only = "/api/workflows/{id}/tasks"},
     {"offset", DQ_API_NUMBER, .min = 0, .max = 10000, .text = "How many to leave out; a cursor is better."},
     {"payload", DQ_API_BOOL, .text = "Large payloads, too."},
     {"policy", DQ_API_WORD, .words = "ALLOW_ALL SKIP BUFFER_ONE BUFFER_ALL REPLACE",
@@ -30,6 +31,8 @@ static const dq_api_param params[] = {
     {"section", DQ_API_TEXT, .text = "A section of INFO such as memory; all when absent."},
     {"since", DQ_API_TIME, .text = "Created at this time or later."},
     {"sort", DQ_API_WORD, .words = "newest oldest", .text = "Which come first; newest when absent."},
+    {"status", DQ_API_WORD, .words = "running completed failed cancelling cancelled", .text = "With this status.",
+     .only = "/api/workflows"},
     {"status", DQ_API_WORDS, .words = STATES, .text = "In one of these states."},
     {"tag", DQ_API_TEXT, .text = "With this tag."},
     {"target", DQ_API_TEXT, .text = "What was acted on: the id of a job, the name of a queue."},
@@ -39,7 +42,7 @@ static const dq_api_param params[] = {
     {"type", DQ_API_TEXT, .text = "Of this task type; it may end in * for all that begin so."},
     {"unique_key", DQ_API_TEXT, .text = "With this unique key."},
     {"until", DQ_API_TIME, .text = "Created before this time."},
-    {"wait", DQ_API_DURATION, .text = "How long to wait for the end of the job."},
+    {"wait", DQ_API_DURATION, .text = "How long to wait for the end."},
 };
 
 const dq_api_param *dq_api_param_of(const char *pattern, dureq_str name)

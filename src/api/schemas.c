@@ -8,6 +8,9 @@
 #define JOB_OPTIONS                                                                                             \
     "queue?:s priority?:i delay?:d run_at?:t unique_key?:s unique_for?:d request_id?:s headers?:{s} tags?:[s] " \
     "retry_policy?:RetryPolicyIn timeout?:d schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d version?:s dlq_after?:i"
+#define WORKFLOW                                                                                                            \
+    "id:s workflow_name:s status:WorkflowStatus failing?:b task_count:i released:i ended:i failed:i skipped:i unreached:i " \
+    "created_at:t completed_at?:t"
 
 const dq_api_schema dq_api_schemas[] = {
     {"Error", "error:s code:ErrorCode details?:[any]"},
@@ -96,6 +99,23 @@ const dq_api_schema dq_api_schemas[] = {
     {"SeriesRow", "at:t enqueued:i processed:i failed:i dead:i cancelled:i per_second:n failure_ratio:n wait_ms:Percentiles~ "
                   "run_ms:Percentiles~"},
     {"Series", "[SeriesRow]"},
+    {"WorkflowIn",
+     "name:s tasks:[any] input?:any execution_timeout?:d retry_policy?:any default_priority?:i max_running?:i on_failure?:s "
+     "hooks?:any tags?:[s] retention?:d unique_key?:s unique_for?:d request_id?:s"},
+    {"WorkflowDone", "status:s workflow_id:s"},
+    {"WorkflowCancel", "reason?:s"},
+    {"WorkflowFault", "path:s line:i column:i error:s"},
+    {"WorkflowChecked", "valid:b details?:[WorkflowFault] more?:i"},
+    {"WorkflowStatus", "=running|completed|failed|cancelling|cancelled"},
+    {"WorkflowTask",
+     "name:s status:s task_type:s queue:s job_id?:s released_at?:t finished_at?:t skipped?:b skip_reason?:s error?:s"},
+    {"WorkflowTaskPage", "data:[WorkflowTask] total:i"},
+    {"Workflow", WORKFLOW " reason?:s input?:any truncated?:b tasks:{WorkflowTask}"},
+    {"WorkflowHead", WORKFLOW},
+    {"WorkflowPage", "data:[WorkflowHead] next_cursor?:s"},
+    {"WorkflowNode", "name:s status:s layer:i order:i job_id?:s"},
+    {"WorkflowEdge", "[i]"},
+    {"WorkflowGraph", WORKFLOW " nodes:[WorkflowNode] edges:[WorkflowEdge]"},
     {"AuditEntry", "at:t actor:s action:s target:s detail:s"},
     {"Audit", "[AuditEntry]"},
     {"Ids", "ids:[s]"},

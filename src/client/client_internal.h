@@ -6,6 +6,8 @@
 
 #include <dureq/client.h>
 
+#include <stdatomic.h>
+
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mutex.h"
@@ -39,6 +41,7 @@ struct dureq_client {
     dq_list requests;                   /* loop thread: those that end when it closes (request.c) */
     bool requests_closed;               /* loop thread: whoever comes now is told so */
     dq_message close;
+    atomic_int required; /* version of the scripts that was asked of all sessions (require.c) */
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;
@@ -88,6 +91,8 @@ void dq_waiters_destroy(dq_waiters *w);
 void dq_waiters_stop(dq_waiters *w); /* no wait is left, nor will be */
 void dq_waiters_up(dq_waiters *w);
 void dq_waiters_message(dq_waiters *w, dureq_str name, dureq_str id);
+/* A thread waits for the end of a job or workflow. */
+int dq_client_wait_end(dureq_client *c, const dq_id *id, int64_t timeout_ms, dureq_error *err);
 
 /* ---- results ---- */
 typedef struct dq_result_owner {

@@ -27,6 +27,7 @@ static int told(const char *id, int code, const char *wrong_state, dureq_error *
     case 0: return 0;
     case DUREQ_ENOTFOUND: return dq_fail(err, code, "no job %s", id);
     case DUREQ_ECONFLICT: return dq_fail(err, code, "job %s %s", id, wrong_state);
+    case DUREQ_EUNSUPPORTED: return dq_fail(err, code, "job %s is a task of a workflow, which goes on without it", id);
     case DUREQ_EDUPLICATE: return dq_fail(err, code, "the unique key of job %s is held by another job", id);
     default: return dq_fail(err, code, "job %s: %s", id, dureq_errcode_text(code));
     }

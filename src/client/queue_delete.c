@@ -3,7 +3,9 @@
    them, in pages, while others enqueue; so it is looked before the definition goes, and once more after it, when nothing new can come. What
    was found only then came in between, and the definition is put back as it was. Jobs that are there all the same (of a producer that died
    between) are not lost: nodes go on serving their lanes. One that failed in between is done again, until it is done. */
+#include "client/client_internal.h"
 #include "client/queues.h"
+#include "store/plain_calls.h"
 
 #define PAGE       1000
 #define PASSES_MAX 20 /* that found something although nothing new can come: a session that gives jobs back meanwhile */
@@ -57,6 +59,28 @@ static int end_jobs(deletion *d, const dureq_job_list *list)
     rc = n ? dureq_client_delete_many(d->c, ids, n, /*opts=*/NULL, codes, d->err) : 0;
     d->n += rc < 0 ? 0 : n_done(codes, n);
     return rc;
+}
+
+/* Tasks of running workflows are yet to come to it. */
+static int refuse_workflows(deletion *d)
+{
+    const dq_keys *k = dq_client_keys(d->c);
+
+    for (unsigned shard = 0; shard < k->n_shards; shard++) {
+        dq_owned_reply reply;
+        dq_buf bytes = {0};
+        int rc;
+
+        dq_plain_field(&bytes, k, shard, "wn", dureq_str_from(d->name));
+        rc = dq_client_command(d->c, &bytes, 1, &reply, d->err);
+        if (rc < 0)
+            return rc;
+        bool is_named = !dq_reply_is_nil(reply.reply);
+        dq_owned_reply_deinit(&reply);
+        if (is_named)
+            return dq_fail(d->err, DUREQ_ECONFLICT, "queue '%s' is named by a workflow that has not ended", d->name);
+    }
+    return 0;
 }
 
 /* All jobs that name the queue and could run yet: the first one is the reason to refuse, or with force they are ended. */
@@ -148,6 +172,8 @@ static int run(deletion *d)
     dq_buf json = {0}, none = {0};
     int rc = dq_client_queue_definition(d->c, d->name, &json, d->err);
 
+    if (rc == 0)
+        rc = refuse_workflows(d);
     if (rc == 0)
         rc = clear(d);
     if (rc == 0)

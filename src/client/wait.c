@@ -524,6 +524,15 @@ static int wait_for_end(dureq_client *c, const dq_id *id, int64_t timeout_ms, bo
     return rc;
 }
 
+int dq_client_wait_end(dureq_client *c, const dq_id *id, int64_t timeout_ms, dureq_error *err)
+{
+    bool cancelled = false;
+
+    if (timeout_ms < -1)
+        return dq_fail(err, DUREQ_EINVAL, "timeout_ms takes 0 or more, or -1 to wait for ever");
+    return wait_for_end(c, id, timeout_ms, &cancelled, err);
+}
+
 int dureq_client_wait(dureq_client *c, const char *id_text, int64_t timeout_ms, dureq_job_list **ret, dureq_error *err)
 {
     bool cancelled = false;

@@ -4,6 +4,8 @@
    is near, a bucket of history was opened or the server's memory is short. */
 #include "leader/duty.h"
 
+#include "store/flow_calls.h"
+
 #define HOUR_MS      3600000
 #define HOUSEKEEP_MS 60000
 #define KEEP_GAP_MS  5 /* between two looks at limits that are over */
@@ -105,6 +107,30 @@ static int64_t schedule_due(const dq_leader_beat *beat)
     return time_or_never(beat->next_schedule_ms);
 }
 
+/* ---- what workflows left to do ---- */
+
+static int64_t flow_due(const dq_leader_beat *beat)
+{
+    return beat->n_flow_steps > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
+}
+
+static void flow_put(dq_leader *l, dq_buf *call)
+{
+    dq_call_flow_step(call, dq_store_keys(l->all->store), l->shard, l->term);
+}
+
+static int flow_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms)
+{
+    int64_t now_ms, left;
+    int rc = dq_flow_step_decode(reply, &now_ms, &left);
+
+    if (rc < 0)
+        return rc;
+    dq_store_saw_time(l->all->store, now_ms);
+    *ret_next_ms = left > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
+    return 0;
+}
+
 /* ---- all of them ---- */
 
 const dq_duty dq_duties[DQ_DUTY_COUNT] = {
@@ -113,4 +139,5 @@ const dq_duty dq_duties[DQ_DUTY_COUNT] = {
     [DQ_DUTY_KEEP] = {"housekeep", HOUSEKEEP_MS, keep_due, keep_put, keep_decode},
     [DQ_DUTY_SETTLE] = {"outbox_read", 0, settle_due, dq_outbox_put, dq_outbox_settle},
     [DQ_DUTY_SCHEDULE] = {"schedule_due", HOUR_MS, schedule_due, dq_schedules_put, dq_schedules_fire},
+    [DQ_DUTY_FLOW] = {"flow_step", 0, flow_due, flow_put, flow_decode},
 };

@@ -22,6 +22,7 @@ typedef enum dq_duty_no {
     DQ_DUTY_KEEP,
     DQ_DUTY_SETTLE,
     DQ_DUTY_SCHEDULE,
+    DQ_DUTY_FLOW,
     DQ_DUTY_COUNT
 } dq_duty_no;
 

@@ -206,6 +206,11 @@ void dq_leaders_history(dq_leaders *all, unsigned shard)
     want_of(all, shard, DQ_DUTY_KEEP, DQ_DUTY_NOW);
 }
 
+void dq_leaders_flow(dq_leaders *all, unsigned shard)
+{
+    want_of(all, shard, DQ_DUTY_FLOW, DQ_DUTY_NOW);
+}
+
 void dq_leaders_down(dq_leaders *all)
 {
     for (unsigned i = 0; i < all->n; i++)

@@ -26,6 +26,7 @@ typedef struct dq_leader_beat {
     int64_t n_expired, n_outbox;
     int64_t next_late_ms;     /* the next schedule-to-start limit; -1: none */
     int64_t next_schedule_ms; /* -1: none */
+    int64_t n_flow_steps;     /* that workflows left to do */
     bool memory_is_short;     /* for a while: the oldest history goes, whatever its time */
 } dq_leader_beat;
 
@@ -35,4 +36,5 @@ void dq_leaders_beat(dq_leaders *all, const dq_leader_beat *beat);
 void dq_leaders_due(dq_leaders *all, unsigned shard, int64_t at_ms);      /* something may be due sooner than known */
 void dq_leaders_schedule(dq_leaders *all, unsigned shard, int64_t at_ms); /* the same of schedules */
 void dq_leaders_history(dq_leaders *all, unsigned shard);                 /* there may be more of it than is to be kept */
+void dq_leaders_flow(dq_leaders *all, unsigned shard);                    /* a workflow left something to do */
 void dq_leaders_down(dq_leaders *all);

@@ -101,11 +101,13 @@ static void pack_retry(dq_buf *out, const dureq_retry_policy *given)
         out->failed = true;
 }
 
-/* more: of so many bytes, of which the place is returned; 0: none. */
+#define LATER SIZE_MAX
+
+/* more: of so many bytes, of which the place is returned; 0: none; LATER: it is put in, with its length before it, at the place that is returned. */
 static size_t pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard, size_t more)
 {
     dureq_job_options o = {0};
-    size_t begin = out->len, more_at = 0;
+    size_t begin = out->len, more_at;
 
     if (spec->options)
         memcpy(&o, spec->options, DQ_MIN(spec->options->struct_size, sizeof o));
@@ -120,12 +122,11 @@ static size_t pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard, si
         pack_retry(out, o.retry_policy);
     pack_keys(out, &o, unique_shard);
     pack_lists(out, &o);
-    if (more) {
+    if (more && more != LATER)
         dq_buf_append_varint(out, more);
-        more_at = out->len - begin;
-        for (size_t i = 0; i < more; i++)
-            dq_buf_append_char(out, 0);
-    }
+    more_at = out->len - begin;
+    for (size_t i = 0; i < more && more != LATER; i++)
+        dq_buf_append_char(out, 0);
     if (flags & DQ_J_BLOB)
         dq_buf_append_varint(out, spec->payload.len);
     else
@@ -141,6 +142,11 @@ void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
 size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec)
 {
     return pack(out, spec, -1, DQ_MORE_SCHEDULE_BYTES);
+}
+
+size_t dq_envelope_pack_task(dq_buf *out, const dureq_job_spec *spec)
+{
+    return pack(out, spec, -1, LATER);
 }
 
 uint32_t dq_envelope_flags(dureq_str packed)
@@ -185,12 +191,18 @@ static void read_limits(dq_reader *r, dq_envelope *e)
 static void read_more(dq_envelope *e)
 {
     dq_reader r = dq_reader_of(e->more);
+    uint8_t kind = dq_read_u8(&r);
 
-    if (e->more.len != DQ_MORE_SCHEDULE_BYTES || dq_read_u8(&r) != DQ_MORE_SCHEDULE)
-        return;
-    e->schedule_id = dq_read_bytes(&r, DQ_ID_BYTES);
-    e->scheduled_at = (int64_t)dq_read_be(&r, 6);
-    e->flags |= dq_read_u8(&r) & 1 ? DQ_J_TRACKED : 0;
+    if (kind == DQ_MORE_SCHEDULE && e->more.len == DQ_MORE_SCHEDULE_BYTES) {
+        e->schedule_id = dq_read_bytes(&r, DQ_ID_BYTES);
+        e->scheduled_at = (int64_t)dq_read_be(&r, 6);
+        e->flags |= dq_read_u8(&r) & 1 ? DQ_J_TRACKED : 0;
+    } else if (kind == DQ_MORE_TASK && e->more.len >= DQ_MORE_TASK_BYTES) {
+        e->workflow_id = dq_read_bytes(&r, DQ_ID_BYTES);
+        (void)dq_read_be(&r, 2); /* its incarnation */
+        e->workflow_task = (uint32_t)dq_read_be(&r, 3);
+        e->flags |= DQ_J_TASK;
+    }
 }
 
 static void read_parts(dq_reader *r, dq_envelope *e)
@@ -257,7 +269,8 @@ int dq_envelope_repack(dq_buf *out, dureq_str j, dureq_str payload, const char *
     if (rc < 0)
         return rc;
     bool blob = payload.len > DQ_PAYLOAD_INLINE_MAX;
-    uint32_t flags = (e.flags & ~(replaced | DQ_J_TRACKED)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
+    uint32_t flags =
+        (e.flags & ~(replaced | DQ_J_TRACKED | DQ_J_TASK)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
 
     /* What lies between content type and payload is copied as it is. */
     (void)dq_read_u8(&r);

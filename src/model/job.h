@@ -69,13 +69,16 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_J_TAGS      (1u << 13)
 #define DQ_J_TRACE     (1u << 14)
 #define DQ_J_BLOB      (1u << 15)
-#define DQ_J_MORE      (1u << 16) /* of an occurrence: its schedule and its time; else parts of later versions, which this one skips */
-#define DQ_J_TRACKED   (1u << 31) /* never packed: its part of MORE says that its schedule minds its end */
+#define DQ_J_MORE \
+    (1u           \
+     << 16) /* of an occurrence: its schedule and its time; of a task: its workflow; else parts of later versions, which this one skips */
+#define DQ_J_TRACKED (1u << 31) /* never packed: its part of MORE says that its schedule minds its end */
+#define DQ_J_TASK    (1u << 30) /* never packed: its part of MORE makes it a task of a workflow, which minds its end */
 
 /* With one of these a job goes the general way, by the script that looks at each job, and not by plain commands with a script for all of
    them: when it is enqueued; when it ends (src/store/lua/include/job_end.lua). */
 #define DQ_J_ENQUEUE_GENERAL (DQ_J_S2S | DQ_J_UNIQUE | DQ_J_REQUEST)
-#define DQ_J_END_GENERAL     (DQ_J_UNIQUE | DQ_J_TRACKED)
+#define DQ_J_END_GENERAL     (DQ_J_UNIQUE | DQ_J_TRACKED | DQ_J_TASK)
 
 typedef struct dq_envelope {
     uint32_t flags;
@@ -89,10 +92,12 @@ typedef struct dq_envelope {
     int unique_shard;        /* home shard of the key when it is another one, else -1 */
     dureq_str headers, tags; /* packed lists: see dq_headers_next, dq_tags_next */
     dureq_str trace;
-    dureq_str more;        /* with DQ_J_MORE */
-    dureq_str schedule_id; /* of an occurrence: packed; else empty */
-    int64_t scheduled_at;  /* s */
-    uint64_t blob_len;     /* with DQ_J_BLOB */
+    dureq_str more;         /* with DQ_J_MORE */
+    dureq_str schedule_id;  /* of an occurrence: packed; else empty */
+    int64_t scheduled_at;   /* s */
+    dureq_str workflow_id;  /* of a task: packed; else empty */
+    uint32_t workflow_task; /* its number */
+    uint64_t blob_len;      /* with DQ_J_BLOB */
     dureq_str payload;
 } dq_envelope;
 
@@ -103,6 +108,10 @@ void dq_envelope_pack(dq_buf *out, const dureq_job_spec *spec, int unique_shard)
 size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec);
 #define DQ_MORE_SCHEDULE       1 /* its first byte */
 #define DQ_MORE_SCHEDULE_BYTES 21
+/* The envelope of a task's jobs, without the part of DQ_J_MORE, which the script that releases it puts in at the offset that is returned. */
+size_t dq_envelope_pack_task(dq_buf *out, const dureq_job_spec *spec);
+#define DQ_MORE_TASK       2 /* its first byte; then workflow, incarnation I2, task I3, flags, n of edges, edges */
+#define DQ_MORE_TASK_BYTES 21
 /* The DQ_J_... of one that was packed here; 0 of what is none. */
 uint32_t dq_envelope_flags(dureq_str packed);
 /* 0, DUREQ_ESCHEMA (version not known) or DUREQ_EPROTO. Fast: the worker calls it for every job. */

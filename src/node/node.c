@@ -177,6 +177,7 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
                                                   .next_due_ms = b->next_due_ms,
                                                   .n_expired = b->n_expired,
                                                   .n_outbox = b->n_outbox,
+                                                  .n_flow_steps = b->n_flow_steps,
                                                   .next_late_ms = b->next_late_ms,
                                                   .next_schedule_ms = b->next_schedule_ms,
                                                   .memory_is_short = b->memory_is_short});
@@ -204,6 +205,14 @@ static void on_history(dq_worker *w, unsigned shard, void *userdata)
 
     (void)w;
     dq_leaders_history(n->leaders, shard);
+}
+
+static void on_flow(dq_worker *w, unsigned shard, void *userdata)
+{
+    dureq_node *n = userdata;
+
+    (void)w;
+    dq_leaders_flow(n->leaders, shard);
 }
 
 static void on_stopped(dq_worker *w, void *userdata)
@@ -481,6 +490,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
                               .on_due = on_due,
                               .on_schedule = on_schedule,
                               .on_history = on_history,
+                              .on_flow = on_flow,
                               .on_stopped = on_stopped,
                               .userdata = n};
     dq_worker_options wo = {

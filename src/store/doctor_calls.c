@@ -172,7 +172,8 @@ void dq_call_doctor_keys(dq_buf *out, dq_doctor_at at, dureq_str cursor)
 
 void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq_str cursor)
 {
-    dq_call c = begin(out, at, DQ_SCRIPT_DOCTOR_SETS);
+    bool is_flow = dq_str_starts_with(structure, DQ_STR_LIT("ws:"));
+    dq_call c = begin(out, at, is_flow ? DQ_SCRIPT_DOCTOR_FLOW : DQ_SCRIPT_DOCTOR_SETS);
 
     dq_call_arg(&c, structure);
     dq_call_arg(&c, cursor);

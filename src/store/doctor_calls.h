@@ -61,6 +61,11 @@
     X(SET_ASIDE, "set_aside", "data that could not be read were set aside")                      \
     X(UNREADABLE, "unreadable", "data that cannot be read")                                      \
     X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")                \
+    X(WORKFLOW_COUNTS, "workflow_counts", "a workflow's header counts other than its tasks")     \
+    X(WORKFLOW_EDGES, "workflow_edges", "a task's count of what it waits for is wrong")          \
+    X(WORKFLOW_ORPHAN, "workflow_orphan", "a key of a workflow or definition that is not there") \
+    X(WORKFLOW_TASK, "workflow_task", "a task and its job do not know of each other")            \
+    X(WORKFLOW_UNLISTED, "workflow_unlisted", "a workflow that nobody finds, or that stays")     \
     X(WRONG_TYPE, "wrong_type", "a key of another type")
 
 typedef enum dq_fault_kind {
@@ -90,7 +95,9 @@ int dq_fault_kind_parse(dureq_str text, dq_fault_kind *ret); /* DUREQ_EINVAL */
     X(request_ids, "request_ids") \
     X(payloads, "payloads")       \
     X(logs, "logs")               \
-    X(outbox, "outbox")
+    X(outbox, "outbox")           \
+    X(workflows, "workflows")     \
+    X(definitions, "definitions")
 
 typedef struct dq_tally {
 #define X(member, text) int64_t member;

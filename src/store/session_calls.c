@@ -132,7 +132,7 @@ void dq_beat_end(dq_beat *b)
 
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
 {
-    dq_reply f[15];
+    dq_reply f[16];
 
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < DQ_ARRAY_LEN(f))
         return DUREQ_EPROTO;
@@ -156,6 +156,7 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .data = dq_reply_str(f[12]),
         .next_schedule_ms = dq_reply_int(f[13]),
         .late = f[14],
+        .n_flow_steps = dq_reply_int(f[15]),
     };
     return 0;
 }

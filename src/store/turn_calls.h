@@ -113,6 +113,7 @@ typedef enum dq_end_side {
     DQ_SIDE_KEY = 'u',      /* unique key to let go; value: the key */
     DQ_SIDE_KEY_AWAY = 'U', /* the same of another shard */
     DQ_SIDE_SCHEDULE = 't', /* an occurrence of a schedule that minds its end; value: the part of its envelope that says so */
+    DQ_SIDE_TASK = 'w',     /* a task of a workflow; value: see complete.lua */
     DQ_SIDE_LOG = 'o',      /* value: lines that are added */
     DQ_SIDE_START = 'a',    /* its start had been reported */
     DQ_SIDE_PROGRESS = 'g', /* its progress had */

@@ -26,7 +26,7 @@ static void tell_resumed(dq_wshard *s, dureq_str packed)
     w->on_event(&e, w->on_event_userdata);
 }
 
-/* w:<session>: L<lane> J<job> D<ms> T<ms> H U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
+/* w:<session>: L<lane> J<job> D<ms> T<ms> H W U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
@@ -56,6 +56,10 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'H':
         if (w->cb.on_history)
             w->cb.on_history(w, shard, w->cb.userdata);
+        break;
+    case 'W':
+        if (w->cb.on_flow)
+            w->cb.on_flow(w, shard, w->cb.userdata);
         break;
     case 'U': tell_resumed(s, rest); break;
     case 'C': dq_session_cancelled(s, rest); break;

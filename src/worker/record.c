@@ -204,6 +204,7 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
         return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 && c->job.env.unique_shard >= 0 &&
                c->job.env.unique_shard != c->job.id.shard;
     case DQ_SIDE_SCHEDULE: return ends && (c->job.env.flags & DQ_J_TRACKED);
+    case DQ_SIDE_TASK: return ends && (c->job.env.flags & DQ_J_TASK);
     case DQ_SIDE_LOG: return c->log.len > 0 && !(c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0);
     case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
     case DQ_SIDE_PROGRESS: return c->progress_told;
@@ -217,8 +218,25 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
     return false;
 }
 
-static dureq_str side_value(const dq_claim *c, dq_end_side kind)
+/* How it ended, what its envelope says of its task, why it failed. */
+static void put_task(const dq_claim *c, dq_buf *out)
 {
+    bool is_done = c->verdict.next == DQ_NEXT_COMPLETED, is_skip = is_done && c->verdict.outcome == DUREQ_OUTCOME_SKIP;
+
+    dq_buf_append_char(out, is_skip ? 's' : is_done ? 'c' : 'd');
+    dq_buf_append_char(out, (char)c->job.env.more.len);
+    dq_buf_append_str(out, c->job.env.more);
+    if (is_skip || !is_done)
+        dq_buf_append_text(out, c->words.msg);
+}
+
+static dureq_str side_value(const dq_claim *c, dq_end_side kind, dq_buf *scratch)
+{
+    if (kind == DQ_SIDE_TASK) {
+        dq_buf_clear(scratch);
+        put_task(c, scratch);
+        return dq_buf_str(scratch);
+    }
     if (kind == DQ_SIDE_KEY || kind == DQ_SIDE_KEY_AWAY)
         return c->job.env.unique_key;
     if (kind == DQ_SIDE_SCHEDULE)
@@ -235,9 +253,13 @@ static dureq_str side_value(const dq_claim *c, dq_end_side kind)
 
 static void put_side(dq_complete *call, dq_claim **list, size_t n, dq_end_side kind)
 {
+    DQ_BUF_AUTO scratch = {0};
+
     for (size_t i = 0; i < n; i++)
         if (wants_side(list[i], kind))
-            dq_complete_side(call, kind, i, &list[i]->job.id, side_value(list[i], kind));
+            dq_complete_side(call, kind, i, &list[i]->job.id, side_value(list[i], kind, &scratch));
+    if (dq_buf_failed(&scratch))
+        call->call.out->failed = true;
 }
 
 /* Groups together, each in the order it was in. n is at most DQ_BATCH_MAX. */
@@ -293,8 +315,8 @@ static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, s
 
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
-    static const dq_end_side sides[] = {DQ_SIDE_KEY,   DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_LOG,
-                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_LATE, DQ_SIDE_DROP,     DQ_SIDE_PAYLOAD};
+    static const dq_end_side sides[] = {DQ_SIDE_KEY,   DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_TASK, DQ_SIDE_LOG,
+                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_LATE,     DQ_SIDE_DROP, DQ_SIDE_PAYLOAD};
     dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {

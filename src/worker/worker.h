@@ -36,7 +36,8 @@ typedef struct dq_worker_beat {
     int64_t n_outbox;
     int64_t next_late_ms;     /* -1: no job has a schedule-to-start limit */
     int64_t next_schedule_ms; /* -1: none */
-    bool memory_is_short;     /* of the server */
+    int64_t n_flow_steps;
+    bool memory_is_short; /* of the server */
 } dq_worker_beat;
 
 typedef struct dq_worker_callbacks {
@@ -47,6 +48,7 @@ typedef struct dq_worker_callbacks {
     void (*on_due)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata);      /* something due sooner than known */
     void (*on_schedule)(dq_worker *w, unsigned shard, int64_t at_ms, void *userdata); /* the same of schedules */
     void (*on_history)(dq_worker *w, unsigned shard, void *userdata);                 /* may be more than is to be kept */
+    void (*on_flow)(dq_worker *w, unsigned shard, void *userdata);                    /* a workflow left something to do */
     void (*on_stopped)(dq_worker *w, void *userdata);                                 /* dq_worker_stop is through */
     void *userdata;
 } dq_worker_callbacks;

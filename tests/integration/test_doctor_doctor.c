@@ -34,8 +34,27 @@ static const char prelude[] =
     "  return string.char(10) .. '\\1' .. string.char(state) .. '\\0\\0\\0\\5\\0\\0\\0\\0' .. string.char(0) .. j\n"
     "end\n"
     "local function deliver(stream, session) c('XREADGROUP', 'GROUP', 'g', session, 'COUNT', '1', 'STREAMS', K .. stream, '>') end\n"
+    "local function task_of(w) return '\\1\\128\\128\\4\\21\\2' .. w .. string.rep('\\0', 7) .. 'payload' end\n"
     "local A, B, C, D, E, P, X, H1, H2 = id(0), id(1), id(5), id(134217728), id(7), id(8), id(9), id(10), id(11)\n"
     "local part, hour = string.format('%d', math.floor(T / 128)), 3600000\n";
+
+/* A workflow of two tasks: the first is released, its job waits in lane 2, the second depends on it. */
+#define FLOW                                                                                                                          \
+    "local W, def = id(134217729, 0), '0123456789abcdef'\n"                                                                           \
+    "local state = K .. 'ws:' .. W\n"                                                                                                 \
+    "c('HSET', K .. 'wd:' .. def, 'n', 1, 'segments', 1, 'large', '', 'queues', 'high')\n"                                            \
+    "c('SET', K .. 'wp:' .. def .. ':0', '\\1\\0\\0\\0' .. pack('>I4I4I4I4I4I4I4I4I4I4', 2, 1, 1, 1, 128, 132, 138, 142, 150, 160)\n" \
+    "  .. string.rep('\\0', 20) .. pack('>I4I4I4I4I4I4I4I4', 142, 4, 138, 0, 1, 0, 0, 0)\n"                                           \
+    "  .. pack('>I4I4I4I4I4I4I4I4', 146, 4, 140, 1, 0, 1, 0, 0) .. pack('>I4I3I3', 0, 1, 1) .. '\\1a\\1b')\n"                         \
+    "c('SET', state, pack('>BBBI2I2I3I3I3I3I3I3I3I6I6', 1, 1, 0, 1, 1, 2, 1, 0, 0, 0, 0, 0, T, 0) .. def .. string.rep('\\0', 8)\n"   \
+    "  .. pack('>BBI2I3', 1, 0, 0, 0) .. id(0, 2, 5) .. pack('>I6I6', T, 0) .. string.rep('\\0', 32))\n"                              \
+    "c('HSET', K .. 'wf:' .. W, 'name', 'w')\n"                                                                                       \
+    "c('ZADD', K .. 'wi', 0, W)\n"                                                                                                    \
+    "c('XADD', K .. 'l:2', '5-0', 'j', task_of(W))\n"
+/* The same, ended. */
+#define FLOW_ENDED                                                                                                    \
+    FLOW "c('XDEL', K .. 'l:2', '5-0') c('SETRANGE', state, 1, '\\5') c('SETRANGE', state, 10, pack('>I3I3', 0, 1)) " \
+         "c('SETRANGE', state, 64, '\\5') c('ZADD', K .. 'we', T + hour, W)\n"
 
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
 static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
@@ -203,6 +222,15 @@ static const planted faults[] = {
     {DQ_FAULT_UNREADABLE, "c('RPUSH', K .. 'ho:3', 'x')", false},
     {DQ_FAULT_UNREADABLE, "c('ZADD', K .. 'hx', T + hour, 'x')", true},
     {DQ_FAULT_WAITER_STALE, "c('HSET', K .. 'wt', X, 'ch')", true},
+    {DQ_FAULT_WORKFLOW_COUNTS, FLOW "c('SETRANGE', state, 10, pack('>I3', 2))", false},
+    {DQ_FAULT_WORKFLOW_COUNTS, FLOW "c('SETRANGE', state, 13, pack('>I3', 1))", false},
+    {DQ_FAULT_WORKFLOW_EDGES, FLOW "c('SETRANGE', state, 64 + 32 + 4, pack('>I3', 1))", false},
+    {DQ_FAULT_WORKFLOW_ORPHAN, "c('HSET', K .. 'wf:' .. id(134217729, 0), 'name', 'w')", true},
+    {DQ_FAULT_WORKFLOW_ORPHAN, "c('SET', K .. 'wp:0123456789abcdef:0', 'x')", true},
+    {DQ_FAULT_WORKFLOW_TASK, FLOW "c('XDEL', K .. 'l:2', '5-0')", false},
+    {DQ_FAULT_WORKFLOW_TASK, "c('XADD', K .. 'l:2', '5-0', 'j', task_of(id(134217729, 0)))", false},
+    {DQ_FAULT_WORKFLOW_UNLISTED, FLOW "c('ZREM', K .. 'wi', W)", true},
+    {DQ_FAULT_WORKFLOW_UNLISTED, FLOW_ENDED "c('ZREM', K .. 'we', W)", true},
     {DQ_FAULT_WRONG_TYPE, "c('DEL', K .. 'pg') c('SET', K .. 'pg', 'x')", false},
     {DQ_FAULT_WRONG_TYPE, "c('SADD', K .. 'u:k2', 'x')", false},
     {DQ_FAULT_WRONG_TYPE, "c('SET', 'dureq:config:global', 'x')", false},
@@ -317,12 +345,15 @@ static void test_healthy_world_is_clean(void **state)
     dq_doctor_report_deinit(&r);
 }
 
-static void test_what_a_session_may_not_have_said_yet_is_no_fault(void **state)
+static void test_what_is_no_fault_is_not_told(void **state)
 {
     static const char *const harmless[] = {
         GIVEN("200000"),                                                        /* its next heartbeat may be on its way */
         GIVEN("600000") "c('HSET', K .. 'run:1', id(0, 2, 5), pack('>I6', T))", /* it runs for long */
         GIVEN("600000") "c('HSET', K .. 's:1', 'hb', T - hour)",                /* it cannot have said anything */
+        FLOW,
+        FLOW_ENDED,
+        "c('SET', K .. 'wp:0123456789abcdef:0', 'x', 'PX', hour)", /* of a definition that is being loaded */
     };
 
     (void)state;
@@ -477,14 +508,10 @@ static void test_many_of_each_are_counted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_healthy_world_is_clean),
-        cmocka_unit_test(test_what_a_session_may_not_have_said_yet_is_no_fault),
-        cmocka_unit_test(test_each_fault_is_named_and_no_other),
-        cmocka_unit_test(test_repair_makes_no_token),
-        cmocka_unit_test(test_repair_mends_what_it_says),
-        cmocka_unit_test(test_every_kind_is_planted),
-        cmocka_unit_test(test_a_fault_names_its_key_and_job),
-        cmocka_unit_test(test_more_faults_than_wanted_are_counted),
+        cmocka_unit_test(test_healthy_world_is_clean),           cmocka_unit_test(test_what_is_no_fault_is_not_told),
+        cmocka_unit_test(test_each_fault_is_named_and_no_other), cmocka_unit_test(test_repair_makes_no_token),
+        cmocka_unit_test(test_repair_mends_what_it_says),        cmocka_unit_test(test_every_kind_is_planted),
+        cmocka_unit_test(test_a_fault_names_its_key_and_job),    cmocka_unit_test(test_more_faults_than_wanted_are_counted),
         cmocka_unit_test(test_many_of_each_are_counted_once),
     };
 

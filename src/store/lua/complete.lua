@@ -15,6 +15,7 @@
 --   'u' n  n x (index id key)       unique keys to let go; index: of the job among all entries of this call, from 0
 --   'U' n  n x (index id key)       the same for keys of another shard: left in the outbox
 --   't' n  n x (index id more)      occurrences of schedules that mind their end: the part of the envelope that says so
+--   'w' n  n x (index id task)      tasks of workflows: 's' when it was skipped, else its kind; length of what its envelope says of it, that, why it failed
 --   'o' n  n x (index id log)       log lines, appended to those of earlier runs; the last 64 KiB stay
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop
@@ -174,6 +175,10 @@ local keyed = {
   end,
   t = function(i, _, more)
     ask(i).schedule, ask(i).schedule_flags, ask(i).died = string.sub(more, 2, 14), string.byte(more, 21), died[i]
+  end,
+  w = function(i, _, task)
+    local n = string.byte(task, 2)
+    ask(i).how, ask(i).task, ask(i).why = string.sub(task, 1, 1), string.sub(task, 3, 2 + n), string.sub(task, 3 + n)
   end,
   o = function(_, id, log_lines)
     call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. log_lines, -LOG_MAX))

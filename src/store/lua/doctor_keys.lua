@@ -18,6 +18,7 @@ local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash',
+  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'
@@ -109,6 +110,10 @@ local function unique(key, name)
     if call('PTTL', key) < 0 then -- else it may be held after its job's end
       more[#more + 1] = { 'x', name, of_shard, id }
     end
+  elseif kind and is_workflow(v) then
+    if call('PTTL', key) < 0 and not workflow_lives(v) then
+      fault('key_stale', key, v, 'its holder is not alive', let_go(key))
+    end
   elseif not kind or id_wrong(v) then
     fault('unreadable', key, '', 'its holder ' .. (id_wrong(v) or ''))
   elseif call('PTTL', key) < 0 then
@@ -123,7 +128,7 @@ local function unique(key, name)
 end
 local function request(key)
   local id = call('GET', key)
-  local wrong = id_wrong(id)
+  local wrong = not is_workflow(id) and id_wrong(id)
   tally('request_ids')
   expires(key, REQUEST_WINDOW_MS)
   if wrong then
@@ -131,7 +136,50 @@ local function request(key)
   end
 end
 
+-- A part of a definition: of one that is in use, or for a minute.
+local function of_definition(key, rest)
+  if call('EXISTS', K .. 'wd:' .. string.sub(rest, 1, 16)) == 0 and call('PTTL', key) < 0 then
+    fault('workflow_orphan', key, '', 'is a part of a definition that is not there', let_go(key))
+  end
+end
+local function of_workflow(key, id)
+  if not is_workflow(id) or call('EXISTS', K .. 'ws:' .. id) == 0 then
+    fault('workflow_orphan', key, '', 'belongs to a workflow that is not there', let_go(key))
+  end
+end
+
 local families = {
+  ws = { 'string', function(key, id)
+    if not is_workflow(id) then
+      fault('unknown_key', key, '', 'is no key of dureq')
+      return
+    end
+    more[#more + 1] = { 'w', 'ws:' .. id }
+    local status, def = string.byte(call('GETRANGE', key, 1, 1)), call('GETRANGE', key, 40, 55)
+    if call('EXISTS', K .. 'wd:' .. def) == 0 then
+      fault('workflow_orphan', key, id, 'its definition is gone')
+    end
+    if not call('ZSCORE', K .. 'wi', id) then
+      fault('workflow_unlisted', key, id, 'is in no list', function()
+        call('ZADD', K .. 'wi', 0, id)
+      end)
+    end
+    if (status == 2 or status == 3 or status == 5) and not call('ZSCORE', K .. 'we', id) then
+      fault('workflow_unlisted', key, id, 'has ended and would stay for ever', function()
+        call('ZADD', K .. 'we', now, id)
+      end)
+    end
+  end },
+  wf = { 'hash', of_workflow }, wr = { 'hash', of_workflow }, wp = { 'string', of_definition },
+  wd = { 'hash', function(key)
+    local d = call('HMGET', key, 'n', 'segments')
+    tally('definitions')
+    if not tonumber(d[1]) or tonumber(d[1]) < 1 or not tonumber(d[2]) then
+      fault('unreadable', key, '', 'cannot be read')
+    elseif call('EXISTS', K .. 'wp:' .. string.sub(key, #K + 4) .. ':' .. (d[2] - 1)) == 0 then
+      fault('workflow_orphan', key, '', 'lacks a part')
+    end
+  end },
   l = { 'stream', of_lane }, f = { 'stream', of_lane },
   ql = { 'set', function(key) more[#more + 1] = { 'w', string.sub(key, #K + 1) } end },
   hc = { 'hash', function(key, class)

@@ -153,7 +153,7 @@ function look.run(id)
   end
 end
 function look.wt(id)
-  if #id ~= ID_BYTES or not whereabouts(id) then
+  if #id ~= ID_BYTES or not (is_workflow(id) and workflow_lives(id)) and not whereabouts(id) then
     fault('waiter_stale', key, id, 'is waited for and not alive', let_go('HDEL', id))
   end
 end

@@ -5,7 +5,7 @@
 --   (6 bytes) until which a job may be started with it
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, completed and not forced, or an occurrence while another of its schedule
 --   is active), -5 (its unique key is held by another
---   job), -9 (this call came when the reservation was too old), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
+--   job), -9 (this call came when the reservation was too old), -29 (it is a task of a workflow), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
 --#include "list.lua"
 --#include "locate.lua"
@@ -64,7 +64,9 @@ for i = 3, #ARGV do
     local e, m = r.e, r.m
     local away = e.ukey and ukey_away(e, id)
     local holder = e.ukey and (away and outbox_holder(e.ukey, id) or not away and call('GET', K .. 'u:' .. e.ukey))
-    if r.state == STATE_COMPLETED and not force then
+    if e.task then
+      out[i - 2] = -29
+    elseif r.state == STATE_COMPLETED and not force then
       out[i - 2] = -4
     elseif away and token == '' or holder and holder_kind(holder) == 'away' then
       out[i - 2] = pack('>I2I6', e.ukey_home or 0, e.ukey_ms) .. e.ukey

@@ -12,8 +12,8 @@
 -- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining (1; 2: too old),
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0), identity of the data (''
---   unknown), ms of the next schedule that is due (-1 none), { late runs of this session, as they are named in `ended` } }, or DQFENCED; from
---   the n of sessions on they are the leader's, but for the identity and the last
+--   unknown), ms of the next schedule that is due (-1 none), { late runs of this session, as they are named in `ended` }, n of what workflows left to do }, or
+--   DQFENCED; from the n of sessions on they are the leader's, except for the identity and the late runs
 --#include "base.lua"
 --#include "ids.lua"
 --#include "clock.lua"
@@ -125,4 +125,5 @@ return {
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
   tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0, data,
   scheduled and scheduled ~= 'inf' and tonumber(scheduled) or -1, late_of(session),
+  epoch > 0 and call('LLEN', K .. 'wq') or 0,
 }

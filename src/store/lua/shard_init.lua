@@ -14,6 +14,7 @@ local types = {
   paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
   ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream', aside = 'hash',
   au = 'stream', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash',
+  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash',
 }
 for name, want in pairs(types) do
   local kind = call('TYPE', K .. name).ok
@@ -23,7 +24,8 @@ for name, want in pairs(types) do
 end
 
 local used = {
-  { 'multi' }, { 'exec' }, { 'discard' }, { 'unwatch' }, { 'mget', K .. 'x' }, { 'copy', K .. 'x', K .. 'y' }, { 'script', 'load', '' },
+  { 'multi' }, { 'exec' }, { 'discard' }, { 'unwatch' }, { 'mget', K .. 'x' }, { 'copy', K .. 'x', K .. 'y' }, { 'getrange', K .. 'x', 0, 0 }, { 'persist', K .. 'x' },
+  { 'setrange', K .. 'x', 0, 'v' }, { 'script', 'load', '' },
   { 'del', K .. 'x' }, { 'exists', K .. 'x' }, { 'expire', K .. 'x', 1 }, { 'get', K .. 'x' }, { 'hdel', K .. 'x', 'f' },
   { 'hexists', K .. 'x', 'f' }, { 'hget', K .. 'x', 'f' }, { 'hgetall', K .. 'x' }, { 'hincrby', K .. 'x', 'f', 1 },
   { 'hlen', K .. 'x' }, { 'hmget', K .. 'x', 'f' }, { 'hscan', K .. 'x', 0 }, { 'hset', K .. 'x', 'f', 'v' }, { 'hvals', K .. 'x' },

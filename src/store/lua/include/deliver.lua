@@ -1,6 +1,7 @@
 -- After n jobs were added to a lane: wake as many of the sessions that wait for its work as the jobs need by their free slots. A few jobs go out in the
 -- very message that wakes: the session need not come back to read them. Its gate is asked here: is it alive, does it listen, is nothing paused. Whether
 -- it has a slot left only it knows for sure, and gives the job back if not.
+--#include "wake.lua"
 local function deliver(lane, n)
   local left, few = tonumber(n), nil
   while left > 0 do

@@ -18,6 +18,17 @@ local function id_wrong(id)
     return 'has lane ' .. lane .. ', of which there is none'
   end
 end
+local function is_workflow(id)
+  if #id ~= ID_BYTES or id_shard(id) ~= shard then
+    return false
+  end
+  local _, _, lane = id_unpack(id)
+  return lane == 0
+end
+local function workflow_lives(id)
+  local status = string.byte(ask('GETRANGE', K .. 'ws:' .. id, 1, 1) or '')
+  return status == 1 or status == 4
+end
 local function moved_wrong(id, m)
   if m == '' or moved_is_newer(m) then
     return m == '' and 'its moved part is empty' or nil
@@ -151,6 +162,14 @@ local function look_at_ukey(id, e)
     key_lost(key, id, v, id)
   end
 end
+-- A task of a workflow: that says that this is its job.
+local function look_at_task(key, id, task)
+  local wid, inc, no = unpk('>c13I2I3', task, 2)
+  local cell = ask('GETRANGE', K .. 'ws:' .. wid, 64 + 32 * no, 95 + 32 * no) or ''
+  if #cell < 32 or string.byte(cell) ~= 1 or unpk('>I2', cell, 3) ~= inc or string.sub(cell, 8, 20) ~= id then
+    fault('workflow_task', key, id, 'is the job of a task whose workflow does not know of it')
+  end
+end
 -- All that must hold of a living job, or a dead one (then j is what its row holds), wherever it is. Returns its envelope.
 local function examine(place, key, id, m, j)
   local wrong = m and moved_wrong(id, m)
@@ -166,6 +185,9 @@ local function examine(place, key, id, m, j)
     fault('blob_missing', key, id, 'its payload is gone')
   end
   if e and not places[place].ended then
+    if e.task then
+      look_at_task(key, id, e.task)
+    end
     look_at_ukey(id, e)
   end
   return e

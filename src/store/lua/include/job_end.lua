@@ -15,6 +15,8 @@
 --#include "tell.lua"
 --#include "ukey.lua"
 --#include "occurrence.lua"
+--#include "flow.lua"
+local FLOW_BUDGET = 800 -- what tasks that end may do to others beside the step that ends them
 local function ended_plain(ids)
   if waited then
     for _, id in ipairs(ids_split(ids)) do
@@ -38,6 +40,9 @@ local function follow(id, asks, nothing_left)
   if asks.schedule then
     occurrence_ended(id, asks)
   end
+  if asks.task then
+    flow_ended(id, asks.task, asks.how, asks.why)
+  end
 end
 local NOTHING = {}
 local function ended_asking(ids, asks)
@@ -46,14 +51,17 @@ local function ended_asking(ids, asks)
       follow(id, asks[i] or NOTHING)
     end
     occurrences_done()
+    if next(flows) then
+      flow_go(FLOW_BUDGET)
+    end
   end
 end
 
 -- Ways to end without a worker: state of the row, where it is kept, letters of statistics and event, what is said when nothing is left.
 local ENDS = {
-  cancelled = { state = STATE_CANCELLED, history = true, counter = ':x', kind = 'X', nothing_left = '\7' },
-  dead = { state = STATE_DEAD, set = 'dead', counter = ':d', kind = 'K' },
-  purged = { kind = 'Q', nothing_left = '\0' },
+  cancelled = { how = 'x', state = STATE_CANCELLED, history = true, counter = ':x', kind = 'X', nothing_left = '\7' },
+  dead = { how = 'd', state = STATE_DEAD, set = 'dead', counter = ':d', kind = 'K' },
+  purged = { how = 'q', kind = 'Q', nothing_left = '\0' },
 }
 local ended_ids, ended_in = {}, {}
 -- job: id, m (nil: it never moved), j, e (its envelope), started (ms; nil never) and session (nil: none) of a run that this ends, reason.
@@ -73,6 +81,7 @@ local function ended(how, job)
     e.drop = e.blob or job.m -- one that moved may have log lines
   end
   e.died = how == ENDS.dead
+  e.how, e.why = how.how, job.reason
   follow(id, e, not kept and how.nothing_left)
   ended_in[lane] = (ended_in[lane] or 0) + 1
   ended_ids[#ended_ids + 1] = id
@@ -87,4 +96,7 @@ local function ended_all(how)
   end
   ended_ids, ended_in = {}, {}
   occurrences_done()
+  if next(flows) then
+    flow_go(FLOW_BUDGET)
+  end
 end

@@ -1,0 +1,367 @@
+-- Workflows: what a task's end does to those that depend on it, in the same step as the end itself (docs/workflows.md "How it works").
+--   flow_ended  a task's job ended, whatever ended it: noted
+--   flow_go     what was noted spreads along the edges, releases what is ready, and is written; once at the end of a script
+-- A cell says which job is its task's current one, and only that one's end counts: a repeated, late or superseded end moves nothing. What one step
+-- cannot do is left in `wq` with its position, which moves in the same step as the counters, so that each edge counts once.
+--#include "ids.lua"
+--#include "entry.lua"
+--#include "envelope.lua"
+--#include "stats.lua"
+--#include "tell.lua"
+--#include "deliver.lua"
+local IMAGE_HEAD = 64 -- numbers of src/flow/image.h (a test compares)
+local IMAGE_TASK = 32
+local IMAGE_EDGE = 6
+local IMAGE_SEGMENT = 262144
+local IMAGE_ALLOW_FAILURE = 0 -- flags of a task, as numbers of bits
+local IMAGE_ALL_DONE = 1
+local IMAGE_ANY_FAILED = 2
+local IMAGE_BLOB = 3
+local IMAGE_S2S = 4
+local MANY_EDGES = 255
+local CELL_AT = 64 -- of a workflow's cells, after its header
+local CELL_BYTES = 32
+local CELL_WAITS = 0 -- states of a task
+local CELL_RELEASED = 1
+local CELL_COMPLETED = 2
+local CELL_SKIPPED = 3
+local CELL_FAILED = 4
+local CELL_CANCELLED = 5
+local CELL_UNREACHED = 6
+local MARK_BAD = 1 -- of what a task hands to those that depend on it: it failed, or was not reached;
+local MARK_AFTER = 2 -- it runs although the workflow has failed
+local FLOW_RUNNING = 1 -- status of a workflow, as in src/model/flow_state.h
+local FLOW_COMPLETED = 2
+local FLOW_FAILED = 3
+local FLOW_CANCELLING = 4
+local FLOW_CANCELLED = 5
+local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
+local FLOW_CANCELS = 1 -- what was released is cancelled then
+local GO_EDGES = 1 -- kinds of what is left in `wq`
+local GO_ROOTS = 2
+local GO_CANCEL = 3
+local FLOW_CANCEL_WHY = 'its workflow was cancelled'
+local FLOW_HEAD = '>BBBI2I2I3I3I3I3I3I3I3I6I6c16'
+local FLOW_CELL = '>BBI2I3c13I6I6'
+local FLOW_TODO = '>c13BI2I3BI4'
+local flows = {}
+local flow_todo = {}
+local function marks_both(a, b)
+  if a == b or b == 0 then
+    return a
+  end
+  return a == 0 and b or MARK_BAD + MARK_AFTER
+end
+local function marks_after(marks)
+  return marks >= MARK_AFTER and MARK_AFTER or 0
+end
+local flow_ready = {} -- by lane: how many were released
+local flow_fresh = {} -- of all: for the event
+local flow_told = {}
+
+local function image_read(def, at, n)
+  local seg = math.floor(at / IMAGE_SEGMENT)
+  local from = at - seg * IMAGE_SEGMENT
+  local key = K .. 'wp:' .. def .. ':'
+  local part = call('GETRANGE', key .. seg, from, from + n - 1)
+  while #part < n do
+    seg = seg + 1
+    local next_part = call('GETRANGE', key .. seg, 0, n - #part - 1)
+    if next_part == '' then
+      break
+    end
+    part = part .. next_part
+  end
+  return part
+end
+-- n tasks, n roots, n edges, n lanes, where roots, edges, names, records and lanes begin, length
+local function image_head(def)
+  return unpk('>I4I4I4I4I4I4I4I4I4I4', image_read(def, 4, 40))
+end
+
+-- nil: it is gone.
+local function flow_of(id)
+  local f = flows[id]
+  if f == nil then
+    local key = K .. 'ws:' .. id
+    local head = call('GETRANGE', key, 0, CELL_AT - 1)
+    f = false
+    if #head == CELL_AT and string.byte(head) == 1 then
+      f = { id = id, key = key, met = {}, marks = {}, incs = {} }
+      f.version, f.status, f.flags, f.epoch, f.graph, f.n, f.active, f.ended, f.failed, f.skipped, f.unreached, f.most, f.started, f.finished,
+        f.def = unpk(FLOW_HEAD, head)
+    end
+    flows[id] = f
+  end
+  return f or nil
+end
+local function flow_head(f)
+  return pack(FLOW_HEAD, f.version, f.status, f.flags, f.epoch, f.graph, f.n, f.active, f.ended, f.failed, f.skipped, f.unreached, f.most,
+    f.started, f.finished, f.def) .. string.rep('\0', 8)
+end
+local function cell_at(task)
+  return CELL_AT + CELL_BYTES * task
+end
+local function cell_write(f, task, state, marks, inc, met, job, released)
+  call('SETRANGE', f.key, cell_at(task), pack(FLOW_CELL, state, marks, inc, met, job, released, state == CELL_RELEASED and 0 or now))
+end
+
+-- What follows from the end of a task spreads later, with the others of this call. edges: of its envelope, nil when they are in the image.
+local function todo_add(f, kind, task, mark, at, edges)
+  flow_todo[#flow_todo + 1] = { f, kind, task, mark, at, edges }
+end
+local function fails(f)
+  if not bit_set(f.flags, FLOW_FAILING) then
+    f.flags = f.flags + 1
+    if bit_set(f.flags, FLOW_CANCELS) then
+      todo_add(f, GO_CANCEL, 0, 0, 0)
+    end
+  end
+end
+
+-- part: what the job's envelope says of its task; how: 'c' done, 's' skipped, 'd' dead, 'x' cancelled, 'q' purged.
+local function flow_ended(id, part, how, why)
+  local wid, inc, task, image_flags, n_edges = unpk('>c13I2I3BB', part, 2)
+  local f = flow_of(wid)
+  if not f then
+    return
+  end
+  local cell = call('GETRANGE', f.key, cell_at(task), cell_at(task) + CELL_BYTES - 1)
+  if #cell < CELL_BYTES then
+    return
+  end
+  local state, marks, cell_inc, met, job, released = unpk(FLOW_CELL, cell)
+  if state ~= CELL_RELEASED or cell_inc ~= inc or job ~= id then
+    return
+  end
+  local is_bad = how ~= 'c' and how ~= 's'
+  state = how == 'c' and CELL_COMPLETED or how == 's' and CELL_SKIPPED or how == 'd' and CELL_FAILED or CELL_CANCELLED
+  cell_write(f, task, state, marks, inc, met, job, released)
+  f.changed = true
+  f.active, f.ended = f.active - 1, f.ended + 1
+  if is_bad then
+    f.failed = f.failed + 1
+  elseif how == 's' then
+    f.skipped = f.skipped + 1
+  end
+  if why and why ~= '' then
+    call('HSET', K .. 'wr:' .. wid, 'e' .. task, why)
+  end
+  is_bad = is_bad and not bit_set(image_flags, IMAGE_ALLOW_FAILURE)
+  if f.status ~= FLOW_RUNNING then
+    return
+  end
+  if is_bad then
+    fails(f)
+  end
+  if n_edges > 0 then
+    todo_add(f, GO_EDGES, task, is_bad and MARK_BAD or marks_after(marks), 0, n_edges < MANY_EDGES and string.sub(part, 22) or nil)
+  end
+end
+
+-- record, its length, name, where its edges begin, how many, how many it depends on, lane, flags
+local function task_read(f, task)
+  return unpk('>I4I4I4I4I4I4I4B', image_read(f.def, IMAGE_HEAD + IMAGE_TASK * task, IMAGE_TASK))
+end
+local function flow_lane(f, index)
+  f.lanes = f.lanes or {}
+  local lane = f.lanes[index]
+  if not lane then
+    local packed = call('GETRANGE', K .. 'wp:' .. f.def .. ':l', 3 * index, 3 * index + 2)
+    lane = #packed == 3 and unpk('>I3', packed) or 0
+    f.lanes[index] = lane
+  end
+  return lane
+end
+-- Its job, as an enqueued one.
+local function task_release(f, task, marks, inc, met, at, len, lane_index, image_flags)
+  local rec = image_read(f.def, at, len)
+  local n_about, more_at = unpk('>BI4', rec)
+  local envelope = 6 + n_about
+  local about = '\2' .. f.id .. pack('>I2', inc) .. string.sub(rec, 6, 5 + n_about)
+  local j = string.sub(rec, envelope, envelope + more_at - 1) .. string.char(#about) .. about .. string.sub(rec, envelope + more_at)
+  local lane = flow_lane(f, lane_index)
+  local ms, seq = entry_parts(call('XADD', K .. 'l:' .. lane, '*', 'j', j))
+  local id = id_pack(ms, seq, lane, id_shard(f.id))
+  if bit_set(image_flags, IMAGE_BLOB) then
+    call('COPY', K .. 'wp:' .. f.def .. ':b' .. task, K .. 'b:' .. id)
+  end
+  if bit_set(image_flags, IMAGE_S2S) then
+    call('ZADD', K .. 's2s', now + envelope_read(j).s2s, id)
+  end
+  cell_write(f, task, CELL_RELEASED, marks, inc, met, id, now)
+  f.active = f.active + 1
+  flow_ready[lane] = (flow_ready[lane] or 0) + 1
+  flow_fresh[#flow_fresh + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
+end
+-- All that it depends on has ended. Returns what it cost.
+local function task_decide(f, task, marks, inc, met)
+  local at, len, _, _, n_outs, _, lane, image_flags = task_read(f, task)
+  local failing = bit_set(f.flags, FLOW_FAILING)
+  local is_bad = marks % 2 == MARK_BAD
+  local runs
+  if bit_set(image_flags, IMAGE_ALL_DONE) then
+    runs = true
+  elseif bit_set(image_flags, IMAGE_ANY_FAILED) then
+    runs = is_bad
+  else
+    runs = not is_bad and (not failing or marks >= MARK_AFTER)
+  end
+  f.changed = true
+  if runs then
+    task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags)
+    return 6
+  end
+  local skipped = bit_set(image_flags, IMAGE_ANY_FAILED)
+  cell_write(f, task, skipped and CELL_SKIPPED or CELL_UNREACHED, marks, inc, met, NO_ID, 0)
+  f.ended = f.ended + 1
+  if skipped then
+    f.skipped = f.skipped + 1
+  else
+    f.unreached = f.unreached + 1
+  end
+  if n_outs > 0 then
+    todo_add(f, GO_EDGES, task, skipped and marks_after(marks) or MARK_BAD, 0)
+  end
+  return 3
+end
+-- One edge to a task counts. Returns what it cost.
+local function edge_met(f, task, n_deps, mark)
+  local met, marks, inc = f.met[task], f.marks[task], f.incs[task]
+  if not met then
+    local state
+    state, marks, inc, met = unpk('>BBI2I3', call('GETRANGE', f.key, cell_at(task), cell_at(task) + 6))
+    if state ~= CELL_WAITS then
+      return 1
+    end
+  end
+  met, marks = met + 1, marks_both(marks, mark)
+  if met < n_deps then
+    f.met[task], f.marks[task], f.incs[task] = met, marks, inc
+    return 1
+  end
+  f.met[task] = nil
+  return task_decide(f, task, marks, inc, met)
+end
+
+-- Each takes what is to be done and how much may be done; returns how much is left, and whether it was all.
+local function go_edges(t, left)
+  local f, _, task, mark, at, edges = unpack(t, 1, 6)
+  local n
+  if edges then
+    n = #edges / IMAGE_EDGE
+  else
+    local _, _, _, outs_at, n_outs = task_read(f, task)
+    f.edges_at = f.edges_at or select(6, image_head(f.def))
+    n = math.min(n_outs - at, left)
+    edges = image_read(f.def, f.edges_at + IMAGE_EDGE * (outs_at + at), IMAGE_EDGE * n)
+    t[5] = at + n
+    n_outs = n_outs - t[5]
+    t[7] = n_outs
+  end
+  for i = 0, n - 1 do
+    if left <= 0 then
+      t[5], t[7] = at + i, 1 -- those of an envelope are in the image, too
+      return left
+    end
+    local to, n_deps = unpk('>I3I3', edges, 1 + IMAGE_EDGE * i)
+    left = left - edge_met(f, to, n_deps, mark)
+  end
+  return left, (t[7] or 0) == 0
+end
+local function go_roots(t, left)
+  local f, at = t[1], t[5]
+  local _, n, _, _, roots_at = image_head(f.def)
+  local roots = image_read(f.def, roots_at + 4 * at, 4 * math.min(n - at, math.ceil(left / 3)))
+  for i = 1, #roots, 4 do
+    if left <= 0 then
+      t[5] = at + (i - 1) / 4
+      return left
+    end
+    left = left - task_decide(f, unpk('>I4', roots, i), 0, 0, 0)
+  end
+  t[5] = at + #roots / 4
+  return left, t[5] >= n
+end
+local function flow_wanted(f, kind)
+  return f and (f.status == FLOW_RUNNING or kind == GO_CANCEL and f.status == FLOW_CANCELLING)
+end
+-- go_cancel: how to cancel what was released; nil where that is left to the leader.
+local function flow_spread(budget, go_cancel)
+  local left, i, rest = budget, 1, {}
+  while flow_todo[i] do
+    local t = flow_todo[i]
+    local f, kind, task, mark = unpack(t, 1, 4)
+    local done = not flow_wanted(f, kind)
+    if not done and left > 0 and (kind ~= GO_CANCEL or go_cancel) then
+      left, done = (kind == GO_EDGES and go_edges or kind == GO_ROOTS and go_roots or go_cancel)(t, left)
+    elseif not done then
+      rest[#rest + 1] = pack(FLOW_TODO, f.id, kind, f.epoch, task, mark, t[5])
+      done = true
+    end
+    i = done and i + 1 or i
+  end
+  if #rest > 0 then
+    call('RPUSH', K .. 'wq', unpack(rest))
+  end
+  flow_todo = {}
+  return #rest
+end
+
+local function flow_finish(f, status)
+  f.status, f.finished = status, now
+  local about = call('HMGET', K .. 'wf:' .. f.id, 'keep', 'u')
+  call('ZADD', K .. 'we', now + tonumber(about[1] or 0), f.id)
+  if about[2] and call('GET', K .. 'u:' .. about[2]) == f.id then
+    call('DEL', K .. 'u:' .. about[2])
+  end
+  for queue in string.gmatch(call('HGET', K .. 'wd:' .. f.def, 'queues') or '', '[^|]+') do
+    if call('HINCRBY', K .. 'wn', queue, -1) < 1 then
+      call('HDEL', K .. 'wn', queue)
+    end
+  end
+  flow_told[#flow_told + 1] = string.char(status) .. f.id
+  tell(f.id)
+end
+local function flow_write(f)
+  for task, met in pairs(f.met) do
+    call('SETRANGE', f.key, cell_at(task), pack('>BBI2I3', CELL_WAITS, f.marks[task], f.incs[task], met))
+  end
+  f.met = {}
+  if f.changed then
+    if f.status == FLOW_RUNNING and f.ended == f.n then
+      flow_finish(f, bit_set(f.flags, FLOW_FAILING) and FLOW_FAILED or FLOW_COMPLETED)
+    elseif f.status == FLOW_CANCELLING and f.active == 0 then
+      flow_finish(f, FLOW_CANCELLED)
+    end
+    call('SETRANGE', f.key, 0, flow_head(f))
+    f.changed = nil
+  end
+end
+-- Returns how much was left in `wq` by this.
+local function flow_go(budget, go_cancel)
+  local rest = flow_spread(budget, go_cancel)
+  for _, f in pairs(flows) do
+    if f then
+      flow_write(f)
+    end
+  end
+  if #flow_fresh > 0 then
+    event('A' .. pack('>I6', now) .. table.concat(flow_fresh))
+    flow_fresh = {}
+  end
+  for lane, n in pairs(flow_ready) do
+    count(lane .. ':e', n)
+    deliver(lane, n)
+  end
+  flow_ready = {}
+  if #flow_told > 0 then
+    event('W' .. pack('>I6', now) .. table.concat(flow_told))
+    flow_told = {}
+  end
+  local leader = rest > 0 and call('HGET', sh, 'tk')
+  if leader then
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'W')
+  end
+  return rest
+end

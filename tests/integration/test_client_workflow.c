@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workflows from end to end: tasks run when what they depend on has ended, fail, are cancelled, and all of it ends. */
+#include "test_rig.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what handlers saw, outside of dureq ---- */
+
+enum { STARTS_MAX = 20000 };
+
+static struct ledger {
+    pthread_mutex_t mu;
+    char names[STARTS_MAX][24];
+    int n, running, most_running;
+    bool hold;
+} ledger = {.mu = PTHREAD_MUTEX_INITIALIZER};
+
+static void ledger_clear(void)
+{
+    pthread_mutex_lock(&ledger.mu);
+    ledger.n = ledger.running = ledger.most_running = 0;
+    ledger.hold = false;
+    pthread_mutex_unlock(&ledger.mu);
+}
+
+static void ledger_hold(bool hold)
+{
+    pthread_mutex_lock(&ledger.mu);
+    ledger.hold = hold;
+    pthread_mutex_unlock(&ledger.mu);
+}
+
+static int ledger_n(void)
+{
+    pthread_mutex_lock(&ledger.mu);
+    int n = ledger.n;
+    pthread_mutex_unlock(&ledger.mu);
+    return n;
+}
+
+/* Which start it was, -1: none. */
+static int ledger_at(const char *name)
+{
+    int at = -1;
+
+    pthread_mutex_lock(&ledger.mu);
+    for (int i = 0; i < ledger.n && at < 0; i++)
+        at = strcmp(ledger.names[i], name) == 0 ? i : -1;
+    pthread_mutex_unlock(&ledger.mu);
+    return at;
+}
+
+/* Payload: "name", "!name" fails for good, "?name" fails, "~name" is skipped, "+name" waits as long as the ledger holds. */
+static int act(dureq_run *run, void *userdata)
+{
+    dureq_str p = dureq_run_payload(run);
+    char name[24] = "";
+    bool hold;
+
+    (void)userdata;
+    if (p.len > 2)
+        (void)snprintf(name, sizeof name, "%.*s", (int)p.len - 2, p.ptr + 1);
+    pthread_mutex_lock(&ledger.mu);
+    if (ledger.n < STARTS_MAX)
+        (void)snprintf(ledger.names[ledger.n++], sizeof ledger.names[0], "%s", name + strspn(name, "!?~+"));
+    hold = ledger.hold && name[0] == '+';
+    pthread_mutex_unlock(&ledger.mu);
+    while (hold && !dureq_run_is_cancelled(run)) {
+        rig_pause();
+        pthread_mutex_lock(&ledger.mu);
+        hold = ledger.hold;
+        pthread_mutex_unlock(&ledger.mu);
+    }
+    if (name[0] == '?')
+        return dureq_run_retry(run, 7, "it broke");
+    if (name[0] == '!')
+        return dureq_run_fail(run, 7, "it broke");
+    return name[0] == '~' ? dureq_run_skip(run, "nothing to do") : 0;
+}
+
+static void node_start(void)
+{
+    ledger_clear();
+    (void)rig_node("n1", "act", act, NULL);
+}
+
+/* ---- workflows ---- */
+
+static dureq_job_id start(const char *definition)
+{
+    dureq_job_id id = {{0}};
+
+    RIG_OK(dureq_client_start_workflow(rig.client, dureq_str_from(definition), &id, &err));
+    return id;
+}
+
+static dureq_workflow *wait_for(const char *id)
+{
+    dureq_workflow *w = NULL;
+
+    RIG_OK(dureq_client_wait_workflow(rig.client, id, RIG_LIMIT_MS, &w, &err));
+    return w;
+}
+
+static dureq_workflow *get(const char *id)
+{
+    dureq_workflow *w = NULL;
+
+    RIG_OK(dureq_client_get_workflow(rig.client, id, 0, 1000, &w, &err));
+    return w;
+}
+
+static const char *state_of(const dureq_workflow *w, const char *name)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->tasks[i].name.len == strlen(name) && memcmp(w->tasks[i].name.ptr, name, w->tasks[i].name.len) == 0)
+            return dureq_workflow_task_state_to_str(w->tasks[i].state);
+    return "not there";
+}
+
+/* Waits for its end, and compares: "completed", "a=completed b=skipped". */
+static void expect_end(const char *id, const char *status, const char *states)
+{
+    dureq_workflow *w = wait_for(id);
+    char list[512], *rest = list;
+
+    EXPECT_TEXT(status, dureq_workflow_status_to_str(w->status));
+    (void)snprintf(list, sizeof list, "%s", states);
+    while (rest) {
+        char *one = strsep(&rest, " "), *state = strchr(one, '=');
+
+        *state++ = '\0';
+        if (strcmp(state, state_of(w, one)) != 0)
+            fail_msg("task %s is %s, must be %s", one, state_of(w, one), state);
+    }
+    EXPECT_I64(0, w->n_active);
+    dureq_workflow_destroy(w);
+}
+
+#define TASK(name, more)         "{\"name\":\"" name "\",\"task_type\":\"act\",\"payload\":\"" name "\"" more "}"
+#define ACT(name, payload, more) "{\"name\":\"" name "\",\"task_type\":\"act\",\"payload\":\"" payload "\"" more "}"
+#define NO_RETRY                 ",\"retry_policy\":{\"max_attempts\":1}"
+
+SCENARIO(tasks_of_a_line_run_one_after_the_other)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"line\",\"tasks\":[" TASK("c", ",\"depends_on\":[\"b\"]") "," TASK("a", "") "," TASK(
+        "b", ",\"depends_on\":[\"a\"]") "]}");
+    expect_end(id.text, "completed", "a=completed b=completed c=completed");
+    EXPECT_I64(3, ledger_n());
+    EXPECT_I64(0, ledger_at("a"));
+    EXPECT_I64(1, ledger_at("b"));
+    EXPECT_I64(2, ledger_at("c"));
+}
+
+SCENARIO(a_join_waits_for_all_it_depends_on)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"diamond\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"]") "," TASK(
+        "c", ",\"depends_on\":[\"a\"]") "," TASK("d", ",\"depends_on\":[\"b\",\"c\"]") "]}");
+    expect_end(id.text, "completed", "a=completed b=completed c=completed d=completed");
+    EXPECT_I64(4, ledger_n());
+    EXPECT_I64(0, ledger_at("a"));
+    EXPECT_I64(3, ledger_at("d"));
+}
+
+SCENARIO(what_depends_on_a_failed_task_is_not_reached)
+{
+    node_start();
+    dureq_job_id id = start(
+        "{\"name\":\"fails\",\"tasks\":[" ACT("a", "!a", NO_RETRY) "," TASK("b", ",\"depends_on\":[\"a\"]") "," TASK("c", ",\"depends_on\":[\"b\"]") "," TASK(
+            "clean",
+            ",\"depends_on\":[\"c\"],\"run_if\":\"all_done\"") "," TASK("after",
+                                                                        ",\"depends_on\":[\"clean\"]") "," TASK("alert",
+                                                                                                                ",\"depends_on\":[\"a\"],\"run_if\":\"any_failed\"") "]}");
+    expect_end(id.text, "failed", "a=failed b=unreached c=unreached clean=completed after=completed alert=completed");
+    EXPECT_I64(4, ledger_n());
+
+    dureq_workflow *w = get(id.text);
+    EXPECT_TRUE(w->failing);
+    EXPECT_I64(1, w->n_failed);
+    EXPECT_I64(2, w->n_unreached);
+    EXPECT_HAS("it broke", w->tasks[0].error.ptr);
+    dureq_workflow_destroy(w);
+}
+
+SCENARIO(allow_failure_lets_dependents_run)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"allowed\",\"tasks\":[" ACT("a", "!a", ",\"allow_failure\":true" NO_RETRY) "," TASK(
+        "b", ",\"depends_on\":[\"a\"]") "," TASK("alert", ",\"depends_on\":[\"a\"],\"run_if\":\"any_failed\"") "]}");
+    expect_end(id.text, "completed", "a=failed b=completed alert=skipped");
+}
+
+SCENARIO(a_skip_counts_as_done)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"skips\",\"tasks\":[" ACT("a", "~a", "") "," TASK("b", ",\"depends_on\":[\"a\"]") "]}");
+    expect_end(id.text, "completed", "a=skipped b=completed");
+}
+
+SCENARIO(a_task_is_retried_before_it_fails)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"retries\",\"tasks\":[" ACT(
+        "a", "?a", ",\"retry_policy\":{\"max_attempts\":3,\"initial_delay\":\"1ms\"}") "]}");
+    expect_end(id.text, "failed", "a=failed");
+    EXPECT_I64(3, ledger_n());
+}
+
+SCENARIO(a_cancelled_workflow_starts_nothing_more)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id =
+        start("{\"name\":\"cancelled\",\"tasks\":[" ACT("a", "+a", "") "," TASK("b", ",\"depends_on\":[\"a\"]") "]}");
+    RIG_UNTIL(ledger_n() == 1);
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, "not wanted", &err));
+    expect_end(id.text, "cancelled", "a=cancelled b=waiting");
+    EXPECT_I64(1, ledger_n());
+    RIG_FAILS(DUREQ_ECONFLICT, "has ended already", dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+
+    dureq_workflow *w = get(id.text);
+    EXPECT_TRUE(w->reason.len == 10 && memcmp(w->reason.ptr, "not wanted", 10) == 0);
+    dureq_workflow_destroy(w);
+    ledger_hold(false);
+}
+
+SCENARIO(a_cancelled_job_fails_its_task)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start("{\"name\":\"one\",\"tasks\":[" ACT("a", "+a", "") "," TASK("b", ",\"depends_on\":[\"a\"]") "]}");
+    RIG_UNTIL(ledger_n() == 1);
+    dureq_workflow *w = get(id.text);
+    EXPECT_I64(DUREQ_JOB_RUNNING, w->tasks[0].job_state);
+    RIG_OK(dureq_client_cancel(rig.client, w->tasks[0].job_id.text, "no", &err));
+    dureq_workflow_destroy(w);
+    ledger_hold(false);
+    expect_end(id.text, "failed", "a=cancelled b=unreached");
+}
+
+SCENARIO(on_failure_cancel_ends_what_runs)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start("{\"name\":\"all or nothing\",\"on_failure\":\"cancel\",\"tasks\":[" ACT("a", "+a", "") "," ACT(
+        "b", "!b", NO_RETRY) "," TASK("c", ",\"depends_on\":[\"a\"]") "]}");
+    expect_end(id.text, "failed", "a=cancelled b=failed c=unreached");
+    ledger_hold(false);
+}
+
+SCENARIO(a_request_id_starts_one_workflow)
+{
+    static const char definition[] = "{\"name\":\"once\",\"request_id\":\"r1\",\"tasks\":[" TASK("a", "") "]}";
+
+    node_start();
+    dureq_job_id first = start(definition), second = start(definition);
+    EXPECT_TEXT(first.text, second.text);
+    expect_end(first.text, "completed", "a=completed");
+    EXPECT_I64(1, ledger_n());
+}
+
+SCENARIO(a_unique_key_is_held_until_the_end)
+{
+    static const char definition[] = "{\"name\":\"alone\",\"unique_key\":\"k1\",\"tasks\":[" ACT("a", "+a", "") "]}";
+    dureq_job_id other;
+
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start(definition);
+    RIG_FAILS(DUREQ_EDUPLICATE, id.text, dureq_client_start_workflow(rig.client, dureq_str_from(definition), &other, &err));
+    ledger_hold(false);
+    expect_end(id.text, "completed", "a=completed");
+    id = start(definition);
+    expect_end(id.text, "completed", "a=completed");
+}
+
+SCENARIO(what_cannot_be_done_yet_is_refused_by_name)
+{
+    static const struct {
+        const char *name, *definition;
+    } rows[] = {
+        {"result_from",
+         "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"],\"result_from\":\"a\"") "]}"},
+        {"execution_timeout", "{\"name\":\"w\",\"execution_timeout\":\"1h\",\"tasks\":[" TASK("a", "") "]}"},
+        {"max_running", "{\"name\":\"w\",\"max_running\":3,\"tasks\":[" TASK("a", "") "]}"},
+        {"hooks", "{\"name\":\"w\",\"hooks\":{\"on_exit\":{\"task_type\":\"act\"}},\"tasks\":[" TASK("a", "") "]}"},
+        {"retry_policy", "{\"name\":\"w\",\"retry_policy\":{\"max_attempts\":2},\"tasks\":[" TASK("a", "") "]}"},
+    };
+    dureq_job_id id;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        RIG_FAILS(DUREQ_EUNSUPPORTED, rows[i].name,
+                  dureq_client_start_workflow(rig.client, dureq_str_from(rows[i].definition), &id, &err));
+    RIG_FAILS(DUREQ_EINVAL, "is no task of this workflow",
+              dureq_client_start_workflow(rig.client,
+                                          dureq_str_from("{\"name\":\"w\",\"tasks\":[" TASK("a", ",\"depends_on\":[\"x\"]") "]}"),
+                                          &id, &err));
+}
+
+RIG_MAIN()
