@@ -27,15 +27,17 @@ static dq_handler *handler_of(const dq_wlane *lane)
     return lane->is_pinned ? NULL : dq_handlers_find(lane->shard->worker->handlers, dureq_str_from(lane->type));
 }
 
-static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
+/* False: there is no memory. *ret is NULL when the name is none. */
+static bool lane_create(dq_wshard *s, uint32_t no, dureq_str name, dq_wlane **ret)
 {
     dureq_str queue, type, version;
 
+    *ret = NULL;
     if (!dq_lane_name_split(name, &queue, &type, &version))
-        return NULL;
+        return true;
     dq_wlane *lane = dq_calloc(1, sizeof *lane + queue.len + type.len + name.len + 3);
     if (!lane)
-        return NULL;
+        return false;
     lane->shard = s;
     lane->no = no;
     lane->queue = (char *)(lane + 1);
@@ -50,12 +52,13 @@ static dq_wlane *lane_create(dq_wshard *s, uint32_t no, dureq_str name)
     lane->flow = lane->queue_of && lane->handler ? dq_share_flow(s, lane->queue_of, lane->handler) : NULL;
     if (!lane->queue_of || (lane->handler && !lane->flow)) {
         dq_free(lane);
-        return NULL;
+        return false;
     }
     lane->was_served = lane->handler != NULL;
     if (lane->handler)
         dq_list_push_back(&s->lanes.fresh, &lane->fresh);
-    return lane;
+    *ret = lane;
+    return true;
 }
 
 static bool lanes_grow(dq_wshard *s, uint32_t n)
@@ -175,7 +178,7 @@ static void lanes_forget(dq_wshard *s)
     s->lanes.n = 0;
 }
 
-/* From the first lane that is not known here. */
+/* From the first lane that is not known here. One there is no memory for is not known: the next heartbeat has them loaded again. */
 static bool lanes_add(dq_wshard *s, dq_reply list, size_t known)
 {
     size_t n = dq_reply_len(list);
@@ -185,7 +188,8 @@ static bool lanes_add(dq_wshard *s, dq_reply list, size_t known)
         return false;
     for (size_t i = 0; i < n; i++) {
         if (i >= known) {
-            s->lanes.items[s->lanes.n] = lane_create(s, s->lanes.n + 1, dq_reply_str(at));
+            if (!lane_create(s, s->lanes.n + 1, dq_reply_str(at), &s->lanes.items[s->lanes.n]))
+                return false;
             s->lanes.n++;
         }
         if (i + 1 < n)
@@ -426,7 +430,8 @@ void dq_lanes_leave(dq_wshard *s)
     dq_wlanes *l = &s->lanes;
     DQ_BUF_AUTO bytes = {0};
 
-    if (!dq_shard_is_live(s) || l->telling || (!l->info_due && dq_list_empty(&l->leaving)) || s->session.doubts || !s->link->is_up)
+    if (!dq_shard_is_live(s) || l->telling || (!l->info_due && dq_list_empty(&l->leaving)) || s->session.doubts ||
+        !s->link->is_up)
         return;
     dq_call call = dq_call_session_change(&bytes, dq_store_keys(w->store), s->no, s->session.no, w->info);
     for (size_t n = 0; n < FRESH_MAX && !dq_list_empty(&l->leaving); n++) {

@@ -193,6 +193,49 @@ SCENARIO(each_job_ends_as_its_handler_said)
     RIG_OK(dureq_node_stop(node, &err));
 }
 
+/* A queue of its own for each failure: its lane is made while memory is out. */
+static int enqueue_to(const char *queue, dureq_job_id *ret)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {"work", DQ_STR_LIT("\"d\""), &o};
+    int rc;
+
+    o.queue = queue;
+    rc = dureq_client_enqueue(rig.client, &spec, ret, NULL);
+    EXPECT_TRUE(oom_is_fair(rc));
+    return rc;
+}
+
+SCENARIO(a_lane_there_was_no_memory_for_is_served_all_the_same)
+{
+    dureq_queue_options q = dureq_queue_options_init();
+    dureq_node *node = NULL;
+    dureq_error why = {0};
+    bool over = false;
+
+    EXPECT_RC(0, node_make(&node, &why));
+    rig.nodes[rig.n_nodes++] = node;
+    rig_start(node);
+    for (long n = oom_first(4); !over && n < ROUNDS_MAX; n += oom_step(4)) {
+        char queue[24];
+        dureq_job_id id;
+        int rc;
+
+        EXPECT_NOTE("allocation %ld fails", n);
+        (void)snprintf(queue, sizeof queue, "q%ld", n);
+        RIG_OK(dureq_client_set_queue(rig.client, queue, &q, false, NULL, &err));
+        dq_alloc_fail_at(n);
+        rc = enqueue_to(queue, &id);
+        for (int i = 0; i < 20 && dq_alloc_count() < n; i++)
+            rig_pause();
+        over = oom_is_over(n);
+        if (rc == 0)
+            RIG_UNTIL(ended_as(id.text, DUREQ_JOB_COMPLETED));
+    }
+    EXPECT_TRUE(over);
+    rig_doctor();
+}
+
 /* ---- stopping ---- */
 
 SCENARIO(a_node_stops_cleanly)
