@@ -98,6 +98,7 @@ coverage: needs-dev ## line coverage of each layer
 
 install: build ## programs, library, headers below PREFIX (and DESTDIR)
 	@DESTDIR='$(DESTDIR)' meson install -C $(B) --no-rebuild --quiet
+	@DESTDIR='$(DESTDIR)' packaging/loader_hint "$$(pkg-config --variable=libdir $(B)/meson-private/dureq.pc)" # meson keeps what it says
 
 uninstall: ## remove what `make install` with the same PREFIX (and DESTDIR) put there
 	@tools/uninstall '$(B)' '$(PREFIX)' '$(DESTDIR)'

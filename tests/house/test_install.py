@@ -82,6 +82,16 @@ def check_files(it):
         assert (it.root / name).is_file(), name
 
 
+def check_hint():
+    """`make install` says what to set where the loader does not look: meson shows nothing of what its scripts print."""
+    told = run('make', '-n', 'install', cwd=ROOT, env={'PATH': os.environ['PATH']}).splitlines()
+    at = next(i for i, line in enumerate(told) if 'meson install' in line)
+    assert 'packaging/loader_hint "$(pkg-config --variable=libdir ' in told[at + 1], told
+    told = run(ROOT / 'packaging/loader_hint', '/nowhere/lib', env={'PATH': os.environ['PATH']})
+    assert 'export LD_LIBRARY_PATH=/nowhere/lib' in told and 'export PKG_CONFIG_PATH=/nowhere/lib/pkgconfig' in told, told
+    assert not run(ROOT / 'packaging/loader_hint', '/nowhere/lib', env={'PATH': os.environ['PATH'], 'DESTDIR': '/x'})
+
+
 def check_manuals(it):
     """Each command, flag and key has its place, and roff has nothing to say against them."""
     pages = {'man1/dureqctl.1': ['job cancel', 'schedule preview', '--call-timeout'], 'man8/dureqd.8': ['--lease-ms', 'DUREQ_LEASE_MS', '--handler'],
@@ -131,6 +141,7 @@ def main():
         it = Installed(build, prefix, top / 'dest')
         (top / 'work').mkdir()
         check_files(it)
+        check_hint()
         check_manuals(it)
         check_completion(it)
         check_all_commented_out_keys(it, top / 'work')
