@@ -23,7 +23,7 @@ typedef enum dq_handler_kind {
 typedef struct dq_exec_limits {
     const char *user;     /* NULL: the daemon's own */
     int64_t cpu_seconds;  /* of each process; 0 = none */
-    int64_t memory_bytes; /* address space of each process; 0 = none */
+    int64_t memory_bytes; /* of the run, or of the data of each process; 0 = none */
     int64_t open_files;   /* of each process; 0 = what the daemon was started with */
     int64_t output_bytes; /* standard output, error and descriptor 3 together; 0 = none */
 } dq_exec_limits;

@@ -379,6 +379,13 @@ static int wait_started(dq_daemon *d, dureq_error *err)
     return d->start_rc;
 }
 
+static int make_exec_host(dq_daemon *d, const char *owner, dureq_error *err)
+{
+    dq_exec_host_options o = {.owner = owner, .log = &d->log, .proc = "/proc/self", .guardian = "/proc/self/exe"};
+
+    return dq_exec_host_create(dq_node_loop(d->node), &o, &d->exec, err);
+}
+
 static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_error *err)
 {
     DQ_BUF_AUTO owner = {0};
@@ -389,7 +396,7 @@ static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_e
     if (rc == 0)
         rc = append_owner(d, url, &owner, err);
     if (rc == 0)
-        rc = dq_exec_host_create(dq_node_loop(d->node), owner.ptr, &d->log, &d->exec, err);
+        rc = make_exec_host(d, owner.ptr, err);
     if (rc < 0 || !dq_config_has_mode(d->cfg, "queue"))
         return rc;
     return dq_handler_list_add(d->cfg, d->exec, d->node, ret_n_handlers, err);
@@ -398,9 +405,14 @@ static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_e
 static void say_handlers(dq_daemon *d)
 {
     dq_handler_spec spec;
+    bool has_exec = false;
 
-    for (size_t at = 0; dq_config_has_mode(d->cfg, "queue") && dq_handler_list_next(d->cfg, &at, &spec);)
+    for (size_t at = 0; dq_config_has_mode(d->cfg, "queue") && dq_handler_list_next(d->cfg, &at, &spec);) {
         dq_handler_say(&d->log, d->cfg, &spec, DQ_HANDLER_SAME);
+        has_exec = has_exec || spec.kind == DQ_HANDLER_EXEC;
+    }
+    if (has_exec)
+        dq_exec_host_say(d->exec);
 }
 
 /* A built-in if there is one, which does no harm; of a pattern some type that it takes. */

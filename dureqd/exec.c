@@ -30,6 +30,9 @@ static void run_destroy(dq_exec_run *run)
     if (run->spawn.context_path)
         (void)unlink(run->spawn.context_path);
     dq_exec_io_close(run);
+    if (run->spawn.has_group && dq_group_end(&run->handler->host->groups, run->spawn.group_no) && run->was_started)
+        DQ_LOG(run->handler->host->log, DUREQ_LOG_INFO, "exec.left_behind", "program=%s what was in its control group is killed, its job has ended",
+               run->handler->program);
     dq_list_remove(&run->link);
     dq_exec_said_deinit(&run->said);
     dq_buf_deinit(&run->stdout_kept);
@@ -137,6 +140,9 @@ static void on_exit_readable(evutil_socket_t fd, short what, void *arg)
     (void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
     end.by_signal = info.si_code != CLD_EXITED;
     end.status = info.si_status;
+    if (end.by_signal && end.status == SIGKILL && !run->limit && run->spawn.has_group && run->handler->spec.limits.memory_bytes &&
+        dq_group_ran_out(&host->groups, run->spawn.group_no))
+        run->limit = run->handler->memory_limit_text;
     end.limit = run->limit;
     end.stderr_tail = dq_buf_str(&run->stderr_tail);
     dq_exec_judge(&end, &verdict);
@@ -189,7 +195,7 @@ static void on_spawned(dq_message *m)
             finish(run, start_failed(run));
         return;
     }
-    run->is_running = true;
+    run->is_running = run->was_started = true;
     if (is_closing) {
         (void)dq_exec_io_start(run, on_exit_readable); /* never turned again, only closed */
         dq_exec_run_abandon(run);
@@ -234,6 +240,10 @@ static int prepare_context(dq_exec_run *run, const dq_exec_facts *facts, dureq_e
 
     dq_exec_build_context(facts, &run->context);
     dq_buf_append_fmt(&path, "%s/%llu.json", host->context_dir, (unsigned long long)++host->n_contexts);
+    if (host->groups.dir) {
+        run->spawn.groups = &host->groups;
+        run->spawn.group_no = host->n_contexts;
+    }
     run->spawn.context = dq_buf_str(&run->context);
     run->spawn.context_path = path.failed ? NULL : dq_arena_dup(&run->arena, dq_buf_str(&path));
     return run->context.failed || !run->spawn.context_path ? dq_fail_nomem(err) : 0;

@@ -39,9 +39,9 @@ static bool set_limits(const dq_child *c)
         return false;
     if (cpu && !set_limit(RLIMIT_CPU, cpu, cpu + CPU_HARD_EXTRA_SECONDS))
         return false;
-    if (memory && !set_limit(RLIMIT_AS, memory, memory))
+    if (memory && c->limits_data && !set_limit(RLIMIT_DATA, memory, memory))
         return false;
-    if (processes && !set_limit(RLIMIT_NPROC, processes, processes))
+    if (processes && c->limits_user && !set_limit(RLIMIT_NPROC, processes, processes))
         return false;
     if (files)
         return set_limit(RLIMIT_NOFILE, files, files);
@@ -91,7 +91,9 @@ static int child_main(void *arg)
 {
     dq_child *c = arg;
 
-    if (syscall(SYS_setpgid, 0, 0) < 0)
+    if (c->group_fd >= 0 && syscall(SYS_write, c->group_fd, "0", (size_t)1) != 1)
+        c->failed_step = "entering its control group";
+    else if (syscall(SYS_setpgid, 0, 0) < 0)
         c->failed_step = "setpgid";
     else if (!set_fds(c))
         c->failed_step = "setting up descriptors";

@@ -14,6 +14,8 @@ typedef struct dq_child {
     const char *program;
     char **argv, **envp;
     int in_fd, out_fd, err_fd, ctl_fd; /* all above 2 */
+    int group_fd;                      /* cgroup.procs of its control group; -1: none */
+    bool limits_data, limits_user;     /* memory and processes are not limited by that group */
     struct rlimit open_files;          /* when the profile says none; zeroed: leave it */
     void *stack;                       /* DQ_CHILD_STACK_BYTES */
 

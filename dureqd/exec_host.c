@@ -75,8 +75,23 @@ static int make_context_dir(dq_exec_host *host, dureq_error *err)
 
 /* ---- the host ---- */
 
-int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_exec_host **ret, dureq_error *err)
+/* The guardian last: what it looks for is there. */
+static int make_groups(dq_exec_host *host, const dq_exec_host_options *o, dureq_error *err)
 {
+    int rc = 0;
+
+    if (o->proc)
+        rc = dq_groups_open(&host->groups, o->proc, strrchr(host->context_dir, '/') + 1, err);
+    if (rc == 0 && host->groups.dir)
+        rc = dq_leftovers_note_group(host->context_dir, host->groups.dir, err);
+    if (rc == 0)
+        dq_guardian_start(&host->guardian, o->guardian, host->context_dir);
+    return rc;
+}
+
+int dq_exec_host_create(dq_loop *loop, const dq_exec_host_options *o, dq_exec_host **ret, dureq_error *err)
+{
+    const dq_log *log = o->log;
     dq_exec_host *host = dq_calloc(1, sizeof *host);
     int rc;
 
@@ -88,11 +103,13 @@ int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_
     dq_list_init(&host->handlers);
     dq_list_init(&host->runs);
     host->scratch = dq_malloc(DQ_EXEC_READ_BYTES);
-    host->owner = dq_strdup(owner);
+    host->owner = dq_strdup(o->owner);
     host->lock_fd = -1;
     rc = host->scratch && host->owner ? make_context_dir(host, err) : dq_fail_nomem(err);
     if (rc == 0)
         rc = dq_orphans_init(&host->orphans, loop, &orphans_ops, host->context_dir, log, err);
+    if (rc == 0)
+        rc = make_groups(host, o, err);
     if (rc == 0)
         rc = dq_spawner_create(loop, &host->spawner, err);
     if (rc < 0) {
@@ -104,14 +121,20 @@ int dq_exec_host_create(dq_loop *loop, const char *owner, const dq_log *log, dq_
     return 0;
 }
 
-static void remove_context_dir(dq_exec_host *host)
+static void remove_file(const dq_exec_host *host, const char *file)
 {
     DQ_BUF_AUTO name = {0};
 
+    dq_buf_append_fmt(&name, "%s/%s", host->context_dir, file);
+    if (!name.failed)
+        (void)unlink(name.ptr);
+}
+
+static void remove_context_dir(dq_exec_host *host)
+{
     if (host->lock_fd >= 0) {
-        dq_buf_append_fmt(&name, "%s/daemon", host->context_dir);
-        if (!name.failed)
-            (void)unlink(name.ptr);
+        remove_file(host, "group");
+        remove_file(host, "daemon");
         (void)close(host->lock_fd);
     }
     if (host->context_dir)
@@ -153,7 +176,9 @@ void dq_exec_host_destroy(dq_exec_host *host)
     dq_orphans_deinit(&host->orphans);
     DQ_LIST_FOREACH (dq_exec_handler, h, &host->handlers, link)
         handler_destroy(h);
+    dq_groups_close(&host->groups);
     remove_context_dir(host);
+    dq_guardian_stop(&host->guardian);
     dq_mutex_deinit(&host->mu);
     dq_free(host->owner);
     dq_free(host->context_dir);
@@ -176,6 +201,7 @@ static int set_profile(dq_exec_handler *h, const dq_handler_spec *spec, dureq_er
     h->profile.max_processes = spec->max_processes;
     (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
                    (long long)l->output_bytes);
+    (void)snprintf(h->memory_limit_text, sizeof h->memory_limit_text, "more than %lld bytes of memory", (long long)l->memory_bytes);
     if (rc == 0)
         rc = dq_env_assemble(&h->arena, spec, environ, name, home, &h->base_env, err);
     dq_free(name);
@@ -192,14 +218,26 @@ static int check_open_files(const dq_exec_limits *l, dureq_error *err)
     return dq_fail(err, DUREQ_EPERM, "openFiles: the system allows this daemon %lld at most", (long long)now.rlim_max);
 }
 
-/* Root is under no limit of processes: better no start than one that does not hold. */
-static int check_processes(const dq_exec_handler *h, const dq_handler_spec *spec, dureq_error *err)
+/* Without a control group root is under no limit of processes: better no start than one that does not hold. */
+static int check_processes(const dq_exec_host *host, const dq_exec_handler *h, const dq_handler_spec *spec, dureq_error *err)
 {
     bool is_root = h->profile.has_user ? h->profile.uid == 0 : geteuid() == 0;
 
-    if (spec->max_processes == 0 || !is_root)
+    if (spec->max_processes == 0 || !is_root || host->groups.has_pids)
         return 0;
-    return dq_fail(err, DUREQ_EPERM, "maxProcesses does not hold for root: run the programs as somebody else with limits.user");
+    return dq_fail(err, DUREQ_EPERM,
+                   DQ_STR_FMT ": handler '%.60s': maxProcesses does not hold for root without a control group: run the programs as "
+                              "somebody else with limits.user",
+                   DQ_STR_ARG(spec->origin), spec->type);
+}
+
+void dq_exec_host_say(const dq_exec_host *host)
+{
+    const dq_groups *g = &host->groups;
+
+    DQ_LOG(host->log, DUREQ_LOG_INFO, "exec.limits", "group=%s memory=\"%s\" processes=\"%s\"", g->dir ? g->dir : "none",
+           g->has_memory ? "of a run, by its control group" : "of the data of each process",
+           g->has_pids ? "of a run, by its control group" : "of the user");
 }
 
 static int check_cwd(const char *cwd, dureq_error *err)
@@ -242,8 +280,6 @@ static int handler_create(const dq_handler_spec *spec, dq_exec_handler **ret, du
         rc = check_cwd(spec->cwd, &inner);
     if (rc == 0)
         rc = set_profile(h, spec, &inner);
-    if (rc == 0)
-        rc = check_processes(h, spec, &inner);
     if (rc == 0)
         rc = copy_spec(h, spec, &inner);
     if (rc < 0) {
@@ -294,6 +330,11 @@ int dq_exec_host_add(dq_exec_host *host, dureq_node *node, const dq_handler_spec
 
     if (rc < 0)
         return rc;
+    rc = check_processes(host, h, spec, err);
+    if (rc < 0) {
+        handler_destroy(h);
+        return rc;
+    }
     h->host = host;
     dq_mutex_lock(&host->mu);
     dq_list_push_back(&host->handlers, &h->link);

@@ -10,6 +10,8 @@
 #include "exec.h"
 #include "exec_outcome.h"
 #include "exec_spawn.h"
+#include "groups.h"
+#include "guardian.h"
 #include "line_cut.h"
 #include "orphans.h"
 
@@ -26,7 +28,7 @@ typedef struct dq_exec_handler {
     const char *program; /* absolute */
     const char *const *base_env;
     dq_spawn_profile profile;
-    char output_limit_text[64];
+    char output_limit_text[64], memory_limit_text[64];
 } dq_exec_handler;
 
 struct dq_exec_host {
@@ -40,6 +42,8 @@ struct dq_exec_host {
     char *context_dir, *owner;
     int64_t leftovers_mono_us; /* when what killed daemons left was last looked for */
     int lock_fd;               /* of context_dir: we live */
+    dq_groups groups;
+    dq_guardian guardian;
     uint64_t n_contexts;
     int64_t no_room_us; /* when a program could not be started for want of room; 0: never */
     char *scratch;      /* DQ_EXEC_READ_BYTES */
@@ -64,6 +68,7 @@ struct dq_exec_run {
     dq_buf context;
     int64_t started_ticks; /* dq_orphans_now_ticks before the child was made */
 
+    bool was_started;              /* there was a child */
     bool is_running;               /* there is a child; pid and exit_event hold */
     bool stop_wanted, kill_wanted; /* told before there was a child */
     struct event exit_event;

@@ -146,7 +146,7 @@ static void fail(dq_spawn *s, const char *step, int sys_errno)
     s->sys_errno = sys_errno ? sys_errno : EIO;
 }
 
-static void start_child(dq_spawner *sp, dq_spawn *s, const child_fds *f)
+static void start_child(dq_spawner *sp, dq_spawn *s, const child_fds *f, int group_fd)
 {
     dq_child c = {.profile = s->profile,
                   .program = s->program,
@@ -156,6 +156,9 @@ static void start_child(dq_spawner *sp, dq_spawn *s, const child_fds *f)
                   .out_fd = f->out[1],
                   .err_fd = f->err[1],
                   .ctl_fd = f->ctl[1],
+                  .group_fd = group_fd,
+                  .limits_data = !s->groups || !s->groups->has_memory,
+                  .limits_user = !s->groups || !s->groups->has_pids,
                   .open_files = started_with,
                   .stack = sp->stack};
 
@@ -164,6 +167,23 @@ static void start_child(dq_spawner *sp, dq_spawn *s, const child_fds *f)
     s->pid_fd = c.pid_fd;
     s->failed_step = c.failed_step;
     s->sys_errno = c.sys_errno;
+}
+
+static void start_in_group(dq_spawner *sp, dq_spawn *s, const child_fds *f)
+{
+    const dq_spawn_profile *p = s->profile;
+    int fd = -1;
+
+    if (s->groups) {
+        fd = dq_group_make(s->groups, s->group_no, p->memory_bytes, p->max_processes);
+        s->has_group = fd >= 0;
+        if (fd < 0) {
+            fail(s, "making its control group", errno);
+            return;
+        }
+    }
+    start_child(sp, s, f, fd);
+    close_fd(&fd);
 }
 
 static void spawn_one(dq_spawner *sp, dq_spawn *s)
@@ -177,7 +197,7 @@ static void spawn_one(dq_spawner *sp, dq_spawn *s)
     } else if (!make_context(s)) {
         fail(s, "writing the context file", errno);
     } else {
-        start_child(sp, s, &f);
+        start_in_group(sp, s, &f);
         if (s->sys_errno && s->context_path)
             (void)unlink(s->context_path);
     }

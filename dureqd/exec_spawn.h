@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "groups.h"
 #include "io/loop.h"
 
 /* How the children of one handler differ from the daemon. Read-only while spawns refer to it. */
@@ -20,9 +21,9 @@ typedef struct dq_spawn_profile {
     gid_t *groups; /* owned */
     int n_groups;
     int64_t cpu_seconds;  /* 0: none */
-    int64_t memory_bytes; /* 0: none */
+    int64_t memory_bytes; /* 0: none; of a run's control group where there is one with such limits, else of the data of each process */
     int64_t open_files;   /* 0: what the daemon was started with */
-    int64_t max_processes; /* 0: none */
+    int64_t max_processes; /* 0: none; of a run's control group, else of the user */
     const char *cwd;      /* NULL: the daemon's; borrowed */
     int nice;             /* 0: the daemon's */
 } dq_spawn_profile;
@@ -43,8 +44,11 @@ typedef struct dq_spawn {
     dureq_str input;          /* standard input */
     const char *context_path; /* NULL: no file */
     dureq_str context;        /* what is in it */
+    const dq_groups *groups;  /* NULL: no control group for it */
+    uint64_t group_no;
 
     /* Out. With a failure there is no child, no open descriptor and no file. */
+    bool has_group;          /* it was made: the receiver's to end, with a failure as well */
     int sys_errno;           /* 0: the program runs */
     const char *failed_step; /* "execve" ... */
     pid_t pid;

@@ -2,6 +2,7 @@
 #include "leftovers.h"
 
 #include "base/clock.h"
+#include "groups.h"
 #include "orphans.h"
 
 #include <dirent.h>
@@ -19,7 +20,8 @@
    the file `daemon` in it says that the daemon lives; the file's text says whose it is. So who can take the lock knows that the daemon is
    dead, that nobody else looks after its processes, and by the path which processes these are. */
 
-#define LOCK_FILE   "daemon"
+#define LOCK_FILE   "daemon" /* these two are known to exec_host.c */
+#define GROUP_FILE  "group"
 #define NAME_PREFIX "dureqd-"
 #define OWNER_MAX   8192
 #define ENVIRON_MAX 65536
@@ -45,6 +47,25 @@ int dq_leftovers_claim(const char *path, const char *owner, int *ret_fd, dureq_e
     }
     *ret_fd = fd;
     return 0;
+}
+
+int dq_leftovers_note_group(const char *path, const char *group, dureq_error *err)
+{
+    DQ_BUF_AUTO name = {0};
+    size_t n = strlen(group);
+    int fd;
+    bool ok;
+
+    dq_buf_append_fmt(&name, "%s/" GROUP_FILE, path);
+    if (name.failed)
+        return dq_fail_nomem(err);
+    fd = open(name.ptr, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    ok = fd >= 0 && write(fd, group, n) == (ssize_t)n;
+    if (!ok)
+        (void)dq_fail_errno(err, DUREQ_EIO, errno, "cannot write '%.150s': %s", name.ptr, strerror(errno));
+    if (fd >= 0)
+        (void)close(fd);
+    return ok ? 0 : DUREQ_EIO;
 }
 
 /* ---- processes ---- */
@@ -114,7 +135,28 @@ static bool is_of_owner(int fd, const char *owner)
     char *room = dq_buf_reserve(&text, OWNER_MAX);
     ssize_t n = room ? pread(fd, room, OWNER_MAX, 0) : -1;
 
-    return n > 0 && dq_str_eq_text(dureq_str_of(room, (size_t)n), owner);
+    return n > 0 && (!owner || dq_str_eq_text(dureq_str_of(room, (size_t)n), owner));
+}
+
+/* All that was in the daemon's control group, whatever its environment says by now. */
+static void end_group(const char *path)
+{
+    DQ_BUF_AUTO name = {0};
+    DQ_BUF_AUTO group = {0};
+    char *room = dq_buf_reserve(&group, OWNER_MAX);
+    ssize_t n = -1;
+    int fd;
+
+    dq_buf_append_fmt(&name, "%s/" GROUP_FILE, path);
+    fd = name.failed || !room ? -1 : open(name.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0) {
+        n = read(fd, room, OWNER_MAX - 1);
+        (void)close(fd);
+    }
+    if (n <= 0)
+        return;
+    room[n] = '\0';
+    dq_groups_kill(room);
 }
 
 /* The lock of a dead daemon of this owner, held from now on; -1: it is none. */
@@ -135,13 +177,14 @@ static int open_dead(const char *path, const char *owner)
     return -1;
 }
 
-static void end_one(const char *path, const char *owner, const dq_log *log)
+void dq_leftovers_end_dir(const char *path, const char *owner, const dq_log *log)
 {
     int64_t until_us = dq_mono_us() + END_WAIT_MS * 1000LL;
     int fd = open_dead(path, owner), n = 0, more;
 
     if (fd < 0)
         return;
+    end_group(path);
     do { /* again: one may have made another meanwhile */
         more = end_processes(path, until_us);
         n += more;
@@ -169,7 +212,7 @@ void dq_leftovers_end(const char *path, const char *owner, const dq_log *log)
         dq_buf_clear(&other);
         dq_buf_append_fmt(&other, "%s/%s", base.ptr, e->d_name);
         if (!other.failed)
-            end_one(other.ptr, owner, log);
+            dq_leftovers_end_dir(other.ptr, owner, log);
     }
     if (list)
         (void)closedir(list);

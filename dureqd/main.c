@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
+#include "guardian.h"
 #include "signals.h"
 
 #include <dureq/dureq.h>
@@ -83,6 +84,8 @@ int main(int argc, char **argv)
     dureq_error err = {0};
     int rc;
 
+    if (argc == 3 && strcmp(argv[1], "--guardian") == 0) /* its own, not a user's */
+        return dq_guardian_run(argv[2]);
     if (!open_standard_fds())
         return DQ_EXIT_FAILED;
     dq_signals_first();

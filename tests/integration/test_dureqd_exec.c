@@ -72,7 +72,7 @@ static void rig_init(rig *r, int64_t shutdown_ms)
     o.lease_ms = 1000;
     o.shutdown_timeout_ms = shutdown_ms;
     assert_int_equal(dureq_node_create(&o, &r->node, &err), 0);
-    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), r->prefix, NULL, &r->host, &err), 0);
+    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), &(dq_exec_host_options){.owner = r->prefix}, &r->host, &err), 0);
 }
 
 static dq_handler_spec *rig_add(rig *r, const char *text)
@@ -578,7 +578,8 @@ static void limits_hold(void **state)
     } cases[] = {
         {"t=exec:sh -c 'while :; do :; done'", {.cpu_seconds = 1}, "killed: more than 1 s of CPU time", NULL},
         {"t=exec:yes", {.output_bytes = 100000}, "killed: more than 100000 bytes of output", NULL},
-        {"t=exec:sh -c 'ulimit -n; ulimit -v'", {.open_files = 17, .memory_bytes = 1 << 30}, NULL, "17\n1048576"},
+        {"t=exec:sh -c 'ulimit -n; ulimit -d; ulimit -v'", {.open_files = 17, .memory_bytes = 1 << 30}, NULL,
+         "17\n1048576\nunlimited"},
         {"t=exec:head -c 99999 /dev/zero", {.output_bytes = 100000}, NULL, NULL},
     };
 

@@ -247,6 +247,66 @@ static void few_descriptors_are_told_and_cost_no_runs(void **state)
 
 /* ---- its own that outlive it ---- */
 
+/* Of its children, the one that ends what it leaves. */
+static pid_t guardian_of(pid_t daemon)
+{
+    char path[64], line[256];
+    pid_t pids[8] = {0};
+    int n;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)daemon, (int)daemon);
+    n = test_pids_read(path, pids, DQ_ARRAY_LEN(pids));
+    for (int i = 0; i < n; i++) {
+        FILE *f;
+        size_t len = 0;
+
+        (void)snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pids[i]);
+        f = fopen(path, "re");
+        len = f ? fread(line, 1, sizeof line, f) : 0;
+        if (f)
+            (void)fclose(f);
+        if (memmem(line, len, "--guardian", 10))
+            return pids[i];
+    }
+    fail_msg("no guardian");
+    return 0;
+}
+
+static bool has_group(const test_daemon *d)
+{
+    return !test_child_said(&d->c, "\"group\":\"none\"");
+}
+
+/* At once, and with nobody to start another daemon: what left the process group, and where there is a control group what cleared its environment, too. */
+static void a_killed_daemon_leaves_no_program(void **state)
+{
+    DQ_BUF_AUTO file = {0};
+    DQ_BUF_AUTO handler = {0};
+    pid_t pids[3];
+    test_daemon d;
+
+    (void)state;
+    test_daemon_path("leaves-none", &file);
+    dq_buf_append_fmt(&handler,
+                      "t=exec:sh -c 'echo $$ >>%s; setsid -f sh -c \"echo \\$\\$ >>%s; exec sleep 7777\"; "
+                      "setsid -f env -i /bin/sh -c \"echo \\$\\$ >>%s; exec /bin/sleep 7777\"; sleep 7777'",
+                      file.ptr, file.ptr, file.ptr);
+    test_daemon_start(&d, "leaves", handler.ptr);
+    test_daemon_connect(&d);
+    (void)test_daemon_enqueue(&d, "t", "1");
+    assert_int_equal(test_pids_wait(file.ptr, pids, 3), 3);
+    if (!has_group(&d)) { /* the one that cleared its environment escapes: it is told from the others by that */
+        print_message("no control group can be had here\n");
+        test_daemon_stop(&d);
+        skip();
+    }
+    assert_int_equal(kill(d.c.pid, SIGKILL), 0);
+    test_pids_wait_gone(pids, 3);
+    assert_int_equal(waitpid(d.c.pid, NULL, 0), d.c.pid);
+    (void)close(d.c.out_fd);
+    test_daemon_free(&d);
+}
+
 static void what_a_killed_daemon_left_has_ended_before_its_job_runs_again(void **state)
 {
     DQ_BUF_AUTO file = {0};
@@ -270,6 +330,7 @@ static void what_a_killed_daemon_left_has_ended_before_its_job_runs_again(void *
     test_daemon_connect(&d);
     id = test_daemon_enqueue(&d, "t", "1");
     assert_int_equal(test_pids_wait(file.ptr, &pid, 1), 1);
+    assert_int_equal(kill(guardian_of(d.c.pid), SIGKILL), 0); /* as when all is killed at once */
     assert_int_equal(kill(d.c.pid, SIGKILL), 0);
     assert_int_equal(waitpid(d.c.pid, NULL, 0), d.c.pid);
     (void)close(d.c.out_fd);
@@ -369,6 +430,7 @@ int main(void)
         cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
         cmocka_unit_test(a_configuration_that_others_write_is_warned_of),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
+        cmocka_unit_test(a_killed_daemon_leaves_no_program),
         cmocka_unit_test(what_a_killed_daemon_left_has_ended_before_its_job_runs_again),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };
