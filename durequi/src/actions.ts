@@ -4,7 +4,7 @@ import { count, plural } from './format';
 import { ApiError, call, query, send } from './http';
 import { drop, refresh } from './live';
 import { ask, say } from './overlay';
-import type { Job } from './types';
+import type { Job, Schedule } from './types';
 
 const JOBS = ['/api/jobs', '/api/stats', '/api/dlq', '/api/queues', '/api/runs', '/api/audit'];
 
@@ -252,4 +252,34 @@ export function purgeQueue(name: string, pending: number): void {
 export async function setDraining(node: string, drains: boolean): Promise<void> {
   if (!(await attempt(() => call(drains ? 'POST' : 'DELETE', `/api/nodes/${encodeURIComponent(node)}/drain`), '/api/nodes', '/api/audit'))) return;
   say(drains ? `${node} takes no more work.` : `${node} takes work again.`, drains ? 'paused' : 'ok', { label: 'Undo', hint: 'z', run: () => void setDraining(node, !drains) });
+}
+
+// ---- schedules ----
+
+const PLANS = ['/api/schedules', '/api/audit'];
+const plan = (s: Schedule): string => `/api/schedules/${encodeURIComponent(s.id)}`;
+const called = (s: Schedule): string => s.key ?? s.task_type;
+
+export async function setSchedulePaused(s: Schedule, paused: boolean): Promise<void> {
+  if (!(await attempt(() => call('POST', `${plan(s)}/${paused ? 'pause' : 'resume'}`), ...PLANS))) return;
+  say(paused ? `${called(s)} is paused.` : `${called(s)} goes on.`, paused ? 'paused' : 'ok', { label: 'Undo', hint: 'z', run: () => void setSchedulePaused(s, !paused) });
+}
+
+export async function triggerSchedule(s: Schedule): Promise<void> {
+  let status = '';
+  if (!(await attempt(async () => { ({ status } = await call<{ status: string }>('POST', `${plan(s)}/trigger`)); }, ...PLANS, ...JOBS))) return;
+  say(status === 'not_dispatched' ? `${called(s)}: its overlap policy let nothing start.` : `${called(s)}: one job starts now.`);
+}
+
+export function deleteSchedule(s: Schedule, then: () => void): void {
+  ask({
+    title: `Delete schedule ${called(s)}?`, text: 'It comes round no more; what it started goes on. This cannot be undone.', verb: 'Delete the schedule', keep: 'Keep', danger: true,
+    run: async () => {
+      await call('DELETE', plan(s));
+      drop(plan(s));
+      refresh(...PLANS);
+      say(`${called(s)} is deleted.`);
+      then();
+    },
+  });
 }

@@ -11,6 +11,7 @@ import { Jobs } from './pages/jobs';
 import { Nodes } from './pages/nodes';
 import { Overview } from './pages/overview';
 import { Queues } from './pages/queues';
+import { Schedules } from './pages/schedules';
 import { Empty } from './parts';
 import { loadPreferences } from './session';
 import { Shell } from './shell';
@@ -30,6 +31,7 @@ createRoot(document.getElementById('app')!).render(
         <Route path="/dead" component={Dead} />
         <Route path="/queues" component={Queues} />
         <Route path="/nodes" component={Nodes} />
+        <Route path="/schedules" component={Schedules} />
         <Route component={NoPage} />
       </Switch>
     </Router>

@@ -8,7 +8,7 @@ import { useLive } from './live';
 import { Cover } from './overlay';
 import { Glyph } from './parts';
 import { setPreferences, usePreferences, useRefusal } from './session';
-import { PAGES } from './shell';
+import { usePages } from './shell';
 import { STATES, type Queue, type Stats } from './types';
 
 interface Item { group: string; label: string; end?: string; keys?: string; run: () => void; refused?: string | undefined }
@@ -25,6 +25,7 @@ function useItems(words: string, onKeys: () => void): Item[] {
   const { data: stats } = useLive<Stats>('/api/stats', 900);
   const { data: queues } = useLive<Queue[]>('/api/queues', 2000);
   const refused = useRefusal();
+  const pages = usePages();
   const p = usePreferences();
   const dead = stats?.job_counts.dead ?? 0;
   const onlyActions = words.startsWith('>');
@@ -38,17 +39,17 @@ function useItems(words: string, onKeys: () => void): Item[] {
       ...(['system', 'light', 'dark'] as const).map((theme) => ({ group: 'Actions', label: `Theme: ${theme}`, run: () => setPreferences({ theme }) })),
     ];
     const places: Item[] = [
-      ...PAGES.map((x) => ({ group: 'Go to', label: x.title, keys: `g ${x.key}`, run: () => go(x.path) })),
+      ...pages.map((x) => ({ group: 'Go to', label: x.title, keys: `g ${x.key}`, run: () => go(x.path) })),
       ...STATES.map((s) => ({ group: 'Go to', label: `Jobs in state ${s}`, end: count(stats?.job_counts[s] ?? 0), run: () => go(`/jobs?status=${s}`) })),
       ...(queues ?? []).map((q) => ({ group: 'Go to', label: `Queue ${q.name}`, end: count(q.pending), run: () => go(`/jobs?queue=${encodeURIComponent(q.name)}`) })),
     ];
-    const all = onlyActions ? acts : sought ? [...acts, ...places] : places.slice(0, PAGES.length).concat(acts.slice(0, 3));
+    const all = onlyActions ? acts : sought ? [...acts, ...places] : places.slice(0, pages.length).concat(acts.slice(0, 3));
     const found = all.filter((i) => i.label.toLowerCase().includes(sought.toLowerCase()));
     const id = /^([0-9a-z]{18,24})(?:\.\d+)?$/.exec(sought)?.[1];
     if (id && ID.test(id)) found.unshift({ group: 'Jobs', label: `Job ${id}`, run: () => go(`/jobs/${id}`) });
     if (sought && !onlyActions) found.push({ group: 'Search', label: `Search all jobs for “${sought}”`, run: () => go(`/jobs?text=${encodeURIComponent(sought)}`) });
     return found;
-  }, [sought, onlyActions, stats, queues, refused, p, go, onKeys, dead]);
+  }, [sought, onlyActions, stats, queues, refused, p, go, onKeys, dead, pages]);
 }
 
 export function Palette({ onClose, onKeys }: { onClose: () => void; onKeys: () => void }) {

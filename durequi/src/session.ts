@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who looks, and what that may do; and what this browser wants: theme, zone, keys.
+// Who looks, and what that may do; what the server has; and what this browser wants: theme, zone, keys.
 import { useSyncExternalStore } from 'react';
 import type { Zone } from './format';
-import { useConnection } from './live';
+import { useConnection, useLive } from './live';
 
 export type Role = 'viewer' | 'operator' | 'admin';
 
+interface Version {
+  version: string;
+  features: string[];
+  role?: Role;
+  name?: string;
+}
+
 export interface Session {
+  version: string | undefined;
+  has: (feature: string) => boolean;
   role: Role;
   name: string | undefined;
 }
 
 /** A server without tokens lets whoever reaches it do all, and says no role. */
 export function useSession(): Session {
-  return { role: 'admin', name: undefined };
+  const { data } = useLive<Version>('/api/version', Infinity);
+  return { version: data?.version, has: (f) => data?.features.includes(f) ?? false, role: data?.role ?? 'admin', name: data?.name };
 }
 
 /** Why acts are off; undefined: they are on. */

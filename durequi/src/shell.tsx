@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands around every page: rail, top bar, foot bar, banner of a lost connection, palette, sheet of keys.
-import { useEffect, useState, type ReactNode } from 'react';
+import { Fragment, useEffect, useState, type ReactNode } from 'react';
 import { Link, useLocation } from 'wouter';
 import { bytes, clock, length, short } from './format';
 import { allKeys, switchKeys, useKey } from './keys';
@@ -11,15 +11,22 @@ import { Banner, Button, Glyph, GlyphSheet } from './parts';
 import { setPreferences, usePreferences, useSession } from './session';
 import { STATES, type Queue, type RedisInfo, type Stats } from './types';
 
-export interface PageInfo { path: string; title: string; key: string }
+export interface PageInfo { path: string; title: string; key: string; group: 'Now' | 'Plan'; feature?: string }
 
 export const PAGES: PageInfo[] = [
-  { path: '/', title: 'Overview', key: 'o' },
-  { path: '/jobs', title: 'Jobs', key: 'j' },
-  { path: '/dead', title: 'Dead', key: 'd' },
-  { path: '/queues', title: 'Queues', key: 'q' },
-  { path: '/nodes', title: 'Nodes', key: 'n' },
+  { path: '/', title: 'Overview', key: 'o', group: 'Now' },
+  { path: '/jobs', title: 'Jobs', key: 'j', group: 'Now' },
+  { path: '/dead', title: 'Dead', key: 'd', group: 'Now' },
+  { path: '/queues', title: 'Queues', key: 'q', group: 'Now' },
+  { path: '/nodes', title: 'Nodes', key: 'n', group: 'Now' },
+  { path: '/schedules', title: 'Schedules', key: 's', group: 'Plan', feature: 'schedules' },
 ];
+
+/** Those that this server has something for. */
+export function usePages(): PageInfo[] {
+  const { has } = useSession();
+  return PAGES.filter((p) => !p.feature || has(p.feature));
+}
 
 export function useStats(): Stats | undefined {
   return useLive<Stats>('/api/stats', 900).data;
@@ -34,8 +41,10 @@ export function openJobs(stats: Stats): number {
 function useCounts(): Record<string, number | undefined> {
   const stats = useStats();
   const { data: queues } = useLive<Queue[]>('/api/queues', 2000);
+  const { has } = useSession();
+  const { data: schedules } = useLive<{ total: number }>(has('schedules') ? '/api/schedules?limit=1' : undefined, 5000);
   return {
-    '/jobs': stats && openJobs(stats), '/dead': stats && (stats.job_counts.dead ?? 0), '/queues': queues?.length, '/nodes': stats?.active_nodes,
+    '/jobs': stats && openJobs(stats), '/dead': stats && (stats.job_counts.dead ?? 0), '/queues': queues?.length, '/nodes': stats?.active_nodes, '/schedules': schedules?.total,
   };
 }
 
@@ -45,18 +54,21 @@ function isAt(path: string, at: string): boolean {
 
 function Rail({ counts }: { counts: Record<string, number | undefined> }) {
   const [at] = useLocation();
+  const pages = usePages();
   return (
     <aside className="rail">
       <Link className="brand" href="/"><Glyph name="mark" large />durequi</Link>
       <nav aria-label="Main">
-        <div className="nav-h">Now</div>
-        {PAGES.map((p) => {
+        {pages.map((p, i) => {
           const n = counts[p.path];
           return (
-            <Link key={p.path} className="nav-i" href={p.path} aria-current={isAt(p.path, at) ? 'page' : undefined}>
-              {p.title}
-              {n !== undefined && <span className={`n${p.path === '/dead' && n > 0 ? ' bad' : ''}`}>{short(n)}</span>}
-            </Link>
+            <Fragment key={p.path}>
+              {p.group !== pages[i - 1]?.group && <div className="nav-h">{p.group}</div>}
+              <Link className="nav-i" href={p.path} aria-current={isAt(p.path, at) ? 'page' : undefined}>
+                {p.title}
+                {n !== undefined && <span className={`n${p.path === '/dead' && n > 0 ? ' bad' : ''}`}>{short(n)}</span>}
+              </Link>
+            </Fragment>
           );
         })}
       </nav>
@@ -66,6 +78,7 @@ function Rail({ counts }: { counts: Record<string, number | undefined> }) {
 }
 
 function RailFoot() {
+  const { version } = useSession();
   const server = useLive<RedisInfo>('/api/redis/info?section=server', 60_000).data?.nodes[0]?.sections['server'];
   const memory = useLive<RedisInfo>('/api/redis/info?section=memory', 10_000).data?.nodes[0]?.sections['memory'];
   const { state } = useConnection();
@@ -77,6 +90,7 @@ function RailFoot() {
       <dl>
         <dt>Redis</dt><dd>{isKnown && server ? server['redis_version'] : 'not known'}</dd>
         <dt>Memory</dt><dd>{isKnown && used ? bytes(used) + (most ? ` of ${bytes(most)}` : '') : 'not known'}</dd>
+        {version && <><dt>dureqd</dt><dd>{version}</dd></>}
       </dl>
     </div>
   );
@@ -84,9 +98,10 @@ function RailFoot() {
 
 function FootBar({ counts }: { counts: Record<string, number | undefined> }) {
   const [at] = useLocation();
+  const pages = usePages();
   return (
-    <nav className="mnav" aria-label="Main, short">
-      {PAGES.map((p) => {
+    <nav className={`mnav n${pages.length}`} aria-label="Main, short">
+      {pages.map((p) => {
         const n = counts[p.path];
         return (
           <Link key={p.path} href={p.path} aria-current={isAt(p.path, at) ? 'page' : undefined}>
@@ -176,6 +191,7 @@ export function Shell({ title, crumbs, children }: { title: string; crumbs?: Rea
   const { state } = useConnection();
   const { keys } = usePreferences();
   const counts = useCounts();
+  const pages = usePages();
   useTitle(title);
   useEffect(() => switchKeys(keys), [keys]);
   useKey('Ctrl K', 'search or jump', () => setOpen('palette'));
@@ -185,7 +201,7 @@ export function Shell({ title, crumbs, children }: { title: string; crumbs?: Rea
     <>
       <GlyphSheet />
       <a className="sr" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById('main')?.focus(); }}>Skip to content</a>
-      {PAGES.map((p) => <GoKey key={p.path} page={p} go={go} />)}
+      {pages.map((p) => <GoKey key={p.path} page={p} go={go} />)}
       <div className="app">
         <Rail counts={counts} />
         <div>

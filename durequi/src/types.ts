@@ -130,3 +130,32 @@ export interface DeadGroup { count: number; error?: string; task_type: string; n
 export interface AuditEntry { at: string; actor: string; action: string; target: string; detail: string }
 
 export interface RedisInfo { nodes: { sections: Record<string, Record<string, string>> }[] }
+
+export interface Definition {
+  type: string;
+  interval?: string;
+  cron_expr?: string;
+  regular_interval?: number;
+  at_times?: { hour: number; minute: number; second?: number }[];
+  included_days?: number[];
+  timezone?: string;
+  overlap_policy?: string;
+  catchup_window?: string;
+  jitter?: string;
+}
+
+export interface ScheduleRecord { what: string; reason?: string; at: string; scheduled_at?: string; until?: string; count?: number; job_id?: string }
+
+export interface Schedule {
+  id: string;
+  key?: string;
+  status: 'active' | 'paused' | 'completed';
+  reason?: string;
+  next_run_at?: string;
+  schedule: Definition;
+  task_type: string;
+  queue: string;
+  dispatched: number;
+  skipped: number;
+  records?: ScheduleRecord[];
+}

@@ -16,8 +16,8 @@
 #define CHANGES_MAX   10
 
 /* Pages show what is there. */
-static const char *const features[] = {"audit",    "bulk",   "dead_groups", "dlq",  "doctor", "jobs",  "nodes",
-                                       "overview", "queues", "redis",       "runs", "series", "stats", "unique_keys"};
+static const char *const features[] = {"audit",  "bulk",  "dead_groups", "dlq",       "doctor", "jobs",  "nodes",      "overview",
+                                       "queues", "redis", "runs",        "schedules", "series", "stats", "unique_keys"};
 
 static int get_version(dq_api_ctx *c, dureq_error *err)
 {

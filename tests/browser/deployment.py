@@ -123,6 +123,10 @@ def seed(server, many=15):
     server.call('POST', '/api/jobs', [{'task_type': 'echo', 'queue': 'bulk', 'payload': {'bulk': i}} for i in range(8)])
     ids['unhandled'] = put(task_type='image.resize', queue='media', payload={'w': 640})
 
+    for spec in ({'type': 'CRON', 'cron_expr': '*/5 * * * *'}, {'type': 'DAILY', 'at_times': [{'hour': 2, 'minute': 30, 'second': 0}], 'timezone': 'America/New_York'},
+                 {'type': 'DURATION', 'interval': '4h'}):
+        server.call('POST', '/api/schedules', {'task_type': 'noop', 'schedule': spec})
+
     def settled():
         counts = server.get('/api/stats')['job_counts']
         return counts.get('dead', 0) >= 17 and counts.get('completed', 0) >= many + 2 and counts.get('retrying', 0) >= 1 and counts.get('running', 0) >= 1

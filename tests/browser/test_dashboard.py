@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 AXE = ROOT / 'durequi/node_modules/axe-core/axe.min.js'
 SKIPPED = 77
 SEEN_MS = 1000  # how soon a job that was enqueued elsewhere is on the page
-PAGES = {'overview': '/', 'jobs': '/jobs', 'job': '/jobs/{big}', 'dead job': '/jobs/{dead}', 'waiting job': '/jobs/{unhandled}', 'dead': '/dead?open=invoice.render', 'queues': '/queues', 'nodes': '/nodes'}
+PAGES = {'overview': '/', 'jobs': '/jobs', 'job': '/jobs/{big}', 'dead job': '/jobs/{dead}', 'waiting job': '/jobs/{unhandled}', 'dead': '/dead?open=invoice.render', 'queues': '/queues', 'nodes': '/nodes', 'schedules': '/schedules'}
 LOADED = 'return document.querySelector("main .panel, main .stack") && !document.querySelector("[aria-busy=true]") && document.fonts.status == "loaded"'
 RUN_AXE = '''const done = arguments[arguments.length - 1];
 axe.run(document, {resultTypes: ["violations"]}).then((r) => done(r.violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 140)).join(" | ")}`)), (e) => done([String(e)]));'''
@@ -269,6 +269,34 @@ def a_job_is_enqueued_here(here):
     assert found[0]['payload'] == {}
 
 
+def a_schedule_is_made_triggered_paused_and_deleted(here):
+    b, server = here.browser, here.server
+    here.open('/schedules')
+    b.press('c')
+    b.wait('return document.activeElement?.id == "s-type"', 'the form')
+    b.type('echo')
+    b.wait('return /Next: /.test(document.querySelector("[role=dialog]")?.innerText)', 'the next times')
+    before = {s['id'] for s in server.get('/api/schedules')['data']}
+    b.click('//div[@role="dialog"]//button[contains(., "Make the schedule")]')
+    made = server.wait_for(lambda: {s['id'] for s in server.get('/api/schedules')['data']} - before, 'the schedule').pop()
+
+    def now():
+        return server.get(f'/api/schedules/{made}')
+    b.wait('return location.search.includes(arguments[0])', 'it to be open', made)
+    b.wait('return document.querySelector("[aria-label=\'More for echo\']")', 'its acts')
+    b.click('//button[contains(., "Trigger now")]')
+    server.wait_for(lambda: [r['reason'] for r in now()['records']] == ['trigger'], 'the job')
+    b.click('//section//button[normalize-space(.)="Pause"]')
+    server.wait_for(lambda: now()['status'] == 'paused', 'the pause')
+    b.press('z')
+    server.wait_for(lambda: now()['status'] == 'active', 'the undo')
+    b.click('//button[@aria-label="More for echo"]')
+    b.click('//button[@role="menuitem"][contains(., "Delete")]')
+    b.click('//div[@role="dialog"]//button[contains(., "Delete the schedule")]')
+    server.wait_for(lambda: made not in {s['id'] for s in server.get('/api/schedules')['data']}, 'it to be gone')
+    here.no_console_line('schedules')
+
+
 def themes_are_chosen(here):
     b = here.browser
     b.colours('light')
@@ -298,7 +326,7 @@ def a_lost_daemon_is_said_and_comes_back(here):
 CASES = [every_page_is_sound_in_both_themes_and_widths, a_job_enqueued_elsewhere_is_seen_within_a_second, rows_stay_and_new_ones_wait,
          jobs_are_retried_and_cancelled_by_clicks, a_queue_is_paused_and_undone, a_node_is_drained, the_filter_is_text_and_in_the_address,
          the_palette_goes_everywhere, what_jobs_hold_comes_out_as_text, a_payload_keeps_its_digits_when_edited, one_job_is_paused_run_and_deleted,
-         a_job_is_enqueued_here, a_group_of_dead_jobs_is_redriven, read_only_says_why, themes_are_chosen, a_lost_daemon_is_said_and_comes_back]
+         a_job_is_enqueued_here, a_schedule_is_made_triggered_paused_and_deleted, a_group_of_dead_jobs_is_redriven, read_only_says_why, themes_are_chosen, a_lost_daemon_is_said_and_comes_back]
 
 
 def reason_to_skip():

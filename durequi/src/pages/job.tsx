@@ -302,7 +302,7 @@ function Facts({ job, text }: { job: JobInfo; text: string }) {
 
 function Commands({ job }: { job: JobInfo }) {
   const [kind, setKind] = useState<'dureqctl' | 'curl'>('dureqctl');
-  const verb = ENDED.includes(job.status) ? 'retry' : job.status === 'running' ? 'cancel' : 'run';
+  const verb = ENDED.includes(job.status) ? 'retry' : ['running', 'pending'].includes(job.status) ? 'cancel' : 'run';
   const word = { retry: 'Retry', cancel: 'Cancel', run: 'Run now' }[verb];
   const url = `${location.origin}${base}/api/jobs/${job.id}`;
   return (

@@ -3,12 +3,14 @@
 import { useMemo, type ReactNode } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { Chart, niceTop } from '../chart';
-import { count, length, lengthOf, plural, rate } from '../format';
+import { count, cut, length, lengthOf, plural, rate } from '../format';
 import { useLive } from '../live';
 import { Empty, Glyph, Panel, Said, Seg, Skeleton, Spark, Time, Copy } from '../parts';
+import { useSession } from '../session';
 import { Shell, total, useStats } from '../shell';
 import { type AuditEntry, type DeadGroup, type Node, type Queue, type SeriesRow, type Stats } from '../types';
 import { QueueState } from './queues';
+import { NextSchedules } from './schedules';
 
 const RANGES = { '1h': ['minute', 60], '6h': ['minute', 360], '24h': ['minute', 1440], '30d': ['hour', 720] } as const;
 type Range = keyof typeof RANGES;
@@ -253,6 +255,7 @@ function Failing({ groups }: { groups: DeadGroup[] }) {
 const ACTION_WORDS: Record<string, string> = {
   'queue.pause': 'paused', 'queue.resume': 'goes on', 'queue.set': 'changed', 'queue.delete': 'deleted', 'queue.purge': 'purged', 'node.drain': 'drains', 'node.undrain': 'takes work again',
   'job.cancel': 'cancelled', 'job.retry': 'retried', 'job.delete': 'deleted', 'job.pause': 'paused', 'job.resume': 'goes on', 'job.run': 'run now', 'job.reschedule': 'rescheduled', 'job.update': 'got another payload', 'key.delete': 'let go',
+  'schedule.create': 'made', 'schedule.edit': 'changed', 'schedule.delete': 'deleted', 'schedule.pause': 'paused', 'schedule.resume': 'goes on', 'schedule.trigger': 'triggered', 'schedule.backfill': 'backfilled',
 };
 
 function Changes({ entries }: { entries: AuditEntry[] }) {
@@ -264,11 +267,12 @@ function Changes({ entries }: { entries: AuditEntry[] }) {
           <ul>
             {entries.map((e, i) => {
               const [kind] = e.action.split('.');
-              const what = `${kind} ${e.target} ${ACTION_WORDS[e.action] ?? e.action}`;
+              const isId = kind === 'job' || kind === 'schedule';
+              const what = `${kind} ${isId ? cut(e.target) : e.target} ${ACTION_WORDS[e.action] ?? e.action}`;
               return (
                 <li className="li li-s" key={`${e.at}${i}`}>
                   <div className="num t2"><Time at={e.at} /></div>
-                  <div className="grow"><div className="cut">{kind === 'job' ? <Link href={`/jobs/${e.target}`}><Said text={what} /></Link> : <Said text={what} />}</div><div className="sm t3 cut"><Said text={`by ${e.actor}${e.detail && e.detail !== '0' ? `: ${e.detail}` : ''}`} /></div></div>
+                  <div className="grow"><div className="cut">{isId ? <Link href={kind === 'job' ? `/jobs/${e.target}` : `/schedules?id=${e.target}`} title={e.target}><Said text={what} /></Link> : <Said text={what} />}</div><div className="sm t3 cut"><Said text={`by ${e.actor}${e.detail && e.detail !== '0' ? `: ${e.detail}` : ''}`} /></div></div>
                   <span />
                 </li>
               );
@@ -310,6 +314,7 @@ export function Overview() {
     search.set(name, value);
     go(`/?${search}`, { replace: true });
   };
+  const { has } = useSession();
   const stats = useStats();
   const { data: queues } = useLive<Queue[]>('/api/queues', 2000);
   const { data: nodes } = useLive<Node[]>('/api/nodes', 2000);
@@ -332,7 +337,7 @@ export function Overview() {
               <Latency of={of} setOf={(v) => set('latency', v)} rows={rows ?? []} />
             </div>
             <div className="grid g-21 stretch"><Queues queues={queues} /><Failing groups={groups ?? []} /></div>
-            <Changes entries={changes ?? []} />
+            {has('schedules') ? <div className="grid g-11 stretch"><NextSchedules /><Changes entries={changes ?? []} /></div> : <Changes entries={changes ?? []} />}
           </div>
         )}
     </Shell>
