@@ -2,6 +2,8 @@
 /* Workflows from end to end: tasks run when what they depend on has ended, fail, are cancelled, and all of it ends. */
 #include "test_rig.h"
 
+#include "base/buf.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -299,6 +301,162 @@ SCENARIO(what_cannot_be_done_yet_is_refused_by_name)
               dureq_client_start_workflow(rig.client,
                                           dureq_str_from("{\"name\":\"w\",\"tasks\":[" TASK("a", ",\"depends_on\":[\"x\"]") "]}"),
                                           &id, &err));
+}
+
+/* ---- wider than one step may be ---- */
+
+enum { WIDE = 1500 };
+
+/* One task, WIDE that depend on it, one that depends on all of these. The payload of the WIDE is "mark" and their number. */
+static char *wide(const char *mark)
+{
+    DQ_BUF_AUTO text = {0};
+
+    dq_buf_append_text(&text, "{\"name\":\"wide\",\"tasks\":[" TASK(
+                                  "first", "") ",{\"name\":\"last\",\"task_type\":\"act\",\"payload\":\"last\","
+                                               "\"depends_on\":[");
+    for (int i = 0; i < WIDE; i++)
+        dq_buf_append_fmt(&text, "%s\"t%d\"", i ? "," : "", i);
+    dq_buf_append_text(&text, "]}");
+    for (int i = 0; i < WIDE; i++)
+        dq_buf_append_fmt(&text, ",{\"name\":\"t%d\",\"task_type\":\"act\",\"payload\":\"%st%d\",\"depends_on\":[\"first\"]}", i,
+                          mark, i);
+    dq_buf_append_text(&text, "]}");
+    EXPECT_FALSE(dq_buf_failed(&text));
+    return dq_buf_take(&text);
+}
+
+SCENARIO(what_is_wider_than_a_step_goes_on_in_more_of_them)
+{
+    char *definition = wide("");
+
+    node_start();
+    dureq_job_id id = start(definition);
+    dureq_workflow *w = wait_for(id.text);
+    EXPECT_TEXT("completed", dureq_workflow_status_to_str(w->status));
+    EXPECT_I64(WIDE + 2, w->n_ended);
+    EXPECT_I64(WIDE + 2, ledger_n());
+    EXPECT_I64(0, ledger_at("first"));
+    EXPECT_I64(WIDE + 1, ledger_at("last"));
+    dureq_workflow_destroy(w);
+
+    RIG_OK(dureq_client_get_workflow(rig.client, id.text, 1000, 1000, &w, &err));
+    EXPECT_I64(WIDE + 2 - 1000, w->n);
+    EXPECT_TEXT("t998", w->tasks[0].name.ptr);
+    dureq_workflow_destroy(w);
+    dureq_free(definition);
+}
+
+SCENARIO(a_wide_workflow_is_cancelled_whole)
+{
+    char *definition = wide("+");
+
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start(definition);
+    RIG_UNTIL(ledger_n() > 1);
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    int n = ledger_n();
+    dureq_workflow *w = wait_for(id.text);
+    EXPECT_TEXT("cancelled", dureq_workflow_status_to_str(w->status));
+    EXPECT_I64(0, w->n_active);
+    EXPECT_TEXT("waiting", state_of(w, "last"));
+    dureq_workflow_destroy(w);
+    EXPECT_I64(0, rig_counts().pending);
+    EXPECT_I64(n, ledger_n());
+    ledger_hold(false);
+    dureq_free(definition);
+}
+
+SCENARIO(workflows_are_listed_newest_first_in_pages)
+{
+    dureq_workflow_filter f = dureq_workflow_filter_init();
+    dureq_workflow_list *list;
+    char last[24] = "~", cursor[24];
+    int n = 0, pages = 0;
+
+    node_start();
+    for (int i = 0; i < 25; i++)
+        (void)start("{\"name\":\"many\",\"tasks\":[" TASK("a", "") "]}");
+    do {
+        (void)snprintf(cursor, sizeof cursor, "%s", pages ? list->next_cursor : "");
+        if (pages++)
+            dureq_workflow_list_destroy(list);
+        f.cursor = cursor;
+        RIG_OK(dureq_client_list_workflows(rig.client, &f, &list, &err));
+        for (size_t i = 0; i < list->n; i++, n++) {
+            EXPECT_TRUE(strcmp(list->items[i].id.text, last) < 0);
+            (void)snprintf(last, sizeof last, "%s", list->items[i].id.text);
+        }
+    } while (*list->next_cursor && pages < 40);
+    dureq_workflow_list_destroy(list);
+    EXPECT_I64(25, n);
+}
+
+SCENARIO(a_node_that_dies_leaves_no_workflow_behind)
+{
+    static const char definition[] =
+        "{\"name\":\"orphan\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"]") "]}";
+    dureq_job_id id = start(definition); /* nobody is there */
+
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    expect_end(id.text, "cancelled", "a=cancelled b=waiting");
+    id = start(definition);
+    node_start();
+    expect_end(id.text, "completed", "a=completed b=completed");
+}
+
+SCENARIO(a_queue_that_a_living_workflow_names_stays)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+
+    RIG_OK(dureq_client_set_queue(rig.client, "side", &o, false, NULL, &err));
+    dureq_job_id id =
+        start("{\"name\":\"named\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"],\"queue\":\"side\"") "]}");
+    RIG_FAILS(DUREQ_ECONFLICT, "named by a workflow", dureq_client_delete_queue(rig.client, "side", true, NULL, &err));
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    RIG_OK(dureq_client_delete_queue(rig.client, "side", false, NULL, &err));
+}
+
+SCENARIO(the_job_of_a_task_is_not_retried_by_itself)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"dead\",\"tasks\":[" ACT("a", "!a", NO_RETRY) "]}");
+    expect_end(id.text, "failed", "a=failed");
+    dureq_workflow *w = get(id.text);
+    RIG_FAILS(DUREQ_EUNSUPPORTED, "is a task of a workflow", dureq_client_retry(rig.client, w->tasks[0].job_id.text, true, &err));
+    dureq_workflow_destroy(w);
+}
+
+/* Payloads over 32 KiB are keys of their own. */
+static size_t large_len;
+
+static int measure(dureq_run *run, void *userdata)
+{
+    (void)userdata;
+    large_len = dureq_run_payload(run).len;
+    return 0;
+}
+
+SCENARIO(large_payloads_go_along)
+{
+    DQ_BUF_AUTO text = {0};
+
+    dq_buf_append_text(&text,
+                       "{\"name\":\"large\",\"tasks\":[" TASK(
+                           "first", "") ",{\"name\":\"big\",\"task_type\":\"measure\",\"depends_on\":[\"first\"],\"payload\":\"");
+    for (int i = 0; i < 100000; i++)
+        dq_buf_append_char(&text, 'x');
+    dq_buf_append_text(&text, "\"}]}");
+    ledger_clear();
+    dureq_node_options o = rig_node_options("n1");
+    dureq_node *n = rig_node_create(&o);
+    rig_handle(n, "act", act, NULL, NULL);
+    rig_handle(n, "measure", measure, NULL, NULL);
+    rig_start(n);
+    dureq_job_id id = start(text.ptr);
+    expect_end(id.text, "completed", "first=completed big=completed");
+    EXPECT_I64(100002, large_len);
 }
 
 RIG_MAIN()

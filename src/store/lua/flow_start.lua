@@ -72,5 +72,5 @@ end
 call('ZADD', K .. 'wi', 0, id)
 flow_told[1] = string.char(FLOW_RUNNING) .. id
 todo_add(f, GO_ROOTS, 0, 0, 0)
-flow_go(1200)
+flow_go(n > 4096 and 240 or 1200) -- the state of many tasks takes its time, too
 return { 0, id }
