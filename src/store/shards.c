@@ -122,13 +122,13 @@ int dq_shards_send(dq_store *s)
 {
     int r = 0;
 
+    s->step_pending = 0;
     if (!s->shards)
         s->shards = dq_calloc(s->keys.n_shards, sizeof *s->shards);
     if (!s->shards)
         return DUREQ_ENOMEM;
     make_digest(&s->queues, s->rows_digest);
     s->has_others = false;
-    s->step_pending = 0;
     for (unsigned i = 0; r == 0 && i < s->keys.n_shards; i++) {
         s->shards[i] = (struct dq_open_shard){.store = s, .shard = i, .is_asked = true};
         r = send_init(&s->shards[i], DQ_SHARD_ASK, 0, 0);
