@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "model/job.h"
+#include "model/words.h"
 
 #define YEARS_100_MS (INT64_C(100) * 366 * 86400000)
 #define TIME_MAX_MS  (INT64_C(1) << 44) /* the year 2527 */
@@ -42,93 +43,11 @@ static const char *const misfire_words[] = {
 #undef X
 };
 
-static int find(const char *const *words, size_t n, dureq_str text)
-{
-    for (size_t i = 0; i < n; i++)
-        if (words[i] && dq_str_eq_text(text, words[i]))
-            return (int)i;
-    return -1;
-}
-
-static const char *word(const char *const *words, size_t n, size_t i)
-{
-    return i < n && words[i] ? words[i] : "unknown";
-}
-
-const char *dureq_schedule_type_to_str(dureq_schedule_type type)
-{
-    return word(type_words, DQ_ARRAY_LEN(type_words), (size_t)type);
-}
-
-int dureq_schedule_type_parse(dureq_str text, dureq_schedule_type *ret)
-{
-    int i = find(type_words, DQ_ARRAY_LEN(type_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_schedule_type)i;
-    return 0;
-}
-
-const char *dureq_gap_to_str(dureq_gap gap)
-{
-    return word(gap_words, DQ_ARRAY_LEN(gap_words), (size_t)gap);
-}
-
-int dureq_gap_parse(dureq_str text, dureq_gap *ret)
-{
-    int i = find(gap_words, DQ_ARRAY_LEN(gap_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_gap)i;
-    return 0;
-}
-
-const char *dureq_overlap_hour_to_str(dureq_overlap_hour overlap_hour)
-{
-    return word(overlap_hour_words, DQ_ARRAY_LEN(overlap_hour_words), (size_t)overlap_hour);
-}
-
-int dureq_overlap_hour_parse(dureq_str text, dureq_overlap_hour *ret)
-{
-    int i = find(overlap_hour_words, DQ_ARRAY_LEN(overlap_hour_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_overlap_hour)i;
-    return 0;
-}
-
-const char *dureq_overlap_to_str(dureq_overlap overlap)
-{
-    return word(overlap_words, DQ_ARRAY_LEN(overlap_words), (size_t)overlap);
-}
-
-int dureq_overlap_parse(dureq_str text, dureq_overlap *ret)
-{
-    int i = find(overlap_words, DQ_ARRAY_LEN(overlap_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_overlap)i;
-    return 0;
-}
-
-const char *dureq_misfire_to_str(dureq_misfire misfire)
-{
-    return word(misfire_words, DQ_ARRAY_LEN(misfire_words), (size_t)misfire);
-}
-
-int dureq_misfire_parse(dureq_str text, dureq_misfire *ret)
-{
-    int i = find(misfire_words, DQ_ARRAY_LEN(misfire_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_misfire)i;
-    return 0;
-}
+DQ_DEFINE_WORDS(dureq_schedule_type, type_words)
+DQ_DEFINE_WORDS(dureq_gap, gap_words)
+DQ_DEFINE_WORDS(dureq_overlap_hour, overlap_hour_words)
+DQ_DEFINE_WORDS(dureq_overlap, overlap_words)
+DQ_DEFINE_WORDS(dureq_misfire, misfire_words)
 
 /* ---- checks ---- */
 

@@ -15,65 +15,24 @@ static int word_of(const dq_fields_reading *r, const dq_field *f, dq_json_ref v,
     return dq_field_string_of(r, v, ret);
 }
 
-static int read_type(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
-{
-    static const char takes[] = "IMMEDIATE, ONE_TIME, DURATION, CRON, DAILY, WEEKLY or MONTHLY";
-    dureq_str text;
-    int rc = word_of(r, f, v, takes, &text);
-
-    if (rc < 0)
-        return rc;
-    rc = dureq_schedule_type_parse(text, DQ_FIELD_AT(dureq_schedule_type, f, target));
-    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
-}
-
-static int read_gap(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
-{
-    static const char takes[] = "\"after\" or \"skip\"";
-    dureq_str text;
-    int rc = word_of(r, f, v, takes, &text);
-
-    if (rc < 0)
-        return rc;
-    rc = dureq_gap_parse(text, DQ_FIELD_AT(dureq_gap, f, target));
-    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
-}
-
-static int read_overlap_hour(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
-{
-    static const char takes[] = "\"first\" or \"both\"";
-    dureq_str text;
-    int rc = word_of(r, f, v, takes, &text);
-
-    if (rc < 0)
-        return rc;
-    rc = dureq_overlap_hour_parse(text, DQ_FIELD_AT(dureq_overlap_hour, f, target));
-    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
-}
-
-static int read_overlap(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
-{
-    static const char takes[] = "ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE";
-    dureq_str text;
-    int rc = word_of(r, f, v, takes, &text);
-
-    if (rc < 0)
-        return rc;
-    rc = dureq_overlap_parse(text, DQ_FIELD_AT(dureq_overlap, f, target));
-    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
-}
-
-static int read_misfire(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
-{
-    static const char takes[] = "\"fire\" or \"skip\"";
-    dureq_str text;
-    int rc = word_of(r, f, v, takes, &text);
-
-    if (rc < 0)
-        return rc;
-    rc = dureq_misfire_parse(text, DQ_FIELD_AT(dureq_misfire, f, target));
-    return rc < 0 ? dq_field_fail_type(r, f, v, takes) : 0;
-}
+/* read_<what>: a field that takes a word of an enumeration. */
+#define WORD_READER(what, type, takes_words)                                                                  \
+    static int read_##what(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)        \
+    {                                                                                                         \
+        static const char takes[] = takes_words;                                                              \
+        dureq_str text;                                                                                       \
+        int rc = word_of(r, f, v, takes, &text);                                                              \
+                                                                                                              \
+        if (rc < 0)                                                                                           \
+            return rc;                                                                                        \
+        return type##_parse(text, DQ_FIELD_AT(type, f, target)) < 0 ? dq_field_fail_type(r, f, v, takes) : 0; \
+    }
+WORD_READER(type, dureq_schedule_type, "IMMEDIATE, ONE_TIME, DURATION, CRON, DAILY, WEEKLY or MONTHLY")
+WORD_READER(gap, dureq_gap, "\"after\" or \"skip\"")
+WORD_READER(overlap_hour, dureq_overlap_hour, "\"first\" or \"both\"")
+WORD_READER(overlap, dureq_overlap, "ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE")
+WORD_READER(misfire, dureq_misfire, "\"fire\" or \"skip\"")
+#undef WORD_READER
 
 static int read_flag(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, void *target)
 {

@@ -3,7 +3,7 @@
 
 #include <dureq/job.h>
 
-#include "base/str.h"
+#include "model/words.h"
 
 static const char *const state_words[] = {
 #define X(num, name, text) [num] = text,
@@ -17,22 +17,27 @@ static const char *const outcome_words[] = {
 #undef X
 };
 
-static int find(const char *const *words, size_t n, dureq_str text)
+int dq_word_find(const char *const *words, size_t n, dureq_str text)
 {
     for (size_t i = 0; i < n; i++)
-        if (dq_str_eq_text(text, words[i]))
+        if (words[i] && dq_str_eq_text(text, words[i]))
             return (int)i;
     return -1;
 }
 
+const char *dq_word_at(const char *const *words, size_t n, size_t i)
+{
+    return i < n && words[i] ? words[i] : "unknown";
+}
+
 const char *dureq_job_state_to_str(dureq_job_state state)
 {
-    return (size_t)state < DQ_ARRAY_LEN(state_words) ? state_words[state] : "unknown";
+    return dq_word_at(state_words, DQ_ARRAY_LEN(state_words), (size_t)state);
 }
 
 int dureq_job_state_parse(dureq_str text, dureq_job_state *ret)
 {
-    int i = dq_str_eq_text(text, "failed") ? DUREQ_JOB_DEAD : find(state_words, DQ_ARRAY_LEN(state_words), text);
+    int i = dq_str_eq_text(text, "failed") ? DUREQ_JOB_DEAD : dq_word_find(state_words, DQ_ARRAY_LEN(state_words), text);
 
     if (i < 0)
         return DUREQ_EINVAL;
@@ -40,17 +45,4 @@ int dureq_job_state_parse(dureq_str text, dureq_job_state *ret)
     return 0;
 }
 
-const char *dureq_outcome_to_str(dureq_outcome outcome)
-{
-    return (size_t)outcome < DQ_ARRAY_LEN(outcome_words) ? outcome_words[outcome] : "unknown";
-}
-
-int dureq_outcome_parse(dureq_str text, dureq_outcome *ret)
-{
-    int i = find(outcome_words, DQ_ARRAY_LEN(outcome_words), text);
-
-    if (i < 0)
-        return DUREQ_EINVAL;
-    *ret = (dureq_outcome)i;
-    return 0;
-}
+DQ_DEFINE_WORDS(dureq_outcome, outcome_words)
