@@ -59,6 +59,15 @@ static int64_t body_max(const dq_config *cfg)
     return DQ_MAX(cfg->max_payload_bytes / 3 * 4 + (1 << 20), 16 << 20);
 }
 
+static const char *why_local(const dq_config *cfg)
+{
+    if (cfg->auth == DQ_AUTH_LOCAL)
+        return "set dureqd.auth to tokens, or to none";
+    if (!cfg->tls_cert && !cfg->insecure)
+        return "set dureqd.tlsCert and tlsKey, or dureqd.insecure";
+    return NULL;
+}
+
 static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
 {
     dq_server_options o = {
@@ -67,7 +76,10 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
         .origins = cfg->allow_origins,
         .pages = dq_dashboard,
         .base_path = cfg->base_path,
-        .allows_any_peer = cfg->auth == 1,
+        .stays_local = why_local(cfg),
+        .needs_token = cfg->auth == DQ_AUTH_TOKENS,
+        .tls_cert = cfg->tls_cert,
+        .tls_key = cfg->tls_key,
         .body_max_bytes = body_max(cfg),
         .log = &h->log,
     };
@@ -121,6 +133,18 @@ int dq_api_host_start(const dq_config *cfg, const char *redis_url, const dq_log 
     say_addresses(h);
     *ret = h;
     return 0;
+}
+
+void dq_api_host_reload(dq_api_host *h, const dq_config *cfg)
+{
+    dureq_error err = {0};
+
+    if (!h || !cfg->tls_cert)
+        return;
+    if (dq_server_reload(h->server, cfg->tls_cert, cfg->tls_key, &err) < 0)
+        DQ_LOG(&h->log, DUREQ_LOG_ERROR, "api.not_reloaded", "the certificate stays as it is: %s", err.msg);
+    else
+        DQ_LOG(&h->log, DUREQ_LOG_INFO, "api.reloaded", "certificate=%s", cfg->tls_cert);
 }
 
 void dq_api_host_drain(dq_api_host *h)

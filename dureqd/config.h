@@ -67,6 +67,12 @@ typedef enum dq_log_format {
     DQ_LOG_JSON = 1,
 } dq_log_format;
 
+typedef enum dq_config_auth {
+    DQ_AUTH_LOCAL = 0,
+    DQ_AUTH_NONE = 1,
+    DQ_AUTH_TOKENS = 2,
+} dq_config_auth;
+
 /* Limits of what is read. */
 #define DQ_CONFIG_API_ADDRESS  "127.0.0.1:8080"
 #define DQ_CONFIG_FILE_MAX     (1024 * 1024)
@@ -81,8 +87,10 @@ typedef struct dq_config {
     bool allow_eviction;
     char *allow_hosts, *allow_origins; /* NULL: none */
     char *api_address;                 /* NULL: DQ_CONFIG_API_ADDRESS, if it is free */
-    int64_t auth;                      /* 0: local, 1: none */
-    char *base_path;                   /* NULL: the root */
+    int64_t auth;                      /* dq_config_auth */
+    bool insecure;
+    char *tls_cert, *tls_key; /* NULL: no TLS */
+    char *base_path;          /* NULL: the root */
     char *builtins;
     int64_t concurrency;
     int64_t audit_retention_ms, dead_retention_ms; /* -1: for ever */

@@ -13,7 +13,7 @@ static const dq_config_choice log_levels[] = {
 
 const dq_config_choice dq_config_fsyncs[] = {{"everysec", 0}, {"always", 1}, {"no", 2}, {NULL, 0}};
 
-static const dq_config_choice auths[] = {{"local", 0}, {"none", 1}, {NULL, 0}};
+static const dq_config_choice auths[] = {{"local", 0}, {"none", 1}, {"tokens", 2}, {NULL, 0}};
 
 #define DAY_MS (24 * 3600 * 1000LL)
 
@@ -55,7 +55,8 @@ const dq_config_row dq_config_rows[] = {
      .def = "local",
      .choices = auths,
      .help =
-         "Who may use the API: local is whoever can connect, on loopback and Unix sockets only; none is whoever can connect, anywhere."},
+         "Who may use the API over TCP: local is whoever can connect, on loopback only; tokens is whoever sends one that dureqctl token "
+         "create made; none is whoever can connect, anywhere. Whoever may open the Unix socket may do all."},
     {.name = "dureqd.basePath",
      .type = DQ_CONFIG_TEXT,
      AT(base_path),
@@ -99,6 +100,11 @@ const dq_config_row dq_config_rows[] = {
      .min = -1,
      .max = INT64_MAX,
      .help = "Cap of the rows kept of ended jobs; 0 is a quarter of the server's maxmemory, else 1 GiB; -1 is none."},
+    {.name = "dureqd.insecure",
+     .type = DQ_CONFIG_BOOL,
+     AT(insecure),
+     .def = "false",
+     .help = "Let the API listen beyond loopback without TLS: tokens and payloads can then be read on the way."},
     {.name = "dureqd.insecureStateDir",
      .type = DQ_CONFIG_BOOL,
      AT(insecure_state_dir),
@@ -186,6 +192,16 @@ const dq_config_row dq_config_rows[] = {
      .min = 0,
      .max = 65536,
      .help = "Threads for built-in handlers at most; 0 is the concurrency. Programs need none."},
+    {.name = "dureqd.tlsCert",
+     .type = DQ_CONFIG_TEXT,
+     AT(tls_cert),
+     .max = 4000,
+     .help = "Certificate of the API with its chain, PEM; with it all its TCP addresses speak TLS. Read again at SIGHUP."},
+    {.name = "dureqd.tlsKey",
+     .type = DQ_CONFIG_TEXT,
+     AT(tls_key),
+     .max = 4000,
+     .help = "The private key of dureqd.tlsCert, PEM."},
     {.name = "log.format",
      .type = DQ_CONFIG_CHOICE,
      AT(log_format),

@@ -150,6 +150,13 @@ static void on_stop_signal(dq_daemon *d, const char *name)
     dq_embedded_hurry(d->embedded);
 }
 
+static void on_hup(dq_daemon *d)
+{
+    dq_reload_want(&d->reload);
+    if (d->is_running && !d->stop_wanted)
+        dq_api_host_reload(d->api, d->cfg);
+}
+
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
     dq_daemon *d = arg;
@@ -158,7 +165,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     (void)what;
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            dq_reload_want(&d->reload);
+            on_hup(d);
         else
             on_stop_signal(d, info.ssi_signo == SIGTERM ? "TERM" : "INT");
     }

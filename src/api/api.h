@@ -34,6 +34,7 @@ typedef struct dq_api_request {
     const char *content_type;    /* NULL: JSON */
     const char *actor;           /* for the audit; NULL: the client's */
     const dq_api_waited *waited; /* NULL: what waits does so in the caller's thread */
+    bool hides_payload;          /* who asks may see no payload, result, progress, error, header or log */
     dq_api_role role;            /* of who asks; 0: it is this program itself, which may do all */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */

@@ -218,7 +218,7 @@ static int sample_page(bulk *b, const dureq_job_list *list, dureq_error *err)
 {
     (void)err;
     for (size_t i = 0; i < list->n && b->n_before + (int64_t)i < SAMPLE_MAX; i++)
-        dq_job_to_json(&list->items[i], &b->c->w);
+        dq_api_write_job(b->c, &list->items[i]);
     b->n_before += (int64_t)list->n;
     on_progress(0, 0, b);
     return 0;

@@ -177,7 +177,7 @@ static int get_groups(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_group_routes[] = {
-    {"GET", "/api/dlq/groups", get_groups, DQ_API_FILTERS " by", .cost = DQ_API_SCANS, .answer = "DeadGroups",
-     .text = "Dead jobs by their error without its numbers, or by type; the largest group first."},
+    {"GET", "/api/dlq/groups", get_groups, DQ_API_FILTERS " by", .shows_payload = true, .cost = DQ_API_SCANS,
+     .answer = "DeadGroups", .text = "Dead jobs by their error without its numbers, or by type; the largest group first."},
     {NULL, NULL, NULL, NULL},
 };

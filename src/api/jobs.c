@@ -26,6 +26,36 @@ static int add_waiting_for(dq_api_ctx *c, const dureq_job *job, dureq_error *err
     return 0;
 }
 
+/* Of an attempt: when and how it ended, not what it said. */
+static int hide_attempts(dq_api_ctx *c, dureq_job *job)
+{
+    dureq_attempt *attempts = dq_arena_alloc(&c->arena, (job->n_attempts + 1) * sizeof *attempts);
+
+    if (!attempts)
+        return DUREQ_ENOMEM;
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        attempts[i] = job->attempts[i];
+        attempts[i].error = attempts[i].detail = attempts[i].output = (dureq_str){0};
+    }
+    job->attempts = attempts;
+    return 0;
+}
+
+void dq_api_write_job(dq_api_ctx *c, const dureq_job *job)
+{
+    dureq_job shown = *job;
+
+    if (c->req->hides_payload) {
+        shown.payload = shown.result = shown.progress = shown.last_error = shown.reason = (dureq_str){0};
+        shown.result_content_type = (dureq_str){0};
+        shown.payload_omitted = true;
+        shown.n_headers = 0;
+        if (hide_attempts(c, &shown) < 0)
+            shown.n_attempts = 0;
+    }
+    dq_job_to_json(&shown, &c->w);
+}
+
 static int get_job(dq_api_ctx *c, dureq_error *err)
 {
     dureq_job_list *list;
@@ -33,7 +63,7 @@ static int get_job(dq_api_ctx *c, dureq_error *err)
 
     if (rc < 0)
         return rc;
-    dq_job_to_json(&list->items[0], &c->w);
+    dq_api_write_job(c, &list->items[0]);
     rc = add_waiting_for(c, &list->items[0], err);
     dureq_job_list_destroy(list);
     return rc;
@@ -107,7 +137,7 @@ static void write_page(dq_api_ctx *c, const dureq_job_list *list)
     dq_json_key(&c->w, "data");
     dq_json_begin_array(&c->w);
     for (size_t i = 0; i < list->n; i++)
-        dq_job_to_json(&list->items[i], &c->w);
+        dq_api_write_job(c, &list->items[i]);
     dq_json_end_array(&c->w);
     dq_json_key(&c->w, "total");
     dq_json_put_i64(&c->w, list->total);
@@ -525,18 +555,20 @@ const dq_api_route dq_api_job_routes[] = {
     {"GET", "/api/jobs/{id}", get_job, NULL, .answer = "Job", .text = "One job in any state."},
     {"DELETE", "/api/jobs/{id}", delete_job, NULL, .answer = "JobDone", .text = "Forgets an ended job."},
     {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason", .answer = "JobDone", .text = "Cancels a job that has not ended."},
-    {"GET", "/api/jobs/{id}/logs", get_logs, NULL, .answer = "Logs", .text = "What its runs logged: the last 64 KiB."},
+    {"GET", "/api/jobs/{id}/logs", get_logs, NULL, .shows_payload = true, .answer = "Logs",
+     .text = "What its runs logged: the last 64 KiB."},
     {"POST", "/api/jobs/{id}/pause", pause_job, NULL, .answer = "JobDone", .text = "Holds a waiting job back."},
     {"PUT", "/api/jobs/{id}/payload", put_payload, NULL, .body = "Payload", .answer = "JobDone",
      .text = "Gives a waiting job another payload."},
     {"POST", "/api/jobs/{id}/reschedule", reschedule_job, NULL, .body = "Reschedule", .answer = "JobDone",
      .text = "Gives a waiting job another time."},
-    {"GET", "/api/jobs/{id}/result", get_result, "wait", .waits = true, .answer = "Result",
+    {"GET", "/api/jobs/{id}/result", get_result, "wait", .waits = true, .shows_payload = true, .answer = "Result",
      .text = "The result; with wait it waits for it."},
     {"POST", "/api/jobs/{id}/resume", resume_job, NULL, .answer = "JobDone", .text = "Lets a paused job go."},
     {"POST", "/api/jobs/{id}/retry", retry_job, "force", .answer = "JobDone", .text = "Starts an ended job again."},
     {"POST", "/api/jobs/{id}/run", run_job, NULL, .answer = "JobDone", .text = "Starts a job now that waits for a time."},
-    {"GET", "/api/jobs/{id}/runs", get_runs, NULL, .answer = "Runs", .text = "Its runs that are kept, the newest first."},
+    {"GET", "/api/jobs/{id}/runs", get_runs, NULL, .shows_payload = true, .answer = "Runs",
+     .text = "Its runs that are kept, the newest first."},
     {"GET", "/api/dlq", list_dead, DQ_API_FILTERS PAGE, .cost = DQ_API_SCANS, .answer = "JobPage",
      .text = "A page of dead jobs."},
     {NULL, NULL, NULL, NULL},

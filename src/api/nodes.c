@@ -257,17 +257,18 @@ static int get_job_progress(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_node_routes[] = {
-    {"GET", "/api/jobs/{id}/progress", get_job_progress, NULL, .answer = "Progresses",
+    {"GET", "/api/jobs/{id}/progress", get_job_progress, NULL, .shows_payload = true, .answer = "Progresses",
      .text = "How far the run of a job is that is under way."},
-    {"GET", "/api/runs/{id}/progress", get_run_progress, NULL, .answer = "Progress",
+    {"GET", "/api/runs/{id}/progress", get_run_progress, NULL, .shows_payload = true, .answer = "Progress",
      .text = "How far a run is that is under way."},
     {"GET", "/api/nodes", list_nodes, NULL, .answer = "Nodes", .text = "The nodes that are alive."},
     {"GET", "/api/nodes/{id}", get_node, NULL, .answer = "Node", .text = "One node."},
     {"DELETE", "/api/nodes/{id}/drain", undrain, NULL, .answer = "NodeDone", .text = "Lets a node take jobs again."},
     {"GET", "/api/nodes/{id}/drain", get_drain, NULL, .answer = "Drain", .text = "Whether a node takes no more jobs."},
     {"POST", "/api/nodes/{id}/drain", drain, NULL, .answer = "NodeDone", .text = "Has a node take no more jobs."},
-    {"GET", "/api/runs", list_runs, NULL, .answer = "Runs", .text = "What runs now."},
-    {"GET", "/api/runs/{id}", get_run, NULL, .answer = "Run", .text = "One run that is under way, or kept."},
+    {"GET", "/api/runs", list_runs, NULL, .shows_payload = true, .answer = "Runs", .text = "What runs now."},
+    {"GET", "/api/runs/{id}", get_run, NULL, .shows_payload = true, .answer = "Run",
+     .text = "One run that is under way, or kept."},
     {"POST", "/api/runs/{id}/requeue", requeue_run, NULL, .answer = "RunDone", .text = "Starts the job of an ended run again."},
     {NULL, NULL, NULL, NULL},
 };

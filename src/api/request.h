@@ -40,6 +40,7 @@ typedef struct dq_api_route {
     dq_api_cost cost;
     bool waits;         /* with ?wait= for the end of the job {id} */
     bool creates;       /* may answer 201 */
+    bool shows_payload; /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
     dq_api_role role;   /* who may; 0: a viewer may GET, an operator the rest */
     const char *body;   /* the schema of its body; NULL: it takes none */
     const char *answer; /* the schema of its answer */
@@ -55,8 +56,8 @@ bool dq_api_waits(dq_api_ctx *c);
 const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
-    dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[],
-    dq_api_workflow_routes[];
+    dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[], dq_api_workflow_routes[],
+    dq_api_token_routes[];
 
 /* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
 int dq_api_flush(dq_api_ctx *c, dureq_error *err);
@@ -76,7 +77,9 @@ int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
 int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err);
 int dq_api_create_schedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err); /* schedules.c: of a job spec with a schedule */
 void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
-void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n);                         /* stats.c, as the next */
+/* As dq_job_to_json, without what the caller may not see. */
+void dq_api_write_job(dq_api_ctx *c, const dureq_job *job);     /* jobs.c */
+void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n); /* stats.c, as the next */
 struct dq_series_row;
 void dq_api_write_series_row(dq_api_ctx *c, const struct dq_series_row *row);
 int dq_api_write_queues(dq_api_ctx *c, dureq_error *err); /* queues.c */

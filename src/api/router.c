@@ -7,7 +7,8 @@
 
 static const dq_api_route *const tables[] = {dq_api_bulk_routes,  dq_api_group_routes,    dq_api_job_routes,
                                              dq_api_queue_routes, dq_api_node_routes,     dq_api_stat_routes,
-                                             dq_api_info_routes,  dq_api_schedule_routes, dq_api_workflow_routes};
+                                             dq_api_info_routes,  dq_api_schedule_routes, dq_api_workflow_routes,
+                                             dq_api_token_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {
@@ -203,7 +204,7 @@ static bool is_among(dureq_str name, const char *names)
 }
 
 /* Words of the router's own and of the server's, beside those of codes. */
-static const char *const other_words[] = {"method_not_allowed", "internal", "overloaded", "wrong_host"};
+static const char *const other_words[] = {"method_not_allowed", "internal", "overloaded", "wrong_host", "no_token"};
 
 static bool is_word_new(size_t i)
 {
@@ -226,6 +227,8 @@ static int check_query(const dq_api_ctx *c, const dq_api_route *route, dureq_err
     for (size_t i = 0; i < c->n_query; i++) {
         const char *name = c->query[i].name;
 
+        if (c->req->hides_payload && (strcmp(name, "text") == 0 || strcmp(name, "search") == 0))
+            return dq_fail(err, DUREQ_EPERM, "parameter '%s' looks into payloads, which this token may not see", name);
         if (strcmp(name, "where") == 0)
             return dq_fail(err, DUREQ_EUNSUPPORTED, "parameter 'where' comes with a later version");
         if (!is_among(dureq_str_from(name), route->params))
@@ -251,7 +254,11 @@ static int check_role(const dq_api_ctx *c, const dq_api_route *route, dureq_erro
     dq_api_role has = c->req->role, needs = dq_api_role_of(route);
 
     if (has == DQ_API_ITSELF || has >= needs)
-        return 0;
+        return c->req->hides_payload && route->shows_payload
+                   ? dq_fail(err, DUREQ_EPERM, "this takes a token with the right to see payloads")
+                   : 0;
+    if (has == DQ_API_ANYONE)
+        return dq_fail(err, DUREQ_EAUTH, "this takes a token: send it as Authorization: Bearer TOKEN");
     return dq_fail(err, DUREQ_EPERM, "this takes the role of %s", words[needs]);
 }
 
@@ -285,6 +292,10 @@ static void run(dq_api_ctx *c)
         return;
     }
     rc = check_role(c, route, &err);
+    if (rc == DUREQ_EAUTH) {
+        write_error(c, 401, DUREQ_EPERM, "no_token", err.msg);
+        return;
+    }
     if (rc == 0)
         rc = parse_query(c, &err);
     if (rc == 0)

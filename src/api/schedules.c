@@ -131,7 +131,7 @@ static void put_info(dq_api_ctx *c, const dureq_schedule_info *s, bool with_reco
     put_i64(c, "buffered", s->n_buffered);
     put_time(c, "created_at", s->created_at_ms);
     dq_json_key(&c->w, "job");
-    dq_job_to_json(&s->job, &c->w);
+    dq_api_write_job(c, &s->job);
     if (with_records) {
         dq_json_key(&c->w, "records");
         dq_json_begin_array(&c->w);

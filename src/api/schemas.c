@@ -13,7 +13,7 @@
     "created_at:t completed_at?:t"
 
 const dq_api_schema dq_api_schemas[] = {
-    {"Error", "error:s code:ErrorCode details?:[any]"},
+    {"Error", "error:s code:ErrorCode details?:[any] more?:i"},
     {"State", "=pending|scheduled|running|retrying|paused|completed|dead|cancelled"},
     {"RetryPolicy", "max_attempts:i initial_delay:i max_delay:i multiplier:n jitter:n non_retryable_errors?:[s] "
                     "pause_after_err_count?:i pause_retry_delay?:i"},
@@ -131,6 +131,12 @@ const dq_api_schema dq_api_schemas[] = {
     {"Failing", "task_type:s count:i newest:t job_id:s"},
     {"Overview", "sentence:s level:=good|watch|bad counts:Counts nodes:i pulse:[SeriesRow] queues:[Queue] failing:[Failing] "
                  "changes:[AuditEntry]"},
+    {"Role", "=viewer|operator|admin"},
+    {"TokenIn", "name:s role:Role expires_in?:d payload?:b"},
+    {"Token", "id:s name:s role:Role payload:b created_at:t expires_at?:t"},
+    {"Tokens", "[Token]"},
+    {"TokenMade", "id:s name:s role:Role payload:b created_at:t expires_at?:t token:s"},
+    {"TokenDone", "status:s id:s"},
     {"Any", "any"},
     {NULL, NULL},
 };

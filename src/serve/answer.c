@@ -37,6 +37,8 @@ void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int 
         dq_buf_append_fmt(out, "Allow: %s\r\n", r->allow);
     if (r->status == 503 || r->status == 429)
         dq_buf_append_text(out, "Retry-After: 1\r\n");
+    if (r->status == 401)
+        dq_buf_append_text(out, "WWW-Authenticate: Bearer\r\n");
     if (closes)
         dq_buf_append_text(out, "Connection: close\r\n");
     else if (minor == 0)
@@ -47,6 +49,7 @@ void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int 
 static const char *word_of(int status)
 {
     switch (status) {
+    case 401: return "no_token";
     case 403: return "not_allowed";
     case 408: return "timeout";
     case 413:

@@ -21,6 +21,7 @@
 
 static void advance(dq_conn *c);
 static void read_body(dq_conn *c);
+static void read_once(dq_conn *c);
 static void flush(dq_conn *c);
 
 /* ---- time ---- */
@@ -116,6 +117,7 @@ void dq_conn_close(dq_conn *c)
     want_read(c, false);
     want_write(c, false);
     dq_timer_deinit(&c->timer);
+    dq_serve_tls_close(c->tls);
     (void)close(c->fd);
     dq_list_remove(&c->link);
     dq_list_remove(&c->wait_link);
@@ -129,6 +131,7 @@ void dq_conn_close(dq_conn *c)
 
 static void linger(dq_conn *c)
 {
+    dq_serve_tls_close(DQ_TAKE(c->tls)); /* what comes is thrown away, whatever it means */
     (void)shutdown(c->fd, SHUT_WR);
     set_phase(c, DQ_CONN_LINGER);
     dq_buf_deinit(&c->in);
@@ -149,13 +152,20 @@ static void next_request(dq_conn *c)
         dq_buf_deinit(&c->in);
     deadline_in(c, c->in.len ? c->server->head_timeout_us : c->server->idle_timeout_us);
     want_read(c, true);
-    if (c->in.len)
+    if (c->in.len || dq_serve_tls_has_more(c->tls))
         dq_loop_defer(c->server->loop, &c->next); /* others first */
 }
 
 static void on_next(dq_deferred *d)
 {
-    advance(dq_container_of(d, dq_conn, next));
+    dq_conn *c = dq_container_of(d, dq_conn, next);
+
+    if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
+        return; /* it is looked at again when the next request may come */
+    if (c->in.len && c->phase != DQ_CONN_LINGER && !dq_serve_tls_has_more(c->tls))
+        advance(c);
+    else
+        read_once(c);
 }
 
 /* ---- writing ---- */
@@ -172,10 +182,15 @@ static void sent_all(dq_conn *c)
         set_deadline(c, NEVER);
 }
 
+static ssize_t send_bytes(dq_conn *c, const char *bytes, size_t len)
+{
+    return c->tls ? dq_serve_tls_send(c->tls, bytes, len) : send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void flush(dq_conn *c)
 {
     while (c->n_out < c->out.len) {
-        ssize_t n = send(c->fd, c->out.ptr + c->n_out, c->out.len - c->n_out, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send_bytes(c, c->out.ptr + c->n_out, c->out.len - c->n_out);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -197,9 +212,17 @@ static void flush(dq_conn *c)
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
+    dq_conn *c = arg;
+
     (void)fd;
     (void)what;
-    flush(arg);
+    if (c->n_out < c->out.len) {
+        flush(c);
+        return;
+    }
+    want_write(c, false);
+    if (dq_serve_tls_wants_write(c->tls)) /* its handshake goes on */
+        read_once(c);
 }
 
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault)
@@ -467,11 +490,16 @@ static void look(dq_conn *c)
 static void read_once(dq_conn *c)
 {
     char bytes[READ_BYTES];
-    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    ssize_t n = c->tls ? dq_serve_tls_recv(c->tls, bytes, sizeof bytes) : recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     bool lingers = c->phase == DQ_CONN_LINGER;
 
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+        if (dq_serve_tls_wants_write(c->tls))
+            want_write(c, true);
         return;
+    }
+    if (dq_serve_tls_has_more(c->tls)) /* the socket will not tell of it */
+        dq_loop_defer(c->server->loop, &c->next);
     c->n_drunk += lingers && n > 0 ? (size_t)n : 0;
     if (n > 0 && !lingers)
         dq_buf_append(&c->in, bytes, (size_t)n);
@@ -509,8 +537,13 @@ void dq_conn_drain(dq_conn *c)
 void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char *name)
 {
     dq_conn *c = dq_calloc(1, sizeof *c);
+    bool has_tls = s->tls && !is_local;
 
-    if (!c || dq_timer_init(&c->timer, s->loop, on_timer) < 0) {
+    if (c && has_tls)
+        c->tls = dq_serve_tls_accept(s->tls, fd);
+    if (!c || (has_tls && !c->tls) || dq_timer_init(&c->timer, s->loop, on_timer) < 0) {
+        if (c)
+            dq_serve_tls_close(c->tls);
         dq_free(c);
         (void)close(fd);
         dq_listen_left(s, peer);

@@ -4,6 +4,8 @@
    more than DQ_SERVE_UNSENT_MAX is not sent. */
 #include "serve/serve_internal.h"
 
+#include <stdio.h>
+
 #define POST_BYTES 16384 /* of an answer of unknown length, before the loop hears of it */
 
 static dq_exchange *exchange_of(dq_api_sink *s)
@@ -128,16 +130,22 @@ void dq_exchange_stop_waiting(dq_exchange *e)
         dq_api_wait_cancel(e->wait);
 }
 
-static void run_blocking(dq_exchange *e)
+static bool push(dq_exchange *e, void (*run)(dq_work *w), bool scans)
 {
     static const dq_http_fault full = {503, "too many requests wait for their turn"};
 
-    e->work = (dq_work){.run = run_work, .scans = dq_api_cost_of(e->req.method, e->req.path) == DQ_API_SCANS};
+    e->work = (dq_work){.run = run, .scans = scans};
     atomic_fetch_add(&e->refs, 1);
     if (dq_workers_push(e->server->workers, &e->work))
-        return;
+        return true;
     dq_exchange_unref(e);
     dq_conn_fault(e->conn, &full);
+    return false;
+}
+
+static void run_blocking(dq_exchange *e)
+{
+    (void)push(e, run_work, dq_api_cost_of(e->req.method, e->req.path) == DQ_API_SCANS);
 }
 
 static void on_waited(void *userdata, const dq_api_waited *waited)
@@ -148,18 +156,69 @@ static void on_waited(void *userdata, const dq_api_waited *waited)
     e->waited = *waited;
     e->req.waited = &e->waited;
     if (e->conn)
-        run_blocking(e);
+        dq_exchange_start(e); /* its token may have been revoked meanwhile */
     dq_exchange_unref(e);
 }
 
-void dq_exchange_start(dq_exchange *e)
+static void run(dq_exchange *e)
 {
-    e->req.body = dq_buf_str(&e->body);
+    if (e->req.waited) {
+        run_blocking(e);
+        return;
+    }
     atomic_fetch_add(&e->refs, 1);
     if (dq_api_wait_start(e->server->client, &e->req, on_waited, e, &e->wait) > 0)
         return;
     dq_exchange_unref(e); /* no memory for a wait: it waits in a thread */
     run_blocking(e);
+}
+
+/* ---- who asks ---- */
+
+static void run_as(dq_exchange *e, const dq_api_who *who)
+{
+    e->req.role = who->role;
+    e->req.hides_payload = who->hides_payload;
+    (void)snprintf(e->actor, sizeof e->actor, "%s", who->name);
+    run(e);
+}
+
+static void on_tokens_read(dq_message *m)
+{
+    static const dq_http_fault away = {503, "tokens cannot be looked up: Redis is away"};
+    dq_exchange *e = dq_container_of(m, dq_exchange, tokens_read);
+
+    if (e->conn && e->tokens_err.code < 0)
+        dq_conn_fault(e->conn, &away);
+    else if (e->conn)
+        dq_exchange_start(e);
+    dq_exchange_unref(e);
+}
+
+static void read_tokens(dq_work *w)
+{
+    dq_exchange *e = dq_container_of(w, dq_exchange, work);
+
+    e->tokens_err = (dureq_error){0};
+    (void)dq_api_tokens_read(e->server->tokens, e->server->client, &e->tokens_err);
+    e->tokens_read.fn = on_tokens_read;
+    dq_loop_post(e->server->loop, &e->tokens_read); /* our reference goes along */
+}
+
+void dq_exchange_start(dq_exchange *e)
+{
+    dq_api_who who = {.role = DQ_API_ANYONE, .name = "anyone"};
+
+    e->req.body = dq_buf_str(&e->body);
+    if (!e->token && (e->conn->is_local || !e->server->needs_token)) {
+        e->req.role = DQ_API_ADMIN;
+        run(e);
+        return;
+    }
+    if (e->token && dq_api_tokens_find(e->server->tokens, dureq_str_from(e->token), &who) == DQ_API_STALE)
+        (void)push(e, read_tokens, /*scans=*/false);
+    else
+        run_as(e, &who);
 }
 
 /* ---- its life ---- */
@@ -174,16 +233,26 @@ static size_t put(dq_buf *b, dureq_str s)
     return at;
 }
 
+/* Of "Bearer x" x, and of another scheme the whole, which is no token. */
+static dureq_str bearer_of(dureq_str field)
+{
+    dureq_str rest = field, scheme = dq_str_cut(&rest, ' ');
+
+    return rest.ptr && dq_http_eq_nocase(scheme, "bearer") ? dq_str_trim(rest) : field;
+}
+
 static bool take_request(dq_exchange *e, const dq_http_head *head)
 {
     dureq_str type = dq_http_field_get(head, "content-type");
-    size_t method, path, query, content;
+    dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
+    size_t method, path, query, content, token;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
     path = put(&e->text, head->path);
     query = put(&e->text, head->query);
     content = put(&e->text, type);
+    token = put(&e->text, bearer);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -192,8 +261,9 @@ static bool take_request(dq_exchange *e, const dq_http_head *head)
         .query = head->query.ptr ? e->text.ptr + query : NULL,
         .content_type = type.ptr ? e->text.ptr + content : NULL,
         .actor = e->actor,
-        .role = DQ_API_ADMIN,
+        .role = DQ_API_ANYONE,
     };
+    e->token = bearer.ptr ? e->text.ptr + token : NULL;
     return true;
 }
 

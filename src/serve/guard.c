@@ -114,6 +114,8 @@ bool dq_guard_passes(const dq_server *s, const dq_http_head *head, bool is_local
         return true;
     if (!change_passes(s, head, fault))
         return false;
+    if (s->needs_token && !is_local && !dq_http_field_get(head, "authorization").ptr) /* before its body is read */
+        return refuse(fault, 401, "this takes a token: send it as Authorization: Bearer TOKEN");
     if ((head->is_chunked || head->length > 0) && !is_json(dq_http_field_get(head, "content-type")))
         return refuse(fault, 415,
                       "the body must be JSON: send Content-Type: application/json, or application/x-ndjson for one job a line");

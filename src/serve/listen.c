@@ -154,7 +154,7 @@ static int open_unix(dq_listener *l, const char *path, dureq_error *err)
     return rc;
 }
 
-int dq_listener_open(dq_listener *l, dq_server *s, const char *address, bool allows_any, dureq_error *err)
+int dq_listener_open(dq_listener *l, dq_server *s, const char *address, const char *stays_local, dureq_error *err)
 {
     any_address a;
     socklen_t len = 0;
@@ -164,9 +164,8 @@ int dq_listener_open(dq_listener *l, dq_server *s, const char *address, bool all
     if (strncmp(address, "unix:", 5) == 0)
         return open_unix(l, strncmp(address, "unix:///", 8) == 0 ? address + 7 : address + 5, err);
     rc = parse_tcp(address, &a, &len, err);
-    if (rc == 0 && !is_loopback(&a) && !allows_any)
-        rc = dq_fail(err, DUREQ_EPERM,
-                     "%.100s can be reached by others, who may then do all: listen on loopback, or set auth to none", address);
+    if (rc == 0 && !is_loopback(&a) && stays_local)
+        rc = dq_fail(err, DUREQ_EPERM, "%.60s can be reached by others: %s", address, stays_local);
     if (rc == 0)
         rc = open_socket(l, &a, len, address, err);
     if (rc == 0)
@@ -225,7 +224,7 @@ static void refuse(dq_server *s, int fd, const char *text)
     DQ_BUF_AUTO out = {0};
 
     dq_answer_fault(s, &fault, /*has_no_body=*/false, &out);
-    if (!dq_buf_failed(&out)) {
+    if (!dq_buf_failed(&out) && !s->tls) { /* in clear it would be no answer where TLS is spoken */
         ssize_t n = send(fd, out.ptr, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         (void)n; /* it is told if it can be */

@@ -3,6 +3,8 @@
    styles and data from this server alone, and no script or style of its own text, so that data that got into a page could do nothing. */
 #include "serve/serve_internal.h"
 
+#include <stdio.h>
+
 #define POLICY                                                                                                       \
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; " \
     "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"

@@ -7,12 +7,14 @@
 
 #include <stdatomic.h>
 
+#include "api/tokens.h"
 #include "base/map.h"
 #include "base/mutex.h"
 #include "io/loop.h"
 #include "serve/http1.h"
 #include "serve/pages.h"
 #include "serve/serve.h"
+#include "serve/tls.h"
 
 #include <event2/event_struct.h>
 
@@ -47,8 +49,10 @@ typedef struct dq_exchange {
     dq_server *server;
     dq_conn *conn; /* loop thread; NULL: it is gone */
     dq_work work;
-    dq_message message;
-    dq_buf text; /* what req points to */
+    dq_message message, tokens_read;
+    dureq_error tokens_err;
+    const char *token; /* as it was sent; NULL: none */
+    dq_buf text;       /* what req points to */
     dq_buf body;
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX];
@@ -79,8 +83,8 @@ typedef struct dq_answer_part {
 
 dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head);
 void dq_exchange_unref(dq_exchange *e);
-void dq_exchange_start(dq_exchange *e); /* its body is there */
-void dq_exchange_leave(dq_exchange *e); /* the connection lets go; whoever answers hears of it */
+void dq_exchange_start(dq_exchange *e);        /* its body is there */
+void dq_exchange_leave(dq_exchange *e);        /* the connection lets go; whoever answers hears of it */
 void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
 
@@ -108,6 +112,7 @@ struct dq_conn {
     dq_list wait_link; /* server's waiting: no request under way, the longest first */
     dq_peer *peer;     /* NULL: not counted */
     int fd;
+    dq_serve_tls_conn *tls; /* NULL: in clear */
     struct event readable, writable;
     dq_timer timer;
     int64_t deadline_us, timer_at_us;
@@ -156,7 +161,7 @@ typedef struct dq_listener {
     char *path;     /* of a Unix socket */
 } dq_listener;
 
-int dq_listener_open(dq_listener *l, dq_server *s, const char *address, bool allows_any, dureq_error *err);
+int dq_listener_open(dq_listener *l, dq_server *s, const char *address, const char *stays_local, dureq_error *err);
 void dq_listener_on(dq_listener *l);
 void dq_listener_off(dq_listener *l);
 void dq_listener_close(dq_listener *l);
@@ -169,6 +174,10 @@ struct dq_server {
     dureq_client *client;
     dq_loop *loop;
     dq_workers *workers;
+    dq_serve_tls *tls;      /* NULL: none is spoken */
+    dq_serve_tls *next_tls; /* on its way from or to who reloads */
+    dq_api_tokens *tokens;
+    bool needs_token;
     const dq_log *log;
     dq_listener *listeners;
     size_t n_listeners;

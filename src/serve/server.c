@@ -90,6 +90,8 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->client = o->client;
     s->loop = dq_api_loop(o->client);
     s->log = o->log;
+    s->needs_token = o->needs_token;
+    s->tokens = dq_api_tokens_create();
     s->body_max = o->body_max_bytes ? o->body_max_bytes : DQ_SERVE_BODY_MAX;
     s->head_timeout_us = (o->head_timeout_ms ? o->head_timeout_ms : 10000) * 1000;
     s->idle_timeout_us = (o->idle_timeout_ms ? o->idle_timeout_ms : 60000) * 1000;
@@ -100,8 +102,14 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->workers = dq_workers_create(o->threads_max ? o->threads_max : 16);
     s->listeners = dq_calloc(o->n_addresses + 1, sizeof *s->listeners);
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!s->hosts || !s->origins || !s->workers || !s->listeners)
+    if (!s->tokens || !s->hosts || !s->origins || !s->workers || !s->listeners)
         return dq_fail_nomem(err);
+    if (o->tls_cert) {
+        int rc = dq_serve_tls_create(o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, &s->tls, err);
+
+        if (rc < 0)
+            return rc;
+    }
     return dq_pages_init(s, o->pages, o->base_path, err);
 }
 
@@ -110,6 +118,8 @@ static void free_parts(dq_server *s)
     for (size_t i = 0; i < s->n_listeners; i++)
         dq_listener_close(&s->listeners[i]);
     dq_workers_destroy(s->workers);
+    dq_api_tokens_destroy(s->tokens);
+    dq_serve_tls_destroy(s->tls);
     dq_map_deinit(&s->peers);
     if (s->spare_fd >= 0)
         (void)close(s->spare_fd);
@@ -136,7 +146,7 @@ int dq_server_create(const dq_server_options *o, dq_server **ret, dureq_error *e
     s->spare_fd = -1;
     rc = take_options(s, o, err);
     for (size_t i = 0; i < o->n_addresses && rc == 0; i++)
-        rc = dq_listener_open(&s->listeners[s->n_listeners++], s, o->addresses[i], o->allows_any_peer, err);
+        rc = dq_listener_open(&s->listeners[s->n_listeners++], s, o->addresses[i], o->stays_local, err);
     if (rc < 0) {
         free_parts(s);
         return rc;
@@ -159,6 +169,25 @@ static void do_init(dq_server *s)
 void dq_server_start(dq_server *s)
 {
     on_loop(s, do_init);
+}
+
+static void do_swap(dq_server *s)
+{
+    dq_serve_tls *before = s->tls;
+
+    s->tls = s->next_tls;
+    s->next_tls = before;
+}
+
+int dq_server_reload(dq_server *s, const char *tls_cert, const char *tls_key, dureq_error *err)
+{
+    int rc = dq_serve_tls_create(tls_cert, tls_key ? tls_key : tls_cert, &s->next_tls, err);
+
+    if (rc < 0)
+        return rc;
+    on_loop(s, do_swap);
+    dq_serve_tls_destroy(DQ_TAKE(s->next_tls));
+    return 0;
 }
 
 void dq_server_drain(dq_server *s)

@@ -70,6 +70,34 @@ void dq_plain_queues(dq_buf *out, const char *prefix)
     dq_resp_arg_buf(out, &key);
 }
 
+static void put_token_command(dq_buf *out, const char *command, size_t n_args, const char *prefix)
+{
+    DQ_BUF_AUTO key = {0};
+
+    dq_buf_append_fmt(&key, "%s:config:tokens", prefix);
+    dq_resp_begin(out, n_args);
+    dq_resp_arg_text(out, command);
+    dq_resp_arg_buf(out, &key);
+}
+
+void dq_plain_tokens(dq_buf *out, const char *prefix)
+{
+    put_token_command(out, "HGETALL", 2, prefix);
+}
+
+void dq_plain_token_set(dq_buf *out, const char *prefix, dureq_str id, dureq_str text)
+{
+    put_token_command(out, "HSET", 4, prefix);
+    dq_resp_arg(out, id);
+    dq_resp_arg(out, text);
+}
+
+void dq_plain_token_delete(dq_buf *out, const char *prefix, dureq_str id)
+{
+    put_token_command(out, "HDEL", 3, prefix);
+    dq_resp_arg(out, id);
+}
+
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor)
 {
     dq_resp_begin(out, 5);

@@ -88,16 +88,19 @@ def refusals(c, http):
         c.expect(f'{url} is no address', code == 2, (code, err))
 
 
-def contexts(c, http):
+def contexts(c, http, redis):
+    _, token, _ = c.run(redis, ['token', 'create', '--role', 'viewer', '--name', 'here'])
     path = c.dir / '.config/dureq/contexts.json'
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({'current': 'here', 'contexts': {'here': {'server': http, 'token': 't'}, 'away': {'server': 'http://127.0.0.1:1'}}}))
+    path.write_text(json.dumps({'current': 'here', 'contexts': {'here': {'server': http, 'token': token.strip()}, 'away': {'server': 'http://127.0.0.1:1'}}}))
     path.chmod(0o644)
     code, _, err = c.run(None, ['stats'])
     c.expect('a token that others may read is refused', code == 7 and 'chmod 600' in err, (code, err))
     path.chmod(0o600)
     code, out, _ = c.run(None, ['stats', '-o', 'json'])
     c.expect('the current context is used', code == 0 and 'job_counts' in out, (code, out))
+    code, _, err = c.run(None, ['queue', 'pause', 'low'])
+    c.expect('its token is sent', code == 7 and 'role of an operator' in err, (code, err))
     code, _, err = c.run(None, ['--context', 'away', 'stats'])
     c.expect('a context is named', code == 6, (code, err))
     code, _, err = c.run(None, ['stats'], env={'DUREQ_CONTEXT': 'nowhere'})
@@ -117,7 +120,7 @@ def main():
             c.same([redis, http, f'http+unix://{d.socket}'], [a.format(done=done) for a in args])
         changes(c, http, d)
         refusals(c, http)
-        contexts(c, http)
+        contexts(c, http, redis)
     finally:
         d.stop()
     print(f'{len(READS)} commands compared, {len(c.faults)} failed')

@@ -20,22 +20,25 @@ WAIT_S = 30
 
 class Daemon:
     def __init__(self, program):
+        self.program = program
         self.dir = tempfile.TemporaryDirectory(prefix='dureq-api-')
         self.socket = self.dir.name + '/api.sock'
+        self.start([])
+
+    def start(self, more):
         self.process = subprocess.Popen(
-            [program, '--state-dir', self.dir.name + '/s', '--api-address', '127.0.0.1:0,unix:' + self.socket, '--node-id', 'n1', '--lease-ms', '1000',
-             '--drain-timeout-ms', '100'],
-            stderr=subprocess.PIPE, text=True, env={**os.environ, 'DUREQ_CONFIG_PATH': ''})
-        self.said = []
+            [self.program, '--state-dir', self.dir.name + '/s', '--api-address', '127.0.0.1:0,unix:' + self.socket, '--node-id', 'n1', '--lease-ms',
+             '1000', '--drain-timeout-ms', '100', *more], stderr=subprocess.PIPE, text=True, env={**os.environ, 'DUREQ_CONFIG_PATH': ''})
+        said = []
         self.port = None
         for line in self.process.stderr:
-            self.said.append(line)
+            said.append(line)
             found = re.search(r'api\.listening address=127\.0\.0\.1:(\d+)', line)
             self.port = int(found[1]) if found else self.port
             if 'daemon.ready' in line:
                 break
         if not self.port:
-            sys.exit('dureqd did not start: ' + ''.join(self.said))
+            sys.exit('dureqd did not start: ' + ''.join(said))
 
     def ask(self, method, path, body=None, content_type='application/json'):
         c = http.client.HTTPConnection('127.0.0.1', self.port, timeout=WAIT_S)
@@ -60,10 +63,11 @@ class Daemon:
                 sys.exit(f'{path} did not come to what was waited for: {value}')
             time.sleep(0.02)
 
-    def stop(self):
+    def stop(self, keep=False):
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=WAIT_S)
-        self.dir.cleanup()
+        if not keep:
+            self.dir.cleanup()
         return self.process.returncode
 
 
@@ -140,6 +144,15 @@ def seed(d):
     d.until(f'/api/jobs/{v["done"]}', lambda j: j['status'] == 'completed')
     d.until(f'/api/jobs/{v["dead"]}', lambda j: j['status'] == 'dead')
     d.until(f'/api/jobs/{v["running"]}', lambda j: j['status'] == 'running')
+    v['token'] = d.json('POST', '/api/tokens', {'name': 'ci', 'role': 'operator'})[1]['id']
+    spec = {'task_type': 'echo', 'payload': 1, 'schedule': {'type': 'DURATION', 'interval': '1h'}}
+    status, made = d.json('POST', '/api/schedules', spec)
+    assert status == 201, made
+    v['schedule'], v['spec'] = made['id'], spec
+    v['flow'] = {'name': 'w', 'tasks': [{'name': 'a', 'task_type': 'nobody'}, {'name': 'b', 'task_type': 'nobody', 'depends_on': ['a']}]}
+    status, made = d.json('POST', '/api/workflows', v['flow'])
+    assert status == 201, made
+    v['workflow'] = made['workflow_id']
     v['run'] = d.until('/api/runs', lambda runs: len(runs) == 1)[0]['id']
     d.until(f'/api/jobs/{v["dead_too"]}', lambda j: j['status'] == 'dead')
     v['ended_run'] = v['dead_too'] + '.1'
@@ -178,6 +191,19 @@ def good_calls(v):
         'POST /api/queues/{name}/resume': [('more', '', None)],
         'POST /api/queues/{name}/purge': [('more', '', None)],
         'DELETE /api/queues/{name}': [('more', 'force=1', None)],
+        'GET /api/schedules/{id}': [(v['schedule'], '', None)],
+        'PUT /api/schedules/{id}': [(v['schedule'], '', {'task_type': 'echo', 'payload': 2})],
+        'GET /api/schedules/{id}/preview': [(v['schedule'], 'n=3', None)],
+        'POST /api/schedules/{id}/pause': [(v['schedule'], '', None)],
+        'POST /api/schedules/{id}/resume': [(v['schedule'], '', None)],
+        'POST /api/schedules/{id}/trigger': [(v['schedule'], '', None)],
+        'POST /api/schedules/{id}/backfill': [(v['schedule'], 'from=2026-11-01T00:00:00Z&to=2026-11-01T02:00:00Z', None)],
+        'DELETE /api/schedules/{id}': [(v['schedule'], '', None)],
+        'GET /api/workflows/{id}': [(v['workflow'], '', None)],
+        'GET /api/workflows/{id}/graph': [(v['workflow'], '', None)],
+        'GET /api/workflows/{id}/tasks': [(v['workflow'], 'limit=5', None)],
+        'POST /api/workflows/{id}/cancel': [(v['workflow'], '', {'reason': 'enough'})],
+        'DELETE /api/tokens/{id}': [(v['token'], '', None)],
         'GET /api/unique-keys/{key}': [(v['key'], '', None), ('none', '', None)],
         'DELETE /api/unique-keys/{key}': [(v['key'], '', None)],
     }
@@ -188,10 +214,17 @@ def good_calls(v):
         'GET /api/stats/daily': ['days=2'],
         'GET /api/stats/series': ['by=minute&n=5', 'by=day&queue=normal'],
         'GET /api/audit': ['limit=5'],
+        'GET /api/workflows': ['limit=5'],
+        'GET /api/schedules': ['limit=5'],
         'GET /api/redis/info': ['', 'section=memory'],
     }
     bodies = {
         'POST /api/jobs': [{'task_type': 'echo', 'delay': '1h'}, [{'task_type': 'echo', 'delay': '1h'}, {'task_type': ''}]],
+        'POST /api/schedules': [v['spec']],
+        'POST /api/schedules/preview': [v['spec']['schedule']],
+        'POST /api/workflows': [v['flow']],
+        'POST /api/workflows/validate': [v['flow'], {'name': 'w', 'tasks': []}],
+        'POST /api/tokens': [{'name': 'a', 'role': 'viewer'}, {'name': 'b', 'role': 'admin', 'expires_in': '1h', 'payload': True}],
         'POST /api/audit/counts': [{'ids': [v['later']]}],
     }
     for verb in ('cancel', 'retry', 'delete', 'run', 'pause', 'resume'):
@@ -245,6 +278,10 @@ class Check:
             self.call(key, op, pattern, query, None, True)
         for body in self.bodies.get(key, []):
             self.call(key, op, pattern, '', body, True)
+        if key == 'PUT /api/schedules':
+            for _ in range(2):
+                self.call(key, op, pattern, 'key=nightly', self.v['spec'], True)
+            return
         if '{' in pattern and key not in self.jobs:
             self.faults.append(f'{key}: no good call is known to this test')
         if '{' not in pattern and key not in self.bodies:
@@ -266,7 +303,7 @@ class Check:
                 self.call(key, op, path, f'{p["name"]}={v}', None, False)
         if 'requestBody' in op:
             self.call(key, op, path, '', '{', False)
-            self.call(key, op, path, '', {'colour': 'red'}, False)
+            self.call(key, op, path, '', {'colour': 'red'}, 'validate' in path)  # which says what is wrong with it
         if not op['summary']:
             self.faults.append(f'{key}: no text')
 
