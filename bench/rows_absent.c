@@ -14,12 +14,6 @@ static int run_batches(bench_out *out, dureq_error *err)
     return dq_fail(err, DUREQ_EUNSUPPORTED, "libdureq has no batches yet");
 }
 
-static int run_schedules(bench_out *out, dureq_error *err)
-{
-    (void)out;
-    return dq_fail(err, DUREQ_EUNSUPPORTED, "libdureq has no schedules yet");
-}
-
 #define ROW(name, what, unit, target, at_least) \
     (const bench_row[])                         \
     {                                           \
@@ -33,8 +27,5 @@ const bench_group bench_absent_groups[] = {
     {"workflow_hop", ROW(workflow_hop, "linear workflow, time of a hop, p50", "ms", 0.8, false), run_workflows, false},
     {"fan_out", ROW(fan_out, "fan-out of 10,000 tasks and fan-in", "tasks/s", 30000, true), run_workflows, false},
     {"batch_items", ROW(batch_items, "batch of 1,000,000 items", "items/s", 40000, true), run_batches, true},
-    {"schedules_idle", ROW(schedules_idle, "leader's CPU with 1,000,000 schedules stored", "% of a core", 1, false),
-     run_schedules, true},
-    {"schedules_due", ROW(schedules_due, "10,000 schedules due in one second, all fired", "s", 2, false), run_schedules, false},
     {NULL, NULL, NULL, false},
 };

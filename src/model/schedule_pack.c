@@ -260,13 +260,19 @@ int dq_schedule_record_unpack(dureq_str bytes, dq_schedule_record *ret)
 {
     dq_reader r = dq_reader_of(bytes);
 
-    ret->kind = (dq_record_kind)dq_read_u8(&r);
-    ret->reason = dq_read_u8(&r);
+    unsigned what = dq_read_u8(&r);
+    ret->kind = (dq_record_kind)(what % 4);
+    ret->reason = what / 4;
     ret->at_ms = (int64_t)dq_read_be(&r, 6);
-    ret->first = (int64_t)dq_read_be(&r, 6);
-    ret->last = (int64_t)dq_read_be(&r, 6);
-    ret->n = (int64_t)dq_read_be(&r, 4);
-    ret->job = dq_read_rest(&r);
+    ret->first = ret->last = (int64_t)dq_read_be(&r, 5);
+    ret->n = 1;
+    ret->job = (dureq_str){0};
+    if (ret->kind == DQ_RECORD_FIRED) {
+        ret->job = dq_read_rest(&r);
+    } else {
+        ret->last = (int64_t)dq_read_be(&r, 5);
+        ret->n = (int64_t)dq_read_be(&r, 4);
+    }
     if (r.bad || ret->kind < DQ_RECORD_FIRED || ret->kind > DQ_RECORD_HELD)
         return DUREQ_EPROTO;
     return 0;

@@ -27,7 +27,7 @@
 
 #define COMPLETING_US 600
 
-static int log_fd = -1;
+static int log_fd = -1, occurrences_fd = -1;
 static char die_at;
 
 const char *fault_type_of(char kind)
@@ -49,6 +49,21 @@ static void mark(fault_mark m, const char *node_id, const char *job_id, long run
     int len = snprintf(line, sizeof line, "%c %lld %s %s %ld\n", (char)m, (long long)dq_mono_us(), node_id, job_id, run);
 
     if (write(log_fd, line, (size_t)len) != len)
+        abort();
+}
+
+/* Of a job of a schedule: which occurrence it is. */
+static void mark_occurrence(const dureq_run *task)
+{
+    dureq_job_id schedule;
+    int64_t at_ms;
+    char line[192];
+
+    if (!dureq_run_schedule(task, &schedule, &at_ms))
+        return;
+    int len = snprintf(line, sizeof line, "%lld %s %s %lld %s\n", (long long)dq_wall_ms(), dureq_run_node_id(task), schedule.text,
+                       (long long)at_ms, dureq_run_job_id(task));
+    if (write(occurrences_fd, line, (size_t)len) != len)
         abort();
 }
 
@@ -109,6 +124,7 @@ static int run_job(dureq_run *task, void *userdata)
     (void)userdata;
     memcpy(text, payload.ptr, payload.len < sizeof text ? payload.len : sizeof text - 1);
     mark(FAULT_MARK_START, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
+    mark_occurrence(task);
     die_if_at(FAULT_STEP_HANDLER);
     if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
         return dureq_run_fail(task, 1, "what is this?");
@@ -158,6 +174,7 @@ static int role(char **argv)
     dureq_node_stats stats;
     dureq_error err = {0};
     dureq_node *node = NULL;
+    char occurrences[512];
     sigset_t set;
     int sig;
 
@@ -165,6 +182,8 @@ static int role(char **argv)
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     log_fd = open(argv[4], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    (void)snprintf(occurrences, sizeof occurrences, "%s" FAULT_OCCURRENCES, argv[4]);
+    occurrences_fd = open(occurrences, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     o.redis_url = argv[1];
     o.prefix = argv[2];
     o.node_id = argv[3];

@@ -25,9 +25,12 @@ typedef enum fault_step {
     FAULT_STEP_COMPLETED = 'd'   /* the node was told that the completion is recorded */
 } fault_step;
 
+/* "wall_ms node schedule scheduled_at_ms job", a line for each start of a handler. */
+#define FAULT_OCCURRENCES ".occurrences"
+
 typedef struct fault_node_options {
     const char *url, *prefix, *node_id;
-    const char *log_path; /* lines are appended to it */
+    const char *log_path; /* lines are appended to it; of occurrences of schedules to another with FAULT_OCCURRENCES behind */
     int shards, concurrency;
     int max_crashes; /* 0 = 200: what is killed here is the process's doing, not the job's */
     bool never_leads;

@@ -72,7 +72,8 @@ local function edit_read(id)
     return { at = at_ms, number = number, definition = string.sub(packed, EDIT_HEAD + 1) }
   end
 end
--- One entry more of what it did, of which the last hundred are kept: kind (below), reason, first and last occurrence (s), how many (0: at least 10,000), what it is about.
+-- One entry more of what it did, of which the last hundred are kept: kind and reason (below), the occurrence (s), or first, last and how many (0: 10,000
+-- or more), or the job that it is.
 local RECORD_FIRED = 1
 local RECORD_SKIPPED = 2
 local RECORD_HELD = 3
@@ -88,9 +89,9 @@ local REASON_TRIGGER = 8
 local REASON_BACKFILL = 9
 local REASON_BUFFER = 10
 local REASON_NO_LANE = 11
-local function schedule_record(id, kind, reason, first, last, n, about)
+local function schedule_record(id, kind, reason, first, last, n, job)
   local key = K .. 'so:' .. id
-  if call('RPUSH', key, pack('>BBI6I6I6I4', kind, reason, now, first, last, n) .. (about or '')) > RECORD_KEPT then
+  if call('RPUSH', key, pack('>BI6I5', kind + 4 * reason, now, first) .. (job or pack('>I5I4', last, n))) > RECORD_KEPT then
     call('LTRIM', key, -RECORD_KEPT, -1)
   end
 end
