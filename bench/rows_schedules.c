@@ -59,7 +59,7 @@ static int make_one(rig *r, int64_t in_s, int64_t *ret_at_s, dureq_error *err)
 static int copy_it(rig *r, int n, int64_t at_s, int records, dureq_error *err)
 {
     static const char lua[] =
-        "local K='{dureq:0}:' local id=redis.call('HKEYS',K..'sch:d')[1] local d=redis.call('HGET',K..'sch:d',id) "
+        "local K='{dureq:0}:' local id=redis.call('HRANDFIELD',K..'sch:d') local d=redis.call('HGET',K..'sch:d',id) "
         "local f='>BBI4I6I6I6I4I4' local s={struct.unpack(f,redis.call('HGET',K..'sch:s',id))} s[6]=tonumber(ARGV[3]) "
         "s=struct.pack(f,unpack(s,1,8)) "
         "for i=tonumber(ARGV[1]),tonumber(ARGV[2]) do local c=struct.pack('>I6I4I3',1000000+i,16,0) "

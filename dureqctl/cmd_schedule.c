@@ -239,14 +239,11 @@ size_t ctl_definition_option_list(ctl_asked *a, ctl_option *out)
     return CTL_DEFINITION_OPTIONS;
 }
 
-/* "-n 5", the one short option, is "--n 5" to the others. */
-static void lengthen(int argc, char **argv)
+void ctl_lengthen(int argc, char **argv, char letter, const char *option)
 {
-    static char n[] = "--n";
-
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "-n") == 0)
-            argv[i] = n;
+        if (argv[i][0] == '-' && argv[i][1] == letter && !argv[i][2])
+            argv[i] = (char *)option;
 }
 
 static int read_asked(ctl_asked *a, int argc, char **argv)
@@ -257,7 +254,7 @@ static int read_asked(ctl_asked *a, int argc, char **argv)
 
     options[n_options++] = (ctl_option){.name = "from", .value = &a->from};
     options[n_options++] = (ctl_option){.name = "n", .value = &a->n};
-    lengthen(argc, argv);
+    ctl_lengthen(argc, argv, 'n', "--n");
     rc = ctl_options(argc, argv, options, n_options, &n);
     if (rc != 0)
         return rc;
@@ -395,6 +392,11 @@ static int explain(ctl *c, int argc, char **argv)
 #define FROM_HELP "  --from TIME              as if it were created then; now unless given\n"
 
 const ctl_command ctl_schedule_commands[] = {
+    {"schedule apply", "-f FILE|- [--prune]", "Have the schedules of a file",
+     "The file is YAML or JSON: a list, or a mapping that has it as 'schedules', as dureqd.yaml does. Each has a key,\n"
+     "and what the body of PUT /api/schedules has: schedule, task_type, payload and so on. What is so already stays.\n"
+     "  --prune   delete schedules with a key that the file does not name; those without a key stay\n",
+     ctl_schedule_apply},
     {"schedule backfill", "ID --from TIME --to TIME [--policy P]", "Start the jobs of a time that is past",
      "Each occurrence from one time to another, both included, at once.\n"
      "  --policy P   instead of the schedule's: ALLOW_ALL, SKIP, BUFFER_ONE, BUFFER_ALL or REPLACE\n",

@@ -31,4 +31,5 @@ size_t ctl_job_option_list(ctl_enqueue_options *o, ctl_raw_job *raw, ctl_option 
 int ctl_read_job(ctl_enqueue_options *o, const ctl_raw_job *raw);
 /* payload: "-" reads standard input, into `input`; NULL is null. Sets the content type when none was given. */
 int ctl_read_payload(ctl_enqueue_options *o, const char *payload, dq_buf *input, dureq_str *ret);
+void ctl_put_spec(dq_json_writer *w, const dureq_job_spec *spec); /* remote.c: as members of an object */
 void ctl_enqueue_options_deinit(ctl_enqueue_options *o);

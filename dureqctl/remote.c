@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "ctl.h"
+#include "enqueue.h"
 #include "model/job_json.h"
 
 /* ---- enqueueing ---- */
@@ -114,20 +115,26 @@ static void put_options(dq_json_writer *w, const dureq_job_options *o)
     }
 }
 
-static void put_spec(dq_buf *out, const dureq_job_spec *spec)
+void ctl_put_spec(dq_json_writer *w, const dureq_job_spec *spec)
 {
     const dureq_job_options *o = spec->options;
     const char *type = o && o->content_type ? o->content_type : "application/json";
+
+    dq_json_key(w, "task_type");
+    dq_json_put_text(w, spec->task_type);
+    dq_json_key(w, "payload_base64"); /* byte for byte, whatever it is */
+    dq_json_put_base64(w, spec->payload);
+    put_text_if(w, "content_type", type);
+    if (o)
+        put_options(w, o);
+}
+
+static void put_spec(dq_buf *out, const dureq_job_spec *spec)
+{
     dq_json_writer w = dq_json_writer_of(out);
 
     dq_json_begin_object(&w);
-    dq_json_key(&w, "task_type");
-    dq_json_put_text(&w, spec->task_type);
-    dq_json_key(&w, "payload_base64"); /* byte for byte, whatever it is */
-    dq_json_put_base64(&w, spec->payload);
-    put_text_if(&w, "content_type", type);
-    if (o)
-        put_options(&w, o);
+    ctl_put_spec(&w, spec);
     dq_json_end_object(&w);
     dq_buf_append_char(out, '\n');
 }

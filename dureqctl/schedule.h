@@ -30,6 +30,10 @@ int ctl_asked_take(ctl_asked *a);
 /* Writes so many to out. */
 size_t ctl_definition_option_list(ctl_asked *a, ctl_option *out);
 
+/* "-n 5", a short option, is "--n 5" to ctl_options. */
+void ctl_lengthen(int argc, char **argv, char letter, const char *option);
+
+int ctl_schedule_apply(ctl *c, int argc, char **argv);
 int ctl_schedule_backfill(ctl *c, int argc, char **argv);
 int ctl_schedule_create(ctl *c, int argc, char **argv);
 int ctl_schedule_delete(ctl *c, int argc, char **argv);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "enqueue.h"
+#include "model/schedule.h"
 #include "schedule.h"
 
 static const dureq_str no_body = {NULL, 0};
@@ -84,78 +85,64 @@ static int take_whole(made *m, int argc, char **argv, bool takes_key)
     return rc == 0 ? take_job(m, n, argv + 1) : rc;
 }
 
-/* The key is an option here. */
-static void own_words(const char *msg, dq_buf *out)
+/* The id, or the object as it came. */
+static void print_made(const ctl *c, const ctl_answer *a)
 {
-    if (strncmp(msg, "key is ", strlen("key is ")) == 0)
-        dq_buf_append_text(out, "--");
-    ctl_own_words(msg, out);
-}
+    DQ_BUF_AUTO id = {0};
 
-static void print_id(const ctl *c, const char *id, const char *status)
-{
+    (void)dq_json_string(&a->doc, dq_json_member(&a->doc, 0, "id"), &id);
     if (c->format == CTL_TABLE)
-        printf("%s\n", id);
-    else if (c->format == CTL_CSV)
-        printf("id,status\r\n%s,%s\r\n", id, status);
+        printf("%s\n", id.ptr ? id.ptr : "");
     else
-        printf("{\"id\":\"%s\",\"status\":\"%s\"}\n", id, status);
+        ctl_print_object(c, a, 0);
 }
 
-static int refused(int rc, const dureq_error *err, const dureq_job_id *id)
+/* The request for what was made; either may be NULL. */
+static int send(ctl *c, const char *method, const char *path, const char *query, const dureq_schedule *schedule,
+                const dureq_job_spec *job)
 {
-    DQ_BUF_AUTO text = {0};
+    DQ_BUF_AUTO body = {0};
+    DQ_BUF_AUTO unhandled = {0};
+    dq_json_writer w = dq_json_writer_of(&body);
+    ctl_answer a;
+    int rc;
 
-    own_words(err->msg, &text);
-    if (rc == DUREQ_EINVAL)
-        return ctl_usage("%s", text.ptr ? text.ptr : err->msg);
-    if (rc == DUREQ_EDUPLICATE && id->text[0])
-        return ctl_fail(ctl_exit_of(rc), "%s (%s)", err->msg, id->text);
-    return ctl_fail(ctl_exit_of(rc), "%s", err->msg);
+    dq_json_begin_object(&w);
+    if (schedule) {
+        dq_json_key(&w, "schedule");
+        dq_schedule_to_json(schedule, &w);
+    }
+    if (job)
+        ctl_put_spec(&w, job);
+    dq_json_end_object(&w);
+    rc = dq_buf_failed(&body) ? ctl_fail(CTL_FAILED, "out of memory") : ctl_call(c, method, path, query, dq_buf_str(&body), &a);
+    if (rc != 0)
+        return rc;
+    if (job)
+        ctl_warn_unhandled(c, job->task_type, &unhandled);
+    print_made(c, &a);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
 }
 
 int ctl_schedule_create(ctl *c, int argc, char **argv)
 {
     DQ_CLEANUP(made_deinit) made m = {0};
-    DQ_BUF_AUTO unhandled = {0};
-    dureq_error err = {0};
-    dureq_job_id id = {0};
     int rc = take_whole(&m, argc, argv, /*takes_key=*/false);
 
-    if (rc == 0)
-        rc = ctl_connect(c, CTL_WRITES);
-    if (rc != 0)
-        return rc;
-    rc = dureq_client_create_schedule(c->client, &m.asked.s, &m.spec, &id, &err);
-    if (rc < 0)
-        return refused(rc, &err, &id);
-    ctl_warn_unhandled(c, m.spec.task_type, &unhandled);
-    print_id(c, id.text, "scheduled");
-    return CTL_DONE;
+    return rc == 0 ? send(c, "POST", "/api/schedules", NULL, &m.asked.s, &m.spec) : rc;
 }
 
 int ctl_schedule_put(ctl *c, int argc, char **argv)
 {
-    static const char *const words[] = {"created", "changed", "same"};
     DQ_CLEANUP(made_deinit) made m = {0};
-    DQ_BUF_AUTO unhandled = {0};
-    dureq_put_result what = DUREQ_PUT_SAME;
-    dureq_error err = {0};
-    dureq_job_id id = {0};
+    DQ_BUF_AUTO query = {0};
     int rc = take_whole(&m, argc, argv, /*takes_key=*/true);
 
     if (rc == 0 && !m.key)
         rc = ctl_usage("schedule put needs --key: a schedule without one is made by 'schedule create'");
-    if (rc == 0)
-        rc = ctl_connect(c, CTL_WRITES);
-    if (rc != 0)
-        return rc;
-    rc = dureq_client_put_schedule(c->client, dureq_str_from(m.key), &m.asked.s, &m.spec, &id, &what, &err);
-    if (rc < 0)
-        return refused(rc, &err, &id);
-    ctl_warn_unhandled(c, m.spec.task_type, &unhandled);
-    print_id(c, id.text, words[what]);
-    return CTL_DONE;
+    ctl_query(&query, "key", m.key);
+    return rc == 0 ? send(c, "PUT", "/api/schedules", query.ptr, &m.asked.s, &m.spec) : rc;
 }
 
 /* How it is fired, of the one that there is. */
@@ -176,12 +163,27 @@ static bool names_schedule(const ctl_asked *a)
            a->overlap_hour;
 }
 
+/* The definition of the one that there is, which lives as long as m and a. */
+static int read_present(ctl *c, made *m, const char *path, ctl_answer *a, dureq_schedule *ret)
+{
+    dureq_error err = {0};
+    int rc = ctl_call(c, "GET", path, NULL, no_body, a);
+
+    if (rc != 0)
+        return rc;
+    rc = dq_schedule_from_json(&a->doc, dq_json_member(&a->doc, 0, "schedule"), &m->asked.arena, ret, &err);
+    if (rc == 0)
+        return 0;
+    ctl_answer_deinit(a);
+    return ctl_fail(CTL_FAILED, "%s", err.msg);
+}
+
 int ctl_schedule_edit(ctl *c, int argc, char **argv)
 {
     DQ_CLEANUP(made_deinit) made m = {0};
-    dureq_schedule_list *list = NULL;
-    dureq_error err = {0};
-    dureq_job_id id = {0};
+    DQ_BUF_AUTO path = {0};
+    dureq_schedule present;
+    ctl_answer a;
     int n, rc = read_made(&m, argc, argv, /*takes_key=*/false, &n);
 
     if (rc == 0 && (n < 1 || n > 3))
@@ -190,28 +192,22 @@ int ctl_schedule_edit(ctl *c, int argc, char **argv)
         rc = ctl_usage("schedule edit takes one of --cron, --daily, --weekly, --monthly, --every and --definition");
     if (rc == 0 && n == 1 && !names_schedule(&m.asked))
         rc = ctl_usage("schedule edit needs something to change");
-    if (rc == 0)
-        rc = ctl_connect(c, CTL_WRITES);
     if (rc == 0 && n > 1)
         rc = take_job(&m, n - 1, argv + 2);
     if (rc != 0)
         return rc;
-    rc = dureq_client_get_schedule(c->client, argv[1], &list, &err);
-    if (rc < 0)
-        return refused(rc, &err, &id);
+    ctl_path(&path, "/api/schedules/%s", argv[1]);
+    rc = read_present(c, &m, path.ptr, &a, &present);
+    if (rc != 0)
+        return rc;
     if (ctl_asked_kinds(&m.asked))
-        keep_firing(&m.asked.s, &list->items[0].schedule);
+        keep_firing(&m.asked.s, &present);
     else
-        m.asked.s = list->items[0].schedule;
+        m.asked.s = present;
     rc = ctl_asked_take(&m.asked);
-    if (rc == 0) {
-        rc = dureq_client_edit_schedule(c->client, argv[1], names_schedule(&m.asked) ? &m.asked.s : NULL, n > 1 ? &m.spec : NULL,
-                                        &err);
-        rc = rc < 0 ? refused(rc, &err, &id) : CTL_DONE;
-    }
-    dureq_schedule_list_destroy(list);
-    if (rc == CTL_DONE)
-        print_id(c, argv[1], "changed");
+    if (rc == 0)
+        rc = send(c, "PUT", path.ptr, NULL, names_schedule(&m.asked) ? &m.asked.s : NULL, n > 1 ? &m.spec : NULL);
+    ctl_answer_deinit(&a);
     return rc;
 }
 
@@ -271,25 +267,24 @@ static int print_schedule(const ctl *c, const ctl_answer *a)
     return CTL_DONE;
 }
 
-/* The id of the schedule of that key, into *out. */
-static int find_key(ctl *c, const char *key, dureq_job_id *out)
+/* The id of the schedule of that key. */
+static int find_key(ctl *c, const char *key, dq_buf *ret)
 {
-    dureq_schedule_list *list;
-    dureq_error err = {0};
-    int rc = ctl_connect(c, CTL_READS);
+    DQ_BUF_AUTO query = {0};
+    dq_json_ref list, one;
+    ctl_answer a;
+    int rc;
 
+    ctl_query(&query, "key", key);
+    rc = ctl_call(c, "GET", "/api/schedules", query.ptr, no_body, &a);
     if (rc != 0)
         return rc;
-    rc = dureq_client_get_schedule_by_key(c->client, dureq_str_from(key), &list, &err);
-    if (rc < 0) {
-        DQ_BUF_AUTO text = {0};
-
-        own_words(err.msg, &text);
-        return ctl_fail(ctl_exit_of(rc), "%s", text.ptr ? text.ptr : err.msg);
-    }
-    *out = list->items[0].id;
-    dureq_schedule_list_destroy(list);
-    return 0;
+    list = dq_json_member(&a.doc, 0, "data");
+    one = list == DQ_JSON_NONE ? list : dq_json_first(&a.doc, list);
+    if (one != DQ_JSON_NONE)
+        (void)dq_json_string(&a.doc, dq_json_member(&a.doc, one, "id"), ret);
+    ctl_answer_deinit(&a);
+    return ret->len ? 0 : ctl_fail(CTL_NOT_FOUND, "no schedule of this key");
 }
 
 int ctl_schedule_get(ctl *c, int argc, char **argv)
@@ -297,7 +292,7 @@ int ctl_schedule_get(ctl *c, int argc, char **argv)
     const char *key = NULL;
     const ctl_option options[] = {{.name = "key", .value = &key}};
     DQ_BUF_AUTO path = {0};
-    dureq_job_id id;
+    DQ_BUF_AUTO id = {0};
     ctl_answer a;
     int n, rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n);
 
@@ -307,7 +302,7 @@ int ctl_schedule_get(ctl *c, int argc, char **argv)
         rc = find_key(c, key, &id);
     if (rc != 0)
         return rc;
-    ctl_path(&path, "/api/schedules/%s", key ? id.text : argv[1]);
+    ctl_path(&path, "/api/schedules/%s", key ? id.ptr : argv[1]);
     rc = ctl_call(c, "GET", path.ptr, NULL, no_body, &a);
     if (rc != 0)
         return rc;
@@ -406,8 +401,6 @@ int ctl_schedule_backfill(ctl *c, int argc, char **argv)
         rc = ctl_time_text("from", from, /*is_past=*/true, from_text);
     if (rc == 0)
         rc = ctl_time_text("to", to, /*is_past=*/true, to_text);
-    if (rc == 0 && strcmp(from_text, to_text) > 0) /* of one length each, so in the order of time */
-        rc = ctl_usage("--from '%s' is after --to '%s'", from, to);
     if (rc != 0)
         return rc;
     ctl_path(&path, "/api/schedules/%s/backfill", argv[1]);

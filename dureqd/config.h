@@ -118,6 +118,8 @@ typedef struct dq_config {
 
     dq_handler_spec *handlers;
     size_t n_handlers, handlers_cap;
+    struct dq_schedule_spec *schedules; /* schedule_list.h */
+    size_t n_schedules;
     dq_queue_spec *queues;
     size_t n_queues, queues_cap;
 

@@ -5,6 +5,7 @@
 #include "handler_env.h"
 #include "handler_spec.h"
 #include "man.h"
+#include "schedule_list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -583,9 +584,11 @@ static int read_top(const reading *r, const dq_yaml_node *n)
         return n->is_null ? 0 : read_handlers(r, n);
     if (dq_str_eq_text(n->key, "queues"))
         return n->is_null ? 0 : read_queues(r, n);
+    if (dq_str_eq_text(n->key, "schedules"))
+        return dq_schedule_list_read(&r->cfg->arena, r->name, n, &r->cfg->schedules, &r->cfg->n_schedules, r->err);
     if (dq_str_eq_text(n->key, "dureqd") || dq_str_eq_text(n->key, "log") || dq_str_eq_text(n->key, "redis"))
         return read_section(r, n);
-    return fail_key(r, n, "", "there is no such key; known are dureqd, handlers, log, queues and redis");
+    return fail_key(r, n, "", "there is no such key; known are dureqd, handlers, log, queues, redis and schedules");
 }
 
 int dq_config_load_text(dq_config *cfg, const char *name, dureq_str text, dureq_error *err)

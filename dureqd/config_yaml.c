@@ -186,6 +186,7 @@ static int read_node(reader *r, int depth, dq_yaml_node **ret)
         return DUREQ_ENOMEM;
 
     if (node->kind == DQ_YAML_SCALAR) {
+        node->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         rc = scalar_text(r, &node->text, &node->is_null);
     } else if (is_map) {
         rc = check_plain(r, e->data.mapping_start.anchor, e->data.mapping_start.tag);

@@ -19,6 +19,7 @@ typedef struct dq_yaml_node {
     bool is_null;     /* an empty plain scalar, "~" or "null" */
     dureq_str key;    /* in a mapping; key_line and key_column are its place */
     dureq_str text;   /* of a scalar */
+    bool is_plain;    /* it stands without quotes: a number, true and false mean what they say */
     int line, column; /* count from 1 */
     int key_line, key_column;
     struct dq_yaml_node *first, *last, *next; /* children, and the next one of the parent's */

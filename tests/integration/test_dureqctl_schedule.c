@@ -2,6 +2,9 @@
 /* The commands of schedules: those that ask no server, and those that do. */
 #include "test_ctl.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #define FROM  "--from", "2026-03-06T00:00:00Z"
 #define NY    "--timezone", "America/New_York"
 #define JSON_ "-o", "json"
@@ -202,6 +205,32 @@ SCENARIO(a_put_says_what_it_did)
     EXPECT_HAS("\"interval\":\"2h0m0s\"", ctl_out());
     CTL_FAILS(3, "no schedule of this key", "schedule", "get", "--key", "other");
     ctl_reset();
+}
+
+SCENARIO(a_file_of_schedules_is_applied)
+{
+    char path[] = "/tmp/dureq-schedules-XXXXXX";
+    int fd = mkstemp(path);
+    static const char text[] = "schedules:\n"
+                               "  - {key: a, task_type: t, schedule: {type: DURATION, interval: 1h}}\n"
+                               "  - {key: b, task_type: t, payload: [1], schedule: {type: CRON, cron_expr: '0 3 * * *'}}\n";
+
+    EXPECT_I64((int64_t)sizeof text - 1, write(fd, text, sizeof text - 1));
+    EXPECT_I64(0, close(fd));
+    ctl_reset();
+    CTL(0, "schedule", "apply", "-f", path);
+    EXPECT_TEXT("2 created, 0 changed, 0 as they were, 0 deleted\n", ctl_out());
+    CTL(0, "schedule", "put", "--key", "b", "t", "--every", "1h");
+    CTL(0, "schedule", "put", "--key", "c", "t", "--every", "1h");
+    CTL(0, "schedule", "create", "t", "--every", "1h");
+    CTL(0, "schedule", "apply", "--file", path, "--prune");
+    EXPECT_TEXT("0 created, 1 changed, 1 as they were, 1 deleted\n", ctl_out());
+    CTL(0, "schedule", "list");
+    EXPECT_I64(4, (int64_t)ctl_out_lines()); /* a head, and three */
+    CTL_FAILS(2, "takes -f FILE", "schedule", "apply");
+    CTL_FAILS(2, "No such file", "schedule", "apply", "-f", "/nonexistent");
+    ctl_reset();
+    (void)unlink(path);
 }
 
 SCENARIO(what_is_wrong_with_a_schedule_is_told_before_a_server_is_asked)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
+#include "schedule_list.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +33,12 @@ static const char full[] =
     "    retryPolicy: {maxAttempts: 5, initialDelay: none, jitter: 0, nonRetryableErrors: [gone, 'bad input']}\n"
     "    limits: {user: nobody, cpuSeconds: 10, memory: 256MiB, openFiles: 64, outputBytes: 10MiB}\n"
     "  - {type: 'x.*', exec: [/bin/echo, 'a b', '{payload}']}\n"
-    "  - {type: y, builtin: echo}\n";
+    "  - {type: y, builtin: echo}\n"
+    "schedules:\n"
+    "  - key: nightly\n"
+    "    schedule: {type: CRON, cron_expr: '0 3 * * *', timezone: Europe/Berlin}\n"
+    "    task_type: t\n"
+    "    payload: {n: 5, s: '5', yes: true, none: ~, list: [a, 1.5]}\n";
 
 static void a_full_file_is_read(void **state)
 {
@@ -47,6 +53,12 @@ static void a_full_file_is_read(void **state)
     assert_string_equal(err.msg, "");
     assert_int_equal(rc, 0);
 
+    assert_int_equal(cfg.n_schedules, 1);
+    assert_string_equal(cfg.schedules[0].key, "nightly");
+    assert_string_equal(
+        cfg.schedules[0].body.ptr,
+        "{\"schedule\":{\"type\":\"CRON\",\"cron_expr\":\"0 3 * * *\",\"timezone\":\"Europe/Berlin\"},\"task_type\":\"t\","
+        "\"payload\":{\"n\":5,\"s\":\"5\",\"yes\":true,\"none\":null,\"list\":[\"a\",1.5]}}");
     assert_string_equal(cfg.mode, "queue,scheduler");
     assert_string_equal(cfg.node_id, "box-1");
     assert_int_equal(cfg.log_level, DUREQ_LOG_DEBUG);
@@ -96,7 +108,7 @@ static const struct bad_file {
     {"redis:\n  url: ftp://x\n", DUREQ_EINVAL, "f:2:8: redis.url: redis URL: must begin with redis://, rediss:// or unix://"},
     {"dureqd:\n  concurency: 3\n", DUREQ_EINVAL, "f:2:3: dureqd.concurency: there is no such key"},
     {"dureqd:\n\tconcurrency: 3\n", DUREQ_EPARSE, "f:2:1: found character that cannot start any token"},
-    {"a: 1\n", DUREQ_EINVAL, "f:1:1: a: there is no such key; known are dureqd, handlers, log, queues and redis"},
+    {"a: 1\n", DUREQ_EINVAL, "f:1:1: a: there is no such key; known are dureqd, handlers, log, queues, redis and schedules"},
     {"dureqd: [1]\n", DUREQ_EINVAL, "f:1:9: dureqd takes a mapping, not a list"},
     {"dureqd: {leaseMs: 5s, lease_ms: 6s}\n", DUREQ_EINVAL, "f:1:23: dureqd.lease_ms: said twice"},
     {"dureqd: {leaseMs: 5s, leaseMs: 6s}\n", DUREQ_EPARSE, "f:1:23: key 'leaseMs' is said twice, first in line 1"},
@@ -119,14 +131,17 @@ static const struct bad_file {
     {"handlers:\n  - {type: a, exec: ls, cwd: tmp}\n", DUREQ_EINVAL, "f:2:5: handler 'a': cwd 'tmp' is not an absolute path"},
     {"handlers:\n  - {type: a, exec: ls, nice: 20}\n", DUREQ_EINVAL, NULL},
     {"handlers:\n  - {type: a, exec: ls, env: [A=1]}\n", DUREQ_EINVAL, "f:2:30: env takes a mapping of variables, not a list"},
-    {"handlers:\n  - {type: a, exec: ls, env: {A=hunter2: 1}}\n", DUREQ_EINVAL, "f:2:31: env takes names of [A-Za-z_][A-Za-z0-9_]*"},
-    {"handlers:\n  - {type: a, exec: ls, env: {A: [hunter2]}}\n", DUREQ_EINVAL, "f:2:31: env.A: takes a text; an empty one is ''"},
+    {"handlers:\n  - {type: a, exec: ls, env: {A=hunter2: 1}}\n", DUREQ_EINVAL,
+     "f:2:31: env takes names of [A-Za-z_][A-Za-z0-9_]*"},
+    {"handlers:\n  - {type: a, exec: ls, env: {A: [hunter2]}}\n", DUREQ_EINVAL,
+     "f:2:31: env.A: takes a text; an empty one is ''"},
     {"handlers:\n  - {type: a, exec: ls, env: {A: }}\n", DUREQ_EINVAL, "f:2:31: env.A: takes a text; an empty one is ''"},
     {"handlers:\n  - {type: a, exec: ls, envFile: [x]}\n", DUREQ_EINVAL, "f:2:34: envFile takes an absolute path, not a list"},
     {"handlers:\n  - {type: a, exec: ls, envFile: x}\n", DUREQ_EINVAL, "f:2:25: handlers.envFile: takes an absolute path"},
     {"handlers:\n  - {type: a, exec: ls, envFile: /no/file}\n", DUREQ_ENOTFOUND,
      "f:2:34: envFile: cannot open '/no/file': No such file or directory"},
-    {"handlers:\n  - {type: a, exec: ls, passEnv: A}\n", DUREQ_EINVAL, "f:2:34: passEnv takes a list of names, not a single value"},
+    {"handlers:\n  - {type: a, exec: ls, passEnv: A}\n", DUREQ_EINVAL,
+     "f:2:34: passEnv takes a list of names, not a single value"},
     {"handlers:\n  - {type: a, exec: ls, passEnv: [A, 'b?']}\n", DUREQ_EINVAL,
      "f:2:38: passEnv takes names of [A-Za-z0-9_], with '*' for anything"},
     {"handlers:\n  - {type: a, exec: ls, maxProcesses: 0}\n", DUREQ_EINVAL,
@@ -139,6 +154,20 @@ static const struct bad_file {
     {"queues: {'a b': {weight: 1}}\n", DUREQ_EINVAL, NULL},
     {"queues: {a: {weight: 0}}\n", DUREQ_EINVAL, "f:1:22: weight takes a whole number from 1 to 1000, not '0'"},
     {"queues: {a: {priorities: [3]}}\n", DUREQ_EINVAL, NULL},
+    {"schedules: {a: 1}\n", DUREQ_EINVAL, "f:1:12: schedules takes a list"},
+    {"schedules:\n  - 5\n", DUREQ_EINVAL, "f:2:5: a schedule is a mapping"},
+    {"schedules:\n  - {task_type: t}\n", DUREQ_EINVAL, "f:2:5: a schedule needs a key, by which it is known"},
+    {"schedules:\n  - {key: a, task_type: t}\n", DUREQ_EINVAL, "f:2:5: field 'schedule' is missing"},
+    {"schedules:\n  - {key: a, schedule: {type: DURATION, interval: 1s}}\n", DUREQ_EINVAL, "f:2:5: field 'task_type' is missing"},
+    {"schedules:\n  - {key: a, task_type: t, schedule: {type: IMMEDIATE}}\n", DUREQ_EINVAL,
+     "f:2:5: type IMMEDIATE is one job, which nobody declares"},
+    {"schedules:\n  - {key: a, task_type: t, schedule: {type: CRON, cron_expr: '0 25 * * *'}}\n", DUREQ_EINVAL,
+     "f:2:5: cron_expr, column 3: hour takes 0 to 23, not '25'"},
+    {"schedules:\n  - {key: a, task_type: t, colour: red, schedule: {type: DURATION, interval: 1s}}\n", DUREQ_EINVAL,
+     "f:2:5: unknown field \"colour\""},
+    {"schedules:\n  - {key: a, task_type: t, schedule: {type: DURATION, interval: 1s}}\n"
+     "  - {key: a, task_type: t, schedule: {type: DURATION, interval: 1s}}\n",
+     DUREQ_EINVAL, "f:3:5: key 'a' is said twice, first at f:2:5"},
     {"redis: {clusterAddrs: [a, b]}\n", DUREQ_EUNSUPPORTED, NULL},
     {"dureqd: {handlers: [echo]}\n", DUREQ_EUNSUPPORTED, NULL},
 };
