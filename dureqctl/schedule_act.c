@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "enqueue.h"
+#include "model/job.h"
 #include "model/schedule.h"
 #include "schedule.h"
 
@@ -133,6 +134,13 @@ int ctl_schedule_create(ctl *c, int argc, char **argv)
     return rc == 0 ? send(c, "POST", "/api/schedules", NULL, &m.asked.s, &m.spec) : rc;
 }
 
+static int check_key(const char *key)
+{
+    dureq_error err = {0};
+
+    return dq_key_check("--key", dureq_str_from(key), &err) < 0 ? ctl_usage("%s", err.msg) : 0;
+}
+
 int ctl_schedule_put(ctl *c, int argc, char **argv)
 {
     DQ_CLEANUP(made_deinit) made m = {0};
@@ -141,6 +149,8 @@ int ctl_schedule_put(ctl *c, int argc, char **argv)
 
     if (rc == 0 && !m.key)
         rc = ctl_usage("schedule put needs --key: a schedule without one is made by 'schedule create'");
+    if (rc == 0)
+        rc = check_key(m.key);
     ctl_query(&query, "key", m.key);
     return rc == 0 ? send(c, "PUT", "/api/schedules", query.ptr, &m.asked.s, &m.spec) : rc;
 }
@@ -275,6 +285,9 @@ static int find_key(ctl *c, const char *key, dq_buf *ret)
     ctl_answer a;
     int rc;
 
+    rc = check_key(key);
+    if (rc != 0)
+        return rc;
     ctl_query(&query, "key", key);
     rc = ctl_call(c, "GET", "/api/schedules", query.ptr, no_body, &a);
     if (rc != 0)
@@ -401,6 +414,8 @@ int ctl_schedule_backfill(ctl *c, int argc, char **argv)
         rc = ctl_time_text("from", from, /*is_past=*/true, from_text);
     if (rc == 0)
         rc = ctl_time_text("to", to, /*is_past=*/true, to_text);
+    if (rc == 0 && strcmp(from_text, to_text) > 0) /* of one length each, so in the order of time */
+        rc = ctl_usage("--from '%s' is after --to '%s'", from, to);
     if (rc != 0)
         return rc;
     ctl_path(&path, "/api/schedules/%s/backfill", argv[1]);

@@ -8,7 +8,7 @@
 #include "store/leader_calls.h"
 #include "store/store.h"
 
-#define DQ_SCHEDULE_SCRIPTS 3 /* version of the scripts that all sessions must know */
+#define DQ_SCHEDULE_SCRIPTS 4 /* version of the scripts that all sessions must know */
 
 typedef struct dq_schedule_put {
     dureq_str actor;

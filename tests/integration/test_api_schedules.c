@@ -144,7 +144,7 @@ SCENARIO(a_list_has_pages)
     }
     EXPECT_I64(7, seen);
     EXPECT_TRUE(pages >= 3);
-    API_FAILS(400, "invalid", "no cursor", "GET", "/api/schedules", "cursor=9.x", NULL);
+    API_FAILS(400, "invalid", "not one that a page gave", "GET", "/api/schedules", "cursor=9.x", NULL);
     API_FAILS(400, "invalid", "limit", "GET", "/api/schedules", "limit=1001", NULL);
 }
 

@@ -201,10 +201,9 @@ SCENARIO(each_option_says_in_its_own_words_what_it_takes)
 static bool is_known(dureq_str option)
 {
     static const char *const others[] = {
-        "--wait",           "--text",   "--dry-run", "--yes",
-        "--force",          "--oldest", "--repair",  "--pause-on-failure", /* flags */
-        "--quiet",          "--prefix", "--server",  "--config",
-        "--allow-eviction", "--help",   "--version", /* of all commands */
+        "--wait",  "--text",   "--dry-run", "--yes",    "--force",          "--oldest", "--repair",  "--pause-on-failure",
+        "--prune",                                                                                   /* flags */
+        "--quiet", "--prefix", "--server",  "--config", "--allow-eviction", "--help",   "--version", /* of all commands */
     };
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(options); i++)

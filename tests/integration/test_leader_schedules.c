@@ -236,6 +236,132 @@ SCENARIO(a_full_queue_holds_one_up_and_no_other)
     RIG_UNTIL(test_schedule_get(held.text)->reason[0] == '\0');
 }
 
+static atomic_int running_now, running_most, may_end;
+
+/* Does not heed that it is cancelled. */
+static int stubborn(dureq_run *run, void *userdata)
+{
+    int now = atomic_fetch_add(&running_now, 1) + 1;
+
+    (void)test_board_run(run, userdata);
+    if (now > atomic_load(&running_most))
+        atomic_store(&running_most, now);
+    while (!atomic_load(&may_end))
+        rig_pause();
+    atomic_fetch_sub(&running_now, 1);
+    return 0;
+}
+
+SCENARIO(the_newest_replaces_and_two_never_run)
+{
+    dureq_schedule s = test_every(3600000);
+    dureq_job_id id, first = {0}, next = {0};
+    const dureq_schedule_info *info;
+
+    atomic_store(&running_now, 0);
+    atomic_store(&running_most, 0);
+    atomic_store(&may_end, 0);
+    start(stubborn);
+    s.overlap_policy = DUREQ_OVERLAP_REPLACE;
+    id = test_schedule(&s, "t", NULL);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &first, &err));
+    RIG_UNTIL(atomic_load(&running_now) == 1);
+    for (int i = 0; i < 3; i++) {
+        RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &next, &err));
+        EXPECT_TEXT("", next.text);
+    }
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(first.text));
+    info = test_schedule_get(id.text);
+    EXPECT_I64(1, info->n_active);
+    EXPECT_I64(1, info->n_buffered);
+    EXPECT_I64(2, test_schedule_records(id.text, "skipped", "replaced"));
+    EXPECT_I64(1, test_board_count(&board, id.text, 0));
+    atomic_store(&may_end, 1);
+    RIG_UNTIL(test_board_count(&board, id.text, 0) == 2);
+    RIG_UNTIL(test_schedule_get(id.text)->n_active == 0);
+    EXPECT_I64(0, test_schedule_get(id.text)->n_buffered);
+    EXPECT_I64(1, atomic_load(&running_most));
+}
+
+SCENARIO(a_waiting_one_is_replaced_at_once)
+{
+    dureq_schedule s = test_every(3600000);
+    dureq_job_id id, first = {0}, next = {0};
+
+    s.overlap_policy = DUREQ_OVERLAP_REPLACE;
+    id = test_schedule(&s, "t", NULL);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &first, &err));
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &next, &err));
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(first.text));
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(next.text));
+    EXPECT_I64(1, test_schedule_get(id.text)->n_active);
+}
+
+SCENARIO(a_purge_spares_what_it_released)
+{
+    dureq_schedule s = test_every(3600000);
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_id id, first = {0}, none = {0};
+    int64_t n = 0;
+
+    s.overlap_policy = DUREQ_OVERLAP_BUFFER_ALL;
+    o.queue = "low";
+    id = test_schedule(&s, "t", &o);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &first, &err));
+    for (int i = 0; i < 3; i++)
+        RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &none, &err));
+    EXPECT_I64(3, test_schedule_get(id.text)->n_buffered);
+    RIG_OK(dureq_client_purge_queue(rig.client, "low", &n, &err));
+    EXPECT_I64(1, n);
+    EXPECT_I64(2, test_schedule_get(id.text)->n_buffered);
+    EXPECT_I64(1, test_schedule_get(id.text)->n_active);
+    EXPECT_I64(1, rig_counts().pending);
+}
+
+SCENARIO(one_that_is_retried_by_hand_is_active_again_and_refused_while_another_is)
+{
+    dureq_schedule s = test_every(3600000);
+    dureq_job_id id, first = {0}, next = {0};
+
+    s.overlap_policy = DUREQ_OVERLAP_SKIP;
+    id = test_schedule(&s, "t", NULL);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &first, &err));
+    RIG_OK(dureq_client_cancel(rig.client, first.text, NULL, &err));
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &next, &err));
+    EXPECT_TRUE(next.text[0]);
+    RIG_FAILS(DUREQ_ECONFLICT, "", dureq_client_retry(rig.client, first.text, false, &err));
+    RIG_OK(dureq_client_cancel(rig.client, next.text, NULL, &err));
+    RIG_OK(dureq_client_retry(rig.client, first.text, false, &err));
+    EXPECT_I64(1, test_schedule_get(id.text)->n_active);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &next, &err));
+    EXPECT_I64(1, test_schedule_records(id.text, "skipped", "overlap"));
+}
+
+SCENARIO(a_large_payload_goes_with_each_occurrence)
+{
+    static char large[100000];
+    dureq_schedule s = test_every(3600000);
+    dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_of(large, sizeof large)};
+    dureq_job_id id, job = {0};
+    dureq_job_list *list = NULL;
+
+    memset(large, 'x', sizeof large);
+    RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &id, NULL, &err));
+    for (int i = 0; i < 2; i++) {
+        RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &job, &err));
+        RIG_OK(dureq_client_get_job(rig.client, job.text, &list, &err));
+        EXPECT_I64((int64_t)sizeof large, (int64_t)list->items[0].payload.len);
+        EXPECT_I64('x' + i, list->items[0].payload.ptr[99999]);
+        dureq_job_list_destroy(list);
+        large[99999]++; /* a change that waits, with a payload of its own */
+        RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &id, NULL, &err));
+    }
+    start(test_board_run);
+    RIG_UNTIL(test_board_count(&board, id.text, 0) == 2);
+    RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &job, &err));
+    RIG_UNTIL(test_board_count(&board, id.text, 0) == 3);
+}
+
 SCENARIO(edits_lose_no_slot_and_double_none)
 {
     dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_from("0")};

@@ -27,8 +27,8 @@ local function fits(lane)
   if ARGV[5] == '' then
     return true
   end
-  local type = string.match(call('LINDEX', K .. 'lane', lane - 1) or '', '^[^|]*|([^|]*)')
-  return type and (type == ARGV[5] or (prefix and string.sub(type, 1, #prefix) == prefix))
+  local of_type = string.match(call('LINDEX', K .. 'lane', lane - 1) or '', '^[^|]*|([^|]*)')
+  return of_type and (of_type == ARGV[5] or (prefix and string.sub(of_type, 1, #prefix) == prefix))
 end
 
 local function delete(key, lane, entry, fields)

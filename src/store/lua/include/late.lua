@@ -3,6 +3,7 @@
 -- over itself: closed, or reaped. `what` is the job's id and the run's number, I2.
 --   K lr            hash: id -> session I6, run I2, for each late run of the job
 --   K lr:<session>  set of `what`: those of a session
+--#include "occurrence.lua"
 local SESSIONS_TELL_LATE = 4 -- version of the scripts from which on sessions report these ends
 local LATE_SHOWN = 256
 -- Without the item; '' when it is the last.
@@ -28,6 +29,7 @@ local function late_forget(session, what)
     call('HSET', K .. 'lr', id, left)
   else
     call('HDEL', K .. 'lr', id)
+    occurrence_late_over(id)
   end
 end
 local function late_over(session, what)

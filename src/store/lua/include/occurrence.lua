@@ -41,7 +41,7 @@ local function occurrence_dispatch(id, d, lane, at, tracked, from)
   local j = string.sub(d.j, 1, d.more) .. more_make(id, at, flags) .. string.sub(d.j, d.more + 22)
   local key = K .. 'l:' .. lane
   local entry = redis.pcall('XADD', key, occurrence_entry, 'j', j)
-  if type(entry) ~= 'string' then -- the clock was set back since the last entry
+  if entry.err then -- the clock was set back since the last entry
     entry = call('XADD', key, '*', 'j', j)
   end
   local ms, seq = string.match(entry, '(%d+)-(%d+)')
@@ -97,14 +97,47 @@ local function occurrence_drain(id, s)
   call('DEL', sb)
   state_write(id, s)
 end
+-- Where the next one replaces those that are active it does not run beside a handler that has not ended: an occurrence that ended before its handler is
+-- in `sch:l`, and active, until that is told.
+local occurrence_replaces = false -- by a policy of this call's own
+local function occurrence_lingers(job, id)
+  if call('HEXISTS', K .. 'lr', job) == 0 then
+    return false
+  end
+  local packed = not occurrence_replaces and call('HGET', K .. 'sch:d', id)
+  if not occurrence_replaces and (not packed or definition_read(packed).policy ~= OVERLAP_REPLACE) then
+    return false
+  end
+  call('HSET', K .. 'sch:l', job, id)
+  return true
+end
+-- The last handler of a job has ended, after the job.
+local function occurrence_late_over(job)
+  local id = call('HGET', K .. 'sch:l', job)
+  if not id then
+    return
+  end
+  call('HDEL', K .. 'sch:l', job)
+  local s = call('SREM', K .. 'sa:' .. id, job) == 1 and state_read(id)
+  if s then
+    occurrence_drain(id, s)
+    occurrences_done()
+  end
+end
 -- The end of a job that is an occurrence: schedule, schedule_flags (of more_make) and died as its envelope and its end have them.
 local function occurrence_ended(job, e)
-  if e.schedule_flags % 2 == 0 or call('SREM', K .. 'sa:' .. e.schedule, job) == 0 then
+  local sa = K .. 'sa:' .. e.schedule
+  if e.schedule_flags % 2 == 0 or call('SISMEMBER', sa, job) == 0 then
     return
   end
   local s = state_read(e.schedule)
   if not s then
+    call('SREM', sa, job)
     return
+  end
+  local lingers = occurrence_lingers(job, e.schedule)
+  if not lingers then
+    call('SREM', sa, job)
   end
   if e.died and e.schedule_flags >= 2 and s.flags % 4 == 0 then
     state_flag(s, SCHEDULE_PAUSED, true)
@@ -112,5 +145,7 @@ local function occurrence_ended(job, e)
     state_write(e.schedule, s)
     call('ZADD', K .. 'sch', 'XX', call('HEXISTS', K .. 'sch:e', e.schedule) == 1 and now or '+inf', e.schedule)
   end
-  occurrence_drain(e.schedule, s)
+  if not lingers then
+    occurrence_drain(e.schedule, s)
+  end
 end

@@ -10,11 +10,13 @@ local function occurrence_replace(id, s)
     s.taken = s.taken - 1
     before = call('LPOP', sb)
   end
+  occurrence_replaces = true
   for _, job in ipairs(call('SMEMBERS', K .. 'sa:' .. id)) do
-    if not cancel_job(job, 'replaced by the next occurrence of its schedule') then
+    if call('HEXISTS', K .. 'sch:l', job) == 0 and not cancel_job(job, 'replaced by the next occurrence of its schedule') then
       call('SREM', K .. 'sa:' .. id, job)
     end
   end
+  occurrence_replaces = false
 end
 -- true: it waits in the buffer, or is skipped.
 local function occurrence_waits(id, s, at, policy)
