@@ -23,7 +23,7 @@ local function is_workflow(id)
     return false
   end
   local _, _, lane = id_unpack(id)
-  return lane == 0
+  return lane == 0 and ask('HEXISTS', K .. 'sch:s', id) ~= 1 -- the other ones without a lane
 end
 local function workflow_lives(id)
   local status = string.byte(ask('GETRANGE', K .. 'ws:' .. id, 1, 1) or '')
