@@ -94,7 +94,7 @@ class Deployment:
             time.sleep(0.02)
 
 
-def seed(server, many=15):
+def seed(server, many=6):
     """Jobs in every state; returns the ids of those that tests name."""
     def put(**spec):
         return server.call('POST', '/api/jobs', spec)['id']
@@ -120,7 +120,7 @@ def seed(server, many=15):
                                        'retry_policy': once} for i in range(12)])
     server.call('POST', '/api/jobs', [{'task_type': 'fail-always', 'payload': {'n': i}, 'retry_policy': once} for i in range(5)])
     server.call('POST', '/api/jobs', [{'task_type': 'echo', 'payload': {'n': i}} for i in range(many)])
-    server.call('POST', '/api/jobs', [{'task_type': 'echo', 'queue': 'bulk', 'payload': {'bulk': i}} for i in range(8)])
+    server.call('POST', '/api/jobs', [{'task_type': 'echo', 'queue': 'bulk', 'payload': {'bulk': i}} for i in range(3)])
     ids['unhandled'] = put(task_type='image.resize', queue='media', payload={'w': 640})
 
     for spec in ({'type': 'CRON', 'cron_expr': '*/5 * * * *'}, {'type': 'DAILY', 'at_times': [{'hour': 2, 'minute': 30, 'second': 0}], 'timezone': 'America/New_York'},
