@@ -26,7 +26,8 @@ static void tell_resumed(dq_wshard *s, dureq_str packed)
     w->on_event(&e, w->on_event_userdata);
 }
 
-/* w:<session>: L<lane> J<job> D<ms> T<ms> H W U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
+/* P: the store looks at definitions by itself, and may have seen new ones before the shard had them.
+   w:<session>: L<lane> J<job> D<ms> T<ms> H W U<id> C<id><l|f><entry> R; ctl: N<lane> P. */
 void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_str text)
 {
     dq_wshard *s = shard < w->n_shards ? &w->shards[shard] : NULL;
@@ -64,6 +65,7 @@ void dq_worker_on_message(dq_worker *w, unsigned shard, dureq_str name, dureq_st
     case 'U': tell_resumed(s, rest); break;
     case 'C': dq_session_cancelled(s, rest); break;
     case 'R': dq_session_beat_now(s); break;
-    default: /* P: the store looks at queues by itself */ break;
+    case 'P': dq_paused_load(s); break;
+    default: break;
     }
 }

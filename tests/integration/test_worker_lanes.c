@@ -255,16 +255,21 @@ static char *definitions(const char *command, const char *json)
     return test_redis_command(rig.server, command, key, "normal", json, NULL);
 }
 
-/* Whoever resumes a queue changes its definition first, then the shards one by one. A node goes by what its shard says. */
+/* Whoever resumes a queue changes its definition first, then the shards one by one. A node goes by what its shard says, as soon as it says
+   so: its heartbeats are far apart here. */
 SCENARIO(a_queue_counts_as_paused_until_its_shard_says_otherwise)
 {
+    dureq_node_options o = rig_node_options("n");
     char *before = definitions("HGET", NULL), *json = strchr(before, '{');
     dureq_node *n;
     dureq_job_id id, other;
 
     *strrchr(before, '\r') = '\0';
     RIG_OK(dureq_client_pause_queue(rig.client, "normal", &err));
-    n = rig_node("n", "t", fine, NULL);
+    o.lease_ms = 120000;
+    n = rig_node_create(&o);
+    rig_handle(n, "t", fine, NULL, NULL);
+    rig_start(n);
     free(definitions("HSET", json));
     for (int i = 0; i < rig.shards; i++) {
         char channel[96];
