@@ -34,7 +34,7 @@ static int promote_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next
 
     if (rc < 0)
         return rc;
-    dq_store_saw_time(l->all->store, p.now_ms);
+    dq_store_saw_time(l->all->store, l->shard, p.now_ms);
     *ret_next_ms = DQ_MIN(time_or_never(p.next_due_ms), time_or_never(p.next_resume_ms));
     return 0;
 }
@@ -89,7 +89,7 @@ static int keep_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms
         return rc;
     *ret_next_ms = DQ_DUTY_NOW;
     if (!k.more)
-        *ret_next_ms = DQ_MAX(time_or_never(k.next_late_ms), dq_store_now_ms(l->all->store) + KEEP_GAP_MS);
+        *ret_next_ms = DQ_MAX(time_or_never(k.next_late_ms), dq_store_now_ms(l->all->store, l->shard) + KEEP_GAP_MS);
     return 0;
 }
 
@@ -126,7 +126,7 @@ static int flow_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms
 
     if (rc < 0)
         return rc;
-    dq_store_saw_time(l->all->store, now_ms);
+    dq_store_saw_time(l->all->store, l->shard, now_ms);
     *ret_next_ms = left > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
     return 0;
 }

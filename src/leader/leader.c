@@ -55,7 +55,7 @@ static void run(dq_duty_state *d)
 /* Runs it, or sets its timer. */
 static void run_or_wait(dq_duty_state *d)
 {
-    int64_t now_ms = dq_store_now_ms(d->leader->all->store), most_ms = dq_duties[d->no].most_ms;
+    int64_t now_ms = dq_store_now_ms(d->leader->all->store, d->leader->shard), most_ms = dq_duties[d->no].most_ms;
 
     if (d->is_busy || d->leader->term.epoch == 0)
         return;

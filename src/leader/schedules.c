@@ -209,7 +209,7 @@ static void on_fired(void *userdata, int code, const dq_reply *reply, const dure
         dq_duty_lose(l, DQ_DUTY_SCHEDULE);
         return;
     }
-    dq_store_saw_time(l->all->store, fired.now_ms);
+    dq_store_saw_time(l->all->store, l->shard, fired.now_ms);
     dq_duty_end(l, DQ_DUTY_SCHEDULE, fired.next_ms < 0 ? DQ_DUTY_NEVER : fired.next_ms);
 }
 
@@ -248,7 +248,7 @@ int dq_schedules_fire(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms)
 
     if (rc < 0)
         return rc;
-    dq_store_saw_time(l->all->store, due.now_ms);
+    dq_store_saw_time(l->all->store, l->shard, due.now_ms);
     *ret_next_ms = due.next_ms < 0 ? DQ_DUTY_NEVER : due.next_ms;
     if (due.left == 0 || l->term.epoch == 0)
         return 0;

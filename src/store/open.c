@@ -230,7 +230,7 @@ static int take_meta(dq_store *s, const dq_reply *reply, dureq_error *err)
     if (r == 0)
         r = take_shards(s, dq_reply_int(dq_reply_at(*reply, 2)), err);
     if (r == 0)
-        dq_store_saw_time(s, dq_reply_int(dq_reply_at(*reply, 0)));
+        dq_store_saw_time(s, 0, dq_reply_int(dq_reply_at(*reply, 0))); /* until a session of the shard tells more */
     return r;
 }
 

@@ -232,14 +232,16 @@ dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which)
     return which == DQ_CONN_CYCLE ? s->cycle : s->main;
 }
 
-int64_t dq_store_now_ms(const dq_store *s)
+int64_t dq_store_now_ms(const dq_store *s, unsigned shard)
 {
+    (void)shard; /* one server, one clock */
     return s->has_time ? (dq_mono_us() + s->offset_us) / 1000 : dq_wall_ms();
 }
 
 /* What no server's clock says comes from an answer that cannot be read: the clock goes on as it was. */
-void dq_store_saw_time(dq_store *s, int64_t server_now_ms)
+void dq_store_saw_time(dq_store *s, unsigned shard, int64_t server_now_ms)
 {
+    (void)shard;
     if (server_now_ms <= 0 || server_now_ms >> 44) /* more than a job id can tell */
         return;
     s->offset_us = server_now_ms * 1000 - dq_mono_us();

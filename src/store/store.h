@@ -69,9 +69,9 @@ uint64_t dq_store_queue_reads(const dq_store *s);
 /* Servers that the shards are on, each a link of its own; which one a shard is on. A single server in this version. */
 unsigned dq_store_n_links(const dq_store *s);
 unsigned dq_store_link_of(const dq_store *s, unsigned shard);
-/* The server's clock, from the last reply that told it. */
-int64_t dq_store_now_ms(const dq_store *s);
-void dq_store_saw_time(dq_store *s, int64_t server_now_ms);
+/* The clock of a shard's server, from the last reply that told it. */
+int64_t dq_store_now_ms(const dq_store *s, unsigned shard);
+void dq_store_saw_time(dq_store *s, unsigned shard, int64_t server_now_ms);
 
 /* ---- sending ---- */
 

@@ -59,7 +59,7 @@ static bool put_starts(dq_wshard *s, dq_beat *b)
             continue;
         if (n == BEAT_STARTS_MAX)
             return false;
-        dq_beat_start(b, &c->job.id, c->run.started_at_ms ? c->run.started_at_ms : dq_store_now_ms(s->worker->store));
+        dq_beat_start(b, &c->job.id, c->run.started_at_ms ? c->run.started_at_ms : dq_store_now_ms(s->worker->store, s->no));
         c->start_told = DQ_START_TOLD;
         c->is_named = true;
         n++;
@@ -237,7 +237,7 @@ static void take_beat(dq_wshard *s, const dq_beat_answer *a)
     };
 
     s->session.alive_us = s->session.last_beat_us;
-    dq_store_saw_time(w->store, beat.now_ms);
+    dq_store_saw_time(w->store, s->no, beat.now_ms);
     if (a->n_lanes > s->lanes.n || s->session.doubts & DQ_DOUBT_LANES)
         dq_lanes_load(s);
     dq_paused_beat(s, a->queues_version);

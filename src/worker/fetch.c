@@ -130,7 +130,7 @@ static void refuse(dq_claim *c, int rc)
     c->words.outcome = DUREQ_OUTCOME_FAIL;
     c->words.code = DUREQ_EPROTO;
     c->words.msg = dq_strdup("the packed job is damaged");
-    c->verdict.started_at_ms = c->verdict.finished_at_ms = dq_store_now_ms(w->store);
+    c->verdict.started_at_ms = c->verdict.finished_at_ms = dq_store_now_ms(w->store, c->shard->no);
     dq_outcome_judge(c, DUREQ_EPROTO);
     dq_claim_judged(c);
 }

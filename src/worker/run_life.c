@@ -144,7 +144,7 @@ static void judge(dq_claim *c, int rc)
 {
     end_log(&c->log);
     c->verdict.started_at_ms = c->run.started_at_ms;
-    c->verdict.finished_at_ms = dq_store_now_ms(c->worker->store);
+    c->verdict.finished_at_ms = dq_store_now_ms(c->worker->store, c->shard->no);
     dq_outcome_judge(c, rc);
     dq_claim_judged(c);
 }
@@ -178,7 +178,7 @@ static void stuck(dureq_run *r)
         return;
     }
     dq_late_begin(c);
-    c->verdict.ran_ms = DQ_MAX(dq_store_now_ms(w->store) - r->started_at_ms, 0);
+    c->verdict.ran_ms = DQ_MAX(dq_store_now_ms(w->store, c->shard->no) - r->started_at_ms, 0);
     judge(c, DUREQ_ETIMEOUT);
 }
 
@@ -311,7 +311,7 @@ void dq_run_start(dureq_run *r)
     int rc;
 
     dq_run_move(r, DQ_RUN_GOING);
-    r->started_at_ms = dq_store_now_ms(w->store);
+    r->started_at_ms = dq_store_now_ms(w->store, c->shard->no);
     r->started_loop_us = r->started_mono_us = dq_loop_now_us(w->loop);
     atomic_fetch_add_explicit(&w->stats.running, 1, memory_order_relaxed);
     dq_stat_add(&w->stats.started, 1);

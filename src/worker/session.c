@@ -93,7 +93,7 @@ static void on_opened(void *userdata, int code, const dq_reply *reply, const dur
     }
     dq_session_move(s, DQ_SESSION_LIVE);
     begin(s, &opened);
-    dq_store_saw_time(w->store, opened.now_ms);
+    dq_store_saw_time(w->store, s->no, opened.now_ms);
     dq_worker_hold(w, DQ_HOLD_TOO_OLD, false);
     (void)dq_store_subscribe(w->store, s->no, "w:", dureq_str_from(s->session.text));
     (void)dq_store_subscribe(w->store, s->no, "ctl", (dureq_str){0});

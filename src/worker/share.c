@@ -20,11 +20,11 @@
 
 struct dq_wroom {
     dq_handler *handler; /* NULL: there is none of its number any more */
-    dq_heap parked; /* of dq_wflow */
-    size_t n_flows; /* that may be parked here */
-    int32_t n_up;   /* flows in the lists of their queues */
-    int64_t now;    /* virtual time */
-    dq_list link;   /* in lanes.crowded while one is parked */
+    dq_heap parked;      /* of dq_wflow */
+    size_t n_flows;      /* that may be parked here */
+    int32_t n_up;        /* flows in the lists of their queues */
+    int64_t now;         /* virtual time */
+    dq_list link;        /* in lanes.crowded while one is parked */
 };
 
 struct dq_wflow {

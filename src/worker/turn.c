@@ -160,7 +160,7 @@ static size_t put_gate(plain_batch *b, dq_wshard *s)
 
 static void take_gate(dq_wshard *s, const dq_gate *g, int64_t wanted_class)
 {
-    dq_store_saw_time(s->worker->store, g->now_ms);
+    dq_store_saw_time(s->worker->store, s->no, g->now_ms);
     s->turn.width = g->width;
     dq_copy_text(s->session.hv, sizeof s->session.hv, g->hv);
     dq_copy_text(s->turn.bucket, sizeof s->turn.bucket, g->bucket);
@@ -173,45 +173,29 @@ static void take_gate(dq_wshard *s, const dq_gate *g, int64_t wanted_class)
         dq_lanes_load(s);
 }
 
-static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq_error *err)
+/* Memory is short, or somebody took something: nothing of it was done. */
+static void turn_refused(dq_wshard *s, int code, const dureq_error *err)
+{
+    if (code == 0) {
+        s->turn.refused_unseen = true;
+    } else {
+        DQ_LOG(s->worker->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
+        s->turn.plain_again_us = dq_loop_now_us(s->worker->loop) + PLAIN_AGAIN_US;
+        if (s->turn.reads_by_script)
+            s->turn.reads_again_us = s->turn.plain_again_us; /* a heartbeat's pump looks again */
+        if (dq_is_of_replica(code) || code == DUREQ_EREDIS)  /* EXECABORT does not say why */
+            dq_session_doubt(s);
+    }
+    dq_sent_again(s);
+    dq_lanes_read_off(s);
+}
+
+/* Those after the gate's answer. */
+static void take_reads(dq_wshard *s, dq_reply at)
 {
     dq_worker *w = s->worker;
     dq_rbuf *rbuf = NULL;
-    dureq_error why = {0};
-    dq_gate gate;
 
-    if (dq_link_is_stale(s)) /* what it read is the old session's, and given to others when that one is reaped */
-        return;
-    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
-        s->turn.call_is_lost = s->claims[DQ_CLAIM_SENT].n > 0;
-        dq_sync_want(s);
-        return;
-    }
-    if (code < 0 || dq_reply_is_nil(*reply)) { /* memory is short, or somebody took something: nothing of it was done */
-        if (code < 0) {
-            DQ_LOG(w->log, DUREQ_LOG_WARN, "cycle.refused", "shard=%u error=\"%s\"", s->no, err->msg);
-            s->turn.plain_again_us = dq_loop_now_us(w->loop) + PLAIN_AGAIN_US;
-            if (s->turn.reads_by_script)
-                s->turn.reads_again_us = s->turn.plain_again_us; /* a heartbeat's pump looks again */
-            if (dq_is_of_replica(code) || code == DUREQ_EREDIS)  /* EXECABORT does not say why */
-                dq_session_doubt(s);
-        } else {
-            s->turn.refused_unseen = true;
-        }
-        dq_sent_again(s);
-        dq_lanes_read_off(s);
-        return;
-    }
-    dq_reply at = dq_reply_first(*reply);
-    for (size_t i = 0; i < s->turn.gate_at; i++)
-        at = dq_reply_next(at);
-    if (dq_gate_decode(at, &gate, &why) < 0) {
-        DQ_LOG(w->log, DUREQ_LOG_ERROR, "cycle.gate", "shard=%u error=\"%s\"", s->no, why.msg);
-        dq_session_lost(s, "the gate of its turn failed");
-        return;
-    }
-    take_gate(s, &gate, s->turn.class_asked);
-    dq_sent_recorded(s);
     w->is_taking = true;
     for (size_t i = 0; i < s->turn.n_reads; i++) {
         at = dq_reply_next(at);
@@ -229,6 +213,38 @@ static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq
     dq_pool_push(w->pool, &w->to_pool);
     if (s->claims[DQ_CLAIM_RETURN].n > 0)
         dq_session_return(s);
+}
+
+static void take_answers(dq_wshard *s, const dq_reply *reply)
+{
+    dq_reply at = dq_reply_first(*reply);
+    dureq_error why = {0};
+    dq_gate gate;
+
+    for (size_t i = 0; i < s->turn.gate_at; i++)
+        at = dq_reply_next(at);
+    if (dq_gate_decode(at, &gate, &why) < 0) {
+        DQ_LOG(s->worker->log, DUREQ_LOG_ERROR, "cycle.gate", "shard=%u error=\"%s\"", s->no, why.msg);
+        dq_session_lost(s, "the gate of its turn failed");
+        return;
+    }
+    take_gate(s, &gate, s->turn.class_asked);
+    dq_sent_recorded(s);
+    take_reads(s, at);
+}
+
+static void take_exec(dq_wshard *s, int code, const dq_reply *reply, const dureq_error *err)
+{
+    if (dq_link_is_stale(s)) /* what it read is the old session's, and given to others when that one is reaped */
+        return;
+    if (code == DUREQ_EUNAVAILABLE || code == DUREQ_ECLOSED) {
+        s->turn.call_is_lost = s->claims[DQ_CLAIM_SENT].n > 0;
+        dq_sync_want(s);
+    } else if (code < 0 || dq_reply_is_nil(*reply)) {
+        turn_refused(s, code, err);
+    } else {
+        take_answers(s, reply);
+    }
 }
 
 static void on_exec(void *userdata, int code, const dq_reply *reply, const dureq_error *err)
