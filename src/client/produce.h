@@ -13,7 +13,7 @@
 typedef struct enq_lane {
     dureq_str name; /* "queue|type|version"; stored after the struct */
     size_t queue_len;
-    bool plain; /* its queue is known and has no limit: jobs may take the fast path */
+    bool plain; /* its queue is known and has no limit: jobs may go as a plain call */
     bool limited;
     uint32_t no[]; /* of each shard; 0: not known yet */
 } enq_lane;

@@ -25,13 +25,6 @@ void dq_plain_get(dq_buf *out, const dq_keys *k, unsigned shard, const char *nam
     dq_keys_arg(out, k, shard, name, suffix);
 }
 
-void dq_plain_pttl(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix)
-{
-    dq_resp_begin(out, 2);
-    dq_resp_arg(out, DQ_STR_LIT("PTTL"));
-    dq_keys_arg(out, k, shard, name, suffix);
-}
-
 void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str field)
 {
     dq_resp_begin(out, 3);

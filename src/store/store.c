@@ -191,11 +191,6 @@ dq_loop *dq_store_loop(const dq_store *s)
     return s->loop;
 }
 
-const dq_log *dq_store_log(const dq_store *s)
-{
-    return s->log;
-}
-
 const dq_keys *dq_store_keys(const dq_store *s)
 {
     return &s->keys;

@@ -56,7 +56,6 @@ bool dq_store_is_up(const dq_store *s);
 bool dq_store_is_absent(const dq_store *s);
 void dq_store_last_error(const dq_store *s, dureq_error *ret);
 dq_loop *dq_store_loop(const dq_store *s);
-const dq_log *dq_store_log(const dq_store *s);
 /* Any thread, once it was up: immutable from then on. */
 const dq_keys *dq_store_keys(const dq_store *s);
 const dq_queue_set *dq_store_queues(const dq_store *s); /* loop thread; valid until on_queues */

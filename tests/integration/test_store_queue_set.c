@@ -60,7 +60,7 @@ static void a_shard_is_brought_up_to_a_definition(void **state)
     }
 }
 
-/* Producers on their fast path hold the token: it must be another one after every change. */
+/* Producers of plain calls hold the token: it must be another one after every change. */
 static void the_token_changes_with_every_change(void **state)
 {
     test_world *w = *state;

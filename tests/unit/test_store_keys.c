@@ -203,8 +203,7 @@ static char *part_of(const char *doc, const char *from, const char *to)
 
 TEST(every_key_name_in_the_sources_is_documented)
 {
-    static const char *const functions[] = {"dq_keys_arg",   "dq_call_key",   "dq_plain_get",
-                                            "dq_plain_pttl", "dq_plain_list", "dq_plain_newest"};
+    static const char *const functions[] = {"dq_keys_arg", "dq_call_key", "dq_plain_get", "dq_plain_list", "dq_plain_newest"};
     const char *root = getenv("DUREQ_TEST_SOURCE");
     char path[1024];
     glob_t files;
