@@ -15,6 +15,7 @@ typedef struct maker {
     dq_map lane_by_name; /* name -> its index + 1 */
     uint32_t *lane_of;   /* by task */
     uint32_t *scratch;   /* what is being sorted */
+    bool *wanted;        /* by task: somebody gets its result */
     size_t lanes_cap;
     dureq_error *err;
 } maker;
@@ -40,8 +41,8 @@ static int check_task(const dq_flow_task *t, dureq_error *err)
 {
     const char *what = NULL;
 
-    if (t->n_inputs)
-        what = "result_from";
+    if (t->n_inputs > DQ_IMAGE_INPUTS_MAX)
+        what = "result_from of more than 100 tasks";
     else if (t->n_preconditions)
         what = "preconditions";
     else if (t->never_reused)
@@ -178,9 +179,13 @@ static uint32_t put_roots(maker *m)
     return n;
 }
 
-static uint8_t flags_of(const dq_flow_task *t, uint32_t envelope_flags)
+static uint8_t flags_of(const maker *m, uint32_t task, uint32_t envelope_flags)
 {
+    const dq_flow_task *t = &m->flow->tasks[task];
     uint8_t f = 0;
+
+    f |= m->wanted[task] ? DQ_IMAGE_WANTED : 0;
+    f |= t->n_inputs ? DQ_IMAGE_PIPED : 0;
 
     f |= t->allow_failure ? DQ_IMAGE_ALLOW_FAILURE : 0;
     f |= t->run_if == DQ_FLOW_ALL_DONE ? DQ_IMAGE_ALL_DONE : 0;
@@ -188,6 +193,48 @@ static uint8_t flags_of(const dq_flow_task *t, uint32_t envelope_flags)
     f |= envelope_flags & DQ_J_BLOB ? DQ_IMAGE_BLOB : 0;
     f |= envelope_flags & DQ_J_S2S ? DQ_IMAGE_S2S : 0;
     return f;
+}
+
+/* The name as JSON. */
+static void put_quoted(dq_buf *out, dureq_str name)
+{
+    dq_json_writer w = dq_json_writer_of(out);
+
+    dq_json_put_str(&w, name);
+}
+
+/* What the payload of a task with inputs is made of: 1 when it gets an object of results (u8), n of inputs I3, for each its task I3, its name as JSON with
+   its length before it I2; then what follows the results. */
+static void put_template(maker *m, const dq_flow_task *t, dq_buf *out)
+{
+    unsigned char number[3];
+    DQ_BUF_AUTO name = {0};
+
+    dq_buf_append_char(out, t->inputs_are_map ? 1 : 0);
+    put_be(number, 3, t->n_inputs);
+    dq_buf_append(out, number, 3);
+    for (uint32_t i = 0; i < t->n_inputs; i++) {
+        uint32_t from = m->flow->inputs[t->inputs_at + i];
+
+        dq_buf_clear(&name);
+        put_quoted(&name, m->flow->tasks[from].name);
+        put_be(number, 3, from);
+        dq_buf_append(out, number, 3);
+        put_be(number, 2, name.len);
+        dq_buf_append(out, number, 2);
+        dq_buf_append_buf(out, &name);
+    }
+    if (!t->spec.payload.len) {
+        dq_buf_append_text(out, ",\"original\":null}");
+    } else if (dq_json_valid(t->spec.payload)) {
+        dq_buf_append_text(out, ",\"original\":");
+        dq_buf_append_str(out, t->spec.payload);
+        dq_buf_append_char(out, '}');
+    } else {
+        dq_buf_append_text(out, ",\"original_base64\":\"");
+        dq_base64_encode(out, t->spec.payload);
+        dq_buf_append_text(out, "\"}");
+    }
 }
 
 /* What a task's job says of it, beside workflow and incarnation: task I3, flags, how many edges (255: too many to go along) and these. */
@@ -216,17 +263,25 @@ static int put_record(maker *m, uint32_t task, dq_buf *envelope, uint8_t *ret_fl
     dureq_job_spec spec = t->spec;
     dq_buf *out = &m->image->bytes;
 
-    spec.options = &t->options;
+    dureq_job_options options = t->options;
+
+    spec.options = &options;
+    if (t->n_inputs) {
+        spec.payload = (dureq_str){0};
+        options.content_type = "application/json";
+    }
     dq_buf_clear(envelope);
     size_t more_at = dq_envelope_pack_task(envelope, &spec);
     if (dq_buf_failed(envelope))
         return DUREQ_ENOMEM;
-    *ret_flags = flags_of(t, dq_envelope_flags(dq_buf_str(envelope)));
+    *ret_flags = flags_of(m, task, dq_envelope_flags(dq_buf_str(envelope)));
     size_t n = put_about(about, m, task, *ret_flags);
     dq_buf_append_char(out, (char)n);
     dq_buf_append_u32be(out, (uint32_t)more_at);
     dq_buf_append(out, about, n);
     dq_buf_append_buf(out, envelope);
+    if (t->n_inputs)
+        put_template(m, t, out);
     if (*ret_flags & DQ_IMAGE_BLOB)
         m->image->large[m->image->n_large++] = task;
     return 0;
@@ -355,11 +410,15 @@ static int make(maker *m)
 
     m->lane_of = dq_calloc(n + 1, sizeof *m->lane_of);
     m->scratch = dq_calloc(n + 1, sizeof *m->scratch);
+    m->wanted = dq_calloc(n + 1, sizeof *m->wanted);
     m->image->large = dq_calloc(n + 1, sizeof *m->image->large);
-    if (!tasks || !m->lane_of || !m->scratch || !m->image->large)
+    if (!tasks || !m->wanted || !m->lane_of || !m->scratch || !m->image->large)
         rc = dq_fail_nomem(m->err);
     for (uint32_t i = 0; i < n && rc == 0; i++)
         rc = find_lane(m, i, &name);
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        for (uint32_t k = 0; k < m->flow->tasks[i].n_inputs; k++)
+            m->wanted[m->flow->inputs[m->flow->tasks[i].inputs_at + k]] = true;
     if (rc == 0)
         rc = put_all(m, tasks);
     if (rc == 0)
@@ -380,6 +439,7 @@ int dq_image_make(const dq_flow *flow, dq_image_queue_fn queue_of, void *userdat
     dq_map_deinit(&m.lane_by_name);
     dq_free(m.lane_of);
     dq_free(m.scratch);
+    dq_free(m.wanted);
     if (rc < 0)
         dq_image_deinit(&image);
     else

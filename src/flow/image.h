@@ -19,8 +19,11 @@
 #define DQ_IMAGE_ALLOW_FAILURE 1
 #define DQ_IMAGE_ALL_DONE      2
 #define DQ_IMAGE_ANY_FAILED    4
-#define DQ_IMAGE_BLOB          8  /* its payload is a key of its own */
-#define DQ_IMAGE_S2S           16 /* it has a schedule-to-start limit */
+#define DQ_IMAGE_BLOB          8   /* its payload is a key of its own */
+#define DQ_IMAGE_S2S           16  /* it has a schedule-to-start limit */
+#define DQ_IMAGE_WANTED        32  /* its result goes on to others, and is kept */
+#define DQ_IMAGE_PIPED         64  /* it gets results: its record ends with a template, see put_template */
+#define DQ_IMAGE_INPUTS_MAX    100 /* of a task */
 
 typedef struct dq_image {
     dq_buf bytes;

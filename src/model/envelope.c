@@ -201,6 +201,7 @@ static void read_more(dq_envelope *e)
         e->workflow_id = dq_read_bytes(&r, DQ_ID_BYTES);
         (void)dq_read_be(&r, 2); /* its incarnation */
         e->workflow_task = (uint32_t)dq_read_be(&r, 3);
+        e->result_is_wanted = dq_read_u8(&r) & DQ_MORE_TASK_WANTED;
         e->flags |= DQ_J_TASK;
     }
 }

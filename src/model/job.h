@@ -97,6 +97,7 @@ typedef struct dq_envelope {
     int64_t scheduled_at;   /* s */
     dureq_str workflow_id;  /* of a task: packed; else empty */
     uint32_t workflow_task; /* its number */
+    bool result_is_wanted;  /* other tasks get it */
     uint64_t blob_len;      /* with DQ_J_BLOB */
     dureq_str payload;
 } dq_envelope;
@@ -110,8 +111,9 @@ size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec);
 #define DQ_MORE_SCHEDULE_BYTES 21
 /* The envelope of a task's jobs, without the part of DQ_J_MORE, which the script that releases it puts in at the offset that is returned. */
 size_t dq_envelope_pack_task(dq_buf *out, const dureq_job_spec *spec);
-#define DQ_MORE_TASK       2 /* its first byte; then workflow, incarnation I2, task I3, flags, n of edges, edges */
-#define DQ_MORE_TASK_BYTES 21
+#define DQ_MORE_TASK        2 /* its first byte; then workflow, incarnation I2, task I3, flags, n of edges, edges */
+#define DQ_MORE_TASK_BYTES  21
+#define DQ_MORE_TASK_WANTED 32 /* of its flags: its result goes on to other tasks */
 /* The DQ_J_... of one that was packed here; 0 of what is none. */
 uint32_t dq_envelope_flags(dureq_str packed);
 /* 0, DUREQ_ESCHEMA (version not known) or DUREQ_EPROTO. Fast: the worker calls it for every job. */

@@ -218,7 +218,20 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
     return false;
 }
 
-/* How it ended, what its envelope says of its task, why it failed. */
+/* As other tasks get it: JSON, or base64 of what is none. */
+static void put_result(const dq_claim *c, dq_buf *out)
+{
+    dureq_str result = dq_buf_str(&c->words.result);
+    bool is_json = dq_str_eq_text(result_type_of(c), "application/json") && dq_json_valid(result);
+
+    dq_buf_append_char(out, is_json ? 'j' : 'b');
+    if (is_json)
+        dq_buf_append_str(out, result);
+    else
+        dq_base64_encode(out, result);
+}
+
+/* How it ended, what its envelope says of its task, why it failed or what it gives to others. */
 static void put_task(const dq_claim *c, dq_buf *out)
 {
     bool is_done = c->verdict.next == DQ_NEXT_COMPLETED, is_skip = is_done && c->verdict.outcome == DUREQ_OUTCOME_SKIP;
@@ -228,6 +241,8 @@ static void put_task(const dq_claim *c, dq_buf *out)
     dq_buf_append_str(out, c->job.env.more);
     if (is_skip || !is_done)
         dq_buf_append_text(out, c->words.msg);
+    else if (c->job.env.result_is_wanted && c->words.has_result)
+        put_result(c, out);
 }
 
 static dureq_str side_value(const dq_claim *c, dq_end_side kind, dq_buf *scratch)

@@ -285,8 +285,9 @@ SCENARIO(what_cannot_be_done_yet_is_refused_by_name)
     static const struct {
         const char *name, *definition;
     } rows[] = {
-        {"result_from",
-         "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"],\"result_from\":\"a\"") "]}"},
+        {"preconditions", "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK(
+                              "b", ",\"depends_on\":[\"a\"],\"preconditions\":[{\"type\":\"upstream_output\","
+                                   "\"task\":\"a\",\"path\":\"x\",\"expected\":1}]") "]}"},
         {"execution_timeout", "{\"name\":\"w\",\"execution_timeout\":\"1h\",\"tasks\":[" TASK("a", "") "]}"},
         {"max_running", "{\"name\":\"w\",\"max_running\":3,\"tasks\":[" TASK("a", "") "]}"},
         {"hooks", "{\"name\":\"w\",\"hooks\":{\"on_exit\":{\"task_type\":\"act\"}},\"tasks\":[" TASK("a", "") "]}"},
@@ -457,6 +458,75 @@ SCENARIO(large_payloads_go_along)
     dureq_job_id id = start(text.ptr);
     expect_end(id.text, "completed", "first=completed big=completed");
     EXPECT_I64(100002, large_len);
+}
+
+/* ---- results ---- */
+
+static char got[3][256];
+static size_t got_len;
+
+/* Gives what its payload asks for; what it was given is kept in got[0..2], for payloads (or originals) 0, 1, 2. */
+static int give(dureq_run *run, void *userdata)
+{
+    dureq_str p = dureq_run_payload(run);
+    const char *at = p.len ? memchr(p.ptr, '#', p.len) : NULL;
+
+    (void)userdata;
+    if (at && at[1] >= '0' && at[1] <= '2')
+        (void)snprintf(got[at[1] - '0'], sizeof got[0], "%.*s", (int)(p.len < 255 ? p.len : 255), p.ptr);
+    got_len = p.len > got_len ? p.len : got_len;
+    if (p.len > 5 && memcmp(p.ptr, "\"json", 5) == 0)
+        return dureq_run_set_result(run, dureq_str_from("{\"n\":7}"), NULL);
+    if (p.len > 5 && memcmp(p.ptr, "\"text", 5) == 0)
+        return dureq_run_set_result(run, dureq_str_from("plain"), "text/plain");
+    if (p.len > 5 && memcmp(p.ptr, "\"fail", 5) == 0)
+        return dureq_run_fail(run, 1, "it \"broke\"");
+    if (p.len > 6 && memcmp(p.ptr, "\"large", 6) == 0) {
+        DQ_BUF_AUTO text = {0};
+
+        dq_buf_append_char(&text, '"');
+        for (int i = 0; i < 700000; i++)
+            dq_buf_append_char(&text, 'x');
+        dq_buf_append_char(&text, '"');
+        return dureq_run_set_result(run, dq_buf_str(&text), "application/json");
+    }
+    return 0;
+}
+
+#define GIVE(name, payload, more) "{\"name\":\"" name "\",\"task_type\":\"give\",\"payload\":\"" payload "\"" more "}"
+
+SCENARIO(results_go_on_to_those_who_ask_for_them)
+{
+    memset(got, 0, sizeof got);
+    (void)rig_node("n1", "give", give, NULL);
+    dureq_job_id id = start(
+        "{\"name\":\"pipes\",\"tasks\":[" GIVE("a", "json", "") "," GIVE("b", "text", "") "," GIVE("c \\u00e9", "fail", ",\"allow_failure\":true" NO_RETRY) "," GIVE(
+            "one", "#0",
+            ",\"depends_on\":[\"a\"],\"result_from\":\"a\"") "," GIVE("raw", "#1",
+                                                                      ",\"depends_on\":[\"b\"],\"result_from\":\"b\"") "," GIVE("all",
+                                                                                                                                "#2",
+                                                                                                                                ",\"depends_on\":[\"a\",\"b\",\"c \\u00e9\"],\"result_from\":[\"a\",\"c \\u00e9\",\"b\"]") "]}");
+    expect_end(id.text, "completed", "one=completed raw=completed all=completed");
+    EXPECT_TEXT("{\"upstream\":{\"n\":7},\"original\":\"#0\"}", got[0]);
+    EXPECT_TEXT("{\"upstream_base64\":\"cGxhaW4=\",\"original\":\"#1\"}", got[1]);
+    EXPECT_TEXT(
+        "{\"upstream\":{\"a\":{\"n\":7},\"c \u00e9\":null,\"b\":{\"base64\":\"cGxhaW4=\"}},\"errors\":{\"c \u00e9\":\"it \\\"broke\\\"\"},\"original\":\"#2\"}",
+        got[2]);
+}
+
+SCENARIO(large_results_go_on_as_large_payloads)
+{
+    got_len = 0;
+    (void)rig_node("n1", "give", give, NULL);
+    dureq_job_id id = start("{\"name\":\"large\",\"tasks\":[" GIVE("a", "large", "") "," GIVE("b", "large", "") "," GIVE(
+        "one", "#0",
+        ",\"depends_on\":[\"a\"],\"result_from\":\"a\"") "," GIVE("both", "#1",
+                                                                  ",\"depends_on\":[\"a\",\"b\",\"one\"],\"result_from\":[\"a\",\"b\"]") "]}");
+    expect_end(id.text, "failed", "a=completed b=completed one=completed both=failed");
+    EXPECT_I64(700002 + (int64_t)strlen("{\"upstream\":,\"original\":\"#0\"}"), got_len);
+    dureq_workflow *w = get(id.text);
+    EXPECT_HAS("take over 1 MiB", w->tasks[3].error.ptr);
+    dureq_workflow_destroy(w);
 }
 
 RIG_MAIN()

@@ -15,7 +15,8 @@
 --   'u' n  n x (index id key)       unique keys to let go; index: of the job among all entries of this call, from 0
 --   'U' n  n x (index id key)       the same for keys of another shard: left in the outbox
 --   't' n  n x (index id more)      occurrences of schedules that mind their end: the part of the envelope that says so
---   'w' n  n x (index id task)      tasks of workflows: 's' when it was skipped, else its kind; length of what its envelope says of it, that, why it failed
+--   'w' n  n x (index id task)      tasks of workflows: 's' when it was skipped, else its kind; length of what its envelope says of it, that, why it failed, or
+--                                 its result where others get it ('j' and JSON, 'b' and base64)
 --   'o' n  n x (index id log)       log lines, appended to those of earlier runs; the last 64 KiB stay
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop

@@ -18,6 +18,9 @@ local IMAGE_ALL_DONE = 1
 local IMAGE_ANY_FAILED = 2
 local IMAGE_BLOB = 3
 local IMAGE_S2S = 4
+local IMAGE_PIPED = 6
+local INLINE_MAX = 32768 -- larger payloads are keys of their own
+local PIPED_MAX = 1048576
 local MANY_EDGES = 255
 local CELL_AT = 64 -- of a workflow's cells, after its header
 local CELL_BYTES = 32
@@ -145,7 +148,7 @@ local function flow_ended(id, part, how, why)
     f.skipped = f.skipped + 1
   end
   if why and why ~= '' then
-    call('HSET', K .. 'wr:' .. wid, 'e' .. task, why)
+    call('HSET', K .. 'wr:' .. wid, (how == 'c' and 'r' or 'e') .. task, why)
   end
   is_bad = is_bad and not bit_set(image_flags, IMAGE_ALLOW_FAILURE)
   if f.status ~= FLOW_RUNNING then
@@ -173,18 +176,58 @@ local function flow_lane(f, index)
   end
   return lane
 end
--- Its job, as an enqueued one.
+-- Payload of a task that gets results, from its template (src/flow/image.c): {"upstream": result or { name: result }, "original": ...}.
+-- What has none is null, and if it failed the reason is beside it. A result that is no JSON is kept as base64, with 'b' before it.
+local function payload_piped(f, template)
+  local is_map, n = unpk('>BI3', template)
+  local at, values, errors = 5, {}, {}
+  local key = 'upstream'
+  for i = 1, n do
+    local task, len = unpk('>I3I2', template, at)
+    local name = string.sub(template, at + 5, at + 4 + len)
+    local kept, why = unpack(call('HMGET', K .. 'wr:' .. f.id, 'r' .. task, 'e' .. task))
+    local value = kept and string.sub(kept, 2) or 'null'
+    at = at + 5 + len
+    if kept and string.byte(kept) == 98 then
+      value = is_map == 1 and '{"base64":"' .. value .. '"}' or '"' .. value .. '"'
+      key = is_map == 1 and key or 'upstream_base64'
+    elseif not kept and why then
+      errors[#errors + 1] = is_map == 1 and name .. ':' .. cjson.encode(why) or cjson.encode(why)
+    end
+    values[i] = is_map == 1 and name .. ':' .. value or value
+  end
+  local all, wrong = table.concat(values, ','), table.concat(errors, ',')
+  if is_map == 1 then
+    all, wrong = '{' .. all .. '}', wrong ~= '' and '{' .. wrong .. '}' or ''
+  end
+  return '{"' .. key .. '":' .. all .. (wrong ~= '' and (is_map == 1 and ',"errors":' or ',"error":') .. wrong or '') .. string.sub(template, at)
+end
+-- Its job, as an enqueued one. Returns what it cost; nil: it could not be made.
 local function task_release(f, task, marks, inc, met, at, len, lane_index, image_flags)
   local rec = image_read(f.def, at, len)
   local n_about, more_at = unpk('>BI4', rec)
   local envelope = 6 + n_about
+  local head, tail = string.sub(rec, envelope, envelope + more_at - 1), string.sub(rec, envelope + more_at)
+  local payload
+  if bit_set(image_flags, IMAGE_PIPED) then
+    tail = payload_piped(f, tail)
+    if #tail > PIPED_MAX then
+      return nil
+    elseif #tail > INLINE_MAX then
+      payload, tail = tail, varint(#tail)
+      head = string.sub(head, 1, 3) .. string.char(string.byte(head, 4) + 2) .. string.sub(head, 5) -- its flag, J_BLOB
+    end
+  end
   local about = '\2' .. f.id .. pack('>I2', inc) .. string.sub(rec, 6, 5 + n_about)
-  local j = string.sub(rec, envelope, envelope + more_at - 1) .. string.char(#about) .. about .. string.sub(rec, envelope + more_at)
+  local j = head .. string.char(#about) .. about .. tail
   local lane = flow_lane(f, lane_index)
   local ms, seq = entry_parts(call('XADD', K .. 'l:' .. lane, '*', 'j', j))
   local id = id_pack(ms, seq, lane, id_shard(f.id))
   if bit_set(image_flags, IMAGE_BLOB) then
     call('COPY', K .. 'wp:' .. f.def .. ':b' .. task, K .. 'b:' .. id)
+  end
+  if payload then
+    call('SET', K .. 'b:' .. id, payload)
   end
   if bit_set(image_flags, IMAGE_S2S) then
     call('ZADD', K .. 's2s', now + envelope_read(j).s2s, id)
@@ -193,6 +236,7 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   f.active = f.active + 1
   flow_ready[lane] = (flow_ready[lane] or 0) + 1
   flow_fresh[#flow_fresh + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
+  return 6 + math.floor((#tail + (payload and #payload or 0)) / 8192)
 end
 -- All that it depends on has ended. Returns what it cost.
 local function task_decide(f, task, marks, inc, met)
@@ -209,8 +253,21 @@ local function task_decide(f, task, marks, inc, met)
   end
   f.changed = true
   if runs then
-    task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags)
-    return 6
+    local cost = task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags)
+    if cost then
+      return cost
+    end
+    local allowed = bit_set(image_flags, IMAGE_ALLOW_FAILURE)
+    cell_write(f, task, CELL_FAILED, marks, inc, met, NO_ID, 0)
+    call('HSET', K .. 'wr:' .. f.id, 'e' .. task, 'the results it is to get take over 1 MiB')
+    f.ended, f.failed = f.ended + 1, f.failed + 1
+    if not allowed then
+      fails(f)
+    end
+    if n_outs > 0 then
+      todo_add(f, GO_EDGES, task, allowed and marks_after(marks) or MARK_BAD, 0)
+    end
+    return 20
   end
   local skipped = bit_set(image_flags, IMAGE_ANY_FAILED)
   cell_write(f, task, skipped and CELL_SKIPPED or CELL_UNREACHED, marks, inc, met, NO_ID, 0)
