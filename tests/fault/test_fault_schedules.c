@@ -210,17 +210,35 @@ static bool is_explained(const scene *s, const seen *o, int64_t late_by_ms)
     return false;
 }
 
-/* It ran where something was killed, or stood still, or while the server was away. */
+/* It ran where something was killed, or stood still (and began late what others had begun meanwhile), or while the server was away. */
 static bool may_run_again(const scene *s, const seen *first, const seen *again)
 {
     for (int i = 0; i < s->n_troubles; i++) {
         const trouble *t = &s->troubles[i];
-        bool is_its = t->node[0] ? strcmp(t->node, first->node) == 0 : t->from_ms >= first->start_ms - 2000;
+        bool is_its = t->node[0] ? strcmp(t->node, first->node) == 0 || strcmp(t->node, again->node) == 0
+                                 : t->from_ms >= first->start_ms - 2000;
 
         if (is_its && t->from_ms <= again->start_ms)
             return true;
     }
     return false;
+}
+
+/* With the last fault before it started. */
+static void die_late(const scene *s, const seen *o)
+{
+    const trouble *last = NULL;
+
+    for (int i = 0; i < s->n_troubles; i++)
+        if (s->troubles[i].from_ms <= o->start_ms)
+            last = &s->troubles[i];
+    fault_die(
+        "%s at %lld started %lld ms late on %s as job %s, and no fault explains it; the last one was of %s, from %lld to %lld",
+        o->schedule, (long long)o->at_ms, (long long)(o->start_ms - o->at_ms), o->node, o->job,
+        !last           ? "nothing"
+        : last->node[0] ? last->node
+                        : "the server",
+        last ? (long long)last->from_ms : 0, last ? (long long)last->to_ms : 0);
 }
 
 static void judge(const scene *s, const sight *all, int64_t held_up_ms)
@@ -238,7 +256,8 @@ static void judge(const scene *s, const sight *all, int64_t held_up_ms)
             if (strcmp(before->job, o->job) != 0)
                 fault_die("%s at %lld is two jobs: %s and %s", o->schedule, (long long)o->at_ms, before->job, o->job);
             if (!may_run_again(s, before, o))
-                fault_die("job %s ran again, and nothing of its first run was killed", o->job);
+                fault_die("job %s ran on %s at %lld and again on %s at %lld, and neither was killed or stood still", o->job,
+                          before->node, (long long)before->start_ms, o->node, (long long)o->start_ms);
             continue;
         }
         n_occurrences++;
@@ -247,8 +266,7 @@ static void judge(const scene *s, const sight *all, int64_t held_up_ms)
         if (!is_explained(s, o, 0))
             latest_ms = DQ_MAX(latest_ms, o->start_ms - o->at_ms);
         if (o->start_ms - o->at_ms > LATE_MS + held_up_ms && !is_explained(s, o, held_up_ms))
-            fault_die("%s at %lld started %lld ms late, and no fault explains it", o->schedule, (long long)o->at_ms,
-                      (long long)(o->start_ms - o->at_ms));
+            die_late(s, o);
     }
     printf(
         "schedules: %d faults, %d edits, %zu occurrences of %zu schedules, each one job; %zu ran again; %lld ms late at most where no fault was "

@@ -4,6 +4,7 @@
 
 #include <dureq/schedule.h>
 
+#include <pthread.h>
 #include <string.h>
 
 static test_board board;
@@ -360,6 +361,62 @@ SCENARIO(a_large_payload_goes_with_each_occurrence)
     RIG_UNTIL(test_board_count(&board, id.text, 0) == 2);
     RIG_OK(dureq_client_trigger_schedule(rig.client, id.text, NULL, &job, &err));
     RIG_UNTIL(test_board_count(&board, id.text, 0) == 3);
+}
+
+static void *put_again(void *userdata)
+{
+    dureq_client *c = rig_client(NULL, rig.shards);
+    dureq_schedule s = test_every(1000);
+    dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_from("1")};
+    dureq_job_id *ret = userdata;
+    dureq_error err;
+
+    for (int i = 0; i < 5; i++)
+        if (dureq_client_put_schedule(c, dureq_str_from("k"), &s, &spec, ret, NULL, &err) < 0)
+            ret->text[0] = '\0';
+    dureq_client_destroy(c);
+    return NULL;
+}
+
+#define PUTS 50
+
+SCENARIO(fifty_equal_puts_at_once_are_one_schedule)
+{
+    dureq_schedule_list *list = NULL;
+    dureq_job_id ids[PUTS] = {{{0}}};
+    pthread_t threads[PUTS];
+
+    start(test_board_run);
+    for (int i = 0; i < PUTS; i++)
+        EXPECT_I64(0, pthread_create(&threads[i], NULL, put_again, &ids[i]));
+    for (int i = 0; i < PUTS; i++)
+        EXPECT_I64(0, pthread_join(threads[i], NULL));
+    for (int i = 0; i < PUTS; i++)
+        EXPECT_TEXT(ids[0].text, ids[i].text);
+    RIG_OK(dureq_client_list_schedules(rig.client, 0, NULL, &list, &err));
+    EXPECT_I64(1, list->total);
+    dureq_schedule_list_destroy(list);
+    RIG_UNTIL(test_board_count(&board, ids[0].text, 0) >= 2);
+    expect_each_once(ids[0].text, 1000);
+}
+
+SCENARIO(the_first_schedule_is_refused_while_a_node_is_too_old)
+{
+    static const char lua[] = "for _, s in ipairs(redis.call('ZRANGE', ARGV[1] .. 'lease', 0, -1)) do "
+                              "redis.call('HSET', ARGV[1] .. 's:' .. s, 'ver', 2) end return 1";
+    dureq_job_spec spec = {.task_type = "t", .payload = dureq_str_from("1")};
+    dureq_schedule s = test_every(1000);
+    dureq_job_id id = {0};
+
+    (void)rig_node("elder", "t", test_board_run, &board);
+    for (int i = 0; i < rig.shards; i++) {
+        char base[80];
+
+        (void)snprintf(base, sizeof base, "{%s:%d}:", rig.prefix, i);
+        free(test_redis_command(rig.server, "EVAL", lua, "0", base, NULL));
+    }
+    RIG_FAILS(DUREQ_ECONFLICT, "elder", dureq_client_create_schedule(rig.client, &s, &spec, &id, &err));
+    EXPECT_TEXT("", id.text);
 }
 
 SCENARIO(edits_lose_no_slot_and_double_none)
