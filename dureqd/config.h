@@ -107,6 +107,7 @@ typedef struct dq_config {
     int64_t shards;
     char *state_dir; /* NULL: dq_state_dir_default */
     int64_t threads;
+    bool unique_node_id;
     int64_t log_format;        /* dq_log_format */
     int64_t log_level;         /* dureq_log_level */
     int64_t redis_appendfsync; /* of dq_config_fsyncs */

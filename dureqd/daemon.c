@@ -384,12 +384,51 @@ static int append_owner(dq_daemon *d, const char *url, dq_buf *out, dureq_error 
     return out->failed ? dq_fail_nomem(err) : 0;
 }
 
+static bool is_twin(dq_daemon *d, const dureq_node_info *n, const char *host)
+{
+    if (!dq_str_eq_text(n->node_id, dureq_node_id(d->node)))
+        return false;
+    if (!dq_str_eq_text(n->host, host))
+        return true;
+    /* One of this machine that was killed is listed until its lease is over. */
+    return n->pid != getpid() && (n->pid <= 0 || kill((pid_t)n->pid, 0) == 0 || errno != ESRCH);
+}
+
+/* What is charged, drained or listed by its name would be so of both. */
+static int look_for_twin(dq_daemon *d, dureq_error *err)
+{
+    dureq_node_list *list = NULL;
+    char host[256] = "";
+    int rc = dureq_client_list_nodes(dureq_node_client(d->node), &list, err);
+
+    if (rc < 0)
+        return rc;
+    (void)gethostname(host, sizeof host - 1);
+    for (size_t i = 0; i < list->n && rc == 0; i++) {
+        const dureq_node_info *n = &list->items[i];
+
+        if (!is_twin(d, n, host))
+            continue;
+        if (d->cfg->unique_node_id)
+            rc = dq_fail(err, DUREQ_ECONFLICT, "a node of the name '%.60s' lives already: host %.60s, pid %lld", d->cfg->node_id,
+                         n->host.len ? n->host.ptr : "?", (long long)n->pid);
+        else
+            DQ_LOG(&d->log, DUREQ_LOG_WARN, "node.same_name",
+                   "node=%s host=" DQ_STR_FMT " pid=%lld another node has this name: give each its own, or set dureqd.uniqueNodeId",
+                   dureq_node_id(d->node), DQ_STR_ARG(n->host), (long long)n->pid);
+    }
+    dureq_node_list_destroy(list);
+    return rc;
+}
+
 static void *starter_main(void *arg)
 {
     dq_daemon *d = arg;
 
     d->start_rc = dureq_node_start(d->node, &d->start_err);
     d->node_is_live = d->start_rc == 0;
+    if (d->start_rc == 0 && d->cfg->node_id) /* one that is made up is nobody else's */
+        d->start_rc = look_for_twin(d, &d->start_err);
     if (d->start_rc == 0)
         d->start_rc = set_queues(d, &d->start_err);
     if (d->start_rc == 0)

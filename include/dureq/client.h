@@ -272,7 +272,7 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_delete_queue(dureq_client *client, c
 
 /* A live node, as it told of itself; views are into the list. */
 typedef struct dureq_node_info {
-    dureq_str node_id;
+    dureq_str node_id;    /* of two processes that have the same one, each is listed */
     dureq_str task_types; /* comma-separated, patterns with '*' */
     dureq_str version, host;
     int64_t pid;

@@ -122,22 +122,28 @@ static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_inf
     }
 }
 
-static dureq_node_info *node_of(dureq_node_list *list, dureq_str node_id)
+/* Two processes may have one name, by mistake: they are two nodes. */
+static dureq_node_info *node_of(dureq_node_list *list, const dureq_node_info *like)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (dq_str_eq(list->items[i].node_id, node_id))
-            return &list->items[i];
+    for (size_t i = 0; i < list->n; i++) {
+        dureq_node_info *n = &list->items[i];
+
+        if (dq_str_eq(n->node_id, like->node_id) && dq_str_eq(n->host, like->host) && n->pid == like->pid)
+            return n;
+    }
     return NULL;
 }
 
 static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
 {
     dq_arena *a = list->owner;
-    dureq_str node_id = dq_reply_str(dq_reply_at(row, 1));
-    dureq_node_info *node = node_of(list, node_id);
+    dureq_node_info told = {.node_id = dq_arena_dup_str(a, dq_reply_str(dq_reply_at(row, 1)))}, *node;
 
     if (!dq_str_eq_text(dq_reply_str(dq_reply_at(row, 6)), "live"))
         return 0; /* being reaped: the node is gone */
+    told.started_at_ms = dq_reply_int(dq_reply_at(row, 4));
+    read_info(dq_reply_str(dq_reply_at(row, 2)), dq_reply_str(dq_reply_at(row, 3)), a, &told);
+    node = node_of(list, &told);
     if (!node) {
         if (list->n == *cap) {
             dureq_node_info *more = dq_arena_alloc(a, (*cap * 2 + 8) * sizeof *more);
@@ -150,9 +156,7 @@ static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
             *cap = *cap * 2 + 8;
         }
         node = &list->items[list->n++];
-        *node = (dureq_node_info){.node_id = dq_arena_dup_str(a, node_id)};
-        node->started_at_ms = dq_reply_int(dq_reply_at(row, 4));
-        read_info(dq_reply_str(dq_reply_at(row, 2)), dq_reply_str(dq_reply_at(row, 3)), a, node);
+        *node = told;
     }
     node->started_at_ms = DQ_MIN(node->started_at_ms, dq_reply_int(dq_reply_at(row, 4)));
     node->last_heartbeat_ms = DQ_MAX(node->last_heartbeat_ms, dq_reply_int(dq_reply_at(row, 5)));
@@ -259,7 +263,9 @@ static bool node_lives(dureq_client *c, const char *node_id)
 
     if (dureq_client_list_nodes(c, &list, NULL) < 0)
         return true;
-    bool found = node_of(list, dureq_str_from(node_id)) != NULL;
+    bool found = false;
+    for (size_t i = 0; i < list->n; i++)
+        found = found || dq_str_eq_text(list->items[i].node_id, node_id);
     dureq_node_list_destroy(list);
     return found;
 }

@@ -4,7 +4,7 @@
 /* Reading a row of a session is the file's own. */
 #include "client/nodes.c" /* NOLINT(bugprone-suspicious-include) */
 
-/* The answer of node_list: sessions with what their nodes said of themselves, in JSON. A node is named once, and its texts do not need the reply. */
+/* The answer of node_list: sessions with what their nodes said of themselves, in JSON. A process is named once, and its texts do not need the reply. */
 
 static void read_rows(dq_reply rows, dureq_str whole)
 {
@@ -20,7 +20,8 @@ static void read_rows(dq_reply rows, dureq_str whole)
     assert(rc == 0 && list.n <= cap && list.n <= dq_reply_len(rows));
     for (size_t i = 0; i < list.n; i++) {
         for (size_t k = 0; k < i; k++)
-            assert(!dq_str_eq(list.items[i].node_id, list.items[k].node_id));
+            assert(!dq_str_eq(list.items[i].node_id, list.items[k].node_id) || list.items[i].pid != list.items[k].pid ||
+                   !dq_str_eq(list.items[i].host, list.items[k].host));
         assert(list.items[i].host.len == 0 || dq_utf8_valid(list.items[i].host));
     }
     add_counts(&sum, rows);

@@ -245,6 +245,46 @@ static void few_descriptors_are_told_and_cost_no_runs(void **state)
     test_daemon_stop(&d);
 }
 
+/* ---- another one of its name ---- */
+
+static size_t nodes_of(test_daemon *d, const char *name)
+{
+    dureq_node_list *list = NULL;
+    size_t n = 0;
+
+    assert_int_equal(dureq_client_list_nodes(d->client, &list, NULL), 0);
+    for (size_t i = 0; i < list->n; i++)
+        n += dq_str_eq_text(list->items[i].node_id, name);
+    dureq_node_list_destroy(list);
+    return n;
+}
+
+static void two_of_one_name_are_both_shown_and_the_second_is_warned(void **state)
+{
+    test_daemon d;
+    test_child other = {0};
+
+    (void)state;
+    test_daemon_start_with(&d, "twin", (const char *const[]){"--node-id", "box-1", NULL});
+    test_daemon_connect(&d);
+    assert_false(test_child_said(&d.c, "node.same_name"));
+    test_child_start(&other, (const char *const[]){"--redis", d.url.ptr, "--node-id", "box-1", "--log-format", "json", NULL});
+    test_child_wait_for(&other, "daemon.ready");
+    assert_true(test_child_said(&other, "\"event\":\"node.same_name\",\"node\":\"box-1\""));
+    assert_int_equal(nodes_of(&d, "box-1"), 2);
+    assert_int_equal(kill(other.pid, SIGTERM), 0);
+    assert_int_equal(test_child_end(&other), 0);
+    test_child_free(&other);
+
+    test_child_start(&other, (const char *const[]){"--redis", d.url.ptr, "--node-id", "box-1", "--unique-node-id", NULL});
+    assert_int_equal(test_child_end(&other), 1);
+    assert_true(test_child_said(&other, "a node of the name 'box-1' lives already"));
+    assert_false(test_child_said(&other, "daemon.ready"));
+    test_child_free(&other);
+    test_daemon_run(&d, "echo", "1", "1"); /* the first is as it was */
+    test_daemon_stop(&d);
+}
+
 /* ---- its own that outlive it ---- */
 
 /* Of its children, the one that ends what it leaves. */
@@ -430,6 +470,7 @@ int main(void)
         cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
         cmocka_unit_test(a_configuration_that_others_write_is_warned_of),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
+        cmocka_unit_test(two_of_one_name_are_both_shown_and_the_second_is_warned),
         cmocka_unit_test(a_killed_daemon_leaves_no_program),
         cmocka_unit_test(what_a_killed_daemon_left_has_ended_before_its_job_runs_again),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
