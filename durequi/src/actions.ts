@@ -71,8 +71,7 @@ export function forget(job: Job, then: () => void): void {
     verb: 'Delete the job', keep: 'Keep', danger: true,
     run: async () => {
       const path = `/api/jobs/${encodeURIComponent(job.id)}`;
-      await call('DELETE', path);
-      drop(path);
+      await drop(path, () => call('DELETE', path));
       refresh(...JOBS);
       say('Deleted.');
       then();
@@ -275,8 +274,7 @@ export function deleteSchedule(s: Schedule, then: () => void): void {
   ask({
     title: `Delete schedule ${called(s)}?`, text: 'It comes round no more; what it started goes on. This cannot be undone.', verb: 'Delete the schedule', keep: 'Keep', danger: true,
     run: async () => {
-      await call('DELETE', plan(s));
-      drop(plan(s));
+      await drop(plan(s), () => call('DELETE', plan(s)));
       refresh(...PLANS);
       say(`${called(s)} is deleted.`);
       then();

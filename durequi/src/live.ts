@@ -182,9 +182,19 @@ export function refresh(...paths: string[]): void {
   }
 }
 
-/** What begins with it was deleted from here: views of it that are still open ask no more. */
-export function drop(path: string): void {
-  for (const e of entries.values()) if (e.path.startsWith(path)) e.isOver = true;
+/** What begins with it is deleted by `run`: views of it that are still open ask no more, from before that on, unless it fails. */
+export async function drop(path: string, run: () => Promise<unknown>): Promise<void> {
+  const mark = (isOver: boolean): void => {
+    for (const e of entries.values()) if (e.path.startsWith(path)) e.isOver = isOver;
+  };
+  mark(true);
+  try {
+    await run();
+  } catch (err) {
+    mark(false);
+    refresh(path);
+    throw err;
+  }
 }
 
 export function useConnection(): Connection {

@@ -164,6 +164,19 @@ function Lost() {
   );
 }
 
+/** Signing in by a page is a matter of the server, which has no route for it; until then the page says what it lacks. */
+function NoToken() {
+  const { error } = useLive<Stats>('/api/stats', 900);
+  if (error?.status !== 401 && error?.status !== 403) return null;
+  return (
+    <div className="lost">
+      <Banner kind="warn" strong={error.status === 401 ? 'This server asks for a token, which this page cannot send.' : 'This server does not let you look.'}>
+        {error.message}. Let a proxy add it (<code>Authorization: Bearer</code>), or use <code>dureqctl</code>.
+      </Banner>
+    </div>
+  );
+}
+
 function Keys({ onClose }: { onClose: () => void }) {
   return (
     <Cover label="Keys" className="dlg" onClose={onClose}>
@@ -212,6 +225,7 @@ export function Shell({ title, crumbs, children }: { title: string; crumbs?: Rea
           </header>
           <main className="page" id="main" tabIndex={-1}>
             {state === 'away' && <div className="lost"><Lost /></div>}
+            <NoToken />
             <div className={state === 'away' ? 'stale' : undefined}>{children}</div>
           </main>
         </div>
