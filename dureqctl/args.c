@@ -26,8 +26,8 @@ static int unknown(const ctl_option *options, size_t n, dureq_str name)
     return ctl_usage("unknown option '--" DQ_STR_FMT "'%s", DQ_STR_ARG(name), hint.ptr ? hint.ptr : "");
 }
 
-const char *const ctl_global_options[] = {"server",         "prefix", "output", "color",   "call-timeout", "context",
-                                          "allow-eviction", "quiet",  "help",   "version", NULL};
+const char *const ctl_global_options[] = {"server", "prefix", "output",  "color", "call-timeout", "context", "allow-eviction",
+                                          "quiet",  "help",   "version", NULL};
 
 static int take(const ctl_option *o, const char *value)
 {

@@ -99,7 +99,8 @@ static const field handler_fields[] = {
 
 static const field limit_fields[] = {
     {"cpuSeconds", FIELD_I64, offsetof(dq_exec_limits, cpu_seconds), 1, 1000000000, "CPU time of each process."},
-    {"memory", FIELD_BYTES, offsetof(dq_exec_limits, memory_bytes), 1 << 20, INT64_MAX, "Memory of a run where the daemon has a control group, else of the data of each process."},
+    {"memory", FIELD_BYTES, offsetof(dq_exec_limits, memory_bytes), 1 << 20, INT64_MAX,
+     "Memory of a run where the daemon has a control group, else of the data of each process."},
     {"openFiles", FIELD_I64, offsetof(dq_exec_limits, open_files), 4, 1 << 20, "Open files of each process."},
     {"outputBytes", FIELD_BYTES, offsetof(dq_exec_limits, output_bytes), 1, INT64_MAX,
      "Standard output, standard error and descriptor 3 together."},

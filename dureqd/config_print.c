@@ -194,9 +194,10 @@ void dq_config_print_man(dq_buf *out)
     dq_man_section(out, "SIGNALS");
     dq_man_item(out, "SIGTERM, SIGINT",
                 "no more jobs are taken, those that run may end within drainTimeoutMs, the rest is given back.");
-    dq_man_item(out, "SIGHUP",
-                "settings are read again: handlers and log.level are taken, the rest is named in the log. Jobs that run go on as they\n"
-                "began. With a fault in the settings nothing is changed.");
+    dq_man_item(
+        out, "SIGHUP",
+        "settings are read again: handlers and log.level are taken, the rest is named in the log. Jobs that run go on as they\n"
+        "began. With a fault in the settings nothing is changed.");
     dq_man_section(out, "EXIT STATUS");
     dq_man_text(out, exit_codes);
     dq_man_section(out, "EXAMPLES");

@@ -414,7 +414,8 @@ static int look_for_twin(dq_daemon *d, dureq_error *err)
                          n->host.len ? n->host.ptr : "?", (long long)n->pid);
         else
             DQ_LOG(&d->log, DUREQ_LOG_WARN, "node.same_name",
-                   "node=%s host=" DQ_STR_FMT " pid=%lld another node has this name: give each its own, or set dureqd.uniqueNodeId",
+                   "node=%s host=" DQ_STR_FMT
+                   " pid=%lld another node has this name: give each its own, or set dureqd.uniqueNodeId",
                    dureq_node_id(d->node), DQ_STR_ARG(n->host), (long long)n->pid);
     }
     dureq_node_list_destroy(list);

@@ -31,8 +31,8 @@ static void run_destroy(dq_exec_run *run)
         (void)unlink(run->spawn.context_path);
     dq_exec_io_close(run);
     if (run->spawn.has_group && dq_group_end(&run->handler->host->groups, run->spawn.group_no) && run->was_started)
-        DQ_LOG(run->handler->host->log, DUREQ_LOG_INFO, "exec.left_behind", "program=%s what was in its control group is killed, its job has ended",
-               run->handler->program);
+        DQ_LOG(run->handler->host->log, DUREQ_LOG_INFO, "exec.left_behind",
+               "program=%s what was in its control group is killed, its job has ended", run->handler->program);
     dq_list_remove(&run->link);
     dq_exec_said_deinit(&run->said);
     dq_buf_deinit(&run->stdout_kept);

@@ -201,7 +201,8 @@ static int set_profile(dq_exec_handler *h, const dq_handler_spec *spec, dureq_er
     h->profile.max_processes = spec->max_processes;
     (void)snprintf(h->output_limit_text, sizeof h->output_limit_text, "more than %lld bytes of output",
                    (long long)l->output_bytes);
-    (void)snprintf(h->memory_limit_text, sizeof h->memory_limit_text, "more than %lld bytes of memory", (long long)l->memory_bytes);
+    (void)snprintf(h->memory_limit_text, sizeof h->memory_limit_text, "more than %lld bytes of memory",
+                   (long long)l->memory_bytes);
     if (rc == 0)
         rc = dq_env_assemble(&h->arena, spec, environ, name, home, &h->base_env, err);
     dq_free(name);
@@ -226,8 +227,9 @@ static int check_processes(const dq_exec_host *host, const dq_exec_handler *h, c
     if (spec->max_processes == 0 || !is_root || host->groups.has_pids)
         return 0;
     return dq_fail(err, DUREQ_EPERM,
-                   DQ_STR_FMT ": handler '%.60s': maxProcesses does not hold for root without a control group: run the programs as "
-                              "somebody else with limits.user",
+                   DQ_STR_FMT
+                   ": handler '%.60s': maxProcesses does not hold for root without a control group: run the programs as "
+                   "somebody else with limits.user",
                    DQ_STR_ARG(spec->origin), spec->type);
 }
 

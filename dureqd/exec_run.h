@@ -36,7 +36,7 @@ struct dq_exec_host {
     const dq_log *log;
     dq_spawner *spawner;
     dq_orphans orphans;
-    dq_mutex mu;      /* guards the next one: handlers are made on the daemon's first thread, and released on the loop's */
+    dq_mutex mu; /* guards the next one: handlers are made on the daemon's first thread, and released on the loop's */
     dq_list handlers;
     dq_list runs;
     char *context_dir, *owner;
@@ -94,7 +94,7 @@ void dq_exec_run_signal(const dq_exec_run *run, int sig); /* to its process grou
 
 /* ---- exec.c ---- */
 
-extern const dq_external_ops dq_exec_ops; /* userdata: the dq_exec_handler */
+extern const dq_external_ops dq_exec_ops;    /* userdata: the dq_exec_handler */
 void dq_exec_handler_release(void *handler); /* exec_host.c */
 /* Kills and forgets a run whose task is not to be finished any more. */
 void dq_exec_run_abandon(dq_exec_run *run);

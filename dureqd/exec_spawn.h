@@ -20,12 +20,13 @@ typedef struct dq_spawn_profile {
     gid_t gid;
     gid_t *groups; /* owned */
     int n_groups;
-    int64_t cpu_seconds;  /* 0: none */
-    int64_t memory_bytes; /* 0: none; of a run's control group where there is one with such limits, else of the data of each process */
-    int64_t open_files;   /* 0: what the daemon was started with */
+    int64_t cpu_seconds; /* 0: none */
+    int64_t
+        memory_bytes; /* 0: none; of a run's control group where there is one with such limits, else of the data of each process */
+    int64_t open_files;    /* 0: what the daemon was started with */
     int64_t max_processes; /* 0: none; of a run's control group, else of the user */
-    const char *cwd;      /* NULL: the daemon's; borrowed */
-    int nice;             /* 0: the daemon's */
+    const char *cwd;       /* NULL: the daemon's; borrowed */
+    int nice;              /* 0: the daemon's */
 } dq_spawn_profile;
 
 /* Looks the user up (NULL: the daemon's own). DUREQ_ENOTFOUND, or DUREQ_EPERM when the daemon may not become that user. `ret_home`

@@ -61,7 +61,8 @@ static void append_unescaped(dureq_str s, dq_buf *out)
     for (size_t i = 0; i < s.len; i++) {
         unsigned c = 0, digits = 0;
 
-        while (s.ptr[i] == '\\' && digits < 3 && i + 1 + digits < s.len && s.ptr[i + 1 + digits] >= '0' && s.ptr[i + 1 + digits] <= '7')
+        while (s.ptr[i] == '\\' && digits < 3 && i + 1 + digits < s.len && s.ptr[i + 1 + digits] >= '0' &&
+               s.ptr[i + 1 + digits] <= '7')
             c = c * 8 + (unsigned)(s.ptr[i + 1 + digits++] - '0');
         dq_buf_append_char(out, digits == 3 ? (char)c : s.ptr[i]);
         i += digits == 3 ? 3 : 0;

@@ -13,8 +13,8 @@ bool dq_str_eq(dureq_str a, dureq_str b);
 bool dq_str_eq_text(dureq_str a, const char *text);
 bool dq_str_starts_with(dureq_str s, dureq_str prefix);
 bool dq_str_ends_with(dureq_str s, dureq_str suffix);
-int dq_str_cmp(dureq_str a, dureq_str b); /* bytewise, shorter first */
-dureq_str dq_str_trim(dureq_str s);       /* blanks, tabs, CR, LF at both ends */
+int dq_str_cmp(dureq_str a, dureq_str b);     /* bytewise, shorter first */
+dureq_str dq_str_trim(dureq_str s);           /* blanks, tabs, CR, LF at both ends */
 dureq_str dq_str_last(dureq_str s, size_t n); /* at most n bytes, from its end */
 /* Cuts *rest at the first `sep`: returns what is before, *rest becomes what is behind. With no
    `sep` left returns all and *rest becomes {NULL, 0}. */

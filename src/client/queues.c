@@ -45,8 +45,8 @@ static void start_change(dq_request *r)
     if (p->wanted.len > 0)
         rc = dq_queue_from_json(name, dq_buf_str(&p->wanted), &arena, &wanted, &err);
     if (rc == 0)
-        rc = dq_store_change_queue(c->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_buf_str(&p->actor),
-                                   on_changed, p, &err);
+        rc = dq_store_change_queue(c->store, p->verb, name, p->wanted.len ? &wanted : NULL, dq_buf_str(&p->actor), on_changed, p,
+                                   &err);
     dq_arena_deinit(&arena);
     if (rc < 0)
         on_changed(p, rc, false, &err);

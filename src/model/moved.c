@@ -3,9 +3,9 @@
 
 #include "model/job.h"
 
-#define VERSION      1
-#define TEXTS_KEPT   3 /* detail and output of so many */
-#define FIRST_KEPT   2
+#define VERSION    1
+#define TEXTS_KEPT 3 /* detail and output of so many */
+#define FIRST_KEPT 2
 
 static void append_be(dq_buf *out, uint64_t v, int n)
 {

@@ -684,7 +684,8 @@ static void run_swap(dq_message *m)
 int dq_node_handlers_commit(dureq_node *n, void (*done)(void *userdata), void *userdata, dureq_error *err)
 {
     DQ_BUF_AUTO info = {0};
-    int rc = n->staged.n > 0 ? dq_handlers_number(&n->staged, &n->handlers, err) : dq_fail(err, DUREQ_EINVAL, "no handler is left");
+    int rc =
+        n->staged.n > 0 ? dq_handlers_number(&n->staged, &n->handlers, err) : dq_fail(err, DUREQ_EINVAL, "no handler is left");
 
     if (rc == 0)
         make_info(n, &n->staged, &info);

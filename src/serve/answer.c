@@ -25,8 +25,8 @@ const char *dq_answer_date(dq_server *s)
 
 void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int minor, bool closes, dq_buf *out)
 {
-    dq_buf_append_fmt(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status, dq_http_reason(r->status), dq_answer_date(s),
-                      r->content_type);
+    dq_buf_append_fmt(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status, dq_http_reason(r->status),
+                      dq_answer_date(s), r->content_type);
     if (length >= 0)
         dq_buf_append_fmt(out, "Content-Length: %lld\r\n", (long long)length);
     else if (minor == 1)

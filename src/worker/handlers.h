@@ -22,9 +22,9 @@ typedef struct dq_handler {
     dq_buf retry_packed; /* empty: none */
     dureq_middleware *middleware;
     size_t n_middleware;
-    int32_t running; /* loop's */
-    int32_t carried; /* loop's: that those it replaced still run */
-    int32_t planned; /* loop's; asked for by the read under construction, over all its lanes */
+    int32_t running;          /* loop's */
+    int32_t carried;          /* loop's: that those it replaced still run */
+    int32_t planned;          /* loop's; asked for by the read under construction, over all its lanes */
     uint32_t n_claims;        /* loop's: that name it */
     struct dq_handler *heir;  /* of one that was replaced: in whose `carried` its runs are. NULL: its pattern has none */
     struct dq_handler *older; /* in the set's list of those that were replaced */

@@ -77,7 +77,7 @@ typedef struct dq_wlanes {
     int64_t slots_asked;                     /* those of the turn in flight */
 
     /* share.c */
-    dq_map queues; /* name -> dq_wqueue */
+    dq_map queues;    /* name -> dq_wqueue */
     dq_wroom **rooms; /* by the number of the handler; NULL where there was none yet */
     size_t n_rooms;
     dq_list crowded; /* rooms where somebody waits */

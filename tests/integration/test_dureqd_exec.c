@@ -578,7 +578,9 @@ static void limits_hold(void **state)
     } cases[] = {
         {"t=exec:sh -c 'while :; do :; done'", {.cpu_seconds = 1}, "killed: more than 1 s of CPU time", NULL},
         {"t=exec:yes", {.output_bytes = 100000}, "killed: more than 100000 bytes of output", NULL},
-        {"t=exec:sh -c 'ulimit -n; ulimit -d; ulimit -v'", {.open_files = 17, .memory_bytes = 1 << 30}, NULL,
+        {"t=exec:sh -c 'ulimit -n; ulimit -d; ulimit -v'",
+         {.open_files = 17, .memory_bytes = 1 << 30},
+         NULL,
          "17\n1048576\nunlimited"},
         {"t=exec:head -c 99999 /dev/zero", {.output_bytes = 100000}, NULL, NULL},
     };

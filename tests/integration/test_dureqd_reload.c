@@ -139,7 +139,7 @@ static void wait_types(test_daemon *d, const char *want)
 }
 
 #define KEEP "  - {type: keep, exec: [echo, kept]}\n"
-#define HOLD                                                                                             \
+#define HOLD                                                                                            \
     "  - {type: hold, exec: [sh, -c, 'touch DIR/held; until test -e DIR/go; do sleep 0.02; done; echo " \
     "held'], concurrency: 2}\n"
 
@@ -158,8 +158,10 @@ static void handlers_come_change_and_go(void **state)
     reload(&d, "dureqd: {builtins: [noop]}\nhandlers:\n" KEEP "  - {type: change, exec: [echo, new], concurrency: 7}\n"
                "  - {type: 'add.*', exec: [echo, added]}\n");
     assert_true(test_child_said(&d.c, "\"daemon.reloaded\",\"handlers\":4,\"added\":2,\"changed\":1,\"removed\":2,"));
-    assert_true(test_child_said(&d.c, "\"type\":\"change\",\"kind\":\"exec\",\"concurrency\":7,\"what\":\"echo\",\"change\":\"changed\""));
-    assert_true(test_child_said(&d.c, "\"type\":\"hold\",\"kind\":\"exec\",\"concurrency\":2,\"what\":\"sh\",\"change\":\"removed\""));
+    assert_true(test_child_said(
+        &d.c, "\"type\":\"change\",\"kind\":\"exec\",\"concurrency\":7,\"what\":\"echo\",\"change\":\"changed\""));
+    assert_true(
+        test_child_said(&d.c, "\"type\":\"hold\",\"kind\":\"exec\",\"concurrency\":2,\"what\":\"sh\",\"change\":\"removed\""));
     wait_types(&d, "keep,change,add.*,noop");
     test_daemon_run(&d, "change", "1", "new");
     test_daemon_run(&d, "add.me", "1", "added");
@@ -198,8 +200,9 @@ static void no_more_run_than_the_new_handler_allows(void **state)
     test_daemon d;
 
     (void)state;
-    start(&d, "slots", "handlers:\n" KEEP
-                       "  - {type: t, exec: [sh, -c, 'until test -e DIR/slots.go; do sleep 0.02; done; echo old'], concurrency: 2}\n");
+    start(&d, "slots",
+          "handlers:\n" KEEP
+          "  - {type: t, exec: [sh, -c, 'until test -e DIR/slots.go; do sleep 0.02; done; echo old'], concurrency: 2}\n");
     for (int i = 0; i < 2; i++)
         old[i] = test_daemon_enqueue(&d, "t", "1");
     for (int i = 0; i < 2; i++)
@@ -276,8 +279,10 @@ static void the_log_level_is_taken_and_the_rest_is_named(void **state)
     assert_true(test_child_said(&d.c, "\"added\":0,\"changed\":0,\"removed\":0,\"log_level\":\"debug\""));
     test_daemon_run(&d, "keep", "1", "kept");
     test_child_wait_for(&d.c, "run.ended");
-    reload(&d, "log: {level: warn}\nqueues:\n  bulk: {weight: 2}\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP
-               "  - {type: t, exec: [echo, yes]}\n");
+    reload(
+        &d,
+        "log: {level: warn}\nqueues:\n  bulk: {weight: 2}\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP
+        "  - {type: t, exec: [echo, yes]}\n");
     test_daemon_run(&d, "t", "1", "yes");
     test_daemon_stop(&d);
 }
@@ -347,8 +352,8 @@ static void another_daemon_takes_what_was_removed(void **state)
 
     (void)state;
     start(&d, "two", "handlers:\n" KEEP "  - {type: t, exec: [echo, first]}\n");
-    test_child_start(&other, (const char *const[]){"--redis", d.url.ptr, "--handler", "t=exec:echo second", "--log-format", "json",
-                                                   "--lease-ms", "60000", "--builtins", "", NULL});
+    test_child_start(&other, (const char *const[]){"--redis", d.url.ptr, "--handler", "t=exec:echo second", "--log-format",
+                                                   "json", "--lease-ms", "60000", "--builtins", "", NULL});
     test_child_wait_for(&other, "daemon.ready");
     for (int i = 0; i < 10; i++) { /* both wait for jobs of t */
         dureq_job_list *list = NULL;

@@ -413,8 +413,10 @@ SCENARIO(addresses_are_checked)
     for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
         EXPECT_NOTE("%s", rows[i].address);
         RIG_FAILS(rows[i].code, rows[i].said,
-                  dq_server_create(&(dq_server_options){.client = rig.client, .addresses = &rows[i].address, .n_addresses = 1, .stays_local = "all may"},
-                                   &s, &err));
+                  dq_server_create(
+                      &(dq_server_options){
+                          .client = rig.client, .addresses = &rows[i].address, .n_addresses = 1, .stays_local = "all may"},
+                      &s, &err));
     }
 }
 

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HYBRID                                                                  \
-    "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"       \
-    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"         \
+#define HYBRID                                                            \
+    "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n" \
+    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"   \
     "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n"
 #define PURE "25 20 0:23 / /sys/fs/cgroup rw,nosuid shared:9 master:3 - cgroup2 cgroup2 rw,nsdelegate\n"
 
@@ -39,9 +39,9 @@ TEST(the_own_group_is_found_whatever_is_mounted_where)
 
 TEST(where_it_cannot_be_reached_there_is_none)
 {
-    EXPECT_TEXT("none", dir_of("8:pids:/\n", PURE));                                                         /* version 1 alone */
-    EXPECT_TEXT("none", dir_of("0::/\n", "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"));              /* not mounted */
-    EXPECT_TEXT("none", dir_of("0::/../other\n", PURE));                                                     /* of another namespace */
+    EXPECT_TEXT("none", dir_of("8:pids:/\n", PURE));                                            /* version 1 alone */
+    EXPECT_TEXT("none", dir_of("0::/\n", "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n")); /* not mounted */
+    EXPECT_TEXT("none", dir_of("0::/../other\n", PURE));                                        /* of another namespace */
     EXPECT_TEXT("none", dir_of("0::/gone (deleted)\n", PURE));
     EXPECT_TEXT("none", dir_of("0::/docker/12\n", "1 2 0:1 /docker/1 /cg rw - cgroup2 cgroup2 rw\n"));
     EXPECT_TEXT("none", dir_of("", ""));

@@ -56,9 +56,20 @@ TEST(every_name_of_the_context_is_reserved)
 {
     static const dureq_header headers[] = {{"x-y", {"1", 1}}};
     static const char *const none[] = {NULL};
-    dq_exec_facts f = {.job_id = "a", .run_id = "b", .task_type = "c", .queue = "d", .node_id = "e", .content_type = "f",
-                       .priority = 1, .attempt = 1, .max_attempts = 1, .deadline_at_ms = 1, .enqueued_at_ms = 1,
-                       .headers = headers, .n_headers = 1, .traceparent = DQ_STR_LIT("t")};
+    dq_exec_facts f = {.job_id = "a",
+                       .run_id = "b",
+                       .task_type = "c",
+                       .queue = "d",
+                       .node_id = "e",
+                       .content_type = "f",
+                       .priority = 1,
+                       .attempt = 1,
+                       .max_attempts = 1,
+                       .deadline_at_ms = 1,
+                       .enqueued_at_ms = 1,
+                       .headers = headers,
+                       .n_headers = 1,
+                       .traceparent = DQ_STR_LIT("t")};
     char **vars = NULL;
 
     EXPECT_RC(0, dq_exec_build_env(&arena, none, &f, "/c", &vars, NULL));
@@ -74,7 +85,8 @@ TEST(a_file_has_a_variable_a_line)
 {
     EXPECT_TEXT("A=1|B= x y|", parsed("A=1\nB=' x y'\n"));
     EXPECT_TEXT("A=|B=2|", parsed("# first\n\n  A=\n\texport B=2\n"));
-    EXPECT_TEXT("A=1|", parsed("\xEF\xBB\xBF" "A=1"));
+    EXPECT_TEXT("A=1|", parsed("\xEF\xBB\xBF"
+                               "A=1"));
     EXPECT_TEXT("A=b c|", parsed("A= b c \r\n"));
     EXPECT_TEXT("A=a#b|B=c \\n $HOME|", parsed("A=a#b\nB=c \\n $HOME\n"));
     EXPECT_TEXT("A=\"\\$x\n|", parsed("A=\"\\\"\\\\\\$x\\n\" # done\n"));
@@ -183,8 +195,8 @@ TEST(a_star_stands_for_anything)
 /* The daemon's < the user's < envFile < env. */
 TEST(the_more_explicit_wins)
 {
-    static const char *const envp[] = {"PATH=/bin", "HOME=/daemon", "A=daemon", "B=daemon", "C=daemon", "D=daemon", "BASH_FUNC_x%%=() {",
-                                 "junk",      NULL};
+    static const char *const envp[] = {"PATH=/bin", "HOME=/daemon",       "A=daemon", "B=daemon", "C=daemon",
+                                       "D=daemon",  "BASH_FUNC_x%%=() {", "junk",     NULL};
     const char *pass[] = {"*", "A"};
     dq_handler_spec spec = {.pass_env = pass, .n_pass_env = 2};
     const char *const *vars = NULL;
