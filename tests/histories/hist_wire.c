@@ -267,14 +267,73 @@ static void add_file(hist_script *s, const char *file)
     dq_free(text);
 }
 
+static bool is_word(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* "local NAME = 123": both parts; false for any other line. */
+static bool constant_of(dureq_str line, dureq_str *ret_name, dureq_str *ret_value)
+{
+    size_t at = 6, end;
+
+    if (!dq_str_starts_with(line, DQ_STR_LIT("local ")))
+        return false;
+    for (end = at; end < line.len && is_word(line.ptr[end]) && !(line.ptr[end] >= 'a' && line.ptr[end] <= 'z');)
+        end++;
+    *ret_name = dureq_str_of(line.ptr + at, end - at);
+    if (end == at || !dq_str_starts_with(dureq_str_of(line.ptr + end, line.len - end), DQ_STR_LIT(" = ")))
+        return false;
+    for (at = end + 3, end = at; end < line.len && (line.ptr[end] == '-' || (line.ptr[end] >= '0' && line.ptr[end] <= '9'));)
+        end++;
+    *ret_value = dureq_str_of(line.ptr + at, end - at);
+    return end > at && (end == line.len || line.ptr[end] == ' ');
+}
+
+/* As the build does: each number stands where its name stood, since a script may have 200 local names only. */
+static dq_buf with_constants(dureq_str text)
+{
+    dureq_str names[256], values[256], rest = text, name, value;
+    dq_buf lines = {0}, out = {0};
+    size_t n = 0;
+
+    while (rest.len) {
+        dureq_str line = dq_str_cut(&rest, '\n');
+
+        if (n < DQ_ARRAY_LEN(names) && constant_of(line, &name, &value)) {
+            names[n] = name;
+            values[n++] = value;
+            continue;
+        }
+        dq_buf_append_str(&lines, line);
+        dq_buf_append_char(&lines, '\n');
+    }
+    for (size_t at = 0; at < lines.len;) {
+        size_t end = at, k = 0;
+
+        while (end < lines.len && is_word(lines.ptr[end]))
+            end++;
+        end += end == at;
+        name = dureq_str_of(lines.ptr + at, end - at);
+        while (k < n && !dq_str_eq(names[k], name))
+            k++;
+        dq_buf_append_str(&out, k < n ? values[k] : name);
+        at = end;
+    }
+    dq_buf_deinit(&lines);
+    return out;
+}
+
 static dq_buf planted_script(const char *file, const hist_plant *plant)
 {
     const char *root = getenv("DUREQ_TEST_SOURCE");
     hist_script s = {.root = root ? root : ".", .plant = plant};
 
     add_file(&s, file);
+    dq_buf text = with_constants(dq_buf_str(&s.text));
     dq_buf_deinit(&s.parts);
-    return s.text;
+    dq_buf_deinit(&s.text);
+    return text;
 }
 
 void hist_check_plants(void)

@@ -214,7 +214,6 @@ local function side_segment(kind, p)
 end
 
 local n_stats = tonumber(ARGV[5])
-local counted = ARGV[6 + 2 * n_stats]
 local p = 7 + 2 * n_stats
 while p <= #ARGV do
   local kind = ARGV[p]
@@ -235,14 +234,15 @@ end
 local answer = pack('>I6I2', call_no, #refused_list) .. table.concat(refused_list)
 call('HSET', KEYS[2], 'n', call_no, 'a', answer)
 call('INCR', K .. 'x:' .. session)
-local less = {} -- of each statistic: what is not to be counted
-for i in pairs(refused) do
-  for at = i * 8 + 1, math.min(i * 8 + 7, #counted - 1), 2 do
-    local row = unpk('>I2', counted, at)
-    less[row] = (less[row] or 0) + 1
-  end
-end
 if index > #refused_list then
+  local less = {} -- of each statistic: what is not to be counted
+  local counted = ARGV[6 + 2 * n_stats]
+  for i in pairs(refused) do
+    for at = i * 8 + 1, math.min(i * 8 + 7, #counted - 1), 2 do
+      local row = unpk('>I2', counted, at)
+      less[row] = (less[row] or 0) + 1
+    end
+  end
   for row = 1, n_stats do
     local n = ARGV[5 + 2 * row] - (less[row] or 0)
     if n > 0 then
