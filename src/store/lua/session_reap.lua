@@ -132,7 +132,7 @@ end
 if lane > last and left > 0 then
   left = left - late_drop(victim, left)
 end
-local through = lane > last and left > 0
+local through = lane > last and call('SCARD', K .. 'lr:' .. victim) == 0
 if through then
   call('UNLINK', ss, K .. 'x:' .. victim, K .. 'run:' .. victim, K .. 'cx:' .. victim)
   call('ZREM', KEYS[2], victim)
