@@ -242,13 +242,13 @@ int dq_exec_build_env(dq_arena *arena, const char *const *base, const dq_exec_fa
     if (!e.vars)
         return dq_fail_nomem(err);
 
-    for (; e.n < n_base; e.n++)
-        e.vars[e.n] = (char *)base[e.n]; /* execve does not write to it */
-    put_context(&e.sink, facts);
-    if (context_path)
+    if (context_path) /* what tells whose a process is comes first, whatever follows of any size */
         env_text(&e.sink, "context", dureq_str_from(context_path));
+    put_context(&e.sink, facts);
     if (e.failed)
         return dq_fail_nomem(err);
+    for (size_t i = 0; i < n_base; i++)
+        e.vars[e.n++] = (char *)base[i]; /* execve does not write to it */
     *ret = e.vars;
     return 0;
 }

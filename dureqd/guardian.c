@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define DYING_MS 5000 /* from the end of the pipe, which is one of the first that a killed daemon closes, to its end */
+
 typedef struct starting {
     const char *program, *dir;
     int fd;
@@ -83,6 +85,6 @@ int dq_guardian_run(const char *dir)
         n = read(STDIN_FILENO, &word, 1);
     while (n < 0 && errno == EINTR);
     if (n == 0)
-        dq_leftovers_end_dir(dir, /*owner=*/NULL, /*log=*/NULL);
+        dq_leftovers_end_dir(dir, /*owner=*/NULL, DYING_MS, /*log=*/NULL);
     return 0;
 }

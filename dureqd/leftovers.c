@@ -24,8 +24,8 @@
 #define GROUP_FILE  "group"
 #define NAME_PREFIX "dureqd-"
 #define OWNER_MAX   8192
-#define ENVIRON_MAX 65536
 #define END_WAIT_MS 500
+#define LOCK_LOOK_MS 5
 
 int dq_leftovers_claim(const char *path, const char *owner, int *ret_fd, dureq_error *err)
 {
@@ -78,7 +78,7 @@ static int open_if_left(pid_t pid, const char *dir, dq_buf *text)
     if (fd < 0)
         return -1;
     dq_buf_clear(text);
-    if (dq_orphans_read_environ(pid, ENVIRON_MAX, text) && dq_orphans_is_context_in(dq_buf_str(text), dir))
+    if (dq_orphans_read_environ(pid, text) && dq_orphans_is_context_in(dq_buf_str(text), dir))
         return fd;
     (void)close(fd);
     return -1;
@@ -159,8 +159,21 @@ static void end_group(const char *path)
     dq_groups_kill(room);
 }
 
+/* A daemon that was killed closes its descriptors one by one: who knows by another of them that it is dead gives this one time. */
+static bool take_lock(int fd, int64_t wait_ms)
+{
+    int64_t until_us = dq_mono_us() + wait_ms * 1000;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || dq_mono_us() >= until_us)
+            return false;
+        (void)poll(NULL, 0, LOCK_LOOK_MS);
+    }
+    return true;
+}
+
 /* The lock of a dead daemon of this owner, held from now on; -1: it is none. */
-static int open_dead(const char *path, const char *owner)
+static int open_dead(const char *path, const char *owner, int64_t wait_ms)
 {
     DQ_BUF_AUTO name = {0};
     struct stat st;
@@ -170,17 +183,17 @@ static int open_dead(const char *path, const char *owner)
         return -1;
     dq_buf_append_fmt(&name, "%s/" LOCK_FILE, path);
     fd = name.failed ? -1 : open(name.ptr, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_of_owner(fd, owner))
+    if (fd >= 0 && take_lock(fd, wait_ms) && is_of_owner(fd, owner))
         return fd;
     if (fd >= 0)
         (void)close(fd);
     return -1;
 }
 
-void dq_leftovers_end_dir(const char *path, const char *owner, const dq_log *log)
+void dq_leftovers_end_dir(const char *path, const char *owner, int64_t wait_ms, const dq_log *log)
 {
+    int fd = open_dead(path, owner, wait_ms), n = 0, more;
     int64_t until_us = dq_mono_us() + END_WAIT_MS * 1000LL;
-    int fd = open_dead(path, owner), n = 0, more;
 
     if (fd < 0)
         return;
@@ -212,7 +225,7 @@ void dq_leftovers_end(const char *path, const char *owner, const dq_log *log)
         dq_buf_clear(&other);
         dq_buf_append_fmt(&other, "%s/%s", base.ptr, e->d_name);
         if (!other.failed)
-            dq_leftovers_end_dir(other.ptr, owner, log);
+            dq_leftovers_end_dir(other.ptr, owner, /*wait_ms=*/0, log);
     }
     if (list)
         (void)closedir(list);

@@ -27,6 +27,8 @@
 
 #define SWEEP_SOON_US  10000
 #define CHILDREN_BYTES 65536   /* of the list read at a time */
+#define ENVIRON_MAX    (2 << 20) /* twice what dureqd gives: a shell hands it on in another order, and with more */
+#define READ_BYTES     32768
 #define SWEEP_LATER_US 1000000 /* while orphans of running jobs exist */
 
 /* ---- children of our own ---- */
@@ -90,31 +92,32 @@ static bool is_of_kept_session(pid_t pid)
 /* Up to `max` bytes of /proc/PID/NAME; false when the process is gone or the file is not ours to read. */
 static bool read_proc(pid_t pid, const char *name, size_t max, dq_buf *out)
 {
-    char path[64], *room = dq_buf_reserve(out, max);
+    char path[64];
     int fd;
 
     (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    fd = room ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     while (max > 0) {
-        ssize_t n = read(fd, room, max);
+        size_t part = DQ_MIN(max, READ_BYTES);
+        char *room = dq_buf_reserve(out, part);
+        ssize_t n = room ? read(fd, room, part) : -1;
 
-        if (n < 0 && errno == EINTR)
+        if (room && n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        room += n;
         out->len += (size_t)n;
         max -= (size_t)n;
     }
     (void)close(fd);
-    return true;
+    return !out->failed;
 }
 
-bool dq_orphans_read_environ(pid_t pid, size_t max, dq_buf *out)
+bool dq_orphans_read_environ(pid_t pid, dq_buf *out)
 {
-    return read_proc(pid, "environ", max, out);
+    return read_proc(pid, "environ", ENVIRON_MAX, out);
 }
 
 /* The value of a variable; ptr is NULL when there is none. */
@@ -204,7 +207,7 @@ static orphan_kind kind_of(dq_orphans *o, pid_t pid, dq_buf *buf)
     dureq_str text, run;
 
     dq_buf_clear(buf);
-    text = read_proc(pid, "environ", 32768, buf) ? dq_buf_str(buf) : (dureq_str){0};
+    text = dq_orphans_read_environ(pid, buf) ? dq_buf_str(buf) : (dureq_str){0};
     run = dq_orphans_run_in(text);
     if (text.len == 0 && is_exiting(pid, buf))
         return ORPHAN_EXITING;

@@ -48,8 +48,8 @@ int64_t dq_orphans_now_ticks(void);
 dureq_str dq_orphans_run_in(dureq_str environ_text);
 /* Whether it names a context file in this directory. */
 bool dq_orphans_is_context_in(dureq_str environ_text, const char *dir);
-/* Appends up to `max` bytes of a process's environment; false when it is gone or not ours to read. */
-bool dq_orphans_read_environ(pid_t pid, size_t max, dq_buf *out);
+/* Appends a process's environment (not all of one that is larger than any of ours); false when it is gone or not ours to read. */
+bool dq_orphans_read_environ(pid_t pid, dq_buf *out);
 /* When it began, in clock ticks, from /proc/PID/stat; -1 when unknown. */
 int64_t dq_orphans_start_in(dureq_str stat);
 bool dq_orphans_is_exiting_in(dureq_str stat); /* it has no memory left: field 23 */

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fault_wait.h"
+#include "leftovers.h"
 #include "node/state_dir.h"
 #include "test_daemon.h"
 #include "test_pids.h"
 
 #include <dureq/dureq.h>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,9 +317,15 @@ static pid_t guardian_of(pid_t daemon)
     return 0;
 }
 
-static bool has_group(const test_daemon *d)
+static bool has_group(test_daemon *d)
 {
+    test_child_wait_for(&d->c, "\"event\":\"exec.limits\"");
     return !test_child_said(&d->c, "\"group\":\"none\"");
+}
+
+static bool is_gone(void *path)
+{
+    return access(path, F_OK) != 0;
 }
 
 /* At once, and with nobody to start another daemon: what left the process group, and where there is a control group what cleared its environment, too. */
@@ -345,6 +356,99 @@ static void a_killed_daemon_leaves_no_program(void **state)
     assert_int_equal(waitpid(d.c.pid, NULL, 0), d.c.pid);
     (void)close(d.c.out_fd);
     test_daemon_free(&d);
+}
+
+/* One that dies in steps: the end of the pipe comes before that of the lock. */
+static void a_guardian_waits_for_a_daemon_that_is_dying(void **state)
+{
+    DQ_BUF_AUTO dir = {0};
+    int fds[2], lock_fd;
+    struct pollfd end = {.events = POLLIN};
+    pid_t pid;
+
+    (void)state;
+    test_daemon_path("dureqd-dying", &dir);
+    assert_int_equal(mkdir(dir.ptr, 0700), 0);
+    assert_int_equal(dq_leftovers_claim(dir.ptr, "nobody", &lock_fd, NULL), 0);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid = fork();
+    if (pid == 0) {
+        (void)dup2(fds[0], STDIN_FILENO);
+        (void)close(lock_fd);
+        (void)execl(test_dureqd_path(), "dureqd", "--guardian", dir.ptr, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(poll(&end, 1, 500), 0); /* it has not given up */
+    (void)close(lock_fd);
+    assert_int_equal(poll(&end, 1, TEST_DAEMON_WAIT_MS), 1);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_not_equal(access(dir.ptr, F_OK), 0);
+    (void)close(end.fd);
+}
+
+static void kill_one_with(const char *name, const char *const *wrap, const char *config)
+{
+    DQ_BUF_AUTO file = {0};
+    DQ_BUF_AUTO setting = {0};
+    DQ_BUF_AUTO context = {0};
+    char path[256] = "";
+    pid_t pid;
+    test_daemon d;
+    FILE *f;
+
+    test_daemon_path(name, &file);
+    dq_buf_append_text(&file, "-pid");
+    assert_int_equal(setenv("F", file.ptr, 1), 0);
+    test_daemon_start_by(&d, name, wrap, wrap ? "mount -t tmpfs none /sys/fs/cgroup && exec \"$@\"" : NULL,
+                         (const char *const[]){"--config", config, NULL});
+    assert_true(!wrap || !has_group(&d));
+    test_daemon_connect(&d);
+    (void)test_daemon_enqueue(&d, "t", "1");
+    assert_int_equal(test_pids_wait(file.ptr, &pid, 1), 1);
+    dq_buf_append_fmt(&context, "%s-context", file.ptr);
+    f = fopen(context.ptr, "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%255s", path), 1);
+    (void)fclose(f);
+    assert_int_equal(kill(d.c.pid, SIGKILL), 0);
+    test_pids_wait_gone(&pid, 1);
+    *strrchr(path, '/') = '\0';
+    assert_true(fault_wait(TEST_DAEMON_WAIT_MS, is_gone, path));
+    assert_int_equal(waitpid(d.c.pid, NULL, 0), d.c.pid);
+    (void)close(d.c.out_fd);
+    test_daemon_free(&d);
+}
+
+/* It dies in steps, and its guardian hears of it at the first; also what has a large environment is found by it. */
+static void each_killed_daemon_leaves_nothing(void **state)
+{
+    static const char *const wrap[] = {"unshare", "--mount", NULL};
+    DQ_BUF_AUTO config = {0};
+    DQ_BUF_AUTO text = {0};
+    bool can_hide = system("unshare --mount mount -t tmpfs none /sys/fs/cgroup >/dev/null 2>&1") == 0;
+
+    (void)state;
+    test_daemon_path("large.yaml", &config);
+    dq_buf_append_text(&text, "handlers:\n  - type: t\n    passEnv: [F]\n"
+                              "    exec: [sh, -c, 'echo $DUREQ_CONTEXT >$F-context; "
+                              "setsid -f sh -c \"echo \\$\\$ >$F; exec sleep 7777\"; sleep 7777']\n    env:\n");
+    for (int name = 'A'; name <= 'Z'; name++) { /* many, as a shell hands them on in an order of its own */
+        dq_buf_append_fmt(&text, "      %c_LARGE: ", name);
+        for (int i = 0; i < 16384; i++)
+            dq_buf_append_char(&text, 'x');
+        dq_buf_append_char(&text, '\n');
+    }
+    assert_false(text.failed);
+    write_text(config.ptr, text.ptr);
+    for (int i = 0; i < 6; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof name, "each-%d", i);
+        kill_one_with(name, i % 2 && can_hide ? wrap : NULL, config.ptr);
+    }
 }
 
 static void what_a_killed_daemon_left_has_ended_before_its_job_runs_again(void **state)
@@ -472,6 +576,8 @@ int main(void)
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
         cmocka_unit_test(two_of_one_name_are_both_shown_and_the_second_is_warned),
         cmocka_unit_test(a_killed_daemon_leaves_no_program),
+        cmocka_unit_test(a_guardian_waits_for_a_daemon_that_is_dying),
+        cmocka_unit_test(each_killed_daemon_leaves_nothing),
         cmocka_unit_test(what_a_killed_daemon_left_has_ended_before_its_job_runs_again),
         cmocka_unit_test(a_program_that_takes_the_daemon_down_is_set_aside),
     };

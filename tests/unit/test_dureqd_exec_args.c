@@ -116,13 +116,13 @@ static const dq_exec_facts facts = {
     .traceparent = {"00-ab", 5},
 };
 
-static void the_environment_is_the_base_and_the_context(void **state)
+static void the_environment_is_the_context_and_the_base(void **state)
 {
     const char *base[] = {"PATH=/bin", "LANG=C", NULL};
-    const char *want = "PATH=/bin|LANG=C|DUREQ_JOB_ID=j1|DUREQ_RUN_ID=j1.2|DUREQ_TASK_TYPE=a.b|DUREQ_QUEUE=high|DUREQ_PRIORITY=7|"
+    const char *want = "DUREQ_CONTEXT=/x/1.json|DUREQ_JOB_ID=j1|DUREQ_RUN_ID=j1.2|DUREQ_TASK_TYPE=a.b|DUREQ_QUEUE=high|DUREQ_PRIORITY=7|"
                        "DUREQ_ATTEMPT=2|DUREQ_MAX_ATTEMPTS=3|DUREQ_NODE_ID=n:1|DUREQ_DEADLINE=2023-11-14T22:13:20.123Z|"
                        "DUREQ_ENQUEUED_AT=2023-11-14T22:13:20.000Z|DUREQ_TRACEPARENT=00-ab|DUREQ_CONTENT_TYPE=application/json|"
-                       "DUREQ_HEADER_TRACE_ID=t1|DUREQ_HEADER_EMPTY=|DUREQ_CONTEXT=/x/1.json|";
+                       "DUREQ_HEADER_TRACE_ID=t1|DUREQ_HEADER_EMPTY=|PATH=/bin|LANG=C|";
     dq_arena arena = {0};
     DQ_BUF_AUTO got = {0};
     char **env;
@@ -194,7 +194,7 @@ int main(void)
         cmocka_unit_test(the_payload_becomes_one_argument),
         cmocka_unit_test(a_leading_dash_can_be_allowed),
         cmocka_unit_test(a_payload_larger_than_an_argument_is_refused),
-        cmocka_unit_test(the_environment_is_the_base_and_the_context),
+        cmocka_unit_test(the_environment_is_the_context_and_the_base),
         cmocka_unit_test(the_context_is_the_same_as_json),
         cmocka_unit_test(what_is_unknown_is_left_out),
         cmocka_unit_test(a_failed_allocation_is_an_error),
