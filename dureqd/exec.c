@@ -2,6 +2,7 @@
 #include "exec_run.h"
 
 #include "exec_args.h"
+#include "exec_child.h"
 #include "leftovers.h"
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@
    pipes, and sweeps for those who left the group. Being told to stop or die before there is a child is remembered. */
 
 #define NO_ROOM_SAY_US     60000000
+#define USER_FULL_AFTER_MS 1000
 #define LEFTOVERS_AGAIN_US 100000 /* half of the shortest lease */
 
 /* ---- ending ---- */
@@ -157,6 +159,15 @@ static bool is_no_room(int sys_errno)
     return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == EAGAIN || sys_errno == ENOMEM || sys_errno == ENOSPC;
 }
 
+/* Linux tells it where the program begins: what its user has is more than this handler lets it have. Other users have room. */
+static bool is_user_full(const dq_exec_run *run)
+{
+    const dq_spawn *s = &run->spawn;
+
+    return s->sys_errno == EAGAIN && s->profile->max_processes && !(s->groups && s->groups->has_pids) &&
+           strcmp(s->failed_step, DQ_CHILD_STEP_PROGRAM) == 0;
+}
+
 static int start_failed(dq_exec_run *run)
 {
     const dq_spawn *s = &run->spawn;
@@ -189,6 +200,8 @@ static void on_spawned(dq_message *m)
         run->spawn.context_path = NULL;
         if (is_closing)
             run_destroy(run);
+        else if (is_user_full(run))
+            finish(run, dureq_run_rate_limited(run->task, USER_FULL_AFTER_MS, run->handler->processes_limit_text));
         else if (is_no_room(run->spawn.sys_errno))
             finish_no_room(run, run->spawn.sys_errno);
         else

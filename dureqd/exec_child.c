@@ -107,7 +107,7 @@ static int child_main(void *arg)
         c->failed_step = "setting up signals";
     else {
         (void)syscall(SYS_execve, c->program, c->argv, c->envp);
-        c->failed_step = "starting the program";
+        c->failed_step = DQ_CHILD_STEP_PROGRAM;
     }
     c->sys_errno = errno ? errno : EIO;
     (void)syscall(SYS_exit_group, 127);

@@ -28,7 +28,7 @@ typedef struct dq_exec_handler {
     const char *program; /* absolute */
     const char *const *base_env;
     dq_spawn_profile profile;
-    char output_limit_text[64], memory_limit_text[64];
+    char output_limit_text[64], memory_limit_text[64], processes_limit_text[96];
 } dq_exec_handler;
 
 struct dq_exec_host {

@@ -250,6 +250,37 @@ static void few_descriptors_are_told_and_cost_no_runs(void **state)
     test_daemon_stop(&d);
 }
 
+/* ---- a user who may have few processes ---- */
+
+static void a_user_with_all_its_processes_holds_no_other_handler(void **state)
+{
+    static const char *const wrap[] = {"unshare", "--mount", NULL};
+    DQ_BUF_AUTO file = {0};
+    dureq_job_id ids[4];
+    test_daemon d;
+
+    (void)state;
+    if (geteuid() != 0 || system("id -u uucp >/dev/null 2>&1 && unshare --mount mount -t tmpfs none /sys/fs/cgroup >/dev/null 2>&1") != 0)
+        skip(); /* needs another user, and to have no control group */
+    test_daemon_path("processes.yaml", &file);
+    write_text(file.ptr, "handlers:\n"
+                         "  - {type: few, exec: [sleep, '0.5'], concurrency: 4, maxProcesses: 1, limits: {user: uucp}}\n"
+                         "  - {type: many, exec: [echo, 'yes'], concurrency: 4}\n");
+    test_daemon_start_by(&d, "processes", wrap, "mount -t tmpfs none /sys/fs/cgroup && exec \"$@\"",
+                         (const char *const[]){"--config", file.ptr, NULL});
+    test_daemon_connect(&d);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        ids[i] = test_daemon_enqueue(&d, "few", "1");
+    for (int i = 0; i < 5; i++)
+        test_daemon_run(&d, "many", "1", "yes");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        test_daemon_expect(&d, &ids[i], "");
+    assert_int_equal(kill(d.c.pid, SIGTERM), 0);
+    assert_int_equal(test_child_end(&d.c), 0);
+    assert_false(test_child_said(&d.c, "exec.no_room"));
+    test_daemon_free(&d);
+}
+
 /* ---- another one of its name ---- */
 
 static size_t nodes_of(test_daemon *d, const char *name)
@@ -574,6 +605,7 @@ int main(void)
         cmocka_unit_test(dureqctl_uses_no_socket_of_others_that_nobody_named),
         cmocka_unit_test(a_configuration_that_others_write_is_warned_of),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
+        cmocka_unit_test(a_user_with_all_its_processes_holds_no_other_handler),
         cmocka_unit_test(two_of_one_name_are_both_shown_and_the_second_is_warned),
         cmocka_unit_test(a_killed_daemon_leaves_no_program),
         cmocka_unit_test(a_guardian_waits_for_a_daemon_that_is_dying),
