@@ -401,7 +401,7 @@ int ctl_schedule_backfill(ctl *c, int argc, char **argv)
     const char *policy = NULL, *from = NULL, *to = NULL;
     const ctl_option options[] = {
         {.name = "from", .value = &from}, {.name = "policy", .value = &policy}, {.name = "to", .value = &to}};
-    char from_text[DQ_RFC3339_TEXT_MAX], to_text[DQ_RFC3339_TEXT_MAX];
+    char from_text[DQ_RFC3339_TEXT_MAX] = "", to_text[DQ_RFC3339_TEXT_MAX] = "";
     DQ_BUF_AUTO path = {0};
     DQ_BUF_AUTO query = {0};
     int64_t dispatched = 0;

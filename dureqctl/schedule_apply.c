@@ -131,7 +131,7 @@ static void print_sum(const ctl *c, const applied *s)
 
 int ctl_schedule_apply(ctl *c, int argc, char **argv)
 {
-    const char *path = NULL;
+    const char *path = "";
     bool prunes = false;
     const ctl_option options[] = {{.name = "file", .value = &path}, {.name = "prune", .flag = &prunes}};
     DQ_CLEANUP(dq_arena_deinit) dq_arena arena = {0};
@@ -144,7 +144,7 @@ int ctl_schedule_apply(ctl *c, int argc, char **argv)
 
     ctl_lengthen(argc, argv, 'f', "--file");
     rc = ctl_options(argc, argv, options, DQ_ARRAY_LEN(options), &n_args);
-    if (rc == 0 && (n_args || !path))
+    if (rc == 0 && (n_args || !path[0]))
         rc = ctl_usage("schedule apply takes -f FILE, and --prune");
     if (rc == 0)
         rc = read_text(path, &text);

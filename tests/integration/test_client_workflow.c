@@ -372,7 +372,7 @@ SCENARIO(a_wide_workflow_is_cancelled_whole)
 SCENARIO(workflows_are_listed_newest_first_in_pages)
 {
     dureq_workflow_filter f = dureq_workflow_filter_init();
-    dureq_workflow_list *list;
+    dureq_workflow_list *list = NULL;
     char last[24] = "~", cursor[24];
     int n = 0, pages = 0;
 
@@ -380,7 +380,7 @@ SCENARIO(workflows_are_listed_newest_first_in_pages)
     for (int i = 0; i < 25; i++)
         (void)start("{\"name\":\"many\",\"tasks\":[" TASK("a", "") "]}");
     do {
-        (void)snprintf(cursor, sizeof cursor, "%s", pages ? list->next_cursor : "");
+        (void)snprintf(cursor, sizeof cursor, "%s", list ? list->next_cursor : "");
         if (pages++)
             dureq_workflow_list_destroy(list);
         f.cursor = cursor;
