@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "api_host.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "builtins.h"
 #include "embedded.h"
@@ -26,6 +27,7 @@
 #include <event2/event_struct.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -39,6 +41,8 @@
        check -> embedded server -> node and handlers -> queues -> ready ... first signal -> node stops -> all goes in reverse
 
    A signal before "ready" ends the start where it is. */
+
+#define BEAT_LOOK_MS 100
 
 typedef struct dq_daemon {
     const dq_config *cfg;
@@ -384,12 +388,44 @@ static int append_owner(dq_daemon *d, const char *url, dq_buf *out, dureq_error 
     return out->failed ? dq_fail_nomem(err) : 0;
 }
 
-static bool is_twin(dq_daemon *d, const dureq_node_info *n, const char *host)
+static const dureq_node_info *find_instance(const dureq_node_list *list, dureq_str instance)
 {
-    if (!dq_str_eq_text(n->node_id, dureq_node_id(d->node)))
+    for (size_t i = 0; i < list->n; i++)
+        if (dq_str_eq(list->items[i].instance, instance))
+            return &list->items[i];
+    return NULL;
+}
+
+/* One that was killed is listed until its lease is over, but beats no more. */
+static bool beats(dq_daemon *d, const dureq_node_info *n)
+{
+    int64_t until_us = dq_mono_us() + d->cfg->lease_ms * 1000;
+    bool is_told = false, is_listed = true;
+
+    while (!is_told && is_listed && dq_mono_us() < until_us && !atomic_load(&d->start_is_over)) {
+        dureq_node_list *list = NULL;
+        const dureq_node_info *now;
+
+        (void)poll(NULL, 0, BEAT_LOOK_MS);
+        if (dureq_client_list_nodes(dureq_node_client(d->node), &list, NULL) < 0)
+            return true;
+        now = find_instance(list, n->instance);
+        is_listed = now != NULL;
+        is_told = is_listed && now->last_heartbeat_ms > n->last_heartbeat_ms;
+        dureq_node_list_destroy(list);
+    }
+    return is_told;
+}
+
+static bool is_twin(dq_daemon *d, const dureq_node_info *n, const dureq_node_info *self, const char *host)
+{
+    if (!dq_str_eq_text(n->node_id, dureq_node_id(d->node)) || dq_str_eq_text(n->instance, dq_node_instance(d->node)))
         return false;
     if (!dq_str_eq_text(n->host, host))
         return true;
+    /* Its number says nothing where numbers of processes are others, as in another container of the same host name. */
+    if (n->instance.len > 0 && (!self || n->pid_space != self->pid_space || n->pid_space == 0))
+        return beats(d, n);
     /* One of this machine that was killed is listed until its lease is over. */
     return n->pid != getpid() && (n->pid <= 0 || kill((pid_t)n->pid, 0) == 0 || errno != ESRCH);
 }
@@ -398,16 +434,18 @@ static bool is_twin(dq_daemon *d, const dureq_node_info *n, const char *host)
 static int look_for_twin(dq_daemon *d, dureq_error *err)
 {
     dureq_node_list *list = NULL;
+    const dureq_node_info *self;
     char host[256] = "";
     int rc = dureq_client_list_nodes(dureq_node_client(d->node), &list, err);
 
     if (rc < 0)
         return rc;
     (void)gethostname(host, sizeof host - 1);
+    self = find_instance(list, dureq_str_from(dq_node_instance(d->node)));
     for (size_t i = 0; i < list->n && rc == 0; i++) {
         const dureq_node_info *n = &list->items[i];
 
-        if (!is_twin(d, n, host))
+        if (!is_twin(d, n, self, host))
             continue;
         if (d->cfg->unique_node_id)
             rc = dq_fail(err, DUREQ_ECONFLICT, "a node of the name '%.60s' lives already: host %.60s, pid %lld", d->cfg->node_id,

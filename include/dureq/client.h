@@ -282,6 +282,8 @@ typedef struct dureq_node_info {
     bool draining;
     bool leader;  /* promotes and reaps for at least one shard */
     bool too_old; /* for what the prefix asks for by now: it takes no more and does not lead */
+    dureq_str instance; /* no other node has the same, of whatever name; empty: one of an older version */
+    int64_t pid_space;  /* where `pid` counts: the inode of its PID namespace; 0: unknown */
 } dureq_node_info;
 
 typedef struct dureq_node_list {

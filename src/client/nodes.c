@@ -112,6 +112,8 @@ static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_inf
         out->version = member_text(&doc, "version", a);
         out->host = member_text(&doc, "host", a);
         out->pid = member_i64(&doc, "pid");
+        out->pid_space = member_i64(&doc, "pid_space");
+        out->instance = member_text(&doc, "instance", a);
         out->concurrency = (int32_t)member_i64(&doc, "concurrency");
         dq_json_deinit(&doc);
     }
@@ -122,13 +124,20 @@ static void read_info(dureq_str info, dureq_str dyn, dq_arena *a, dureq_node_inf
     }
 }
 
-/* Two processes may have one name, by mistake: they are two nodes. */
+/* Two processes may have one name, by mistake: they are two nodes. In containers also their hosts and numbers can be the same. */
+static bool is_same_node(const dureq_node_info *a, const dureq_node_info *b)
+{
+    if (!dq_str_eq(a->node_id, b->node_id) || !dq_str_eq(a->instance, b->instance))
+        return false;
+    return a->instance.len > 0 || (dq_str_eq(a->host, b->host) && a->pid == b->pid);
+}
+
 static dureq_node_info *node_of(dureq_node_list *list, const dureq_node_info *like)
 {
     for (size_t i = 0; i < list->n; i++) {
         dureq_node_info *n = &list->items[i];
 
-        if (dq_str_eq(n->node_id, like->node_id) && dq_str_eq(n->host, like->host) && n->pid == like->pid)
+        if (is_same_node(n, like))
             return n;
     }
     return NULL;

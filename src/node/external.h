@@ -18,5 +18,7 @@ int dq_node_handlers_commit(dureq_node *node, void (*done)(void *userdata), void
 void dq_node_set_log_level(dureq_node *node, dureq_log_level level);
 /* The node's loop; valid from create to destroy. Handlers watch their descriptors on it, from within their callbacks only. */
 dq_loop *dq_node_loop(dureq_node *node);
+/* As dureq_node_info has it. */
+const char *dq_node_instance(const dureq_node *node);
 /* Ends a dureq_node_start that waits for the server, now or to come: it fails with DUREQ_ECANCELLED. Any thread. */
 void dq_node_cancel_start(dureq_node *node);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -38,6 +39,7 @@
 
 struct dureq_node {
     dureq_node_options o; /* strings are ours */
+    char instance[17];
     dq_log log;
     sigset_t signals; /* the mask of the thread that created it: handler threads get it */
     dq_loop *loop;
@@ -362,6 +364,15 @@ static int make_loop(dureq_node *n, dureq_error *err)
     return 0;
 }
 
+static int make_instance(dureq_node *n, dureq_error *err)
+{
+    uint64_t r = 0;
+    int rc = dq_random_bytes(&r, sizeof r, err);
+
+    (void)snprintf(n->instance, sizeof n->instance, "%016llx", (unsigned long long)r);
+    return rc;
+}
+
 int dureq_node_create(const dureq_node_options *opts, dureq_node **ret, dureq_error *err)
 {
     dureq_node *n;
@@ -377,6 +388,8 @@ int dureq_node_create(const dureq_node_options *opts, dureq_node **ret, dureq_er
     dq_mutex_init(&n->mu);
     dq_cond_init(&n->cond);
     rc = take_options(n, opts, err);
+    if (rc == 0)
+        rc = make_instance(n, err);
     if (rc == 0)
         rc = make_loop(n, err);
     if (rc < 0) {
@@ -444,6 +457,7 @@ static void make_info(const dureq_node *n, const dq_handlers *handlers, dq_buf *
     dq_json_writer w = dq_json_writer_of(out);
     DQ_BUF_AUTO types = {0};
     char host[256] = "";
+    struct stat space;
 
     (void)gethostname(host, sizeof host - 1);
     dq_handlers_names(handlers, &types);
@@ -452,6 +466,9 @@ static void make_info(const dureq_node *n, const dq_handlers *handlers, dq_buf *
     dq_json_set_text(&w, "version", dureq_version());
     dq_json_set_text(&w, "host", host);
     dq_json_set_i64(&w, "pid", getpid());
+    if (stat("/proc/self/ns/pid", &space) == 0)
+        dq_json_set_i64(&w, "pid_space", (int64_t)space.st_ino);
+    dq_json_set_text(&w, "instance", n->instance);
     dq_json_set_i64(&w, "concurrency", n->o.concurrency);
     dq_json_end_object(&w);
 }
@@ -806,6 +823,11 @@ dureq_client *dureq_node_client(dureq_node *n)
 const char *dureq_node_id(const dureq_node *n)
 {
     return n->o.node_id;
+}
+
+const char *dq_node_instance(const dureq_node *n)
+{
+    return n->instance;
 }
 
 void dureq_node_get_stats(dureq_node *n, dureq_node_stats *ret)

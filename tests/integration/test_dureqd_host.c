@@ -295,6 +295,43 @@ static size_t nodes_of(test_daemon *d, const char *name)
     return n;
 }
 
+/* Each is process 1 of its own space, and the host's name is the same. */
+static void two_of_one_name_in_containers_are_told_apart(void **state)
+{
+    const char *argv[] = {"/usr/bin/unshare", "--fork", "--pid",     "--kill-child=KILL", "--mount-proc", test_dureqd_path(), "--redis", NULL,
+                          "--node-id",        "box-2",  "--log-format", "json",           "--lease-ms",   "2000",             NULL};
+    test_daemon d;
+    test_child in[2] = {{0}, {0}};
+
+    (void)state;
+    if (system("/usr/bin/unshare --fork --pid --mount-proc true >/dev/null 2>&1") != 0)
+        skip(); /* not allowed to make a space of process numbers */
+    test_daemon_start(&d, "twin-spaces", "t=exec:true");
+    test_daemon_connect(&d);
+    argv[7] = d.url.ptr;
+    for (size_t i = 0; i < 2; i++) {
+        test_child_exec(&in[i], argv);
+        test_child_wait_for(&in[i], "daemon.ready");
+        assert_int_equal(test_child_said(&in[i], "\"event\":\"node.same_name\",\"node\":\"box-2\""), i == 1);
+    }
+    assert_int_equal(nodes_of(&d, "box-2"), 2);
+    assert_int_equal(kill(child_of(in[1].pid), SIGTERM), 0);
+    assert_int_equal(test_child_end(&in[1]), 0);
+    test_child_free(&in[1]);
+
+    assert_int_equal(kill(in[0].pid, SIGKILL), 0); /* and its process 1 with it: listed for a moment yet, it is no other node */
+    assert_int_equal(waitpid(in[0].pid, NULL, 0), in[0].pid);
+    (void)close(in[0].out_fd);
+    test_child_free(&in[0]);
+    test_child_exec(&in[1], argv);
+    test_child_wait_for(&in[1], "daemon.ready");
+    assert_false(test_child_said(&in[1], "node.same_name"));
+    assert_int_equal(kill(child_of(in[1].pid), SIGTERM), 0);
+    assert_int_equal(test_child_end(&in[1]), 0);
+    test_child_free(&in[1]);
+    test_daemon_stop(&d);
+}
+
 static void two_of_one_name_are_both_shown_and_the_second_is_warned(void **state)
 {
     test_daemon d;
@@ -606,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_configuration_that_others_write_is_warned_of),
         cmocka_unit_test(few_descriptors_are_told_and_cost_no_runs),
         cmocka_unit_test(a_user_with_all_its_processes_holds_no_other_handler),
+        cmocka_unit_test(two_of_one_name_in_containers_are_told_apart),
         cmocka_unit_test(two_of_one_name_are_both_shown_and_the_second_is_warned),
         cmocka_unit_test(a_killed_daemon_leaves_no_program),
         cmocka_unit_test(a_guardian_waits_for_a_daemon_that_is_dying),
