@@ -83,10 +83,11 @@ SCENARIO(a_cancelled_run_is_late_until_its_handler_has_ended)
 SCENARIO(a_run_that_timed_out_is_late_when_its_handler_does_not_end)
 {
     hold h = {0};
+    dureq_node *n = node_with(&h, 100, 0);
 
-    (void)node_with(&h, 100, 0);
-    dureq_job_id id = enqueue();
-    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    for (int i = 0; i < 20 && rig_stats(n).stuck == 0; i++) /* on a busy machine a run may find no thread in its time */
+        EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(enqueue().text)->state);
+    EXPECT_I64(1, rig_stats(n).stuck);
     EXPECT_I64(1, n_late()); /* from the step on that ended the job */
     EXPECT_I64(0, atomic_load(&h.left));
     atomic_store(&h.let_go, true);
@@ -144,14 +145,14 @@ SCENARIO(what_is_late_by_mistake_is_found_out)
         char base[64];
 
         (void)snprintf(base, sizeof base, "{%s:%d}:", rig.prefix, i);
-        (void)test_redis_command_int(
+        long long n = test_redis_command_int(
             rig.server, "EVAL",
             "local n = 0 for _, s in ipairs(redis.call('ZRANGE', KEYS[1] .. 'lease', 0, -1)) do local id = '0123456789abc' "
             "redis.call('SADD', KEYS[1] .. 'lr:' .. s, id .. struct.pack('>I2', 1)) "
             "redis.call('HSET', KEYS[1] .. 'lr', id, struct.pack('>I6I2', tonumber(s), 1)) n = n + 1 end return n",
             "1", base, NULL);
+        EXPECT_I64(1, n);
     }
-    EXPECT_I64(rig.shards, n_late());
     RIG_UNTIL(n_late() == 0);
     atomic_store(&h.let_go, true);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
