@@ -201,7 +201,7 @@ void dq_claim_again(dq_claim *c)
 
 void dq_claim_over(dq_claim *c)
 {
-    dq_list_remove(&c->in_shard);
+    dq_claim_let_go(c);
     dq_claim_move(c, DQ_CLAIM_OVER);
     if (!dq_run_is_used(&c->run))
         dq_claim_free(c);
@@ -211,7 +211,7 @@ void dq_claim_lose(dq_claim *c, dq_stop_reason why)
 {
     if (why == DQ_STOP_LOST && !c->told_cancelled)
         dq_stat_add(&c->worker->stats.lost, 1);
-    dq_list_remove(&c->in_shard);
+    dq_claim_let_go(c);
     dq_claim_move(c, DQ_CLAIM_OVER);
     if (dq_run_is_going(&c->run)) {
         dq_late_begin(c);
@@ -221,12 +221,33 @@ void dq_claim_lose(dq_claim *c, dq_stop_reason why)
     }
 }
 
+/* ---- by their entry ---- */
+
+static dq_list *by_entry(const dq_wshard *s, const dq_entry *e)
+{
+    uint64_t hash = (e->ms ^ (uint64_t)e->lane << 42 ^ e->seq) * 0x9e3779b97f4a7c15u;
+
+    return &s->worker->by_entry[hash >> 32 & (s->worker->n_by_entry - 1)];
+}
+
+void dq_claim_hold(dq_claim *c)
+{
+    dq_list_push_back(&c->shard->held, &c->in_shard);
+    dq_list_push_back(by_entry(c->shard, &c->job.entry), &c->by_entry);
+}
+
+void dq_claim_let_go(dq_claim *c)
+{
+    dq_list_remove(&c->in_shard);
+    dq_list_remove(&c->by_entry);
+}
+
 dq_claim *dq_claim_find(dq_wshard *s, const dq_entry *e)
 {
-    DQ_LIST_FOREACH (dq_claim, c, &s->held, in_shard) {
+    DQ_LIST_FOREACH (dq_claim, c, by_entry(s, e), by_entry) {
         const dq_entry *mine = &c->job.entry;
 
-        if (mine->seq == e->seq && mine->ms == e->ms && mine->front == e->front && mine->lane == e->lane)
+        if (c->shard == s && mine->seq == e->seq && mine->ms == e->ms && mine->front == e->front && mine->lane == e->lane)
             return c;
     }
     return NULL;

@@ -83,6 +83,7 @@ typedef enum dq_start_told {
 struct dq_claim {
     dq_list link;     /* in the list of its state */
     dq_list in_shard; /* in its shard's `held`, until it is over */
+    dq_list by_entry; /* as long, in one of its worker's `by_entry` */
     dq_worker *worker;
     dq_wshard *shard;
     dq_wlane *lane;
@@ -125,4 +126,6 @@ void dq_claim_judged(dq_claim *c);    /* among what is to be recorded */
 void dq_claim_again(dq_claim *c);     /* what it was sent in was not executed: to the front of what is to be recorded */
 void dq_claim_over(dq_claim *c);      /* freed when no run uses it */
 void dq_claim_lose(dq_claim *c, dq_stop_reason why);      /* taken from us */
+void dq_claim_hold(dq_claim *c);                          /* its entry is known: among what its shard holds */
+void dq_claim_let_go(dq_claim *c);                        /* the reverse */
 dq_claim *dq_claim_find(dq_wshard *s, const dq_entry *e); /* held; NULL: none */

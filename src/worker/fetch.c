@@ -234,7 +234,7 @@ static bool take_claim(dq_claim *c)
 {
     int rc;
 
-    dq_list_push_back(&c->shard->held, &c->in_shard);
+    dq_claim_hold(c);
     rc = decode(c);
     set_texts(c);
     if (rc < 0)

@@ -111,6 +111,17 @@ static void init_lists(dq_worker *w)
     w->progress_message.fn = run_progress;
 }
 
+static int init_by_entry(dq_worker *w)
+{
+    w->n_by_entry = 16;
+    while (w->n_by_entry < w->concurrency)
+        w->n_by_entry *= 2;
+    w->by_entry = dq_calloc(w->n_by_entry, sizeof *w->by_entry);
+    for (uint32_t i = 0; w->by_entry && i < w->n_by_entry; i++)
+        dq_list_init(&w->by_entry[i]);
+    return w->by_entry ? 0 : DUREQ_ENOMEM;
+}
+
 static int init_timers(dq_worker *w)
 {
     int rc = dq_timer_init(&w->deadline_timer, w->loop, dq_run_deadline_fired);
@@ -138,7 +149,7 @@ int dq_worker_create(dq_store *store, dq_handlers *handlers, const dq_worker_opt
     w->cb = *cb;
     init_lists(w);
     take_options(w, o);
-    rc = w->node_id && w->info ? dq_random_bytes(&seed, sizeof seed, err) : dq_fail_nomem(err);
+    rc = w->node_id && w->info && init_by_entry(w) == 0 ? dq_random_bytes(&seed, sizeof seed, err) : dq_fail_nomem(err);
     if (rc == 0) {
         dq_rng_seed(&w->rng, seed);
         rc = init_timers(w);
@@ -176,7 +187,7 @@ static void deinit_shard(dq_wshard *s)
     while (!dq_list_empty(&s->held)) {
         dq_claim *c = dq_container_of(s->held.next, dq_claim, in_shard);
 
-        dq_list_remove(&c->in_shard);
+        dq_claim_let_go(c);
         if (!dq_run_is_going(&c->run)) /* else a handler that never returns still uses it */
             dq_claim_free(c);
     }
@@ -227,6 +238,7 @@ void dq_worker_destroy(dq_worker *w)
     dq_pool_destroy(w->pool);
     unmake_shards(w);
     dq_claims_free_spare(w);
+    dq_free(w->by_entry);
     dq_timer_deinit(&w->deadline_timer);
     dq_timer_deinit(&w->suspects.timer);
     dq_timer_deinit(&w->room_timer);
