@@ -130,7 +130,7 @@ const dq_config_row dq_config_rows[] = {
      .def = "1MiB",
      .min = 1024,
      .max = DUREQ_PAYLOAD_LIMIT_MAX,
-     .help = "Largest payload that this node enqueues."},
+     .help = "Largest payload that this node enqueues, or that a repeat gives to the next run."},
     {.name = "dureqd.mode",
      .type = DQ_CONFIG_LIST,
      AT(mode),

@@ -109,7 +109,7 @@ DUREQ_API void dureq_run_log(dureq_run *run, const char *fmt, ...) DUREQ_PRINTF(
    handler's thread only. */
 DUREQ_API int dureq_run_set_result(dureq_run *run, dureq_str result, const char *content_type);
 
-/* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return; none fails.
+/* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return.
    Texts are copied: the message and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty), such as a
    backtrace, up to 8 KiB. `code` is yours (0 = DUREQ_EHANDLER).
 
@@ -123,7 +123,8 @@ DUREQ_API int dureq_run_rate_limited(dureq_run *run, int64_t after_ms,
                                      const char *msg);            /* no attempt spent; 0 = policy's delay */
 DUREQ_API int dureq_run_skip(dureq_run *run, const char *reason); /* completed, marked skipped */
 DUREQ_API int dureq_run_pause(dureq_run *run, int64_t resume_after_ms, const char *reason); /* 0 = until resumed */
-/* Run again after after_ms (0: at once), attempts counted from zero, with a new payload (ptr NULL: the same one) as checkpoint. */
+/* Run again after after_ms (0: at once), attempts counted from zero, with a new payload (ptr NULL: the same one) as checkpoint.
+   The attempt fails, with what this returns: DUREQ_ETOOLARGE: the payload is over the node's max_payload_bytes; DUREQ_ENOMEM. */
 DUREQ_API int dureq_run_repeat(dureq_run *run, int64_t after_ms, dureq_str new_payload);
 /* The same, but at most `limit` times in a row (1 to 255, more is 255; 0 = no limit): beyond, the attempt fails for good. */
 DUREQ_API int dureq_run_repeat_limited(dureq_run *run, int64_t after_ms, dureq_str new_payload, int32_t limit);
@@ -199,7 +200,7 @@ typedef struct dureq_node_options {
     int64_t lease_ms;             /* unseen so long, its jobs run elsewhere; 0 = 5 s; 200 ms to 1 h */
     int64_t shutdown_timeout_ms;  /* dureq_node_stop waits so long for handlers; 0 = 30 s */
     int32_t max_crashes;          /* a job that took its process down so often is dead; 0 = 3, at most 255 */
-    int64_t max_payload_bytes;    /* of its client; 0 = 1 MiB, at most 64 MiB */
+    int64_t max_payload_bytes;    /* of its client, and of repeats; 0 = 1 MiB, at most 64 MiB */
     int32_t shards;               /* used when the prefix is new; 0 = 1, at most 256 */
     int64_t history_max_bytes;    /* cap of kept rows; 0 = a quarter of maxmemory, else 1 GiB; -1 = none */
     bool allow_eviction;          /* accept a server whose maxmemory-policy is not noeviction */

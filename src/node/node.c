@@ -516,6 +516,7 @@ static int make_worker(dureq_node *n, dureq_error *err)
         .threads = (uint32_t)n->o.threads,
         .stack_bytes = (size_t)n->o.stack_size,
         .signals = &n->signals,
+        .max_payload = (size_t)n->o.max_payload_bytes,
         .lease_ms = n->o.lease_ms,
         .stands_to_lead = !n->o.never_leads,
         .on_event = n->o.on_event,

@@ -108,6 +108,21 @@ static void set_texts(dq_claim *c)
                        c->job.moved.runs + 1);
 }
 
+/* Nobody can run it: dead. What is known of its envelope is let go as at any end. */
+static void give_up(dq_claim *c, const char *why)
+{
+    dq_worker *w = c->worker;
+
+    DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.damaged", "job=%s lane=%u error=\"%s\"", c->job.id_text, (unsigned)c->lane->no, why);
+    c->words.has_said = true;
+    c->words.outcome = DUREQ_OUTCOME_FAIL;
+    c->words.code = DUREQ_EPROTO;
+    c->words.msg = dq_strdup(why);
+    c->verdict.started_at_ms = c->verdict.finished_at_ms = dq_store_now_ms(w->store, c->shard->no);
+    dq_outcome_judge(c, DUREQ_EPROTO);
+    dq_claim_judged(c);
+}
+
 /* What cannot be read: of a newer schema, then others may know it, and it goes back; its lane rests here, so that it does not come at once
    again. Or damaged, then nobody knows it and it is dead. */
 static void refuse(dq_claim *c, int rc)
@@ -122,17 +137,10 @@ static void refuse(dq_claim *c, int rc)
         dq_claim_move(c, DQ_CLAIM_RETURN);
         return;
     }
-    DQ_LOG(w->log, DUREQ_LOG_ERROR, "job.damaged", "job=%s lane=%u", c->job.id_text, (unsigned)c->lane->no);
     c->job.m = (dureq_str){0};
     c->job.moved = (dq_moved){0};
     c->job.env = (dq_envelope){.unique_shard = -1};
-    c->words.has_said = true;
-    c->words.outcome = DUREQ_OUTCOME_FAIL;
-    c->words.code = DUREQ_EPROTO;
-    c->words.msg = dq_strdup("the packed job is damaged");
-    c->verdict.started_at_ms = c->verdict.finished_at_ms = dq_store_now_ms(w->store, c->shard->no);
-    dq_outcome_judge(c, DUREQ_EPROTO);
-    dq_claim_judged(c);
+    give_up(c, "the packed job is damaged");
 }
 
 /* It did not come, or cannot be used: it gave its slot back. */
@@ -165,7 +173,8 @@ static void on_blob(void *userdata, int code, const dq_reply *reply, const dureq
     }
     not_loaded(c);
     if (code == 0 && !is_whole && !dq_worker_gives_up(w)) {
-        refuse(c, DUREQ_EPROTO);
+        c->job.env.flags &= ~(uint32_t)DQ_J_BLOB;
+        give_up(c, "its payload is gone, or not whole");
     } else { /* the connection, or memory: another time, perhaps elsewhere; or handlers are told to end by now */
         dq_claim_move(c, DQ_CLAIM_RETURN);
         dq_session_return(s);

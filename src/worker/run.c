@@ -359,6 +359,15 @@ int dureq_run_pause(dureq_run *r, int64_t resume_after_ms, const char *reason)
     return DUREQ_EPAUSED;
 }
 
+/* Instead of a repeat: else a handler that does not look at what this returned would end its job as done. */
+static int refuse_payload(dureq_run *r, int code, const char *msg)
+{
+    r->words.has_payload = false;
+    dq_buf_deinit(&r->words.payload);
+    say(r, DUREQ_OUTCOME_RETRY, code, msg);
+    return code;
+}
+
 int dureq_run_repeat(dureq_run *r, int64_t after_ms, dureq_str new_payload)
 {
     return dureq_run_repeat_limited(r, after_ms, new_payload, 0);
@@ -366,11 +375,20 @@ int dureq_run_repeat(dureq_run *r, int64_t after_ms, dureq_str new_payload)
 
 int dureq_run_repeat_limited(dureq_run *r, int64_t after_ms, dureq_str new_payload, int32_t limit)
 {
+    size_t max = dq_claim_of(r)->worker->max_payload;
+    char msg[128];
+
+    if (new_payload.len > max) {
+        (void)snprintf(msg, sizeof msg, "the new payload is %zu bytes long: at most %zu are taken", new_payload.len, max);
+        return refuse_payload(r, DUREQ_ETOOLARGE, msg);
+    }
     say(r, DUREQ_OUTCOME_REPEAT, 0, NULL);
     r->words.after_ms = DQ_MAX(after_ms, 0);
     r->words.has_payload = new_payload.ptr != NULL;
     dq_buf_clear(&r->words.payload);
     dq_buf_append_str(&r->words.payload, new_payload);
+    if (dq_buf_failed(&r->words.payload))
+        return refuse_payload(r, DUREQ_ENOMEM, "there is no memory for the new payload");
     r->words.repeat_limit = (uint8_t)DQ_MIN(DQ_MAX(limit, 0), UINT8_MAX);
     return 0;
 }

@@ -160,7 +160,8 @@ static void collect(dq_wshard *s, dq_claim_state state, size_t *n, size_t *bytes
         dq_claim *c = dq_container_of(from->next, dq_claim, link);
 
         ++*n;
-        *bytes += c->job.j.len + c->job.m.len + c->words.result.len + c->log.len + 200;
+        *bytes += c->job.j.len + c->job.m.len + c->words.result.len + c->words.payload.len + c->words.detail.len +
+                  c->words.output.len + c->log.len + 200;
         dq_claim_move(c, DQ_CLAIM_SENT);
     }
 }

@@ -94,6 +94,7 @@ static void take_options(dq_worker *w, const dq_worker_options *o)
 {
     w->log = o->log;
     w->concurrency = w->room = o->concurrency;
+    w->max_payload = o->max_payload ? o->max_payload : DUREQ_PAYLOAD_DEFAULT_MAX;
     w->lease_ms = o->lease_ms;
     w->stands_to_lead = o->stands_to_lead;
     w->on_event = o->on_event;

@@ -110,6 +110,7 @@ struct dq_worker {
     dq_worker_callbacks cb;
     char *node_id, *info;
     uint32_t concurrency;
+    size_t max_payload; /* of a repeat, in bytes */
     int64_t lease_ms;
     bool stands_to_lead;
     dureq_node_event_fn on_event;

@@ -126,6 +126,61 @@ SCENARIO(a_payload_goes_with_its_job)
     free(payload);
 }
 
+/* Its envelope can be read: what hangs on the end of the job is let go as at any end. */
+SCENARIO(a_job_whose_payload_is_gone_is_dead_and_its_unique_key_free)
+{
+    const char *lua = "local n = 0 for _, k in ipairs(redis.call('KEYS', ARGV[1])) do n = n + redis.call('DEL', k) end return n";
+    dureq_job_options o = dureq_job_options_init();
+    char pattern[80], *payload = make_payload(LARGE, 1);
+    dureq_job_spec spec = {"echo", dureq_str_of(payload, LARGE), &o};
+    dureq_job_id id, next;
+
+    o.unique_key = DQ_STR_LIT("one");
+    RIG_OK(dureq_client_enqueue(rig.client, &spec, &id, &err));
+    (void)snprintf(pattern, sizeof pattern, "{%s:*}:b:*", rig.prefix);
+    EXPECT_I64(1, test_redis_command_int(rig.server, "EVAL", lua, "0", pattern, NULL));
+    (void)rig_node("n", "echo", echo, NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(id.text)->state);
+    EXPECT_I64(1, rig_job(id.text)->attempt);
+    EXPECT_HAS("its payload is gone", rig_job(id.text)->reason.ptr);
+    RIG_OK(dureq_client_enqueue(rig.client, &spec, &next, &err));
+    EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(next.text)->state);
+    RIG_OK(dureq_client_delete(rig.client, id.text, &err)); /* or the doctor names it */
+    free(payload);
+}
+
+static int repeat_too_large(dureq_run *run, void *userdata)
+{
+    const dureq_str *most = userdata;
+
+    if (dureq_run_payload(run).len == most->len)
+        return 0;
+    if (dureq_run_attempt(run) == 1)
+        EXPECT_RC(DUREQ_ETOOLARGE, dureq_run_repeat(run, 0, dureq_str_of(most->ptr, most->len + 1)));
+    else
+        EXPECT_RC(0, dureq_run_repeat(run, 0, *most));
+    return 0; /* it does not look */
+}
+
+SCENARIO(a_repeat_gives_no_larger_payload_than_is_taken)
+{
+    dureq_job_options o = dureq_job_options_init();
+    dureq_retry_policy p = {.struct_size = sizeof p, .max_attempts = 2, .initial_delay_ms = -1};
+    char *bytes = make_payload(DUREQ_PAYLOAD_DEFAULT_MAX + 1, 1);
+    dureq_str most = dureq_str_of(bytes, DUREQ_PAYLOAD_DEFAULT_MAX);
+    const dureq_job *j;
+
+    o.retry_policy = &p;
+    (void)rig_node("n", "repeat", repeat_too_large, &most);
+    j = rig_wait(rig_enqueue("repeat", "1", &o).text);
+    EXPECT_I64(DUREQ_JOB_COMPLETED, j->state);
+    EXPECT_U64(most.len, j->payload.len);
+    EXPECT_I64(DUREQ_OUTCOME_RETRY, j->attempts[0].outcome);
+    EXPECT_RC(DUREQ_ETOOLARGE, j->attempts[0].code);
+    EXPECT_STR_TEXT("the new payload is 1048577 bytes long: at most 1048576 are taken", j->attempts[0].error);
+    free(bytes);
+}
+
 /* A quarter of it is what a bucket takes, and what is too much goes without waiting for a minute to be over. */
 static int check_largest(dureq_run *task, void *userdata)
 {
