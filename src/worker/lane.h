@@ -112,6 +112,7 @@ void dq_lanes_rebind(dq_wshard *s);                           /* other handlers:
 void dq_lanes_leave(dq_wshard *s);                            /* tells the server what is served now, and what not any more */
 void dq_lanes_forgotten(dq_wshard *s);                        /* a new session: nobody knows what it waits for */
 void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called); /* called: others were not, because we were */
+void dq_lanes_unsure(dq_wshard *s);                           /* wake-ups may have been lost with the connection */
 void dq_lane_rest(dq_wlane *lane);                            /* not read for a while */
 void dq_lanes_beat(dq_wshard *s);                             /* a heartbeat came through: some have rested enough */
 void dq_lanes_plan(dq_wshard *s, dq_turn *turn);              /* adds what is to be read; sets want_ */

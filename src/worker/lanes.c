@@ -320,6 +320,21 @@ void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called)
     dq_worker_pump(s->worker);
 }
 
+/* What is being read may have been read before the wake-up that was lost. */
+void dq_lanes_unsure(dq_wshard *s)
+{
+    for (uint32_t i = 0; i < s->lanes.n; i++) {
+        dq_wlane *lane = s->lanes.items[i];
+
+        if (!lane || !lane->handler || dq_list_linked(&lane->fresh))
+            continue;
+        if (dq_list_linked(&lane->planned))
+            lane->woken = lane->want_main || lane->want_front;
+        else if (!lane->main_busy && !lane->front_busy)
+            dq_list_push_back(&s->lanes.fresh, &lane->fresh);
+    }
+}
+
 void dq_lane_rest(dq_wlane *lane)
 {
     lane->rest_beats = REST_BEATS;

@@ -130,6 +130,7 @@ void dq_session_connected(dq_wshard *s)
         return;
     }
     dq_sync_want(s);
+    dq_lanes_unsure(s);
     dq_lanes_load(s);
     dq_paused_load(s);
     dq_session_beat_now(s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In which order waiting jobs start: queues share by weight, none starves, a lane is first in first out, its front goes first. */
+#include "fault_proxy.h"
 #include "test_rig.h"
 
 #include "base/mutex.h"
@@ -355,6 +356,41 @@ SCENARIO(a_job_that_repeats_at_once_does_not_keep_its_lane_from_running)
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
     atomic_store(&enough, true);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(endless.text)->state);
+}
+
+/* ---- a connection that was away ---- */
+
+/* More lanes than a heartbeat asks about, and the next heartbeat is far. */
+SCENARIO(wake_ups_that_were_lost_with_the_connection_are_made_up_for)
+{
+    enum { LANES = 400, JOBS = 4 };
+    fault_proxy *proxy = fault_proxy_start(test_redis_socket(rig.server), test_redis_file(rig.server, "proxy.sock"));
+    dureq_node_options o = rig_node_options("n");
+    char type[16];
+    dureq_node *n;
+
+    begin();
+    o.redis_url = fault_proxy_url(proxy);
+    o.lease_ms = 600000;
+    n = rig_node_create(&o);
+    rig_handle(n, "t*", note, NULL, NULL);
+    rig_start(n);
+    for (int i = 0; i < LANES; i++) {
+        (void)snprintf(type, sizeof type, "t%d", i);
+        (void)add(type, "normal", i);
+    }
+    RIG_UNTIL(rig_counts().completed == LANES);
+    fault_proxy_refuse(proxy, FAULT_NO_LISTENER);
+    fault_proxy_cut_all(proxy);
+    RIG_UNTIL(!rig_stats(n).connected);
+    for (int i = 0; i < JOBS; i++) {
+        (void)snprintf(type, sizeof type, "t%d", i * LANES / JOBS);
+        (void)add(type, "normal", i);
+    }
+    fault_proxy_refuse(proxy, FAULT_TAKE);
+    RIG_UNTIL(rig_counts().completed == LANES + JOBS);
+    RIG_OK(dureq_node_stop(n, &err));
+    fault_proxy_stop(proxy);
 }
 
 RIG_MAIN()
