@@ -297,12 +297,24 @@ int dq_redis_url_parse(dureq_str text, dq_redis_url *ret, dureq_error *err)
     return 0;
 }
 
+/* So that what is shown can be given again. */
+static void append_path(const char *path, dq_buf *out)
+{
+    for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
+        if (*p <= ' ' || *p == 0x7f || strchr("%?#'\"\\$`", *p))
+            dq_buf_append_fmt(out, "%%%02X", *p);
+        else
+            dq_buf_append_char(out, (char)*p);
+    }
+}
+
 void dq_redis_url_describe(const dq_redis_url *u, dq_buf *out)
 {
     bool is_v6 = u->host && strchr(u->host, ':');
 
     if (u->kind == DQ_REDIS_UNIX) {
-        dq_buf_append_fmt(out, "unix://%s", u->host);
+        dq_buf_append_text(out, "unix://");
+        append_path(u->host, out);
         if (u->db)
             dq_buf_append_fmt(out, "?db=%d", u->db);
         return;

@@ -44,7 +44,8 @@ static const good_case good_cases[] = {
     {"rediss://h/3?cert=c&key=k&insecure=1", "tls h 6379 - - 3 - c k - 1", "rediss://h:6379/3"},
     {"rediss://h?insecure=0", "tls h 6379 - - 0 - - - - 0", "rediss://h:6379"},
     {"unix:///run/redis.sock", "unix /run/redis.sock 0 - - 0 - - - - 0", "unix:///run/redis.sock"},
-    {"unix://u:p@/run/r%20s?db=4", "unix /run/r s 0 u p 4 - - - - 0", "unix:///run/r s?db=4"},
+    {"unix://u:p@/run/r%20s?db=4", "unix /run/r s 0 u p 4 - - - - 0", "unix:///run/r%20s?db=4"},
+    {"unix:///a%25b%3Fc%23d%27", "unix /a%b?c#d' 0 - - 0 - - - - 0", "unix:///a%25b%3Fc%23d%27"},
     {"unix:///run/a@b", "unix /run/a@b 0 - - 0 - - - - 0", "unix:///run/a@b"},
 };
 
