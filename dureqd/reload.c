@@ -5,7 +5,9 @@
 #include "handler_list.h"
 #include "model/job.h"
 #include "node/external.h"
+#include "schedule_list.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 /* ---- what needs a new start ---- */
@@ -80,12 +82,48 @@ static void put_queues(const dq_config *boot, const dq_config *next, dq_buf *out
             put_name(out, "queues.", boot->queues[i].name);
 }
 
+static int compare_schedules(const void *a, const void *b)
+{
+    return strcmp((*(const dq_schedule_spec *const *)a)->key, (*(const dq_schedule_spec *const *)b)->key);
+}
+
+static const dq_schedule_spec **sorted_schedules(const dq_config *cfg)
+{
+    const dq_schedule_spec **list = dq_calloc(cfg->n_schedules + 1, sizeof *list);
+
+    for (size_t i = 0; list && i < cfg->n_schedules; i++)
+        list[i] = &cfg->schedules[i];
+    if (list)
+        qsort(list, cfg->n_schedules, sizeof(*list), compare_schedules);
+    return list;
+}
+
+static void put_schedules(const dq_config *boot, const dq_config *next, dq_buf *out)
+{
+    const dq_schedule_spec **a = sorted_schedules(boot), **b = sorted_schedules(next);
+    size_t i = 0, k = 0;
+
+    if (!a || !b)
+        out->failed = true;
+    while (a && b && (i < boot->n_schedules || k < next->n_schedules)) {
+        int order = i == boot->n_schedules ? 1 : k == next->n_schedules ? -1 : strcmp(a[i]->key, b[k]->key);
+
+        if (order != 0 || !dq_str_eq(a[i]->body, b[k]->body))
+            put_name(out, "schedules.", order <= 0 ? a[i]->key : b[k]->key);
+        i += order <= 0;
+        k += order >= 0;
+    }
+    dq_free((void *)a);
+    dq_free((void *)b);
+}
+
 void dq_reload_not_taken(const dq_config *boot, const dq_config *next, dq_buf *out)
 {
     for (size_t i = 0; i < dq_config_n_rows; i++)
         if (!is_taken(&dq_config_rows[i]) && !is_same(&dq_config_rows[i], boot, next))
             put_name(out, "", dq_config_rows[i].name);
     put_queues(boot, next, out);
+    put_schedules(boot, next, out);
 }
 
 /* ---- a reload ---- */

@@ -264,18 +264,26 @@ static void a_broken_file_changes_nothing(void **state)
     test_daemon_stop(&d);
 }
 
+#define SCHEDULE(key, hour) "  - {key: " key ", schedule: {type: CRON, cron_expr: '0 " hour " * * *'}, task_type: keep}\n"
+
 static void the_log_level_is_taken_and_the_rest_is_named(void **state)
 {
     test_daemon d;
 
     (void)state;
-    start(&d, "level", "queues:\n  bulk: {weight: 2}\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP);
+    start(&d, "level",
+          "schedules:\n" SCHEDULE("same", "1") SCHEDULE("changed", "1") SCHEDULE(
+              "gone", "1") "queues:\n  bulk: {weight: 2}\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP);
     test_daemon_run(&d, "keep", "1", "kept");
     assert_false(test_child_said(&d.c, "run.ended"));
-    reload(&d, "log: {level: debug}\n"
-               "dureqd: {concurrency: 7, maxPayloadBytes: 2MiB, maxCrashes: 3}\n"
-               "queues:\n  bulk: {weight: 3}\n  new:\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP);
-    assert_true(test_child_said(&d.c, "\"settings\":\"dureqd.concurrency, dureqd.maxPayloadBytes, queues.bulk, queues.new\""));
+    reload(&d,
+           "log: {level: debug}\n"
+           "schedules:\n" SCHEDULE("changed", "2") SCHEDULE("new", "1") SCHEDULE(
+               "same",
+               "1") "dureqd: {concurrency: 7, maxPayloadBytes: 2MiB, maxCrashes: 3}\n"
+                    "queues:\n  bulk: {weight: 3}\n  new:\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP);
+    assert_true(test_child_said(&d.c, "\"settings\":\"dureqd.concurrency, dureqd.maxPayloadBytes, queues.bulk, queues.new, "
+                                      "schedules.changed, schedules.gone, schedules.new\""));
     assert_true(test_child_said(&d.c, "\"added\":0,\"changed\":0,\"removed\":0,\"log_level\":\"debug\""));
     test_daemon_run(&d, "keep", "1", "kept");
     test_child_wait_for(&d.c, "run.ended");
