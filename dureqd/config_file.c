@@ -112,8 +112,8 @@ static const field limit_fields[] = {
 /* "what" takes one text from the file, cut so that the message keeps its end. */
 static int fail_key(const reading *r, const dq_yaml_node *n, const char *section, const char *what)
 {
-    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s%s%.80s: %s", r->name, n->key_line, n->key_column, section,
-                   *section ? "." : "", n->key.ptr, what);
+    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %s%s%.*s: %s", r->name, n->key_line, n->key_column, section,
+                   *section ? "." : "", dq_yaml_key_shown(n->key.ptr), n->key.ptr, what);
 }
 
 /* Put the place in front of what a value's own check said. */
@@ -124,10 +124,12 @@ static int fail_value(const reading *r, const dq_yaml_node *n, int code, const d
 
 static int want(const reading *r, const dq_yaml_node *n, dq_yaml_kind kind, const char *what)
 {
+    const char *key = n->key.ptr ? n->key.ptr : "this";
+
     if (n->kind == kind)
         return 0;
-    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %.60s takes %s, not %s", r->name, n->line, n->column,
-                   n->key.ptr ? n->key.ptr : "this", what, dq_yaml_kind_text(n));
+    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %.*s takes %s, not %s", r->name, n->line, n->column,
+                   dq_yaml_key_shown(key), key, what, dq_yaml_kind_text(n));
 }
 
 static dureq_str origin_of(const reading *r, int line, int column)

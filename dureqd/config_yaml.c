@@ -120,6 +120,11 @@ static int read_sequence(reader *r, int depth, dq_yaml_node *seq)
     }
 }
 
+int dq_yaml_key_shown(const char *key)
+{
+    return (int)DQ_MIN(strcspn(key, "="), 80);
+}
+
 /* Quadratic in the number of keys, which a settings file keeps small; the cap keeps a hostile one small, too. */
 static int check_new_key(reader *r, const dq_yaml_node *map, dureq_str key)
 {
@@ -130,7 +135,8 @@ static int check_new_key(reader *r, const dq_yaml_node *map, dureq_str key)
     for (const dq_yaml_node *c = map->first; c; c = c->next) {
         if (!dq_str_eq(c->key, key))
             continue;
-        (void)snprintf(what, sizeof what, "key '%.80s' is said twice, first in line %d", c->key.ptr, c->key_line);
+        (void)snprintf(what, sizeof what, "key '%.*s' is said twice, first in line %d", dq_yaml_key_shown(c->key.ptr), c->key.ptr,
+                       c->key_line);
         return fail_at(r, DUREQ_EPARSE, r->event.start_mark, what);
     }
     return 0;

@@ -29,4 +29,6 @@ typedef struct dq_yaml_node {
 /* Nodes live in the arena. An empty text gives an empty mapping. DUREQ_EPARSE with "name:line:column: what",
    DUREQ_ETOOLARGE beyond DQ_CONFIG_FILE_MAX or DQ_CONFIG_DEPTH_MAX. */
 int dq_yaml_parse(dq_arena *arena, const char *name, dureq_str text, dq_yaml_node **ret, dureq_error *err);
+/* How much of a key a message shows: what is meant as NAME=value may hold a password. */
+int dq_yaml_key_shown(const char *key);
 const char *dq_yaml_kind_text(const dq_yaml_node *node); /* "a mapping" */

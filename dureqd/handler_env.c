@@ -148,11 +148,13 @@ int dq_env_put(dq_arena *arena, dq_env_list *list, dureq_str name, dureq_str val
 /* ---- a file of variables ---- */
 
 /* Messages tell the line and never its text: where a line is no variable, it may be the rest of a value. */
+#define OWN_SAID_MAX 10 /* by name; of more than these, how many */
+
 typedef struct parsing {
     const char *path;
     dureq_str text;
     size_t at;
-    int line;
+    int line, n_own;
     dq_buf value;
     dureq_error *err;
 } parsing;
@@ -248,8 +250,9 @@ static int read_variable(parsing *p, dq_arena *arena, dq_env_list *ret, dq_buf *
     if (dq_buf_failed(&p->value))
         return dq_fail_nomem(p->err);
     if (dq_env_is_own(name)) {
-        dq_buf_append_fmt(warnings, "%.200s:%d: " DQ_STR_FMT " has no effect: dureqd sets it itself\n", p->path, line,
-                          DQ_STR_ARG(name));
+        if (++p->n_own <= OWN_SAID_MAX)
+            dq_buf_append_fmt(warnings, "%.200s:%d: " DQ_STR_FMT " has no effect: dureqd sets it itself\n", p->path, line,
+                              DQ_STR_ARG(name));
         return 0;
     }
     rc = dq_env_put(arena, ret, name, dq_buf_str(&p->value), &inner);
@@ -287,6 +290,8 @@ int dq_env_parse(dq_arena *arena, const char *path, dureq_str text, dq_env_list 
     if (dq_str_starts_with(text, DQ_STR_LIT("\xEF\xBB\xBF")))
         p.at = 3;
     rc = read_variables(&p, arena, ret, warnings);
+    if (p.n_own > OWN_SAID_MAX)
+        dq_buf_append_fmt(warnings, "%.200s: %d more have no effect: dureqd sets them itself\n", path, p.n_own - OWN_SAID_MAX);
     dq_buf_deinit(&p.value);
     return rc;
 }

@@ -111,6 +111,8 @@ static const struct bad_file {
     {"a: 1\n", DUREQ_EINVAL, "f:1:1: a: there is no such key; known are dureqd, handlers, log, queues, redis and schedules"},
     {"dureqd: [1]\n", DUREQ_EINVAL, "f:1:9: dureqd takes a mapping, not a list"},
     {"dureqd: {leaseMs: 5s, lease_ms: 6s}\n", DUREQ_EINVAL, "f:1:23: dureqd.lease_ms: said twice"},
+    {"dureqd: {PASS=hunter2: 1, PASS=hunter2: 2}\n", DUREQ_EPARSE, "f:1:27: key 'PASS' is said twice, first in line 1"},
+    {"dureqd: {PASS=hunter2: 1}\n", DUREQ_EINVAL, "f:1:10: dureqd.PASS: there is no such key"},
     {"dureqd: {leaseMs: 5s, leaseMs: 6s}\n", DUREQ_EPARSE, "f:1:23: key 'leaseMs' is said twice, first in line 1"},
     {"a: &x 1\nb: *x\n", DUREQ_EPARSE, "f:1:4: anchors are not supported here"},
     {"dureqd: {concurrency: !!int 3}\n", DUREQ_EPARSE, "f:1:23: tags are not supported here"},

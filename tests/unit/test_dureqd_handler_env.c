@@ -113,8 +113,16 @@ TEST(a_fault_of_a_file_tells_its_line_alone)
 
 TEST(what_dureqd_sets_itself_is_left_out_with_a_word)
 {
+    DQ_BUF_AUTO many = {0};
+
     EXPECT_TEXT("A=1|DUREQ_REDIS_URL=u|", parsed("A=1\nDUREQ_JOB_ID=hunter2\nDUREQ_REDIS_URL=u\n"));
     EXPECT_TEXT("f:2: DUREQ_JOB_ID has no effect: dureqd sets it itself\n", warnings.ptr);
+    forget();
+    for (int i = 0; i < 1000; i++)
+        dq_buf_append_text(&many, "DUREQ_JOB_ID=\n");
+    EXPECT_TEXT("", parsed(many.ptr));
+    EXPECT_TRUE(strstr(warnings.ptr, "f:10: ") && !strstr(warnings.ptr, "f:11: "));
+    EXPECT_TRUE(strstr(warnings.ptr, "f: 990 more have no effect: dureqd sets them itself\n") != NULL);
     forget();
 }
 
