@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thousand schedules that come round each second, while the leader is killed or stands still, Redis is killed, and definitions are changed: judged by what
-   handlers saw. Each occurrence is one job, none is missing, what runs again ran where something was killed, and none is later than the faults explain. */
+/* Schedules that come round each second, while the leader is killed or stands still, Redis is killed, and definitions are changed: judged by what
+   handlers saw. Each occurrence is one job, none is missing, what runs again ran where something was killed, and none is later than the faults explain.
+
+   Time passes for the sake of the judgment: after each fault as long as an occurrence may be late by it, and a second's worth of occurrences more, which
+   nothing explains if they are late; and a leader that stands still does so for three leases. So a round takes 2.6 s, and a thousand schedules and 200
+   rounds (DUREQ_TEST_LONG=1, make faults) nine minutes. What runs beside other tests has fewer of both: the limit is the same. */
 #include <dureq/schedule.h>
 
 #include "base/clock.h"
@@ -19,12 +23,18 @@
 
 #include <cmocka.h>
 
-#define SCHEDULES    1000
-#define ROUNDS       200
-#define ROUNDS_SHORT 15
-#define LIMIT_MS     30000
-#define LATE_MS      (FAULT_LEASE_MS * 5 / 4 + 1000)
-#define EDITS        40
+#define LIMIT_MS 30000
+#define LATE_MS  (FAULT_LEASE_MS * 5 / 4 + 1000)
+#define EDITS    40 /* in a round, among a thousand schedules */
+
+/* All that the four kinds of round are, twice over; once where each step takes many times as long. */
+#define ROUNDS          8
+#define ROUNDS_SHORT    4
+#define ROUNDS_LONG     200
+#define ROUNDS_A_ROUND  5 /* of DUREQ_FAULT_ROUNDS, whose 40 are the long form */
+#define SCHEDULES       100
+#define SCHEDULES_SHORT 20
+#define SCHEDULES_LONG  1000
 
 /* ---- what handlers saw ---- */
 
@@ -90,6 +100,7 @@ typedef struct scene {
     trouble *troubles;
     int n_troubles;
     int n_edits;
+    int n_schedules;
 } scene;
 
 static void put(scene *s, int i)
@@ -120,7 +131,7 @@ static void edit_some(scene *s, int n)
 {
     for (int i = 0; i < n; i++) {
         s->n_edits++;
-        put(s, (int)dq_rng_below(&s->rng, SCHEDULES));
+        put(s, (int)dq_rng_below(&s->rng, (uint64_t)s->n_schedules));
     }
 }
 
@@ -181,9 +192,11 @@ static void kill_redis(scene *s)
 
 static void kill_leader_amid_edits(scene *s)
 {
-    edit_some(s, EDITS / 2);
+    int n = DQ_MAX(EDITS / 2 * s->n_schedules / SCHEDULES_LONG, 1);
+
+    edit_some(s, n);
     kill_leader(s);
-    edit_some(s, EDITS / 2);
+    edit_some(s, n);
 }
 
 static void round_of(scene *s, int round)
@@ -272,8 +285,8 @@ static void judge(const scene *s, const sight *all, int64_t held_up_ms)
         "schedules: %d faults, %d edits, %zu occurrences of %zu schedules, each one job; %zu ran again; %lld ms late at most where no fault was "
         "(the machine stood still for %lld ms in all)\n",
         s->n_troubles, s->n_edits, n_occurrences, n_schedules, n_again, (long long)latest_ms, (long long)held_up_ms);
-    assert_int_equal(SCHEDULES, n_schedules);
-    assert_true(n_occurrences > (size_t)SCHEDULES * (size_t)s->n_troubles);
+    assert_int_equal(s->n_schedules, n_schedules);
+    assert_true(n_occurrences > n_schedules * (size_t)s->n_troubles);
 }
 
 static bool nothing_is_left(void *userdata)
@@ -303,8 +316,12 @@ static void delete_all(scene *s)
 static void test_each_occurrence_is_one_job_whatever_dies(void **state)
 {
     fault_world_options o = {.append_only = true, .timeout_ms = 30000, .concurrency = 64};
-    int rounds = fault_rounds(ROUNDS, ROUNDS_SHORT);
-    scene s = {.world = fault_world_open(&o)};
+    bool is_long = getenv("DUREQ_FAULT_ROUNDS") || (getenv("DUREQ_TEST_LONG") && !fault_is_short());
+    int rounds = fault_rounds_times(ROUNDS_A_ROUND, is_long ? ROUNDS_LONG : ROUNDS, ROUNDS_SHORT);
+    scene s = {.world = fault_world_open(&o),
+               .n_schedules = is_long            ? SCHEDULES_LONG
+                              : fault_is_short() ? SCHEDULES_SHORT
+                                                 : SCHEDULES};
     sight all;
 
     (void)state;
@@ -312,7 +329,7 @@ static void test_each_occurrence_is_one_job_whatever_dies(void **state)
     s.troubles = dq_calloc((size_t)rounds, sizeof *s.troubles);
     fault_world_spawn(s.world, 0);
     fault_world_spawn(s.world, 1);
-    for (int i = 0; i < SCHEDULES; i++)
+    for (int i = 0; i < s.n_schedules; i++)
         put(&s, i);
     for (int i = 0; i < rounds; i++)
         round_of(&s, i);
