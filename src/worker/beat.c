@@ -134,7 +134,7 @@ static bool put_beat(dq_wshard *s, dq_buf *call)
         s->session.has_young = true;
     }
     put_lanes(s, &b);
-    all = dq_late_put(s, &b) && all;
+    dq_late_put(s, &b);
     dq_beat_end(&b);
     return all;
 }
@@ -322,6 +322,7 @@ static void look_at_data(dq_wshard *s, dureq_str data)
 /* What was named may be recorded now. Where the heartbeat did not come through, what it reported is reported again: a start twice is the same row. */
 static void release_named(dq_wshard *s, bool came_through)
 {
+    dq_late_told(s, came_through);
     DQ_LIST_FOREACH (dq_claim, c, &s->held, in_shard) {
         if (c->is_named && !came_through)
             start_doubted(c);

@@ -26,8 +26,10 @@ static void tell(dq_wshard *s, dureq_str run)
     dq_buf *ended = &s->session.late_ended;
 
     dq_buf_append_str(ended, run);
-    if (dq_buf_failed(ended))
-        dq_buf_clear(ended); /* an answer will show it */
+    if (dq_buf_failed(ended)) { /* an answer will show it */
+        dq_buf_clear(ended);
+        s->session.late_flying = 0;
+    }
     dq_session_beat_soon(s);
 }
 
@@ -40,15 +42,27 @@ void dq_late_ended(dq_claim *c)
     tell(c->shard, dureq_str_of(run, sizeof run));
 }
 
-bool dq_late_put(dq_wshard *s, dq_beat *b)
+void dq_late_put(dq_wshard *s, dq_beat *b)
 {
-    dq_buf *ended = &s->session.late_ended;
+    const dq_buf *ended = &s->session.late_ended;
     size_t n = DQ_MIN(ended->len / DQ_LATE_BYTES, BEAT_ENDED_MAX);
 
     for (size_t i = 0; i < n; i++)
         dq_beat_late_ended(b, dureq_str_of(ended->ptr + i * DQ_LATE_BYTES, DQ_LATE_BYTES));
-    dq_buf_consume(ended, n * DQ_LATE_BYTES);
-    return ended->len == 0;
+    s->session.late_flying = n * DQ_LATE_BYTES;
+}
+
+/* What was not heard is said again; twice is as once. */
+void dq_late_told(dq_wshard *s, bool came_through)
+{
+    size_t told = s->session.late_flying;
+
+    s->session.late_flying = 0;
+    if (!came_through)
+        return;
+    dq_buf_consume(&s->session.late_ended, told);
+    if (s->session.late_ended.len > 0)
+        dq_session_beat_soon(s);
 }
 
 static bool is_it(const dq_claim *c, dureq_str run)

@@ -49,6 +49,7 @@ typedef struct dq_wsession {
     bool returning;       /* a call that gives back is in flight */
 
     dq_buf late_ended; /* late runs that ended, DQ_LATE_BYTES each, for the next heartbeat */
+    size_t late_flying; /* bytes of it that are in the one in flight */
     dq_timer beat;
     dq_beat_state beating;
     bool beat_is_late; /* the one in flight was sent before the last doubt about the data */

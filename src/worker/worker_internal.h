@@ -212,9 +212,10 @@ bool dq_suspect_wants_report(const dq_claim *c);
 dureq_str dq_suspects_blame(dq_wshard *s, unsigned char id[DQ_ID_BYTES]); /* for the heartbeat that is written */
 /* late.c */
 void dq_late_begin(dq_claim *c);
-void dq_late_ended(dq_claim *c);                 /* its handler has, or never began */
-bool dq_late_put(dq_wshard *s, dq_beat *b);      /* false: there are more */
-void dq_late_shown(dq_wshard *s, dq_reply list); /* by a heartbeat's answer */
+void dq_late_ended(dq_claim *c);                    /* its handler has, or never began */
+void dq_late_put(dq_wshard *s, dq_beat *b);         /* ends that are not on record yet, as many as fit */
+void dq_late_told(dq_wshard *s, bool came_through); /* that heartbeat */
+void dq_late_shown(dq_wshard *s, dq_reply list);    /* by a heartbeat's answer */
 /* outcome.c */
 void dq_outcome_judge(dq_claim *c, int rc);
 /* record.c */

@@ -133,7 +133,7 @@ SCENARIO(a_run_that_never_began_is_late_for_a_moment)
 }
 
 /* What is on record and does not run here was not reported, or its report was lost: the next heartbeats find it out. */
-SCENARIO(what_is_late_by_mistake_is_found_out)
+static void expect_found_out(const char *n_each)
 {
     hold h = {0};
     dureq_job_id id;
@@ -147,15 +147,26 @@ SCENARIO(what_is_late_by_mistake_is_found_out)
         (void)snprintf(base, sizeof base, "{%s:%d}:", rig.prefix, i);
         long long n = test_redis_command_int(
             rig.server, "EVAL",
-            "local n = 0 for _, s in ipairs(redis.call('ZRANGE', KEYS[1] .. 'lease', 0, -1)) do local id = '0123456789abc' "
+            "local n = 0 for _, s in ipairs(redis.call('ZRANGE', KEYS[1] .. 'lease', 0, -1)) do "
+            "for i = 1, tonumber(ARGV[1]) do local id = string.format('%013d', i) "
             "redis.call('SADD', KEYS[1] .. 'lr:' .. s, id .. struct.pack('>I2', 1)) "
-            "redis.call('HSET', KEYS[1] .. 'lr', id, struct.pack('>I6I2', tonumber(s), 1)) n = n + 1 end return n",
-            "1", base, NULL);
-        EXPECT_I64(1, n);
+            "redis.call('HSET', KEYS[1] .. 'lr', id, struct.pack('>I6I2', tonumber(s), 1)) n = n + 1 end end return n",
+            "1", base, n_each, NULL);
+        EXPECT_I64(strtol(n_each, NULL, 10), n);
     }
     RIG_UNTIL(n_late() == 0);
     atomic_store(&h.let_go, true);
     EXPECT_I64(DUREQ_JOB_COMPLETED, rig_wait(id.text)->state);
+}
+
+SCENARIO(what_is_late_by_mistake_is_found_out)
+{
+    expect_found_out("1");
+}
+
+SCENARIO(more_than_one_answer_shows_is_found_out_too)
+{
+    expect_found_out("600");
 }
 
 RIG_MAIN()

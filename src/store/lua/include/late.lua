@@ -45,9 +45,7 @@ local function late_drop(session, most)
   end
   return #gone
 end
--- Those of a session, for it to say which have ended without its knowing; more than a few are not shown: each end is reported by itself as a rule.
+-- Those of a session, for it to say which have ended without its knowing: any of them, when there are more than one answer shows.
 local function late_of(session)
-  local key = K .. 'lr:' .. session
-  local n = call('SCARD', key)
-  return n > 0 and n <= LATE_SHOWN and call('SMEMBERS', key) or {}
+  return call('SRANDMEMBER', K .. 'lr:' .. session, LATE_SHOWN)
 end
