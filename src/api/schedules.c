@@ -449,7 +449,8 @@ const dq_api_route dq_api_schedule_routes[] = {
     {"GET", "/api/schedules/{id}", get_schedule, NULL, .answer = "ScheduleInfo",
      .text = "One schedule, with the last hundred things that it did and left out."},
     {"PUT", "/api/schedules/{id}", edit_schedule, NULL, .body = "ScheduleEdit", .answer = "ScheduleDone",
-     .text = "Changes a schedule; what is not given stays."},
+     .text =
+         "Changes a schedule: its times (schedule), its job (task_type and all else), or both; the part that is not given stays. The payload alone: PUT /api/jobs/{id}/payload."},
     {"DELETE", "/api/schedules/{id}", delete_schedule, NULL, .answer = "ScheduleDone", .text = "Forgets a schedule."},
     {"POST", "/api/schedules/{id}/backfill", backfill_schedule, "from to policy", .cost = DQ_API_SCANS, .answer = "Backfilled",
      .text = "Starts the jobs of a time that is past."},

@@ -78,6 +78,10 @@ SCENARIO(an_edit_changes_what_it_names)
     EXPECT_TEXT("u", api_text("task_type"));
     EXPECT_HAS("\"payload\":[2]", api_body());
     EXPECT_HAS("\"interval\":\"2h0m0s\"", api_body());
+    /* A part of the job is not the job. */
+    API_FAILS(400, "invalid", "task_type", "PUT", path, NULL, "{\"payload\":[3]}");
+    EXPECT_I64(200, api("GET", path, NULL, NULL));
+    EXPECT_HAS("\"payload\":[2]", api_body());
 }
 
 SCENARIO(its_id_answers_as_a_job)
