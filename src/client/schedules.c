@@ -595,7 +595,9 @@ int dureq_client_trigger_schedule(dureq_client *c, const char *id, const dureq_o
     if (ret)
         memset(ret, 0, sizeof *ret);
     dq_client_enter(c);
-    rc = trigger(c, &t, policy, NULL, 0, &triggered, ret, err);
+    do /* what it replaces is cancelled some at a time */
+        rc = trigger(c, &t, policy, NULL, 0, &triggered, ret, err);
+    while (rc == 0 && triggered.n_done == 0);
     dq_client_leave(c);
     return rc;
 }
@@ -662,7 +664,7 @@ int dureq_client_backfill_schedule(dureq_client *c, const char *id, int64_t from
     while (rc == 0 && done < n) {
         rc = trigger(c, &t, policy, at + done, DQ_MIN(n - done, (size_t)BACKFILL_STEP), &step, NULL, err);
         dispatched += rc == 0 || rc == DUREQ_ELIMIT ? step.n : 0;
-        done += BACKFILL_STEP;
+        done += (size_t)step.n_done;
     }
     dq_client_leave(c);
     dq_free(at);

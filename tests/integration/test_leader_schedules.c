@@ -299,6 +299,28 @@ SCENARIO(a_waiting_one_is_replaced_at_once)
     EXPECT_I64(1, test_schedule_get(id.text)->n_active);
 }
 
+/* More than one step cancels: the leader goes on with it until the newest starts. */
+SCENARIO(the_newest_replaces_however_many)
+{
+    dureq_schedule s = test_every(3600000);
+    dureq_overlap all = DUREQ_OVERLAP_ALLOW_ALL;
+    int64_t n = 0, now_ms = rig_server_ms();
+    dureq_job_id id;
+
+    s.overlap_policy = DUREQ_OVERLAP_REPLACE;
+    id = test_schedule(&s, "nobody", NULL);
+    test_schedule_wind_back(id.text, 200 * 3600 + 100);
+    RIG_OK(dureq_client_backfill_schedule(rig.client, id.text, now_ms - 200 * 3600000LL, now_ms, &all, &n, &err));
+    EXPECT_I64(200, n);
+    EXPECT_I64(200, test_schedule_get(id.text)->n_active);
+    start(test_board_run);
+    RIG_UNTIL(test_schedule_get(id.text)->n_dispatched > 0);
+    EXPECT_I64(1, test_schedule_get(id.text)->n_dispatched);
+    EXPECT_I64(1, test_schedule_get(id.text)->n_active);
+    EXPECT_I64(200, rig_counts().cancelled);
+    EXPECT_I64(1, rig_counts().pending);
+}
+
 SCENARIO(a_purge_spares_what_it_released)
 {
     dureq_schedule s = test_every(3600000);

@@ -29,7 +29,7 @@ local function hold(id, s, at, why)
   end
   s.next = at
 end
--- Returns when it is due next. edited: a change waits, which is not to wait for a queue that is gone.
+-- Returns when it is due next, and whether not all of this was done. edited: a change waits, which is not to wait for a queue that is gone.
 local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
   if tonumber(missed[1]) >= 0 then
     occurrence_skip(id, s, REASON_MISSED, tonumber(missed[2]), tonumber(missed[3]), tonumber(missed[1]))
@@ -39,8 +39,11 @@ local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
   for i, at in ipairs(instants) do
     at = tonumber(at)
     if at > s.cursor and at * 1000 <= now then
-      local job, why = occurrence(id, s, d, at, d.policy, REASON_NONE)
-      if why and (not edited or why == REASON_QUEUE_FULL) then
+      local job, why, goes_on = occurrence(id, s, d, at, d.policy, REASON_NONE)
+      if goes_on then
+        s.next = at
+        return now, true
+      elseif why and (not edited or why == REASON_QUEUE_FULL) then
         hold(id, s, at, why)
         return now + 1000
       elseif why then
@@ -103,11 +106,11 @@ while p <= #ARGV do
     end
   else
     local paused = state_has(s, SCHEDULE_PAUSED)
-    local at_ms, edit = tonumber(due_ms), edit_read(id)
+    local at_ms, edit, goes_on = tonumber(due_ms), edit_read(id), nil
     if not paused then
-      at_ms = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), at_ms, instants, missed, edit)
+      at_ms, goes_on = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), at_ms, instants, missed, edit)
     end
-    if edit and not state_has(s, SCHEDULE_HELD) then
+    if edit and not goes_on and not state_has(s, SCHEDULE_HELD) then
       if to and edit.number == tonumber(number) then
         at_ms = swap(id, s, edit, to)
       else

@@ -3,8 +3,8 @@
 -- keys: {p:0}:sh
 -- argv: actor policy(-1: the schedule's) id at_s...
 --   no at_s: one, now
--- returns: { 0, n dispatched, id of the last job ('' none), n done of those asked for }; -3 (no such schedule), -4 (it has ended), or -10 and a reason of the
---   records when one could not be dispatched, with the same behind it
+-- returns: { 0, n dispatched, id of the last job ('' none), n done of those asked for, and the rest is for another call }; -3 (no such schedule), -4 (it
+--   has ended), or -10 and a reason of the records when one could not be dispatched, with the same behind it
 --#include "base.lua"
 --#include "overlap.lua"
 --#include "audit.lua"
@@ -24,9 +24,9 @@ local reason = ARGV[4] and REASON_BACKFILL or REASON_TRIGGER
 local taken = s.taken
 local n, last, done, why = 0, '', 0, nil
 for i = 4, math.max(#ARGV, 4) do
-  local job
-  job, why = occurrence(id, s, d, tonumber(ARGV[i] or math.floor(now / 1000)), policy, reason, edit and K .. 'be:' .. id)
-  if why then
+  local job, goes_on
+  job, why, goes_on = occurrence(id, s, d, tonumber(ARGV[i] or math.floor(now / 1000)), policy, reason, edit and K .. 'be:' .. id)
+  if why or goes_on then
     break
   end
   done = done + 1
@@ -36,6 +36,8 @@ for i = 4, math.max(#ARGV, 4) do
 end
 s.taken = taken -- they do not count
 state_write(id, s)
-audit(ARGV[1], ARGV[4] and 'schedule.backfill' or 'schedule.trigger', id, tostring(n))
+if done > 0 or why then
+  audit(ARGV[1], ARGV[4] and 'schedule.backfill' or 'schedule.trigger', id, tostring(n))
+end
 ended_all(ENDS.cancelled)
 return { why and -10 or 0, n, last, done, why or 0 }

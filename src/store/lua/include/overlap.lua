@@ -1,28 +1,42 @@
 -- What becomes of an occurrence that came round, or was asked for by hand, while others are active.
 --#include "cancel.lua"
 --#include "occurrence.lua"
--- Those that are active are cancelled for the newest.
+-- Those that are active are cancelled for the newest, so many in a call: false when there are more.
+local REPLACED_A_CALL = 64
+local replaced = 0
 local function occurrence_replace(id, s)
-  local sb = K .. 'sb:' .. id
-  local before = call('LPOP', sb)
-  while before do
-    occurrence_skip(id, s, REASON_REPLACED, tonumber(before), tonumber(before), 1)
-    s.taken = s.taken - 1
-    before = call('LPOP', sb)
+  local sa, sb = K .. 'sa:' .. id, K .. 'sb:' .. id
+  local waiting = call('LLEN', sb)
+  if waiting > 0 then
+    occurrence_skip(id, s, REASON_REPLACED, tonumber(call('LINDEX', sb, 0)), tonumber(call('LINDEX', sb, -1)), waiting)
+    s.taken = s.taken - waiting
+    call('DEL', sb)
   end
+  local cursor, page, all = '0', nil, true
   occurrence_replaces = true
-  for _, job in ipairs(call('SMEMBERS', K .. 'sa:' .. id)) do
-    if call('HEXISTS', K .. 'sch:l', job) == 0 and not cancel_job(job, 'replaced by the next occurrence of its schedule') then
-      call('SREM', K .. 'sa:' .. id, job)
+  repeat
+    cursor, page = unpack(call('SSCAN', sa, cursor, 'COUNT', REPLACED_A_CALL))
+    for _, job in ipairs(page) do
+      if call('HEXISTS', K .. 'sch:l', job) == 0 then
+        if replaced == REPLACED_A_CALL then
+          all = false
+          break
+        end
+        replaced = replaced + 1
+        if not cancel_job(job, 'replaced by the next occurrence of its schedule') then
+          call('SREM', sa, job)
+        end
+      end
     end
-  end
+  until not all or cursor == '0'
   occurrence_replaces = false
+  return all
 end
--- true: it waits in the buffer, or is skipped.
+-- true: it waits in the buffer, or is skipped. nil: nothing was done with it, for more are active than a call cancels.
 local function occurrence_waits(id, s, at, policy)
   local sb = K .. 'sb:' .. id
-  if policy == OVERLAP_REPLACE then
-    occurrence_replace(id, s)
+  if policy == OVERLAP_REPLACE and not occurrence_replace(id, s) then
+    return nil
   end
   if call('SCARD', K .. 'sa:' .. id) == 0 then
     return false
@@ -37,15 +51,19 @@ local function occurrence_waits(id, s, at, policy)
   end
   return true
 end
--- The job that it is, or nil; then why it must be tried again, or nil. reason: of the record; from: where its large payload is (nil: with the definition).
+-- The job that it is, or nil; then why it must be tried again, or nil; then whether another call is to go on with it at once. reason: of the record; from:
+-- where its large payload is (nil: with the definition).
 local function occurrence(id, s, d, at, policy, reason, from)
   local tracked = policy ~= OVERLAP_ALLOW or d.policy ~= OVERLAP_ALLOW or d.flags % 2 == 1
   local lane, why = lane_of(d.lane)
   if not lane then
     return nil, why
   end
-  if policy ~= OVERLAP_ALLOW and call('SCARD', K .. 'sa:' .. id) > 0 and occurrence_waits(id, s, at, policy) then
-    return nil
+  if policy ~= OVERLAP_ALLOW and call('SCARD', K .. 'sa:' .. id) > 0 then
+    local waits = occurrence_waits(id, s, at, policy)
+    if waits ~= false then
+      return nil, nil, waits == nil
+    end
   end
   local job = occurrence_dispatch(id, d, lane, at, tracked, from)
   s.taken = s.taken + 1

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a leader sends of schedules that are due: the same call again, a late one, one of an old definition and one of an old epoch do nothing. */
+#include "test_jobs.h"
+
+#include "base/date.h"
+#include "store/schedule_calls.h"
+
+#include <dureq/schedule.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define WOUND_BACK_S 300
+
+typedef struct scene {
+    test_world *w;
+    dureq_client *client;
+    dureq_job_id text;
+    test_id id;
+    unsigned shard;
+} scene;
+
+/* As if nobody had looked at it for five minutes: what came round since is due now. */
+static void wind_back(scene *s)
+{
+    (void)test_plant(s->w, s->shard, &s->id,
+                     "local f = '>BBI4I6I6I6I4I4' local v = { unpk(f, call('HGET', K .. 'sch:s', id)) } "
+                     "v[4], v[5], v[6] = v[4] - 300000, v[5] - 300, 0 "
+                     "call('HSET', K .. 'sch:s', id, pack(f, unpack(v, 1, 8))) call('ZADD', K .. 'sch', 0, id)");
+}
+
+/* One that comes round each second, and does so since five minutes. */
+static scene open_scene(test_world *w, dureq_overlap policy)
+{
+    dureq_client_options o = dureq_client_options_init();
+    dureq_schedule schedule = dureq_schedule_init();
+    dureq_job_options jo = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &jo};
+    dureq_error err = {0};
+    scene s = {.w = w};
+    dq_id id;
+
+    o.redis_url = test_redis_url(w->server);
+    schedule.type = DUREQ_SCHEDULE_DURATION;
+    schedule.interval_ms = 1000;
+    schedule.overlap_policy = policy;
+    if (dureq_client_create(&o, &s.client, &err) < 0 ||
+        dureq_client_create_schedule(s.client, &schedule, &spec, &s.text, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(dq_id_parse(dureq_str_from(s.text.text), &id), 0);
+    dq_id_pack(&id, (unsigned char *)s.id.bytes);
+    s.shard = id.shard;
+    wind_back(&s);
+    return s;
+}
+
+/* What the leader sees of it now. */
+static dq_due_schedule look(scene *s)
+{
+    dq_due_schedules due;
+    dq_due_schedule ret;
+    dq_buf call = {0};
+    dq_reply reply;
+
+    dq_call_schedule_due(&call, dq_store_keys(s->w->s.store), s->shard, s->w->leader[s->shard]);
+    reply = test_store_call(&s->w->s, s->shard, &call, NULL);
+    assert_int_equal(dq_schedule_due_decode(&reply, &due), 0);
+    assert_int_equal(due.left, 1);
+    assert_int_equal(dq_due_schedules_next(&due, &ret), 1);
+    ret.id = test_id_str(&s->id); /* the answer's bytes are gone with the next call */
+    return ret;
+}
+
+/* n occurrences after what was seen; due again at once, so that a call that is too late is not kept out by the time. */
+static dq_fired fire_as(scene *s, dq_term t, const dq_due_schedule *seen, size_t n, uint32_t edit, int *ret_code)
+{
+    int64_t at[8], cursor = seen->state.cursor;
+    dq_firing f = {.next = cursor + (int64_t)n + 1, .due_ms = 1, .at = at, .n = n, .missed = {.n = -1}, .edit = edit};
+    dq_fired fired = {0};
+    DQ_BUF_AUTO bytes = {0};
+    dq_reply reply;
+
+    for (size_t i = 0; i < n; i++)
+        at[i] = cursor + 1 + (int64_t)i;
+    f.to.cursor = cursor; /* where the old one was, so that only the version tells them apart */
+    f.to.next = cursor + 1;
+    f.to.due_ms = 1;
+    f.to.missed.n = -1;
+    dq_call call = dq_call_schedule_fire(&bytes, dq_store_keys(s->w->s.store), s->shard, t);
+    dq_fire_add(&call, seen, &f);
+    dq_call_end(&call);
+    reply = test_store_call(&s->w->s, s->shard, &bytes, ret_code);
+    if (!ret_code || *ret_code == 0)
+        assert_int_equal(dq_schedule_fire_decode(&reply, &fired), 0);
+    return fired;
+}
+
+static dq_fired fire(scene *s, const dq_due_schedule *seen, size_t n)
+{
+    return fire_as(s, s->w->leader[s->shard], seen, n, 0, NULL);
+}
+
+/* All that a firing may write: state, due time, definition, the change that waits, records, what is active and waits, the jobs. */
+static char *snapshot(scene *s)
+{
+    dureq_str text = dq_reply_str(test_plant(
+        s->w, s->shard, &s->id,
+        "local lane = call('HGET', K .. 'lanes', 'normal|t|') or 0 "
+        "local t = { call('HGET', K .. 'sch:s', id), call('ZSCORE', K .. 'sch', id), call('HGET', K .. 'sch:d', id), "
+        "call('HGET', K .. 'sch:e', id) or '-', table.concat(call('LRANGE', K .. 'so:' .. id, 0, -1)), call('SCARD', K .. 'sa:' .. id), "
+        "call('LLEN', K .. 'sb:' .. id), call('XLEN', K .. 'l:' .. lane) } "
+        "local hex = string.gsub(table.concat(t, '/'), '.', function(c) return string.format('%02x', string.byte(c)) end) return hex"));
+    char *ret = strndup(text.ptr, text.len);
+
+    assert_true(text.len > 0);
+    return ret;
+}
+
+static void expect_as(scene *s, char *before)
+{
+    char *now = snapshot(s);
+
+    assert_string_equal(now, before);
+    free(now);
+    free(before);
+}
+
+static int64_t n_jobs(scene *s)
+{
+    return dq_reply_int(
+        test_plant(s->w, s->shard, NULL, "return call('XLEN', K .. 'l:' .. call('HGET', K .. 'lanes', 'normal|t|'))"));
+}
+
+static int64_t n_active(scene *s)
+{
+    return dq_reply_int(test_plant(s->w, s->shard, &s->id, "return call('SCARD', K .. 'sa:' .. id)"));
+}
+
+/* The doctor comes after each test, and schedules that nobody looks at are late: none is left. */
+static void close_scene(scene *s)
+{
+    dureq_error err = {0};
+
+    if (dureq_client_delete_schedule(s->client, s->text.text, &err) < 0)
+        fail_msg("%s", err.msg);
+    dureq_client_destroy(s->client);
+}
+
+static void the_same_call_again_does_nothing(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen = look(&s);
+    dq_fired fired = fire(&s, &seen, 3);
+    char *before = snapshot(&s);
+
+    assert_int_equal(fired.n, 3);
+    assert_int_equal(fired.n_stale, 0);
+    assert_int_equal(n_jobs(&s), 3);
+    for (int i = 0; i < 2; i++) {
+        fired = fire(&s, &seen, 3);
+        assert_int_equal(fired.n, 0);
+        assert_int_equal(fired.n_stale, 1);
+    }
+    expect_as(&s, before);
+    close_scene(&s);
+}
+
+static void a_late_call_does_nothing_though_it_says_more(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule first = look(&s), second;
+
+    assert_int_equal(fire(&s, &first, 1).n, 1);
+    second = look(&s);
+    assert_int_equal(second.state.cursor, first.state.cursor + 1);
+    assert_int_equal(fire(&s, &second, 2).n, 2);
+    char *before = snapshot(&s);
+    assert_int_equal(fire(&s, &first, 8).n_stale, 1);
+    assert_int_equal(fire(&s, &second, 8).n_stale, 1);
+    expect_as(&s, before);
+    assert_int_equal(n_jobs(&s), 3);
+    close_scene(&s);
+}
+
+static void a_call_before_its_time_does_nothing(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen = look(&s);
+
+    (void)test_plant(s.w, s.shard, &s.id, "call('ZADD', K .. 'sch', now + 60000, id)");
+    char *before = snapshot(&s);
+    assert_int_equal(fire(&s, &seen, 1).n_stale, 1);
+    expect_as(&s, before);
+    close_scene(&s);
+}
+
+static void a_call_of_an_old_definition_does_nothing(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule old = look(&s), now;
+    dureq_schedule other = dureq_schedule_init();
+    dureq_error err = {0};
+
+    other.type = DUREQ_SCHEDULE_DURATION;
+    other.interval_ms = 2000;
+    if (dureq_client_edit_schedule(s.client, s.text.text, &other, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    now = look(&s);
+    assert_true(now.is_edited);
+    /* Another change than the one that waits takes nobody's place. */
+    assert_int_equal(fire_as(&s, s.w->leader[s.shard], &now, 0, now.edit.number + 1, NULL).n_stale, 0);
+    assert_true(look(&s).is_edited);
+    assert_int_equal(look(&s).state.version, old.state.version);
+    now = look(&s);
+    assert_int_equal(fire_as(&s, s.w->leader[s.shard], &now, 0, now.edit.number, NULL).n_stale, 0);
+    now = look(&s);
+    assert_false(now.is_edited);
+    assert_int_not_equal(now.state.version, old.state.version);
+    assert_int_equal(now.state.cursor, old.state.cursor);
+    char *before = snapshot(&s);
+    assert_int_equal(fire(&s, &old, 3).n_stale, 1);
+    expect_as(&s, before);
+    close_scene(&s);
+}
+
+static void a_call_of_an_old_epoch_is_refused(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    test_world *w = s.w;
+    dq_term old = w->leader[s.shard];
+    dq_due_schedule seen = look(&s);
+    int code = 0;
+
+    test_session_close(w, s.shard, old.session);
+    w->leader[s.shard].session = test_session_open(w, s.shard, "next", 60000);
+    w->leader[s.shard].epoch =
+        dq_reply_int(dq_reply_at(test_session_beat(w, s.shard, w->leader[s.shard].session, 60000, true, NULL), 1));
+    assert_int_equal(w->leader[s.shard].epoch, old.epoch + 1);
+    const dq_term others[] = {
+        old, {.session = old.session, .epoch = old.epoch + 1}, {.session = w->leader[s.shard].session, .epoch = old.epoch}};
+    char *before = snapshot(&s);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(others); i++) {
+        (void)fire_as(&s, others[i], &seen, 3, 0, &code);
+        assert_int_equal(code, DUREQ_EFENCED);
+    }
+    expect_as(&s, before);
+    assert_int_equal(fire(&s, &seen, 3).n, 3);
+    close_scene(&s);
+}
+
+/* 200 of them active at a time: what is past, by hand. */
+static void have_many_active(scene *s)
+{
+    dureq_overlap all = DUREQ_OVERLAP_ALLOW_ALL;
+    int64_t n = 0, from_ms = dq_floor_div(test_server_ms(s->w), 1000) * 1000 - (WOUND_BACK_S - 10) * 1000;
+    dureq_error err = {0};
+
+    if (dureq_client_backfill_schedule(s->client, s->text.text, from_ms, from_ms + 199999, &all, &n, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(n, 200);
+    assert_int_equal(n_active(s), 200);
+}
+
+static void what_is_replaced_is_cancelled_some_in_a_step_before_the_newest_starts(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_REPLACE);
+    const int64_t left[] = {200 - 64, 200 - 128, 200 - 192};
+    dq_due_schedule seen;
+
+    have_many_active(&s);
+    seen = look(&s);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(left); i++) {
+        dq_fired fired = fire(&s, &seen, 1);
+
+        assert_int_equal(fired.n, 0);
+        assert_int_equal(fired.n_stale, 0);
+        assert_in_range(fired.next_ms, 1, fired.now_ms); /* at once */
+        assert_int_equal(n_active(&s), left[i]);
+        assert_int_equal(look(&s).state.cursor, seen.state.cursor);
+    }
+    assert_int_equal(fire(&s, &seen, 1).n, 1);
+    assert_int_equal(n_active(&s), 1);
+    assert_int_equal(look(&s).state.cursor, seen.state.cursor + 1);
+    close_scene(&s);
+}
+
+static void one_by_hand_replaces_all_that_are_active(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_REPLACE);
+    dureq_job_id job = {0};
+    dureq_error err = {0};
+
+    have_many_active(&s);
+    if (dureq_client_trigger_schedule(s.client, s.text.text, NULL, &job, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_true(job.text[0]);
+    assert_int_equal(n_active(&s), 1);
+    close_scene(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_WORLDS(the_same_call_again_does_nothing),
+        TEST_WORLDS(a_late_call_does_nothing_though_it_says_more),
+        TEST_WORLDS(a_call_before_its_time_does_nothing),
+        TEST_WORLDS(a_call_of_an_old_definition_does_nothing),
+        TEST_WORLDS(a_call_of_an_old_epoch_is_refused),
+        TEST_WORLDS(what_is_replaced_is_cancelled_some_in_a_step_before_the_newest_starts),
+        TEST_WORLDS(one_by_hand_replaces_all_that_are_active),
+    };
+
+    return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
+}
