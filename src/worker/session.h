@@ -48,7 +48,7 @@ typedef struct dq_wsession {
     dq_sync_state sync;   /* moved by dq_sync_... alone */
     bool returning;       /* a call that gives back is in flight */
 
-    dq_buf late_ended; /* late runs that ended, DQ_LATE_BYTES each, for the next heartbeat */
+    dq_buf late_ended;  /* late runs that ended, DQ_LATE_BYTES each, for the next heartbeat */
     size_t late_flying; /* bytes of it that are in the one in flight */
     dq_timer beat;
     dq_beat_state beating;
