@@ -9,12 +9,15 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #define CLOSE_WAIT_US 500000
 #define FILE_MAX      65536
 #define LOOK_MS       5
+#define DEPTH_MAX     32   /* of groups that programs make in theirs */
+#define LEFT_MAX      1024 /* numbers: what is beyond waits for the end of the daemon */
 
 /* ---- files ---- */
 
@@ -154,6 +157,38 @@ static void step_up_to_delegated(dq_buf *dir)
         *slash = '/';
 }
 
+/* ---- removing ---- */
+
+/* All groups in the one that `fd` is of, which is closed. */
+static void remove_below(int fd, int depth)
+{
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (!list) {
+        if (fd >= 0)
+            (void)close(fd);
+        return;
+    }
+    for (struct dirent *e = readdir(list); e; e = readdir(list)) {
+        if (e->d_type != DT_DIR || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0 || errno != EBUSY || depth == 0)
+            continue;
+        remove_below(openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), depth - 1);
+        (void)unlinkat(fd, e->d_name, AT_REMOVEDIR);
+    }
+    (void)closedir(list);
+}
+
+/* Those in it first. False: something is in it yet. */
+static bool remove_all(const char *dir)
+{
+    if (rmdir(dir) == 0 || errno == ENOENT)
+        return true;
+    remove_below(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), DEPTH_MAX);
+    return rmdir(dir) == 0;
+}
+
 /* ---- the daemon's own ---- */
 
 static bool has_word(dureq_str text, const char *word)
@@ -184,6 +219,31 @@ static bool can_kill(const char *dir)
     return !path.failed && access(path.ptr, W_OK) == 0;
 }
 
+/* A group can be made by whom no process may be put into it: one that is not to leave its own, or where the group is of threads. */
+static bool can_enter(const char *dir)
+{
+    DQ_BUF_AUTO path = {0};
+    int status = 0, fd;
+    pid_t pid = -1;
+
+    dq_buf_append_fmt(&path, "%s/probe", dir);
+    if (path.failed || mkdir(path.ptr, 0755) < 0)
+        return false;
+    dq_buf_append_text(&path, "/cgroup.procs");
+    fd = path.failed ? -1 : open(path.ptr, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        pid = fork();
+    if (pid == 0)
+        _exit(write(fd, "0", 1) == 1 ? 0 : 1);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (fd >= 0)
+        (void)close(fd);
+    path.ptr[strlen(dir) + strlen("/probe")] = '\0';
+    (void)rmdir(path.ptr);
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 int dq_groups_open(dq_groups *g, const char *proc, const char *name, dureq_error *err)
 {
     DQ_BUF_AUTO cgroup = {0};
@@ -201,7 +261,7 @@ int dq_groups_open(dq_groups *g, const char *proc, const char *name, dureq_error
         return dq_fail_nomem(err);
     if (mkdir(dir.ptr, 0755) < 0)
         return 0;
-    if (!can_kill(dir.ptr)) {
+    if (!can_kill(dir.ptr) || !can_enter(dir.ptr)) {
         (void)rmdir(dir.ptr);
         return 0;
     }
@@ -209,19 +269,6 @@ int dq_groups_open(dq_groups *g, const char *proc, const char *name, dureq_error
     g->has_pids = enable(above.ptr, dir.ptr, "pids");
     g->dir = dq_buf_take(&dir);
     return g->dir ? 0 : dq_fail_nomem(err);
-}
-
-/* Those below it first. False: something is in it yet. */
-static bool remove_all(const char *dir)
-{
-    DIR *list = opendir(dir);
-
-    for (struct dirent *e = list ? readdir(list) : NULL; e; e = readdir(list))
-        if (e->d_type == DT_DIR && e->d_name[0] != '.')
-            (void)unlinkat(dirfd(list), e->d_name, AT_REMOVEDIR);
-    if (list)
-        (void)closedir(list);
-    return rmdir(dir) == 0 || errno == ENOENT;
 }
 
 void dq_groups_kill(const char *dir)
@@ -313,7 +360,7 @@ static bool end_one(const dq_groups *g, uint64_t no, bool *had_some)
         return true;
     *had_some = true;
     (void)write_at(path.ptr, "cgroup.kill", "1");
-    return rmdir(path.ptr) == 0;
+    return remove_all(path.ptr);
 }
 
 /* What dies now is out of it in a moment: the end of a later run looks again. A number that finds no room waits for the end of the daemon. */
@@ -330,7 +377,8 @@ bool dq_group_end(dq_groups *g, uint64_t no)
     had_some = false;
     if (end_one(g, no, &had_some))
         return had_some;
-    dq_buf_append(&g->left, &no, sizeof no);
+    if (kept < LEFT_MAX)
+        dq_buf_append(&g->left, &no, sizeof no);
     if (g->left.failed)
         dq_buf_deinit(&g->left);
     return true;

@@ -131,4 +131,63 @@ TEST(all_that_is_in_a_group_dies_with_it)
     EXPECT_TRUE(g.dir == NULL);
 }
 
+/* Programs may make groups in theirs, and in these; they go with the run. */
+TEST(groups_in_groups_are_removed)
+{
+    char name[40];
+    DQ_BUF_AUTO path = {0};
+    dq_groups g;
+    int fd;
+
+    (void)snprintf(name, sizeof name, "dureqd-deep-%d", (int)getpid());
+    EXPECT_RC(0, dq_groups_open(&g, "/proc/self", name, NULL));
+    if (!g.dir)
+        skip();
+    for (int run = 1; run <= 2; run++) {
+        fd = dq_group_make(&g, (uint64_t)run, 0, 0);
+        EXPECT_TRUE(fd >= 0);
+        (void)close(fd);
+        dq_buf_clear(&path);
+        dq_buf_append_fmt(&path, "%s/%d", g.dir, run);
+        for (int i = 0; i < 4; i++) {
+            dq_buf_append_text(&path, "/in");
+            EXPECT_I64(0, mkdir(path.ptr, 0755));
+        }
+    }
+    EXPECT_TRUE(dq_group_end(&g, 1));
+    EXPECT_TRUE(g.left.len == 0);
+    dq_buf_clear(&path);
+    dq_buf_append_text(&path, g.dir);
+    dq_groups_close(&g); /* the other one is left to the end */
+    EXPECT_I64(-1, access(path.ptr, F_OK));
+}
+
+/* Beside a group of threads one for processes can be made, but nothing can be in it. */
+TEST(a_group_that_cannot_be_entered_is_none)
+{
+    char name[40], dir[] = "/tmp/dureq-groups-XXXXXX";
+    DQ_BUF_AUTO mounts = {0};
+    DQ_BUF_AUTO command = {0};
+    dq_groups g, none;
+    int rc;
+
+    (void)snprintf(name, sizeof name, "dureqd-threads-%d", (int)getpid());
+    EXPECT_RC(0, dq_groups_open(&g, "/proc/self", name, NULL));
+    if (!g.dir)
+        skip();
+    dq_buf_append_fmt(&command, "cd %s && mkdir t t/in && echo threaded 2>/dev/null >t/in/cgroup.type", g.dir);
+    rc = system(command.ptr);
+    EXPECT_TRUE(mkdtemp(dir) != NULL);
+    dq_buf_append_fmt(&mounts, "1 2 0:1 / %s/t rw - cgroup2 cgroup2 rw\n", g.dir);
+    put_file(dir, "cgroup", "0::/\n");
+    put_file(dir, "mountinfo", mounts.ptr);
+    EXPECT_RC(0, dq_groups_open(&none, dir, "dureqd-x", NULL));
+    EXPECT_TRUE(rc != 0 || none.dir == NULL);
+    dq_groups_close(&none);
+    dq_groups_close(&g);
+    dq_buf_clear(&command);
+    dq_buf_append_fmt(&command, "rm -r %s", dir);
+    EXPECT_I64(0, system(command.ptr));
+}
+
 TEST_MAIN()
