@@ -128,8 +128,8 @@ static int want(const reading *r, const dq_yaml_node *n, dq_yaml_kind kind, cons
 
     if (n->kind == kind)
         return 0;
-    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %.*s takes %s, not %s", r->name, n->line, n->column,
-                   dq_yaml_key_shown(key), key, what, dq_yaml_kind_text(n));
+    return dq_fail(r->err, DUREQ_EINVAL, "%s:%d:%d: %.*s takes %s, not %s", r->name, n->line, n->column, dq_yaml_key_shown(key),
+                   key, what, dq_yaml_kind_text(n));
 }
 
 static dureq_str origin_of(const reading *r, int line, int column)

@@ -8,7 +8,7 @@
 #include "exec_spawn.h"
 
 #define DQ_CHILD_STEP_PROGRAM "starting the program"
-#define DQ_CHILD_STACK_BYTES (64 * 1024)
+#define DQ_CHILD_STACK_BYTES  (64 * 1024)
 
 typedef struct dq_child {
     const dq_spawn_profile *profile;

@@ -203,8 +203,8 @@ static int set_profile(dq_exec_handler *h, const dq_handler_spec *spec, dureq_er
                    (long long)l->output_bytes);
     (void)snprintf(h->memory_limit_text, sizeof h->memory_limit_text, "more than %lld bytes of memory",
                    (long long)l->memory_bytes);
-    (void)snprintf(h->processes_limit_text, sizeof h->processes_limit_text, "user %.48s has its maxProcesses (%lld)", name ? name : "?",
-                   (long long)spec->max_processes);
+    (void)snprintf(h->processes_limit_text, sizeof h->processes_limit_text, "user %.48s has its maxProcesses (%lld)",
+                   name ? name : "?", (long long)spec->max_processes);
     if (rc == 0)
         rc = dq_env_assemble(&h->arena, spec, environ, name, home, &h->base_env, err);
     dq_free(name);

@@ -20,11 +20,11 @@
    the file `daemon` in it says that the daemon lives; the file's text says whose it is. So who can take the lock knows that the daemon is
    dead, that nobody else looks after its processes, and by the path which processes these are. */
 
-#define LOCK_FILE   "daemon" /* these two are known to exec_host.c */
-#define GROUP_FILE  "group"
-#define NAME_PREFIX "dureqd-"
-#define OWNER_MAX   8192
-#define END_WAIT_MS 500
+#define LOCK_FILE    "daemon" /* these two are known to exec_host.c */
+#define GROUP_FILE   "group"
+#define NAME_PREFIX  "dureqd-"
+#define OWNER_MAX    8192
+#define END_WAIT_MS  500
 #define LOCK_LOOK_MS 5
 
 int dq_leftovers_claim(const char *path, const char *owner, int *ret_fd, dureq_error *err)

@@ -26,7 +26,7 @@
    One that was killed hands its own children over: the sweep repeats until none is left. */
 
 #define SWEEP_SOON_US  10000
-#define CHILDREN_BYTES 65536   /* of the list read at a time */
+#define CHILDREN_BYTES 65536     /* of the list read at a time */
 #define ENVIRON_MAX    (2 << 20) /* twice what dureqd gives: a shell hands it on in another order, and with more */
 #define READ_BYTES     32768
 #define SWEEP_LATER_US 1000000 /* while orphans of running jobs exist */

@@ -280,8 +280,8 @@ typedef struct dureq_node_info {
     int32_t concurrency, running; /* running: slots that are taken */
     int32_t stuck;                /* of them, by handlers that did not end within their grace */
     bool draining;
-    bool leader;  /* promotes and reaps for at least one shard */
-    bool too_old; /* for what the prefix asks for by now: it takes no more and does not lead */
+    bool leader;        /* promotes and reaps for at least one shard */
+    bool too_old;       /* for what the prefix asks for by now: it takes no more and does not lead */
     dureq_str instance; /* no other node has the same, of whatever name; empty: one of an older version */
     int64_t pid_space;  /* where `pid` counts: the inode of its PID namespace; 0: unknown */
 } dureq_node_info;

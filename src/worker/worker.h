@@ -17,7 +17,7 @@ typedef struct dq_worker_options {
     uint32_t threads;
     size_t stack_bytes;      /* of a handler thread; 0: the pool's default */
     const sigset_t *signals; /* mask of handler threads, copied */
-    size_t max_payload; /* of a repeat, in bytes; 0: DUREQ_PAYLOAD_DEFAULT_MAX */
+    size_t max_payload;      /* of a repeat, in bytes; 0: DUREQ_PAYLOAD_DEFAULT_MAX */
     int64_t lease_ms;
     bool stands_to_lead;
     const char *info;             /* JSON of what does not change; copied */

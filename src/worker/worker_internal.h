@@ -128,8 +128,8 @@ struct dq_worker {
     bool was_live;
     dq_deferred pump;
 
-    dq_claims spare;        /* memory */
-    dq_list *by_entry;      /* claims that are held, by a hash of their entry: a power of two of lists */
+    dq_claims spare;   /* memory */
+    dq_list *by_entry; /* claims that are held, by a hash of their entry: a power of two of lists */
     uint32_t n_by_entry;
     uint32_t n_slots_taken; /* by claims that wait to run, and by runs */
     uint32_t room;          /* jobs at most, when it is under concurrency: a handler had no room for more */

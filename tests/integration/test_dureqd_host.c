@@ -260,7 +260,8 @@ static void a_user_with_all_its_processes_holds_no_other_handler(void **state)
     test_daemon d;
 
     (void)state;
-    if (geteuid() != 0 || system("id -u uucp >/dev/null 2>&1 && unshare --mount mount -t tmpfs none /sys/fs/cgroup >/dev/null 2>&1") != 0)
+    if (geteuid() != 0 ||
+        system("id -u uucp >/dev/null 2>&1 && unshare --mount mount -t tmpfs none /sys/fs/cgroup >/dev/null 2>&1") != 0)
         skip(); /* needs another user, and to have no control group */
     test_daemon_path("processes.yaml", &file);
     write_text(file.ptr, "handlers:\n"
@@ -298,8 +299,21 @@ static size_t nodes_of(test_daemon *d, const char *name)
 /* Each is process 1 of its own space, and the host's name is the same. */
 static void two_of_one_name_in_containers_are_told_apart(void **state)
 {
-    const char *argv[] = {"/usr/bin/unshare", "--fork", "--pid",     "--kill-child=KILL", "--mount-proc", test_dureqd_path(), "--redis", NULL,
-                          "--node-id",        "box-2",  "--log-format", "json",           "--lease-ms",   "2000",             NULL};
+    const char *argv[] = {"/usr/bin/unshare",
+                          "--fork",
+                          "--pid",
+                          "--kill-child=KILL",
+                          "--mount-proc",
+                          test_dureqd_path(),
+                          "--redis",
+                          NULL,
+                          "--node-id",
+                          "box-2",
+                          "--log-format",
+                          "json",
+                          "--lease-ms",
+                          "2000",
+                          NULL};
     test_daemon d;
     test_child in[2] = {{0}, {0}};
 

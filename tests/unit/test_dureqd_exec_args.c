@@ -119,10 +119,11 @@ static const dq_exec_facts facts = {
 static void the_environment_is_the_context_and_the_base(void **state)
 {
     const char *base[] = {"PATH=/bin", "LANG=C", NULL};
-    const char *want = "DUREQ_CONTEXT=/x/1.json|DUREQ_JOB_ID=j1|DUREQ_RUN_ID=j1.2|DUREQ_TASK_TYPE=a.b|DUREQ_QUEUE=high|DUREQ_PRIORITY=7|"
-                       "DUREQ_ATTEMPT=2|DUREQ_MAX_ATTEMPTS=3|DUREQ_NODE_ID=n:1|DUREQ_DEADLINE=2023-11-14T22:13:20.123Z|"
-                       "DUREQ_ENQUEUED_AT=2023-11-14T22:13:20.000Z|DUREQ_TRACEPARENT=00-ab|DUREQ_CONTENT_TYPE=application/json|"
-                       "DUREQ_HEADER_TRACE_ID=t1|DUREQ_HEADER_EMPTY=|PATH=/bin|LANG=C|";
+    const char *want =
+        "DUREQ_CONTEXT=/x/1.json|DUREQ_JOB_ID=j1|DUREQ_RUN_ID=j1.2|DUREQ_TASK_TYPE=a.b|DUREQ_QUEUE=high|DUREQ_PRIORITY=7|"
+        "DUREQ_ATTEMPT=2|DUREQ_MAX_ATTEMPTS=3|DUREQ_NODE_ID=n:1|DUREQ_DEADLINE=2023-11-14T22:13:20.123Z|"
+        "DUREQ_ENQUEUED_AT=2023-11-14T22:13:20.000Z|DUREQ_TRACEPARENT=00-ab|DUREQ_CONTENT_TYPE=application/json|"
+        "DUREQ_HEADER_TRACE_ID=t1|DUREQ_HEADER_EMPTY=|PATH=/bin|LANG=C|";
     dq_arena arena = {0};
     DQ_BUF_AUTO got = {0};
     char **env;
