@@ -16,6 +16,7 @@ int test_board_run(dureq_run *run, void *userdata)
     (void)dureq_run_schedule(run, &schedule, &b->items[i].at_ms);
     memcpy(b->items[i].schedule, schedule.text, DUREQ_JOB_ID_LEN + 1);
     (void)snprintf(b->items[i].job, sizeof b->items[i].job, "%s", dureq_run_job_id(run));
+    atomic_store(&b->items[i].done, true);
     return 0;
 }
 
@@ -24,7 +25,7 @@ int test_board_count(const test_board *b, const char *schedule, int64_t at_ms)
     int n = atomic_load(&b->n), found = 0;
 
     for (int i = 0; i < n && i < TEST_SEEN_MAX; i++)
-        found += (!schedule || strcmp(b->items[i].schedule, schedule) == 0) && (!at_ms || b->items[i].at_ms == at_ms);
+        found += atomic_load(&b->items[i].done) && (!schedule || strcmp(b->items[i].schedule, schedule) == 0) && (!at_ms || b->items[i].at_ms == at_ms);
     return found;
 }
 

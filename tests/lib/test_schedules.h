@@ -11,6 +11,7 @@
 typedef struct test_seen {
     char schedule[DUREQ_JOB_ID_LEN + 4], job[DUREQ_JOB_ID_LEN + 4];
     int64_t at_ms;
+    atomic_bool done; /* the others are written */
 } test_seen;
 #define TEST_SEEN_MAX 65536
 typedef struct test_board {
