@@ -25,7 +25,8 @@ int test_board_count(const test_board *b, const char *schedule, int64_t at_ms)
     int n = atomic_load(&b->n), found = 0;
 
     for (int i = 0; i < n && i < TEST_SEEN_MAX; i++)
-        found += atomic_load(&b->items[i].done) && (!schedule || strcmp(b->items[i].schedule, schedule) == 0) && (!at_ms || b->items[i].at_ms == at_ms);
+        found += atomic_load(&b->items[i].done) && (!schedule || strcmp(b->items[i].schedule, schedule) == 0) &&
+                 (!at_ms || b->items[i].at_ms == at_ms);
     return found;
 }
 
