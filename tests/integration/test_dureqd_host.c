@@ -474,7 +474,6 @@ static void a_guardian_waits_for_a_daemon_that_is_dying(void **state)
 static void kill_one_with(const char *name, const char *const *wrap, const char *config)
 {
     DQ_BUF_AUTO file = {0};
-    DQ_BUF_AUTO setting = {0};
     DQ_BUF_AUTO context = {0};
     char path[256] = "";
     pid_t pid;

@@ -239,7 +239,6 @@ static void a_broken_file_changes_nothing(void **state)
         {"dureqd: {builtins: []}\n", "no handler is left"},
         {"log: {level: debug}\nhandlers: [{type: t}]\n", "a handler needs one of exec and builtin"},
     };
-    DQ_BUF_AUTO moved = {0};
     test_daemon d;
 
     (void)state;

@@ -3,6 +3,7 @@
    that makes a node of its own; the parent uses nothing of the library but the wrapper of its server. */
 #include "expect.h"
 #include "redis_server.h"
+#include "test_build.h"
 
 #include <dureq/dureq.h>
 
@@ -15,17 +16,6 @@
 #include <unistd.h>
 
 #define LIMIT_MS 20000
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* ---- children ---- */
 
@@ -209,7 +199,7 @@ TEST(an_overflow_of_the_stack_is_told_before_the_process_ends)
 
     run_child(&c, child_of_overflow);
     status = child_end(&c);
-    if (SANITIZED) { /* it has a report of its own */
+    if (TEST_SANITIZED) { /* it has a report of its own */
         EXPECT_TRUE(status != 0);
         return;
     }
