@@ -34,7 +34,7 @@ static bool grow(dq_buf *b, size_t len)
     return true;
 }
 
-void dq_buf_deinit(dq_buf *b)
+void dq_buf_free(dq_buf *b)
 {
     dq_free(b->ptr);
     *b = (dq_buf){0};
@@ -99,14 +99,9 @@ void dq_buf_append_fmt(dq_buf *b, const char *fmt, ...)
 
 void dq_buf_append_i64(dq_buf *b, int64_t v)
 {
-    char text[24];
-    char *p = text + sizeof text;
-    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    char text[DQ_DIGITS_MAX + 1];
+    char *p = dq_digits_before(text + sizeof text, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 
-    do {
-        *--p = (char)('0' + u % 10);
-        u /= 10;
-    } while (u);
     if (v < 0)
         *--p = '-';
     dq_buf_append(b, p, (size_t)(text + sizeof text - p));

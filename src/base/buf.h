@@ -13,8 +13,14 @@ typedef struct dq_buf {
     bool failed;
 } dq_buf;
 
-void dq_buf_deinit(dq_buf *b); /* frees; the buffer is empty and reusable afterwards */
-void dq_buf_clear(dq_buf *b);  /* keeps the memory, clears `failed` */
+void dq_buf_free(dq_buf *b);
+/* Frees; the buffer is empty and reusable afterwards. Inline, since most of a job's buffers were never written to. */
+static inline void dq_buf_deinit(dq_buf *b)
+{
+    if (b->ptr || b->failed)
+        dq_buf_free(b);
+}
+void dq_buf_clear(dq_buf *b); /* keeps the memory, clears `failed` */
 void dq_buf_append(dq_buf *b, const void *ptr, size_t len);
 void dq_buf_append_str(dq_buf *b, dureq_str s);
 void dq_buf_append_buf(dq_buf *b, const dq_buf *part); /* a part that failed makes the whole fail: never half of it */

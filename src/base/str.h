@@ -31,6 +31,17 @@ int dq_parse_rfc3339_ms(dureq_str text, int64_t *ret);
 /* "512", "64KiB", "1MiB", "2GB": bytes. */
 int dq_parse_bytes(dureq_str text, int64_t *ret);
 
+#define DQ_DIGITS_MAX 20 /* of a uint64_t */
+/* The decimal digits of v, written so that they end before `end`, without a NUL; returns the first. Inline: ids are written a million times a second. */
+static inline char *dq_digits_before(char *end, uint64_t v)
+{
+    do {
+        *--end = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    return end;
+}
+
 #define DQ_DURATION_TEXT_MAX 32
 #define DQ_RFC3339_TEXT_MAX  32
 #define DQ_F64_TEXT_MAX      32

@@ -558,18 +558,6 @@ int dq_resp_error_code(dureq_str text)
 
 /* ---- commands ---- */
 
-enum { NUMBER_MAX_BYTES = 20 };
-
-/* Decimal digits of v, right-aligned before `end`; returns their first. */
-static inline char *format_digits(uint64_t v, char *end)
-{
-    do {
-        *--end = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return end;
-}
-
 /* Writes "<kind><v>\r\n" at `at`, which has room for 23 bytes; returns the byte after it. */
 static inline char *put_header(char *at, char kind, uint64_t v)
 {
@@ -584,8 +572,8 @@ static inline char *put_header(char *at, char kind, uint64_t v)
         *at++ = (char)('0' + small / 10 % 10);
         *at++ = (char)('0' + small % 10);
     } else {
-        char digits[NUMBER_MAX_BYTES];
-        char *first = format_digits(v, digits + sizeof(digits));
+        char digits[DQ_DIGITS_MAX];
+        char *first = dq_digits_before(digits + sizeof(digits), v);
         size_t n = (size_t)(digits + sizeof(digits) - first);
 
         memcpy(at, first, n);
@@ -612,7 +600,7 @@ static inline void wrote_until(dq_buf *b, char *end)
 
 void dq_resp_begin(dq_buf *out, size_t n_args)
 {
-    char *at = room(out, NUMBER_MAX_BYTES + 3);
+    char *at = room(out, DQ_DIGITS_MAX + 3);
 
     if (at)
         wrote_until(out, put_header(at, '*', n_args));
@@ -620,7 +608,7 @@ void dq_resp_begin(dq_buf *out, size_t n_args)
 
 void dq_resp_arg(dq_buf *out, dureq_str arg)
 {
-    char *at = room(out, arg.len + NUMBER_MAX_BYTES + 5);
+    char *at = room(out, arg.len + DQ_DIGITS_MAX + 5);
 
     if (!at)
         return;
@@ -647,9 +635,9 @@ void dq_resp_arg_text(dq_buf *out, const char *arg)
 
 void dq_resp_arg_i64(dq_buf *out, int64_t arg)
 {
-    char digits[NUMBER_MAX_BYTES + 1];
+    char digits[DQ_DIGITS_MAX + 1];
     char *end = digits + sizeof(digits);
-    char *first = format_digits(arg < 0 ? 0 - (uint64_t)arg : (uint64_t)arg, end);
+    char *first = dq_digits_before(end, arg < 0 ? 0 - (uint64_t)arg : (uint64_t)arg);
 
     if (arg < 0)
         *--first = '-';

@@ -55,14 +55,10 @@ void dq_keys_arg(dq_buf *out, const dq_keys *k, unsigned shard, const char *name
 
 void dq_keys_arg_u64(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, uint64_t suffix)
 {
-    char digits[24];
-    size_t at = sizeof(digits);
+    char digits[DQ_DIGITS_MAX];
+    char *first = dq_digits_before(digits + sizeof(digits), suffix);
 
-    do {
-        digits[--at] = (char)('0' + suffix % 10);
-        suffix /= 10;
-    } while (suffix);
-    dq_keys_arg(out, k, shard, name, dureq_str_of(digits + at, sizeof(digits) - at));
+    dq_keys_arg(out, k, shard, name, dureq_str_of(first, (size_t)(digits + sizeof(digits) - first)));
 }
 
 unsigned dq_keys_shard_of(const dq_keys *k, dureq_str key)

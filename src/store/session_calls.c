@@ -4,20 +4,23 @@
 #include "store/store.h"
 
 #include <assert.h>
-#include <stdio.h>
 
-dureq_str dq_entry_text(const dq_entry *e, char out[48])
+dureq_str dq_entry_text(const dq_entry *e, char out[DQ_ENTRY_TEXT_MAX])
 {
-    int len = snprintf(out, 48, "%llu-%llu", (unsigned long long)e->ms, (unsigned long long)e->seq);
+    char *at = dq_digits_before(out + DQ_ENTRY_TEXT_MAX, e->seq);
 
-    return dureq_str_of(out, (size_t)len);
+    *--at = '-';
+    at = dq_digits_before(at, e->ms);
+    return dureq_str_of(at, (size_t)(out + DQ_ENTRY_TEXT_MAX - at));
 }
 
-dureq_str dq_entry_stream(const dq_entry *e, char out[24])
+dureq_str dq_entry_stream(const dq_entry *e, char out[DQ_STREAM_TEXT_MAX])
 {
-    int len = snprintf(out, 24, "%c:%u", e->front ? 'f' : 'l', (unsigned)e->lane);
+    char *at = dq_digits_before(out + DQ_STREAM_TEXT_MAX, e->lane);
 
-    return dureq_str_of(out, (size_t)len);
+    *--at = ':';
+    *--at = e->front ? 'f' : 'l';
+    return dureq_str_of(at, (size_t)(out + DQ_STREAM_TEXT_MAX - at));
 }
 
 /* ---- open ---- */
@@ -255,7 +258,7 @@ dq_call dq_call_session_return(dq_buf *out, const dq_keys *k, unsigned shard, ui
 
 void dq_return_entry(dq_call *c, const dq_entry *e, bool has_run)
 {
-    char stream[24], entry[48];
+    char stream[DQ_STREAM_TEXT_MAX], entry[DQ_ENTRY_TEXT_MAX];
 
     dq_call_arg(c, dq_entry_stream(e, stream));
     dq_call_arg(c, dq_entry_text(e, entry));

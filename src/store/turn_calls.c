@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- the turn ---- */
 
@@ -34,19 +35,27 @@ void dq_turn_ended(dq_turn *t, const dq_id *id, bool keeps_payload)
 
 void dq_turn_ack(dq_turn *t, const dq_entry *entries, size_t n)
 {
-    char text[48];
+    char text[DQ_ENTRY_TEXT_MAX];
+    size_t from, len;
+    char *again;
 
     dq_resp_begin(t->out, 3 + n);
     dq_resp_arg(t->out, DQ_STR_LIT("XACK"));
     dq_keys_arg_u64(t->out, t->keys, t->shard, "l:", entries[0].lane);
     dq_resp_arg(t->out, DQ_STR_LIT("g"));
+    from = t->out->len;
     for (size_t i = 0; i < n; i++)
         dq_resp_arg(t->out, dq_entry_text(&entries[i], text));
+    len = t->out->len - from;
     dq_resp_begin(t->out, 2 + n);
     dq_resp_arg(t->out, DQ_STR_LIT("XDEL"));
     dq_keys_arg_u64(t->out, t->keys, t->shard, "l:", entries[0].lane);
-    for (size_t i = 0; i < n; i++)
-        dq_resp_arg(t->out, dq_entry_text(&entries[i], text));
+    again = dq_buf_reserve(t->out, len);
+    if (again) { /* the same entries */
+        memcpy(again, t->out->ptr + from, len);
+        t->out->len += len;
+        t->out->ptr[t->out->len] = '\0';
+    }
     t->n_commands += 2;
 }
 
@@ -86,7 +95,7 @@ void dq_turn_drop_payload(dq_turn *t, const dq_id *id)
 /* As worker_cycle takes it: stream, count. */
 static void put_read_words(dq_turn *t, uint32_t lane, bool front, int32_t count)
 {
-    char stream[24];
+    char stream[DQ_STREAM_TEXT_MAX];
 
     dq_resp_arg(&t->reads, dq_entry_stream(&(dq_entry){.lane = lane, .front = front}, stream));
     dq_resp_arg_i64(&t->reads, count);
@@ -296,7 +305,7 @@ static void open_kind(dq_complete *c, char kind)
 
 void dq_complete_group(dq_complete *c, const dq_end_group *g, const dq_entry *entries, size_t n)
 {
-    char stream[24], text[48];
+    char stream[DQ_STREAM_TEXT_MAX], text[DQ_ENTRY_TEXT_MAX];
 
     open_kind(c, g->kind);
     dq_call_arg(&c->call, dq_entry_stream(&(dq_entry){.lane = g->lane, .front = g->front}, stream));

@@ -145,7 +145,7 @@ static bool put_beat(dq_wshard *s, dq_buf *call)
 static bool is_run(const dq_claim *c, const dq_cancelled *what)
 {
     unsigned char mine[DQ_ID_BYTES];
-    char text[48];
+    char text[DQ_ENTRY_TEXT_MAX];
 
     dq_id_pack(&c->job.id, mine);
     return memcmp(mine, what->id.ptr, DQ_ID_BYTES) == 0 && what->front == c->job.entry.front &&
