@@ -173,6 +173,6 @@ char *dq_buf_take(dq_buf *b)
         ptr = b->ptr;
         b->ptr = NULL;
     }
-    dq_buf_deinit(b);
+    dq_buf_free(b);
     return ptr;
 }
