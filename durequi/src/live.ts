@@ -137,7 +137,8 @@ function plan(e: Entry, soon?: number): void {
     return;
   }
   const isIdle = document.hidden || (isPaused && e.live.at > 0 && soon === undefined);
-  if (e.watchers.size === 0 || isIdle || e.isOver) return;
+  const isShut = e.live.error?.status === 401 && soon === undefined; // nobody is signed in
+  if (e.watchers.size === 0 || isIdle || isShut || e.isOver) return;
   let wait = soon ?? periodOf(e);
   if (connection.state === 'away') wait = Math.max(wait, connection.nextAt - Date.now());
   else if (e.failures) wait = Math.max(wait, BACKOFF_MS[Math.min(e.failures, BACKOFF_MS.length) - 1]!);
@@ -179,6 +180,15 @@ export function refresh(...paths: string[]): void {
     if (!paths.some((p) => e.path.startsWith(p))) continue;
     if (e.watchers.size) plan(e, 0);
     else e.live = { ...e.live, at: 0 };
+  }
+}
+
+/** Somebody else looks from now on: what was known is forgotten, and asked for again where it is still wanted. */
+export function startAnew(): void {
+  for (const e of entries.values()) {
+    Object.assign(e, { etag: null, failures: 0, isOver: false });
+    wake(e, { data: undefined, text: '', error: undefined, at: 0 });
+    plan(e, 0);
   }
 }
 

@@ -5,13 +5,21 @@ import { Link, Route, Router, Switch } from 'wouter';
 import './tokens.css';
 import './parts.css';
 import { base } from './http';
+import { Audit } from './pages/audit';
 import { Dead } from './pages/dead';
+import { Doctor } from './pages/doctor';
 import { Job } from './pages/job';
 import { Jobs } from './pages/jobs';
+import { Metrics } from './pages/metrics';
 import { Nodes } from './pages/nodes';
 import { Overview } from './pages/overview';
 import { Queues } from './pages/queues';
+import { Redis } from './pages/redis';
 import { Schedules } from './pages/schedules';
+import { Settings } from './pages/settings';
+import { Tokens } from './pages/tokens';
+import { Workflow } from './pages/workflow';
+import { Workflows } from './pages/workflows';
 import { Empty } from './parts';
 import { loadPreferences } from './session';
 import { Shell } from './shell';
@@ -32,6 +40,14 @@ createRoot(document.getElementById('app')!).render(
         <Route path="/queues" component={Queues} />
         <Route path="/nodes" component={Nodes} />
         <Route path="/schedules" component={Schedules} />
+        <Route path="/workflows" component={Workflows} />
+        <Route path="/workflows/:id" component={Workflow} />
+        <Route path="/audit" component={Audit} />
+        <Route path="/tokens" component={Tokens} />
+        <Route path="/charts" component={Metrics} />
+        <Route path="/redis" component={Redis} />
+        <Route path="/doctor" component={Doctor} />
+        <Route path="/settings" component={Settings} />
         <Route component={NoPage} />
       </Switch>
     </Router>

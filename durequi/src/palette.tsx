@@ -46,7 +46,10 @@ function useItems(words: string, onKeys: () => void): Item[] {
     const all = onlyActions ? acts : sought ? [...acts, ...places] : places.slice(0, pages.length).concat(acts.slice(0, 3));
     const found = all.filter((i) => i.label.toLowerCase().includes(sought.toLowerCase()));
     const id = /^([0-9a-z]{18,24})(?:\.\d+)?$/.exec(sought)?.[1];
-    if (id && ID.test(id)) found.unshift({ group: 'Jobs', label: `Job ${id}`, run: () => go(`/jobs/${id}`) });
+    if (id && ID.test(id)) {
+      if (pages.some((x) => x.path === '/workflows')) found.unshift({ group: 'Jobs', label: `Workflow ${id}`, run: () => go(`/workflows/${id}`) });
+      found.unshift({ group: 'Jobs', label: `Job ${id}`, run: () => go(`/jobs/${id}`) });
+    }
     if (sought && !onlyActions) found.push({ group: 'Search', label: `Search all jobs for “${sought}”`, run: () => go(`/jobs?text=${encodeURIComponent(sought)}`) });
     return found;
   }, [sought, onlyActions, stats, queues, refused, p, go, onKeys, dead, pages]);

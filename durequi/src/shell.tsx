@@ -11,7 +11,7 @@ import { Banner, Button, Glyph, GlyphSheet } from './parts';
 import { setPreferences, usePreferences, useSession } from './session';
 import { STATES, type Queue, type RedisInfo, type Stats } from './types';
 
-export interface PageInfo { path: string; title: string; key: string; group: 'Now' | 'Plan'; feature?: string }
+export interface PageInfo { path: string; title: string; key: string; group: 'Now' | 'Plan' | 'Control' | 'System'; feature?: string }
 
 export const PAGES: PageInfo[] = [
   { path: '/', title: 'Overview', key: 'o', group: 'Now' },
@@ -20,7 +20,16 @@ export const PAGES: PageInfo[] = [
   { path: '/queues', title: 'Queues', key: 'q', group: 'Now' },
   { path: '/nodes', title: 'Nodes', key: 'n', group: 'Now' },
   { path: '/schedules', title: 'Schedules', key: 's', group: 'Plan', feature: 'schedules' },
+  { path: '/workflows', title: 'Workflows', key: 'w', group: 'Plan', feature: 'workflows' },
+  { path: '/audit', title: 'Audit', key: 'a', group: 'Control', feature: 'audit' },
+  { path: '/tokens', title: 'Tokens', key: 't', group: 'Control', feature: 'tokens' },
+  { path: '/charts', title: 'Metrics', key: 'm', group: 'System', feature: 'series' },
+  { path: '/redis', title: 'Redis', key: 'r', group: 'System', feature: 'redis' },
+  { path: '/doctor', title: 'Doctor', key: 'h', group: 'System', feature: 'doctor' },
+  { path: '/settings', title: 'Settings', key: ',', group: 'System' },
 ];
+
+const FOOT = ['/', '/jobs', '/dead', '/schedules', '/queues', '/nodes']; // on a small window the first four of these
 
 /** Those that this server has something for. */
 export function usePages(): PageInfo[] {
@@ -96,12 +105,14 @@ function RailFoot() {
   );
 }
 
-function FootBar({ counts }: { counts: Record<string, number | undefined> }) {
+function FootBar({ counts, onMore }: { counts: Record<string, number | undefined>; onMore: () => void }) {
   const [at] = useLocation();
   const pages = usePages();
+  const shown = FOOT.flatMap((path) => pages.find((p) => p.path === path) ?? []).slice(0, 4);
+  const isElsewhere = !shown.some((p) => isAt(p.path, at));
   return (
-    <nav className={`mnav n${pages.length}`} aria-label="Main, short">
-      {pages.map((p) => {
+    <nav className="mnav" aria-label="Main, short">
+      {shown.map((p) => {
         const n = counts[p.path];
         return (
           <Link key={p.path} href={p.path} aria-current={isAt(p.path, at) ? 'page' : undefined}>
@@ -109,7 +120,27 @@ function FootBar({ counts }: { counts: Record<string, number | undefined> }) {
           </Link>
         );
       })}
+      <button type="button" className={isElsewhere ? 'on' : undefined} aria-haspopup="dialog" onClick={onMore}><b><Glyph name="i-more" large /></b>More</button>
     </nav>
+  );
+}
+
+/** All pages, on a small window. */
+function More({ counts, onClose }: { counts: Record<string, number | undefined>; onClose: () => void }) {
+  const [at] = useLocation();
+  const pages = usePages();
+  return (
+    <Cover label="All pages" className="dlg" onClose={onClose}>
+      <nav className="more" aria-label="All pages">
+        {pages.map((p, i) => (
+          <Fragment key={p.path}>
+            {p.group !== pages[i - 1]?.group && <div className="nav-h">{p.group}</div>}
+            <Link className="nav-i" href={p.path} aria-current={isAt(p.path, at) ? 'page' : undefined} onClick={onClose}>{p.title}{counts[p.path] !== undefined && <span className="n">{short(counts[p.path]!)}</span>}</Link>
+          </Fragment>
+        ))}
+      </nav>
+      <div className="dlg-f"><button type="button" className="btn" onClick={onClose}>Close</button></div>
+    </Cover>
   );
 }
 
@@ -199,7 +230,7 @@ function useTitle(title: string): void {
 }
 
 export function Shell({ title, crumbs, children }: { title: string; crumbs?: ReactNode; children: ReactNode }) {
-  const [open, setOpen] = useState<'' | 'palette' | 'keys'>('');
+  const [open, setOpen] = useState<'' | 'palette' | 'keys' | 'more'>('');
   const [, go] = useLocation();
   const { state } = useConnection();
   const { keys } = usePreferences();
@@ -230,10 +261,11 @@ export function Shell({ title, crumbs, children }: { title: string; crumbs?: Rea
           </main>
         </div>
       </div>
-      <FootBar counts={counts} />
+      <FootBar counts={counts} onMore={() => setOpen('more')} />
       <Toasts />
       <Questions />
       {open === 'palette' && <Palette onClose={() => setOpen('')} onKeys={() => setOpen('keys')} />}
+      {open === 'more' && <More counts={counts} onClose={() => setOpen('')} />}
       {open === 'keys' && <Keys onClose={() => setOpen('')} />}
     </>
   );

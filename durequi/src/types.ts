@@ -129,7 +129,7 @@ export interface DeadGroup { count: number; error?: string; task_type: string; n
 
 export interface AuditEntry { at: string; actor: string; action: string; target: string; detail: string }
 
-export interface RedisInfo { nodes: { sections: Record<string, Record<string, string>> }[] }
+export interface RedisInfo { nodes: { addr?: string; sections: Record<string, Record<string, string>> }[] }
 
 export interface Definition {
   type: string;
@@ -159,3 +159,41 @@ export interface Schedule {
   skipped: number;
   records?: ScheduleRecord[];
 }
+
+export type WorkflowStatus = 'running' | 'completed' | 'failed' | 'cancelling' | 'cancelled';
+export const WORKFLOW_STATES = ['running', 'completed', 'failed', 'cancelling', 'cancelled'] as const;
+
+export interface WorkflowHead {
+  id: string;
+  workflow_name: string;
+  status: WorkflowStatus | string;
+  failing?: boolean;
+  task_count: number;
+  released: number;
+  ended: number;
+  failed: number;
+  skipped: number;
+  unreached: number;
+  created_at: string;
+  completed_at?: string;
+}
+
+export interface WorkflowTask {
+  name: string;
+  status: string;
+  task_type: string;
+  queue: string;
+  job_id?: string;
+  released_at?: string;
+  finished_at?: string;
+  error?: string;
+  skip_reason?: string;
+}
+
+export interface Workflow extends WorkflowHead {
+  reason?: string;
+  truncated?: boolean;
+  tasks: Record<string, WorkflowTask>;
+}
+
+export interface WorkflowPage { data: WorkflowHead[]; next_cursor?: string }

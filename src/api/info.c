@@ -17,7 +17,7 @@
 
 /* Pages show what is there. */
 static const char *const features[] = {"audit",  "bulk",  "dead_groups", "dlq",       "doctor", "jobs",  "nodes",      "overview",
-                                       "queues", "redis", "runs",        "schedules", "series", "stats", "unique_keys"};
+                                       "queues", "redis", "runs",        "schedules", "series", "stats", "tokens",     "unique_keys", "workflows"};
 
 static int get_version(dq_api_ctx *c, dureq_error *err)
 {

@@ -15,6 +15,8 @@ START_S = 30
 BIG = 9223372036854775807
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=document.title="owned"><svg onload=document.title="owned">'
 BIDI = 'evil\u202egnp.exe\u0007'
+RTL = '\u202ecod.exe'
+TAGGED = '<script>document.title="owned"</script>'
 
 
 class Deployment:
@@ -94,6 +96,27 @@ class Deployment:
             time.sleep(0.02)
 
 
+def month_end():
+    """A workflow that stays as it is: done up to a fan-out, then one task that retries in an hour, one that sleeps, and one that waits for both."""
+    def task(name, *after, task_type='echo', **spec):
+        return {'name': name, 'task_type': task_type, 'payload': {'task': name, 'n': BIG}, 'depends_on': list(after), **spec}
+
+    render = [f'render-{i}' for i in range(12)]
+    return {'name': 'month-end', 'input': {'period': '2027-02', 'n': BIG}, 'tasks': [
+        task('collect'), task('rates', 'collect'), task('usage', 'collect'), task('discounts', 'collect'), task('check', 'rates', 'usage', 'discounts'),
+        *(task(name, 'check') for name in render),
+        task('post-ledger', *render, task_type='mail.send', retry_policy={'max_attempts': 5, 'initial_delay': '1h', 'max_delay': '2h'}),
+        {'name': 'archive', 'task_type': 'sleep', 'payload': {'duration_ms': 3600000}, 'timeout': '2h', 'depends_on': ['check']},
+        task('send', 'post-ledger', 'archive')]}
+
+
+def chained(n, width=25):
+    """A workflow of n tasks in layers that does not fold: each needs two of the layer before."""
+    names = ['abcdefghijklmnopqrstuvwxyz'[i % 26] + '-' + 'abcdefghijklmnopqrstuvwxyz'[i // 26 % 26] + '-' + str(i) for i in range(n)]
+    return {'name': f'{n} tasks', 'tasks': [{'name': name, 'task_type': 'echo', 'payload': i, 'depends_on': sorted({
+        names[(i // width - 1) * width + (i * k) % width] for k in (1, 7)}) if i >= width else []} for i, name in enumerate(names)]}
+
+
 def seed(server, many=6):
     """Jobs in every state; returns the ids of those that tests name."""
     def put(**spec):
@@ -127,9 +150,17 @@ def seed(server, many=6):
                  {'type': 'DURATION', 'interval': '4h'}):
         server.call('POST', '/api/schedules', {'task_type': 'noop', 'schedule': spec})
 
+    ids['flow'] = server.call('POST', '/api/workflows', month_end())['workflow_id']
+    ids['flow done'] = server.call('POST', '/api/workflows', {'name': 'report', 'tasks': [
+        {'name': 'fetch', 'task_type': 'echo', 'payload': {'n': BIG}}, {'name': 'parse', 'task_type': 'echo', 'depends_on': ['fetch'], 'result_from': 'fetch'}]})['workflow_id']
+    ids['flow failed'] = server.call('POST', '/api/workflows', {'name': f'{TAGGED} {RTL}', 'input': {'html': HOSTILE, 'n': BIG}, 'tasks': [
+        {'name': TAGGED, 'task_type': 'mail.send', 'retry_policy': once}, {'name': f'after {RTL}', 'task_type': 'echo', 'depends_on': [TAGGED]}]})['workflow_id']
+
     def settled():
         counts = server.get('/api/stats')['job_counts']
-        return counts.get('dead', 0) >= 17 and counts.get('completed', 0) >= many + 2 and counts.get('retrying', 0) >= 1 and counts.get('running', 0) >= 1
+        flows = [server.get(f'/api/workflows/{ids[name]}')['status'] for name in ('flow', 'flow done', 'flow failed')]
+        return (counts.get('dead', 0) >= 17 and counts.get('completed', 0) >= many + 2 and counts.get('retrying', 0) >= 2 and counts.get('running', 0) >= 2
+                and flows == ['running', 'completed', 'failed'])
     server.wait_for(settled, 'the seed to settle')
     ids['dead'] = server.get('/api/dlq?type=invoice.render&limit=1')['data'][0]['id']
     return ids

@@ -1,37 +1,74 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard in a real browser: test_dashboard.py BUILDDIR [--pictures FOLDER] [case...]
+"""The dashboard in a real browser: test_dashboard.py BUILDDIR [--pictures FOLDER] [--long] [case...]
 
 Debian's chromium by its WebDriver, against a dureqd of its own with jobs in every state. Skipped by name where there is no chromium, or where
 dureqd was built without the dashboard. Ends with "N passed, N failed".
 """
 import argparse
+import json
 import pathlib
 import shutil
 import sys
 import time
 import traceback
+import urllib.parse
 
-from deployment import BIG, HOSTILE, Deployment, seed
+from deployment import BIG, HOSTILE, RTL, TAGGED, Deployment, chained, seed
+from proxy import Proxy, program as nginx
 from webdriver import Browser
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 AXE = ROOT / 'durequi/node_modules/axe-core/axe.min.js'
 SKIPPED = 77
 SEEN_MS = 1000  # how soon a job that was enqueued elsewhere is on the page
-PAGES = {'overview': '/', 'jobs': '/jobs', 'job': '/jobs/{big}', 'dead job': '/jobs/{dead}', 'waiting job': '/jobs/{unhandled}', 'dead': '/dead?open=invoice.render', 'queues': '/queues', 'nodes': '/nodes', 'schedules': '/schedules'}
+PAGES = {'overview': '/', 'jobs': '/jobs', 'job': '/jobs/{big}', 'dead job': '/jobs/{dead}', 'waiting job': '/jobs/{unhandled}', 'dead': '/dead?open=invoice.render', 'queues': '/queues', 'nodes': '/nodes', 'schedules': '/schedules',
+         'workflows': '/workflows', 'workflow': '/workflows/{flow}', 'task': '/workflows/{flow}?task=post-ledger', 'workflow failed': '/workflows/{flow failed}', 'audit': '/audit', 'tokens': '/tokens',
+         'metrics': '/charts', 'redis': '/redis', 'doctor': '/doctor', 'settings': '/settings'}
 LOADED = 'return document.querySelector("main .panel, main .stack") && !document.querySelector("[aria-busy=true]") && document.fonts.status == "loaded"'
 # Each width and each theme gets all rules once; what is left can only differ in colours.
 WHOLE = ((1440, 'light'), (390, 'dark'))
 COLOURS = {'runOnly': ['color-contrast']}
+THOUSAND_MS = 500
+JOBS_MS = 300
+SET_FIELD = '''const [field, text] = [document.querySelector(arguments[0]), arguments[1]];
+Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, text);
+field.dispatchEvent(new Event("input", {bubbles: true}));'''
+OPEN_JOBS = '''const done = arguments[0];
+const began = performance.now();
+document.querySelector('.rail a[href$="/jobs"]').click();
+const look = () => document.querySelector("tr.r") ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(look);
+look();'''
+SCROLL = '''const [frames, done] = arguments;
+let last = performance.now(), worst = 0, n = 0;
+const step = () => {
+  const now = performance.now();
+  worst = Math.max(worst, now - last);
+  last = now;
+  window.scrollBy(0, 600);
+  if (++n < frames) requestAnimationFrame(step);
+  else done([worst, document.querySelectorAll("tr.r").length, scrollY]);
+};
+requestAnimationFrame(step);'''
+OPEN_FLOW = '''const [id, done] = arguments;
+const began = performance.now();
+document.querySelector(`tr[data-id="${id}"] a`).click();
+const look = () => document.querySelector(".node") ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(look);
+look();'''
 RUN_AXE = '''const done = arguments[arguments.length - 1];
 axe.run(document, {resultTypes: ["violations"], ...arguments[0]}).then((r) => done(r.violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 140)).join(" | ")}`)), (e) => done([String(e)]));'''
+
+
+class Skip(Exception):
+    pass
 
 
 class Here:
     """What a case gets."""
 
-    def __init__(self, build, pictures):
+    def __init__(self, build, pictures, is_long=False):
+        self.build = build
+        self.is_long = is_long
         self.server = Deployment(build / 'dureqd/dureqd', build / 'dureqctl/dureqctl')
         try:
             self.ids = seed(self.server)
@@ -44,6 +81,10 @@ class Here:
     def close(self):
         self.browser.close()
         self.server.stop()
+
+    def another(self, *settings):
+        """A second server, for what the first is not."""
+        return Deployment(self.build / 'dureqd/dureqd', self.build / 'dureqctl/dureqctl', *settings)
 
     def open(self, path):
         self.browser.go(self.server.url + path)
@@ -73,6 +114,8 @@ def every_page_is_sound_in_both_themes_and_widths(here):
         for width in (1440, 390):
             b.size(width)
             for scheme in ('light', 'dark'):
+                if (width, scheme) not in WHOLE and not (here.is_long or here.pictures):
+                    continue
                 b.colours(scheme)
                 where = f'{page} {width} {scheme}'
                 wide = b.run('return document.documentElement.scrollWidth - document.documentElement.clientWidth')
@@ -301,6 +344,224 @@ def a_schedule_is_made_triggered_paused_and_deleted(here):
     here.no_console_line('schedules')
 
 
+def text_of(b, selector):
+    return b.run('return [...document.querySelectorAll(arguments[0])].map((x) => x.innerText.trim())', selector)
+
+
+def a_workflow_is_drawn_as_dureqctl_tells_it(here):
+    b = here.browser
+    told = json.loads(here.server.ctl('workflow', 'get', here.ids['flow'], '-o', 'json'))
+    here.open('/workflows')
+    row = b.run('return document.querySelector(`tr[data-id="${arguments[0]}"]`).innerText', here.ids['flow'])
+    assert f'{told["ended"]} / {told["task_count"]}' in row and 'running' in row, row
+    b.click(f'//tr[@data-id="{here.ids["flow"]}"]//a')
+    b.wait('return document.querySelectorAll(".node").length == 9', 'nine boxes: the twelve renders are one')
+    boxes = dict(x.split('|') for x in b.run('return [...document.querySelectorAll(".node [role=button]")].map((n) => n.querySelector("title").textContent + "|" + n.getAttribute("aria-label"))'))
+    assert boxes['render'] == 'render, 12 tasks, completed', boxes
+    for name, task in told['tasks'].items():
+        if not name.startswith('render'):
+            assert boxes[name] == f'{name}, {task["status"]}', (boxes[name], task)
+    assert b.run('return document.querySelectorAll("tbody tr.r").length') == 9, 'the list has the same'
+    order = b.run('return [...document.querySelectorAll(".node")].map((n) => [n.querySelector("title").textContent, n.getBoundingClientRect().x])')
+    x = dict(order)
+    assert x['collect'] < x['rates'] == x['usage'] == x['discounts'] < x['check'] < x['render'] == x['archive'] < x['post-ledger'] < x['send'], x
+    here.no_console_line('workflow')
+
+
+def a_task_is_chosen_by_click_and_arrow_keys(here):
+    b = here.browser
+    here.open(f'/workflows/{here.ids["flow"]}')
+    b.click('//*[name()="g"][@aria-label="collect, completed"]')
+    b.wait('return new URLSearchParams(location.search).get("task") == "collect" && document.querySelector("aside[aria-label=\'Task collect\'] .json")', 'the task')
+    b.wait('return document.querySelector("aside[aria-label=\'Task collect\']").innerText.includes(arguments[0])', 'its input, to the last digit', str(BIG))
+    b.run('document.querySelector(".node.sel [role=button]").focus()')
+    for key, name in (('ArrowRight', 'usage'), ('ArrowRight', 'check'), ('ArrowLeft', 'usage'), ('ArrowUp', 'rates')):
+        b.press(key)
+        b.wait('return document.activeElement?.querySelector?.("title")?.textContent == arguments[0] && document.querySelector(`aside[aria-label="Task ${arguments[0]}"]`)', f'{name} after {key}', name)
+    b.press('Escape')
+    b.wait('return !location.search.includes("task") && !document.querySelector(".node.sel")', 'no task chosen')
+    b.click('//button[contains(., "Show each")]')
+    b.wait('return document.querySelectorAll(".node").length == 20', 'each of the twelve')
+    b.press('j')
+    b.wait('return document.querySelector("tr[aria-selected=true]")', 'a task by j')
+    here.no_console_line('task')
+
+
+def a_workflow_is_started_followed_and_cancelled(here):
+    b, server = here.browser, here.server
+    here.open('/workflows')
+    b.press('c')
+    b.wait('return document.activeElement?.id == "wf-def"', 'the form')
+    b.wait('return document.querySelector("[role=dialog]").innerText.includes("Nothing is wrong with it.")', 'the check')
+    before = {w['id'] for w in server.get('/api/workflows?limit=100')['data']}
+    b.run(SET_FIELD, '#wf-def', '{"name": "by hand", "tasks": [{"name": "a", "task_type": "sleep", "payload": {"duration_ms": 3600000}, "timeout": "2h"}, {"name": "b", "task_type": "echo", "depends_on": ["c"]}]}')
+    b.wait('return document.querySelector("[role=dialog] .err")?.innerText.includes("tasks[1].depends_on[0]")', 'the fault with its place')
+    b.run(SET_FIELD, '#wf-def', '{"name": "by hand", "tasks": [{"name": "a", "task_type": "sleep", "payload": {"duration_ms": 3600000}, "timeout": "2h"}, {"name": "b", "task_type": "echo", "depends_on": ["a"]}]}')
+    b.wait('return document.querySelector("[role=dialog]").innerText.includes("Nothing is wrong with it.")', 'it to be right')
+    b.click('//div[@role="dialog"]//button[normalize-space(.)="Start"]')
+    b.wait('return location.pathname.startsWith("/workflows/") && document.querySelector(".node")', 'its page')
+    made = ({w['id'] for w in server.get('/api/workflows?limit=100')['data']} - before).pop()
+    b.wait('return document.querySelector(".node.st-running")', 'the task that runs')
+    b.click('//button[contains(., "Cancel…")]')
+    b.wait('return document.querySelector("[role=dialog]")?.innerText.includes("Cancel workflow by hand?")', 'the question')
+    b.type('not wanted')
+    b.click('//div[@role="dialog"]//button[contains(., "Cancel the workflow")]')
+    server.wait_for(lambda: server.get(f'/api/workflows/{made}')['status'] == 'cancelled', 'the cancel')
+    assert server.get(f'/api/workflows/{made}')['reason'] == 'not wanted'
+    b.wait('return document.querySelector("h1 .pill")?.innerText.includes("cancelled") && document.querySelector(".node.st-cancelled")', 'the page to follow')
+    here.no_console_line('a workflow by hand')
+
+
+def a_thousand_tasks_open_at_once(here):
+    b, server = here.browser, here.server
+    flow = server.call('POST', '/api/workflows', chained(1000))['workflow_id']
+    server.wait_for(lambda: server.get(f'/api/workflows/{flow}/tasks?limit=1')['data'][0]['status'] == 'completed', 'its begin')
+    here.open('/workflows')
+    took = []
+    for _ in range(5):
+        took.append(b.run_async(OPEN_FLOW, flow))
+        b.wait('return document.querySelectorAll(".node").length > 20', 'the boxes near the window')
+        b.run('history.back()')
+        b.wait('return location.pathname == "/workflows" && document.querySelector("tr.r a")', 'the list')
+    print(f'1,000 tasks drawn after {", ".join(f"{t:.0f}" for t in took)} ms')
+    assert min(took) <= (THOUSAND_MS if here.is_long else 10 * THOUSAND_MS), took
+    server.wait_for(lambda: server.get(f'/api/workflows/{flow}/tasks?limit=1')['total'] == 1000, 'its tasks')
+    here.open(f'/workflows/{flow}')
+    drawn = b.run('return [document.querySelectorAll(".node").length, document.querySelectorAll("tbody tr.r").length, document.querySelectorAll(".wf path").length]')
+    assert drawn[0] < 400 and drawn[1] < 200 and drawn[2] <= 4, f'what is far away is not drawn: {drawn}'
+    here.no_console_line('1,000 tasks')
+
+
+def many_jobs_open_at_once_and_scroll(here):
+    n = 100_000 if here.is_long else 3_000
+    b, server = here.browser, here.another()
+    try:
+        for at in range(0, n, 1_000):
+            server.call('POST', '/api/jobs', [{'task_type': f'bulk.{i % 7}', 'payload': i, 'delay': '9h'} for i in range(at, min(n, at + 1_000))])
+        assert server.get('/api/stats')['job_counts']['scheduled'] == n
+        b.go(server.url + '/queues')
+        b.wait(LOADED, 'the queues')
+        took = []
+        for _ in range(5):
+            took.append(b.run_async(OPEN_JOBS))
+            b.wait('return document.querySelector(".facet[aria-pressed=false]") && document.querySelectorAll("tr.r").length >= 40', 'rows')
+            b.run('history.back()')
+            b.wait('return location.pathname == "/queues" && document.querySelector(".tbl")', 'the queues')
+        b.go(server.url + '/jobs')
+        b.wait('return document.querySelectorAll("tr.r").length >= 40', 'rows')
+        worst, rows, height = b.run_async(SCROLL, 240 if here.is_long else 60)
+        print(f'{n} jobs: opened after {", ".join(f"{t:.0f}" for t in took)} ms; {height} px scrolled, the longest frame {worst:.0f} ms, {rows} rows in the page')
+        assert min(took) <= (JOBS_MS if here.is_long else 10 * JOBS_MS), took
+        assert rows < 200, 'rows that are far away are not there'
+        b.wait('return document.querySelector(".panel-f").innerText.includes(arguments[0])', 'how many there are', f'of {n:,}')
+    finally:
+        b.go('about:blank')
+        server.stop()
+
+
+def names_that_would_do_harm_come_out_as_text(here):
+    b, server = here.browser, here.server
+    odd = server.call('POST', '/api/jobs', {'task_type': 'echo', 'payload': BIG, 'headers': {'x-name': TAGGED + RTL}, 'unique_key': f'{TAGGED}{RTL}', 'request_id': TAGGED + RTL, 'delay': '9h'})['id']
+    for path, wants in ((f'/jobs/{odd}', (TAGGED, str(BIG), '\\u202ecod.exe')), (f'/workflows/{here.ids["flow failed"]}', (TAGGED, '\\u202ecod.exe', str(BIG))),
+                        ('/workflows', (TAGGED, '\\u202ecod.exe')), (f'/workflows/{here.ids["flow failed"]}?task=' + urllib.parse.quote(TAGGED), (TAGGED, '550 mailbox unavailable'))):
+        here.open(path)
+        for text in wants:
+            b.wait('return document.body.innerText.includes(arguments[0]) || [...document.querySelectorAll("svg title")].some((t) => t.textContent.includes(arguments[0]))', f'{text} in {path}', text)
+        assert '\u202e' not in b.text(), f'{path}: a mark of direction is shown, not followed'
+        harm = b.run('return [document.title, document.scripts.length, document.querySelectorAll("main script, main img, main iframe, main object").length]')
+        assert 'owned' not in harm[0].replace(TAGGED, '') and harm[1:] == [1, 0], f'{path}: {harm}'
+    server.call('POST', f'/api/jobs/{odd}/cancel')
+    here.no_console_line('names')
+
+
+def the_audit_tells_what_was_done(here):
+    b, server = here.browser, here.server
+    here.open('/audit')
+    server.ctl('queue', 'pause', 'low')
+    server.ctl('queue', 'resume', 'low')
+    b.wait('return [...document.querySelectorAll("tbody tr")].slice(0, 2).map((r) => r.cells[2].innerText.split("\\n")[0]).join() == "queue.resume,queue.pause"', 'both, the newest first')
+    told = server.get('/api/audit?limit=100')
+    rows = b.run('return [...document.querySelectorAll("tbody tr")].map((r) => r.cells[2].innerText.split("\\n")[0])')
+    assert rows == [e['action'] for e in told], 'the same as the API'
+    b.press('/')
+    b.type('queue.pause')
+    b.wait('return location.search.includes("find=queue.pause") && [...document.querySelectorAll("tbody tr")].every((r) => r.innerText.includes("queue.pause"))', 'what was sought')
+    here.open('/audit?target=low')
+    assert set(text_of(b, 'tbody tr td:nth-child(4)')) == {'low'}
+    here.no_console_line('audit')
+
+
+def tokens_are_made_shown_once_and_revoked(here):
+    b, server = here.browser, here.server
+    here.open('/tokens')
+    b.press('c')
+    b.wait('return document.activeElement?.id == "t-name"', 'the form')
+    b.type('wall-screen')
+    b.click('//div[@role="dialog"]//button[normalize-space(.)="viewer"]')
+    b.click('//div[@role="dialog"]//button[contains(., "Make the token")]')
+    text = b.wait('return document.querySelector("#new-token")?.innerText', 'the token, once')
+    made = [t for t in server.get('/api/tokens') if t['name'] == 'wall-screen'][0]
+    assert text.startswith(f'dq_{made["id"]}_') and made['role'] == 'viewer' and not made['payload'] and made['expires_at'], made
+    b.click('//div[@role="dialog"]//button[contains(., "I have it")]')
+    b.wait('return document.querySelector("tbody")?.innerText.includes("wall-screen")', 'its row')
+    assert text not in b.run('return document.documentElement.outerHTML')
+    b.click('//button[@aria-label="Revoke wall-screen"]')
+    b.click('//div[@role="dialog"]//button[contains(., "Revoke the token")]')
+    server.wait_for(lambda: not [t for t in server.get('/api/tokens') if t['name'] == 'wall-screen'], 'it to be revoked')
+    b.wait('return !document.querySelector("tbody")?.innerText.includes("wall-screen")', 'its row to be gone')
+    here.no_console_line('tokens')
+
+
+def metrics_redis_and_doctor_say_what_the_server_says(here):
+    b, server = here.browser, here.server
+    here.open('/charts')
+    b.wait('return document.querySelectorAll(".chart").length == 4 && document.querySelectorAll("tbody tr").length == 5', 'charts and queues')
+    b.click('//table//button[contains(., "high")]')
+    b.wait('return location.search.includes("queue=high") && document.querySelector("tr[aria-selected=true]")?.innerText.includes("high")', 'one queue')
+    b.run('document.querySelector(".panel button[aria-pressed=false]").focus()')
+    here.open('/charts?cut=type&type=invoice.render')
+    rows = server.get('/api/stats/series?by=minute&n=60&type=invoice.render')
+    dead, failed = sum(r['dead'] for r in rows), sum(r['failed'] for r in rows)
+    assert dead >= 12 and failed >= dead
+    b.wait('return [...document.querySelectorAll("tbody tr")].some((r) => r.cells[0].innerText == "invoice.render" && r.cells[5].innerText == arguments[0])', 'the number of dead', str(dead))
+    here.open('/redis')
+    version = server.get('/api/redis/info?section=server')['nodes'][0]['sections']['server']['redis_version']
+    assert version in b.text() and 'maxmemory_policy' in b.text()
+    here.open('/redis?find=tcp_port')
+    assert [k for k in text_of(b, '.kv-m dt')] == ['tcp_port']
+    here.open('/doctor')
+    b.click('//button[contains(., "Check")]')
+    b.wait('return document.querySelector(".ban")?.innerText.includes("Nothing is wrong.")', 'the report', seconds=20)
+    assert json.loads(server.ctl('doctor', '-o', 'json'))['found'] == 0
+    here.no_console_line('metrics, redis, doctor')
+
+
+def settings_are_kept(here):
+    b = here.browser
+    here.open('/settings')
+    high = b.run('return getComputedStyle(document.documentElement).getPropertyValue("--row")')
+    b.click('//span[@aria-label="Rows"]/button[contains(., "Compact")]')
+    assert b.run('return getComputedStyle(document.documentElement).getPropertyValue("--row")') != high
+    b.click('//span[@aria-label="Exact times"]/button[contains(., "On")]')
+    here.open('/nodes')
+    b.wait('return /20\\d\\d-\\d\\d-\\d\\d/.test(document.querySelector("time")?.innerText)', 'exact times')
+    b.run('localStorage.clear()')
+
+
+def every_page_is_reached_on_a_telephone(here):
+    b = here.browser
+    b.size(390)
+    here.open('/')
+    pages = b.run('return [...document.querySelectorAll(".rail .nav-i")].map((a) => a.getAttribute("href"))')
+    assert len(pages) >= 13, pages
+    b.click('//nav[@aria-label="Main, short"]//button[contains(., "More")]')
+    b.wait('return document.querySelector("[role=dialog]")', 'the list of pages')
+    assert b.run('return [...document.querySelectorAll("[role=dialog] .nav-i")].map((a) => a.getAttribute("href"))') == pages
+    b.click('//div[@role="dialog"]//a[contains(., "Doctor")]')
+    b.wait('return location.pathname == "/doctor" && !document.querySelector("[role=dialog]")', 'the page')
+    here.no_console_line('telephone')
+
+
 def themes_are_chosen(here):
     b = here.browser
     b.colours('light')
@@ -313,6 +574,34 @@ def themes_are_chosen(here):
     here.open('/jobs')
     assert b.run('return getComputedStyle(document.body).backgroundColor') == dark
     b.run('localStorage.clear()')
+
+
+def every_link_works_below_a_path(here):
+    if not nginx():
+        raise Skip('there is no nginx (nginx-light of Debian has it)')
+    b, server = here.browser, here.another('--base-path', '/tools/dureq')
+    proxy = None
+    try:
+        proxy = Proxy(server.port, '/tools/dureq')
+        for how, url in proxy.urls.items():
+            job = server.call('POST', '/api/jobs', {'task_type': 'echo', 'payload': 1, 'delay': '9h'})['id']
+            b.go(url + '/')
+            b.wait(LOADED, f'the overview, {how}')
+            links = b.run('return [...document.querySelectorAll(".rail .nav-i")].map((a) => a.getAttribute("href"))')
+            assert links and all(link.startswith('/tools/dureq/') for link in links), (how, links)
+            for link in links:
+                b.click(f'//aside//a[@href="{link}"]')
+                b.wait('return location.pathname == arguments[0]', f'{link}, {how}', link)
+                b.wait(LOADED, f'{link}, {how}')
+            b.go(f'{url}/jobs/{job}')
+            b.wait('return document.querySelector("h1")?.innerText.includes("echo")', f'a deep link, {how}')
+            b.press('p')
+            server.wait_for(lambda at=job: server.get(f'/api/jobs/{at}')['status'] == 'paused', f'an act, {how}')
+            here.no_console_line(how)
+    finally:
+        if proxy:
+            proxy.close()
+        server.stop()
 
 
 def a_lost_daemon_is_said_and_comes_back(here):
@@ -330,7 +619,10 @@ def a_lost_daemon_is_said_and_comes_back(here):
 CASES = [every_page_is_sound_in_both_themes_and_widths, a_job_enqueued_elsewhere_is_seen_within_a_second, rows_stay_and_new_ones_wait,
          jobs_are_retried_and_cancelled_by_clicks, a_queue_is_paused_and_undone, a_node_is_drained, the_filter_is_text_and_in_the_address,
          the_palette_goes_everywhere, what_jobs_hold_comes_out_as_text, a_payload_keeps_its_digits_when_edited, one_job_is_paused_run_and_deleted,
-         a_job_is_enqueued_here, a_schedule_is_made_triggered_paused_and_deleted, a_group_of_dead_jobs_is_redriven, read_only_says_why, themes_are_chosen, a_lost_daemon_is_said_and_comes_back]
+         a_job_is_enqueued_here, a_schedule_is_made_triggered_paused_and_deleted, a_group_of_dead_jobs_is_redriven,
+         a_workflow_is_drawn_as_dureqctl_tells_it, a_task_is_chosen_by_click_and_arrow_keys, a_workflow_is_started_followed_and_cancelled, a_thousand_tasks_open_at_once, many_jobs_open_at_once_and_scroll,
+         names_that_would_do_harm_come_out_as_text, the_audit_tells_what_was_done, tokens_are_made_shown_once_and_revoked, metrics_redis_and_doctor_say_what_the_server_says, settings_are_kept,
+         every_page_is_reached_on_a_telephone, read_only_says_why, themes_are_chosen, every_link_works_below_a_path, a_lost_daemon_is_said_and_comes_back]
 
 
 def reason_to_skip():
@@ -344,6 +636,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument('build', type=pathlib.Path)
     args.add_argument('--pictures', type=pathlib.Path)
+    args.add_argument('--long', action='store_true', help='with many jobs, and times as they must be on a machine that does nothing else')
     args.add_argument('cases', nargs='*')
     o = args.parse_args()
     reason = reason_to_skip()
@@ -353,7 +646,7 @@ def main():
     if o.pictures:
         o.pictures.mkdir(parents=True, exist_ok=True)
     failed = passed = 0
-    here = Here(o.build.resolve(), o.pictures)
+    here = Here(o.build.resolve(), o.pictures, o.long)
     try:
         for case in CASES:
             if o.cases and case.__name__ not in o.cases:
@@ -363,6 +656,8 @@ def main():
             here.browser.size(1440)
             try:
                 case(here)
+            except Skip as why:
+                print(f'[  SKIPPED ] {case.__name__}: {why}')
             except Exception:  # a case that failed must not hide the others
                 traceback.print_exc(file=sys.stdout)
                 print(f'[  FAILED  ] {case.__name__}')

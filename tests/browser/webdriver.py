@@ -12,7 +12,7 @@ import urllib.request
 
 ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'
 START_S = 20
-KEYS = {'Enter': '\ue007', 'Escape': '\ue00c', 'Tab': '\ue004', 'Control': '\ue009', 'ArrowDown': '\ue015', 'Backspace': '\ue003'}
+KEYS = {'Enter': '\ue007', 'Escape': '\ue00c', 'Tab': '\ue004', 'Control': '\ue009', 'ArrowDown': '\ue015', 'ArrowUp': '\ue013', 'ArrowLeft': '\ue012', 'ArrowRight': '\ue014', 'Backspace': '\ue003'}
 
 
 class Browser:

@@ -11,7 +11,7 @@ import { useKey } from '../keys';
 import { useLive } from '../live';
 import { say } from '../overlay';
 import { Bar, Button, Empty, Glyph, Id, Said, Seg, Skeleton, Time } from '../parts';
-import { useRefusal } from '../session';
+import { useRefusal, useSession } from '../session';
 import { Shell, useStats } from '../shell';
 import type { DeadGroup, Job, JobPage } from '../types';
 
@@ -142,12 +142,13 @@ export function Dead() {
   const [, go] = useLocation();
   const refused = useRefusal();
   const stats = useStats();
+  const { hasPayload, me } = useSession();
   const by: By = search.get('by') === 'type' ? 'type' : 'error';
   const open = search.get('open') ?? '';
   const filter = filterOf(search, 'type', 'queue', 'tag', 'text');
   const [here, setHere] = useState(-1);
   const every = (stats?.job_counts.dead ?? 0) > MANY ? 60_000 : 2500;
-  const { data: groups, error } = useLive<DeadGroup[]>('/api/dlq/groups' + query({ ...parametersOf(filter), by }), every);
+  const { data: groups, error } = useLive<DeadGroup[]>(hasPayload ? '/api/dlq/groups' + query({ ...parametersOf(filter), by }) : undefined, every);
   const all = groups?.reduce((n, g) => n + g.count, 0) ?? 0;
   const set = (next: Record<string, string>): void => go('/dead' + query({ ...filter, by: by === 'error' ? '' : by, open, ...next }), { replace: true });
   const nameOf = (g: DeadGroup): string => (by === 'error' ? `${g.task_type}|${g.error ?? ''}` : g.task_type);
@@ -174,7 +175,8 @@ export function Dead() {
               </span>
             </span>
           </div>
-          {error && !error.isAway ? <Empty title="The server refuses this"><p>{error.message}</p></Empty>
+          {me && !hasPayload ? <Empty title="Errors not shown" glyph={<span className="t3"><Glyph name="i-eye" large /></span>}><p>Token <b>{me.name}</b> has no right to error texts, by which dead jobs are grouped. <Link className="link" href="/jobs?status=dead">Show the list</Link></p></Empty>
+            : error && !error.isAway ? <Empty title="The server refuses this"><p>{error.message}</p></Empty>
             : !groups ? <Skeleton />
               : groups.length === 0 ? <Empty glyph={<span className="st-completed"><Glyph name="i-ok" large /></span>} title={Object.keys(filter).length ? 'No dead job matches' : 'Nothing is dead'}><p>{Object.keys(filter).length ? <Link className="link" href="/dead">Show all</Link> : 'A job is dead when its attempts are used up.'}</p></Empty>
                 : (

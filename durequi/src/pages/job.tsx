@@ -11,9 +11,10 @@ import { useKey } from '../keys';
 import { useLive, useNow } from '../live';
 import { Menu, type MenuItem } from '../overlay';
 import { Banner, Button, Copy, Empty, Glyph, Id, Panel, Said, Seg, Skeleton, State, Time, copy } from '../parts';
-import { usePreferences, useRefusal } from '../session';
+import { usePreferences, useRefusal, useSession } from '../session';
 import { Shell } from '../shell';
 import type { Attempt, AuditEntry, Job as JobInfo, Node, Queue } from '../types';
+import { AuditLink } from './audit';
 
 const OPEN = ['pending', 'scheduled', 'running', 'retrying', 'paused'];
 const WAITS = ['pending', 'scheduled', 'retrying', 'paused'];
@@ -122,6 +123,7 @@ function Timeline({ job }: { job: JobInfo }) {
 }
 
 function Run({ a, isLast, status }: { a: Attempt; isLast: boolean; status: string }) {
+  const { hasPayload } = useSession();
   const has = Boolean(a.error ?? a.detail ?? a.output);
   const [open, setOpen] = useState(isLast && a.outcome !== 'done' && Boolean(a.detail));
   const { state, word } = outcomeOf(a, isLast, status);
@@ -129,7 +131,7 @@ function Run({ a, isLast, status }: { a: Attempt; isLast: boolean; status: strin
   const cells = (
     <>
       <span className={`st-${state}`}><Glyph name={`g-${state}`} /></span><b>run {a.attempt}</b><span className="hide-s"><span className={`st-${state}`}>{word}</span></span>
-      <Said className="cut t2" text={a.error ?? (state === 'completed' ? '' : 'no error text')} /><span className="t2 hide-s cut">{a.node_id}</span><span className="num">{ran}</span><span className="num t2 hide-s"><Time at={a.finished_at} /></span>
+      <Said className="cut t2" text={a.error ?? (state === 'completed' ? '' : hasPayload ? 'no error text' : 'error text not shown')} /><span className="t2 hide-s cut">{a.node_id}</span><span className="num">{ran}</span><span className="num t2 hide-s"><Time at={a.finished_at} /></span>
     </>
   );
   return (
@@ -168,6 +170,11 @@ function Attempts({ job }: { job: JobInfo }) {
   );
 }
 
+/** What a token without the right to payloads does not get. */
+function Hidden({ what, why }: { what: string; why: ReactNode }) {
+  return <Empty glyph={<span className="t3"><Glyph name="i-eye" large /></span>} title={`${what} not shown`}><p>{why}</p></Empty>;
+}
+
 // ---- log and events ----
 
 interface LogLine { at: string; run: string; text: string }
@@ -177,6 +184,12 @@ function linesOfLog(text: string): LogLine[] {
     const found = /^(\S+Z) (\d+) ?(.*)$/.exec(l);
     return found ? { at: found[1]!, run: found[2]!, text: found[3]! } : { at: '', run: '', text: l };
   });
+}
+
+function LogPart({ job }: { job: JobInfo }) {
+  const { hasPayload, me } = useSession();
+  if (hasPayload) return <Log job={job} />;
+  return me ? <Panel title="Log"><Hidden what="Log" why="Logs may hold payload; this token has no right to it." /></Panel> : null;
 }
 
 function Log({ job }: { job: JobInfo }) {
@@ -218,7 +231,7 @@ function Events({ id }: { id: string }) {
   const { zone } = usePreferences();
   const entries = [...(data ?? [])].reverse();
   return (
-    <Panel title="Events and audit" sub="oldest first">
+    <Panel title="Events and audit" sub="oldest first" end={<AuditLink target={id} />}>
       {entries.length === 0 ? <Empty title="Nothing is kept of it"><p>A shard keeps its last events only.</p></Empty> : (
         <ul className="evs">
           {entries.map((e, i) => {
@@ -240,6 +253,12 @@ function Events({ id }: { id: string }) {
 // ---- payload, facts, commands ----
 
 type Tab = 'payload' | 'result' | 'progress' | 'headers';
+
+function PayloadPart({ job, text }: { job: JobInfo; text: string }) {
+  const { hasPayload, me } = useSession();
+  if (!me || hasPayload) return <Payload job={job} text={text} />;
+  return <Panel title="Payload and result"><Hidden what="Payload" why={<>Token <b>{me.name}</b> is a viewer without the payload right. It hides payload, result, progress and error text.</>} /></Panel>;
+}
 
 function Payload({ job, text }: { job: JobInfo; text: string }) {
   const search = new URLSearchParams(useSearch());
@@ -354,8 +373,8 @@ export function Job() {
             <div className="stack">
               <Why job={job} />
               <div className="grid g-side">
-                <div className="stack"><Attempts job={job} /><Log job={job} /><Events id={job.id} /></div>
-                <div className="stack"><Payload job={job} text={text} /><Facts job={job} text={text} /><Commands job={job} /></div>
+                <div className="stack"><Attempts job={job} /><LogPart job={job} /><Events id={job.id} /></div>
+                <div className="stack"><PayloadPart job={job} text={text} /><Facts job={job} text={text} /><Commands job={job} /></div>
               </div>
             </div>
           </>

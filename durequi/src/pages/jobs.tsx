@@ -1,102 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list of jobs. Rows stay where they are: values change in place, new rows wait to be shown, rows that fit no more turn grey.
-import { useCallback, useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent } from 'react';
+import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { bulk, bulkMatching, TAKES, type Bulk } from '../actions';
 import { FilterBox, filterOf, parametersOf, type Filter } from '../filter';
 import { count, length, plain, plural } from '../format';
-import { call, query, send } from '../http';
+import { query, send } from '../http';
 import { useKey } from '../keys';
 import { refresh, useLive } from '../live';
 import { Cover, say } from '../overlay';
 import { Button, Copy, Empty, Glyph, Id, Said, Skeleton, State, Time } from '../parts';
+import { showRow, useRows, useSeen } from '../rows';
 import { useRefusal } from '../session';
 import { Shell, useStats } from '../shell';
 import { STATES, type Job, type JobPage, type Queue } from '../types';
 
 const PAGE = 50;
 const EVERY_MS = 700;
-
-// ---- the rows ----
-
-interface List {
-  path: string;
-  rows: Job[];
-  cursor: string | undefined;
-  gone: Set<string>;
-}
-
-function begin(path: string, page: JobPage): List {
-  return { path, rows: page.data, cursor: page.next_cursor, gone: new Set() };
-}
-
-/** The same rows with what the newest page says of them. */
-function patch(list: List, page: JobPage): List {
-  const byId = new Map(page.data.map((j) => [j.id, j]));
-  const known = new Set(list.rows.map((j) => j.id));
-  const fresh = page.data.filter((j) => !known.has(j.id)).length;
-  const gone = new Set<string>();
-  list.rows.forEach((j, i) => {
-    const isCovered = !page.next_cursor || i < page.data.length - fresh; // it would be on that page
-    if (!byId.has(j.id) && isCovered) gone.add(j.id);
-  });
-  return { ...list, rows: list.rows.map((j) => byId.get(j.id) ?? j), gone };
-}
-
-function useRows(path: string) {
-  const { data, error } = useLive<JobPage>(path, EVERY_MS);
-  const [list, setList] = useState<List>();
-  const [loading, setLoading] = useState(false);
-  useEffect(() => {
-    if (data) setList((old) => (!old || old.path !== path || old.rows.length === 0 ? begin(path, data) : patch(old, data)));
-  }, [data, path]);
-  const known = new Set(list?.rows.map((j) => j.id));
-  const fresh = list?.path === path && data ? data.data.filter((j) => !known.has(j.id)).length : 0;
-  const showFresh = (): void => { if (data) setList(begin(path, data)); };
-  const more = useCallback(async (): Promise<void> => {
-    if (!list?.cursor || loading) return;
-    setLoading(true);
-    try {
-      const next = await call<JobPage>('GET', `${path}&cursor=${encodeURIComponent(list.cursor)}`);
-      setList((old) => {
-        if (old?.path !== path) return old;
-        const had = new Set(old.rows.map((j) => j.id));
-        return { ...old, rows: [...old.rows, ...next.data.filter((j) => !had.has(j.id))], cursor: next.next_cursor };
-      });
-    } catch (e) {
-      say(String(e instanceof Error ? e.message : e), 'bad');
-    } finally {
-      setLoading(false);
-    }
-  }, [path, list?.cursor, loading]);
-  return { list, page: data, error, fresh, showFresh, more, loading, isOld: list !== undefined && list.path !== path };
-}
-
-/** Which of n rows of one height are near what is seen; the others are blank space. */
-function useSeen(n: number) {
-  const body = useRef<HTMLTableSectionElement>(null);
-  const [range, setRange] = useState({ from: 0, to: 60, height: 32 });
-  useLayoutEffect(() => {
-    const look = (): void => {
-      const el = body.current;
-      if (!el) return;
-      const row = el.querySelector<HTMLElement>('tr.r');
-      const height = row?.offsetHeight || 32;
-      const top = -el.getBoundingClientRect().top;
-      const from = Math.max(0, Math.floor(top / height / 20) * 20 - 20);
-      const to = from + Math.ceil(window.innerHeight / height / 20) * 20 + 60;
-      setRange((old) => (old.from === from && old.to === to && old.height === height ? old : { from, to, height }));
-    };
-    look();
-    window.addEventListener('scroll', look, { passive: true });
-    window.addEventListener('resize', look);
-    return () => {
-      window.removeEventListener('scroll', look);
-      window.removeEventListener('resize', look);
-    };
-  }, [n]);
-  return { body, from: Math.min(range.from, Math.max(0, n - 1)), to: Math.min(n, range.to), height: range.height };
-}
 
 export function dueOf(j: Job): string {
   return j.next_run_at ?? j.completed_at ?? (j.status === 'running' ? j.last_run_at : undefined) ?? j.created_at;
@@ -199,7 +119,7 @@ export function Jobs() {
   const status = (search.get('status') ?? '').split(',').filter(Boolean);
   const sort = search.get('sort') === 'oldest' ? 'oldest' : 'newest';
   const path = '/api/jobs' + query({ ...parametersOf(filter), status: status.join(','), sort, limit: PAGE });
-  const { list, page, error, fresh, showFresh, more, loading, isOld } = useRows(path);
+  const { list, page, error, fresh, showFresh, more, loading, isOld } = useRows<Job, JobPage>(path, EVERY_MS);
   const rows = list?.rows ?? [];
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [all, setAll] = useState(false);
@@ -226,10 +146,7 @@ export function Jobs() {
   const move = (by: number): void => {
     const next = Math.max(0, Math.min(rows.length - 1, here + by));
     setHere(next);
-    const el = seen.body.current;
-    const y = (el?.getBoundingClientRect().top ?? 0) + next * seen.height;
-    if (y < 120) window.scrollBy(0, y - 120);
-    else if (y > window.innerHeight - 100) window.scrollBy(0, y - window.innerHeight + 100);
+    showRow(seen, next);
   };
   useKey('j', 'next row', () => move(1));
   useKey('k', 'row before', () => move(-1));

@@ -6,7 +6,7 @@ import { setDraining } from '../actions';
 import { count, length, plural } from '../format';
 import { useLive, useNow } from '../live';
 import { Banner, Bar, Button, Empty, Glyph, Id, Panel, Said, Seg, Skeleton, State, Time } from '../parts';
-import { useRefusal } from '../session';
+import { useRefusal, useSession } from '../session';
 import { Shell } from '../shell';
 import type { Node, Run } from '../types';
 
@@ -82,8 +82,9 @@ function Runs({ runs }: { runs: Run[] }) {
 }
 
 export function Nodes() {
+  const { hasPayload, me } = useSession();
   const { data: nodes } = useLive<Node[]>('/api/nodes', 900);
-  const { data: runs } = useLive<Run[]>('/api/runs', 1500);
+  const { data: runs } = useLive<Run[]>(hasPayload ? '/api/runs' : undefined, 1500);
   const slots = nodes?.reduce((n, x) => n + x.pool_stats.max_concurrency, 0) ?? 0;
   const running = nodes?.reduce((n, x) => n + x.pool_stats.running_workers, 0) ?? 0;
   const old = nodes?.filter((n) => n.too_old) ?? [];
@@ -100,7 +101,9 @@ export function Nodes() {
             </table>
           )}
         </Panel>
-        {runs ? <Runs runs={runs} /> : <Panel title="Runs"><Skeleton /></Panel>}
+        {runs ? <Runs runs={runs} /> : (
+          <Panel title="Runs">{me && !hasPayload ? <Empty title="Runs not shown" glyph={<span className="t3"><Glyph name="i-eye" large /></span>}><p>Runs tell of payloads; this token has no right to them. <Link className="link" href="/jobs?status=running">Jobs that run</Link></p></Empty> : <Skeleton />}</Panel>
+        )}
       </div>
     </Shell>
   );

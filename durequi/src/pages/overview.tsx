@@ -2,42 +2,19 @@
 // How things are: one sentence, then the figures it rests on.
 import { useMemo, type ReactNode } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
-import { Chart, niceTop } from '../chart';
 import { count, cut, length, lengthOf, plural, rate } from '../format';
 import { useLive } from '../live';
-import { Empty, Glyph, Panel, Said, Seg, Skeleton, Spark, Time, Copy } from '../parts';
+import { Empty, Glyph, Panel, Said, Skeleton, Spark, Time, Copy } from '../parts';
+import { latest, Latency, perSecond, RANGES, Throughput, useSeries, type Range } from '../series';
 import { useSession } from '../session';
 import { Shell, total, useStats } from '../shell';
 import { type AuditEntry, type DeadGroup, type Node, type Queue, type SeriesRow, type Stats } from '../types';
+import { ACTION_WORDS } from './audit';
 import { QueueState } from './queues';
 import { NextSchedules } from './schedules';
 
-const RANGES = { '1h': ['minute', 60], '6h': ['minute', 360], '24h': ['minute', 1440], '30d': ['hour', 720] } as const;
-type Range = keyof typeof RANGES;
 const FAILING = 0.01; // of all runs that ended: below it is noise
 const QUEUES_SHOWN = 6;
-
-const seconds = { minute: 60, hour: 3600 } as const;
-
-function useSeries(range: Range, queue?: string): SeriesRow[] | undefined {
-  const [by, n] = RANGES[range];
-  const of = queue === undefined ? '' : `&queue=${encodeURIComponent(queue)}`;
-  return useLive<SeriesRow[]>(`/api/stats/series?by=${by}&n=${n}${of}`, queue === undefined && n <= 60 ? 2000 : 10_000).data;
-}
-
-/** The present minute when it is long enough to tell, else the one before. */
-function latest(rows: SeriesRow[]): SeriesRow | undefined {
-  const now = rows.at(-1);
-  const isYoung = now && now.processed + now.enqueued + now.failed === 0;
-  return isYoung ? (rows.at(-2) ?? now) : now;
-}
-
-function perSecond(rows: SeriesRow[], of: (r: SeriesRow) => number): number {
-  const r = latest(rows);
-  if (!r) return 0;
-  const share = r.processed > 0 && r.per_second > 0 ? r.processed / r.per_second : 60; // how long the bucket is so far
-  return of(r) / share;
-}
 
 // ---- the sentence ----
 
@@ -154,54 +131,10 @@ function Figures({ stats, queues, nodes, hour }: { stats: Stats; queues: Queue[]
   );
 }
 
-// ---- charts ----
-
-function Throughput({ range, setRange, rows, by }: { range: Range; setRange: (r: Range) => void; rows: SeriesRow[]; by: 'minute' | 'hour' }) {
-  const per = seconds[by];
-  const partial = (r: SeriesRow): number => (r.per_second > 0 && r.processed > 0 ? r.processed / r.per_second : per);
-  const a = rows.map((r) => r.processed / partial(r));
-  const b = rows.map((r) => r.enqueued / partial(r));
-  const f = rows.map((r) => r.failed / partial(r));
-  const top = niceTop(Math.max(...a, ...b, ...f, 0.04));
-  const most = Math.max(...f);
-  const scale = most > 0 ? Math.max(1, 10 ** Math.floor(Math.log10(top / 2 / most))) : 1;
-  return (
-    <Chart
-      title="Throughput" sub={`a second, by ${by}`} label={`Throughput, last ${range}`} at={rows.map((r) => Date.parse(r.at))} show={rate}
-      ticks={[4, 3, 2, 1, 0].map((k) => ((top * k) / 4).toLocaleString('en-US', { maximumFractionDigits: 2 }))} y={(v) => 168 - (Math.min(v, top) / top) * 168}
-      curves={[
-        { name: 'finished', kind: 'ln-ok', area: 'ar-ok', values: a },
-        { name: 'came in', kind: 'ln-in', values: b },
-        { name: scale > 1 ? `failed, ×${scale}` : 'failed', kind: 'ln-bad', area: 'ar-bad', values: f, scale },
-      ]}
-      end={<Seg label="Range" value={range} onChange={setRange} options={[['1h', '1 h'], ['6h', '6 h'], ['24h', '24 h'], ['30d', '30 d']]} />}
-    />
-  );
-}
-
-const LOG_TICKS = ['2.8 h', '17 m', '100 s', '10 s', '1 s', '100 ms', '10 ms'];
-
-function Latency({ of, setOf, rows }: { of: 'wait' | 'run'; setOf: (v: 'wait' | 'run') => void; rows: SeriesRow[] }) {
-  const pick = (r: SeriesRow): SeriesRow['wait_ms'] => (of === 'wait' ? r.wait_ms : r.run_ms);
-  const y = (ms: number): number => 168 - Math.max(0, Math.min(1, (Math.log10(Math.max(ms, 10)) - 1) / 6)) * 168;
-  return (
-    <Chart
-      title={of === 'wait' ? 'Wait before start' : 'Time of a run'} sub="log scale" label={`${of === 'wait' ? 'Wait before start' : 'Time of a run'}, logarithmic`}
-      at={rows.map((r) => Date.parse(r.at))} show={length} ticks={LOG_TICKS} y={y}
-      curves={[
-        { name: 'p50', kind: 'ln-c', values: rows.map((r) => pick(r)?.p50 ?? null) },
-        { name: 'p95', kind: 'ln-b', values: rows.map((r) => pick(r)?.p95 ?? null) },
-        { name: 'p99', kind: 'ln-a', values: rows.map((r) => pick(r)?.p99 ?? null) },
-      ]}
-      end={<Seg label="Latency" value={of} onChange={setOf} options={[['wait', 'Wait'], ['run', 'Run']]} />}
-    />
-  );
-}
-
 // ---- panels ----
 
 function QueueRow({ q }: { q: Queue }) {
-  const rows = useSeries('1h', q.name) ?? [];
+  const rows = useSeries('minute', 60, { queue: q.name }) ?? [];
   const wait = [...rows].reverse().find((r) => r.wait_ms)?.wait_ms?.p95;
   return (
     <tr>
@@ -233,7 +166,15 @@ function Queues({ queues }: { queues: Queue[] }) {
   );
 }
 
-function Failing({ groups }: { groups: DeadGroup[] }) {
+function Failing({ groups, dead }: { groups: DeadGroup[] | undefined; dead: number }) {
+  const { hasPayload, me } = useSession();
+  if (!groups) {
+    return (
+      <Panel title="What is dead" end={<Link className="link sm" href="/jobs?status=dead">List</Link>}>
+        {me && !hasPayload ? <Empty title={plural(dead, 'dead job')} glyph={<span className="t3"><Glyph name="i-eye" large /></span>}><p>This token has no right to error texts.</p></Empty> : <Skeleton />}
+      </Panel>
+    );
+  }
   return (
     <Panel title="What is dead" sub="by error, most first" end={<Link className="link sm" href="/dead">All errors</Link>}>
       {groups.length === 0
@@ -252,15 +193,9 @@ function Failing({ groups }: { groups: DeadGroup[] }) {
   );
 }
 
-const ACTION_WORDS: Record<string, string> = {
-  'queue.pause': 'paused', 'queue.resume': 'goes on', 'queue.set': 'changed', 'queue.delete': 'deleted', 'queue.purge': 'purged', 'node.drain': 'drains', 'node.undrain': 'takes work again',
-  'job.cancel': 'cancelled', 'job.retry': 'retried', 'job.delete': 'deleted', 'job.pause': 'paused', 'job.resume': 'goes on', 'job.run': 'run now', 'job.reschedule': 'rescheduled', 'job.update': 'got another payload', 'key.delete': 'let go',
-  'schedule.create': 'made', 'schedule.edit': 'changed', 'schedule.delete': 'deleted', 'schedule.pause': 'paused', 'schedule.resume': 'goes on', 'schedule.trigger': 'triggered', 'schedule.backfill': 'backfilled',
-};
-
 function Changes({ entries }: { entries: AuditEntry[] }) {
   return (
-    <Panel title="What changed" sub="by operators, newest first">
+    <Panel title="What changed" sub="by operators, newest first" end={<Link className="link sm" href="/audit">All changes</Link>}>
       {entries.length === 0
         ? <Empty title="Nobody changed anything"><p>What operators do stands here for 30 days.</p></Empty>
         : (
@@ -314,14 +249,14 @@ export function Overview() {
     search.set(name, value);
     go(`/?${search}`, { replace: true });
   };
-  const { has } = useSession();
+  const { has, hasPayload } = useSession();
   const stats = useStats();
   const { data: queues } = useLive<Queue[]>('/api/queues', 2000);
   const { data: nodes } = useLive<Node[]>('/api/nodes', 2000);
-  const { data: groups } = useLive<DeadGroup[]>('/api/dlq/groups', 10_000);
+  const { data: groups } = useLive<DeadGroup[]>(hasPayload ? '/api/dlq/groups' : undefined, 10_000);
   const { data: changes } = useLive<AuditEntry[]>('/api/audit?limit=5', 5000);
-  const hour = useSeries('1h');
-  const rows = useSeries(range);
+  const hour = useSeries('minute', 60);
+  const rows = useSeries(RANGES[range][0], RANGES[range][1]);
   const verdict = useMemo(() => (stats && queues && nodes && hour ? verdictOf(stats, queues, nodes, groups ?? [], hour) : undefined), [stats, queues, nodes, groups, hour]);
   const isNew = stats && total(stats) === 0;
   return (
@@ -336,7 +271,7 @@ export function Overview() {
               <Throughput range={range} setRange={(r) => set('range', r)} rows={rows ?? []} by={RANGES[range][0]} />
               <Latency of={of} setOf={(v) => set('latency', v)} rows={rows ?? []} />
             </div>
-            <div className="grid g-21 stretch"><Queues queues={queues} /><Failing groups={groups ?? []} /></div>
+            <div className="grid g-21 stretch"><Queues queues={queues} /><Failing groups={groups} dead={stats.job_counts.dead ?? 0} /></div>
             {has('schedules') ? <div className="grid g-11 stretch"><NextSchedules /><Changes entries={changes ?? []} /></div> : <Changes entries={changes ?? []} />}
           </div>
         )}
