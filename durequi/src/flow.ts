@@ -35,9 +35,10 @@ export function tasksOf(graph: Graph, flow: Workflow | undefined): Task[] {
   return graph.nodes.map((n) => taskOf(n.name, known.get(n.name), n.status, n.job_id));
 }
 
-/** What several tasks are together: what lives first, then what went wrong. */
-export function statusOf(tasks: Task[]): string {
+/** What several tasks are together: what lives first, then what went wrong, unless that was allowed and others were done. */
+export function statusOf(tasks: Task[], mayFail: boolean): string {
   const has = new Set(tasks.map((t) => t.status));
+  if (mayFail && has.has('completed')) has.delete('failed');
   const one = LIVE.find((s) => has.has(s)) ?? (has.has('waiting') ? 'waiting' : FOR_GOOD.find((s) => has.has(s)));
   return one ?? tasks[0]?.status ?? 'waiting';
 }
@@ -57,12 +58,12 @@ export interface View {
   to: number | undefined; // undefined while one of them lives
 }
 
-export function viewOf(u: Unit, all: Task[]): View {
+export function viewOf(u: Unit, all: Task[], mayFail = false): View {
   const tasks = u.tasks.map((t) => all[t]!);
   const froms = tasks.flatMap((t) => t.from ?? []);
   const tos = tasks.flatMap((t) => t.to ?? []);
   const over = tasks.every((t) => isOver(t.status));
-  return { tasks, status: statusOf(tasks), from: froms.length ? Math.min(...froms) : undefined, to: over && tos.length ? Math.max(...tos) : undefined };
+  return { tasks, status: statusOf(tasks, mayFail), from: froms.length ? Math.min(...froms) : undefined, to: over && tos.length ? Math.max(...tos) : undefined };
 }
 
 /** One fact of a box. now: for what lives. */

@@ -11,8 +11,8 @@ import { FlowState, glyphOf } from './pages/workflows';
 
 const STEP = 256; // the window moves in such steps
 const SCALES = [0.25, 0.35, 0.5, 0.7, 0.85, 1, 1.25, 1.5];
-const NAME_MAX = 19;
-const FACT_MAX = 24;
+const NAME_MAX = 17;
+const FACT_MAX = 23;
 
 interface Area { x0: number; y0: number; x1: number; y1: number }
 
@@ -86,8 +86,9 @@ function useWindow(scale: number, layout: Layout) {
   }, [scale]);
   useLayoutEffect(look, [look, layout]);
   useEffect(() => {
-    window.addEventListener('resize', look);
-    return () => window.removeEventListener('resize', look);
+    const o = new ResizeObserver(look);
+    if (box.current) o.observe(box.current);
+    return () => o.disconnect();
   }, [look]);
   return { box, seen, look };
 }

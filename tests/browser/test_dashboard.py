@@ -531,7 +531,7 @@ def metrics_redis_and_doctor_say_what_the_server_says(here):
     assert [k for k in text_of(b, '.kv-m dt')] == ['tcp_port']
     here.open('/doctor')
     b.click('//button[contains(., "Check")]')
-    b.wait('return document.querySelector(".ban")?.innerText.includes("Nothing is wrong.")', 'the report', seconds=20)
+    b.wait('return document.querySelector(".empty h3")?.innerText == "Nothing is wrong"', 'the report', seconds=20)
     assert json.loads(server.ctl('doctor', '-o', 'json'))['found'] == 0
     here.no_console_line('metrics, redis, doctor')
 
@@ -557,6 +557,8 @@ def every_page_is_reached_on_a_telephone(here):
     b.click('//nav[@aria-label="Main, short"]//button[contains(., "More")]')
     b.wait('return document.querySelector("[role=dialog]")', 'the list of pages')
     assert b.run('return [...document.querySelectorAll("[role=dialog] .nav-i")].map((a) => a.getAttribute("href"))') == pages
+    left, right = b.run('const r = document.querySelector("[role=dialog]").getBoundingClientRect(); return [r.left, r.right]')
+    assert left >= 0 and right <= 390, f'the sheet is wider than the window: {left} to {right}'
     b.click('//div[@role="dialog"]//a[contains(., "Doctor")]')
     b.wait('return location.pathname == "/doctor" && !document.querySelector("[role=dialog]")', 'the page')
     here.no_console_line('telephone')

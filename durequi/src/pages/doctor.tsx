@@ -62,9 +62,7 @@ function Told({ c }: { c: Check }) {
   const some = report.faults.filter((f) => f.repairable).length;
   return (
     <>
-      {report.found === 0
-        ? <Banner kind="info" strong="Nothing is wrong.">All that is stored fits together.</Banner>
-        : <Banner kind="bad" strong={`${plural(report.found, 'fault')} found.`}>{some ? `${count(some)} can be repaired with dureqctl doctor --repair, which says what it would do first.` : 'None of them is repaired by itself.'}</Banner>}
+      {report.found > 0 && <Banner kind="bad" strong={`${plural(report.found, 'fault')} found.`}>{some ? `${count(some)} can be repaired with dureqctl doctor --repair.` : 'None of them is repaired by itself.'}</Banner>}
       {report.unsettled > 0 && <Banner kind="warn" strong={`${plural(report.unsettled, 'thing')} moved while it was looked at.`}>Check again when less goes on, to be sure of {report.unsettled === 1 ? 'it' : 'them'}.</Banner>}
     </>
   );

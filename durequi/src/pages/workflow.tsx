@@ -327,7 +327,8 @@ function Drawn({ flow, text, graph, isHidden }: { flow: Flow; text: string; grap
   // Who may not see payloads gets the graph again and again; its shape stays.
   const layout = useMemo(() => layoutOf(graph, new Set(open ? [open] : [])), [flow.id, graph.nodes.length, graph.edges.length, open]);
   const tasks = useMemo(() => tasksOf(graph, isHidden ? undefined : flow), [graph, flow, isHidden]);
-  const views = useMemo(() => layout.units.map((u) => viewOf(u, tasks)), [layout, tasks]);
+  const mayFail = !flow.failing && flow.status !== 'failed'; // what failed so far was allowed to
+  const views = useMemo(() => layout.units.map((u) => viewOf(u, tasks, mayFail)), [layout, tasks, mayFail]);
   const critical = useMemo(() => criticalPath(layout.units, (u) => views[u]!.to ?? (views[u]!.from === undefined ? undefined : Infinity)), [layout, views]);
   const found = chosenId === undefined ? -1 : graph.nodes.findIndex((n) => n.name === chosenId);
   const chosen = found < 0 ? undefined : layout.unitOf[found];
