@@ -33,6 +33,7 @@ export interface Connection {
   tries: number;
   nextAt: number;
   reason: string;
+  isRedis: boolean; // dureqd answers, Redis does not
 }
 
 const KEEP = 60; // paths that nobody watches any more, for the way back
@@ -40,7 +41,7 @@ const BACKOFF_MS = [1000, 1000, 2000, 4000, 8000, 15_000];
 
 const entries = new Map<string, Entry>();
 const listeners = new Set<() => void>();
-let connection: Connection = { state: 'live', okAt: 0, failedAt: 0, tries: 0, nextAt: 0, reason: '' };
+let connection: Connection = { state: 'live', okAt: 0, failedAt: 0, tries: 0, nextAt: 0, reason: '', isRedis: false };
 let isPaused = false;
 let skew = 0;
 
@@ -89,7 +90,7 @@ function failed(error: ApiError): void {
   const tries = connection.state === 'away' ? connection.tries + 1 : 1;
   const wait = BACKOFF_MS[Math.min(tries, BACKOFF_MS.length) - 1]!;
   setConnection({
-    state: 'away', tries, reason: error.message, nextAt: Date.now() + wait, failedAt: connection.state === 'away' ? connection.failedAt : Date.now(),
+    state: 'away', tries, reason: error.message, isRedis: error.status === 503 && error.code !== 'overloaded', nextAt: Date.now() + wait, failedAt: connection.state === 'away' ? connection.failedAt : Date.now(),
   });
 }
 

@@ -40,9 +40,9 @@ const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
 /** Why something that takes a role is off; undefined: it is on. acts: it changes something. */
 export function useMay(needs: Role, acts = true): string | undefined {
   const { role } = useSession();
-  const { state } = useConnection();
+  const { state, isRedis } = useConnection();
   const { readOnly } = usePreferences();
-  if (state === 'away') return 'Off until dureqd answers again';
+  if (state === 'away') return `Off until ${isRedis ? 'Redis' : 'dureqd'} answers again`;
   if (RANK[role] < RANK[needs]) return `Needs the role ${needs}; you are ${role}`;
   if (acts && readOnly) return 'This browser is set to read only (see the settings)';
   return undefined;

@@ -189,8 +189,8 @@ function Lost() {
   if (c.state !== 'away') return null;
   const wait = Math.max(0, Math.ceil((c.nextAt - Date.now()) / 1000));
   return (
-    <Banner kind="warn" strong={`No answer from dureqd since ${clock(c.okAt || c.failedAt, zone)}.`} acts={<Button small onClick={tryNow}>Try now</Button>}>
-      {c.okAt ? `What you see is ${length(Math.max(0, now - c.okAt)).replace(/\.\d/, '')} old. ` : ''}Jobs go on running: nodes talk to Redis, not to this page. ({c.reason}) {wait ? `Next try in ${wait} s.` : 'Trying.'}
+    <Banner kind="warn" strong={`No answer from ${c.isRedis ? 'Redis' : 'dureqd'} since ${clock(c.okAt || c.failedAt, zone)}.`} acts={<Button small onClick={tryNow}>Try now</Button>}>
+      {c.okAt ? `What you see is ${length(Math.max(0, now - c.okAt)).replace(/\.\d/, '')} old. ` : ''}{c.isRedis ? 'What runs goes on, and is recorded when Redis is back; nothing new starts.' : 'Jobs go on running: nodes talk to Redis, not to this page.'} ({c.reason}) {wait ? `Next try in ${wait} s.` : 'Trying.'}
     </Banner>
   );
 }

@@ -7,8 +7,10 @@ dureqd was built without the dashboard. Ends with "N passed, N failed".
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -618,13 +620,30 @@ def a_lost_daemon_is_said_and_comes_back(here):
     b.console()  # what failed meanwhile was said
 
 
+def redis_away_is_said_and_comes_back(here):
+    if not here.is_long:
+        raise Skip('it waits for time-outs: --long has it')
+    b, server = here.browser, here.server
+    redis = int(server.get('/api/redis/info?section=server')['nodes'][0]['sections']['server']['process_id'])
+    here.open('/queues')
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        b.wait('return document.querySelector(".ban")?.innerText.includes("No answer from Redis since")', 'the banner', seconds=30)
+        assert b.run('return document.querySelectorAll(".tbl tbody tr").length') == 5, 'nothing is emptied'
+        assert b.run('return document.querySelector("[aria-label=\'Pause high\']").title').startswith('Off until Redis answers')
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    b.wait('return !document.body.innerText.includes("No answer from") && document.querySelector(".live:not(.off)")', 'the page to recover', seconds=30)
+    b.console()
+
+
 CASES = [every_page_is_sound_in_both_themes_and_widths, a_job_enqueued_elsewhere_is_seen_within_a_second, rows_stay_and_new_ones_wait,
          jobs_are_retried_and_cancelled_by_clicks, a_queue_is_paused_and_undone, a_node_is_drained, the_filter_is_text_and_in_the_address,
          the_palette_goes_everywhere, what_jobs_hold_comes_out_as_text, a_payload_keeps_its_digits_when_edited, one_job_is_paused_run_and_deleted,
          a_job_is_enqueued_here, a_schedule_is_made_triggered_paused_and_deleted, a_group_of_dead_jobs_is_redriven,
          a_workflow_is_drawn_as_dureqctl_tells_it, a_task_is_chosen_by_click_and_arrow_keys, a_workflow_is_started_followed_and_cancelled, a_thousand_tasks_open_at_once, many_jobs_open_at_once_and_scroll,
          names_that_would_do_harm_come_out_as_text, the_audit_tells_what_was_done, tokens_are_made_shown_once_and_revoked, metrics_redis_and_doctor_say_what_the_server_says, settings_are_kept,
-         every_page_is_reached_on_a_telephone, read_only_says_why, themes_are_chosen, every_link_works_below_a_path, a_lost_daemon_is_said_and_comes_back]
+         every_page_is_reached_on_a_telephone, read_only_says_why, themes_are_chosen, every_link_works_below_a_path, a_lost_daemon_is_said_and_comes_back, redis_away_is_said_and_comes_back]
 
 
 def reason_to_skip():
