@@ -107,9 +107,9 @@ typedef struct dq_firing {
     const int64_t *at;
     size_t n;
     dq_missed missed;
-    uint32_t edit; /* 0: none takes its place */
+    uint32_t edit; /* the change that waits; 0: none */
     struct {
-        int64_t cursor, next, due_ms;
+        int64_t cursor, next, due_ms; /* cursor -1: it does not take its place yet */
         dq_missed missed;
     } to;
 } dq_firing;

@@ -304,6 +304,200 @@ static void one_by_hand_replaces_all_that_are_active(void **state)
     close_scene(&s);
 }
 
+/* ---- what happens between the look and the call ---- */
+
+static void pause_it(scene *s)
+{
+    dureq_error err = {0};
+
+    if (dureq_client_pause_schedule(s->client, s->text.text, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static void edit_it(scene *s, int64_t interval_ms)
+{
+    dureq_schedule other = dureq_schedule_init();
+    dureq_error err = {0};
+
+    other.type = DUREQ_SCHEDULE_DURATION;
+    other.interval_ms = interval_ms;
+    if (dureq_client_edit_schedule(s->client, s->text.text, &other, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static bool is_looked_at(scene *s)
+{
+    return dq_reply_int(
+               test_plant(s->w, s->shard, &s->id, "return tonumber(call('ZSCORE', K .. 'sch', id)) <= now and 1 or 0")) == 1;
+}
+
+static void a_pause_between_leaves_what_came_round_to_the_next_look(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen;
+
+    edit_it(&s, 2000);
+    seen = look(&s);
+    pause_it(&s);
+    assert_int_equal(fire_as(&s, s.w->leader[s.shard], &seen, 3, seen.edit.number, NULL).n, 0);
+    assert_true(is_looked_at(&s));
+    assert_true(look(&s).is_edited); /* else the three would be neither dispatched nor recorded */
+    close_scene(&s);
+}
+
+static void another_change_of_a_paused_one_is_looked_at(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen;
+
+    pause_it(&s);
+    edit_it(&s, 2000);
+    seen = look(&s);
+    edit_it(&s, 3000);
+    assert_int_equal(fire_as(&s, s.w->leader[s.shard], &seen, 0, seen.edit.number, NULL).n_stale, 0);
+    assert_true(is_looked_at(&s));
+    close_scene(&s);
+}
+
+static dq_fired fire_at(scene *s, const dq_due_schedule *seen, dq_firing *f)
+{
+    DQ_BUF_AUTO bytes = {0};
+    dq_fired fired = {0};
+    dq_reply reply;
+
+    f->missed.n = f->to.missed.n = -1;
+    dq_call call = dq_call_schedule_fire(&bytes, dq_store_keys(s->w->s.store), s->shard, s->w->leader[s->shard]);
+    dq_fire_add(&call, seen, f);
+    dq_call_end(&call);
+    reply = test_store_call(&s->w->s, s->shard, &bytes, NULL);
+    assert_int_equal(dq_schedule_fire_decode(&reply, &fired), 0);
+    return fired;
+}
+
+static void a_clock_that_was_set_back_loses_no_last_occurrence(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen = look(&s);
+    int64_t at[] = {seen.state.cursor + 1, seen.state.cursor + 86400};
+
+    dq_fired fired = fire_at(&s, &seen, &(dq_firing){.next = 0, .at = at, .n = 2});
+    assert_int_equal(fired.n, 1);
+    assert_int_equal(dq_reply_int(test_plant(s.w, s.shard, &s.id, "return tonumber(call('ZSCORE', K .. 'sch', id))")),
+                     at[1] * 1000);
+    assert_int_equal(dq_reply_int(test_plant(s.w, s.shard, &s.id, "return string.byte(call('HGET', K .. 'sch:s', id), 2)")), 0);
+    close_scene(&s);
+}
+
+static void a_change_that_has_to_wait_lets_the_pace_be(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dq_due_schedule seen;
+    int64_t at, due_ms = test_server_ms(s.w) + 60000;
+
+    edit_it(&s, 2000);
+    seen = look(&s);
+    at = seen.state.cursor + 1;
+    dq_firing f = {.next = at + 1, .due_ms = due_ms, .at = &at, .n = 1, .edit = seen.edit.number, .to = {.cursor = -1}};
+    assert_int_equal(fire_at(&s, &seen, &f).n, 1);
+    assert_int_equal(dq_reply_int(test_plant(s.w, s.shard, &s.id, "return tonumber(call('ZSCORE', K .. 'sch', id))")), due_ms);
+    assert_int_equal(dq_reply_int(test_plant(s.w, s.shard, &s.id, "return call('HEXISTS', K .. 'sch:e', id)")), 1);
+    close_scene(&s);
+}
+
+/* ---- what counts ---- */
+
+static int64_t n_taken(scene *s)
+{
+    return dq_reply_int(test_plant(
+        s->w, s->shard, &s->id, "local f = '>BBI4I6I6I6I4I4' local v = { unpk(f, call('HGET', K .. 'sch:s', id)) } return v[7]"));
+}
+
+static void trigger_as(scene *s, dureq_overlap policy)
+{
+    dureq_job_id job;
+    dureq_error err = {0};
+
+    if (dureq_client_trigger_schedule(s->client, s->text.text, &policy, &job, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static void what_waits_by_hand_and_is_replaced_does_not_count(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_REPLACE);
+    dq_due_schedule seen = look(&s);
+
+    assert_int_equal(fire(&s, &seen, 1).n, 1);
+    trigger_as(&s, DUREQ_OVERLAP_BUFFER_ALL);
+    assert_int_equal(n_taken(&s), 1);
+    seen = look(&s);
+    assert_int_equal(fire(&s, &seen, 1).n, 1);
+    assert_int_equal(n_taken(&s), 2);
+    close_scene(&s);
+}
+
+static void what_waits_and_is_replaced_by_hand_counts_no_more(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_BUFFER_ALL);
+    dq_due_schedule seen = look(&s);
+
+    assert_int_equal(fire(&s, &seen, 2).n, 1);
+    assert_int_equal(n_taken(&s), 2);
+    trigger_as(&s, DUREQ_OVERLAP_REPLACE);
+    assert_int_equal(n_taken(&s), 1);
+    close_scene(&s);
+}
+
+static void what_is_left_out_takes_no_room_in_its_queue(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_SKIP);
+    dq_due_schedule seen = look(&s);
+
+    assert_int_equal(fire(&s, &seen, 1).n, 1);
+    (void)test_plant(
+        s.w, s.shard, NULL,
+        "call('XREADGROUP', 'GROUP', 'g', '1', 'COUNT', '1', 'STREAMS', K .. 'l:' .. call('HGET', K .. 'lanes', 'normal|t|'), '>') "
+        "call('SET', K .. 'row', call('HGET', K .. 'q', 'normal')) "
+        "call('HSET', K .. 'q', 'normal', pack('>I6', 1) .. string.sub(call('HGET', K .. 'q', 'normal'), 7))");
+    seen = look(&s);
+    assert_int_equal(fire(&s, &seen, 2).n, 0);
+    assert_int_equal(look(&s).state.cursor, seen.state.cursor + 2); /* both were left out, none is held */
+    (void)test_plant(
+        s.w, s.shard, NULL,
+        "call('HSET', K .. 'q', 'normal', call('GET', K .. 'row')) call('DEL', K .. 'row') "
+        "local key = K .. 'l:' .. call('HGET', K .. 'lanes', 'normal|t|') "
+        "for _, e in ipairs(call('XRANGE', key, '-', '+')) do call('XACK', key, 'g', e[1]) call('XDEL', key, e[1]) end "
+        "call('XGROUP', 'DELCONSUMER', key, 'g', '1')");
+    close_scene(&s);
+}
+
+/* Of a job that ended before its handler, and was started again since. */
+static void one_that_is_retried_stays_active_when_its_last_handler_ends(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dureq_overlap skip = DUREQ_OVERLAP_SKIP;
+    dureq_job_id text;
+    dureq_error err = {0};
+    test_id job;
+    dq_id id;
+
+    if (dureq_client_trigger_schedule(s.client, s.text.text, &skip, &text, &err) < 0 ||
+        dureq_client_cancel(s.client, text.text, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(dq_id_parse(dureq_str_from(text.text), &id), 0);
+    dq_id_pack(&id, (unsigned char *)job.bytes);
+    (void)test_plant(s.w, s.shard, &job,
+                     "local of = call('HKEYS', K .. 'sch:s')[1] local session = call('HGET', K .. 'sh', 'tk') "
+                     "call('HSET', K .. 'sch:l', id, of) call('SADD', K .. 'sa:' .. of, id) "
+                     "call('HSET', K .. 'lr', id, pack('>I6I2', tonumber(session), 1)) "
+                     "call('SADD', K .. 'lr:' .. session, id .. pack('>I2', 1))");
+    if (dureq_client_retry(s.client, text.text, /*force=*/false, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(dq_reply_int(test_plant(s.w, s.shard, &job, "return call('HEXISTS', K .. 'sch:l', id)")), 0);
+    assert_int_equal(n_active(&s), 1);
+    (void)test_plant(s.w, s.shard, &job, "call('DEL', K .. 'lr', K .. 'lr:' .. call('HGET', K .. 'sh', 'tk'))");
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +508,14 @@ int main(void)
         TEST_WORLDS(a_call_of_an_old_epoch_is_refused),
         TEST_WORLDS(what_is_replaced_is_cancelled_some_in_a_step_before_the_newest_starts),
         TEST_WORLDS(one_by_hand_replaces_all_that_are_active),
+        TEST_WORLDS(a_pause_between_leaves_what_came_round_to_the_next_look),
+        TEST_WORLDS(another_change_of_a_paused_one_is_looked_at),
+        TEST_WORLDS(a_clock_that_was_set_back_loses_no_last_occurrence),
+        TEST_WORLDS(a_change_that_has_to_wait_lets_the_pace_be),
+        TEST_WORLDS(what_waits_by_hand_and_is_replaced_does_not_count),
+        TEST_WORLDS(what_waits_and_is_replaced_by_hand_counts_no_more),
+        TEST_WORLDS(what_is_left_out_takes_no_room_in_its_queue),
+        TEST_WORLDS(one_that_is_retried_stays_active_when_its_last_handler_ends),
     };
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);

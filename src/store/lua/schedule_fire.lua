@@ -5,7 +5,8 @@
 -- argv: session epoch then for each schedule: id version cursor_s next_s(0 none: it has ended) due_ms n n x (at_s) n_missed first_s last_s
 --   edit(0: none) and, with one: cursor_s next_s due_ms n_missed first_s last_s
 --   cursor_s: as the leader saw it; what was missed lies before all at_s. n_missed: -1 none, 0 10,000 or more
---   edit: number of the change that takes the definition's place, when it is still that one; what was missed by it came round while it was paused
+--   edit: number of the change that waits; it takes the definition's place when it is still that one, and its cursor_s is not -1 (not yet: more came round
+--   before it). What was missed by it came round while it was paused
 -- returns: { now_ms, ms of the next schedule that is due (-1 none), n dispatched, n that were not as the leader saw them }, or DQFENCED
 --#include "base.lua"
 --#include "overlap.lua"
@@ -38,14 +39,17 @@ local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
   state_flag(s, SCHEDULE_HELD, #instants > 0 and state_has(s, SCHEDULE_HELD))
   for i, at in ipairs(instants) do
     at = tonumber(at)
-    if at > s.cursor and at * 1000 <= now then
+    if at * 1000 > now then -- the clock was set back since the leader looked
+      s.next = at
+      return at * 1000, true
+    elseif at > s.cursor then
       local job, why, goes_on = occurrence(id, s, d, at, d.policy, REASON_NONE)
       if goes_on then
         s.next = at
         return now, true
       elseif why and (not edited or why == REASON_QUEUE_FULL) then
         hold(id, s, at, why)
-        return now + 1000
+        return now + 1000, true
       elseif why then
         local last = tonumber(instants[#instants])
         occurrence_skip(id, s, why, at, last, #instants - i + 1)
@@ -107,18 +111,18 @@ while p <= #ARGV do
   else
     local paused = state_has(s, SCHEDULE_PAUSED)
     local at_ms, edit, goes_on = tonumber(due_ms), edit_read(id), nil
-    if not paused then
+    -- what came round before it was paused is not settled by what a change does then
+    local fits = not paused or #instants == 0 and tonumber(missed[1]) < 0
+    if paused then
+      at_ms = '+inf'
+    else
       at_ms, goes_on = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), at_ms, instants, missed, edit)
     end
-    if edit and not goes_on and not state_has(s, SCHEDULE_HELD) then
-      if to and edit.number == tonumber(number) then
-        at_ms = swap(id, s, edit, to)
-      else
-        at_ms = now -- it came, or another did, since the leader looked
-      end
-    end
-    if paused and not state_has(s, SCHEDULE_ENDED) then
-      at_ms = '+inf'
+    if edit and not goes_on and not (fits and to and edit.number == tonumber(number)) then
+      at_ms = now -- it came, or another did, or it was paused since the leader looked
+    elseif edit and not goes_on and to[1] ~= '-1' then
+      local swapped_ms = swap(id, s, edit, to)
+      at_ms = paused and not state_has(s, SCHEDULE_ENDED) and at_ms or swapped_ms
     end
     call('ZADD', KEYS[2], at_ms, id)
     state_write(id, s)

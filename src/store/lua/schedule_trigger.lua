@@ -21,7 +21,6 @@ local d = definition_read(edit and edit.definition or packed)
 local policy = tonumber(ARGV[2])
 policy = policy < 0 and d.policy or policy
 local reason = ARGV[4] and REASON_BACKFILL or REASON_TRIGGER
-local taken = s.taken
 local n, last, done, why = 0, '', 0, nil
 for i = 4, math.max(#ARGV, 4) do
   local job, goes_on
@@ -34,7 +33,6 @@ for i = 4, math.max(#ARGV, 4) do
     n, last = n + 1, job
   end
 end
-s.taken = taken -- they do not count
 state_write(id, s)
 if done > 0 or why then
   audit(ARGV[1], ARGV[4] and 'schedule.backfill' or 'schedule.trigger', id, tostring(n))

@@ -7,6 +7,7 @@
 --#include "wake.lua"
 --#include "deliver.lua"
 local lanes_seen = {}
+local rooms = {} -- of queues, as this call saw them first, less what it dispatched
 local ready = {}
 local accepted = {}
 local occurrence_entry = '*' -- id of the entry of what is dispatched
@@ -17,7 +18,8 @@ local function lane_of(name, accepted_before)
     local queue = string.match(name, '^[^|]*')
     local row = call('HGET', K .. 'q', queue)
     local limit = row and unpk('>I6', row) or 0
-    seen = { known = row, room = limit > 0 and room_of(queue, limit) or math.huge }
+    seen = { known = row, queue = queue }
+    rooms[queue] = rooms[queue] or limit > 0 and room_of(queue, limit) or math.huge
     seen.no = row and (tonumber(call('HGET', K .. 'lanes', name)) or lane_make(name, queue))
     lanes_seen[name] = seen
   end
@@ -25,10 +27,9 @@ local function lane_of(name, accepted_before)
     return nil, REASON_QUEUE_GONE
   elseif not seen.no then
     return nil, REASON_NO_LANE
-  elseif seen.room <= 0 and not accepted_before then
+  elseif rooms[seen.queue] <= 0 and not accepted_before then
     return nil, REASON_QUEUE_FULL
   end
-  seen.room = seen.room - 1
   return seen.no
 end
 -- flags: 1 its end is looked at, 2 its death pauses the schedule
@@ -57,6 +58,7 @@ local function occurrence_dispatch(id, d, lane, at, tracked, from)
   if tracked then
     call('SADD', K .. 'sa:' .. id, job)
   end
+  rooms[lanes_seen[d.lane].queue] = rooms[lanes_seen[d.lane].queue] - 1
   ready[lane] = (ready[lane] or 0) + 1
   accepted[#accepted + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
   return job
@@ -79,6 +81,16 @@ local function occurrences_done()
     deliver(lane, n)
   end
 end
+-- What waits in the buffer is its time as text, with a '+' before it when it was asked for by hand, which does not count for max_occurrences. All that
+-- waits is left out.
+local function buffer_skip(id, s, reason)
+  local waiting = call('LRANGE', K .. 'sb:' .. id, 0, -1)
+  occurrence_skip(id, s, reason, tonumber(waiting[1]), tonumber(waiting[#waiting]), #waiting)
+  for _, at in ipairs(waiting) do
+    s.taken = s.taken - (string.byte(at) ~= 43 and 1 or 0)
+  end
+  call('DEL', K .. 'sb:' .. id)
+end
 -- The first that waits in the buffer, when nothing is active.
 local function occurrence_drain(id, s)
   local sa, sb = K .. 'sa:' .. id, K .. 'sb:' .. id
@@ -93,8 +105,7 @@ local function occurrence_drain(id, s)
     schedule_record(id, RECORD_FIRED, REASON_BUFFER, at, at, 1, job)
     return
   end
-  occurrence_skip(id, s, why, tonumber(call('LINDEX', sb, 0)), tonumber(call('LINDEX', sb, -1)), call('LLEN', sb))
-  call('DEL', sb)
+  buffer_skip(id, s, why)
   state_write(id, s)
 end
 -- Where the next one replaces those that are active it does not run beside a handler that has not ended: an occurrence that ended before its handler is

@@ -5,12 +5,9 @@
 local REPLACED_A_CALL = 64
 local replaced = 0
 local function occurrence_replace(id, s)
-  local sa, sb = K .. 'sa:' .. id, K .. 'sb:' .. id
-  local waiting = call('LLEN', sb)
-  if waiting > 0 then
-    occurrence_skip(id, s, REASON_REPLACED, tonumber(call('LINDEX', sb, 0)), tonumber(call('LINDEX', sb, -1)), waiting)
-    s.taken = s.taken - waiting
-    call('DEL', sb)
+  local sa = K .. 'sa:' .. id
+  if call('EXISTS', K .. 'sb:' .. id) == 1 then
+    buffer_skip(id, s, REASON_REPLACED)
   end
   local cursor, page, all = '0', nil, true
   occurrence_replaces = true
@@ -33,7 +30,7 @@ local function occurrence_replace(id, s)
   return all
 end
 -- true: it waits in the buffer, or is skipped. nil: nothing was done with it, for more are active than a call cancels.
-local function occurrence_waits(id, s, at, policy)
+local function occurrence_waits(id, s, at, policy, by_hand)
   local sb = K .. 'sb:' .. id
   if policy == OVERLAP_REPLACE and not occurrence_replace(id, s) then
     return nil
@@ -46,8 +43,8 @@ local function occurrence_waits(id, s, at, policy)
   elseif call('LLEN', sb) >= (policy == OVERLAP_BUFFER_ALL and BUFFER_MAX or 1) then
     occurrence_skip(id, s, REASON_FULL, at, at, 1)
   else
-    call('RPUSH', sb, string.format('%.0f', at))
-    s.taken = s.taken + 1
+    call('RPUSH', sb, string.format(by_hand and '+%.0f' or '%.0f', at))
+    s.taken = s.taken + (by_hand and 0 or 1)
   end
   return true
 end
@@ -55,18 +52,19 @@ end
 -- where its large payload is (nil: with the definition).
 local function occurrence(id, s, d, at, policy, reason, from)
   local tracked = policy ~= OVERLAP_ALLOW or d.policy ~= OVERLAP_ALLOW or d.flags % 2 == 1
+  local by_hand = reason ~= REASON_NONE
   local lane, why = lane_of(d.lane)
   if not lane then
     return nil, why
   end
   if policy ~= OVERLAP_ALLOW and call('SCARD', K .. 'sa:' .. id) > 0 then
-    local waits = occurrence_waits(id, s, at, policy)
+    local waits = occurrence_waits(id, s, at, policy, by_hand)
     if waits ~= false then
       return nil, nil, waits == nil
     end
   end
   local job = occurrence_dispatch(id, d, lane, at, tracked, from)
-  s.taken = s.taken + 1
+  s.taken = s.taken + (by_hand and 0 or 1)
   schedule_record(id, RECORD_FIRED, reason, at, at, 1, job)
   return job
 end
