@@ -173,7 +173,11 @@ void dq_call_doctor_keys(dq_buf *out, dq_doctor_at at, dureq_str cursor)
 void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq_str cursor)
 {
     bool is_flow = dq_str_starts_with(structure, DQ_STR_LIT("ws:"));
-    dq_call c = begin(out, at, is_flow ? DQ_SCRIPT_DOCTOR_FLOW : DQ_SCRIPT_DOCTOR_SETS);
+    bool is_schedule = dq_str_starts_with(structure, DQ_STR_LIT("sch")) || dq_str_starts_with(structure, DQ_STR_LIT("sa:"));
+    dq_call c = begin(out, at,
+                      is_flow       ? DQ_SCRIPT_DOCTOR_FLOW
+                      : is_schedule ? DQ_SCRIPT_DOCTOR_SCHEDULES
+                                    : DQ_SCRIPT_DOCTOR_SETS);
 
     dq_call_arg(&c, structure);
     dq_call_arg(&c, cursor);
@@ -184,7 +188,8 @@ void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq
 /* Those of the places first, each with its records. */
 const char *dq_doctor_set_name(size_t i)
 {
-    static const char *const others[] = {"loc", "pg", "wt", "s2s", "ob", "uh", "uf", "lease", "aside"};
+    static const char *const others[] = {"loc",   "pg",  "wt",    "s2s",   "ob",    "uh",    "uf",   "lease",
+                                         "aside", "sch", "sch:s", "sch:d", "sch:e", "sch:k", "sch:l"};
 
     for (size_t p = 0; p < DQ_N_PLACES; p++) {
         if (!dq_places[p].records)

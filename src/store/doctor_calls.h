@@ -12,60 +12,67 @@
 #include "store/store.h"
 
 /* X(NAME, "text", "what it means"). The texts are what the scripts report. */
-#define DQ_FAULT_MAP(X)                                                                          \
-    X(BLOB_MISSING, "blob_missing", "the payload of a job is gone")                              \
-    X(BUCKET_LOST, "bucket_lost", "rows go into a history bucket that nobody finds")             \
-    X(BUCKET_ORPHAN, "bucket_orphan", "keys or counters of a history bucket that is not there")  \
-    X(CONSUMER_STALE, "consumer_stale", "a consumer without jobs whose session is not there")    \
-    X(DUE_TIME, "due_time", "a job's place in the due set is not its time")                      \
-    X(HISTORY_BYTES, "history_bytes", "the bytes of a bucket are not what its rows take")        \
-    X(HISTORY_CANCELLED, "history_cancelled", "the cancelled rows of a bucket are miscounted")   \
-    X(HISTORY_ORDER, "history_order", "a row that is in no order list: no page shows it")        \
-    X(HISTORY_ROWS, "history_rows", "the rows of a bucket are miscounted")                       \
-    X(IDLE_STALE, "idle_stale", "a session that is not there would be woken for work")           \
-    X(ID_AHEAD, "id_ahead", "an id is newer than the newest that was given")                     \
-    X(KEY_FOREIGN, "key_foreign", "a unique key is held by a job that does not know of it")      \
-    X(KEY_LOST, "key_lost", "a job lives without the unique key that it was accepted with")      \
-    X(KEY_NOTE, "key_note", "a note on the unique key of a job that is not alive")               \
-    X(KEY_STALE, "key_stale", "a unique key is held by a job that is not alive")                 \
-    X(LANE_MAP, "lane_map", "the lists of lanes do not agree")                                   \
-    X(LEASE_NO_SESSION, "lease_no_session", "a lease without its session")                       \
-    X(LIMIT_OVERDUE, "limit_overdue", "a limit to start is over and nobody looked")              \
-    X(LOC_MISSING, "loc_missing", "a handed-over job that nobody can find")                      \
-    X(LOC_STALE, "loc_stale", "a locator that leads nowhere")                                    \
-    X(META, "meta", "what the prefix says of itself does not fit this program")                  \
-    X(MISPLACED, "misplaced", "an entry where it does not belong")                               \
-    X(NO_EXPIRY, "no_expiry", "a key that must go by itself and will not")                       \
-    X(NO_GROUP, "no_group", "a lane whose jobs nobody can take")                                 \
-    X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                     \
-    X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")        \
-    X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")                 \
-    X(PENDING_LOST, "pending_lost", "a job that its session does not know of")                   \
-    X(PENDING_ORPHAN, "pending_orphan", "jobs run under a session that is not there")            \
-    X(PROGRESS_STALE, "progress_stale", "progress of a job that does not run")                   \
-    X(QUEUE_DEFINITION, "queue_definition", "a queue's definition cannot be read")               \
-    X(QUEUE_ROW, "queue_row", "a shard's copy of a queue differs from its definition")           \
-    X(RECORD_MISSING, "record_missing", "a member of a set without its record: the job is lost") \
-    X(RESERVATION_STALE, "reservation_stale", "a unique key is reserved beyond its deadline")    \
-    X(ROW_STATE, "row_state", "a row's state does not fit where it is")                          \
-    X(RUN_STALE, "run_stale", "a reported start of a job that does not run there")               \
-    X(SCORE_MISSING, "score_missing", "a record without its place in the set")                   \
-    X(SESSION_KEY, "session_key", "a key of a session that is not there")                        \
-    X(SESSION_NO_LEASE, "session_no_lease", "a session without a lease: nobody reaps it")        \
-    X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                            \
-    X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")                 \
-    X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                      \
-    X(LEADER, "leader", "the leader's fields are damaged")                                       \
-    X(TWICE, "twice", "a job in two structures")                                                 \
-    X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                              \
-    X(SET_ASIDE, "set_aside", "data that could not be read were set aside")                      \
-    X(UNREADABLE, "unreadable", "data that cannot be read")                                      \
-    X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")                \
-    X(WORKFLOW_COUNTS, "workflow_counts", "a workflow's header counts other than its tasks")     \
-    X(WORKFLOW_EDGES, "workflow_edges", "a task's count of what it waits for is wrong")          \
-    X(WORKFLOW_ORPHAN, "workflow_orphan", "a key of a workflow or definition that is not there") \
-    X(WORKFLOW_TASK, "workflow_task", "a task and its job do not know of each other")            \
-    X(WORKFLOW_UNLISTED, "workflow_unlisted", "a workflow that nobody finds, or that stays")     \
+#define DQ_FAULT_MAP(X)                                                                                       \
+    X(BLOB_MISSING, "blob_missing", "the payload of a job is gone")                                           \
+    X(BUCKET_LOST, "bucket_lost", "rows go into a history bucket that nobody finds")                          \
+    X(BUCKET_ORPHAN, "bucket_orphan", "keys or counters of a history bucket that is not there")               \
+    X(CONSUMER_STALE, "consumer_stale", "a consumer without jobs whose session is not there")                 \
+    X(DUE_TIME, "due_time", "a job's place in the due set is not its time")                                   \
+    X(HISTORY_BYTES, "history_bytes", "the bytes of a bucket are not what its rows take")                     \
+    X(HISTORY_CANCELLED, "history_cancelled", "the cancelled rows of a bucket are miscounted")                \
+    X(HISTORY_ORDER, "history_order", "a row that is in no order list: no page shows it")                     \
+    X(HISTORY_ROWS, "history_rows", "the rows of a bucket are miscounted")                                    \
+    X(IDLE_STALE, "idle_stale", "a session that is not there would be woken for work")                        \
+    X(ID_AHEAD, "id_ahead", "an id is newer than the newest that was given")                                  \
+    X(KEY_FOREIGN, "key_foreign", "a unique key is held by a job that does not know of it")                   \
+    X(KEY_LOST, "key_lost", "a job lives without the unique key that it was accepted with")                   \
+    X(KEY_NOTE, "key_note", "a note on the unique key of a job that is not alive")                            \
+    X(KEY_STALE, "key_stale", "a unique key is held by a job that is not alive")                              \
+    X(LANE_MAP, "lane_map", "the lists of lanes do not agree")                                                \
+    X(LEASE_NO_SESSION, "lease_no_session", "a lease without its session")                                    \
+    X(LIMIT_OVERDUE, "limit_overdue", "a limit to start is over and nobody looked")                           \
+    X(LOC_MISSING, "loc_missing", "a handed-over job that nobody can find")                                   \
+    X(LOC_STALE, "loc_stale", "a locator that leads nowhere")                                                 \
+    X(META, "meta", "what the prefix says of itself does not fit this program")                               \
+    X(MISPLACED, "misplaced", "an entry where it does not belong")                                            \
+    X(NO_EXPIRY, "no_expiry", "a key that must go by itself and will not")                                    \
+    X(NO_GROUP, "no_group", "a lane whose jobs nobody can take")                                              \
+    X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                                  \
+    X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")                     \
+    X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")                              \
+    X(PENDING_LOST, "pending_lost", "a job that its session does not know of")                                \
+    X(PENDING_ORPHAN, "pending_orphan", "jobs run under a session that is not there")                         \
+    X(PROGRESS_STALE, "progress_stale", "progress of a job that does not run")                                \
+    X(QUEUE_DEFINITION, "queue_definition", "a queue's definition cannot be read")                            \
+    X(QUEUE_ROW, "queue_row", "a shard's copy of a queue differs from its definition")                        \
+    X(RECORD_MISSING, "record_missing", "a member of a set without its record: the job is lost")              \
+    X(RESERVATION_STALE, "reservation_stale", "a unique key is reserved beyond its deadline")                 \
+    X(ROW_STATE, "row_state", "a row's state does not fit where it is")                                       \
+    X(RUN_STALE, "run_stale", "a reported start of a job that does not run there")                            \
+    X(SCORE_MISSING, "score_missing", "a record without its place in the set")                                \
+    X(SCHEDULE_ACTIVE, "schedule_active", "an occurrence counts as active and is not, or lives and does not") \
+    X(SCHEDULE_KEY, "schedule_key", "a schedule and its key do not know of each other")                       \
+    X(SCHEDULE_ORPHAN, "schedule_orphan", "a key or row of a schedule that is not there")                     \
+    X(SCHEDULE_OVERDUE, "schedule_overdue", "a schedule came round and nobody looked")                        \
+    X(SCHEDULE_PART, "schedule_part", "a schedule without its state or definition")                           \
+    X(SCHEDULE_STUCK, "schedule_stuck", "occurrences wait and nothing is active")                             \
+    X(SCHEDULE_UNLISTED, "schedule_unlisted", "a schedule that no leader looks at")                           \
+    X(SESSION_KEY, "session_key", "a key of a session that is not there")                                     \
+    X(SESSION_NO_LEASE, "session_no_lease", "a session without a lease: nobody reaps it")                     \
+    X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                                         \
+    X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")                              \
+    X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                                   \
+    X(LEADER, "leader", "the leader's fields are damaged")                                                    \
+    X(TWICE, "twice", "a job in two structures")                                                              \
+    X(UNKNOWN_KEY, "unknown_key", "a key that dureq does not know")                                           \
+    X(SET_ASIDE, "set_aside", "data that could not be read were set aside")                                   \
+    X(UNREADABLE, "unreadable", "data that cannot be read")                                                   \
+    X(WAITER_STALE, "waiter_stale", "somebody waits for a job that is not alive")                             \
+    X(WORKFLOW_COUNTS, "workflow_counts", "a workflow's header counts other than its tasks")                  \
+    X(WORKFLOW_EDGES, "workflow_edges", "a task's count of what it waits for is wrong")                       \
+    X(WORKFLOW_ORPHAN, "workflow_orphan", "a key of a workflow or definition that is not there")              \
+    X(WORKFLOW_TASK, "workflow_task", "a task and its job do not know of each other")                         \
+    X(WORKFLOW_UNLISTED, "workflow_unlisted", "a workflow that nobody finds, or that stays")                  \
     X(WRONG_TYPE, "wrong_type", "a key of another type")
 
 typedef enum dq_fault_kind {

@@ -56,6 +56,28 @@ static const char prelude[] =
     FLOW "c('XDEL', K .. 'l:2', '5-0') c('SETRANGE', state, 1, '\\5') c('SETRANGE', state, 10, pack('>I3I3', 0, 1)) " \
          "c('SETRANGE', state, 64, '\\5') c('ZADD', K .. 'we', T + hour, W)\n"
 
+/* Lane 2's schedule s: one occurrence is active, one waits for its end, one that was cancelled has a handler that may still run. */
+#define SCHED(flags)                                                                                                                    \
+    "local S = id(134217729, 0)\n"                                                                                                      \
+    "local function str(s) return string.char(#s) .. s end\n"                                                                           \
+    "local function sched_j(part) return '\\1\\128\\128\\4\\21' .. part .. 'payload' end\n"                                             \
+    "local function occ(s, fl) return sched_j('\\1' .. s .. pack('>I6B', 5, fl)) end\n"                                                 \
+    "local function def(key, ukey) return pack('>BBBI4I4', 1, 3, 0, 0, 5) .. str('high|mail|1') .. str(key) .. str(ukey) .. str('c')\n" \
+    "  .. sched_j(string.rep('\\0', 21)) end\n"                                                                                         \
+    "local function sched_state(f) return pack('>BBI4I6I6I6I4I4', 1, f, 1, T, 5, 6, 1, 0) end\n"                                        \
+    "local J, L = id(0, 2, 5), id(3, 2, 4)\n"                                                                                           \
+    "c('HSET', K .. 'sch:s', S, sched_state(" flags "))\n"                                                                              \
+    "c('HSET', K .. 'sch:d', S, def('sk', 'uk'))\n"                                                                                     \
+    "c('HSET', K .. 'sch:k', 'sk', S)\n"                                                                                                \
+    "c('SET', K .. 'u:uk', S)\n"                                                                                                        \
+    "c('ZADD', K .. 'sch', T + hour, S)\n"                                                                                              \
+    "c('XADD', K .. 'l:2', '5-0', 'j', occ(S, 1))\n"                                                                                    \
+    "c('SADD', K .. 'sa:' .. S, J, L)\n"                                                                                                \
+    "c('HSET', K .. 'sch:l', L, S)\n"                                                                                                   \
+    "c('HSET', K .. 'lr', L, pack('>I6I2', 1, 1))\n"                                                                                    \
+    "c('SADD', K .. 'lr:1', L .. pack('>I2', 1))\n"                                                                                     \
+    "c('RPUSH', K .. 'sb:' .. S, '6', '+7')\n"
+
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
 static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
                            "  redis.call('COPY', key, key, 'DB', '1', 'REPLACE')\n"
@@ -188,6 +210,35 @@ static const planted faults[] = {
     {DQ_FAULT_SCORE_MISSING, "c('ZREM', K .. 'due', E)", true},
     {DQ_FAULT_SCORE_MISSING, "c('ZREM', K .. 'paused', P)", true},
     {DQ_FAULT_SCORE_MISSING, "c('ZREM', K .. 'dead', X)", true},
+    {DQ_FAULT_SCHEDULE_ACTIVE, SCHED("0") "c('SADD', K .. 'sa:' .. S, B)", true},
+    {DQ_FAULT_SCHEDULE_ACTIVE, SCHED("0") "c('SADD', K .. 'sa:' .. S, H1)", true},
+    {DQ_FAULT_SCHEDULE_ACTIVE, SCHED("0") "c('SREM', K .. 'sa:' .. S, J)", true},
+    {DQ_FAULT_SCHEDULE_ACTIVE, SCHED("0") "c('HDEL', K .. 'lr', L) c('DEL', K .. 'lr:1')", true},
+    {DQ_FAULT_SCHEDULE_KEY, SCHED("0") "c('HDEL', K .. 'sch:k', 'sk')", true},
+    {DQ_FAULT_SCHEDULE_KEY, SCHED("0") "c('HSET', K .. 'sch:k', 'other', S)", true},
+    {DQ_FAULT_SCHEDULE_KEY, "c('HSET', K .. 'sch:k', 'sk', id(134217730, 0))", true},
+    {DQ_FAULT_KEY_LOST, SCHED("0") "c('DEL', K .. 'u:uk')", true},
+    {DQ_FAULT_SCHEDULE_ORPHAN, "c('ZADD', K .. 'sch', T + hour, id(134217729, 0))", true},
+    {DQ_FAULT_SCHEDULE_ORPHAN, "c('HSET', K .. 'sch:d', id(134217729, 0), 'x')", true},
+    {DQ_FAULT_SCHEDULE_ORPHAN, "c('HSET', K .. 'sch:e', id(134217729, 0), 'x')", true},
+    {DQ_FAULT_SCHEDULE_ORPHAN, "c('RPUSH', K .. 'sb:' .. id(134217729, 0), '5')", true},
+    {DQ_FAULT_SCHEDULE_ORPHAN, "c('RPUSH', K .. 'so:' .. id(134217729, 0), '5')", true},
+    {DQ_FAULT_SCHEDULE_OVERDUE, SCHED("0") "c('ZADD', K .. 'sch', T - hour, S)", false},
+    {DQ_FAULT_SCHEDULE_PART, SCHED("0") "c('HDEL', K .. 'sch:d', S) c('HDEL', K .. 'sch:k', 'sk') c('DEL', K .. 'u:uk')", false},
+    {DQ_FAULT_SCHEDULE_PART, SCHED("0") "c('HSET', K .. 'sch:s', S, 'x') c('HDEL', K .. 'sch:k', 'sk')", false},
+    {DQ_FAULT_SCHEDULE_STUCK,
+     SCHED("0") "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'sa:' .. S, K .. 'lr', K .. 'lr:1', K .. 'sch:l')", true},
+    {DQ_FAULT_SCHEDULE_UNLISTED, SCHED("0") "c('ZREM', K .. 'sch', S)", true},
+    {DQ_FAULT_SCHEDULE_UNLISTED, SCHED("1") "c('ZREM', K .. 'sch', S)", true},
+    {DQ_FAULT_SCHEDULE_UNLISTED, SCHED("0") "c('ZADD', K .. 'sch', '+inf', S)", true},
+    {DQ_FAULT_MISPLACED, "c('ZADD', K .. 'sch', T + hour, B)", false},
+    {DQ_FAULT_UNREADABLE, SCHED("0") "c('HSET', K .. 'sch:d', S, 'x') c('HDEL', K .. 'sch:k', 'sk') c('DEL', K .. 'u:uk')",
+     false},
+    {DQ_FAULT_UNREADABLE, SCHED("0") "c('HSET', K .. 'sch:e', S, 'x')", false},
+    {DQ_FAULT_BLOB_MISSING,
+     SCHED("0") "c('HSET', K .. 'sch:e', S, pack('>I6I4', T, 2) .. pack('>BBBI4I4', 1, 3, 0, 0, 5) .. str('high|mail|1')"
+                " .. str('sk') .. str('uk') .. str('c') .. '\\1\\128\\128\\6\\21' .. string.rep('\\0', 21) .. '\\5')",
+     false},
     {DQ_FAULT_SESSION_KEY, "c('SET', K .. 'x:5', 1)", true},
     {DQ_FAULT_SESSION_KEY, "c('HSET', K .. 'run:5', A, pack('>I6B', T, 1))", true},
     {DQ_FAULT_SESSION_KEY, "c('SADD', K .. 'cx:5', A)", true},
@@ -353,7 +404,12 @@ static void test_what_is_no_fault_is_not_told(void **state)
         GIVEN("600000") "c('HSET', K .. 's:1', 'hb', T - hour)",                /* it cannot have said anything */
         FLOW,
         FLOW_ENDED,
-        "c('SET', K .. 'wp:0123456789abcdef:0', 'x', 'PX', hour)", /* of a definition that is being loaded */
+        SCHED("0"),
+        SCHED("1") "c('ZADD', K .. 'sch', '+inf', S)",
+        SCHED(
+            "1") "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'sa:' .. S, K .. 'lr', K .. 'lr:1', K .. 'sch:l')", /* it holds what waits */
+        SCHED("2") "c('HDEL', K .. 'sch:k', 'sk') c('DEL', K .. 'u:uk')", /* it has ended */
+        "c('SET', K .. 'wp:0123456789abcdef:0', 'x', 'PX', hour)",        /* of a definition that is being loaded */
     };
 
     (void)state;

@@ -237,7 +237,11 @@ local families = {
     of_lane(key, lane)
     more[#more + 1] = { 'w', 'idle:' .. lane }
   end },
-  sa = { 'set', of_schedule }, sb = { 'list', of_schedule }, so = { 'list', of_schedule }, be = { 'string', of_schedule },
+  sa = { 'set', function(key, id)
+    of_schedule(key, id)
+    more[#more + 1] = { 'w', 'sa:' .. id }
+  end },
+  sb = { 'list', of_schedule }, so = { 'list', of_schedule }, be = { 'string', of_schedule },
   st = { 'hash', function(key) expires(key, MINUTE_KEPT_MS) end },
   sth = { 'hash', function(key) expires(key, 2592000000) end },
   std = { 'hash', function(key) expires(key, 34560000000) end },

@@ -112,8 +112,8 @@ local function whereabouts(id, but, ended)
   if is_schedule(id) then
     local d = ask('HGET', K .. 'sch:d', id)
     if d then
-      d = definition_read(d)
-      return 'schedule', d.j, nil, d.ukey
+      local ok, read = pcall(definition_read, d)
+      return 'schedule', ok and read.j or '', nil, ok and read.ukey or nil
     end
   end
   local e = but ~= 'lane' and in_lane(id)
@@ -170,6 +170,15 @@ local function look_at_task(key, id, task)
     fault('workflow_task', key, id, 'is the job of a task whose workflow does not know of it')
   end
 end
+-- An occurrence of a schedule that minds its end counts as active there.
+local function look_at_schedule(key, id, e)
+  local active = K .. 'sa:' .. e.schedule
+  if e.schedule_flags % 2 == 1 and ask('HEXISTS', K .. 'sch:s', e.schedule) == 1 and ask('SISMEMBER', active, id) == 0 then
+    fault('schedule_active', key, id, 'lives and does not count as active', function()
+      call('SADD', active, id)
+    end)
+  end
+end
 -- All that must hold of a living job, or a dead one (then j is what its row holds), wherever it is. Returns its envelope.
 local function examine(place, key, id, m, j)
   local wrong = m and moved_wrong(id, m)
@@ -187,6 +196,9 @@ local function examine(place, key, id, m, j)
   if e and not places[place].ended then
     if e.task then
       look_at_task(key, id, e.task)
+    end
+    if e.schedule then
+      look_at_schedule(key, id, e)
     end
     look_at_ukey(id, e)
   end
