@@ -37,7 +37,12 @@ dq_entry hist_entry_of(const hist *h, const hist_held *t)
     return e;
 }
 
-static const char *key_text(int key)
+dureq_str hist_holder_id(const hist *h, int holder)
+{
+    return holder < HM_JOBS ? id_of(h, holder) : dureq_str_of(h->m.sched[holder - HM_JOBS].id, DQ_ID_BYTES);
+}
+
+const char *hist_key_text(int key)
 {
     static const char *const names[] = {"", "k0", "k1", "k2", "k3", "k4"};
 
@@ -66,9 +71,9 @@ static dureq_job_options options_of(const hm_item *it)
 {
     dureq_job_options o = dureq_job_options_init();
 
-    o.unique_key = dureq_str_from(key_text(it->ukey));
+    o.unique_key = dureq_str_from(hist_key_text(it->ukey));
     o.unique_for_ms = it->ukey_stays ? 3600000 : 0;
-    o.request_id = dureq_str_from(key_text(it->request));
+    o.request_id = dureq_str_from(hist_key_text(it->request));
     o.schedule_to_start_timeout_ms = (int64_t)it->s2s * HIST_UNIT_MS;
     o.delay_ms = (int64_t)it->delay * HIST_UNIT_MS;
     o.retention_ms = it->kept ? 0 : -1;
@@ -90,6 +95,15 @@ void hist_pack_item(const hm_item *it, int payload, dq_buf *j)
     dureq_job_spec spec = spec_of(it, payload, &o, text);
 
     dq_envelope_pack(j, &spec, -1);
+}
+
+size_t hist_pack_template(const hm_item *it, int payload, dq_buf *j)
+{
+    dureq_job_options o = options_of(it);
+    char text[24];
+    dureq_job_spec spec = spec_of(it, payload, &o, text);
+
+    return dq_envelope_pack_template(j, &spec);
 }
 
 void hist_put_item(const hm_item *it, dq_buf *args, dq_enqueue_job *ret)
@@ -170,6 +184,13 @@ void hist_put_beat(hist *h, hist_msg *msg)
     }
     for (int i = 0; i < h->m.n_lanes; i++)
         dq_beat_lane(&b, (uint32_t)i + 1);
+    for (int i = 0; i < msg->n_late; i++) {
+        unsigned char late[DQ_LATE_BYTES];
+        dq_id id = whole_id(h, msg->late[i].job);
+
+        dq_late_pack(&id, msg->late[i].run, late);
+        dq_beat_late_ended(&b, dureq_str_of((const char *)late, sizeof late));
+    }
     dq_beat_end(&b);
     msg->b = h->m.n_lanes;
 }
@@ -244,11 +265,38 @@ static bool lets_go(const hist *h, const hm_done *d)
     return strchr("cnd", d->kind) && j->ukey >= 0 && !j->ukey_stays;
 }
 
+/* What the envelope of an occurrence says that minds its end; empty: it does not. */
+static dureq_str tracked_part(const hist_held *t)
+{
+    dq_envelope e;
+
+    return dq_envelope_unpack(dq_buf_str(&t->j), &e) == 0 && (e.flags & DQ_J_TRACKED) ? e.more : (dureq_str){0};
+}
+
+static void put_schedules(hist *h, dq_complete *c, const hist_msg *msg, const hist_held *const *held)
+{
+    for (int i = 0; i < msg->n; i++) {
+        dureq_str part = tracked_part(held[i]);
+        dq_id id = whole_id(h, msg->done[i].job);
+
+        if (part.len > 0 && strchr("cnd", msg->done[i].kind))
+            dq_complete_side(c, DQ_SIDE_SCHEDULE, (size_t)i, &id, part);
+    }
+    for (int i = 0; i < msg->n; i++) {
+        dq_id id = whole_id(h, msg->done[i].job);
+        char run[12];
+
+        (void)snprintf(run, sizeof run, "%d", msg->done[i].run);
+        if (msg->done[i].late)
+            dq_complete_side(c, DQ_SIDE_LATE, (size_t)i, &id, dureq_str_from(run));
+    }
+}
+
 static void put_side(hist *h, dq_complete *c, const hist_msg *msg, int i, dq_end_side kind)
 {
     dq_id id = whole_id(h, msg->done[i].job);
 
-    dq_complete_side(c, kind, (size_t)i, &id, dureq_str_from(key_text(h->m.job[msg->done[i].job].ukey)));
+    dq_complete_side(c, kind, (size_t)i, &id, dureq_str_from(hist_key_text(h->m.job[msg->done[i].job].ukey)));
 }
 
 void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
@@ -277,6 +325,7 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
     for (int i = 0; i < msg->n; i++)
         if (msg->done[i].kind == 'n' && hist_is_large(held[i]))
             put_side(h, &c, msg, i, DQ_SIDE_DROP);
+    put_schedules(h, &c, msg, held);
     dq_complete_end(&c);
 }
 
@@ -361,7 +410,7 @@ void hist_put_operator(hist *h, hist_msg *msg)
     case MSG_DRAIN: put_drain(h, msg, me); break;
     case MSG_PURGE: dq_call_queue_purge(&msg->bytes, k, 0, me, dureq_str_from(queue), (dureq_str){0}, 0); break;
     case MSG_QUEUE_SET: put_queue_set(h, msg); break;
-    case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(key_text(msg->who))); break;
+    case MSG_KEY_DELETE: dq_call_key_delete(&msg->bytes, k, 0, me, dureq_str_from(hist_key_text(msg->who))); break;
     case MSG_CLOSE: dq_call_session_close(&msg->bytes, k, 0, (uint64_t)msg->who); break;
     default: break;
     }

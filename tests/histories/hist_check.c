@@ -111,6 +111,7 @@ void hist_check_jobs(hist *h)
 static const char look[] =
     "local K, call = '{dureq:0}:', redis.call\n"
     "local front, entries, pending, run, cx, rows, payloads, idle, s, x = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0\n"
+    "local late, be, sb, so = 0, 0, 0, 0\n"
     "local st, keys, known = {}, {}, {}\n"
     "local function all(of) local n = 0 for _, v in ipairs(call('HVALS', K .. of)) do n = n + v end return n end\n"
     "for lane = 1, call('LLEN', K .. 'lane') do\n"
@@ -125,6 +126,8 @@ static const char look[] =
     "  local name = string.sub(key, #K + 1)\n"
     "  local two = string.sub(name, 1, 2)\n"
     "  if two == 's:' then s = s + 1 elseif two == 'x:' then x = x + 1\n"
+    "  elseif two == 'be' then be = be + 1 elseif two == 'sb' then sb = sb + 1 elseif two == 'so' then so = so + 1\n"
+    "  elseif string.sub(name, 1, 3) == 'lr:' then late = late + call('SCARD', key)\n"
     "  elseif two == 'b:' then payloads = payloads + 1\n"
     "  elseif string.sub(name, 1, 5) == 'idle:' then idle = idle + call('SCARD', key)\n"
     "  elseif string.sub(name, 1, 4) == 'run:' then run = run + call('HLEN', key)\n"
@@ -140,9 +143,10 @@ static const char look[] =
     "for f, n in pairs(st) do sums[#sums + 1] = f sums[#sums + 1] = n end\n"
     "return { { call('HLEN', K .. 'loc'), front, entries, pending, call('ZCARD', K .. 'due'), call('HLEN', K .. 'due:h'),\n"
     "  call('ZCARD', K .. 'paused'), call('HLEN', K .. 'paused:h'), call('ZCARD', K .. 'dead'), call('HLEN', K .. 'dead:h'),\n"
-    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads, idle }, keys, known, sums }\n";
+    "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads, idle,\n"
+    "  late, be, sb, so }, keys, known, sums }\n";
 
-#define COUNTED 20
+#define COUNTED 24
 static const char *const counted[COUNTED] = {
     "locators",
     "entries of fronts",
@@ -164,6 +168,10 @@ static const char *const counted[COUNTED] = {
     "cancelled to tell",
     "payloads beside jobs",
     "sessions that wait for work of a lane",
+    "late runs",
+    "payloads of changes",
+    "buffers",
+    "lists of records",
 };
 
 static void count_jobs(const hm *m, int64_t n[COUNTED])
@@ -182,6 +190,15 @@ static void count_jobs(const hm *m, int64_t n[COUNTED])
         n[12] += j->place == HM_HISTORY && j->state == DUREQ_JOB_CANCELLED;
         n[18] += j->large && j->place != HM_GONE;
     }
+    for (int i = 0; i < m->n_scheds; i++) {
+        const hm_sched *s = &m->sched[i];
+
+        n[18] += s->there && s->d.large;
+        n[21] += s->there && s->edited && s->e.large;
+        n[22] += s->there && s->n_buf > 0;
+        n[23] += s->there && s->n_records > 0;
+    }
+    n[20] = m->n_late;
     n[1] = n[0];
     n[5] = n[4];
     n[7] = n[6];
@@ -217,7 +234,7 @@ static void check_held(hist *h, const char *what, const int *want, int n, dq_rep
         if ((want[i] >= 0) != (id.len > 0))
             hist_fail(h, "%s %s: %s in the model, %s in the shard", what, name, want[i] >= 0 ? "held" : "free",
                       id.len ? "held" : "free");
-        else if (id.len > 0 && (id.len != DQ_ID_BYTES || memcmp(id.ptr, h->m.job[want[i]].id, DQ_ID_BYTES) != 0))
+        else if (id.len > 0 && !dq_str_eq(id, hist_holder_id(h, want[i])))
             hist_fail(h, "%s %s: not of job %d", what, name, want[i]);
     }
     (void)hist_equal(h, what, held, (int64_t)dq_reply_len(got) / 2);

@@ -2,6 +2,7 @@
 #include "hist_play.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/id.h"
@@ -9,15 +10,34 @@
 #include "store/job_calls.h"
 
 static const char *const names[] = {
-    [MSG_NONE] = "nothing",    [MSG_SEAL] = "plain enqueue",  [MSG_UPDATE] = "update",         [MSG_DRAIN] = "drain",
-    [MSG_ENQUEUE] = "enqueue", [MSG_BEAT] = "beat",           [MSG_COMPLETE] = "complete",     [MSG_RETURN] = "return",
-    [MSG_CLOSE] = "close",     [MSG_REAP] = "reap",           [MSG_PROMOTE] = "promote",       [MSG_HOUSEKEEP] = "housekeep",
-    [MSG_CANCEL] = "cancel",   [MSG_RETRY] = "retry",         [MSG_DELETE] = "delete",         [MSG_MOVE] = "move",
-    [MSG_PURGE] = "purge",     [MSG_QUEUE_SET] = "queue set", [MSG_KEY_DELETE] = "key delete",
+    [MSG_NONE] = "nothing",
+    [MSG_SEAL] = "plain enqueue",
+    [MSG_UPDATE] = "update",
+    [MSG_DRAIN] = "drain",
+    [MSG_ENQUEUE] = "enqueue",
+    [MSG_BEAT] = "beat",
+    [MSG_COMPLETE] = "complete",
+    [MSG_RETURN] = "return",
+    [MSG_CLOSE] = "close",
+    [MSG_REAP] = "reap",
+    [MSG_PROMOTE] = "promote",
+    [MSG_HOUSEKEEP] = "housekeep",
+    [MSG_CANCEL] = "cancel",
+    [MSG_RETRY] = "retry",
+    [MSG_DELETE] = "delete",
+    [MSG_MOVE] = "move",
+    [MSG_PURGE] = "purge",
+    [MSG_QUEUE_SET] = "queue set",
+    [MSG_KEY_DELETE] = "key delete",
+    [MSG_SCHED_PUT] = "schedule put",
+    [MSG_SCHED_PAUSE] = "schedule pause",
+    [MSG_SCHED_DELETE] = "schedule delete",
+    [MSG_SCHED_TRIGGER] = "schedule trigger",
+    [MSG_SCHED_FIRE] = "fire",
 };
 
 /* An error where one is due, and none where none is. true: the answer is to be looked at. */
-static bool answered(hist *h, const hist_msg *msg, dq_reply r, int want)
+bool hist_answered(hist *h, const hist_msg *msg, dq_reply r, int want)
 {
     dureq_error err = {0};
     int code = dq_reply_error(r, &err), due = want == HM_FENCED ? DUREQ_EFENCED : want == HM_UNKNOWN ? DUREQ_EUNKNOWN : 0;
@@ -32,7 +52,7 @@ static bool answered(hist *h, const hist_msg *msg, dq_reply r, int want)
 
 static void same_id(hist *h, int job, dureq_str id, bool fresh)
 {
-    char *mine = h->m.job[job].id;
+    char *mine = job < HM_JOBS ? h->m.job[job].id : h->m.sched[job - HM_JOBS].id;
 
     if (fresh && mine[0] == 0 && memcmp(mine, mine + 1, DQ_ID_BYTES - 1) == 0)
         memcpy(mine, id.ptr, DQ_ID_BYTES);
@@ -166,7 +186,7 @@ static void exec_enqueue(hist *h, const hist_msg *msg)
     hm_answer a = {0};
     dq_reply r = hist_ask(h->w, 0, &msg->bytes, 1);
 
-    if (!answered(h, msg, r, hm_enqueue(&h->m, msg->who, msg->no, msg->item, msg->n, &a)))
+    if (!hist_answered(h, msg, r, hm_enqueue(&h->m, msg->who, msg->no, msg->item, msg->n, &a)))
         return;
     read_answer(h, dq_reply_str(r), &a);
     see_made(h, msg, &a);
@@ -201,7 +221,7 @@ static void exec_seal(hist *h, const hist_msg *msg)
     if (!hist_equal(h, "plain enqueue: replies", hist_seal_commands(msg) - 2, (int64_t)dq_reply_len(exec)))
         return;
     seal = dq_reply_at(exec, dq_reply_len(exec) - 1);
-    if (!answered(h, msg, seal, want == HM_STALE ? 0 : want))
+    if (!hist_answered(h, msg, seal, want == HM_STALE ? 0 : want))
         return;
     h->stale = want == HM_STALE;
     if (h->stale) {
@@ -273,6 +293,9 @@ static void exec_beat(hist *h, const hist_msg *msg, dq_reply r, int epoch)
     check_cancelled(h, msg->who, dq_reply_at(r, 6));
     (void)hist_equal(h, "beat: busy lanes", busy_lanes(h, msg->b), (int64_t)dq_reply_len(dq_reply_at(r, 7)));
     (void)hist_equal(h, "beat: to reap", epoch > 0 ? over : 0, dq_reply_int(dq_reply_at(r, 8)));
+    for (int i = 0; i < msg->n_late; i++)
+        hm_late_over(&h->m, msg->who, msg->late[i].job, msg->late[i].run);
+    (void)hist_equal(h, "beat: late runs", hm_n_late(&h->m, msg->who), (int64_t)dq_reply_len(dq_reply_at(r, 14)));
     if (epoch > 0)
         h->epoch_of[msg->who] = epoch;
 }
@@ -298,6 +321,36 @@ static void exec_complete(hist *h, const hist_msg *msg, dq_reply r)
 
 /* ---- leaders ---- */
 
+/* Which of its late runs went with the session is the script's choice: those that it does not have any more. */
+static void see_forgotten(hist *h, int victim, int want)
+{
+    hm_late gone[HM_LATE];
+    int n = 0;
+    char key[40];
+
+    (void)snprintf(key, sizeof key, "{dureq:0}:lr:%d", victim);
+    for (int i = 0; i < h->m.n_late; i++) {
+        const hm_late *late = &h->m.late[i];
+        unsigned char what[DQ_LATE_BYTES];
+        dq_id id = {0};
+
+        if (late->session != victim)
+            continue;
+        (void)dq_id_unpack(dureq_str_of(h->m.job[late->job].id, DQ_ID_BYTES), &id);
+        dq_late_pack(&id, late->run, what);
+        DQ_BUF_AUTO call = {0};
+        dq_resp_begin(&call, 3);
+        dq_resp_arg_text(&call, "SISMEMBER");
+        dq_resp_arg_text(&call, key);
+        dq_resp_arg(&call, dureq_str_of((const char *)what, sizeof what));
+        if (dq_reply_int(hist_ask(h->w, 0, &call, 1)) == 0)
+            gone[n++] = *late;
+    }
+    (void)hist_equal(h, "reap: late runs that go", want, n);
+    for (int i = 0; i < n; i++)
+        hm_late_over(&h->m, victim, gone[i].job, gone[i].run);
+}
+
 static void exec_reap(hist *h, const hist_msg *msg, dq_reply r)
 {
     int victim = (int)dq_reply_int(dq_reply_at(r, 1)), any = 0;
@@ -318,6 +371,9 @@ static void exec_reap(hist *h, const hist_msg *msg, dq_reply r)
     (void)hist_equal(h, "reap: handed over", want.handed, dq_reply_int(dq_reply_at(r, 2)));
     (void)hist_equal(h, "reap: dead", want.dead, dq_reply_int(dq_reply_at(r, 3)));
     (void)hist_equal(h, "reap: more", want.more, dq_reply_int(dq_reply_at(r, 4)));
+    see_forgotten(h, victim, want.late);
+    if (want.through)
+        hm_session_reaped(&h->m, victim);
 }
 
 /* ---- all of them ---- */
@@ -326,7 +382,7 @@ static void exec_leader(hist *h, const hist_msg *msg, dq_reply r)
 {
     int want = hm_leader_check(&h->m, msg->who, (int)msg->no);
 
-    if (!answered(h, msg, r, want))
+    if (!hist_answered(h, msg, r, want))
         return;
     if (msg->kind == MSG_PROMOTE) {
         (void)hist_equal(h, "promote: moved", hm_due_promote(&h->m), dq_reply_int(dq_reply_at(r, 1)));
@@ -346,22 +402,22 @@ static void exec_session(hist *h, const hist_msg *msg, dq_reply r)
     switch (msg->kind) {
     case MSG_BEAT:
         want = msg->no == 0 ? hm_session_beat(m, msg->who, msg->flag, msg->a, msg->job, msg->n) : HM_FENCED;
-        if (answered(h, msg, r, want))
+        if (hist_answered(h, msg, r, want))
             exec_beat(h, msg, r, want);
         break;
     case MSG_COMPLETE:
         want = hm_complete(m, msg->who, msg->no, msg->done, msg->n);
-        if (answered(h, msg, r, want))
+        if (hist_answered(h, msg, r, want))
             exec_complete(h, msg, r);
         break;
     case MSG_RETURN:
         want = hm_session_return(m, msg->who, msg->job, msg->turn, msg->ran, msg->n);
-        if (answered(h, msg, r, want))
+        if (hist_answered(h, msg, r, want))
             (void)hist_equal(h, "return: given back", want, dq_reply_int(dq_reply_at(r, 0)));
         break;
     default:
         want = hm_session_close(m, msg->who);
-        if (answered(h, msg, r, want))
+        if (hist_answered(h, msg, r, want))
             (void)hist_equal(h, "close: gone", want, dq_reply_int(r));
         break;
     }
@@ -384,7 +440,7 @@ static void exec_operator(hist *h, const hist_msg *msg, dq_reply r)
     case MSG_KEY_DELETE: want = hm_key_delete(m, msg->who); break;
     default: want = hm_queue_set(m, msg->who, msg->flag, msg->a); break;
     }
-    if (answered(h, msg, r, 0))
+    if (hist_answered(h, msg, r, 0))
         (void)hist_equal(h, names[msg->kind], want, dq_reply_int(is_list ? dq_reply_at(r, 0) : r));
 }
 
@@ -405,7 +461,9 @@ static void exec_one(hist *h, const hist_msg *msg)
         return;
     }
     r = hist_ask(h->w, 0, &msg->bytes, 1);
-    if (msg->kind <= MSG_CLOSE) {
+    if (msg->kind >= MSG_SCHED_PUT) {
+        hist_exec_schedule(h, msg, r);
+    } else if (msg->kind <= MSG_CLOSE) {
         exec_session(h, msg, r);
     } else if (msg->kind <= MSG_HOUSEKEEP) {
         exec_leader(h, msg, r);
@@ -416,13 +474,17 @@ static void exec_one(hist *h, const hist_msg *msg)
 
 void hist_exec(hist *h, const hist_msg *msg)
 {
-    bool makes_jobs = msg->kind == MSG_ENQUEUE || msg->kind == MSG_SEAL;
+    bool enqueues = msg->kind == MSG_ENQUEUE || msg->kind == MSG_SEAL;
+    int made = enqueues ? msg->n : hist_schedule_jobs(msg);
     hist_before before;
 
     h->stale = false;
-    if (h->failed || msg->kind == MSG_NONE || (makes_jobs && h->m.n_jobs + msg->n > HM_JOBS))
+    /* What waits in buffers becomes jobs by itself. */
+    if (h->failed || msg->kind == MSG_NONE || (made > 0 && h->m.n_jobs + hm_n_buffered(&h->m) + made > HM_JOBS) ||
+        !hist_schedule_fits(h, msg))
         return;
     before = hist_wake_before(h);
     exec_one(h, msg);
-    hist_wake_after(h, &before, /*delivers=*/makes_jobs);
+    hist_check_schedules(h);
+    hist_wake_after(h, &before);
 }

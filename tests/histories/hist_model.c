@@ -15,6 +15,9 @@ void hm_init(hm *m)
         m->key[i] = -1;
     for (int i = 0; i < HM_REQUESTS; i++)
         m->request[i] = -1;
+    for (int i = 0; i < HM_SKEYS; i++)
+        m->skey[i] = -1;
+    m->lost = -1;
 }
 
 static bool waits(const hm_job *j) /* in a stream, and nobody was given it */
@@ -42,11 +45,70 @@ static void let_key_go(hm *m, int job)
         m->key[j->ukey] = -1;
 }
 
-static void end(hm *m, int job, hm_place place, int state)
+/* What follows from it for others comes after it: see the callers of hm_occurrence_ended. */
+static void over(hm *m, int job, hm_place place, int state)
 {
     put(&m->job[job], place);
     m->job[job].state = state;
     let_key_go(m, job);
+}
+
+void hm_end(hm *m, int job, hm_place place, int state)
+{
+    over(m, job, place, state);
+    hm_occurrence_ended(m, job, place == HM_DEAD);
+}
+
+/* ---- late runs ---- */
+
+void hm_late_add(hm *m, int session, int job, int run)
+{
+    m->late[m->n_late++] = (hm_late){.session = session, .job = job, .run = run};
+}
+
+static bool has_late(const hm *m, int job)
+{
+    bool any = false;
+
+    for (int i = 0; i < m->n_late; i++)
+        any = any || m->late[i].job == job;
+    return any;
+}
+
+static void late_forget(hm *m, int at)
+{
+    int job = m->late[at].job;
+
+    m->late[at] = m->late[--m->n_late];
+    if (!has_late(m, job))
+        hm_occurrence_late_over(m, job);
+}
+
+void hm_late_over(hm *m, int session, int job, int run)
+{
+    for (int i = 0; i < m->n_late; i++) {
+        if (m->late[i].session == session && m->late[i].job == job && m->late[i].run == run) {
+            late_forget(m, i);
+            return;
+        }
+    }
+}
+
+int hm_n_late(const hm *m, int session)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_late; i++)
+        n += m->late[i].session == session;
+    return n;
+}
+
+static void late_drop(hm *m, int session)
+{
+    for (int i = m->n_late - 1; i >= 0; i--) {
+        if (m->late[i].session == session)
+            late_forget(m, i);
+    }
 }
 
 int hm_state(const hm *m, int job)
@@ -67,7 +129,7 @@ int hm_state(const hm *m, int job)
 
 /* ---- producers ---- */
 
-static int room(const hm *m, int queue)
+int hm_room(const hm *m, int queue)
 {
     int n = m->limit[queue];
 
@@ -88,7 +150,8 @@ static int make(hm *m, const hm_item *it)
                   .ukey_stays = it->ukey_stays,
                   .kept = it->kept,
                   .s2s = it->s2s,
-                  .large = it->large > 0};
+                  .large = it->large > 0,
+                  .sched = -1};
     put(j, it->delay ? HM_DUE : HM_LANE);
     j->due = m->now + it->delay;
     j->s2s_at = it->s2s > 0 ? m->now + it->delay + it->s2s : -1;
@@ -134,7 +197,7 @@ int hm_enqueue(hm *m, int producer, int64_t no, const hm_item *items, int n, hm_
     if (no <= p->last)
         return repeated(m, producer, no, ret);
     for (int i = 0; i < HM_QUEUES; i++)
-        left[i] = room(m, i);
+        left[i] = hm_room(m, i);
     *a = (hm_answer){.no = no, .n = n};
     p->last = no;
     for (int i = 0; i < n; i++) {
@@ -246,6 +309,7 @@ int hm_session_close(hm *m, int session)
     for (int i = 1; i <= m->n_lanes; i++)
         unregister(m, session, i);
     if (clean) {
+        late_drop(m, session);
         forget(m, session);
         return 1;
     }
@@ -287,20 +351,22 @@ void hm_fetch(hm *m, int session, int job, const char *entry)
 
 /* ---- what became of jobs ---- */
 
-static void done_one(hm *m, const hm_done *d)
+static void done_one(hm *m, int session, const hm_done *d)
 {
     hm_job *j = &m->job[d->job];
 
+    if (d->late)
+        hm_late_add(m, session, d->job, d->run);
     if (d->kind == 'c' || d->kind == 'n') {
         j->was_run = true;
-        end(m, d->job, d->kind == 'c' ? HM_HISTORY : HM_GONE, DUREQ_JOB_COMPLETED);
+        over(m, d->job, d->kind == 'c' ? HM_HISTORY : HM_GONE, DUREQ_JOB_COMPLETED);
         return;
     }
     j->attempts++;
     j->runs++;
     j->suspect = false;
     if (d->kind == 'd') {
-        end(m, d->job, HM_DEAD, DUREQ_JOB_DEAD);
+        over(m, d->job, HM_DEAD, DUREQ_JOB_DEAD);
         return;
     }
     put(j, d->kind == 'r' ? HM_DUE : d->kind == 'p' ? HM_PAUSED : HM_FRONT);
@@ -310,6 +376,7 @@ static void done_one(hm *m, const hm_done *d)
 int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
 {
     hm_session *s = &m->session[session];
+    bool ended[HM_ITEMS * 2] = {false};
 
     if (s->life != HM_LIVE)
         return HM_FENCED;
@@ -320,21 +387,26 @@ int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
     s->touched++;
     for (int i = 0; i < n; i++) {
         if (owns(m, session, done[i].job, done[i].turn)) {
-            done_one(m, &done[i]);
+            done_one(m, session, &done[i]);
             m->stat_c[m->job[done[i].job].lane]++;
+            ended[i] = strchr("cnd", done[i].kind) != NULL;
         } else {
             s->refused[s->n_refused++] = (uint8_t)i;
         }
     }
     for (int i = 0; i < n; i++)
         s->started[done[i].job] = false;
+    for (int i = 0; i < n; i++) {
+        if (ended[i])
+            hm_occurrence_ended(m, done[i].job, done[i].kind == 'd');
+    }
     return 0;
 }
 
 bool hm_cycle(hm *m, int session, int64_t no, const hm_done *done, int n)
 {
     for (int i = 0; i < n; i++) {
-        done_one(m, &done[i]);
+        done_one(m, session, &done[i]);
         m->stat_c[m->job[done[i].job].lane]++;
     }
     if (n > 0) {
@@ -412,8 +484,8 @@ static bool hand_over(hm *m, int victim, int job)
         j->crashes += charged;
         s->started[job] = false;
         if (charged && j->crashes >= HM_CRASHES) {
-            end(m, job, HM_DEAD, DUREQ_JOB_DEAD);
             j->s2s_at = -1;
+            hm_end(m, job, HM_DEAD, DUREQ_JOB_DEAD);
             m->stat_d[j->lane]++;
             return true;
         }
@@ -486,10 +558,15 @@ hm_reaped hm_session_reap(hm *m, int victim, int leader, int limit, int lanes)
         s->lane++;
         lanes--;
     }
-    r.more = s->lane <= m->n_lanes || over > 1;
-    if (s->lane > m->n_lanes)
-        forget(m, victim);
+    r.late = s->lane > m->n_lanes ? (hm_n_late(m, victim) < limit ? hm_n_late(m, victim) : limit) : 0;
+    r.through = s->lane > m->n_lanes && r.late == hm_n_late(m, victim);
+    r.more = !r.through || over > 1;
     return r;
+}
+
+void hm_session_reaped(hm *m, int victim)
+{
+    forget(m, victim);
 }
 
 int hm_due_promote(hm *m)
@@ -509,9 +586,9 @@ int hm_due_promote(hm *m)
 
 int hm_housekeep(hm *m)
 {
-    int n = 0;
+    int n = 0, n_jobs = m->n_jobs;
 
-    for (int i = 0; i < m->n_jobs; i++) {
+    for (int i = 0; i < n_jobs; i++) { /* not those that are released by the end of others */
         hm_job *j = &m->job[i];
         bool waiting = alive(j) && j->session == 0 && j->runs == 0;
         int due = j->place == HM_DUE ? j->due : m->now;
@@ -524,7 +601,7 @@ int hm_housekeep(hm *m)
         }
         j->s2s_at = -1;
         if (waiting) {
-            end(m, i, HM_DEAD, DUREQ_JOB_DEAD);
+            hm_end(m, i, HM_DEAD, DUREQ_JOB_DEAD);
             m->stat_d[j->lane]++;
             n++;
         }
@@ -544,13 +621,14 @@ int hm_cancel(hm *m, int job)
         return -4;
     j->was_run = j->session != 0;
     if (j->session) {
+        hm_late_add(m, j->session, job, j->runs + 1);
         m->session[j->session].cancelled[job]++;
         m->session[j->session].started[job] = false;
         m->session[j->session].touched++;
     }
     j->s2s_at = -1;
     m->stat_x[j->lane]++;
-    end(m, job, j->kept ? HM_HISTORY : HM_GONE, DUREQ_JOB_CANCELLED);
+    hm_end(m, job, j->kept ? HM_HISTORY : HM_GONE, DUREQ_JOB_CANCELLED);
     return 0;
 }
 
@@ -564,6 +642,8 @@ int hm_retry(hm *m, int job, bool force)
         return -4;
     if (j->ukey >= 0 && m->key[j->ukey] >= 0 && m->key[j->ukey] != job)
         return -5;
+    if (!hm_occurrence_retried(m, job))
+        return -4;
     if (j->ukey >= 0)
         m->key[j->ukey] = job;
     j->runs += j->place == HM_HISTORY && j->was_run;
@@ -617,13 +697,13 @@ int hm_update(hm *m, int job, int from, int to)
 
 int hm_purge(hm *m, int queue)
 {
-    int n = 0;
+    int n = 0, n_jobs = m->n_jobs;
 
-    for (int i = 0; i < m->n_jobs; i++) {
+    for (int i = 0; i < n_jobs; i++) { /* not those that are released by the end of others */
         if (m->job[i].lane / 2 != queue || !waits(&m->job[i]))
             continue;
         m->job[i].s2s_at = -1;
-        end(m, i, HM_GONE, -1);
+        hm_end(m, i, HM_GONE, -1);
         n++;
     }
     return n;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HM_JOBS      64
+#define HM_JOBS      96
 #define HM_SESSIONS  16 /* numbers 1 to 15 */
 #define HM_PRODUCERS 3
 #define HM_LANES     4 /* queue and type: lane / 2 is the queue */
@@ -25,6 +25,15 @@
 #define HM_SUSPECTS  (-2) /* blamed: those never charged */
 #define HM_FULL      5    /* a queue with a limit takes so many; at first the second one has it */
 #define HM_NEVER     1000000000
+#define HM_UNIT_S    100
+#define HM_LATE      96
+#define HM_SCHEDS    6
+#define HM_SKEYS     2
+#define HM_BUFFER    4   /* so many wait at most (of 10,000: hist_wire.c) */
+#define HM_KEPT_S    400 /* a schedule that has ended is listed for so long (of a week) */
+#define HM_RECORDS   100
+#define HM_FIRED     24
+#define HM_NEVER_MS  INT64_MAX
 
 typedef enum hm_place { HM_GONE, HM_LANE, HM_FRONT, HM_DUE, HM_PAUSED, HM_DEAD, HM_HISTORY } hm_place;
 
@@ -39,7 +48,11 @@ typedef struct hm_job {
     int ukey, s2s, s2s_at; /* -1 none */
     int payload;           /* a number for it: 0 as it was enqueued */
     bool large;            /* its payload is a key of its own */
+    int large_no;          /* which, of an occurrence */
     bool ukey_stays /* held on after its end */, kept /* in the history */;
+    int sched, at /* s */; /* of an occurrence; sched -1: it is none */
+    bool by_hand, minds /* its end is looked at */, pauses /* its death pauses its schedule */;
+    bool active, lingers /* over, and its handler may still run */;
 } hm_job;
 
 typedef enum hm_life { HM_NO_SESSION, HM_LIVE, HM_REAPING, HM_DROPPED } hm_life;
@@ -54,6 +67,11 @@ typedef struct hm_session {
     bool started[HM_JOBS];  /* reported */
     int cancelled[HM_JOBS]; /* how often, since it was last told */
 } hm_session;
+
+/* A run whose job went on without it, and whose handler may still run. */
+typedef struct hm_late {
+    int session, job, run;
+} hm_late;
 
 typedef struct hm_item {
     int lane, delay /* 0 now */, ukey, request, s2s;
@@ -74,6 +92,50 @@ typedef struct hm_producer {
     hm_answer slot[64];
 } hm_producer;
 
+/* ---- schedules; times in s since the history began ---- */
+
+/* A definition. Numbers only, so that equal ones are equal bytes. */
+typedef struct hm_def {
+    int lane /* HM_LANES: of a queue that is not there */, ukey, skey, s2s, kept, payload, large;
+    int start /* HM_NEVER: counts from when it was made */, every, end /* HM_NEVER: none */;
+    int policy, misfire_skip, catchup, per_tick, max, pauses;
+} hm_def;
+
+typedef struct hm_record {
+    int kind, reason, at, first, last, n, job;
+} hm_record;
+
+typedef struct hm_sched {
+    char id[13];
+    bool there, paused, ended, held, failed;
+    int made, version, cursor, next, taken, skipped;
+    hm_def d;
+    bool edited; /* a change waits */
+    hm_def e;
+    int e_at, e_no;
+    int64_t due_ms; /* when the leader looks at it; HM_NEVER_MS */
+    int n_buf, buf[HM_BUFFER];
+    bool buf_by_hand[HM_BUFFER];
+    int n_records;
+    hm_record record[HM_RECORDS];
+    int n_left_out; /* of those that came round by themselves */
+} hm_sched;
+
+/* What a leader does about one that is due, as it saw it. */
+typedef struct hm_missed {
+    int n, first, last; /* n 0: none */
+} hm_missed;
+typedef struct hm_plan {
+    int sched, version, cursor, n, next, at[HM_FIRED];
+    int64_t due_ms;
+    hm_missed missed;
+    int edit; /* 0: none waited */
+    bool swaps;
+    int to_cursor, to_next;
+    int64_t to_due_ms;
+    hm_missed to_missed;
+} hm_plan;
+
 typedef struct hm {
     int now, served, looked_at, n_sessions, leader, epoch, leader_until, n_lanes, n_jobs;
     int lane_no[HM_LANES];
@@ -85,6 +147,14 @@ typedef struct hm {
     hm_session session[HM_SESSIONS];
     hm_producer producer[HM_PRODUCERS];
     bool idle[HM_LANES][HM_SESSIONS]; /* asked to be woken when this lane gets work */
+    int n_late;
+    hm_late late[HM_LATE];
+    int n_scheds, skey[HM_SKEYS]; /* schedule, or -1 */
+    hm_sched sched[HM_SCHEDS];
+    bool replaces; /* the call that is made now */
+    bool room_seen[HM_QUEUES];
+    int room[HM_QUEUES]; /* as this call saw it first, less what it dispatched */
+    int lost;            /* a schedule of which something came round and was neither dispatched nor recorded; -1 */
 } hm;
 
 /* Answers of scripts that are no number of the script's own. */
@@ -112,6 +182,8 @@ typedef struct hm_done {
     int job, turn;
     char kind; /* as in complete.lua: c n r f d p */
     int delay; /* units; -1: paused until resumed */
+    bool late; /* its handler did not end */
+    int run;   /* number of this run */
 } hm_done;
 /* 0 with the refused in the session, or HM_FENCED. */
 int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n);
@@ -124,13 +196,15 @@ bool hm_is_next(const hm *m, int job, int lane, hm_place place); /* that somebod
 
 typedef struct hm_reaped {
     int handed, dead;
-    bool more;
+    int late; /* late runs that go with it in this step: which, the script chooses */
+    bool more, through;
 } hm_reaped;
 /* May the reaper take this one now? 0: none is over. */
 bool hm_is_over(const hm *m, int session, int leader);
 void hm_serve(hm *m);                                     /* somebody looks at the served clock */
 int hm_leader_check(const hm *m, int session, int epoch); /* 0, or HM_FENCED */
 hm_reaped hm_session_reap(hm *m, int victim, int leader, int limit, int lanes);
+void hm_session_reaped(hm *m, int victim); /* when it is through, and its late runs were forgotten */
 int hm_due_promote(hm *m);
 int hm_housekeep(hm *m); /* how many died waiting */
 
@@ -145,3 +219,29 @@ int hm_key_delete(hm *m, int key);
 int hm_node_drain(hm *m, int node, bool drain); /* how many sessions it has */
 
 int hm_state(const hm *m, int job); /* dureq_job_state, or -1 */
+
+void hm_end(hm *m, int job, hm_place place, int state);
+int hm_room(const hm *m, int queue);
+void hm_late_add(hm *m, int session, int job, int run);
+void hm_late_over(hm *m, int session, int job, int run); /* its handler has ended */
+int hm_n_late(const hm *m, int session);
+
+/* hist_model_schedule.c: what follows for schedules, and their own calls, which answer as the scripts do. */
+void hm_occurrence_ended(hm *m, int job, bool died);
+void hm_occurrence_late_over(hm *m, int job);
+bool hm_occurrence_retried(hm *m, int job);
+int hm_sched_put(hm *m, int by_id /* -1: by key */, const hm_def *seen, const hm_def *d, int *ret);
+int hm_sched_pause(hm *m, int sched, bool pause);
+int hm_sched_delete(hm *m, int sched); /* how many waited, or -3 */
+typedef struct hm_triggered {
+    int what, n, done, why, job;
+} hm_triggered;
+hm_triggered hm_sched_trigger(hm *m, int sched, int policy, const int *at, int n);
+bool hm_sched_is_due(const hm *m, int sched);
+void hm_sched_plan(const hm *m, int sched, hm_plan *ret);
+typedef struct hm_fired {
+    int n, n_stale;
+} hm_fired;
+hm_fired hm_sched_fire(hm *m, const hm_plan *plans, int n);
+int hm_n_buffered(const hm *m); /* of all: jobs that calls may yet make by themselves */
+int64_t hm_now_ms(const hm *m);

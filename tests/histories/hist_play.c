@@ -129,7 +129,7 @@ static void step_enqueue(hist *h, const uint32_t *r)
     hist_msg msg = {.kind = MSG_ENQUEUE, .who = (int)(r[0] % 4 % HM_PRODUCERS), .n = 1 + (int)(r[0] / 8 % HM_ITEMS)};
     bool plain = r[0] / 32 % 8 < 5;
 
-    if (h->m.n_jobs + 4 * HM_ITEMS > HM_JOBS) /* those on their way make jobs too */
+    if (h->m.n_jobs + 4 * HM_ITEMS > HIST_ENQUEUED) /* those on their way make jobs too */
         return;
     if (r[0] / 256 % 16 == 0) /* it connected again */
         hist_ask_token(h, msg.who);
@@ -203,6 +203,10 @@ static void step_beat(hist *h, int session, const uint32_t *r)
         msg.a = n->held[r[3] / 4 % (uint32_t)n->n_held].job;
     else if (r[3] % 4 == 1)
         msg.a = HM_SUSPECTS;
+    for (int i = 0; i < h->m.n_late && msg.n_late < HIST_LATE; i++) {
+        if (h->m.late[i].session == session && r[1] >> (10 + i % 16) & 1)
+            msg.late[msg.n_late++] = h->m.late[i];
+    }
     hist_put_beat(h, &msg);
     dispatch(h, &msg, r[4]);
 }
@@ -222,10 +226,13 @@ static void step_complete(hist *h, int session, const uint32_t *r)
         if (kind == 'c' && !h->m.job[n->held[i].job].kept)
             kind = 'n';
         held[msg.n] = &n->held[i];
-        msg.done[msg.n++] = (hm_done){.job = n->held[i].job,
-                                      .turn = n->held[i].turn,
-                                      .kind = kind,
-                                      .delay = kind == 'p' && bits & 8 ? -1 : 1 + (int)(bits / 8 % 3)};
+        msg.done[msg.n] = (hm_done){.job = n->held[i].job,
+                                    .turn = n->held[i].turn,
+                                    .kind = kind,
+                                    .delay = kind == 'p' && bits & 8 ? -1 : 1 + (int)(bits / 8 % 3),
+                                    .late = strchr("rfd", kind) && r[3] >> (8 + 3 * msg.n) & 1,
+                                    .run = h->m.job[n->held[i].job].runs + 1};
+        msg.n++;
     }
     if (msg.n == 0)
         return;
@@ -302,13 +309,18 @@ static void step_node(hist *h, const uint32_t *r, uint32_t what)
 }
 
 /* Mostly the leader that is, sometimes one that was, or never. */
+static int any_leader(const hist *h, const uint32_t *r)
+{
+    return r[1] % 4 && h->m.leader ? h->m.leader : 1 + (int)(r[1] / 4 % (uint32_t)h->m.n_sessions);
+}
+
 static void step_leader(hist *h, const uint32_t *r)
 {
     hist_msg msg = {.kind = (hist_msg_kind)(MSG_REAP + r[0] % 3), .a = 1 + (int)(r[2] % 4), .b = r[3] % 4 ? 1 : 3};
 
     if (h->m.n_sessions == 0)
         return;
-    msg.who = r[1] % 4 && h->m.leader ? h->m.leader : 1 + (int)(r[1] / 4 % (uint32_t)h->m.n_sessions);
+    msg.who = any_leader(h, r);
     msg.no = h->epoch_of[msg.who];
     hist_put_operator(h, &msg);
     dispatch(h, &msg, r[4]);
@@ -327,6 +339,8 @@ static void step_operator(hist *h, const uint32_t *r)
         msg.who = (int)(r[1] % (uint32_t)h->m.n_jobs);
     else
         msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : msg.kind == MSG_DRAIN ? HM_NODES : HM_QUEUES));
+    if (msg.kind == MSG_UPDATE && h->m.job[msg.who].sched >= 0) /* what its envelope says of its schedule is not made here */
+        msg.kind = MSG_CANCEL;
     msg.b = h->m.now + (int)(r[3] / 4 % 6) - 1;
     if (msg.kind == MSG_QUEUE_SET)
         msg.a = (msg.who == 1) == (msg.a > 0) ? HM_FULL : 0;
@@ -338,14 +352,30 @@ static void step_operator(hist *h, const uint32_t *r)
     dispatch(h, &msg, r[4]);
 }
 
+static void turn_clock(hist *h, int units)
+{
+    h->m.now += units;
+    h->m.now = DQ_MAX(h->m.now, 0);
+    hist_say(h, "  clock %d", h->m.now);
+    hist_clock(h->w, h->m.now);
+}
+
 static void step_clock(hist *h, const uint32_t *r)
 {
     static const int steps[] = {1, 1, 1, 2, 5, -2};
 
-    h->m.now += steps[r[0] % DQ_ARRAY_LEN(steps)];
-    h->m.now = DQ_MAX(h->m.now, 0);
-    hist_say(h, "  clock %d", h->m.now);
-    hist_clock(h->w, h->m.now);
+    turn_clock(h, steps[r[0] % DQ_ARRAY_LEN(steps)]);
+}
+
+static void step_fire(hist *h, const uint32_t *r)
+{
+    hist_msg msg = {0};
+
+    if (h->m.n_sessions > 0)
+        hist_step_fire(h, any_leader(h, r), &msg);
+    if (r[2] % 8 == 0) /* it is set back between the look and the call */
+        turn_clock(h, -1);
+    dispatch(h, &msg, r[4]);
 }
 
 /* ---- the steps ---- */
@@ -365,13 +395,23 @@ enum {
     STEP_OPERATOR,
     STEP_CLOCK,
     STEP_DELIVER,
+    STEP_SCHEDULE,
+    STEP_FIRE,
     STEPS
 };
 
-static const uint8_t weights[STEPS] = {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6};
+/* One history in three is of schedules. */
+#define KINDS 3
+static const uint8_t weights[KINDS][STEPS] = {
+    {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6, 0, 0},
+    {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6, 0, 0},
+    {4, 4, 24, 12, 18, 2, 2, 2, 2, 1, 5, 10, 16, 8, 16, 22},
+};
 
 static void play_one(hist *h, const hist_step *s)
 {
+    hist_msg msg = {0};
+
     switch (s->kind) {
     case STEP_ENQUEUE: step_enqueue(h, s->r); break;
     case STEP_OPEN:
@@ -382,6 +422,11 @@ static void play_one(hist *h, const hist_step *s)
     case STEP_OPERATOR: step_operator(h, s->r); break;
     case STEP_CLOCK: step_clock(h, s->r); break;
     case STEP_DELIVER: deliver(h, s->r); break;
+    case STEP_SCHEDULE:
+        hist_step_schedule(h, s->r, &msg);
+        dispatch(h, &msg, s->r[4]);
+        break;
+    case STEP_FIRE: step_fire(h, s->r); break;
     default: step_node(h, s->r, (uint32_t)s->kind - STEP_TURN); break;
     }
 }
@@ -392,6 +437,8 @@ static void clean(hist *h)
         hist_node_end(h, i);
     for (int i = 0; i < HIST_MSGS; i++)
         dq_buf_deinit(&h->msg[i].bytes);
+    dq_zones_destroy(h->zones);
+    h->zones = NULL;
 }
 
 void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
@@ -399,7 +446,7 @@ void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
     *h = (hist){.w = w, .trace = trace};
     hm_init(&h->m);
     hist_reset(w);
-    h->base_ms = hist_real_ms(w);
+    h->base_ms = hist_base_ms(w);
     for (int i = 0; i < HM_PRODUCERS; i++)
         hist_ask_token(h, i);
     hist_node_open(h);
@@ -415,20 +462,26 @@ void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
     clean(h);
 }
 
+bool hist_is_of_schedules(uint64_t seed)
+{
+    return weights[seed % KINDS][STEP_FIRE] > 0;
+}
+
 void hist_make(uint64_t seed, hist_step *steps, int *ret_n)
 {
+    const uint8_t *w = weights[seed % KINDS];
     dq_rng rng;
     unsigned total = 0;
 
     dq_rng_seed(&rng, seed);
     *ret_n = 30 + (int)dq_rng_below(&rng, HIST_STEPS_MAX - 30);
     for (int i = 0; i < STEPS; i++)
-        total += weights[i];
+        total += w[i];
     for (int i = 0; i < *ret_n; i++) {
         unsigned at = (unsigned)dq_rng_below(&rng, total);
 
-        for (steps[i].kind = 0; at >= weights[steps[i].kind]; steps[i].kind++)
-            at -= weights[steps[i].kind];
+        for (steps[i].kind = 0; at >= w[steps[i].kind]; steps[i].kind++)
+            at -= w[steps[i].kind];
         for (size_t k = 0; k < DQ_ARRAY_LEN(steps[i].r); k++)
             steps[i].r[k] = (uint32_t)dq_rng_next(&rng);
     }

@@ -5,12 +5,16 @@
 
 #include "hist_wire.h"
 
+#include "io/zones.h"
 #include "store/enqueue_calls.h"
 #include "store/session_calls.h"
 
 #define HIST_STEPS_MAX 96
 #define HIST_HELD      24
 #define HIST_MSGS      8
+#define HIST_ENQUEUED  64 /* jobs: more come from schedules only */
+#define HIST_LATE      4
+#define HIST_BACKFILL  3
 
 typedef struct hist_step {
     uint8_t kind;
@@ -45,6 +49,11 @@ typedef enum hist_msg_kind {
     MSG_QUEUE_SET,
     MSG_KEY_DELETE,
     MSG_DRAIN,
+    MSG_SCHED_PUT, /* from here on: hist_schedule.c */
+    MSG_SCHED_PAUSE,
+    MSG_SCHED_DELETE,
+    MSG_SCHED_TRIGGER,
+    MSG_SCHED_FIRE,
 } hist_msg_kind;
 
 /* A call as bytes, and what the model must know of it. It may be sent at once, later, twice, or never. */
@@ -60,6 +69,11 @@ typedef struct hist_msg {
     hm_done done[HM_ITEMS];
     int job[HIST_HELD], turn[HIST_HELD];
     bool ran[HIST_HELD];
+    hm_late late[HIST_LATE]; /* beat: whose handler has ended */
+    int n_late;
+    hm_def def, seen; /* schedules: what is put, and what it was made from */
+    int at[HIST_BACKFILL];
+    hm_plan plan[HM_SCHEDS];
 } hist_msg;
 
 typedef struct hist_node {
@@ -98,6 +112,7 @@ typedef struct hist {
     int epoch_of[HM_SESSIONS]; /* of the last time it was told that it is the leader */
     hm_item item[HM_JOBS];     /* as it was enqueued */
     int payloads;              /* numbers of payloads that were given away */
+    dq_zones *zones;           /* as leaders read them */
     bool stale;                /* the call that was sent last was refused as a whole */
     bool trace;
     int step;
@@ -112,6 +127,7 @@ bool hist_equal(hist *h, const char *what, int64_t want, int64_t got); /* false:
 /* hist_play.c */
 void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace);
 void hist_make(uint64_t seed, hist_step *steps, int *ret_n);
+bool hist_is_of_schedules(uint64_t seed);
 /* hist_calls.c: the calls as bytes */
 void hist_put_enqueue(hist *h, hist_msg *msg);
 void hist_put_beat(hist *h, hist_msg *msg);
@@ -123,6 +139,9 @@ dq_entry hist_entry_of(const hist *h, const hist_held *t);
 dureq_str hist_large_payload(int which); /* valid until the next one */
 bool hist_is_large(const hist_held *t);
 void hist_pack_item(const hm_item *it, int payload, dq_buf *j);
+size_t hist_pack_template(const hm_item *it, int payload, dq_buf *j); /* of a schedule's jobs */
+dureq_str hist_holder_id(const hist *h, int holder);                  /* a job, or HM_JOBS and a schedule */
+const char *hist_key_text(int key);
 void hist_put_item(const hm_item *it, dq_buf *args, dq_enqueue_job *ret);
 dq_enqueue_head hist_producer_head(const hist_msg *msg, char name[24]);
 /* hist_produce.c: the plain calls of producers */
@@ -137,6 +156,8 @@ int hist_seal_commands(const hist_msg *msg); /* with MULTI and EXEC */
 dq_reply hist_send_seal(hist *h, const hist_msg *msg);
 /* hist_exec.c: a call is sent, its answer is compared with the model's */
 void hist_exec(hist *h, const hist_msg *msg);
+/* An error where one is due (HM_FENCED, HM_UNKNOWN), and none where none is. true: the answer is to be looked at. */
+bool hist_answered(hist *h, const hist_msg *msg, dq_reply r, int want);
 int64_t hist_read_be(dq_reader *r, int n); /* n bytes, highest first */
 /* hist_node.c: what a node does on its own connection */
 void hist_node_open(hist *h);
@@ -153,7 +174,16 @@ typedef struct hist_before {
     int n_jobs, turn[HM_JOBS];
 } hist_before;
 hist_before hist_wake_before(const hist *h);
-void hist_wake_after(hist *h, const hist_before *before, bool delivers);
+void hist_wake_after(hist *h, const hist_before *before);
+/* hist_schedule.c */
+void hist_step_schedule(hist *h, const uint32_t *r, hist_msg *ret); /* by hand; MSG_NONE: nothing to do */
+void hist_step_fire(hist *h, int who, hist_msg *ret);
+void hist_exec_schedule(hist *h, const hist_msg *msg, dq_reply r);
+int hist_schedule_jobs(const hist_msg *msg); /* how many jobs it makes at most */
+bool hist_schedule_fits(const hist *h, const hist_msg *msg);
+/* hist_check_schedule.c: schedules in Redis as in the model; jobs that they made get their ids */
+void hist_check_schedules(hist *h);
+void hist_pack_definition(const hist *h, const hm_def *d, dq_buf *out);
 /* hist_check.c */
 void hist_check_jobs(hist *h);
 void hist_check_all(hist *h);

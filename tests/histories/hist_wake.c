@@ -11,9 +11,8 @@
 #include "model/id.h"
 
 typedef struct wakes {
-    bool delivers;
-    int added[HM_LANES];
-    bool taken[HM_LANES][HM_SESSIONS]; /* out of the registered, and not told yet */
+    int added[HM_LANES], made[HM_LANES]; /* made: of those added, the jobs that are new, which go out with wake-ups */
+    bool taken[HM_LANES][HM_SESSIONS];   /* out of the registered, and not told yet */
 } wakes;
 
 static bool any_idle(const hist *h, int lane)
@@ -36,15 +35,27 @@ hist_before hist_wake_before(const hist *h)
     return b;
 }
 
-static int added_to(const hist *h, int lane, const hist_before *before)
+/* A call that replaces what it dispatched itself wakes for that too. */
+static bool is_added(const hist *h, int job, const hist_before *before)
+{
+    const hm_job *j = &h->m.job[job];
+    bool is_new = job >= before->n_jobs;
+
+    if (is_new && j->sched >= 0)
+        return true;
+    return (j->place == HM_LANE || j->place == HM_FRONT) && j->session == 0 && (is_new || j->turn != before->turn[job]);
+}
+
+static int added_to(const hist *h, int lane, const hist_before *before, int *ret_made)
 {
     int n = 0;
 
+    *ret_made = 0;
     for (int i = 0; i < h->m.n_jobs; i++) {
-        const hm_job *j = &h->m.job[i];
-
-        n += j->lane == lane && (j->place == HM_LANE || j->place == HM_FRONT) && j->session == 0 &&
-             (i >= before->n_jobs || j->turn != before->turn[i]);
+        if (h->m.job[i].lane != lane || !is_added(h, i, before))
+            continue;
+        n++;
+        *ret_made += i >= before->n_jobs;
     }
     return n;
 }
@@ -92,7 +103,7 @@ static void see_woken(hist *h, wakes *w, int session, int lane)
     }
     w->taken[lane][session] = false;
     hist_say(h, "    session %d is woken for lane %d", session, lane);
-    if (w->delivers && hm_may_deliver(&h->m, session, lane, w->added[lane]))
+    if (w->made[lane] == w->added[lane] && hm_may_deliver(&h->m, session, lane, w->made[lane]))
         hist_fail(h, "wake: session %d is woken without the job that it could be given", session);
 }
 
@@ -132,7 +143,7 @@ static void see_delivered(hist *h, wakes *w, int session, dureq_str body)
     long long ms = hist_read_be(&in, 6), seq = hist_read_be(&in, 4);
     char entry[32];
 
-    if (in.bad || lane < 0 || !w->taken[lane][session] || !w->delivers) {
+    if (in.bad || lane < 0 || !w->taken[lane][session] || w->made[lane] == 0) {
         hist_fail(h, "wake: session %d is given something of lane %d out of turn", session, lane);
         return;
     }
@@ -142,7 +153,7 @@ static void see_delivered(hist *h, wakes *w, int session, dureq_str body)
     hist_say(h, "    session %d is woken with job %d of lane %d", session, job, lane);
     if (job < 0 || !hm_is_next(&h->m, job, lane, HM_LANE)) {
         hist_fail(h, "wake: session %d is given job %d, whose turn it is not", session, job);
-    } else if (!hm_may_deliver(&h->m, session, lane, w->added[lane])) {
+    } else if (!hm_may_deliver(&h->m, session, lane, w->made[lane])) {
         hist_fail(h, "wake: session %d is given job %d, which it may not be", session, job);
     } else {
         hm_fetch(&h->m, session, job, entry);
@@ -169,13 +180,13 @@ static void hear_all(hist *h, wakes *w)
     }
 }
 
-void hist_wake_after(hist *h, const hist_before *before, bool delivers)
+void hist_wake_after(hist *h, const hist_before *before)
 {
-    wakes w = {.delivers = delivers};
+    wakes w = {0};
     bool any = false;
 
     for (int i = 0; i < HM_LANES && before->any && !h->failed; i++) {
-        w.added[i] = any_idle(h, i) ? added_to(h, i, before) : 0;
+        w.added[i] = any_idle(h, i) ? added_to(h, i, before, &w.made[i]) : 0;
         if (w.added[i] > 0)
             see_registered(h, &w, i);
         any = any || w.added[i] > 0;

@@ -376,11 +376,11 @@ static void put_in_front(dq_buf *text, const char *function)
     *text = out;
 }
 
-/* Time is the server's and the clock's. And whom SPOP takes is the server's choice: here one that is the same when a history is played again. */
+/* Time is the clock's. And whom SPOP takes is the server's choice: here one that is the same when a history is played again. */
 static void change_calls(dq_buf *text)
 {
     static const char time[] =
-        "local function dq_time() local t = redis.call('TIME') t[1] = t[1] + (redis.call('GET', 'clock') or 0) return t end\n";
+        "local function dq_time() return { redis.call('GET', 'base') + redis.call('GET', 'clock'), 0 } end\n";
     static const char pop[] =
         "local function dq_pop(_, key, n) local all, out = redis.call('SMEMBERS', key), {} "
         "local turn = (tonumber(redis.call('GET', 'clock')) or 0) + #all "
@@ -391,6 +391,37 @@ static void change_calls(dq_buf *text)
         put_in_front(text, time);
     if (change_call(text, "('SPOP',", "dq_pop"))
         put_in_front(text, pop);
+}
+
+/* Every place of a number that is followed by this character: the library's text has no blanks, that of a plant has. */
+static bool change_number(dq_buf *text, const char *number, char after, int becomes)
+{
+    DQ_BUF_AUTO out = {0};
+    size_t len = strlen(number);
+    const char *from = text->ptr, *end = text->ptr + text->len, *at = memmem(from, (size_t)(end - from), number, len);
+    bool any = false;
+
+    for (; at; at = memmem(at + len, (size_t)(end - at) - len, number, len)) {
+        if (isdigit((unsigned char)at[-1]) || at[len + strspn(at + len, " ")] != after)
+            continue;
+        dq_buf_append(&out, from, (size_t)(at - from));
+        dq_buf_append_fmt(&out, "%d", becomes);
+        from = at + len;
+        any = true;
+    }
+    dq_buf_append(&out, from, (size_t)(end - from));
+    dq_buf_clear(text);
+    dq_buf_append_str(text, dq_buf_str(&out));
+    return any;
+}
+
+/* A buffer that is full, and a schedule that is dropped after its end, are within a history's reach. */
+static void change_numbers(dq_buf *text, bool fires)
+{
+    bool ends = change_number(text, "604800", '*', HM_KEPT_S), fills = change_number(text, "10000", 'o', HM_BUFFER);
+
+    if (!fills || fires != ends)
+        hist_die("schedule_fire", "has other numbers");
 }
 
 static void load_scripts(hist_wire *w, const hist_plant *plant)
@@ -408,6 +439,8 @@ static void load_scripts(hist_wire *w, const hist_plant *plant)
         else
             dq_buf_append(&text, dq_scripts[i].text, dq_scripts[i].len);
         change_calls(&text);
+        if (i == DQ_SCRIPT_SCHEDULE_FIRE || i == DQ_SCRIPT_SCHEDULE_TRIGGER)
+            change_numbers(&text, i == DQ_SCRIPT_SCHEDULE_FIRE);
         dq_resp_begin(&call, 3);
         dq_resp_arg_text(&call, "SCRIPT");
         dq_resp_arg_text(&call, "LOAD");
@@ -469,10 +502,13 @@ void hist_reset(hist_wire *w)
                           .n_all = HM_QUEUES};
     dq_buf call = {0};
     dq_reply r;
+    char scripts[12];
 
+    (void)snprintf(scripts, sizeof scripts, "%d", DQ_SCRIPTS_VERSION);
     (void)hist_words(w, 0, "FLUSHALL", "SYNC", NULL);
+    (void)hist_words(w, 0, "EVAL", "redis.call('SET', 'base', redis.call('TIME')[1])", "0", NULL);
     hist_clock(w, 0);
-    (void)hist_words(w, 0, "HSET", "{dureq:0}:sh", "ss", "0", NULL);
+    (void)hist_words(w, 0, "HSET", "{dureq:0}:sh", "ss", "0", "mv", scripts, NULL);
     for (int i = 0; i < HM_QUEUES; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "q%d", i);
         queues[i] = (dq_queue){.name = dureq_str_from(names[i]), .max_len = limit[i]};
@@ -484,9 +520,12 @@ void hist_reset(hist_wire *w)
     dq_buf_deinit(&call);
 }
 
-int64_t hist_real_ms(hist_wire *w)
+int64_t hist_base_ms(hist_wire *w)
 {
-    dq_reply r = hist_words(w, 0, "TIME", NULL);
+    dq_reply r = hist_words(w, 0, "GET", "base", NULL);
+    int64_t s = 0;
 
-    return dq_reply_int(dq_reply_at(r, 0)) * 1000 + dq_reply_int(dq_reply_at(r, 1)) / 1000;
+    if (dq_parse_i64(dq_reply_str(r), 0, INT64_MAX / 1000, &s) < 0)
+        hist_die("base", "is not there");
+    return s * 1000;
 }

@@ -12,10 +12,11 @@
 
    What is not real: the clock. The scripts read the server's time plus a number that the history steps forth and back (hist_wire.h).
 
-     histories [seed=S] [n=N] [seconds=T] [planted]       seed=S without n: that one, with its trace, shrunk when it fails;
+     histories [seed=S] [n=N] [seconds=T]                  seed=S without n: that one, with its trace, shrunk when it fails;
                                                            without any: as many as 45 s allow, and 1000 however long it takes
-     histories planted                                     each planted fault (hist_plant.c) must be found within n histories, which
-                                                           pass without it
+     histories planted [plant=TEXT] [from=K]               each planted fault (hist_plant.c) must be found within n histories, which
+                                                           pass without it; plant: those only that have this in their name;
+                                                           from: not the first K
 
    DUREQ_TEST_SHORT=1 plays 400 at most. DUREQ_HISTORIES_REPORT=FILE: a run of 100000 and more writes what it did between the marks of that
    file. */
@@ -41,6 +42,8 @@
 typedef struct options {
     int64_t seed, n, least, seconds; /* as many as n within the seconds (0: no limit), and `least` whatever it takes */
     bool one, planted;
+    const char *plant; /* NULL: all */
+    int64_t from;
 } options;
 
 static hist h;
@@ -96,7 +99,7 @@ static void tell(hist_wire *w, uint64_t seed, hist_step *steps, int n)
 
 /* ---- runs ---- */
 
-/* How many were played; *ret_seed is the one that failed. */
+/* How many were played: those of consecutive seeds, the last of which may have failed. */
 static int64_t play_many(hist_wire *w, const options *o, bool doctor, bool *ret_failed)
 {
     int64_t until = dq_mono_us() / 1000 + o->seconds * 1000, i;
@@ -129,18 +132,24 @@ static bool is_due_to_plant(hist_wire *with, hist_wire *without, uint64_t seed, 
 static bool find_planted(const options *o, const hist_plant *plant, hist_wire *without, int *n_doubtful, int64_t *latest)
 {
     hist_wire w;
-    bool found = false, failed = true;
+    bool found = false;
     char fault[sizeof(h.fault)] = "";
     int64_t n = 0;
+    hist_step steps[HIST_STEPS_MAX];
+    int n_steps;
 
     hist_wire_open(&w, plant);
-    while (!found && failed && n < o->n) {
-        const options left = {.seed = o->seed + n, .n = o->n - n};
-
-        n += play_many(&w, &left, /*doctor=*/false, &failed);
-        found = failed && is_due_to_plant(&w, without, (uint64_t)(o->seed + n - 1), fault, sizeof(fault));
-        if (failed && !found) {
-            printf("  seed %" PRId64 " fails for another reason: %s\n", o->seed + n - 1, h.fault[0] ? h.fault : "not again");
+    ask_doctor = false;
+    for (uint64_t seed = (uint64_t)o->seed; !found && n < o->n; seed++) {
+        if (hist_is_of_schedules(seed) != plant->of_schedules)
+            continue;
+        n++;
+        hist_make(seed, steps, &n_steps);
+        if (!fails(&w, steps, n_steps, /*trace=*/false))
+            continue;
+        found = is_due_to_plant(&w, without, seed, fault, sizeof(fault));
+        if (!found) {
+            printf("  seed %" PRIu64 " fails for another reason: %s\n", seed, h.fault[0] ? h.fault : "not again");
             ++*n_doubtful;
         }
     }
@@ -169,16 +178,20 @@ static void report_to_document(hist_wire *w, const char *command, const char *sa
 static int run_planted(const options *o)
 {
     hist_wire without;
-    int missed = 0, doubtful = 0;
+    int n = 0, missed = 0, doubtful = 0;
     int64_t latest = 0;
     char said[200], command[80];
 
     hist_wire_open(&without, NULL);
-    for (size_t i = 0; i < hist_n_plants; i++)
-        missed += !find_planted(o, &hist_plants[i], &without, &doubtful, &latest);
+    for (size_t i = (size_t)o->from; i < hist_n_plants; i++) {
+        if (!o->plant || strstr(hist_plants[i].name, o->plant)) {
+            missed += !find_planted(o, &hist_plants[i], &without, &doubtful, &latest);
+            n++;
+        }
+    }
     (void)snprintf(said, sizeof(said),
-                   "%zu planted, %d not found, %d failures that no plant explains, the last one found by history %" PRId64 ".\n",
-                   hist_n_plants, missed, doubtful, latest);
+                   "%d planted, %d not found, %d failures that no plant explains, the last one found by history %" PRId64 ".\n",
+                   n, missed, doubtful, latest);
     printf("%s", said);
     (void)snprintf(command, sizeof(command), "make histories-planted N=%" PRId64 " SEED=%" PRId64, o->n, o->seed);
     report_to_document(&without, command, said, "<!-- planted -->", "<!-- end planted -->");
@@ -249,8 +262,10 @@ static options read_options(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "planted") == 0)
             o.planted = true;
+        else if (strncmp(argv[i], "plant=", 6) == 0)
+            o.plant = argv[i] + 6;
         else if (argv[i][0] && !number(argv[i], "seed=", &o.seed) && !number(argv[i], "n=", &o.n) &&
-                 !number(argv[i], "seconds=", &o.seconds))
+                 !number(argv[i], "from=", &o.from) && !number(argv[i], "seconds=", &o.seconds))
             hist_die(argv[i], "is no option");
     }
     o.one = o.seed >= 0 && o.n < 0 && !o.planted;
