@@ -30,9 +30,9 @@ struct bench_out {
     int64_t begun_us;
 };
 
-static const bench_group *const lists[] = {bench_cost_groups,    bench_throughput_groups, bench_memory_groups,
-                                           bench_latency_groups, bench_time_groups,       bench_idle_groups,
-                                           bench_fault_groups,   bench_schedule_groups,   bench_absent_groups};
+static const bench_group *const lists[] = {bench_cost_groups, bench_throughput_groups, bench_memory_groups, bench_latency_groups,
+                                           bench_time_groups, bench_idle_groups,       bench_fault_groups,  bench_schedule_groups,
+                                           bench_api_groups,  bench_absent_groups};
 static volatile sig_atomic_t interrupted;
 static int64_t repeat_ms = REPEAT_MS;
 
@@ -227,6 +227,8 @@ static int run_role(int argc, char **argv)
         return role_producer_main(argc, argv);
     if (strcmp(argv[2], "node") == 0)
         return role_node_main(argc, argv);
+    if (strcmp(argv[2], "api") == 0)
+        return role_api_main(argc, argv);
     if (strcmp(argv[2], "floor") == 0)
         return role_floor_main(argc, argv);
     fprintf(stderr, "dureq-bench: '%s' is not a role\n", argv[2]);

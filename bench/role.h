@@ -47,6 +47,7 @@ int64_t role_option_i64(int argc, char **argv, const char *name, int64_t otherwi
 
 int role_producer_main(int argc, char **argv);
 int role_node_main(int argc, char **argv);
+int role_api_main(int argc, char **argv);
 int role_floor_main(int argc, char **argv);
 
 /* ---- the row's side ---- */

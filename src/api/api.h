@@ -77,6 +77,13 @@ typedef void (*dq_api_waited_fn)(void *userdata, const dq_api_waited *waited);
 int dq_api_wait_start(dureq_client *client, const dq_api_request *req, dq_api_waited_fn fn, void *userdata, dq_api_wait **ret);
 void dq_api_wait_cancel(dq_api_wait *w); /* until fn was called: it will be soon */
 
+/* Some requests are answered on the client's loop, by no thread. 1: fn will be called once on the loop, with the answer, or with NULL when it takes a thread
+   after all (dq_api_run); its body may be taken. 0: it takes a thread. On the client's loop; req must stay as it is until fn is called. */
+typedef struct dq_api_quick dq_api_quick;
+typedef void (*dq_api_quick_fn)(void *userdata, dq_api_response *answer);
+int dq_api_quick_start(dureq_client *client, const dq_api_request *req, dq_api_quick_fn fn, void *userdata, dq_api_quick **ret);
+void dq_api_quick_cancel(dq_api_quick *q); /* until fn was called: it will be soon */
+
 typedef enum dq_api_cost {
     DQ_API_SHORT, /* a few round trips */
     DQ_API_SCANS, /* looks at much */

@@ -4,9 +4,8 @@
 #include <stdio.h>
 
 #include "api/request.h"
+#include "client/request.h"
 #include "model/job_json.h"
-
-int dq_api_enqueue(dq_api_ctx *c, dureq_error *err);
 
 #define CHUNK 2048 /* as many as the client sends at a time */
 
@@ -128,21 +127,24 @@ static int flush(dq_api_ctx *c, chunk *k, dureq_error *err)
     return rc == 0 && k->is_lines ? dq_api_flush(c, err) : rc;
 }
 
-static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
+static void answer_one(dq_api_ctx *c, const dureq_enqueue_result *r)
 {
-    const dureq_enqueue_result *r = &k->results[0];
-    int rc;
-
-    add(k, doc, 0);
-    rc = send(c, k, err);
-    if (rc < 0)
-        return rc;
     c->res->status = r->code < 0 ? dq_api_status_of(r->code) : r->existing ? 200 : 201;
     c->res->code = r->code;
     if (r->code == 0)
         (void)snprintf(c->res->location, sizeof c->res->location, "/api/jobs/%s", r->id.text);
     write_result(c, r);
-    return 0;
+}
+
+static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
+{
+    int rc;
+
+    add(k, doc, 0);
+    rc = send(c, k, err);
+    if (rc == 0)
+        answer_one(c, &k->results[0]);
+    return rc;
 }
 
 static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error *err)
@@ -234,4 +236,41 @@ int dq_api_enqueue(dq_api_ctx *c, dureq_error *err)
     dq_arena_deinit(&k->arena);
     dq_free(k);
     return rc;
+}
+
+/* ---- one job, without a thread ---- */
+
+#define QUICK_BYTES_MAX 65536 /* of a body that is read on the loop */
+
+static void enqueued(void *userdata, const dureq_enqueue_result *r)
+{
+    dq_api_quick *q = userdata;
+    dureq_error err = {.code = r->code};
+
+    if (r->code == DUREQ_EUNAVAILABLE || r->code == DUREQ_ETIMEOUT || r->code == DUREQ_ECLOSED) { /* not about this job */
+        (void)dq_fail(&err, r->code, "%s", r->msg);
+        dq_api_quick_ready(q, r->code, &err);
+        return;
+    }
+    answer_one(&q->c, r);
+    dq_api_quick_ready(q, 0, NULL);
+}
+
+static bool is_one_job(const dq_json *doc)
+{
+    return dq_json_type_of(doc, 0) == DQ_JSON_OBJECT && dq_json_member(doc, 0, "schedule") == DQ_JSON_NONE;
+}
+
+int dq_api_begin_enqueue(dq_api_quick *q)
+{
+    const dq_api_request *req = q->c.req;
+
+    if (req->body.len > QUICK_BYTES_MAX || (req->content_type && strstr(req->content_type, "ndjson")))
+        return 0;
+    q->options = dureq_job_options_init();
+    if (dq_json_parse_frame(req->body, &q->doc, NULL) < 0 || !is_one_job(&q->doc) ||
+        dq_job_spec_from_json(&q->doc, 0, &q->c.arena, &q->spec, &q->options, NULL) < 0)
+        return 0;
+    q->spec.options = &q->options;
+    return dq_client_submit_enqueue(q->c.client, &q->spec, enqueued, q, &q->request, NULL) == 0;
 }

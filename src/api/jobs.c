@@ -2,6 +2,7 @@
 /* Jobs: read, list, operate. Enqueueing is in enqueue.c. */
 #include "api/request.h"
 #include "client/client.h"
+#include "client/request.h"
 #include "model/job_json.h"
 #include "model/place.h"
 
@@ -67,6 +68,25 @@ static int get_job(dq_api_ctx *c, dureq_error *err)
     rc = add_waiting_for(c, &list->items[0], err);
     dureq_job_list_destroy(list);
     return rc;
+}
+
+static void got_job(void *userdata, const dureq_job *job, const dureq_error *err)
+{
+    dq_api_quick *q = userdata;
+
+    if (err) {
+        dq_api_quick_ready(q, err->code, err);
+    } else if (!job || job->state == DUREQ_JOB_PENDING) { /* then nodes are to be asked for, too */
+        dq_api_quick_needs_thread(q);
+    } else {
+        dq_api_write_job(&q->c, job);
+        dq_api_quick_ready(q, 0, NULL);
+    }
+}
+
+static int begin_get(dq_api_quick *q)
+{
+    return dq_client_submit_get(q->c.client, q->c.vars[0], got_job, q, &q->request, NULL) == 0;
 }
 
 /* status=a,b into states. */
@@ -543,16 +563,14 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
-int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c */
-
 #define PAGE " limit sort cursor offset payload"
 
 const dq_api_route dq_api_job_routes[] = {
     {"GET", "/api/jobs", list_jobs, DQ_API_FILTERS PAGE " status", .cost = DQ_API_SCANS, .answer = "JobPage",
      .text = "A page of jobs."},
-    {"POST", "/api/jobs", dq_api_enqueue, NULL, .creates = true, .body = "JobSpecs", .answer = "Enqueued",
-     .text = "Enqueues one job, an array of them, or one a line."},
-    {"GET", "/api/jobs/{id}", get_job, NULL, .answer = "Job", .text = "One job in any state."},
+    {"POST", "/api/jobs", dq_api_enqueue, .begin = dq_api_begin_enqueue, .creates = true, .body = "JobSpecs",
+     .answer = "Enqueued", .text = "Enqueues one job, an array of them, or one a line."},
+    {"GET", "/api/jobs/{id}", get_job, .begin = begin_get, .answer = "Job", .text = "One job in any state."},
     {"DELETE", "/api/jobs/{id}", delete_job, NULL, .answer = "JobDone", .text = "Forgets an ended job."},
     {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason", .answer = "JobDone", .text = "Cancels a job that has not ended."},
     {"GET", "/api/jobs/{id}/logs", get_logs, NULL, .shows_payload = true, .answer = "Logs",

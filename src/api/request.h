@@ -29,6 +29,10 @@ typedef struct dq_api_ctx {
     dq_json_writer w; /* onto res->body */
 } dq_api_ctx;
 
+/* Begins what a handler does, on the client's loop and without waiting: 1, and dq_api_quick_ready or _needs_thread will be called; else the handler will be, on
+   a thread, and says what is wrong. */
+typedef int (*dq_api_begin_fn)(dq_api_quick *q);
+
 /* A handler returns 0 when it wrote its response (status 200 unless it set another), or a negative code with err filled: the router
    then writes the error body. */
 typedef int (*dq_api_fn)(dq_api_ctx *c, dureq_error *err);
@@ -38,18 +42,35 @@ typedef struct dq_api_route {
     dq_api_fn fn;
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
     dq_api_cost cost;
-    bool waits;         /* with ?wait= for the end of the job {id} */
-    bool creates;       /* may answer 201 */
-    bool shows_payload; /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
-    dq_api_role role;   /* who may; 0: a viewer may GET, an operator the rest */
-    const char *body;   /* the schema of its body; NULL: it takes none */
-    const char *answer; /* the schema of its answer */
-    const char *text;   /* what it does: a sentence */
+    bool waits;            /* with ?wait= for the end of the job {id} */
+    bool creates;          /* may answer 201 */
+    bool shows_payload;    /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
+    dq_api_role role;      /* who may; 0: a viewer may GET, an operator the rest */
+    const char *body;      /* the schema of its body; NULL: it takes none */
+    const char *answer;    /* the schema of its answer */
+    const char *text;      /* what it does: a sentence */
+    dq_api_begin_fn begin; /* NULL: it takes a thread */
 } dq_api_route;
 
 const dq_api_route *dq_api_route_at(size_t i); /* of all tables; NULL when there are no more */
 dq_api_role dq_api_role_of(const dq_api_route *route);
 const char *dq_api_word_at(size_t i); /* of all that errors may have as code; NULL when there are no more */
+/* What begins without a thread (quick.c): its context, whose arena lives until the end, and the request that is under way. */
+struct dq_api_quick {
+    dq_api_ctx c;
+    dq_api_response res;
+    struct dq_request *request; /* NULL: none yet */
+    dq_json doc;
+    dureq_job_spec spec; /* of a job that is enqueued */
+    dureq_job_options options;
+    dq_api_quick_fn fn;
+    void *userdata;
+};
+void dq_api_quick_ready(dq_api_quick *q, int code, const dureq_error *err); /* code 0: its answer is in q->c */
+void dq_api_quick_needs_thread(dq_api_quick *q);
+/* The route of a request that may be carried out as it is, its path and query read; NULL: it will be refused. */
+const dq_api_route *dq_api_taken(dq_api_ctx *c);
+void dq_api_write_failure(dq_api_ctx *c, int code, const dureq_error *err);
 /* Whether the request will be taken, by a route that waits; then its path and query are read. */
 bool dq_api_waits(dq_api_ctx *c);
 /* The pattern that is nearest to a path that is none; NULL: nothing is near. */
@@ -75,6 +96,8 @@ int dq_api_read_filter(dq_api_ctx *c, dureq_job_filter *f, dureq_job_state state
                        dureq_error *err);
 /* Nothing was found: DUREQ_ENOTFOUND when the queue of the filter does not exist. */
 int dq_api_check_queue(dq_api_ctx *c, const dureq_job_filter *f, dureq_error *err);
+int dq_api_enqueue(dq_api_ctx *c, dureq_error *err); /* enqueue.c, as the next */
+int dq_api_begin_enqueue(dq_api_quick *q);
 int dq_api_create_schedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err); /* schedules.c: of a job spec with a schedule */
 void dq_api_write_attempt(dq_api_ctx *c, const dureq_job *job, const dureq_attempt *a); /* jobs.c */
 /* As dq_job_to_json, without what the caller may not see. */

@@ -191,6 +191,11 @@ static void write_error(dq_api_ctx *c, int status, int code, const char *word, c
     dq_json_end_object(&c->w);
 }
 
+void dq_api_write_failure(dq_api_ctx *c, int code, const dureq_error *err)
+{
+    write_error(c, dq_api_status_of(code), code, dq_api_code_word(code), err->msg[0] ? err->msg : dureq_errcode_text(code));
+}
+
 /* Whether the name is one of those in the text, with blanks between. */
 static bool is_among(dureq_str name, const char *names)
 {
@@ -302,7 +307,7 @@ static void run(dq_api_ctx *c)
     if (rc == 0)
         rc = route->fn(c, &err);
     if (rc < 0)
-        write_error(c, dq_api_status_of(rc), rc, dq_api_code_word(rc), err.msg[0] ? err.msg : dureq_errcode_text(rc));
+        dq_api_write_failure(c, rc, &err);
 }
 
 /* As who asks, as far as the audit is concerned. */
@@ -367,12 +372,20 @@ void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *si
     dq_api_response_deinit(&res);
 }
 
-bool dq_api_waits(dq_api_ctx *c)
+const dq_api_route *dq_api_taken(dq_api_ctx *c)
 {
     const dq_api_route *route = find(c);
 
-    return route && route->waits && check_role(c, route, NULL) == 0 && parse_query(c, NULL) == 0 &&
-           check_query(c, route, NULL) == 0;
+    if (!route || check_role(c, route, NULL) < 0 || parse_query(c, NULL) < 0 || check_query(c, route, NULL) < 0)
+        return NULL;
+    return route;
+}
+
+bool dq_api_waits(dq_api_ctx *c)
+{
+    const dq_api_route *route = dq_api_taken(c);
+
+    return route && route->waits;
 }
 
 dq_api_cost dq_api_cost_of(const char *method, const char *path)

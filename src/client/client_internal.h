@@ -110,4 +110,5 @@ static inline dq_arena *dq_job_list_arena(dureq_job_list *list)
 typedef struct dq_node_names dq_node_names;
 dq_node_names *dq_node_names_create(dureq_client *c, unsigned shard);
 void dq_node_names_destroy(dq_node_names *n);
+void dq_node_names_know(dq_node_names *n, uint64_t session, dureq_str text); /* so that it need not be asked for */
 dureq_str dq_node_names_get(uint64_t session, void *names);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/produce.h"
+#include "client/request_internal.h"
 
 #define CHUNK_JOBS  2048
 #define CHUNK_BYTES (2 * 1024 * 1024)
@@ -216,4 +217,92 @@ int dureq_client_enqueue(dureq_client *c, const dureq_job_spec *spec, dureq_job_
     request_deinit(&r);
     dq_client_leave(c);
     return rc;
+}
+
+/* ---- without a thread that waits ---- */
+
+typedef struct submitted {
+    dq_request request;
+    enq_request jobs; /* one; its strings are the caller's until the end */
+    dureq_enqueue_result result;
+    dq_enqueued_fn fn;
+    void *userdata;
+} submitted;
+
+static submitted *submitted_of(dq_request *r)
+{
+    return dq_container_of(r, submitted, request);
+}
+
+static void on_answered(enq_request *jobs)
+{
+    submitted *s = dq_container_of(jobs, submitted, jobs);
+
+    dq_request_end(&s->request, &(dq_answer){.state = -1}, (dureq_str){0}); /* nothing, when its own end dropped the job */
+}
+
+static void on_end(void *userdata, const dq_answer *answer)
+{
+    submitted *s = userdata;
+
+    if (answer->code < 0)
+        result_refused(&s->result, answer->err);
+    s->fn(s->userdata, &s->result);
+}
+
+static void start_submitted(dq_request *r)
+{
+    dq_enq_take(r->client->producer, &submitted_of(r)->jobs);
+}
+
+/* It ended before its job was answered: nobody wants to know any more. */
+static void leave_submitted(dq_request *r)
+{
+    submitted *s = submitted_of(r);
+
+    if (s->jobs.producer && s->jobs.left > 0)
+        dq_enq_drop(&s->jobs);
+}
+
+/* Loop thread, as of all that have a callback. */
+static int late_submitted(dq_request *r, dureq_error *err)
+{
+    if (submitted_of(r)->jobs.items[0].call)
+        return dq_fail(err, DUREQ_EUNKNOWN, DQ_ENQ_NO_ANSWER);
+    return dq_client_why_down(r->client, err);
+}
+
+static void destroy_submitted(dq_request *r)
+{
+    submitted *s = submitted_of(r);
+
+    request_deinit(&s->jobs);
+    dq_request_deinit(r);
+    dq_free(s);
+}
+
+static const dq_request_kind submitted_kind = {
+    .start = start_submitted, .leave = leave_submitted, .late = late_submitted, .destroy = destroy_submitted};
+
+int dq_client_submit_enqueue(dureq_client *c, const dureq_job_spec *spec, dq_enqueued_fn fn, void *userdata, dq_request **ret,
+                             dureq_error *err)
+{
+    submitted *s = dq_calloc(1, sizeof *s);
+    DQ_BUF_AUTO j = {0};
+    int rc;
+
+    if (!s)
+        return dq_fail_nomem(err);
+    dq_request_init(&s->request, &submitted_kind, c, dq_client_deadline_us(c), on_end, s);
+    s->fn = fn;
+    s->userdata = userdata;
+    rc = request_init(&s->jobs, 1, &s->result, err);
+    s->jobs.done = on_answered;
+    if (rc == 0)
+        rc = pack_item(c, &s->jobs, spec, &j, err);
+    if (rc < 0) {
+        destroy_submitted(&s->request);
+        return rc;
+    }
+    return dq_request_submit(&s->request, ret, err);
 }

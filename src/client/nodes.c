@@ -56,6 +56,18 @@ static dureq_str ask_name(dq_node_names *n, uint64_t session)
     return name;
 }
 
+/* text: in the arena. */
+static dureq_str add_name(dq_node_names *n, uint64_t session, dureq_str text)
+{
+    node_name *added = dq_arena_alloc(&n->arena, sizeof *added);
+
+    if (!added)
+        return (dureq_str){0};
+    *added = (node_name){.next = n->known, .session = session, .text = text};
+    n->known = added;
+    return text;
+}
+
 dureq_str dq_node_names_get(uint64_t session, void *names)
 {
     dq_node_names *n = names;
@@ -65,12 +77,13 @@ dureq_str dq_node_names_get(uint64_t session, void *names)
     for (node_name *k = n->known; k; k = k->next)
         if (k->session == session)
             return k->text;
-    node_name *added = dq_arena_alloc(&n->arena, sizeof *added);
-    if (!added)
-        return (dureq_str){0};
-    *added = (node_name){.next = n->known, .session = session, .text = ask_name(n, session)};
-    n->known = added;
-    return added->text;
+    return add_name(n, session, ask_name(n, session));
+}
+
+void dq_node_names_know(dq_node_names *n, uint64_t session, dureq_str text)
+{
+    if (n && session)
+        (void)add_name(n, session, dq_arena_dup_str(&n->arena, text));
 }
 
 /* ---- nodes ---- */

@@ -234,10 +234,13 @@ static void answer_no_lane(dq_producer *p, enq_item *item)
 static void request_step(enq_request *r)
 {
     dq_mutex_lock(&r->mu);
-    r->left--;
-    if (r->left == 0)
+    bool is_last = --r->left == 0;
+    void (*done)(enq_request *) = r->done;
+    if (is_last && !done)
         dq_cond_signal(&r->cond);
     dq_mutex_unlock(&r->mu);
+    if (is_last && done)
+        done(r);
 }
 
 void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg)
@@ -560,9 +563,8 @@ static void place(dq_producer *p, enq_item *item)
         placed(p, item);
 }
 
-static void take_request(dq_message *m)
+static void take_items(enq_request *r)
 {
-    enq_request *r = dq_container_of(m, enq_request, message);
     dq_producer *p = r->producer;
     enq_item *before = NULL;
 
@@ -588,11 +590,14 @@ static void take_request(dq_message *m)
     request_step(r);
 }
 
-/* The caller's time is over. An item that flies may have been accepted; one that waits was not. */
-static void withdraw(dq_message *m)
+static void take_request(dq_message *m)
 {
-    enq_request *r = dq_container_of(m, enq_request, withdraw);
+    take_items(dq_container_of(m, enq_request, message));
+}
 
+/* The caller's time is over. An item that flies may have been accepted; one that waits was not. */
+static void drop_items(enq_request *r)
+{
     for (size_t i = 0; i < r->n; i++) {
         enq_item *item = &r->items[i];
 
@@ -600,7 +605,7 @@ static void withdraw(dq_message *m)
             continue;
         if (item->call) {
             item->call->items[item->call_slot] = NULL;
-            dq_enq_answer(item, DUREQ_EUNKNOWN, NULL, "the call was sent, its answer did not come in time");
+            dq_enq_answer(item, DUREQ_EUNKNOWN, NULL, DQ_ENQ_NO_ANSWER);
         } else {
             if (item->reserve)
                 item->reserve->item = NULL;
@@ -611,10 +616,32 @@ static void withdraw(dq_message *m)
     request_step(r);
 }
 
-void dq_enq_submit(dq_producer *p, enq_request *r)
+static void withdraw(dq_message *m)
+{
+    drop_items(dq_container_of(m, enq_request, withdraw));
+}
+
+static void request_for(dq_producer *p, enq_request *r)
 {
     r->producer = p;
     r->left = r->n + 1;
+}
+
+void dq_enq_take(dq_producer *p, enq_request *r)
+{
+    request_for(p, r);
+    take_items(r);
+}
+
+void dq_enq_drop(enq_request *r)
+{
+    r->left++; /* loop thread, as is whoever else counts it down */
+    drop_items(r);
+}
+
+void dq_enq_submit(dq_producer *p, enq_request *r)
+{
+    request_for(p, r);
     r->message.fn = take_request;
     dq_loop_post(p->client->loop, &r->message);
 }

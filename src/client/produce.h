@@ -53,6 +53,8 @@ struct enq_request {
     dureq_enqueue_result *results;
     dureq_error why; /* for what has no answer when it is withdrawn */
 
+    void (*done)(enq_request *r); /* all is answered: loop thread, may free it. NULL: a thread waits */
+
     dq_mutex mu; /* guards the next two */
     dq_cond cond;
     size_t left; /* items without answer, and one for each message the loop has not dealt with */
@@ -108,9 +110,14 @@ struct dq_producer {
 #define DQ_RESERVE_FIRST_US 30000000
 #define DQ_RESERVE_AGAIN_US 45000000
 
+#define DQ_ENQ_NO_ANSWER "the call was sent, its answer did not come in time"
+
 /* Callers' side to the loop. */
 void dq_enq_submit(dq_producer *p, enq_request *r);
 void dq_enq_withdraw(enq_request *r); /* answers all that is left */
+/* The same two on the loop thread, at once. */
+void dq_enq_take(dq_producer *p, enq_request *r);
+void dq_enq_drop(enq_request *r);
 /* Loop thread: an item's answer. */
 void dq_enq_answer(enq_item *item, int code, const dq_id *id, const char *msg);
 

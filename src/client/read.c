@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "client/client_internal.h"
+#include "client/request.h"
 #include "store/plain_calls.h"
 
 int dq_parse_job_id(const char *text, const dureq_client *c, dq_id *ret, unsigned char packed[DQ_ID_BYTES], dureq_error *err)
@@ -80,6 +81,7 @@ static int job_from_reply(dureq_client *c, const char *id, unsigned shard, dq_re
     if (!list->items)
         return dq_fail_nomem(err);
     dq_node_names *names = dq_node_names_create(c, shard);
+    dq_node_names_know(names, view.node_session, view.node_name);
     rc = dq_job_view_to_job(&view, dq_node_names_get, names, dq_job_list_arena(list), &list->items[0], err);
     dq_node_names_destroy(names);
     if (rc == 0)
@@ -111,6 +113,96 @@ static int get_job(dureq_client *c, const char *id_text, dureq_job_list **ret, d
         dureq_job_list_destroy(list);
     else
         *ret = list;
+    return rc;
+}
+
+/* ---- without a thread that waits ---- */
+
+#define SUBMITTED_BYTES_MAX 65536 /* of a job that is decoded on the loop */
+
+typedef struct submitted {
+    char id[DUREQ_JOB_ID_LEN + 1];
+    dq_job_fn fn;
+    void *userdata;
+} submitted;
+
+/* What the answer names without another question. */
+typedef struct told_name {
+    const dq_job_view *view;
+    bool is_short; /* another was asked for */
+} told_name;
+
+static dureq_str told_name_get(uint64_t session, void *userdata)
+{
+    told_name *t = userdata;
+
+    if (session == t->view->node_session)
+        return t->view->node_name;
+    t->is_short = true;
+    return (dureq_str){0};
+}
+
+static void give_job(const submitted *s, const dq_job_view *view)
+{
+    told_name names = {.view = view};
+    dureq_error err = {0};
+    dq_arena arena = {0};
+    dureq_job job;
+    int rc = dq_job_view_to_job(view, told_name_get, &names, &arena, &job, &err);
+
+    if (rc < 0)
+        s->fn(s->userdata, NULL, &err);
+    else
+        s->fn(s->userdata, names.is_short || job.payload_omitted ? NULL : &job, NULL);
+    dq_arena_deinit(&arena);
+}
+
+static void on_view(void *userdata, const dq_answer *answer)
+{
+    submitted *s = userdata;
+    dureq_error err = {0};
+    dq_job_view view = {0};
+    int rc = answer->code;
+
+    if (rc < 0)
+        err = *answer->err;
+    else
+        rc = dq_job_view_decode(dq_reply_at(*answer->reply, 0), &view);
+    if (answer->code == 0 && rc == DUREQ_ENOTFOUND)
+        (void)dq_fail(&err, rc, "no job %s", s->id);
+    else if (answer->code == 0 && rc < 0)
+        (void)dq_fail(&err, rc, "what Redis holds of job %s cannot be read", s->id);
+    if (rc < 0)
+        s->fn(s->userdata, NULL, &err);
+    else if (view.body.len + view.blob.len > SUBMITTED_BYTES_MAX)
+        s->fn(s->userdata, NULL, NULL);
+    else
+        give_job(s, &view);
+    dq_free(s);
+}
+
+int dq_client_submit_get(dureq_client *c, const char *id_text, dq_job_fn fn, void *userdata, dq_request **ret, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    submitted *s;
+    dq_buf call = {0};
+    dq_id id;
+    int rc;
+
+    rc = dq_parse_job_id(id_text, c, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    s = dq_calloc(1, sizeof *s);
+    if (!s)
+        return dq_fail_nomem(err);
+    (void)snprintf(s->id, sizeof s->id, "%s", id_text);
+    s->fn = fn;
+    s->userdata = userdata;
+    dureq_str one = dureq_str_of(packed, sizeof packed);
+    dq_call_job_get(&call, dq_client_keys(c), id.shard, &one, 1);
+    rc = dq_client_submit_call(c, id.shard, DQ_CALL_REPEAT | DQ_CALL_LARGE, &call, on_view, s, ret, err);
+    if (rc < 0)
+        dq_free(s);
     return rc;
 }
 

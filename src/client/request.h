@@ -34,6 +34,15 @@ int dq_client_submit_call(dureq_client *c, unsigned shard, unsigned flags, dq_bu
 int dq_client_submit_wait(dureq_client *c, const char *id, int64_t timeout_ms, dq_request_fn fn, void *userdata, dq_request **ret,
                           dureq_error *err);
 
+/* One job read; job NULL with code 0: it takes more than one answer of the server, or is large, so that a thread should ask (dureq_client_get_job). What
+   the arguments point to is valid during the call only. */
+typedef void (*dq_job_fn)(void *userdata, const dureq_job *job, const dureq_error *err);
+int dq_client_submit_get(dureq_client *c, const char *id, dq_job_fn fn, void *userdata, dq_request **ret, dureq_error *err);
+/* One job enqueued, as dureq_client_enqueue. The spec and what it points to must stay until fn is called. A job that is refused as it is fails here. */
+typedef void (*dq_enqueued_fn)(void *userdata, const dureq_enqueue_result *result);
+int dq_client_submit_enqueue(dureq_client *c, const dureq_job_spec *spec, dq_enqueued_fn fn, void *userdata, dq_request **ret,
+                             dureq_error *err);
+
 /* Ends it soon, by DUREQ_ECANCELLED, unless it ended before or another answer overtakes; fn is called in any case. */
 void dq_request_cancel(dq_request *r);
 void dq_request_release(dq_request *r); /* the holder's; does not cancel. NULL is fine */

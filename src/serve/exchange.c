@@ -116,6 +116,8 @@ void dq_exchange_leave(dq_exchange *e)
 {
     e->conn = NULL;
     dq_exchange_stop_waiting(e);
+    if (e->quick)
+        dq_api_quick_cancel(e->quick);
     dq_mutex_lock(&e->mu);
     atomic_store(&e->is_gone, true);
     atomic_store(&e->is_left, true);
@@ -148,6 +150,40 @@ static void run_blocking(dq_exchange *e)
     (void)push(e, run_work, dq_api_cost_of(e->req.method, e->req.path) == DQ_API_SCANS);
 }
 
+/* Of what no thread answered. */
+static void on_quick(void *userdata, dq_api_response *answer)
+{
+    dq_exchange *e = userdata;
+
+    e->quick = NULL;
+    if (e->conn && answer) {
+        dq_answer_part part = {.head = *answer,
+                               .length = (int64_t)answer->body.len,
+                               .bytes = answer->body,
+                               .begins = true,
+                               .ends = true,
+                               .is_whole = true};
+
+        part.head.body = (dq_buf){0};
+        answer->body = (dq_buf){0};
+        dq_conn_part(e->conn, &part);
+        dq_buf_deinit(&part.bytes);
+    } else if (e->conn) {
+        run_blocking(e);
+    }
+    dq_exchange_unref(e);
+}
+
+/* Without a thread when that can be, else with one. */
+static void run_now(dq_exchange *e)
+{
+    atomic_fetch_add(&e->refs, 1);
+    if (dq_api_quick_start(e->server->client, &e->req, on_quick, e, &e->quick) > 0)
+        return;
+    dq_exchange_unref(e);
+    run_blocking(e);
+}
+
 static void on_waited(void *userdata, const dq_api_waited *waited)
 {
     dq_exchange *e = userdata;
@@ -170,7 +206,7 @@ static void run(dq_exchange *e)
     if (dq_api_wait_start(e->server->client, &e->req, on_waited, e, &e->wait) > 0)
         return;
     dq_exchange_unref(e); /* no memory for a wait: it waits in a thread */
-    run_blocking(e);
+    run_now(e);
 }
 
 /* ---- who asks ---- */

@@ -57,7 +57,8 @@ typedef struct dq_exchange {
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX];
     bool is_head_only;
-    dq_api_wait *wait; /* loop thread; NULL: it waits for nothing */
+    dq_api_wait *wait;   /* loop thread; NULL: it waits for nothing */
+    dq_api_quick *quick; /* loop thread; NULL: no thread answers it */
     dq_api_waited waited;
     atomic_bool is_gone; /* nobody waits for the answer, as it seems */
     atomic_bool is_left; /* the connection is no more */

@@ -126,7 +126,7 @@ void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
 
 int dq_job_view_decode(dq_reply r, dq_job_view *ret)
 {
-    dq_reply f[12];
+    dq_reply f[14];
     size_t n = dq_reply_len(r);
     double due;
 
@@ -149,6 +149,8 @@ int dq_job_view_decode(dq_reply r, dq_job_view *ret)
         .progress = dq_reply_str(f[9]),
         .cut = n > 10 && dq_reply_int(f[10]) == 1,
         .behind = n > 11 ? dq_reply_str(f[11]) : (dureq_str){0},
+        .node_session = n > 13 ? (uint64_t)dq_reply_int(f[12]) : 0,
+        .node_name = n > 13 ? dq_reply_str(f[13]) : (dureq_str){0},
     };
     if (!dq_id_unpack(dq_reply_str(f[0]), &ret->id) || ret->state < -1 || ret->state > DUREQ_JOB_CANCELLED)
         return DUREQ_EPROTO;

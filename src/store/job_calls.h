@@ -79,8 +79,10 @@ typedef struct dq_job_view {
     uint64_t session;  /* 0: none */
     int64_t started_at_ms;
     dureq_str progress;
-    bool cut;         /* body is only its beginning */
-    dureq_str behind; /* of a page: the cursor that goes on after it */
+    bool cut;              /* body is only its beginning */
+    dureq_str behind;      /* of a page: the cursor that goes on after it */
+    uint64_t node_session; /* that runs or ran it, and its node's name; 0: not told */
+    dureq_str node_name;
 } dq_job_view;
 /* 0, DUREQ_ENOTFOUND for a nil, DUREQ_EPROTO. */
 int dq_job_view_decode(dq_reply r, dq_job_view *ret);

@@ -18,6 +18,7 @@ typedef struct told {
     int state;
     bool has_reply;
     pthread_t thread;
+    dureq_job_id id;
 } told;
 
 static void on_told(void *userdata, const dq_answer *a)
@@ -441,12 +442,101 @@ SCENARIO(a_node_that_stops_ends_the_requests_of_its_client)
     dq_request_release(t.request);
 }
 
+/* ---- a job, without a thread ---- */
+
+static void on_enqueued(void *userdata, const dureq_enqueue_result *r)
+{
+    told *t = userdata;
+
+    t->id = r->id;
+    atomic_store(&t->code, r->code);
+    atomic_fetch_add(&t->n, 1);
+}
+
+static void on_job(void *userdata, const dureq_job *job, const dureq_error *e)
+{
+    told *t = userdata;
+
+    t->state = job ? (int)job->state : -1;
+    atomic_store(&t->code, e ? e->code : 0);
+    atomic_fetch_add(&t->n, 1);
+}
+
+static void submit_enqueue(told *t, dureq_client *c, const dureq_job_spec *spec)
+{
+    *t = (told){.code = STILL};
+    RIG_OK(dq_client_submit_enqueue(c, spec, on_enqueued, t, &t->request, &err));
+}
+
+static void submit_get(told *t, const char *id)
+{
+    *t = (told){.code = STILL};
+    RIG_OK(dq_client_submit_get(rig.client, id, on_job, t, &t->request, &err));
+}
+
+SCENARIO(jobs_are_enqueued_and_read_without_a_thread)
+{
+    dureq_job_options keyed = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "nobody", .payload = DQ_STR_LIT("1")}, unique = spec;
+    static told put[100], got[100], again;
+
+    for (int i = 0; i < 100; i++)
+        submit_enqueue(&put[i], rig.client, &spec);
+    RIG_UNTIL(n_told(put, 100, 0) == 100);
+    for (int i = 0; i < 100; i++)
+        submit_get(&got[i], put[i].id.text);
+    RIG_UNTIL(n_told(got, 100, 0) == 100);
+    for (int i = 0; i < 100; i++)
+        EXPECT_I64(DUREQ_JOB_PENDING, got[i].state);
+    release_all(put, 100);
+    release_all(got, 100);
+    submit_get(&got[0], "38hbp4bda00000000900");
+    RIG_UNTIL(n_told(got, 1, DUREQ_ENOTFOUND) == 1);
+    release_all(got, 1);
+    keyed.unique_key = DQ_STR_LIT("one");
+    unique.options = &keyed;
+    submit_enqueue(&put[0], rig.client, &unique);
+    RIG_UNTIL(n_told(put, 1, 0) == 1);
+    submit_enqueue(&again, rig.client, &unique);
+    RIG_UNTIL(n_told(&again, 1, DUREQ_EDUPLICATE) == 1);
+    EXPECT_TEXT(put[0].id.text, again.id.text);
+    release_all(put, 1);
+    release_all(&again, 1);
+}
+
+SCENARIO(an_enqueue_to_a_server_that_is_silent_ends_by_its_time_or_when_cancelled)
+{
+    dureq_client *c = client_of_time(300);
+    dureq_job_spec spec = {.task_type = "nobody", .payload = DQ_STR_LIT("1")};
+    told t[3], next;
+
+    submit_enqueue(&next, c, &spec); /* its lane is known from now on */
+    RIG_UNTIL(n_told(&next, 1, 0) == 1);
+    dq_request_release(next.request);
+    test_redis_freeze(rig.server);
+    for (int i = 0; i < 3; i++)
+        submit_enqueue(&t[i], c, &spec);
+    dq_request_cancel(t[0].request);
+    RIG_UNTIL(n_told(t, 1, DUREQ_ECANCELLED) == 1);
+    RIG_UNTIL(n_told(t + 1, 2, DUREQ_EUNKNOWN) == 2); /* they were sent */
+    test_redis_thaw(rig.server);
+    submit_enqueue(&next, c, &spec);
+    RIG_UNTIL(n_told(&next, 1, 0) == 1);
+    for (int i = 0; i < 3; i++)
+        EXPECT_I64(1, atomic_load(&t[i].n));
+    release_all(t, 3);
+    dq_request_release(next.request);
+    dureq_client_destroy(c);
+}
+
 SCENARIO(what_makes_no_sense_is_refused_and_nobody_is_told)
 {
     dureq_job_id id = rig_enqueue("nobody", "1", NULL);
     told t = {.code = STILL};
 
     RIG_FAILS(DUREQ_EINVAL, "job id", dq_client_submit_wait(rig.client, "nonsense", -1, on_told, &t, NULL, &err));
+    RIG_FAILS(DUREQ_EINVAL, "job id", dq_client_submit_get(rig.client, "nonsense", on_job, &t, NULL, &err));
+    RIG_FAILS(DUREQ_EINVAL, "task_type", dq_client_submit_enqueue(rig.client, &(dureq_job_spec){0}, on_enqueued, &t, NULL, &err));
     RIG_FAILS(DUREQ_EINVAL, "timeout_ms", dq_client_submit_wait(rig.client, id.text, -2, on_told, &t, NULL, &err));
     EXPECT_I64(0, atomic_load(&t.n));
 }

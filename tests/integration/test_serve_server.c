@@ -4,6 +4,7 @@
 #include "serve/serve.h"
 #include "test_rig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -475,6 +476,73 @@ SCENARIO(a_hundred_that_wait_hold_no_thread)
     stop();
 }
 
+static int n_serve_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    char path[300], name[32] = "";
+    int n = 0;
+
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        FILE *f;
+
+        (void)snprintf(path, sizeof path, "/proc/self/task/%.200s/comm", e->d_name);
+        f = fopen(path, "re");
+        n += f && fgets(name, sizeof name, f) && strcmp(name, "dq-serve\n") == 0;
+        if (f)
+            (void)fclose(f);
+    }
+    (void)closedir(d);
+    return n;
+}
+
+static void expect_as_by_a_thread(const char *id, dq_buf *out)
+{
+    DQ_BUF_AUTO request = {0};
+    DQ_BUF_AUTO path = {0};
+    dq_api_response res;
+
+    dq_buf_append_fmt(&path, "/api/jobs/%s", id);
+    dq_buf_append_fmt(&request, "GET %s HTTP/1.1\r\n" LAST, path.ptr);
+    dq_api_handle(rig.client, &(dq_api_request){.method = "GET", .path = path.ptr}, &res);
+    EXPECT_HAS("HTTP/1.1 200 OK\r\n", ask(request.ptr, out));
+    EXPECT_TEXT(res.body.ptr, strstr(out->ptr, "\r\n\r\n") + 4);
+    dq_api_response_deinit(&res);
+}
+
+static int run_failing(dureq_run *r, void *userdata)
+{
+    (void)userdata;
+    return dureq_run_fail(r, 0, "no");
+}
+
+SCENARIO(a_plain_read_and_a_plain_enqueue_take_no_thread)
+{
+    DQ_BUF_AUTO out = {0};
+    dureq_job_id failed, waits = rig_enqueue("nobody", "1", NULL);
+    const char *job = "{\"task_type\":\"u\",\"payload\":1,\"delay\":\"1h\"}";
+    DQ_BUF_AUTO post = {0};
+    char id[DUREQ_JOB_ID_LEN + 1] = "";
+
+    (void)rig_node("n", "t", run_failing, NULL);
+    failed = rig_enqueue("t", "1", NULL);
+    RIG_UNTIL(rig_state(failed.text) == DUREQ_JOB_DEAD);
+    serve();
+    dq_buf_append_fmt(&post, "POST /api/jobs HTTP/1.1\r\n" JSON "Content-Length: %zu\r\n" LAST "%s", strlen(job), job);
+    EXPECT_HAS("HTTP/1.1 201 ", ask(post.ptr, &out));
+    EXPECT_I64(1, sscanf(strstr(out.ptr, "\"id\":\"") + 6, "%20[0-9a-v]", id));
+    EXPECT_HAS("\"status\":\"scheduled\"", out.ptr);
+    expect_as_by_a_thread(id, &out);
+    expect_as_by_a_thread(failed.text, &out);
+    EXPECT_HAS("\"node_id\":\"n\"", out.ptr);
+    EXPECT_HAS("HTTP/1.1 404 ", ask("GET /api/jobs/38hbp4bda00000000900 HTTP/1.1\r\n" LAST, &out));
+    EXPECT_HAS("{\"error\":\"no job 38hbp4bda00000000900\",\"code\":\"not_found\"}", out.ptr);
+    EXPECT_I64(0, n_serve_threads());
+    expect_as_by_a_thread(waits.text, &out); /* nodes are asked for, too */
+    EXPECT_HAS("\"waiting_for\"", out.ptr);
+    EXPECT_TRUE(n_serve_threads() > 0);
+    stop();
+}
+
 SCENARIO(redis_that_is_away_is_503_and_comes_back)
 {
     DQ_BUF_AUTO out = {0};
@@ -486,6 +554,11 @@ SCENARIO(redis_that_is_away_is_503_and_comes_back)
     EXPECT_HAS("200 OK", ask("GET /livez HTTP/1.1\r\n" LAST, &out));
     EXPECT_HAS("HTTP/1.1 503 ", ask("GET /api/queues HTTP/1.1\r\n" LAST, &out));
     EXPECT_HAS("Retry-After: 1\r\n", out.ptr);
+    EXPECT_HAS("HTTP/1.1 503 ", ask("GET /api/jobs/38hbp4bda00000000900 HTTP/1.1\r\n" LAST, &out));
+    EXPECT_HAS("\"code\":\"timeout\"", out.ptr);
+    EXPECT_HAS("HTTP/1.1 503 ",
+               ask("POST /api/jobs HTTP/1.1\r\n" JSON "Content-Length: 17\r\n" LAST "{\"task_type\":\"t\"}", &out));
+    EXPECT_HAS("\"code\":\"outcome_unknown\"", out.ptr);
     test_redis_thaw(rig.server);
     EXPECT_HAS("200 OK", ask("GET /api/health HTTP/1.1\r\n" LAST, &out));
     stop();
