@@ -80,7 +80,7 @@ bool dq_list_fits(const dq_lister *l, const dureq_job *job)
            (!f->queue || dq_str_eq_text(job->queue, f->queue)) && (!f->tag || has_tag(job, f->tag)) &&
            (f->unique_key.len == 0 || dq_str_eq(f->unique_key, job->unique_key)) &&
            (f->since_ms == 0 || job->created_at_ms >= f->since_ms) && (f->until_ms == 0 || job->created_at_ms < f->until_ms) &&
-           (!f->text || has_text(job, f->text));
+           (!f->text || has_text(job, f->text)) && dq_scope_fits(l->scope, job->queue, job->task_type);
 }
 
 /* ---- sources ---- */
@@ -115,7 +115,8 @@ static bool lane_fits(const dq_lister *l, dureq_str name)
 
     if (!dq_lane_name_split(name, &queue, &type, &version))
         return false;
-    return name_fits(l->f.task_type, type) && (!l->f.queue || dq_str_eq_text(queue, l->f.queue));
+    return name_fits(l->f.task_type, type) && (!l->f.queue || dq_str_eq_text(queue, l->f.queue)) &&
+           dq_scope_fits(l->scope, queue, type);
 }
 
 /* Lanes are numbered from 1. */
@@ -296,7 +297,8 @@ static bool is_merged(const dq_lister *l)
 {
     const dureq_job_filter *f = &l->f;
 
-    return !f->task_type && !f->queue && !f->tag && !f->text && f->unique_key.len == 0 && f->since_ms == 0 && f->until_ms == 0;
+    return dq_scope_is_open(l->scope) && !f->task_type && !f->queue && !f->tag && !f->text && f->unique_key.len == 0 &&
+           f->since_ms == 0 && f->until_ms == 0;
 }
 
 static int one_by_one(dq_lister *l)
@@ -416,9 +418,10 @@ static void lister_deinit(dq_lister *l)
     dq_free(l->names);
 }
 
-int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dureq_job_list **ret, dureq_error *err)
+int dq_client_list_jobs_within(dureq_client *c, const dureq_job_filter *filter, const dq_scope *scope, dureq_job_list **ret,
+                               dureq_error *err)
 {
-    dq_lister l = {.c = c, .err = err};
+    dq_lister l = {.c = c, .scope = scope, .err = err};
     int rc;
 
     if (!c || !ret)
@@ -434,4 +437,9 @@ int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dure
         dureq_job_list_destroy(l.list);
     dq_client_leave(c);
     return rc;
+}
+
+int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dureq_job_list **ret, dureq_error *err)
+{
+    return dq_client_list_jobs_within(c, filter, /*scope=*/NULL, ret, err);
 }

@@ -34,6 +34,7 @@ typedef struct dq_list_source {
 typedef struct dq_lister {
     dureq_client *c;
     dureq_job_filter f;
+    const dq_scope *scope; /* NULL: of all */
     dureq_job_list *list;
     dq_list_source *sources;
     size_t n_sources, sources_cap;
