@@ -82,6 +82,24 @@ def check_files(it):
         assert (it.root / name).is_file(), name
 
 
+def check_unit(it, work):
+    """systemd finds nothing to say against the unit, with the daemon where it stands and a user that is there."""
+    if not shutil.which('systemd-analyze'):
+        print('dureqd.service: not verified, there is no systemd-analyze')
+        return
+    unit = (it.root / 'lib/systemd/system/dureqd.service').read_text().replace(f'{it.prefix}/bin', f'{it.root}/bin')
+    (work / 'dureqd.service').write_text(unit)
+    told = subprocess.run(['systemd-analyze', 'verify', '--man=no', str(work / 'dureqd.service')], capture_output=True, text=True, timeout=LIMIT_S,
+                          check=False)
+    # Its own lines alone: others are about units of this machine. An older systemd does not know what a newer one has.
+    said = [line for line in told.stderr.splitlines() if 'dureqd.service' in line and 'DelegateSubgroup' not in line]
+    assert not said, said
+    (work / 'dureqd.service').write_text(unit.replace('KillMode=mixed', 'KillMode=gently'))
+    told = subprocess.run(['systemd-analyze', 'verify', '--man=no', str(work / 'dureqd.service')], capture_output=True, text=True, timeout=LIMIT_S,
+                          check=False)
+    assert 'gently' in told.stderr, told.stderr  # so it was read
+
+
 def check_hint():
     """`make install` says what to set where the loader does not look: meson shows nothing of what its scripts print."""
     told = run('make', '-n', 'install', cwd=ROOT, env={'PATH': os.environ['PATH']}).splitlines()
@@ -141,6 +159,7 @@ def main():
         it = Installed(build, prefix, top / 'dest')
         (top / 'work').mkdir()
         check_files(it)
+        check_unit(it, top / 'work')
         check_hint()
         check_manuals(it)
         check_completion(it)
