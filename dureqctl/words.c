@@ -180,7 +180,7 @@ static const own_word first_words[] = {
 };
 
 /* Those of which the option is another word. */
-static const own_word parameters[] = {{"n", "last"}, {"run_at", "at"}, {"task_type", "type"}};
+static const own_word parameters[] = {{"n", "last"}, {"run_at", "at"}, {"task_type", "type"}, {"task_types", "types"}};
 
 static const own_word *own_word_at(dureq_str msg, const own_word *words, size_t n)
 {

@@ -74,6 +74,7 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
         .client = h->client,
         .hosts = cfg->allow_hosts,
         .origins = cfg->allow_origins,
+        .proxies = cfg->trusted_proxies,
         .pages = dq_dashboard,
         .base_path = cfg->base_path,
         .stays_local = why_local(cfg),

@@ -90,6 +90,7 @@ typedef struct dq_config {
     int64_t auth;                      /* dq_config_auth */
     bool insecure;
     char *tls_cert, *tls_key; /* NULL: no TLS */
+    char *trusted_proxies;    /* NULL: none */
     char *base_path;          /* NULL: the root */
     char *builtins;
     int64_t concurrency;

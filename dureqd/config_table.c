@@ -202,6 +202,13 @@ const dq_config_row dq_config_rows[] = {
      AT(tls_key),
      .max = 4000,
      .help = "The private key of dureqd.tlsCert, PEM."},
+    {.name = "dureqd.trustedProxies",
+     .type = DQ_CONFIG_TEXT,
+     AT(trusted_proxies),
+     .max = 4000,
+     .help =
+         "Addresses and networks of proxies, such as 10.0.0.0/8, with commas: what they say of whom they ask for (X-Forwarded-For) and "
+         "how that came to them (X-Forwarded-Proto) is believed for the audit and for cookies; nobody is let in by it."},
     {.name = "dureqd.uniqueNodeId",
      .type = DQ_CONFIG_BOOL,
      AT(unique_node_id),

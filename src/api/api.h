@@ -10,6 +10,7 @@
 #include <dureq/client.h>
 
 #include "base/buf.h"
+#include "model/scope.h"
 
 /* Each may do what those before it may. */
 typedef enum dq_api_role {
@@ -19,6 +20,19 @@ typedef enum dq_api_role {
     DQ_API_OPERATOR,
     DQ_API_ADMIN,
 } dq_api_role;
+
+typedef struct dq_api_tokens dq_api_tokens; /* tokens.h */
+
+/* Who was let in by a token, or by the session of one who signed in with it. */
+typedef struct dq_api_who {
+    dq_api_role role;
+    bool hides_payload;
+    char name[64];         /* of the token */
+    char token[16];        /* its id */
+    char session[16];      /* empty: none, the token itself was sent */
+    int64_t expires_at_ms; /* 0: never */
+    dq_scope scope;        /* texts of its own */
+} dq_api_who;
 
 /* How a wait ended that came before the answer: see dq_api_wait_start. */
 typedef struct dq_api_waited {
@@ -36,6 +50,11 @@ typedef struct dq_api_request {
     const dq_api_waited *waited; /* NULL: what waits does so in the caller's thread */
     bool hides_payload;          /* who asks may see no payload, result, progress, error, header or log */
     dq_api_role role;            /* of who asks; 0: it is this program itself, which may do all */
+    const dq_scope *scope;       /* what who asks is limited to; NULL: nothing */
+    const dq_api_who *who;       /* NULL: whoever asks was let in without a token, or not at all */
+    dq_api_tokens *tokens;       /* of the server; NULL: there is none, and nobody can sign in */
+    const char *base_path;       /* of cookies; NULL: the root */
+    bool is_secure;              /* it came by TLS, as far as is known */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */
     void (*progress_fn)(int64_t n_done, int64_t n, void *userdata);
@@ -49,6 +68,7 @@ typedef struct dq_api_response {
     dq_buf body;
     char location[96]; /* with 201; else empty */
     char allow[40];    /* with 405: the methods of the path; else empty */
+    char cookie[512];  /* a Set-Cookie field; empty: none */
 } dq_api_response;
 
 /* Where an answer goes: begin, any number of writes, end. By the thread that answers; one call at a time. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done to many jobs: to those of a list of ids, to all of a status, to all that fit filters. Ids go to the library in lists, so
    that a batch of jobs is a round trip, and the server serves others in between. */
-#include "api/request.h"
+#include "api/scope.h"
+#include "client/client.h"
 #include "model/job_json.h"
 
 #define PAGE       1000 /* jobs of a filter that are looked up at a time */
@@ -95,6 +96,34 @@ static int run_ids(bulk *b, dureq_error *err)
 
 /* ---- ids ---- */
 
+/* Of a caller that is limited: what is outside gets its code, the others are done. */
+static int run_ids_within(bulk *b, dureq_error *err)
+{
+    const char **ids = b->ids;
+    int *codes = b->codes;
+    size_t n = b->n, n_inside = 0;
+    size_t *at = dq_arena_alloc(&b->c->arena, (n + 1) * sizeof *at);
+    int rc = at ? reserve(b, n, err) : dq_fail_nomem(err);
+
+    if (rc == 0)
+        rc = dq_client_look_within(b->c->client, ids, n, b->c->req->scope, codes, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        if (codes[i] == 0) {
+            b->ids[n_inside] = ids[i];
+            at[n_inside++] = i;
+        }
+    b->n = n_inside;
+    rc = run_ids(b, err);
+    for (size_t i = 0; i < n_inside; i++)
+        codes[at[i]] = b->codes[i];
+    b->ids = ids;
+    b->codes = codes;
+    b->n = n;
+    return rc;
+}
+
 static int take_ids(bulk *b, const dq_json *doc, dq_json_ref ids, dureq_error *err)
 {
     int rc;
@@ -128,6 +157,8 @@ static void write_refused(bulk *b, const char *id, int code)
         dq_buf_append_fmt(&text, "no job %s", id);
     else if (code == DUREQ_EINVAL)
         dq_buf_append_fmt(&text, "'%.64s' is no job id", id);
+    else if (code == DUREQ_EPERM)
+        dq_buf_append_fmt(&text, "job %s is outside the queues or task types that this token is limited to", id);
     else if (code == DUREQ_EDUPLICATE)
         dq_buf_append_fmt(&text, "the unique key of job %s is held by another job", id);
     else
@@ -154,7 +185,7 @@ static int run_list(bulk *b, const dq_json *doc, dq_json_ref ids, dureq_error *e
     int rc = take_ids(b, doc, ids, err);
 
     if (rc == 0)
-        rc = run_ids(b, err);
+        rc = dq_api_is_limited(b->c) ? run_ids_within(b, err) : run_ids(b, err);
     if (rc < 0)
         return rc;
     dq_json_begin_object(&b->c->w);
@@ -195,7 +226,7 @@ static int each_page(bulk *b, dureq_job_filter *f, page_fn fn, dureq_error *err)
     f->cursor = NULL;
     do {
         dureq_job_list *list;
-        int rc = dureq_client_list_jobs(b->c->client, f, &list, err);
+        int rc = dq_api_list_jobs(b->c, f, &list, err);
 
         if (rc < 0 && b->n_affected)
             return dq_fail(err, rc, "the server went away after %lld jobs", (long long)b->n_affected);
@@ -429,21 +460,27 @@ static int purge_dead(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_bulk_routes[] = {
-    {"POST", "/api/jobs/bulk/cancel", bulk_cancel, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Cancels jobs: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/jobs/bulk/delete", bulk_delete, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Forgets ended jobs: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/jobs/bulk/pause", bulk_pause, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Holds waiting jobs back: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/jobs/bulk/resume", bulk_resume, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Lets paused jobs go: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/jobs/bulk/retry", bulk_retry, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Starts ended jobs again: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/jobs/bulk/run", bulk_run, DQ_API_FILTERS " status dry_run", .cost = DQ_API_SCANS, .body = "Bulk",
-     .answer = "BulkDone", .text = "Starts jobs now that wait for a time: those of a list, of a status, or that fit filters."},
-    {"POST", "/api/dlq/redrive", redrive_dead, DQ_API_FILTERS " dry_run", .cost = DQ_API_SCANS, .answer = "BulkDone",
-     .text = "Retries all dead jobs that fit, each once."},
-    {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run", .cost = DQ_API_SCANS, .answer = "BulkDone",
-     .text = "Deletes all dead jobs that fit."},
+    {"POST", "/api/jobs/bulk/cancel", bulk_cancel, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .text = "Cancels jobs: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/jobs/bulk/delete", bulk_delete, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .text = "Forgets ended jobs: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/jobs/bulk/pause", bulk_pause, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .text = "Holds waiting jobs back: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/jobs/bulk/resume", bulk_resume, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .text = "Lets paused jobs go: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/jobs/bulk/retry", bulk_retry, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .text = "Starts ended jobs again: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/jobs/bulk/run", bulk_run, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .body = "Bulk", .answer = "BulkDone",
+     .text = "Starts jobs now that wait for a time: those of a list, of a status, or that fit filters."},
+    {"POST", "/api/dlq/redrive", redrive_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .answer = "BulkDone", .text = "Retries all dead jobs that fit, each once."},
+    {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .answer = "BulkDone", .text = "Deletes all dead jobs that fit."},
     {NULL, NULL, NULL, NULL},
 };

@@ -3,7 +3,7 @@
    item per spec, in order. */
 #include <stdio.h>
 
-#include "api/request.h"
+#include "api/scope.h"
 #include "client/request.h"
 #include "model/job_json.h"
 
@@ -102,13 +102,16 @@ static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
     return rc;
 }
 
-static void add(chunk *k, const dq_json *doc, dq_json_ref v)
+static void add(const dq_api_ctx *c, chunk *k, const dq_json *doc, dq_json_ref v)
 {
     size_t i = k->n++;
 
     k->errors[i] = (dureq_error){0};
     k->options[i] = dureq_job_options_init();
-    (void)dq_job_spec_from_json(doc, v, &k->arena, &k->specs[i], &k->options[i], &k->errors[i]); /* the code stays in errors */
+    if (dq_job_spec_from_json(doc, v, &k->arena, &k->specs[i], &k->options[i], &k->errors[i]) < 0)
+        return; /* the code stays in errors */
+    k->specs[i].options = &k->options[i];
+    (void)dq_api_check_spec(c, &k->specs[i], &k->errors[i]);
 }
 
 static int flush(dq_api_ctx *c, chunk *k, dureq_error *err)
@@ -140,7 +143,7 @@ static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error 
 {
     int rc;
 
-    add(k, doc, 0);
+    add(c, k, doc, 0);
     rc = send(c, k, err);
     if (rc == 0)
         answer_one(c, &k->results[0]);
@@ -153,7 +156,7 @@ static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_erro
 
     dq_json_begin_array(&c->w);
     for (dq_json_ref v = dq_json_first(doc, 0); rc == 0 && v != DQ_JSON_NONE; v = dq_json_next(doc, 0, v)) {
-        add(k, doc, v);
+        add(c, k, doc, v);
         if (k->n == CHUNK)
             rc = flush(c, k, err);
     }
@@ -164,7 +167,7 @@ static int enqueue_array(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_erro
 }
 
 /* As many lines as a chunk holds. A document per line; they must live until the chunk is sent. How many documents there are. */
-static size_t read_lines(chunk *k, dureq_str *rest)
+static size_t read_lines(const dq_api_ctx *c, chunk *k, dureq_str *rest)
 {
     size_t n_docs = 0;
 
@@ -179,7 +182,7 @@ static size_t read_lines(chunk *k, dureq_str *rest)
             bad.code = bad.code == DUREQ_ENOMEM ? bad.code : DUREQ_EINVAL;
             k->errors[k->n++] = bad;
         } else {
-            add(k, &k->docs[n_docs++], 0);
+            add(c, k, &k->docs[n_docs++], 0);
         }
     }
     return n_docs;
@@ -193,7 +196,7 @@ static int enqueue_lines(dq_api_ctx *c, chunk *k, dureq_error *err)
     k->is_lines = true;
     c->res->content_type = "application/x-ndjson";
     while (rc == 0 && rest.len) {
-        size_t n_docs = read_lines(k, &rest);
+        size_t n_docs = read_lines(c, k, &rest);
 
         rc = flush(c, k, err);
         while (n_docs)

@@ -3,7 +3,7 @@
    31 s" and "timeout after 30 s" are one. */
 #include <stdlib.h>
 
-#include "api/request.h"
+#include "api/scope.h"
 #include "base/map.h"
 #include "model/job_json.h"
 
@@ -96,7 +96,7 @@ static int add_all(grouping *g, dureq_job_filter *f, dureq_error *err)
     do {
         dureq_job_list *list;
 
-        rc = dureq_client_list_jobs(g->c->client, f, &list, err);
+        rc = dq_api_list_jobs(g->c, f, &list, err);
         if (rc < 0)
             return rc;
         rc = add_page(g, list, err);
@@ -177,7 +177,8 @@ static int get_groups(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_group_routes[] = {
-    {"GET", "/api/dlq/groups", get_groups, DQ_API_FILTERS " by", .shows_payload = true, .cost = DQ_API_SCANS,
-     .answer = "DeadGroups", .text = "Dead jobs by their error without its numbers, or by type; the largest group first."},
+    {"GET", "/api/dlq/groups", get_groups, DQ_API_FILTERS " by", .scope = DQ_API_SCOPE_OWN, .shows_payload = true,
+     .cost = DQ_API_SCANS, .answer = "DeadGroups",
+     .text = "Dead jobs by their error without its numbers, or by type; the largest group first."},
     {NULL, NULL, NULL, NULL},
 };

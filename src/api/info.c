@@ -16,8 +16,9 @@
 #define CHANGES_MAX   10
 
 /* Pages show what is there. */
-static const char *const features[] = {"audit",  "bulk",  "dead_groups", "dlq",       "doctor", "jobs",  "nodes",      "overview",
-                                       "queues", "redis", "runs",        "schedules", "series", "stats", "tokens",     "unique_keys", "workflows"};
+static const char *const features[] = {"audit",     "bulk",   "dead_groups", "dlq",    "doctor",      "jobs",
+                                       "login",     "nodes",  "overview",    "queues", "redis",       "runs",
+                                       "schedules", "series", "stats",       "tokens", "unique_keys", "workflows"};
 
 static int get_version(dq_api_ctx *c, dureq_error *err)
 {
@@ -261,16 +262,19 @@ static int refuse_search(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_info_routes[] = {
-    {"GET", "/api/version", get_version, NULL, .role = DQ_API_ANYONE, .answer = "Version",
+    {"GET", "/api/version", get_version, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Version",
      .text = "The version, and what this server can do."},
-    {"GET", "/api/openapi.json", get_openapi, NULL, .role = DQ_API_ANYONE, .answer = "Any", .text = "This document."},
-    {"GET", "/readyz", get_ready, NULL, .role = DQ_API_ANYONE, .answer = "Alive", .text = "Whether Redis answers."},
-    {"GET", "/healthz", get_ready, NULL, .role = DQ_API_ANYONE, .answer = "Alive", .text = "The same as /readyz."},
+    {"GET", "/api/openapi.json", get_openapi, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Any",
+     .text = "This document."},
+    {"GET", "/readyz", get_ready, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Alive",
+     .text = "Whether Redis answers."},
+    {"GET", "/healthz", get_ready, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Alive",
+     .text = "The same as /readyz."},
     {"GET", "/api/doctor", get_doctor, NULL, .cost = DQ_API_SCANS, .role = DQ_API_OPERATOR, .answer = "Doctor",
      .text = "Checks all that is stored, and changes nothing."},
     {"GET", "/api/overview", get_overview, NULL, .cost = DQ_API_SCANS, .answer = "Overview",
      .text = "How things are: a sentence, the last hour, queues, what fails, what was changed."},
-    {"GET", "/api/search/jobs", refuse_search, "path value task_type", .answer = "Job",
+    {"GET", "/api/search/jobs", refuse_search, "path value task_type", .scope = DQ_API_SCOPE_OPEN, .answer = "Job",
      .text = "Refused: comes with a later version."},
     {NULL, NULL, NULL, NULL},
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs: read, list, operate. Enqueueing is in enqueue.c. */
-#include "api/request.h"
+#include "api/scope.h"
 #include "client/client.h"
 #include "client/request.h"
 #include "model/job_json.h"
@@ -197,7 +197,7 @@ static int list_at(dq_api_ctx *c, dureq_job_filter *f, int64_t offset, dureq_job
         int rc;
 
         f->limit = offset > 0 ? (int32_t)DQ_MIN(offset, 1000) : limit;
-        rc = dureq_client_list_jobs(c->client, f, &list, err);
+        rc = dq_api_list_jobs(c, f, &list, err);
         if (rc < 0)
             return rc;
         if (offset <= 0) {
@@ -566,28 +566,35 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
 #define PAGE " limit sort cursor offset payload"
 
 const dq_api_route dq_api_job_routes[] = {
-    {"GET", "/api/jobs", list_jobs, DQ_API_FILTERS PAGE " status", .cost = DQ_API_SCANS, .answer = "JobPage",
-     .text = "A page of jobs."},
-    {"POST", "/api/jobs", dq_api_enqueue, .begin = dq_api_begin_enqueue, .creates = true, .body = "JobSpecs",
-     .answer = "Enqueued", .text = "Enqueues one job, an array of them, or one a line."},
-    {"GET", "/api/jobs/{id}", get_job, .begin = begin_get, .answer = "Job", .text = "One job in any state."},
-    {"DELETE", "/api/jobs/{id}", delete_job, NULL, .answer = "JobDone", .text = "Forgets an ended job."},
-    {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason", .answer = "JobDone", .text = "Cancels a job that has not ended."},
-    {"GET", "/api/jobs/{id}/logs", get_logs, NULL, .shows_payload = true, .answer = "Logs",
+    {"GET", "/api/jobs", list_jobs, DQ_API_FILTERS PAGE " status", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .answer = "JobPage", .text = "A page of jobs."},
+    {"POST", "/api/jobs", dq_api_enqueue, .begin = dq_api_begin_enqueue, .scope = DQ_API_SCOPE_OWN, .creates = true,
+     .body = "JobSpecs", .answer = "Enqueued", .text = "Enqueues one job, an array of them, or one a line."},
+    {"GET", "/api/jobs/{id}", get_job, .begin = begin_get, .scope = DQ_API_SCOPE_JOB, .answer = "Job",
+     .text = "One job in any state."},
+    {"DELETE", "/api/jobs/{id}", delete_job, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Forgets an ended job."},
+    {"POST", "/api/jobs/{id}/cancel", cancel_job, "reason", .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Cancels a job that has not ended."},
+    {"GET", "/api/jobs/{id}/logs", get_logs, NULL, .scope = DQ_API_SCOPE_JOB, .shows_payload = true, .answer = "Logs",
      .text = "What its runs logged: the last 64 KiB."},
-    {"POST", "/api/jobs/{id}/pause", pause_job, NULL, .answer = "JobDone", .text = "Holds a waiting job back."},
-    {"PUT", "/api/jobs/{id}/payload", put_payload, NULL, .body = "Payload", .answer = "JobDone",
+    {"POST", "/api/jobs/{id}/pause", pause_job, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Holds a waiting job back."},
+    {"PUT", "/api/jobs/{id}/payload", put_payload, NULL, .scope = DQ_API_SCOPE_JOB, .body = "Payload", .answer = "JobDone",
      .text = "Gives a waiting job another payload."},
-    {"POST", "/api/jobs/{id}/reschedule", reschedule_job, NULL, .body = "Reschedule", .answer = "JobDone",
-     .text = "Gives a waiting job another time."},
-    {"GET", "/api/jobs/{id}/result", get_result, "wait", .waits = true, .shows_payload = true, .answer = "Result",
-     .text = "The result; with wait it waits for it."},
-    {"POST", "/api/jobs/{id}/resume", resume_job, NULL, .answer = "JobDone", .text = "Lets a paused job go."},
-    {"POST", "/api/jobs/{id}/retry", retry_job, "force", .answer = "JobDone", .text = "Starts an ended job again."},
-    {"POST", "/api/jobs/{id}/run", run_job, NULL, .answer = "JobDone", .text = "Starts a job now that waits for a time."},
-    {"GET", "/api/jobs/{id}/runs", get_runs, NULL, .shows_payload = true, .answer = "Runs",
+    {"POST", "/api/jobs/{id}/reschedule", reschedule_job, NULL, .scope = DQ_API_SCOPE_JOB, .body = "Reschedule",
+     .answer = "JobDone", .text = "Gives a waiting job another time."},
+    {"GET", "/api/jobs/{id}/result", get_result, "wait", .scope = DQ_API_SCOPE_JOB, .waits = true, .shows_payload = true,
+     .answer = "Result", .text = "The result; with wait it waits for it."},
+    {"POST", "/api/jobs/{id}/resume", resume_job, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Lets a paused job go."},
+    {"POST", "/api/jobs/{id}/retry", retry_job, "force", .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Starts an ended job again."},
+    {"POST", "/api/jobs/{id}/run", run_job, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "JobDone",
+     .text = "Starts a job now that waits for a time."},
+    {"GET", "/api/jobs/{id}/runs", get_runs, NULL, .scope = DQ_API_SCOPE_JOB, .shows_payload = true, .answer = "Runs",
      .text = "Its runs that are kept, the newest first."},
-    {"GET", "/api/dlq", list_dead, DQ_API_FILTERS PAGE, .cost = DQ_API_SCANS, .answer = "JobPage",
+    {"GET", "/api/dlq", list_dead, DQ_API_FILTERS PAGE, .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS, .answer = "JobPage",
      .text = "A page of dead jobs."},
     {NULL, NULL, NULL, NULL},
 };

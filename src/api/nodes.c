@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes and running jobs. */
-#include "api/request.h"
+#include "api/scope.h"
 #include "model/job_json.h"
 
 static int list_nodes(dq_api_ctx *c, dureq_error *err)
@@ -121,7 +121,7 @@ static int list_runs(dq_api_ctx *c, dureq_error *err)
     dq_json_begin_array(&c->w);
     do {
         dureq_job_list *list;
-        int rc = dureq_client_list_jobs(c->client, &f, &list, err);
+        int rc = dq_api_list_jobs(c, &f, &list, err);
 
         if (rc < 0)
             return rc;
@@ -257,18 +257,21 @@ static int get_job_progress(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_node_routes[] = {
-    {"GET", "/api/jobs/{id}/progress", get_job_progress, NULL, .shows_payload = true, .answer = "Progresses",
-     .text = "How far the run of a job is that is under way."},
-    {"GET", "/api/runs/{id}/progress", get_run_progress, NULL, .shows_payload = true, .answer = "Progress",
-     .text = "How far a run is that is under way."},
-    {"GET", "/api/nodes", list_nodes, NULL, .answer = "Nodes", .text = "The nodes that are alive."},
-    {"GET", "/api/nodes/{id}", get_node, NULL, .answer = "Node", .text = "One node."},
+    {"GET", "/api/jobs/{id}/progress", get_job_progress, NULL, .scope = DQ_API_SCOPE_JOB, .shows_payload = true,
+     .answer = "Progresses", .text = "How far the run of a job is that is under way."},
+    {"GET", "/api/runs/{id}/progress", get_run_progress, NULL, .scope = DQ_API_SCOPE_RUN, .shows_payload = true,
+     .answer = "Progress", .text = "How far a run is that is under way."},
+    {"GET", "/api/nodes", list_nodes, NULL, .scope = DQ_API_SCOPE_OPEN, .answer = "Nodes", .text = "The nodes that are alive."},
+    {"GET", "/api/nodes/{id}", get_node, NULL, .scope = DQ_API_SCOPE_OPEN, .answer = "Node", .text = "One node."},
     {"DELETE", "/api/nodes/{id}/drain", undrain, NULL, .answer = "NodeDone", .text = "Lets a node take jobs again."},
-    {"GET", "/api/nodes/{id}/drain", get_drain, NULL, .answer = "Drain", .text = "Whether a node takes no more jobs."},
+    {"GET", "/api/nodes/{id}/drain", get_drain, NULL, .scope = DQ_API_SCOPE_OPEN, .answer = "Drain",
+     .text = "Whether a node takes no more jobs."},
     {"POST", "/api/nodes/{id}/drain", drain, NULL, .answer = "NodeDone", .text = "Has a node take no more jobs."},
-    {"GET", "/api/runs", list_runs, NULL, .shows_payload = true, .answer = "Runs", .text = "What runs now."},
-    {"GET", "/api/runs/{id}", get_run, NULL, .shows_payload = true, .answer = "Run",
+    {"GET", "/api/runs", list_runs, NULL, .scope = DQ_API_SCOPE_OWN, .shows_payload = true, .answer = "Runs",
+     .text = "What runs now."},
+    {"GET", "/api/runs/{id}", get_run, NULL, .scope = DQ_API_SCOPE_RUN, .shows_payload = true, .answer = "Run",
      .text = "One run that is under way, or kept."},
-    {"POST", "/api/runs/{id}/requeue", requeue_run, NULL, .answer = "RunDone", .text = "Starts the job of an ended run again."},
+    {"POST", "/api/runs/{id}/requeue", requeue_run, NULL, .scope = DQ_API_SCOPE_RUN, .answer = "RunDone",
+     .text = "Starts the job of an ended run again."},
     {NULL, NULL, NULL, NULL},
 };

@@ -3,6 +3,7 @@
 #include <dureq/dureq.h>
 
 #include "api/describe.h"
+#include "api/passes.h"
 
 /* ---- types ---- */
 
@@ -326,9 +327,10 @@ static void put_id(dq_json_writer *w, const dq_api_route *r)
     dq_json_put_str(w, dq_buf_str(&id));
 }
 
-static const char *role_word(dq_api_role role)
+/* What a token that is limited to queues or task types may do with it. */
+static const char *scope_word(dq_api_scope_rule rule)
 {
-    return role == DQ_API_ADMIN ? "admin" : role == DQ_API_OPERATOR ? "operator" : role == DQ_API_VIEWER ? "viewer" : "anyone";
+    return rule == DQ_API_SCOPE_NONE ? "refused" : rule == DQ_API_SCOPE_OPEN ? "all" : "its own";
 }
 
 static void put_operation(dq_json_writer *w, const dq_api_route *r)
@@ -342,7 +344,8 @@ static void put_operation(dq_json_writer *w, const dq_api_route *r)
     dq_json_begin_object(w);
     put_id(w, r);
     put_text(w, "summary", r->text ? r->text : "");
-    put_text(w, "x-role", role_word(dq_api_role_of(r)));
+    put_text(w, "x-role", dq_role_word(dq_api_role_of(r)));
+    put_text(w, "x-limited", scope_word(r->scope));
     put_params(w, r);
     if (r->body) {
         dq_json_key(w, "requestBody");

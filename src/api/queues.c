@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues and unique keys. */
+#include "api/scope.h"
 #include "api/unhandled.h"
 #include "model/job_json.h"
 
@@ -15,7 +16,8 @@ static void write_queue(dq_api_ctx *c, const dureq_queue_info *q, const dq_unhan
         dq_json_key(&c->w, "unhandled_types");
         dq_json_begin_array(&c->w);
         for (size_t i = 0; i < unhandled->n_types && i < TYPES_MAX; i++)
-            dq_json_put_str(&c->w, unhandled->types[i]->task_type);
+            if (dq_scope_has_type(c->req->scope, unhandled->types[i]->task_type))
+                dq_json_put_str(&c->w, unhandled->types[i]->task_type);
         dq_json_end_array(&c->w);
     }
     dq_json_end_object(&c->w);
@@ -44,7 +46,8 @@ int dq_api_write_queues(dq_api_ctx *c, dureq_error *err)
         return rc;
     dq_json_begin_array(&c->w);
     for (size_t i = 0; i < list->n; i++)
-        write_queue(c, &list->items[i], dq_unhandled_of(&unhandled, list->items[i].name));
+        if (dq_scope_has_queue(c->req->scope, list->items[i].name))
+            write_queue(c, &list->items[i], dq_unhandled_of(&unhandled, list->items[i].name));
     dq_json_end_array(&c->w);
     dq_unhandled_deinit(&unhandled);
     dureq_queue_list_destroy(list);
@@ -290,17 +293,22 @@ static int delete_key(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_queue_routes[] = {
-    {"GET", "/api/queues", dq_api_write_queues, NULL, .answer = "Queues", .text = "The queues and what waits in them."},
-    {"GET", "/api/queues/{name}", get_queue, NULL, .answer = "Queue", .text = "One queue."},
+    {"GET", "/api/queues", dq_api_write_queues, NULL, .scope = DQ_API_SCOPE_OWN, .answer = "Queues",
+     .text = "The queues and what waits in them."},
+    {"GET", "/api/queues/{name}", get_queue, NULL, .scope = DQ_API_SCOPE_QUEUE, .answer = "Queue", .text = "One queue."},
     {"PUT", "/api/queues/{name}", put_queue, NULL, .body = "QueueIn", .answer = "Queue",
      .text = "Makes a queue or changes it; what is not named stays, null is the default."},
-    {"POST", "/api/queues/{name}/pause", pause_queue, NULL, .answer = "QueueDone", .text = "Starts none of its jobs."},
+    {"POST", "/api/queues/{name}/pause", pause_queue, NULL, .scope = DQ_API_SCOPE_QUEUE, .answer = "QueueDone",
+     .text = "Starts none of its jobs."},
     {"DELETE", "/api/queues/{name}", delete_queue, "force", .answer = "QueueDone",
      .text = "Deletes an empty queue; with force one with jobs, and them."},
-    {"POST", "/api/queues/{name}/purge", purge_queue, "type", .cost = DQ_API_SCANS, .answer = "Affected",
-     .text = "Deletes the jobs that wait in it."},
-    {"POST", "/api/queues/{name}/resume", resume_queue, NULL, .answer = "QueueDone", .text = "Starts its jobs again."},
-    {"GET", "/api/unique-keys/{key}", get_key, NULL, .answer = "UniqueKey", .text = "Which job holds a unique key."},
-    {"DELETE", "/api/unique-keys/{key}", delete_key, NULL, .answer = "UniqueKeyDone", .text = "Lets go of a unique key."},
+    {"POST", "/api/queues/{name}/purge", purge_queue, "type", .scope = DQ_API_SCOPE_QUEUE, .cost = DQ_API_SCANS,
+     .answer = "Affected", .text = "Deletes the jobs that wait in it."},
+    {"POST", "/api/queues/{name}/resume", resume_queue, NULL, .scope = DQ_API_SCOPE_QUEUE, .answer = "QueueDone",
+     .text = "Starts its jobs again."},
+    {"GET", "/api/unique-keys/{key}", get_key, NULL, .scope = DQ_API_SCOPE_KEY, .answer = "UniqueKey",
+     .text = "Which job holds a unique key."},
+    {"DELETE", "/api/unique-keys/{key}", delete_key, NULL, .scope = DQ_API_SCOPE_KEY, .answer = "UniqueKeyDone",
+     .text = "Lets go of a unique key."},
     {NULL, NULL, NULL, NULL},
 };

@@ -15,9 +15,12 @@ static void quick_free(dq_api_quick *q)
 
 int dq_api_quick_start(dureq_client *client, const dq_api_request *req, dq_api_quick_fn fn, void *userdata, dq_api_quick **ret)
 {
-    dq_api_quick *q = dq_calloc(1, sizeof *q);
     const dq_api_route *route;
+    dq_api_quick *q;
 
+    if (!dq_scope_is_open(req->scope)) /* whether it is within its limits is a question of its own */
+        return 0;
+    q = dq_calloc(1, sizeof *q);
     if (!q)
         return 0;
     q->c = (dq_api_ctx){.client = client, .req = req, .res = &q->res};

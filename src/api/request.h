@@ -37,15 +37,30 @@ typedef int (*dq_api_begin_fn)(dq_api_quick *q);
    then writes the error body. */
 typedef int (*dq_api_fn)(dq_api_ctx *c, dureq_error *err);
 
+/* How a token that is limited to queues or task types is held to them (scope.h). */
+typedef enum dq_api_scope_rule {
+    DQ_API_SCOPE_NONE, /* about all of them: refused to it */
+    DQ_API_SCOPE_OPEN, /* nothing of jobs */
+    DQ_API_SCOPE_JOB,  /* {id} is a job, or the template of a schedule */
+    DQ_API_SCOPE_RUN,
+    DQ_API_SCOPE_SCHEDULE,
+    DQ_API_SCOPE_KEY,    /* {key} is held by a job */
+    DQ_API_SCOPE_QUEUE,  /* {name} */
+    DQ_API_SCOPE_NAMED,  /* the parameters queue and type say of what */
+    DQ_API_SCOPE_TARGET, /* the parameter target is a job, or a queue */
+    DQ_API_SCOPE_OWN,    /* its function sees to it, item by item */
+} dq_api_scope_rule;
+
 typedef struct dq_api_route {
     const char *method, *pattern; /* "/api/jobs/{id}/cancel" */
     dq_api_fn fn;
     const char *params; /* query parameters it takes, with blanks between; NULL: none. Others are refused before fn is called */
     dq_api_cost cost;
-    bool waits;            /* with ?wait= for the end of the job {id} */
-    bool creates;          /* may answer 201 */
-    bool shows_payload;    /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
-    dq_api_role role;      /* who may; 0: a viewer may GET, an operator the rest */
+    bool waits;         /* with ?wait= for the end of the job {id} */
+    bool creates;       /* may answer 201 */
+    bool shows_payload; /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
+    dq_api_role role;   /* who may; 0: a viewer may GET, an operator the rest */
+    dq_api_scope_rule scope;
     const char *body;      /* the schema of its body; NULL: it takes none */
     const char *answer;    /* the schema of its answer */
     const char *text;      /* what it does: a sentence */
@@ -78,7 +93,7 @@ const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
     dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[], dq_api_workflow_routes[],
-    dq_api_token_routes[];
+    dq_api_token_routes[], dq_api_sign_in_routes[];
 
 /* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
 int dq_api_flush(dq_api_ctx *c, dureq_error *err);
@@ -106,5 +121,7 @@ void dq_api_write_counts(dq_api_ctx *c, const dureq_counts *n); /* stats.c, as t
 struct dq_series_row;
 void dq_api_write_series_row(dq_api_ctx *c, const struct dq_series_row *row);
 int dq_api_write_queues(dq_api_ctx *c, dureq_error *err); /* queues.c */
+/* 401, as the whole answer. */
+void dq_api_write_no_token(dq_api_ctx *c, const char *text);
 /* {"status": word, name: value} */
 int dq_api_reply_status(dq_api_ctx *c, const char *word, const char *name, const char *value);

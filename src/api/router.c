@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 
-#include "api/request.h"
+#include "api/scope.h"
 #include "client/call.h"
 #include "client/client.h"
 
-static const dq_api_route *const tables[] = {
-    dq_api_bulk_routes, dq_api_group_routes, dq_api_job_routes,      dq_api_queue_routes,    dq_api_node_routes,
-    dq_api_stat_routes, dq_api_info_routes,  dq_api_schedule_routes, dq_api_workflow_routes, dq_api_token_routes};
+static const dq_api_route *const tables[] = {dq_api_bulk_routes,  dq_api_group_routes,    dq_api_job_routes,
+                                             dq_api_queue_routes, dq_api_node_routes,     dq_api_stat_routes,
+                                             dq_api_info_routes,  dq_api_schedule_routes, dq_api_workflow_routes,
+                                             dq_api_token_routes, dq_api_sign_in_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {
@@ -196,6 +197,11 @@ void dq_api_write_failure(dq_api_ctx *c, int code, const dureq_error *err)
     write_error(c, dq_api_status_of(code), code, dq_api_code_word(code), err->msg[0] ? err->msg : dureq_errcode_text(code));
 }
 
+void dq_api_write_no_token(dq_api_ctx *c, const char *text)
+{
+    write_error(c, 401, DUREQ_EPERM, "no_token", text);
+}
+
 /* Whether the name is one of those in the text, with blanks between. */
 static bool is_among(dureq_str name, const char *names)
 {
@@ -297,13 +303,15 @@ static void run(dq_api_ctx *c)
     }
     rc = check_role(c, route, &err);
     if (rc == DUREQ_EAUTH) {
-        write_error(c, 401, DUREQ_EPERM, "no_token", err.msg);
+        dq_api_write_no_token(c, err.msg);
         return;
     }
     if (rc == 0)
         rc = parse_query(c, &err);
     if (rc == 0)
         rc = check_query(c, route, &err);
+    if (rc == 0)
+        rc = dq_api_check_scope(c, route, &err);
     if (rc == 0)
         rc = route->fn(c, &err);
     if (rc < 0)

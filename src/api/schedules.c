@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "api/request.h"
+#include "api/scope.h"
 #include "base/clock.h"
 #include "client/schedule.h"
 #include "model/job_json.h"
@@ -54,9 +54,20 @@ static int read_wanted(dq_api_ctx *c, const dq_json *doc, wanted *ret, dureq_err
     return rc;
 }
 
-static int read_whole(dq_api_ctx *c, const dq_json *doc, wanted *ret, dureq_error *err)
+/* Also what the caller may make. */
+static int read_allowed(dq_api_ctx *c, const dq_json *doc, wanted *ret, dureq_error *err)
 {
     int rc = read_wanted(c, doc, ret, err);
+
+    if (rc < 0 || !ret->has_job)
+        return rc;
+    ret->job.options = &ret->options;
+    return dq_api_check_spec(c, &ret->job, err);
+}
+
+static int read_whole(dq_api_ctx *c, const dq_json *doc, wanted *ret, dureq_error *err)
+{
+    int rc = read_allowed(c, doc, ret, err);
 
     if (rc == 0 && !ret->has_schedule)
         rc = dq_fail(err, DUREQ_EINVAL, "field 'schedule' is missing");
@@ -161,7 +172,6 @@ int dq_api_create_schedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 
     if (rc < 0)
         return rc;
-    w.job.options = &w.options;
     rc = dureq_client_create_schedule(c->client, &w.schedule, &w.job, &id, err);
     if (rc < 0)
         return rc;
@@ -189,6 +199,24 @@ static int create_schedule(dq_api_ctx *c, dureq_error *err)
     return with_body(c, dq_api_create_schedule, err);
 }
 
+/* Who is limited may not take another's schedule by its key. */
+static int check_key(dq_api_ctx *c, const char *key, dureq_error *err)
+{
+    dureq_schedule_list *list;
+    int rc;
+
+    if (!dq_api_is_limited(c))
+        return 0;
+    rc = dureq_client_get_schedule_by_key(c->client, dureq_str_from(key), &list, err);
+    if (rc < 0)
+        return rc == DUREQ_ENOTFOUND ? 0 : rc;
+    if (!dq_scope_fits(c->req->scope, list->items[0].job.queue, list->items[0].job.task_type))
+        rc = dq_fail(err, DUREQ_EPERM,
+                     "the schedule of key '%.64s' is outside the queues or task types that this token is limited to", key);
+    dureq_schedule_list_destroy(list);
+    return rc;
+}
+
 static int put_of_body(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 {
     static const char *const words[] = {"created", "changed", "same"};
@@ -198,9 +226,10 @@ static int put_of_body(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
     wanted w = {0};
     int rc = key ? read_whole(c, doc, &w, err) : dq_fail(err, DUREQ_EINVAL, "parameter 'key' is missing");
 
+    if (rc == 0)
+        rc = check_key(c, key, err);
     if (rc < 0)
         return rc;
-    w.job.options = &w.options;
     rc = dureq_client_put_schedule(c->client, dureq_str_from(key), &w.schedule, &w.job, &id, &what, err);
     if (rc < 0)
         return rc;
@@ -218,11 +247,10 @@ static int put_schedule(dq_api_ctx *c, dureq_error *err)
 static int edit_of_body(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 {
     wanted w = {0};
-    int rc = read_wanted(c, doc, &w, err);
+    int rc = read_allowed(c, doc, &w, err);
 
     if (rc < 0)
         return rc;
-    w.job.options = &w.options;
     rc = dureq_client_edit_schedule(c->client, c->vars[0], w.has_schedule ? &w.schedule : NULL, w.has_job ? &w.job : NULL, err);
     return rc < 0 ? rc : dq_api_reply_status(c, "changed", "id", c->vars[0]);
 }
@@ -246,15 +274,26 @@ static int get_schedule(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
+/* Who is limited sees its own, and so of the total at least as many. */
 static void put_list(dq_api_ctx *c, const dureq_schedule_list *list)
 {
+    int64_t n_shown = 0;
+
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "data");
     dq_json_begin_array(&c->w);
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
+        if (!dq_scope_fits(c->req->scope, list->items[i].job.queue, list->items[i].job.task_type))
+            continue;
         put_info(c, &list->items[i], false);
+        n_shown++;
+    }
     dq_json_end_array(&c->w);
-    put_i64(c, "total", list->total);
+    put_i64(c, "total", dq_api_is_limited(c) ? n_shown : list->total);
+    if (dq_api_is_limited(c)) {
+        dq_json_key(&c->w, "total_exact");
+        dq_json_put_bool(&c->w, false);
+    }
     if (list->next_cursor.len) {
         dq_json_key(&c->w, "next_cursor");
         dq_json_put_str(&c->w, list->next_cursor);
@@ -438,26 +477,31 @@ static int preview_definition(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_schedule_routes[] = {
-    {"GET", "/api/schedules", list_schedules, "limit cursor key", .answer = "SchedulePage",
+    {"GET", "/api/schedules", list_schedules, "limit cursor key", .scope = DQ_API_SCOPE_OWN, .answer = "SchedulePage",
      .text = "Schedules, those that come round next first."},
-    {"POST", "/api/schedules", create_schedule, NULL, .creates = true, .body = "ScheduledSpec", .answer = "ScheduleMade",
-     .text = "Makes a schedule of a job spec."},
-    {"PUT", "/api/schedules", put_schedule, "key", .creates = true, .body = "ScheduledSpec", .answer = "ScheduleMade",
-     .text = "Has the schedule of that key as the body says; the same again does nothing."},
-    {"POST", "/api/schedules/preview", preview_definition, "from n", .role = DQ_API_VIEWER, .body = "Schedule",
-     .answer = "Preview", .text = "The next times of a definition, and what it means."},
-    {"GET", "/api/schedules/{id}", get_schedule, NULL, .answer = "ScheduleInfo",
+    {"POST", "/api/schedules", create_schedule, NULL, .scope = DQ_API_SCOPE_OWN, .creates = true, .body = "ScheduledSpec",
+     .answer = "ScheduleMade", .text = "Makes a schedule of a job spec."},
+    {"PUT", "/api/schedules", put_schedule, "key", .scope = DQ_API_SCOPE_OWN, .creates = true, .body = "ScheduledSpec",
+     .answer = "ScheduleMade", .text = "Has the schedule of that key as the body says; the same again does nothing."},
+    {"POST", "/api/schedules/preview", preview_definition, "from n", .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_VIEWER,
+     .body = "Schedule", .answer = "Preview", .text = "The next times of a definition, and what it means."},
+    {"GET", "/api/schedules/{id}", get_schedule, NULL, .scope = DQ_API_SCOPE_SCHEDULE, .answer = "ScheduleInfo",
      .text = "One schedule, with the last hundred things that it did and left out."},
-    {"PUT", "/api/schedules/{id}", edit_schedule, NULL, .body = "ScheduleEdit", .answer = "ScheduleDone",
+    {"PUT", "/api/schedules/{id}", edit_schedule, NULL, .scope = DQ_API_SCOPE_SCHEDULE, .body = "ScheduleEdit",
+     .answer = "ScheduleDone",
      .text =
          "Changes a schedule: its times (schedule), its job (task_type and all else), or both; the part that is not given stays. The payload alone: PUT /api/jobs/{id}/payload."},
-    {"DELETE", "/api/schedules/{id}", delete_schedule, NULL, .answer = "ScheduleDone", .text = "Forgets a schedule."},
-    {"POST", "/api/schedules/{id}/backfill", backfill_schedule, "from to policy", .cost = DQ_API_SCANS, .answer = "Backfilled",
-     .text = "Starts the jobs of a time that is past."},
-    {"POST", "/api/schedules/{id}/pause", pause_schedule, NULL, .answer = "ScheduleDone", .text = "Lets nothing of it start."},
-    {"GET", "/api/schedules/{id}/preview", preview_schedule, "from n", .answer = "Preview", .text = "Its next times."},
-    {"POST", "/api/schedules/{id}/resume", resume_schedule, NULL, .answer = "ScheduleDone", .text = "Lets it go on."},
-    {"POST", "/api/schedules/{id}/trigger", trigger_schedule, "policy", .answer = "Triggered",
+    {"DELETE", "/api/schedules/{id}", delete_schedule, NULL, .scope = DQ_API_SCOPE_SCHEDULE, .answer = "ScheduleDone",
+     .text = "Forgets a schedule."},
+    {"POST", "/api/schedules/{id}/backfill", backfill_schedule, "from to policy", .scope = DQ_API_SCOPE_SCHEDULE,
+     .cost = DQ_API_SCANS, .answer = "Backfilled", .text = "Starts the jobs of a time that is past."},
+    {"POST", "/api/schedules/{id}/pause", pause_schedule, NULL, .scope = DQ_API_SCOPE_SCHEDULE, .answer = "ScheduleDone",
+     .text = "Lets nothing of it start."},
+    {"GET", "/api/schedules/{id}/preview", preview_schedule, "from n", .scope = DQ_API_SCOPE_SCHEDULE, .answer = "Preview",
+     .text = "Its next times."},
+    {"POST", "/api/schedules/{id}/resume", resume_schedule, NULL, .scope = DQ_API_SCOPE_SCHEDULE, .answer = "ScheduleDone",
+     .text = "Lets it go on."},
+    {"POST", "/api/schedules/{id}/trigger", trigger_schedule, "policy", .scope = DQ_API_SCOPE_SCHEDULE, .answer = "Triggered",
      .text = "Starts one of its jobs now."},
     {NULL, NULL, NULL, NULL},
 };

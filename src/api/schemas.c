@@ -76,7 +76,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"ScheduleInfo",
      "id:s job_id:s key?:s status:=active|paused|completed reason?:s next_run_at?:t schedule:Schedule task_type:s "
      "queue:s dispatched:i skipped:i active:i buffered:i created_at:t job:Job records?:[ScheduleRecord]"},
-    {"SchedulePage", "data:[ScheduleInfo] total:i next_cursor?:s"},
+    {"SchedulePage", "data:[ScheduleInfo] total:i total_exact?:b next_cursor?:s"},
     {"ScheduleDone", "status:s id:s"},
     {"Triggered", "status:=dispatched|not_dispatched id:s job_id?:s"},
     {"Backfilled", "id:s dispatched:i"},
@@ -132,11 +132,14 @@ const dq_api_schema dq_api_schemas[] = {
     {"Overview", "sentence:s level:=good|watch|bad counts:Counts nodes:i pulse:[SeriesRow] queues:[Queue] failing:[Failing] "
                  "changes:[AuditEntry]"},
     {"Role", "=viewer|operator|admin"},
-    {"TokenIn", "name:s role:Role expires_in?:d payload?:b"},
-    {"Token", "id:s name:s role:Role payload:b created_at:t expires_at?:t"},
+    {"TokenIn", "name:s role:Role expires_in?:d payload?:b queues?:[s] task_types?:[s]"},
+    {"Token", "id:s name:s role:Role payload:b queues?:[s] task_types?:[s] created_at:t expires_at?:t"},
     {"Tokens", "[Token]"},
-    {"TokenMade", "id:s name:s role:Role payload:b created_at:t expires_at?:t token:s"},
+    {"TokenMade", "id:s name:s role:Role payload:b queues?:[s] task_types?:[s] created_at:t expires_at?:t token:s"},
     {"TokenDone", "status:s id:s"},
+    {"SignIn", "token:s"},
+    {"Me", "name:s role:Role payload:b by:=connection|token|session queues?:[s] task_types?:[s] expires_at?:t"},
+    {"SignedOut", "status:s"},
     {"Any", "any"},
     {NULL, NULL},
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts, days, the server, audit and events. */
 #include "client/stats.h"
-#include "api/request.h"
+#include "api/scope.h"
 #include "client/audit.h"
 #include "client/client.h"
 #include "client/events.h"
@@ -256,6 +256,12 @@ static int get_audit(dq_api_ctx *c, dureq_error *err)
 
 #define COUNTS_IDS_MAX 100 /* each is a read of its own */
 
+/* Of a caller that is limited, what is outside is left out. */
+static bool is_counted(dq_api_ctx *c, const char *id)
+{
+    return !dq_api_is_limited(c) || dq_api_check_job(c, id, NULL) == 0;
+}
+
 static int count_audit(dq_api_ctx *c, const char *id, dureq_error *err)
 {
     DQ_BUF_AUTO text = {0};
@@ -288,7 +294,8 @@ static int count_each(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 
         if (dq_json_string(doc, v, &id) < 0 || id.len == 0)
             return dq_fail(err, DUREQ_EINVAL, "field 'ids' takes an array of at most %d job ids", COUNTS_IDS_MAX);
-        rc = count_audit(c, id.ptr, err);
+        if (is_counted(c, id.ptr))
+            rc = count_audit(c, id.ptr, err);
     }
     dq_json_end_object(&c->w);
     return rc;
@@ -409,19 +416,20 @@ static int get_job_audit(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_stat_routes[] = {
-    {"POST", "/api/audit/counts", get_audit_counts, NULL, .role = DQ_API_VIEWER, .body = "Ids", .answer = "AuditCounts",
-     .text = "How often operators acted on each of up to 100 jobs."},
-    {"GET", "/api/audit", get_audit, "limit target", .answer = "Audit", .text = "What operators did, the newest first."},
-    {"GET", "/api/health", get_health, NULL, .role = DQ_API_ANYONE, .answer = "Health",
+    {"POST", "/api/audit/counts", get_audit_counts, NULL, .scope = DQ_API_SCOPE_OWN, .role = DQ_API_VIEWER, .body = "Ids",
+     .answer = "AuditCounts", .text = "How often operators acted on each of up to 100 jobs."},
+    {"GET", "/api/audit", get_audit, "limit target", .scope = DQ_API_SCOPE_TARGET, .answer = "Audit",
+     .text = "What operators did, the newest first."},
+    {"GET", "/api/health", get_health, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Health",
      .text = "Whether Redis answers, and which."},
-    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL, .answer = "Audit",
+    {"GET", "/api/jobs/{id}/audit", get_job_audit, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "Audit",
      .text = "What operators did to a job, and what became of it."},
-    {"GET", "/api/jobs/{id}/events", get_job_events, NULL, .answer = "Events",
+    {"GET", "/api/jobs/{id}/events", get_job_events, NULL, .scope = DQ_API_SCOPE_JOB, .answer = "Events",
      .text = "What happened to a job, as far as the stream of events still has it."},
     {"GET", "/api/redis/info", get_redis, "section", .answer = "Redis", .text = "What Redis says of itself."},
     {"GET", "/api/stats", get_stats, NULL, .answer = "Stats", .text = "How many jobs are in which state."},
     {"GET", "/api/stats/daily", get_daily, "days", .answer = "Days", .text = "The last days, the oldest first."},
-    {"GET", "/api/stats/series", get_series, "by n queue type", .answer = "Series",
+    {"GET", "/api/stats/series", get_series, "by n queue type", .scope = DQ_API_SCOPE_NAMED, .answer = "Series",
      .text = "By minute, hour or day: how many, how fast, how often they failed."},
     {NULL, NULL, NULL, NULL},
 };

@@ -2,49 +2,56 @@
 #include "client/tokens.h"
 
 #include "client/client_internal.h"
+#include "store/job_calls.h"
 #include "store/plain_calls.h"
 
-int dq_client_token_put(dureq_client *c, const char *id, dureq_str text, dureq_error *err)
+static const char *const names[] = {[DQ_PASS_TOKEN] = "tokens", [DQ_PASS_SESSION] = "sessions"};
+
+static int command(dureq_client *c, dq_buf *bytes, int64_t *ret, dureq_error *err)
 {
     dq_owned_reply reply;
+    int rc = dq_client_command(c, bytes, 1, &reply, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_reply_error(reply.reply, err);
+    *ret = dq_reply_int(reply.reply);
+    dq_owned_reply_deinit(&reply);
+    return rc;
+}
+
+int dq_client_pass_put(dureq_client *c, dq_pass_kind kind, const char *id, dureq_str text, dureq_error *err)
+{
     dq_buf bytes = {0};
+    int64_t n;
     int rc = dq_client_may_write(c, err);
 
     if (rc < 0)
         return rc;
-    dq_plain_token_set(&bytes, dq_client_keys(c)->prefix, dureq_str_from(id), text);
-    rc = dq_client_command(c, &bytes, 1, &reply, err);
-    if (rc < 0)
-        return rc;
-    rc = dq_reply_error(reply.reply, err);
-    dq_owned_reply_deinit(&reply);
-    return rc;
+    dq_plain_config_set(&bytes, dq_client_keys(c)->prefix, names[kind], dureq_str_from(id), text);
+    return command(c, &bytes, &n, err);
 }
 
-int dq_client_token_delete(dureq_client *c, const char *id, bool *ret_existed, dureq_error *err)
+int dq_client_pass_delete(dureq_client *c, dq_pass_kind kind, const dureq_str *ids, size_t n, int64_t *ret_n, dureq_error *err)
 {
-    dq_owned_reply reply;
     dq_buf bytes = {0};
-    int rc;
 
-    dq_plain_token_delete(&bytes, dq_client_keys(c)->prefix, dureq_str_from(id));
-    rc = dq_client_command(c, &bytes, 1, &reply, err);
-    if (rc < 0)
-        return rc;
-    rc = dq_reply_error(reply.reply, err);
-    *ret_existed = dq_reply_int(reply.reply) > 0;
-    dq_owned_reply_deinit(&reply);
-    return rc;
+    *ret_n = 0;
+    if (n == 0)
+        return 0;
+    dq_plain_config_delete(&bytes, dq_client_keys(c)->prefix, names[kind], ids, n);
+    return command(c, &bytes, ret_n, err);
 }
 
-int dq_client_tokens(dureq_client *c, void (*fn)(void *userdata, dureq_str id, dureq_str text), void *userdata, dureq_error *err)
+int dq_client_passes(dureq_client *c, dq_pass_kind kind, void (*fn)(void *userdata, dureq_str id, dureq_str text), void *userdata,
+                     dureq_error *err)
 {
     dq_owned_reply reply;
     dq_reply item;
     dq_buf bytes = {0};
     int rc;
 
-    dq_plain_tokens(&bytes, dq_client_keys(c)->prefix);
+    dq_plain_config(&bytes, dq_client_keys(c)->prefix, names[kind]);
     rc = dq_client_command(c, &bytes, 1, &reply, err);
     if (rc < 0)
         return rc;
@@ -58,5 +65,21 @@ int dq_client_tokens(dureq_client *c, void (*fn)(void *userdata, dureq_str id, d
         item = dq_reply_next(item);
     }
     dq_owned_reply_deinit(&reply);
+    return rc;
+}
+
+int dq_client_audit_pass(dureq_client *c, const char *action, const char *id, dureq_str detail, dureq_error *err)
+{
+    dq_audit_note note = {.actor = dq_client_actor(c), .action = action, .target = dureq_str_from(id), .detail = detail};
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    int rc;
+
+    dq_client_enter(c);
+    dq_call_audit_add(&call, dq_client_keys(c), 0, &note);
+    rc = dq_client_call(c, 0, 0, &call, &reply, err);
+    if (rc == 0)
+        dq_owned_reply_deinit(&reply);
+    dq_client_leave(c);
     return rc;
 }

@@ -35,6 +35,8 @@ void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int 
         dq_buf_append_fmt(out, "Location: %s\r\n", r->location);
     if (*r->allow)
         dq_buf_append_fmt(out, "Allow: %s\r\n", r->allow);
+    if (*r->cookie)
+        dq_buf_append_fmt(out, "Set-Cookie: %s\r\n", r->cookie);
     if (r->status == 503 || r->status == 429)
         dq_buf_append_text(out, "Retry-After: 1\r\n");
     if (r->status == 401)

@@ -354,11 +354,13 @@ static void take_head(dq_conn *c, const dq_http_head *head, size_t len)
     static const dq_http_fault no_memory = {500, "out of memory"}, too_large = {413, "the body is larger than this server takes"};
     bool has_body = head->is_chunked || head->length > 0;
     dq_http_fault fault;
+    dq_caller caller;
 
     c->minor = head->minor;
     c->closes = c->closes || !head->keeps_alive;
     c->has_no_body_out = dq_str_eq_text(head->method, "HEAD");
-    if (!dq_guard_passes(c->server, head, c->is_local, &fault)) {
+    dq_guard_caller(c, head, &caller);
+    if (!dq_guard_passes(c, &caller, head, &fault)) {
         dq_conn_fault(c, &fault);
         return;
     }
@@ -373,7 +375,7 @@ static void take_head(dq_conn *c, const dq_http_head *head, size_t len)
     }
     if (!has_body && send_page(c, head, len))
         return;
-    c->exchange = dq_exchange_create(c, head);
+    c->exchange = dq_exchange_create(c, &caller, head);
     if (!c->exchange) {
         dq_conn_fault(c, &no_memory);
         return;
@@ -534,10 +536,10 @@ void dq_conn_drain(dq_conn *c)
         dq_exchange_stop_waiting(c->exchange);
 }
 
-void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char *name)
+void dq_conn_open(dq_server *s, int fd, const dq_origin *from)
 {
     dq_conn *c = dq_calloc(1, sizeof *c);
-    bool has_tls = s->tls && !is_local;
+    bool has_tls = s->tls && !from->is_local;
 
     if (c && has_tls)
         c->tls = dq_serve_tls_accept(s->tls, fd);
@@ -546,15 +548,16 @@ void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char
             dq_serve_tls_close(c->tls);
         dq_free(c);
         (void)close(fd);
-        dq_listen_left(s, peer);
+        dq_listen_left(s, from->peer);
         return;
     }
     c->server = s;
-    c->peer = peer;
+    c->peer = from->peer;
     c->fd = fd;
-    c->is_local = is_local;
+    c->is_local = from->is_local;
+    c->is_proxy = from->is_proxy;
     c->next.fn = on_next;
-    (void)snprintf(c->name, sizeof c->name, "%s", name);
+    memcpy(c->name, from->name, sizeof c->name);
     (void)event_assign(&c->readable, dq_loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_readable, c);
     (void)event_assign(&c->writable, dq_loop_base(s->loop), fd, EV_WRITE | EV_PERSIST, on_writable, c);
     dq_list_push_back(&s->conns, &c->link);

@@ -2,11 +2,13 @@
 /* A request and its answer. The connection makes it and lets go of it; a thread answers. Between them is one message, which is on its way to
    the loop whenever there is something new: a short answer is one message. A long one goes out while it is made; who makes it waits while
    more than DQ_SERVE_UNSENT_MAX is not sent. */
+#include "base/clock.h"
 #include "serve/serve_internal.h"
 
 #include <stdio.h>
 
-#define POST_BYTES 16384 /* of an answer of unknown length, before the loop hears of it */
+#define POST_BYTES 16384            /* of an answer of unknown length, before the loop hears of it */
+#define CHECK_US   INT64_C(1000000) /* between two looks whether a token is still good */
 
 static dq_exchange *exchange_of(dq_api_sink *s)
 {
@@ -60,9 +62,38 @@ static void sink_end(dq_api_sink *s, bool is_whole)
     dq_mutex_unlock(&e->mu);
 }
 
+static dq_api_found find_who(dq_exchange *e, int64_t asked_us, dq_api_who *ret)
+{
+    dq_api_tokens *t = e->server->tokens;
+
+    return e->token ? dq_api_tokens_find(t, dureq_str_from(e->token), asked_us, ret)
+                    : dq_api_tokens_find_session(t, dureq_str_from(e->session), asked_us, ret);
+}
+
+/* An answer may take for ever: who gets it is looked at from time to time. */
+static bool is_revoked(dq_exchange *e)
+{
+    int64_t now_us = dq_mono_us();
+    dq_api_who who = {0};
+    dq_api_found found;
+
+    if (!e->has_who || now_us - e->checked_us < CHECK_US)
+        return false;
+    e->checked_us = now_us;
+    found = find_who(e, now_us, &who);
+    if (found == DQ_API_STALE && dq_api_tokens_read(e->server->tokens, e->server->client, now_us, NULL) == 0)
+        found = find_who(e, now_us, &who);
+    dq_api_who_deinit(&who);
+    return found == DQ_API_UNKNOWN;
+}
+
 static bool sink_is_gone(dq_api_sink *s)
 {
-    return atomic_load(&exchange_of(s)->is_gone);
+    dq_exchange *e = exchange_of(s);
+
+    if (!atomic_load(&e->is_gone) && is_revoked(e))
+        atomic_store(&e->is_gone, true);
+    return atomic_load(&e->is_gone);
 }
 
 static void run_work(dq_work *w)
@@ -191,6 +222,7 @@ static void on_waited(void *userdata, const dq_api_waited *waited)
     e->wait = NULL;
     e->waited = *waited;
     e->req.waited = &e->waited;
+    e->asked_us = dq_mono_us();
     if (e->conn)
         dq_exchange_start(e); /* its token may have been revoked meanwhile */
     dq_exchange_unref(e);
@@ -211,11 +243,27 @@ static void run(dq_exchange *e)
 
 /* ---- who asks ---- */
 
-static void run_as(dq_exchange *e, const dq_api_who *who)
+/* Whom the token or the session stands for. */
+static void run_as_known(dq_exchange *e)
 {
-    e->req.role = who->role;
-    e->req.hides_payload = who->hides_payload;
-    (void)snprintf(e->actor, sizeof e->actor, "%s", who->name);
+    e->has_who = true;
+    e->checked_us = e->asked_us;
+    e->req.who = &e->who;
+    e->req.scope = &e->who.scope;
+    e->req.role = e->who.role;
+    e->req.hides_payload = e->who.hides_payload;
+    (void)snprintf(e->actor, sizeof e->actor, "%s", e->who.name);
+    run(e);
+}
+
+/* A cookie that is none any more is as good as no cookie; a token that was sent must be good. */
+static void run_as_unknown(dq_exchange *e)
+{
+    bool may_all = !e->token && (e->is_local || !e->server->needs_token);
+
+    e->req.role = may_all ? DQ_API_ADMIN : DQ_API_ANYONE;
+    if (!may_all)
+        (void)snprintf(e->actor, sizeof e->actor, "anyone");
     run(e);
 }
 
@@ -236,25 +284,29 @@ static void read_tokens(dq_work *w)
     dq_exchange *e = dq_container_of(w, dq_exchange, work);
 
     e->tokens_err = (dureq_error){0};
-    (void)dq_api_tokens_read(e->server->tokens, e->server->client, &e->tokens_err);
+    (void)dq_api_tokens_read(e->server->tokens, e->server->client, e->asked_us, &e->tokens_err);
     e->tokens_read.fn = on_tokens_read;
     dq_loop_post(e->server->loop, &e->tokens_read); /* our reference goes along */
 }
 
 void dq_exchange_start(dq_exchange *e)
 {
-    dq_api_who who = {.role = DQ_API_ANYONE, .name = "anyone"};
+    static const dq_http_fault no_memory = {500, "out of memory"};
+    dq_api_found found;
 
     e->req.body = dq_buf_str(&e->body);
-    if (!e->token && (e->conn->is_local || !e->server->needs_token)) {
-        e->req.role = DQ_API_ADMIN;
-        run(e);
-        return;
+    dq_api_who_deinit(&e->who); /* of a look before */
+    e->who = (dq_api_who){0};
+    e->has_who = false;
+    e->req.who = NULL;
+    e->req.scope = NULL;
+    found = e->token || e->session ? find_who(e, e->asked_us, &e->who) : DQ_API_UNKNOWN;
+    switch (found) {
+    case DQ_API_KNOWN: run_as_known(e); break;
+    case DQ_API_UNKNOWN: run_as_unknown(e); break;
+    case DQ_API_STALE: (void)push(e, read_tokens, /*scans=*/false); break;
+    case DQ_API_NO_MEMORY: dq_conn_fault(e->conn, &no_memory); break;
     }
-    if (e->token && dq_api_tokens_find(e->server->tokens, dureq_str_from(e->token), &who) == DQ_API_STALE)
-        (void)push(e, read_tokens, /*scans=*/false);
-    else
-        run_as(e, &who);
 }
 
 /* ---- its life ---- */
@@ -277,11 +329,11 @@ static dureq_str bearer_of(dureq_str field)
     return rest.ptr && dq_http_eq_nocase(scheme, "bearer") ? dq_str_trim(rest) : field;
 }
 
-static bool take_request(dq_exchange *e, const dq_http_head *head)
+static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_head *head)
 {
     dureq_str type = dq_http_field_get(head, "content-type");
     dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
-    size_t method, path, query, content, token;
+    size_t method, path, query, content, token, session;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
@@ -289,6 +341,7 @@ static bool take_request(dq_exchange *e, const dq_http_head *head)
     query = put(&e->text, head->query);
     content = put(&e->text, type);
     token = put(&e->text, bearer);
+    session = put(&e->text, caller->session);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -298,12 +351,16 @@ static bool take_request(dq_exchange *e, const dq_http_head *head)
         .content_type = type.ptr ? e->text.ptr + content : NULL,
         .actor = e->actor,
         .role = DQ_API_ANYONE,
+        .tokens = e->server->tokens,
+        .base_path = e->server->base_path,
+        .is_secure = caller->is_secure,
     };
     e->token = bearer.ptr ? e->text.ptr + token : NULL;
+    e->session = caller->session.ptr ? e->text.ptr + session : NULL;
     return true;
 }
 
-dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head)
+dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_http_head *head)
 {
     dq_exchange *e = dq_calloc(1, sizeof *e);
 
@@ -313,14 +370,16 @@ dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head)
     e->server = c->server;
     e->conn = c;
     e->message.fn = on_message;
-    memcpy(e->actor, c->name, sizeof e->actor);
+    memcpy(e->actor, caller->name, sizeof e->actor);
+    e->is_local = caller->is_local;
+    e->asked_us = dq_mono_us();
     atomic_init(&e->is_gone, false);
     atomic_init(&e->is_left, false);
     atomic_init(&e->refs, 1);
     dq_mutex_init(&e->mu);
     dq_cond_init(&e->cond);
     atomic_fetch_add(&e->server->n_exchanges, 1);
-    if (take_request(e, head))
+    if (take_request(e, caller, head))
         return e;
     dq_exchange_unref(e);
     return NULL;
@@ -332,6 +391,7 @@ void dq_exchange_unref(dq_exchange *e)
         return;
     atomic_fetch_sub(&e->server->n_exchanges, 1);
     atomic_fetch_sub(&e->server->held, e->held);
+    dq_api_who_deinit(&e->who);
     dq_buf_deinit(&e->text);
     dq_buf_deinit(&e->body);
     dq_buf_deinit(&e->out);

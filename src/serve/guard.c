@@ -4,6 +4,7 @@
 #include "serve/serve_internal.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 static bool refuse(dq_http_fault *fault, int status, const char *text)
 {
@@ -91,7 +92,7 @@ static bool is_json(dureq_str type)
            dq_http_eq_nocase(name, "application/ndjson");
 }
 
-static bool change_passes(const dq_server *s, const dq_http_head *head, dq_http_fault *fault)
+static bool change_passes(const dq_server *s, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault)
 {
     dureq_str site = dq_http_field_get(head, "sec-fetch-site"), origin = dq_http_field_get(head, "origin");
 
@@ -101,23 +102,55 @@ static bool change_passes(const dq_server *s, const dq_http_head *head, dq_http_
         return refuse(fault, 403, "a page of another site may not send this");
     if (origin.ptr && !is_same_origin(origin, head->authority))
         return refuse(fault, 403, "a page of another origin may not send this");
+    if (caller->session.ptr && !site.ptr && !origin.ptr) /* no browser: whoever has the cookie has it from one */
+        return refuse(fault, 403,
+                      "a cookie is for pages of this server, which send Origin or Sec-Fetch-Site: send a token instead");
     return true;
 }
 
-bool dq_guard_passes(const dq_server *s, const dq_http_head *head, bool is_local, dq_http_fault *fault)
+static bool is_sign_in(dureq_str path)
 {
-    if (!is_local && !host_is_known(s, head->authority) && !is_health(head->path))
-        return refuse(
-            fault, 421,
-            "this server is not known by that name: use an address or localhost, or allow the name by the setting allowHosts");
-    if (!is_unsafe(head->method))
-        return true;
-    if (!change_passes(s, head, fault))
-        return false;
-    if (s->needs_token && !is_local && !dq_http_field_get(head, "authorization").ptr) /* before its body is read */
+    return dq_str_eq_text(path, "/api/login") || dq_str_eq_text(path, "/api/logout");
+}
+
+/* Before its body is read. */
+static bool body_passes(const dq_conn *c, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault)
+{
+    bool signs_in = is_sign_in(head->path);
+
+    if (signs_in && (head->is_chunked || head->length > DQ_SERVE_LOGIN_MAX))
+        return refuse(fault, 413, "a sign-in is short, and says how long it is");
+    if (c->server->needs_token && !caller->is_local && !signs_in && !caller->session.ptr &&
+        !dq_http_field_get(head, "authorization").ptr)
         return refuse(fault, 401, "this takes a token: send it as Authorization: Bearer TOKEN");
     if ((head->is_chunked || head->length > 0) && !is_json(dq_http_field_get(head, "content-type")))
         return refuse(fault, 415,
                       "the body must be JSON: send Content-Type: application/json, or application/x-ndjson for one job a line");
     return true;
+}
+
+bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault)
+{
+    if (!c->is_local && !host_is_known(c->server, head->authority) && !is_health(head->path))
+        return refuse(
+            fault, 421,
+            "this server is not known by that name: use an address or localhost, or allow the name by the setting allowHosts");
+    if (!is_unsafe(head->method))
+        return true;
+    return change_passes(c->server, caller, head, fault) && body_passes(c, caller, head, fault);
+}
+
+/* ---- who it is, as far as the connection tells ---- */
+
+void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret)
+{
+    char client[DQ_PROXY_TEXT_MAX];
+
+    *ret = (dq_caller){.is_local = c->is_local && !dq_proxies_passed_on(head),
+                       .is_secure = c->tls || (c->is_proxy && dq_proxies_says_tls(head))};
+    memcpy(ret->name, c->name, sizeof ret->name);
+    if (c->is_proxy && dq_proxies_client(c->server->proxies, head, client))
+        (void)snprintf(ret->name, sizeof ret->name, "http:%s", client);
+    if (!dq_http_field_get(head, "authorization").ptr)
+        ret->session = dq_api_session_in(dq_http_field_get(head, "cookie"), ret->is_secure, c->server->base_path);
 }

@@ -259,25 +259,25 @@ static void put_peer_name(int fd, const any_address *a, char out[DQ_SERVE_ACTOR_
 static void admit(dq_listener *l, int fd, const any_address *a)
 {
     dq_server *s = l->server;
-    bool is_counted = !l->is_local && !is_loopback(a);
-    dq_peer *peer = is_counted ? count_peer(s, a) : NULL;
-    char name[DQ_SERVE_ACTOR_MAX];
+    dq_origin from = {.is_local = l->is_local, .is_proxy = l->is_local || dq_proxies_has(s->proxies, &a->any)};
+    bool is_counted = !from.is_proxy && !is_loopback(a); /* a proxy asks for many */
     const int on = 1;
 
-    if (is_counted && (!peer || peer->n > s->per_address_max)) {
-        dq_listen_left(s, peer);
+    from.peer = is_counted ? count_peer(s, a) : NULL;
+    if (is_counted && (!from.peer || from.peer->n > s->per_address_max)) {
+        dq_listen_left(s, from.peer);
         refuse(s, fd, "too many connections come from this address");
         return;
     }
     if (s->n_conns >= s->connections_max && !make_place(s)) {
-        dq_listen_left(s, peer);
+        dq_listen_left(s, from.peer);
         refuse(s, fd, "too many connections are open");
         return;
     }
     if (!l->is_local)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    put_peer_name(fd, a, name);
-    dq_conn_open(s, fd, peer, l->is_local, name);
+    put_peer_name(fd, a, from.name);
+    dq_conn_open(s, fd, &from);
 }
 
 /* No descriptor is free: one that waits gives up its own; else the spare one takes the caller in to be told, and then it is quiet for a moment. */

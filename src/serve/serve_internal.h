@@ -13,6 +13,7 @@
 #include "io/loop.h"
 #include "serve/http1.h"
 #include "serve/pages.h"
+#include "serve/proxies.h"
 #include "serve/serve.h"
 #include "serve/tls.h"
 
@@ -26,7 +27,8 @@
 #define DQ_SERVE_QUEUE_MAX  1024 /* requests that wait for a thread */
 #define DQ_SERVE_SCANS_MAX  4    /* threads for those that scan */
 #define DQ_SERVE_ACTOR_MAX  64
-#define DQ_SERVE_BASE_MAX   256 /* of basePath */
+#define DQ_SERVE_BASE_MAX   256  /* of basePath */
+#define DQ_SERVE_LOGIN_MAX  4096 /* the body of a sign-in, which anybody may send */
 
 typedef struct dq_conn dq_conn;
 
@@ -43,6 +45,17 @@ dq_workers *dq_workers_create(unsigned n_max); /* NULL: no memory */
 bool dq_workers_push(dq_workers *w, dq_work *work);
 void dq_workers_destroy(dq_workers *w); /* after all that was pushed ran */
 
+/* ---- guard.c: who may ask at all ---- */
+typedef struct dq_caller {
+    bool is_local;     /* over a Unix socket and for itself: it may do all */
+    bool is_secure;    /* by TLS, to us or to a proxy */
+    dureq_str session; /* of its cookie; {NULL, 0}: none, or a token came along */
+    char name[DQ_SERVE_ACTOR_MAX];
+} dq_caller;
+/* session: a view into the head. */
+void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret);
+bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault);
+
 /* ---- exchange.c: a request and its answer ---- */
 typedef struct dq_exchange {
     dq_api_sink sink;
@@ -51,8 +64,12 @@ typedef struct dq_exchange {
     dq_work work;
     dq_message message, tokens_read;
     dureq_error tokens_err;
-    const char *token; /* as it was sent; NULL: none */
-    dq_buf text;       /* what req points to */
+    const char *token, *session; /* as they were sent; NULL: none */
+    int64_t asked_us;            /* when it came */
+    int64_t checked_us;          /* the answering side's: when it last saw that the token was good */
+    dq_api_who who;
+    bool has_who, is_local;
+    dq_buf text; /* what req points to */
     dq_buf body;
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX];
@@ -82,15 +99,12 @@ typedef struct dq_answer_part {
     bool begins, ends, is_whole;
 } dq_answer_part;
 
-dq_exchange *dq_exchange_create(dq_conn *c, const dq_http_head *head);
+dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_http_head *head);
 void dq_exchange_unref(dq_exchange *e);
 void dq_exchange_start(dq_exchange *e);        /* its body is there */
 void dq_exchange_leave(dq_exchange *e);        /* the connection lets go; whoever answers hears of it */
 void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
-
-/* ---- guard.c: who may ask at all ---- */
-bool dq_guard_passes(const dq_server *s, const dq_http_head *head, bool is_local, dq_http_fault *fault);
 
 /* ---- conn.c ---- */
 typedef enum dq_conn_phase {
@@ -129,12 +143,18 @@ struct dq_conn {
     dq_deferred next;
     int minor;     /* of the HTTP/1 that the request speaks */
     bool is_local; /* a Unix socket */
+    bool is_proxy; /* its word for whom it asks is believed */
     bool is_chunked_in, is_chunked_out, has_no_body_out;
     bool closes, is_reading, is_writing, has_skipped_line;
     char name[DQ_SERVE_ACTOR_MAX]; /* for the audit */
 };
 
-void dq_conn_open(dq_server *s, int fd, dq_peer *peer, bool is_local, const char *name);
+typedef struct dq_origin { /* where a connection comes from */
+    dq_peer *peer;
+    bool is_local, is_proxy;
+    char name[DQ_SERVE_ACTOR_MAX];
+} dq_origin;
+void dq_conn_open(dq_server *s, int fd, const dq_origin *from);
 void dq_conn_close(dq_conn *c);
 void dq_conn_part(dq_conn *c, dq_answer_part *part);        /* bytes are taken */
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and closes */
@@ -178,6 +198,7 @@ struct dq_server {
     dq_serve_tls *tls;      /* NULL: none is spoken */
     dq_serve_tls *next_tls; /* on its way from or to who reloads */
     dq_api_tokens *tokens;
+    dq_proxies *proxies;
     bool needs_token;
     const dq_log *log;
     dq_listener *listeners;

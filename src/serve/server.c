@@ -87,10 +87,15 @@ void dq_server_conn_gone(dq_server *s)
 
 static int take_options(dq_server *s, const dq_server_options *o, dureq_error *err)
 {
+    int rc;
+
     s->client = o->client;
     s->loop = dq_api_loop(o->client);
     s->log = o->log;
     s->needs_token = o->needs_token;
+    rc = dq_proxies_create(o->proxies, &s->proxies, err);
+    if (rc < 0)
+        return rc;
     s->tokens = dq_api_tokens_create();
     s->body_max = o->body_max_bytes ? o->body_max_bytes : DQ_SERVE_BODY_MAX;
     s->head_timeout_us = (o->head_timeout_ms ? o->head_timeout_ms : 10000) * 1000;
@@ -105,8 +110,7 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     if (!s->tokens || !s->hosts || !s->origins || !s->workers || !s->listeners)
         return dq_fail_nomem(err);
     if (o->tls_cert) {
-        int rc = dq_serve_tls_create(o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, &s->tls, err);
-
+        rc = dq_serve_tls_create(o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, &s->tls, err);
         if (rc < 0)
             return rc;
     }
@@ -119,6 +123,7 @@ static void free_parts(dq_server *s)
         dq_listener_close(&s->listeners[i]);
     dq_workers_destroy(s->workers);
     dq_api_tokens_destroy(s->tokens);
+    dq_proxies_destroy(s->proxies);
     dq_serve_tls_destroy(s->tls);
     dq_map_deinit(&s->peers);
     if (s->spare_fd >= 0)

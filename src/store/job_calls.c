@@ -124,6 +124,17 @@ void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
     dq_call_end(&c);
 }
 
+void dq_call_audit_add(dq_buf *out, const dq_keys *k, unsigned shard, const dq_audit_note *note)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_AUDIT_ADD);
+
+    dq_call_arg(&c, note->actor);
+    dq_call_arg_text(&c, note->action);
+    dq_call_arg(&c, note->target);
+    dq_call_arg(&c, note->detail);
+    dq_call_end(&c);
+}
+
 int dq_job_view_decode(dq_reply r, dq_job_view *ret)
 {
     dq_reply f[14];

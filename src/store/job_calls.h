@@ -69,6 +69,12 @@ typedef struct dq_node_drain {
 /* Answer: how many of these sessions are the node's; they are told. */
 void dq_call_node_drain(dq_buf *out, const dq_keys *k, unsigned shard, const dq_node_drain *what, const dureq_str *sessions,
                         size_t n);
+/* An entry of the audit by itself. */
+typedef struct dq_audit_note {
+    dureq_str actor, target, detail;
+    const char *action;
+} dq_audit_note;
+void dq_call_audit_add(dq_buf *out, const dq_keys *k, unsigned shard, const dq_audit_note *note);
 
 /* One job as job_get and jobs_page answer it: views into the reply. */
 typedef struct dq_job_view {

@@ -53,42 +53,38 @@ void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *
     dq_resp_arg_i64(out, n_entries);
 }
 
-void dq_plain_queues(dq_buf *out, const char *prefix)
+static void begin_config(dq_buf *out, const char *command, size_t n_args, const char *prefix, const char *name)
 {
     DQ_BUF_AUTO key = {0};
 
-    dq_buf_append_fmt(&key, "%s:config:queues", prefix);
-    dq_resp_begin(out, 2);
-    dq_resp_arg(out, DQ_STR_LIT("HGETALL"));
-    dq_resp_arg_buf(out, &key);
-}
-
-static void put_token_command(dq_buf *out, const char *command, size_t n_args, const char *prefix)
-{
-    DQ_BUF_AUTO key = {0};
-
-    dq_buf_append_fmt(&key, "%s:config:tokens", prefix);
-    dq_resp_begin(out, n_args);
+    dq_buf_append_fmt(&key, "%s:config:%s", prefix, name);
+    dq_resp_begin(out, 2 + n_args);
     dq_resp_arg_text(out, command);
     dq_resp_arg_buf(out, &key);
 }
 
-void dq_plain_tokens(dq_buf *out, const char *prefix)
+void dq_plain_config(dq_buf *out, const char *prefix, const char *name)
 {
-    put_token_command(out, "HGETALL", 2, prefix);
+    begin_config(out, "HGETALL", 0, prefix, name);
 }
 
-void dq_plain_token_set(dq_buf *out, const char *prefix, dureq_str id, dureq_str text)
+void dq_plain_queues(dq_buf *out, const char *prefix)
 {
-    put_token_command(out, "HSET", 4, prefix);
-    dq_resp_arg(out, id);
-    dq_resp_arg(out, text);
+    dq_plain_config(out, prefix, "queues");
 }
 
-void dq_plain_token_delete(dq_buf *out, const char *prefix, dureq_str id)
+void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value)
 {
-    put_token_command(out, "HDEL", 3, prefix);
-    dq_resp_arg(out, id);
+    begin_config(out, "HSET", 2, prefix, name);
+    dq_resp_arg(out, field);
+    dq_resp_arg(out, value);
+}
+
+void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n)
+{
+    begin_config(out, "HDEL", n, prefix, name);
+    for (size_t i = 0; i < n; i++)
+        dq_resp_arg(out, fields[i]);
 }
 
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor)

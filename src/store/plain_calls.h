@@ -13,9 +13,10 @@ void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *na
                    int64_t from); /* from that index, to its end */
 void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries); /* of a stream */
 void dq_plain_queues(dq_buf *out, const char *prefix);                                                    /* all definitions */
-void dq_plain_tokens(dq_buf *out, const char *prefix);                                                    /* all of the API */
-void dq_plain_token_set(dq_buf *out, const char *prefix, dureq_str id, dureq_str text);
-void dq_plain_token_delete(dq_buf *out, const char *prefix, dureq_str id);
+/* Of the hash `<prefix>:config:<name>`: all fields, one set, some deleted. */
+void dq_plain_config(dq_buf *out, const char *prefix, const char *name);
+void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value);
+void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n);
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor); /* HSCAN of a shard's, a page */
 void dq_plain_meta(dq_buf *out, const char *prefix);                                       /* schema, scripts, envelope, shards */
 void dq_plain_info(dq_buf *out, const char *section);                                      /* NULL: the usual ones */

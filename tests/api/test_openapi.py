@@ -144,7 +144,8 @@ def seed(d):
     d.until(f'/api/jobs/{v["done"]}', lambda j: j['status'] == 'completed')
     d.until(f'/api/jobs/{v["dead"]}', lambda j: j['status'] == 'dead')
     d.until(f'/api/jobs/{v["running"]}', lambda j: j['status'] == 'running')
-    v['token'] = d.json('POST', '/api/tokens', {'name': 'ci', 'role': 'operator'})[1]['id']
+    made = d.json('POST', '/api/tokens', {'name': 'ci', 'role': 'operator'})[1]
+    v['token'], v['token_text'] = made['id'], made['token']
     spec = {'task_type': 'echo', 'payload': 1, 'schedule': {'type': 'DURATION', 'interval': '1h'}}
     status, made = d.json('POST', '/api/schedules', spec)
     assert status == 201, made
@@ -224,7 +225,8 @@ def good_calls(v):
         'POST /api/schedules/preview': [v['spec']['schedule']],
         'POST /api/workflows': [v['flow']],
         'POST /api/workflows/validate': [v['flow'], {'name': 'w', 'tasks': []}],
-        'POST /api/tokens': [{'name': 'a', 'role': 'viewer'}, {'name': 'b', 'role': 'admin', 'expires_in': '1h', 'payload': True}],
+        'POST /api/login': [{'token': v['token_text']}],
+        'POST /api/tokens': [{'name': 'a', 'role': 'viewer', 'queues': ['q'], 'task_types': ['t.*', 'u']}, {'name': 'b', 'role': 'admin', 'expires_in': '1h', 'payload': True}],
         'POST /api/audit/counts': [{'ids': [v['later']]}],
     }
     for verb in ('cancel', 'retry', 'delete', 'run', 'pause', 'resume'):

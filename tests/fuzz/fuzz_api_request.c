@@ -17,7 +17,7 @@ static bool needs_client(const char *path)
 {
     return strncmp(path, "/api/", 5) != 0 || strstr(path, "stats") || strstr(path, "redis") || strstr(path, "audit") ||
            strstr(path, "events") || strstr(path, "health") || strstr(path, "%") || strstr(path, "history") ||
-           strstr(path, "overview") || strstr(path, "doctor") || strstr(path, "progress");
+           strstr(path, "overview") || strstr(path, "doctor") || strstr(path, "progress") || strstr(path, "token");
 }
 
 /* n: the allocation that fails; 0: none. True when it was asked for. */

@@ -122,6 +122,8 @@ static const struct option {
     {{"token", "create", "--role=admin"}, "--name", ANY, NULL},
     {{"token", "create", "--name=n"}, "--role", WORD, "takes viewer, operator or admin"},
     {{"token", "create", "--name=n", "--role=admin"}, "--expires-in", LENGTH, NULL},
+    {{"token", "create", "--name=n", "--role=viewer"}, "--queues", WORD, "takes names of 1 to 128 of [A-Za-z0-9_.:-]"},
+    {{"token", "create", "--name=n", "--role=viewer"}, "--types", WORD, "takes names of 1 to 128 of [A-Za-z0-9_.:-]"},
     {{"workflow", "cancel", NO_JOB}, "--reason", ANY, NULL},
     {{"workflow", "list"}, "--cursor", WORD, "is none"},
     {{"workflow", "list"}, "--limit", NUMBER, "1 to 1000"},
