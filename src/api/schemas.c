@@ -52,7 +52,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"RunDone", "status:s run_id:s"},
     {"Progress", "run_id:s status:s progress?:any"},
     {"Progresses", "[Progress]"},
-    {"Event", "at:t type:s"},
+    {"Event", "at:t type:s reason?:s scheduled_at?:t until?:t count?:i job_id?:s"},
     {"Events", "[Event]"},
     {"Bulk", "ids?:[s] status?:State reason?:s force?:b"},
     {"Refused", "id:s error:s code:ErrorCode"},

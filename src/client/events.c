@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happened to a job, from the event stream of its shard. Any thread; blocking. */
+/* What happened to a job or a schedule, from the event stream of its shard. Any thread; blocking. */
 
 #include "client/events.h"
 
 #include "client/audit.h"
 #include "client/client_internal.h"
 #include "json/json.h"
+#include "model/schedule.h"
 
 /* The kinds of entries of `ev` (the scripts write them; docs/redis-keys.md "Events"). */
 static const char *event_name(char kind, char part)
@@ -33,6 +34,16 @@ static const char *event_name(char kind, char part)
         }
     default: return NULL;
     }
+}
+
+/* 'H': what a schedule did, and what was done with it (the first three are a dq_record_kind). */
+static const char *schedule_event_name(unsigned what)
+{
+    static const char *const names[] = {"schedule.fired",   "schedule.skipped",   "schedule.held",
+                                        "schedule.created", "schedule.updated",   "schedule.paused",
+                                        "schedule.resumed", "schedule.completed", "schedule.removed"};
+
+    return what >= 1 && what <= DQ_ARRAY_LEN(names) ? names[what - 1] : NULL;
 }
 
 static bool ids_contain(dureq_str ids, const unsigned char id[DQ_ID_BYTES])
@@ -85,6 +96,55 @@ static char part_with(dureq_str e, const unsigned char id[DQ_ID_BYTES])
     return 0;
 }
 
+/* One of an entry 'H': after the header what u8, reason u8, schedule 13, first I5, then its job 13, or last I5, n I4 and four zeros. */
+typedef struct schedule_item {
+    unsigned what, reason;
+    dureq_str schedule, job; /* job: of what was fired */
+    int64_t first, last, n;  /* occurrences: s; n 0: 10,000 or more */
+} schedule_item;
+
+static bool next_schedule_item(dq_reader *r, schedule_item *ret)
+{
+    dq_reader rest;
+
+    *ret = (schedule_item){.what = dq_read_u8(r)};
+    ret->reason = dq_read_u8(r);
+    ret->schedule = dq_read_bytes(r, DQ_ID_BYTES);
+    ret->first = (int64_t)dq_read_be(r, 5);
+    ret->job = dq_read_bytes(r, DQ_ID_BYTES);
+    if (r->bad)
+        return false;
+    rest = dq_reader_of(ret->job);
+    if (ret->what == DQ_RECORD_FIRED) {
+        ret->last = ret->first;
+        ret->n = 1;
+    } else {
+        ret->last = (int64_t)dq_read_be(&rest, 5);
+        ret->n = (int64_t)dq_read_be(&rest, 4);
+        ret->job = (dureq_str){0};
+    }
+    return true;
+}
+
+static dq_reader schedule_items(dureq_str e)
+{
+    dq_reader r = dq_reader_of(e);
+
+    (void)dq_read_bytes(&r, 7);
+    return r;
+}
+
+static bool schedules_contain(dureq_str e, const unsigned char id[DQ_ID_BYTES])
+{
+    dq_reader r = schedule_items(e);
+    schedule_item item;
+
+    while (r.p < r.end && next_schedule_item(&r, &item))
+        if (dq_str_eq(item.schedule, dureq_str_of(id, DQ_ID_BYTES)))
+            return true;
+    return false;
+}
+
 static const char *event_of(dureq_str e, const dq_id *id, const unsigned char packed[DQ_ID_BYTES])
 {
     size_t head;
@@ -92,6 +152,7 @@ static const char *event_of(dureq_str e, const dq_id *id, const unsigned char pa
     if (e.len < 7)
         return NULL;
     switch (e.ptr[0]) {
+    case 'H': return schedules_contain(e, packed) ? "schedule." : NULL; /* put_schedule_events names each */
     case 'E':
     case 'A': return runs_contain(e, id) ? event_name(e.ptr[0], 0) : NULL;
     case 'O': return event_name('O', part_with(e, packed));
@@ -119,6 +180,46 @@ static void put_event(dq_json_writer *w, dureq_str e, const char *name)
     dq_json_end_object(w);
 }
 
+static void put_schedule_item(dq_json_writer *w, int64_t at_ms, const schedule_item *item)
+{
+    const char *name = schedule_event_name(item->what);
+    dureq_job_id job;
+    dq_id id;
+
+    if (!name)
+        return;
+    dq_json_begin_object(w);
+    dq_json_set_rfc3339(w, "at", at_ms);
+    dq_json_set_text(w, "type", name);
+    if (item->reason)
+        dq_json_set_text(w, "reason", dq_schedule_reason(item->reason));
+    if (item->first)
+        dq_json_set_rfc3339(w, "scheduled_at", item->first * 1000);
+    if (item->last > item->first)
+        dq_json_set_rfc3339(w, "until", item->last * 1000);
+    if (item->what == DQ_RECORD_SKIPPED && item->n)
+        dq_json_set_i64(w, "count", item->n);
+    if (item->job.len && dq_id_unpack(item->job, &id)) {
+        dq_id_to_text(&id, &job);
+        dq_json_set_text(w, "job_id", job.text);
+    }
+    dq_json_end_object(w);
+}
+
+/* Those of one schedule, in the order in which they happened. */
+static void put_schedule_events(dq_json_writer *w, dureq_str e, const unsigned char *packed)
+{
+    dq_reader head = dq_reader_of(e), r = schedule_items(e);
+    schedule_item item;
+    int64_t at_ms;
+
+    (void)dq_read_u8(&head);
+    at_ms = (int64_t)dq_read_be(&head, 6);
+    while (r.p < r.end && next_schedule_item(&r, &item))
+        if (dq_str_eq(item.schedule, dureq_str_of(packed, DQ_ID_BYTES)))
+            put_schedule_item(w, at_ms, &item);
+}
+
 /* The stream's entries come newest first. */
 static int put_events(dq_reply entries, const dq_id *id, const unsigned char *packed, dq_buf *ret, dureq_error *err)
 {
@@ -138,8 +239,12 @@ static int put_events(dq_reply entries, const dq_id *id, const unsigned char *pa
             entry = dq_reply_next(entry);
     }
     dq_json_begin_array(&w);
-    while (n_kept-- > 0)
-        put_event(&w, kept[n_kept], event_of(kept[n_kept], id, packed));
+    while (n_kept-- > 0) {
+        if (kept[n_kept].ptr[0] == 'H')
+            put_schedule_events(&w, kept[n_kept], packed);
+        else
+            put_event(&w, kept[n_kept], event_of(kept[n_kept], id, packed));
+    }
     dq_json_end_array(&w);
     dq_free(kept);
     return dq_buf_finish(ret, err);

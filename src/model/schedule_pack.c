@@ -281,8 +281,8 @@ int dq_schedule_record_unpack(dureq_str bytes, dq_schedule_record *ret)
 const char *dq_schedule_reason(unsigned reason)
 {
     static const char *const words[] = {
-        "",           "overlap", "buffer_full", "missed",   "replaced", "queue_full",
-        "queue_gone", "paused",  "trigger",     "backfill", "buffer",   "no_lane",
+        "",       "overlap", "buffer_full", "missed", "replaced", "queue_full", "queue_gone",
+        "paused", "trigger", "backfill",    "buffer", "no_lane",  "failure",
     };
 
     return reason < DQ_ARRAY_LEN(words) ? words[reason] : "unknown";

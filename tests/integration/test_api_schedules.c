@@ -199,4 +199,54 @@ SCENARIO(what_is_wrong_is_refused_by_its_field)
     EXPECT_I64(1, api_i64("total"));
 }
 
+/* The types of its events, in their order. */
+static void expect_events(const char *id, const char *types)
+{
+    DQ_BUF_AUTO got = {0};
+
+    EXPECT_I64(200, api("GET", api_path("/api/jobs/%s/events", id), NULL, NULL));
+    for (const char *at = strstr(api_body(), "\"type\":\""); at; at = strstr(at, "\"type\":\"")) {
+        at += strlen("\"type\":\"");
+        dq_buf_append_fmt(&got, "%.*s ", (int)strcspn(at, "\""), at);
+    }
+    EXPECT_STR_TEXT(types, dq_buf_str(&got));
+}
+
+SCENARIO(what_it_did_and_what_was_done_with_it_is_told_as_events)
+{
+    static const char every[] =
+        "{\"task_type\":\"t\",\"schedule\":{\"type\":\"DURATION\",\"interval\":\"1h\",\"overlap_policy\":\"%s\"}}";
+    char body[256];
+    const char *id, *job;
+
+    (void)snprintf(body, sizeof body, every, "BUFFER_ONE");
+    EXPECT_I64(201, api("PUT", "/api/schedules", "key=k", body));
+    id = api_text("id");
+    EXPECT_I64(200, api("POST", api_path("/api/schedules/%s/trigger", id), NULL, NULL));
+    job = api_text("job_id");
+    for (int i = 0; i < 2; i++) /* one waits, the other is left out */
+        EXPECT_I64(200, api("POST", api_path("/api/schedules/%s/trigger", id), NULL, NULL));
+    EXPECT_I64(200, api("POST", api_path("/api/jobs/%s/cancel", job), NULL, NULL));
+    EXPECT_I64(200, api("POST", api_path("/api/schedules/%s/pause", id), NULL, NULL));
+    EXPECT_I64(200, api("POST", api_path("/api/schedules/%s/resume", id), NULL, NULL));
+    (void)snprintf(body, sizeof body, every, "SKIP");
+    EXPECT_I64(200, api("PUT", "/api/schedules", "key=k", body));
+    EXPECT_I64(200, api("DELETE", api_path("/api/schedules/%s", id), NULL, NULL));
+    expect_events(id, "schedule.created schedule.fired schedule.skipped schedule.fired schedule.paused schedule.resumed "
+                      "schedule.updated schedule.removed ");
+    EXPECT_HAS("\"type\":\"schedule.fired\",\"reason\":\"trigger\",\"scheduled_at\":", api_body());
+    EXPECT_HAS(job, api_body());
+    EXPECT_HAS("\"type\":\"schedule.skipped\",\"reason\":\"buffer_full\"", api_body());
+    EXPECT_HAS("\"count\":1", api_body());
+    EXPECT_HAS("\"type\":\"schedule.fired\",\"reason\":\"buffer\"", api_body());
+}
+
+SCENARIO(its_removal_as_a_job_is_told_as_an_event)
+{
+    const char *id = make();
+
+    EXPECT_I64(200, api("DELETE", api_path("/api/jobs/%s", id), NULL, NULL));
+    expect_events(id, "schedule.created schedule.removed ");
+}
+
 RIG_MAIN()

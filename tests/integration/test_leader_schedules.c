@@ -4,6 +4,8 @@
 
 #include <dureq/schedule.h>
 
+#include "client/events.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -47,6 +49,14 @@ static void expect_each_once(const char *id, int64_t interval_ms)
         RIG_UNTIL(test_board_count(&board, id, at) > 0); /* handlers run beside each other: a later one may have begun before */
         EXPECT_I64(1, test_board_count(&board, id, at));
     }
+}
+
+static void expect_event(const char *id, const char *part)
+{
+    DQ_BUF_AUTO events = {0};
+
+    RIG_OK(dq_client_job_events(rig.client, id, 1000, &events, &err));
+    EXPECT_HAS(part, events.ptr);
 }
 
 SCENARIO(each_occurrence_is_a_job_of_its_own_that_knows_its_schedule)
@@ -187,6 +197,7 @@ SCENARIO(one_that_is_dead_pauses_a_schedule_that_asks_for_it)
     RIG_UNTIL(test_board_count(&board, does_not.text, 0) >= 3);
     EXPECT_TEXT("active", test_schedule_get(does_not.text)->status);
     EXPECT_I64(1, test_board_count(&board, asks.text, 0));
+    expect_event(asks.text, "\"type\":\"schedule.paused\",\"reason\":\"failure\"");
     RIG_OK(dureq_client_resume_schedule(rig.client, asks.text, &err));
     RIG_UNTIL(test_board_count(&board, asks.text, 0) >= 2);
 }
@@ -208,6 +219,7 @@ SCENARIO(it_ends_after_so_many_and_lets_its_keys_go)
     RIG_UNTIL(strcmp(test_schedule_get(id.text)->status, "completed") == 0);
     EXPECT_I64(2, test_schedule_get(id.text)->n_dispatched);
     EXPECT_I64(0, test_schedule_get(id.text)->next_at_ms);
+    expect_event(id.text, "\"type\":\"schedule.completed\"}]"); /* the last of them */
     RIG_FAILS(DUREQ_ECONFLICT, "completed", dureq_client_edit_schedule(rig.client, id.text, &s, NULL, &err));
     RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("mine"), &s, &spec, &other, &what, &err));
     EXPECT_I64(DUREQ_PUT_CREATED, what);
@@ -230,6 +242,7 @@ SCENARIO(a_full_queue_holds_one_up_and_no_other)
     start(test_board_run);
     RIG_UNTIL(test_board_count(&board, free_one.text, 0) >= 3);
     EXPECT_I64(1, test_schedule_records(held.text, "held", "queue_full"));
+    expect_event(held.text, "\"type\":\"schedule.held\",\"reason\":\"queue_full\"");
     EXPECT_TEXT("queue", test_schedule_get(held.text)->reason);
     EXPECT_I64(0, test_board_count(&board, held.text, 0));
     RIG_OK(dureq_client_purge_queue(rig.client, "narrow", NULL, &err));

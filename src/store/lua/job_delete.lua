@@ -30,4 +30,5 @@ for i = 2, #ARGV do
     break
   end
 end
+schedules_told()
 return out

@@ -11,5 +11,6 @@ if call('HEXISTS', K .. 'sch:s', id) == 0 then
   return { -3, 0 }
 end
 local dropped = schedule_drop(id)
+schedules_told()
 audit(ARGV[1], 'schedule.delete', id, dropped > 0 and dropped .. ' buffered' or '')
 return { 0, dropped }

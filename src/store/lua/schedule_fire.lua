@@ -30,6 +30,12 @@ local function hold(id, s, at, why)
   end
   s.next = at
 end
+-- Nothing more comes round. Returns when it is forgotten.
+local function finish(id, s, d)
+  schedule_end(id, s, d)
+  schedule_event(id, EVENT_COMPLETED, REASON_NONE)
+  return now + SCHEDULE_KEPT_S * 1000
+end
 -- Returns when it is due next, and whether not all of this was done. edited: a change waits, which is not to wait for a queue that is gone.
 local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
   if tonumber(missed[1]) >= 0 then
@@ -69,8 +75,7 @@ local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
   if next_s > 0 or edited then -- a change may go on from there
     return due_ms
   end
-  schedule_end(id, s, d)
-  return now + SCHEDULE_KEPT_S * 1000
+  return finish(id, s, d)
 end
 -- The definition that waits takes the place of the other.
 local function swap(id, s, edit, to)
@@ -87,8 +92,7 @@ local function swap(id, s, edit, to)
   end
   local d = definition_read(edit.definition)
   if s.next == 0 or d.max > 0 and s.taken >= d.max then
-    schedule_end(id, s, d)
-    return now + SCHEDULE_KEPT_S * 1000
+    return finish(id, s, d)
   end
   return tonumber(to[3])
 end

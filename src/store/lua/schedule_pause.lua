@@ -26,9 +26,10 @@ if pause and call('HEXISTS', K .. 'sch:e', id) == 0 then
 else
   schedule_due(id, now)
 end
+schedule_event(id, pause and EVENT_PAUSED or EVENT_RESUMED, REASON_NONE)
 if not pause then
   occurrence_drain(id, s)
-  occurrences_done()
 end
+occurrences_done()
 audit(ARGV[1], pause and 'schedule.pause' or 'schedule.resume', id)
 return { 0 }

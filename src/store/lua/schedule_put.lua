@@ -46,6 +46,8 @@ local function make()
     call('SET', K .. 'b:' .. id, payload)
   end
   schedule_due(id, now)
+  schedule_event(id, EVENT_CREATED, REASON_NONE)
+  schedules_told()
   audit(actor, 'schedule.create', id, key)
   return { 0, id, now }
 end
@@ -86,6 +88,8 @@ local function change()
     call('UNLINK', K .. 'be:' .. id)
   end
   schedule_due(id, now)
+  schedule_event(id, EVENT_UPDATED, REASON_NONE)
+  schedules_told()
   audit(actor, 'schedule.edit', id, '')
   return { 1, id, now }
 end

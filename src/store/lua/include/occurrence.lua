@@ -3,7 +3,6 @@
 --#include "schedule.lua"
 --#include "envelope.lua"
 --#include "lane.lua"
---#include "stats.lua"
 --#include "wake.lua"
 --#include "deliver.lua"
 local lanes_seen = {}
@@ -67,7 +66,7 @@ local function occurrence_skip(id, s, reason, first, last, n)
   s.skipped = s.skipped + (n > 0 and n or BUFFER_MAX)
   schedule_record(id, RECORD_SKIPPED, reason, first, last, n)
 end
--- Statistics and event of all that this call dispatched; and who waits for the work is woken.
+-- Statistics and events of all that this call dispatched; and who waits for the work is woken.
 local function occurrences_done()
   for lane, n in pairs(ready) do
     count(lane .. ':e', n)
@@ -75,6 +74,7 @@ local function occurrences_done()
   if #accepted > 0 then
     event('A' .. pack('>I6', now) .. table.concat(accepted))
   end
+  schedules_told()
   local woken = ready
   ready, accepted = {}, {}
   for lane, n in pairs(woken) do
@@ -154,6 +154,7 @@ local function occurrence_ended(job, e)
     state_flag(s, SCHEDULE_PAUSED, true)
     state_flag(s, SCHEDULE_FAILED, true)
     state_write(e.schedule, s)
+    schedule_event(e.schedule, EVENT_PAUSED, REASON_FAILURE)
     call('ZADD', K .. 'sch', 'XX', call('HEXISTS', K .. 'sch:e', e.schedule) == 1 and now or '+inf', e.schedule)
   end
   if not lingers then

@@ -2,6 +2,7 @@
 -- left, `sch:e`, until the leader has settled what came round before it. A schedule's id is that of a job in lane 0, which there is not.
 --#include "ids.lua"
 --#include "varint.lua"
+--#include "stats.lua"
 local OVERLAP_ALLOW = 0 -- as DUREQ_OVERLAP_... of include/dureq/schedule.h (a test compares)
 local OVERLAP_SKIP = 1
 local OVERLAP_BUFFER_ALL = 3
@@ -89,8 +90,29 @@ local REASON_TRIGGER = 8
 local REASON_BACKFILL = 9
 local REASON_BUFFER = 10
 local REASON_NO_LANE = 11
+-- The same is told as an event, and what else becomes of a schedule: what, reason, id, occurrence (s), then the job, or last and how many.
+local EVENT_CREATED = 4
+local EVENT_UPDATED = 5
+local EVENT_PAUSED = 6
+local EVENT_RESUMED = 7
+local EVENT_COMPLETED = 8
+local EVENT_REMOVED = 9
+local REASON_FAILURE = 12 -- it is paused because an occurrence died; of events only
+local schedule_events = {}
+local function schedule_event(id, what, reason, first, last, n, job)
+  schedule_events[#schedule_events + 1] = pack('>BB', what, reason) .. id .. pack('>I5', first or 0)
+    .. (job or pack('>I5I4I4', last or 0, n or 0, 0))
+end
+-- All of this call as one entry.
+local function schedules_told()
+  if #schedule_events > 0 then
+    event('H' .. pack('>I6', now) .. table.concat(schedule_events))
+    schedule_events = {}
+  end
+end
 local function schedule_record(id, kind, reason, first, last, n, job)
   local key = K .. 'so:' .. id
+  schedule_event(id, kind, reason, first, last, n, job)
   if call('RPUSH', key, pack('>BI6I5', kind + 4 * reason, now, first) .. (job or pack('>I5I4', last, n))) > RECORD_KEPT then
     call('LTRIM', key, -RECORD_KEPT, -1)
   end
@@ -113,6 +135,7 @@ local function schedule_drop(id)
   if s and not state_has(s, SCHEDULE_ENDED) then
     schedule_end(id, s, definition_read(packed))
   end
+  schedule_event(id, EVENT_REMOVED, REASON_NONE)
   local dropped = call('LLEN', K .. 'sb:' .. id)
   call('ZREM', K .. 'sch', id)
   call('HDEL', K .. 'sch:d', id)
