@@ -224,7 +224,8 @@ static void on_spawned(dq_message *m)
         dq_exec_run_signal(run, SIGTERM);
 }
 
-static dq_exec_facts facts_of(const dureq_run *task)
+/* schedule: where the id goes, if it has one. */
+static dq_exec_facts facts_of(const dureq_run *task, dureq_job_id *schedule)
 {
     dq_exec_facts f = {
         .job_id = dureq_run_job_id(task),
@@ -242,6 +243,8 @@ static dq_exec_facts facts_of(const dureq_run *task)
         .payload = dureq_run_payload(task),
     };
 
+    if (dureq_run_schedule(task, schedule, &f.scheduled_at_ms))
+        f.schedule_id = schedule->text;
     f.n_headers = dureq_run_headers(task, &f.headers);
     return f;
 }
@@ -265,7 +268,8 @@ static int prepare_context(dq_exec_run *run, const dq_exec_facts *facts, dureq_e
 static int prepare(dq_exec_run *run, dureq_error *err)
 {
     const dq_exec_handler *h = run->handler;
-    dq_exec_facts facts = facts_of(run->task);
+    dureq_job_id schedule;
+    dq_exec_facts facts = facts_of(run->task, &schedule);
     int rc;
 
     facts.allow_leading_dash = h->spec.allow_leading_dash;

@@ -147,6 +147,8 @@ static void put_context(context_sink *s, const dq_exec_facts *f)
     put_text(s, "node_id", dureq_str_from(f->node_id));
     put_time(s, "deadline", f->deadline_at_ms);
     put_time(s, "enqueued_at", f->enqueued_at_ms);
+    put_text(s, "schedule_id", dureq_str_from(f->schedule_id));
+    put_time(s, "scheduled_at", f->scheduled_at_ms);
     put_text(s, "traceparent", f->traceparent);
     put_text(s, "content_type", dureq_str_from(f->content_type));
     s->headers(s, f);
@@ -228,7 +230,7 @@ static void env_headers(context_sink *s, const dq_exec_facts *f)
 }
 
 /* Names put_context can say, and DUREQ_CONTEXT. */
-#define CONTEXT_NAMES_MAX 16
+#define CONTEXT_NAMES_MAX 24
 
 int dq_exec_build_env(dq_arena *arena, const char *const *base, const dq_exec_facts *facts, const char *context_path, char ***ret,
                       dureq_error *err)

@@ -13,6 +13,8 @@ typedef struct dq_exec_facts {
     const char *job_id, *run_id, *task_type, *queue, *node_id, *content_type;
     int32_t priority, attempt, max_attempts;
     int64_t deadline_at_ms, enqueued_at_ms;
+    const char *schedule_id; /* of an occurrence, with the time at which it came round */
+    int64_t scheduled_at_ms;
     const dureq_header *headers;
     size_t n_headers;
     dureq_str traceparent;

@@ -27,10 +27,10 @@ bool dq_env_is_name(dureq_str name)
 bool dq_env_is_own(dureq_str name)
 {
     /* Those of the context, and those that later versions add to it. */
-    static const char *const own[] = {"ATTEMPT",     "BATCH_ID",    "BATCH_ITEM",  "CONTENT_TYPE", "CONTEXT",
-                                      "DEADLINE",    "ENQUEUED_AT", "JOB_ID",      "MAX_ATTEMPTS", "NODE_ID",
-                                      "PRIORITY",    "QUEUE",       "RUN_ID",      "SCHEDULED_AT", "TASK_TYPE",
-                                      "TRACEPARENT", "UPSTREAM",    "WORKFLOW_ID", "WORKFLOW_TASK"};
+    static const char *const own[] = {"ATTEMPT",   "BATCH_ID",    "BATCH_ITEM", "CONTENT_TYPE", "CONTEXT",
+                                      "DEADLINE",  "ENQUEUED_AT", "JOB_ID",     "MAX_ATTEMPTS", "NODE_ID",
+                                      "PRIORITY",  "QUEUE",       "RUN_ID",     "SCHEDULED_AT", "SCHEDULE_ID",
+                                      "TASK_TYPE", "TRACEPARENT", "UPSTREAM",   "WORKFLOW_ID",  "WORKFLOW_TASK"};
     dureq_str rest;
 
     if (!dq_str_starts_with(name, DQ_STR_LIT("DUREQ_")))

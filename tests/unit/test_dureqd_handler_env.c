@@ -67,6 +67,8 @@ TEST(every_name_of_the_context_is_reserved)
                        .max_attempts = 1,
                        .deadline_at_ms = 1,
                        .enqueued_at_ms = 1,
+                       .schedule_id = "g",
+                       .scheduled_at_ms = 1,
                        .headers = headers,
                        .n_headers = 1,
                        .traceparent = DQ_STR_LIT("t")};
