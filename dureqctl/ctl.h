@@ -129,13 +129,14 @@ void ctl_query(dq_buf *out, const char *name, const char *value);
 
 typedef enum ctl_kind {
     CTL_TEXT,
-    CTL_TIME,   /* RFC 3339, shown as age ("5m ago") in a table */
-    CTL_NUMBER, /* right-aligned */
-    CTL_VALUE,  /* any JSON, shown compact and cut */
-    CTL_WORDS,  /* an array of texts, shown as "a, b" in a table */
-    CTL_LENGTH, /* a duration, shown as "34s" or "2m" */
-    CTL_MS,     /* a number of milliseconds, shown likewise, right-aligned */
-    CTL_STATE,  /* a word that has a colour */
+    CTL_TIME,     /* RFC 3339, shown as age ("5m ago") in a table */
+    CTL_NUMBER,   /* right-aligned */
+    CTL_VALUE,    /* any JSON, shown compact and cut */
+    CTL_WORDS,    /* an array of texts, shown as "a, b" in a table */
+    CTL_LENGTH,   /* a duration, shown as "34s" or "2m" */
+    CTL_MS,       /* a number of milliseconds, shown likewise, right-aligned */
+    CTL_STATE,    /* a word that has a colour */
+    CTL_SCHEDULE, /* a definition, shown as "0 3 * * *" or "every 5m" in a table */
 } ctl_kind;
 
 typedef struct ctl_column {
@@ -145,6 +146,8 @@ typedef struct ctl_column {
     bool may_go;        /* where the terminal is too narrow for all */
 } ctl_column;
 
+/* A definition of a schedule in a few words: schedule_words.c. */
+void ctl_append_schedule(dq_buf *out, const dq_json *doc, dq_json_ref v);
 /* The array at `list` (an object's member or the root) in the format asked for. A column list ends with a NULL title,
    whose name is what a row is ("job"): a person is told how many there are, unless it is NULL. That, and the cursor to the next page, are
    told on standard error, except as JSON, which holds them. */

@@ -95,6 +95,10 @@ static void append_value(dq_buf *out, const dq_json *doc, dq_json_ref v, ctl_kin
         append_words(out, doc, v);
         return;
     }
+    if (kind == CTL_SCHEDULE && dq_json_type_of(doc, v) == DQ_JSON_OBJECT) {
+        ctl_append_schedule(out, doc, v);
+        return;
+    }
     if (dq_json_type_of(doc, v) != DQ_JSON_STRING) {
         dq_buf_append_str(out, dq_json_raw(doc, v));
         return;
@@ -176,7 +180,7 @@ static bool shrink(layout *l, size_t min)
     for (size_t i = 1; i < l->n; i++) {
         size_t least = DQ_MAX(strlen(l->columns[i]->title), min);
         ctl_kind kind = l->columns[i]->kind;
-        bool is_text = kind == CTL_TEXT || kind == CTL_VALUE || kind == CTL_WORDS;
+        bool is_text = kind == CTL_TEXT || kind == CTL_VALUE || kind == CTL_WORDS || kind == CTL_SCHEDULE;
 
         if (is_text && l->width[i] > least && l->width[i] > (widest ? l->width[widest] : 0))
             widest = i;

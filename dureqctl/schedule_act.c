@@ -231,7 +231,7 @@ int ctl_schedule_list(ctl *c, int argc, char **argv)
         {"TYPE", "task_type", CTL_TEXT},
         {"STATUS", "status", CTL_TEXT},
         {"NEXT", "next_run_at", CTL_TIME},
-        {"SCHEDULE", "schedule", CTL_VALUE},
+        {"SCHEDULE", "schedule", CTL_SCHEDULE},
         {"STARTED", "dispatched", CTL_NUMBER, .may_go = true},
         {"SKIPPED", "skipped", CTL_NUMBER, .may_go = true},
         {NULL, NULL, CTL_TEXT},

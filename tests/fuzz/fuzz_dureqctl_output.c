@@ -4,15 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../dureqctl/output.c" /* NOLINT(bugprone-suspicious-include) */
-#include "../../dureqctl/text.c"   /* NOLINT(bugprone-suspicious-include) */
+#include "../../dureqctl/output.c"         /* NOLINT(bugprone-suspicious-include) */
+#include "../../dureqctl/schedule_words.c" /* NOLINT(bugprone-suspicious-include) */
+#include "../../dureqctl/text.c"           /* NOLINT(bugprone-suspicious-include) */
 
 /* An answer of the API, printed in each format: values in it are what others wrote. A table drives no terminal and has a line for each row, CSV has a field
    for each column, which holds the value as it is, and each line of NDJSON is JSON. */
 
 static const ctl_column columns[] = {
     {"ID", "id", CTL_TEXT},        {"AT", "at", CTL_TIME},        {"N", "n", CTL_NUMBER},
-    {"IN", "n", CTL_NUMBER, "in"}, {"VALUE", "value", CTL_VALUE}, {NULL, NULL, CTL_TEXT},
+    {"IN", "n", CTL_NUMBER, "in"}, {"VALUE", "value", CTL_VALUE}, {"SCHEDULE", "schedule", CTL_SCHEDULE},
+    {NULL, NULL, CTL_TEXT},
 };
 
 enum { COLUMNS = DQ_ARRAY_LEN(columns) - 1 };

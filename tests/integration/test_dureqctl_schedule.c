@@ -192,6 +192,40 @@ SCENARIO(a_schedule_is_made_shown_and_deleted)
     ctl_reset();
 }
 
+SCENARIO(a_list_shows_schedules_as_people_read_them)
+{
+    static const struct {
+        const char *args[8], *says;
+    } rows[] = {
+        {{"--cron", "0 3 * * *"}, "0 3 * * *  "},
+        {{"--cron", "@daily", "--timezone", "Europe/Berlin", "--overlap", "SKIP"}, "@daily Europe/Berlin"},
+        {{"--every", "5m"}, "every 5m  "},
+        {{"--every", "36h"}, "every 36h  "},
+        {{"--every", "90s"}, "every 1m30s"},
+        {{"--daily", "18:00,09:00", "--timezone", "Asia/Tokyo"}, "daily at 18:00,09:00 Asia/Tokyo"},
+        {{"--daily", "09:00:05", "--each", "3"}, "every 3 days at 09:00:05"},
+        {{"--weekly", "mon,fri@10:00"}, "weekly on mon,fri at 10:00"},
+        {{"--monthly", "1,15@00:00", "--each", "2"}, "every 2 months on 1,15 at 00:00"},
+    };
+
+    ctl_reset();
+    for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
+        const char *args[16] = {"schedule", "put", "--key", "k", "t"};
+        size_t n = 5;
+
+        for (size_t k = 0; k < DQ_ARRAY_LEN(rows[i].args) && rows[i].args[k]; k++)
+            args[n++] = rows[i].args[k];
+        EXPECT_NOTE("%s", rows[i].says);
+        ctl_expect(0, args, __FILE__, __LINE__);
+        CTL(0, "schedule", "list");
+        EXPECT_HAS(rows[i].says, ctl_out());
+        EXPECT_TRUE(!strchr(ctl_out(), '{'));
+        CTL(0, "schedule", "list", "-o", "csv");
+        EXPECT_HAS("\"\"type\"\"", ctl_out()); /* programs get it whole */
+    }
+    ctl_reset();
+}
+
 SCENARIO(a_put_says_what_it_did)
 {
     ctl_reset();
