@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
 
-#include "api/api.h"
 #include "api_host.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "builtins.h"
+#include "declare.h"
 #include "embedded.h"
 #include "exec.h"
 #include "exec_spawn.h"
@@ -18,7 +18,6 @@
 #include "redis/url.h"
 #include "reload.h"
 #include "run_log.h"
-#include "schedule_list.h"
 #include "signals.h"
 
 #include <dureq/dureq.h>
@@ -108,6 +107,7 @@ static void *stopper_main(void *arg)
     dq_daemon *d = arg;
 
     dq_api_host_drain(d->api);
+    dq_reload_join(&d->reload);
     d->stop_rc = dureq_node_stop(d->node, &d->stop_err);
     dq_api_host_destroy(DQ_TAKE(d->api));
     dq_loop_post(d->loop, &d->stopped);
@@ -341,37 +341,14 @@ static int set_queues(dq_daemon *d, dureq_error *err)
     return 0;
 }
 
-static void append_key(dq_buf *query, const char *key)
-{
-    dq_buf_append_text(query, "key=");
-    for (const char *p = key; *p; p++)
-        dq_buf_append_fmt(query, "%%%02X", (unsigned char)*p);
-}
-
 /* As the file declares them; what Redis holds of others stays. While a node of an older version is alive there can be none, which is no reason not to start. */
 static int put_schedules(dq_daemon *d, dureq_error *err)
 {
-    for (size_t i = 0; i < d->cfg->n_schedules && !atomic_load(&d->start_is_over); i++) {
-        const dq_schedule_spec *s = &d->cfg->schedules[i];
-        DQ_BUF_AUTO query = {0};
-        dq_api_response res;
-        int rc;
+    dq_declaring how = {.client = dureq_node_client(d->node), .is_over = &d->start_is_over, .log = &d->log};
+    int rc = dq_schedules_declare(&how, d->cfg, err);
 
-        append_key(&query, s->key);
-        dq_api_request req = {.method = "PUT", .path = "/api/schedules", .query = query.ptr, .body = s->body, .actor = "dureqd"};
-        dq_api_handle(dureq_node_client(d->node), &req, &res);
-        rc = res.code;
-        if (rc == DUREQ_ECONFLICT)
-            DQ_LOG(&d->log, DUREQ_LOG_ERROR, "schedule.refused", "key=%s said at " DQ_STR_FMT " answer=" DQ_STR_FMT, s->key,
-                   DQ_STR_ARG(s->origin), DQ_STR_ARG(dq_buf_str(&res.body)));
-        else if (rc < 0)
-            (void)dq_fail(err, rc, DQ_STR_FMT ": schedule '%.60s': %.160s", DQ_STR_ARG(s->origin), s->key,
-                          res.body.ptr ? res.body.ptr : "");
-        dq_api_response_deinit(&res);
-        if (rc < 0 && rc != DUREQ_ECONFLICT)
-            return rc;
-    }
-    return 0;
+    d->reload.declares_all = rc == 1;
+    return DQ_MIN(rc, 0);
 }
 
 /* Daemons with the same server and prefix run the same jobs. */

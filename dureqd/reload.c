@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
 
+#include "base/mutex.h"
 #include "daemon.h"
+#include "declare.h"
 #include "handler_list.h"
 #include "model/job.h"
 #include "node/external.h"
-#include "schedule_list.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 /* ---- what needs a new start ---- */
@@ -82,48 +82,12 @@ static void put_queues(const dq_config *boot, const dq_config *next, dq_buf *out
             put_name(out, "queues.", boot->queues[i].name);
 }
 
-static int compare_schedules(const void *a, const void *b)
-{
-    return strcmp((*(const dq_schedule_spec *const *)a)->key, (*(const dq_schedule_spec *const *)b)->key);
-}
-
-static const dq_schedule_spec **sorted_schedules(const dq_config *cfg)
-{
-    const dq_schedule_spec **list = dq_calloc(cfg->n_schedules + 1, sizeof *list);
-
-    for (size_t i = 0; list && i < cfg->n_schedules; i++)
-        list[i] = &cfg->schedules[i];
-    if (list)
-        qsort(list, cfg->n_schedules, sizeof(*list), compare_schedules);
-    return list;
-}
-
-static void put_schedules(const dq_config *boot, const dq_config *next, dq_buf *out)
-{
-    const dq_schedule_spec **a = sorted_schedules(boot), **b = sorted_schedules(next);
-    size_t i = 0, k = 0;
-
-    if (!a || !b)
-        out->failed = true;
-    while (a && b && (i < boot->n_schedules || k < next->n_schedules)) {
-        int order = i == boot->n_schedules ? 1 : k == next->n_schedules ? -1 : strcmp(a[i]->key, b[k]->key);
-
-        if (order != 0 || !dq_str_eq(a[i]->body, b[k]->body))
-            put_name(out, "schedules.", order <= 0 ? a[i]->key : b[k]->key);
-        i += order <= 0;
-        k += order >= 0;
-    }
-    dq_free((void *)a);
-    dq_free((void *)b);
-}
-
 void dq_reload_not_taken(const dq_config *boot, const dq_config *next, dq_buf *out)
 {
     for (size_t i = 0; i < dq_config_n_rows; i++)
         if (!is_taken(&dq_config_rows[i]) && !is_same(&dq_config_rows[i], boot, next))
             put_name(out, "", dq_config_rows[i].name);
     put_queues(boot, next, out);
-    put_schedules(boot, next, out);
 }
 
 /* ---- a reload ---- */
@@ -204,9 +168,9 @@ static void say_done(const dq_reload *r, const dq_config *next, const changes *c
     for (const dq_config_choice *w = dq_config_row_find(NULL, DQ_STR_LIT("log.level"))->choices; w->text; w++)
         if (w->value == next->log_level)
             level = w->text;
-    DQ_LOG(r->log, DUREQ_LOG_INFO, "daemon.reloaded", "handlers=%d added=%d changed=%d removed=%d log_level=%s",
+    DQ_LOG(r->log, DUREQ_LOG_INFO, "daemon.reloaded", "handlers=%d added=%d changed=%d removed=%d log_level=%s schedules=%d",
            c->n[DQ_HANDLER_SAME] + c->n[DQ_HANDLER_ADDED] + c->n[DQ_HANDLER_CHANGED], c->n[DQ_HANDLER_ADDED],
-           c->n[DQ_HANDLER_CHANGED], c->n[DQ_HANDLER_REMOVED], level);
+           c->n[DQ_HANDLER_CHANGED], c->n[DQ_HANDLER_REMOVED], level, r->n_declared);
 }
 
 static void finish(dq_reload *r)
@@ -225,13 +189,58 @@ static void finish(dq_reload *r)
 
 static void begin(dq_reload *r);
 
-static void on_swapped(dq_message *m)
+static void go_on(dq_reload *r)
 {
-    dq_reload *r = dq_container_of(m, dq_reload, swapped);
-
     finish(r);
     if (r->is_wanted && !r->is_off)
         begin(r);
+}
+
+/* ---- schedules, after handlers ---- */
+
+static void *declarer_main(void *arg)
+{
+    dq_reload *r = arg;
+    dq_declaring how = {.client = dureq_node_client(r->node), .is_over = &r->declaring_is_over, .log = r->log};
+
+    dq_declared done = dq_schedules_declare_again(&how, r->declares_all ? NULL : now_of(r), r->next);
+
+    r->n_declared = done.n;
+    r->declares_all = done.n_refused > 0;
+    dq_loop_post(r->loop, &r->declared);
+    return NULL;
+}
+
+static void on_declared(dq_message *m)
+{
+    dq_reload *r = dq_container_of(m, dq_reload, declared);
+
+    if (!r->is_off)
+        dq_reload_join(r);
+    go_on(r);
+}
+
+static void take_schedules(dq_reload *r)
+{
+    dureq_error err = {0};
+
+    r->n_declared = 0;
+    if (r->is_off || (!r->declares_all && !dq_schedules_differ(now_of(r), r->next))) {
+        go_on(r);
+        return;
+    }
+    r->has_declarer = dq_thread_start(&r->declarer, "dq-declare", 0, declarer_main, r, &err) == 0;
+    if (r->has_declarer)
+        return;
+    DQ_LOG(r->log, DUREQ_LOG_ERROR, "schedule.refused", "all that changed: %s", err.msg);
+    go_on(r);
+}
+
+/* ---- handlers ---- */
+
+static void on_swapped(dq_message *m)
+{
+    take_schedules(dq_container_of(m, dq_reload, swapped));
 }
 
 /* The node's loop. */
@@ -285,7 +294,7 @@ static void begin(dq_reload *r)
     if (rc == 0 && all_changes(r, /*log=*/NULL, &c) < 0)
         rc = dq_fail_nomem(&err);
     if (rc == 0 && c.n[DQ_HANDLER_ADDED] + c.n[DQ_HANDLER_CHANGED] + c.n[DQ_HANDLER_REMOVED] == 0) {
-        finish(r);
+        take_schedules(r);
         return;
     }
     if (rc == 0)
@@ -299,7 +308,7 @@ static void begin(dq_reload *r)
 
 void dq_reload_init(dq_reload *r, const dq_config *boot, dq_log *log)
 {
-    *r = (dq_reload){.boot = boot, .log = log, .swapped = {.fn = on_swapped}};
+    *r = (dq_reload){.boot = boot, .log = log, .swapped = {.fn = on_swapped}, .declared = {.fn = on_declared}};
 }
 
 void dq_reload_ready(dq_reload *r, dq_loop *loop, dureq_node *node, dq_exec_host *exec)
@@ -324,6 +333,14 @@ void dq_reload_want(dq_reload *r)
 void dq_reload_off(dq_reload *r)
 {
     r->is_off = true;
+    atomic_store(&r->declaring_is_over, true);
+}
+
+void dq_reload_join(dq_reload *r)
+{
+    if (r->has_declarer)
+        (void)pthread_join(r->declarer, NULL);
+    r->has_declarer = false;
 }
 
 void dq_reload_deinit(dq_reload *r)

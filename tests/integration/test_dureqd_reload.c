@@ -281,8 +281,7 @@ static void the_log_level_is_taken_and_the_rest_is_named(void **state)
                "same",
                "1") "dureqd: {concurrency: 7, maxPayloadBytes: 2MiB, maxCrashes: 3}\n"
                     "queues:\n  bulk: {weight: 3}\n  new:\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP);
-    assert_true(test_child_said(&d.c, "\"settings\":\"dureqd.concurrency, dureqd.maxPayloadBytes, queues.bulk, queues.new, "
-                                      "schedules.changed, schedules.gone, schedules.new\""));
+    assert_true(test_child_said(&d.c, "\"settings\":\"dureqd.concurrency, dureqd.maxPayloadBytes, queues.bulk, queues.new\""));
     assert_true(test_child_said(&d.c, "\"added\":0,\"changed\":0,\"removed\":0,\"log_level\":\"debug\""));
     test_daemon_run(&d, "keep", "1", "kept");
     test_child_wait_for(&d.c, "run.ended");
@@ -291,6 +290,94 @@ static void the_log_level_is_taken_and_the_rest_is_named(void **state)
         "log: {level: warn}\nqueues:\n  bulk: {weight: 2}\n  same: {weight: 1, retryPolicy: {maxAttempts: 3}}\nhandlers:\n" KEEP
         "  - {type: t, exec: [echo, yes]}\n");
     test_daemon_run(&d, "t", "1", "yes");
+    test_daemon_stop(&d);
+}
+
+static void make_queue(test_daemon *d, const char *name)
+{
+    dureq_queue_options o = dureq_queue_options_init();
+    dureq_error err = {0};
+
+    if (dureq_client_set_queue(d->client, name, &o, /*only_if_missing=*/true, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static dureq_schedule_list *schedule_of(test_daemon *d, const char *key)
+{
+    dureq_schedule_list *list = NULL;
+    dureq_error err = {0};
+
+    if (dureq_client_get_schedule_by_key(d->client, dureq_str_from(key), &list, &err) < 0 && err.code != DUREQ_ENOTFOUND)
+        fail_msg("%s", err.msg);
+    return list;
+}
+
+/* NULL: there is none of that key. */
+static void expect_cron(test_daemon *d, const char *key, const char *cron)
+{
+    dureq_schedule_list *list = schedule_of(d, key);
+
+    if (cron) {
+        assert_non_null(list);
+        assert_string_equal(list->items[0].schedule.cron_expr, cron);
+    } else {
+        assert_null(list);
+    }
+    dureq_schedule_list_destroy(list);
+}
+
+/* An occurrence's program finds which one it is. */
+static void expect_context(test_daemon *d, const char *key)
+{
+    dureq_schedule_list *list = schedule_of(d, key);
+    dureq_error err = {0};
+    dureq_job_id job;
+
+    assert_non_null(list);
+    if (dureq_client_trigger_schedule(d->client, list->items[0].id.text, NULL, &job, &err) < 0)
+        fail_msg("%s", err.msg);
+    test_daemon_expect(d, &job, list->items[0].id.text);
+    dureq_schedule_list_destroy(list);
+}
+
+static void schedules_are_taken_too(void **state)
+{
+    test_daemon d;
+
+    (void)state;
+    start(&d, "schedules",
+          "schedules:\n" SCHEDULE("same", "1") SCHEDULE("changed", "1") SCHEDULE("gone", "1") "handlers:\n" KEEP);
+    expect_cron(&d, "changed", "0 1 * * *");
+    reload(&d, "schedules:\n" SCHEDULE("changed", "2") SCHEDULE("new", "3") SCHEDULE("same", "1") "handlers:\n" KEEP);
+    assert_true(test_child_said(&d.c, "\"log_level\":\"info\",\"schedules\":2"));
+    assert_true(test_child_said(&d.c, "\"schedule.kept\",\"key\":\"gone\""));
+    assert_false(test_child_said(&d.c, "daemon.not_taken"));
+    expect_cron(&d, "changed", "0 2 * * *");
+    expect_cron(&d, "new", "0 3 * * *");
+    expect_cron(&d, "same", "0 1 * * *");
+    expect_cron(&d, "gone", "0 1 * * *");
+
+    /* One that is refused by the server holds up neither others nor handlers, and is tried again. */
+    reload(&d, "schedules:\n" SCHEDULE(
+                   "changed",
+                   "4") "  - {key: stuck, schedule: {type: CRON, cron_expr: '0 5 * * *'}, task_type: keep, queue: later}\n"
+                        "handlers:\n"
+                        "  - {type: t, exec: [echo, yes]}\n"
+                        "  - {type: keep, exec: [sh, -c, 'test -n \"$DUREQ_SCHEDULED_AT\" && echo $DUREQ_SCHEDULE_ID']}\n");
+    assert_true(test_child_said(&d.c, "\"schedule.refused\",\"key\":\"stuck\""));
+    expect_cron(&d, "changed", "0 4 * * *");
+    expect_cron(&d, "stuck", NULL);
+    test_daemon_run(&d, "t", "1", "yes");
+    make_queue(&d, "later");
+    hup(&d, "daemon.reloaded");
+    expect_cron(&d, "stuck", "0 5 * * *");
+
+    expect_context(&d, "same");
+
+    /* A fault in the file changes nothing. */
+    write_config("schedules:\n" SCHEDULE("changed", "25") "handlers:\n" KEEP);
+    hup(&d, "daemon.reload_failed");
+    expect_cron(&d, "changed", "0 4 * * *");
     test_daemon_stop(&d);
 }
 
@@ -393,6 +480,7 @@ int main(void)
         cmocka_unit_test(no_more_run_than_the_new_handler_allows),
         cmocka_unit_test(a_broken_file_changes_nothing),
         cmocka_unit_test(the_log_level_is_taken_and_the_rest_is_named),
+        cmocka_unit_test(schedules_are_taken_too),
         cmocka_unit_test(flags_beat_the_file_again),
         cmocka_unit_test(jobs_flow_while_handlers_are_replaced),
         cmocka_unit_test(another_daemon_takes_what_was_removed),
