@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <dureq/dureq.h>
+
 #include "api/api.h"
 #include "redis_server.h"
 
@@ -231,6 +233,78 @@ static void test_calendar_preview(void **state)
                        "EINVAL: cron_expr, column 3: hour range '22-2' runs backwards: write '22-23,0-2'"));
 }
 
+static void test_festival(void **state)
+{
+    (void)state;
+    check_example("festival", true,
+                  SAYS("music: schedule ", " created", "food: schedule ", " created", "music: the key is held",
+                       "music: completed, 3 announced", "food: completed, 4 announced", "music: the key is free"));
+    check_example("festival", false, SAYS(" the music plays", "the key is free")); /* and so the schedule can be had again */
+}
+
+static void test_festival_with_mux(void **state)
+{
+    (void)state;
+    check_example("festival_with_mux", true,
+                  SAYS("[log] festival.", " came round, dispatched after ", "festival.music: completed",
+                       "festival.dance: completed", "festival.poetry: completed"));
+    check_example("festival_with_mux", false, SAYS("music on the large stage, by ", "[log] festival.music ends with 0"));
+    check_example("festival_with_mux", false, SAYS("[log] festival.poetry ends with EHANDLER"));
+}
+
+static void test_overlap_policy(void **state)
+{
+    (void)state;
+    check_example("overlap_policy", true,
+                  SAYS("ALLOW_ALL\n  0 s: fired\n  1 s: fired\n  2 s: fired\n  3 s: fired\n  4 s: fired\n",
+                       "SKIP\n  0 s: fired\n", "skipped, overlap\n", "BUFFER_ONE\n  0 s: fired\n", "fired, buffer\n",
+                       "BUFFER_ALL\n  0 s: fired\n", "  4 s: fired, buffer\n", "REPLACE\n  0 s: fired\n", "  4 s: fired"));
+}
+
+static void put_festival(dureq_client *client)
+{
+    dureq_header header = {"stage", dureq_str_from("large")};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_schedule s = dureq_schedule_init();
+    dureq_job_spec job = {.task_type = "festival.music", .options = &o};
+    dureq_job_id id;
+
+    o.headers = &header;
+    o.n_headers = 1;
+    s.type = DUREQ_SCHEDULE_DURATION;
+    s.interval_ms = 1000;
+    s.max_occurrences = 1;
+    assert_int_equal(dureq_client_create_schedule(client, &s, &job, &id, NULL), 0);
+}
+
+static void test_festival_mux_just_server(void **state)
+{
+    static program p;
+    char path[PATH_MAX], url[512];
+    char *argv[] = {path, url, NULL};
+    dureq_client_options o = dureq_client_options_init();
+    dureq_client *client = NULL;
+    int64_t until_ms = now_ms() + LIMIT_MS;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/examples/festival_mux_just_server", env_or_fail("DUREQ_TEST_BUILD"));
+    (void)snprintf(url, sizeof url, "%s", test_redis_url(server));
+    setenv("DUREQ_PREFIX", "just_server", 1);
+    program_start(&p, argv);
+    while (!strstr(p.output, "takes jobs\n"))
+        assert_false(program_read(&p, now_ms() + 20)); /* it has not ended */
+    o.redis_url = url;
+    o.prefix = "just_server";
+    assert_int_equal(dureq_client_create(&o, &client, NULL), 0);
+    put_festival(client);
+    dureq_client_destroy(client);
+    while (!strstr(p.output, "music on the large stage, by ") && now_ms() < until_ms)
+        assert_false(program_read(&p, now_ms() + 20));
+    assert_int_equal(kill(p.pid, SIGTERM), 0);
+    assert_int_equal(program_finish(&p), 0);
+    assert_non_null(strstr(p.output, "music on the large stage, by "));
+}
+
 static void test_service(void **state)
 {
     static program p;
@@ -417,6 +491,10 @@ int main(void)
         cmocka_unit_test(test_idempotent_handler),
         cmocka_unit_test(test_pause_resume),
         cmocka_unit_test(test_calendar_preview),
+        cmocka_unit_test(test_festival),
+        cmocka_unit_test(test_festival_with_mux),
+        cmocka_unit_test(test_festival_mux_just_server),
+        cmocka_unit_test(test_overlap_policy),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_exec_handler),
     };
