@@ -15,17 +15,21 @@
 #include "base/buf.h"
 #include "base/map.h"
 
-#define DIR_MAX   512
-#define DEPTH_MAX 4 /* folders below each other: tzdata has three */
+#define DIR_MAX     512
+#define VERSION_MAX 64
+#define DEPTH_MAX   4 /* folders below each other: tzdata has three */
 
 typedef struct entry {
     dq_zone *zone; /* its name is the key */
     struct stat file;
+    uint64_t change; /* which of all changes its last one was; 0: it never changed */
 } entry;
 
 struct dq_zones {
     char dir[DIR_MAX];
     dq_map entries;
+    uint64_t n_changes;
+    char version[VERSION_MAX];
 };
 
 static const char *system_dir(void)
@@ -258,6 +262,7 @@ static void replace(dq_zones *z, entry *old, const entry *loaded)
 
     (void)dq_map_remove(&z->entries, name);
     *old = *loaded;
+    old->change = ++z->n_changes;
     if (dq_map_put(&z->entries, dureq_str_from(dq_zone_name(old->zone)), old) < 0)
         entry_destroy(old); /* no memory: it is read again when it is asked for */
     dq_zone_unref(old_zone);
@@ -288,6 +293,80 @@ int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err)
     }
     *ret = dq_zone_ref(known->zone);
     return 0;
+}
+
+/* ---- what changed ---- */
+
+static bool has_changed(const dq_zones *z, const entry *e)
+{
+    char path[DIR_MAX + DQ_ZONE_NAME_MAX + 2];
+    struct stat st;
+
+    (void)snprintf(path, sizeof path, "%s/%s", z->dir, dq_zone_name(e->zone));
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && !same_file(&st, &e->file);
+}
+
+/* A walk goes over none that is replaced meanwhile, so they are gathered before. */
+static size_t gather_changed(const dq_zones *z, dq_zone **ret, size_t room)
+{
+    size_t n = 0, i = 0;
+
+    for (const entry *e = dq_map_next(&z->entries, &i); e && n < room; e = dq_map_next(&z->entries, &i))
+        if (has_changed(z, e))
+            ret[n++] = dq_zone_ref(e->zone);
+    return n;
+}
+
+void dq_zones_look(dq_zones *z)
+{
+    dq_zone *changed[64], *now;
+    size_t n = gather_changed(z, changed, DQ_ARRAY_LEN(changed)); /* more are found with the next look */
+
+    for (size_t i = 0; i < n; i++) {
+        if (dq_zones_get(z, dureq_str_from(dq_zone_name(changed[i])), &now, NULL) == 0)
+            dq_zone_unref(now);
+        dq_zone_unref(changed[i]);
+    }
+}
+
+uint64_t dq_zones_changes(const dq_zones *z)
+{
+    return z->n_changes;
+}
+
+const char *dq_zones_changed(const dq_zones *z, uint64_t since, size_t *at)
+{
+    const entry *e;
+
+    do
+        e = dq_map_next(&z->entries, at);
+    while (e && e->change <= since);
+    return e ? dq_zone_name(e->zone) : NULL;
+}
+
+/* tzdata.zi begins with "# version 2025b"; some systems have a file +VERSION instead. */
+static dureq_str first_line(const char *dir, const char *name, char room[VERSION_MAX])
+{
+    char path[DIR_MAX + 32];
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    n = fd < 0 ? -1 : read(fd, room, VERSION_MAX);
+    if (fd >= 0)
+        (void)close(fd);
+    dureq_str text = dureq_str_of(room, n > 0 ? (size_t)n : 0);
+    return dq_str_trim(dq_str_cut(&text, '\n'));
+}
+
+dureq_str dq_zones_version(dq_zones *z)
+{
+    dureq_str line = first_line(z->dir, "tzdata.zi", z->version), prefix = DQ_STR_LIT("# version ");
+
+    if (dq_str_starts_with(line, prefix))
+        return dureq_str_of(line.ptr + prefix.len, line.len - prefix.len);
+    return first_line(z->dir, "+VERSION", z->version);
 }
 
 /* ---- calendars ---- */

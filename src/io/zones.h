@@ -17,6 +17,15 @@ DQ_DEFINE_CLEANUP(dq_zones, dq_zones_destroy);
    on as it was. "UTC" needs no file. DUREQ_EINVAL: no such zone, naming the one that was probably meant. */
 int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err);
 
+/* Looks at the files of all zones that were asked for, and reads again those that changed. */
+void dq_zones_look(dq_zones *z);
+/* Counts the zones that were read again so far. */
+uint64_t dq_zones_changes(const dq_zones *z);
+/* Walk, from *at = 0: the name of each zone that was read again after the first `since` times; NULL at the end. */
+const char *dq_zones_changed(const dq_zones *z, uint64_t since, size_t *at);
+/* What the files say of their version ("2025b"), as it is now; empty when they say nothing. Valid until the next call. */
+dureq_str dq_zones_version(dq_zones *z);
+
 /* The calendar of a definition, which must outlive it, with its zone; the caller's to deinit. DUREQ_EINVAL names the field, in a cron_expr also the
    column. */
 int dq_zones_open_calendar(dq_zones *z, const dureq_schedule *s, int64_t created_at_ms, dq_calendar *ret, dureq_error *err);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of duties. Each call is bounded and repeated at once while it says that there is more. Nothing polls: promotion and schedules sleep until the next due
    time by the server's clock; reaping and the outbox start when a heartbeat says so; housekeeping runs each minute, sooner when a schedule-to-start limit
-   is near, a bucket of history was opened or the server's memory is short. */
+   is near, a bucket of history was opened or the server's memory is short; files of time zones are looked at each minute. */
 #include "leader/duty.h"
 
 #include "store/flow_calls.h"
 
 #define HOUR_MS      3600000
 #define HOUSEKEEP_MS 60000
+#define ZONES_MS     60000
 #define KEEP_GAP_MS  5 /* between two looks at limits that are over */
 
 static int64_t time_or_never(int64_t at_ms)
@@ -131,6 +132,14 @@ static int flow_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms
     return 0;
 }
 
+/* ---- time zones that changed: leader/zones.c ---- */
+
+static int64_t never_due(const dq_leader_beat *beat)
+{
+    (void)beat;
+    return DQ_DUTY_NEVER;
+}
+
 /* ---- all of them ---- */
 
 const dq_duty dq_duties[DQ_DUTY_COUNT] = {
@@ -140,4 +149,5 @@ const dq_duty dq_duties[DQ_DUTY_COUNT] = {
     [DQ_DUTY_SETTLE] = {"outbox_read", 0, settle_due, dq_outbox_put, dq_outbox_settle},
     [DQ_DUTY_SCHEDULE] = {"schedule_due", HOUR_MS, schedule_due, dq_schedules_put, dq_schedules_fire},
     [DQ_DUTY_FLOW] = {"flow_step", 0, flow_due, flow_put, flow_decode},
+    [DQ_DUTY_ZONES] = {"schedule_look", ZONES_MS, never_due, dq_zone_look_put, dq_zone_look_decode},
 };

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "io/loop.h"
 #include "io/zones.h"
+#include "store/schedule_calls.h"
 
 #define DQ_DUTY_NOW     INT64_C(0)
 #define DQ_DUTY_NEVER   INT64_MAX
@@ -23,6 +24,7 @@ typedef enum dq_duty_no {
     DQ_DUTY_SETTLE,
     DQ_DUTY_SCHEDULE,
     DQ_DUTY_FLOW,
+    DQ_DUTY_ZONES,
     DQ_DUTY_COUNT
 } dq_duty_no;
 
@@ -32,7 +34,7 @@ typedef struct dq_duty {
     int64_t
         most_ms; /* it runs when elected, and is looked at again after so long, whatever its answer said; 0: only when wanted */
     int64_t (*due)(const dq_leader_beat *beat);
-    void (*put)(dq_leader *l, dq_buf *call);
+    void (*put)(dq_leader *l, dq_buf *call); /* nothing: there is nothing to do until most_ms */
     int (*decode)(dq_leader *l, const dq_reply *reply,
                   int64_t *ret_next_ms); /* 0, DQ_DUTY_GOES_ON or negative: nothing can be made of it */
 } dq_duty;
@@ -48,6 +50,15 @@ typedef struct dq_duty_state {
     bool is_lost;  /* made again by the next heartbeat */
 } dq_duty_state;
 
+/* leader/zones.c: schedules that are computed again. */
+typedef struct dq_zone_look {
+    int64_t epoch;           /* of the term that it is for */
+    uint64_t changes, since; /* of the time zones: known to all that were computed; those after `since` are looked for */
+    bool is_on;
+    dq_look_at at;
+    int64_t upto_ms;
+} dq_zone_look;
+
 struct dq_leader {
     dq_leaders *all;
     unsigned shard;
@@ -55,12 +66,13 @@ struct dq_leader {
     dq_duty_state duties[DQ_DUTY_COUNT];
     bool memory_is_short;   /* for the next call that keeps house */
     int64_t short_since_us; /* 0: it is not, or that was looked at */
+    dq_zone_look zone_look;
 };
 
 struct dq_leaders {
     dq_store *store;
     dq_leaders_options opts;
-    dq_zones *zones;  /* made when the first schedule is due */
+    dq_zones *zones;  /* dq_leader_zones */
     dq_leader *items; /* made at the first beat */
     unsigned n;
 };
@@ -75,6 +87,13 @@ void dq_duty_lose(dq_leader *l, dq_duty_no no);
 bool dq_leader_send(dq_leader *l, unsigned shard, const dq_buf *call, dq_store_fn fn, void *userdata);
 /* Whether an answer can be used; else it is logged. A fenced leader leads no more. */
 bool dq_leader_answered(dq_leader *l, const char *call, int code, const dureq_error *err);
+
+/* The time zones of this node, made when they are first wanted; NULL: no memory. */
+dq_zones *dq_leader_zones(dq_leader *l);
+
+/* leader/zones.c */
+void dq_zone_look_put(dq_leader *l, dq_buf *call);
+int dq_zone_look_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms);
 
 /* leader/schedules.c */
 void dq_schedules_put(dq_leader *l, dq_buf *call);

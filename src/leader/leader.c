@@ -41,6 +41,8 @@ static void on_answer(void *userdata, int code, const dq_reply *reply, const dur
         dq_duty_end(d->leader, d->no, next_ms);
 }
 
+static void run_or_wait(dq_duty_state *d);
+
 static void run(dq_duty_state *d)
 {
     DQ_BUF_AUTO call = {0};
@@ -48,6 +50,11 @@ static void run(dq_duty_state *d)
     dq_timer_clear(&d->timer);
     d->at_ms = DQ_DUTY_NEVER;
     dq_duties[d->no].put(d->leader, &call);
+    if (call.len == 0 && !call.failed) {
+        d->is_lost = false;
+        run_or_wait(d); /* at most_ms */
+        return;
+    }
     d->is_busy = dq_leader_send(d->leader, d->leader->shard, &call, on_answer, d);
     d->is_lost = !d->is_busy;
 }
@@ -218,6 +225,13 @@ void dq_leaders_down(dq_leaders *all)
 }
 
 /* ---- all of a node ---- */
+
+dq_zones *dq_leader_zones(dq_leader *l)
+{
+    if (!l->all->zones)
+        (void)dq_zones_create(NULL, &l->all->zones, NULL);
+    return l->all->zones;
+}
 
 static int64_t resolved(int64_t given_ms, int64_t default_ms)
 {

@@ -76,9 +76,8 @@ int dq_schedules_fire(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms)
     *ret_next_ms = due.next_ms < 0 ? DQ_DUTY_NEVER : due.next_ms;
     if (due.left == 0 || l->term.epoch == 0)
         return 0;
-    rc = l->all->zones ? 0 : dq_zones_create(NULL, &l->all->zones, NULL);
-    if (rc < 0)
-        return rc;
+    if (!dq_leader_zones(l))
+        return DUREQ_ENOMEM;
     batch b = {.leader = l, .now_ms = due.now_ms, .room = DQ_FIRE_INSTANTS};
     dq_call call = dq_call_schedule_fire(&bytes, dq_store_keys(l->all->store), l->shard, l->term);
     size_t n = 0;

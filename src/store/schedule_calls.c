@@ -266,3 +266,42 @@ int dq_schedule_fire_decode(const dq_reply *r, dq_fired *ret)
             .now_ms = dq_reply_int(f[0]), .next_ms = dq_reply_int(f[1]), .n = dq_reply_int(f[2]), .n_stale = dq_reply_int(f[3])};
     return rc;
 }
+
+dq_call dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look, const dq_look_at *at)
+{
+    dq_call c = dq_call_begin_as(out, k, shard, &(dq_call_form){.script = DQ_SCRIPT_SCHEDULE_LOOK, .n_about = 16});
+
+    dq_call_key(&c, "sch");
+    dq_call_arg_i64(&c, (int64_t)t.session);
+    dq_call_arg_i64(&c, t.epoch);
+    dq_call_arg(&c, look->version);
+    dq_call_arg(&c, dureq_str_of(at->score, at->n_score));
+    dq_call_arg(&c, dureq_str_of(at->id, at->n_id));
+    dq_call_arg_i64(&c, look->upto_ms);
+    dq_call_arg_i64(&c, look->limit);
+    return c;
+}
+
+void dq_look_add(dq_call *c, const char *zone)
+{
+    dq_call_arg_text(c, zone);
+}
+
+int dq_schedule_look_decode(const dq_reply *r, dq_looked *ret, dq_look_at *ret_at)
+{
+    dq_reply f[5];
+    dureq_str score, id;
+    int rc = items_of(*r, f, DQ_ARRAY_LEN(f));
+
+    if (rc < 0)
+        return rc;
+    score = dq_reply_str(f[2]);
+    id = dq_reply_str(f[3]);
+    if (score.len > sizeof ret_at->score || id.len > sizeof ret_at->id)
+        return DUREQ_EPROTO;
+    *ret = (dq_looked){.now_ms = dq_reply_int(f[0]), .more = dq_reply_int(f[1]) == 1, .n = dq_reply_int(f[4])};
+    *ret_at = (dq_look_at){.n_score = score.len, .n_id = id.len};
+    memcpy(ret_at->score, score.ptr, score.len);
+    memcpy(ret_at->id, id.ptr, id.len);
+    return 0;
+}

@@ -120,3 +120,24 @@ typedef struct dq_fired {
     int64_t now_ms, next_ms, n, n_stale;
 } dq_fired;
 int dq_schedule_fire_decode(const dq_reply *r, dq_fired *ret);
+
+/* Where the last call came to; zeros: at the beginning. */
+typedef struct dq_look_at {
+    char score[40];
+    size_t n_score, n_id;
+    char id[16];
+} dq_look_at;
+typedef struct dq_look {
+    dureq_str version; /* of the time zone files; empty: not known */
+    int64_t upto_ms;
+    int limit;
+} dq_look;
+/* begin, add each zone (none: see schedule_look.lua), dq_call_end */
+dq_call dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look,
+                              const dq_look_at *at);
+void dq_look_add(dq_call *c, const char *zone);
+typedef struct dq_looked {
+    int64_t now_ms, n;
+    bool more;
+} dq_looked;
+int dq_schedule_look_decode(const dq_reply *r, dq_looked *ret, dq_look_at *ret_at);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_rig.h"
 
+#include "base/clock.h"
 #include "doctor/doctor.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 test_rig rig;
 
 static test_redis *group_server;
+static int64_t group_ahead_s; /* its clock stays where a scenario left it */
 static int n_prefixes;
 static dureq_job_list *kept[KEPT];
 static unsigned n_kept;
@@ -24,6 +26,13 @@ int rig_group_start(void **state)
     return 0;
 }
 
+int rig_group_start_own_clock(void **state)
+{
+    (void)state;
+    group_server = test_redis_start(&(test_redis_options){.own_clock = true});
+    return 0;
+}
+
 int rig_group_stop(void **state)
 {
     (void)state;
@@ -33,7 +42,7 @@ int rig_group_stop(void **state)
 
 static int setup(int shards)
 {
-    rig = (test_rig){.server = group_server, .shards = shards};
+    rig = (test_rig){.server = group_server, .shards = shards, .ahead_s = group_ahead_s};
     (void)snprintf(rig.prefix, sizeof(rig.prefix), "t%d.%d", shards, n_prefixes++);
     rig.client = rig_client(NULL, shards);
     return 0;
@@ -213,6 +222,22 @@ int64_t rig_server_ms(void)
 
     free(t);
     return ms;
+}
+
+/* Valkey 9 tells the time of its last look for a while. */
+static bool clock_is_ahead(void)
+{
+    int64_t before_ms = dq_wall_ms(), told_ms = rig_server_ms() - rig.ahead_s * 1000;
+
+    return told_ms >= before_ms - 1000 && told_ms <= dq_wall_ms() + 1000;
+}
+
+void rig_step_clock(int64_t seconds)
+{
+    rig.ahead_s += seconds;
+    group_ahead_s = rig.ahead_s;
+    test_redis_set_clock(rig.server, rig.ahead_s);
+    RIG_UNTIL(clock_is_ahead());
 }
 
 /* ---- nodes ---- */

@@ -28,11 +28,13 @@ typedef struct test_rig {
     dureq_node *nodes[RIG_NODES_MAX];
     int n_nodes;
     bool is_damaged; /* by the test: the doctor is not asked */
+    int64_t ahead_s; /* of the server's clock: rig_step_clock */
 } test_rig;
 
 extern test_rig rig; /* of the scenario that runs */
 
 int rig_group_start(void **state);
+int rig_group_start_own_clock(void **state); /* its server has one: rig_step_clock */
 int rig_group_stop(void **state);
 int rig_setup_one(void **state);
 int rig_setup_four(void **state);
@@ -45,12 +47,13 @@ int rig_teardown(void **state);
 /* Of what one shard does not have. */
 #define SCENARIO_OF_SHARDS(fn) EXPECT_CASE(fn, RIG_ADD(fn, "[4 shards]", rig_setup_four))
 /* DUREQ_TEST_ONLY: a pattern of scenarios such as "*queue*"; DUREQ_TEST_LOG=1: what nodes log. */
-#define RIG_MAIN()                                                                                               \
-    int main(void)                                                                                               \
-    {                                                                                                            \
-        cmocka_set_test_filter(getenv("DUREQ_TEST_ONLY"));                                                       \
-        return _cmocka_run_group_tests(__FILE__, expect_tests, expect_n_tests, rig_group_start, rig_group_stop); \
+#define RIG_MAIN_WITH(start)                                                                           \
+    int main(void)                                                                                     \
+    {                                                                                                  \
+        cmocka_set_test_filter(getenv("DUREQ_TEST_ONLY"));                                             \
+        return _cmocka_run_group_tests(__FILE__, expect_tests, expect_n_tests, start, rig_group_stop); \
     }
+#define RIG_MAIN() RIG_MAIN_WITH(rig_group_start)
 
 /* ---- waiting: looks again every few milliseconds until the limit ---- */
 
@@ -101,6 +104,7 @@ int rig_state(const char *id); /* dureq_job_state; -1: there is no such job */
 const dureq_job *rig_wait(const char *id);
 dureq_counts rig_counts(void);
 int64_t rig_server_ms(void);
+void rig_step_clock(int64_t seconds); /* of a server that has its own: on, or back; returns when the server tells so */
 
 /* ---- nodes: destroyed with the scenario ---- */
 

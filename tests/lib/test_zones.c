@@ -70,3 +70,22 @@ size_t test_zones_each(size_t step, void (*fn)(const char *name, dq_zone *zone, 
     }
     return n;
 }
+
+bool test_zone_write(const char *dir, const char *name, const char *rule)
+{
+    static const char header[44] = "TZif2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\4";
+    static const char type[10] = "\0\0\0\0\0\0ABC";
+    char path[200], other[220];
+    bool failed = false;
+
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    (void)snprintf(other, sizeof other, "%s.new", path);
+    FILE *f = fopen(other, "wb");
+    if (!f)
+        return false;
+    for (int i = 0; i < 2; i++)
+        failed = fwrite(header, 1, sizeof header, f) != sizeof header || fwrite(type, 1, sizeof type, f) != sizeof type || failed;
+    failed = fprintf(f, "\n%s\n", rule) < 0 || failed;
+    failed = fclose(f) != 0 || failed;
+    return !failed && rename(other, path) == 0;
+}

@@ -10,3 +10,5 @@ size_t test_zones_each(size_t step, void (*fn)(const char *name, dq_zone *zone, 
 dq_zone *test_zone_open(const char *name); /* NULL when it cannot be read; the caller unrefs it */
 /* Makes the C library's localtime that of the zone. */
 void test_zone_use(const char *name);
+/* A file with one offset by a rule such as "ABC-1"; written beside and renamed, as packages do. false: it could not be written. */
+bool test_zone_write(const char *dir, const char *name, const char *rule);

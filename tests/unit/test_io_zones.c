@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "test_zones.h"
 
 /* A folder of zone files that the test changes. */
 
@@ -36,25 +37,9 @@ static dq_zones *open_root(void)
     return zones;
 }
 
-/* A zone whose only offset is so many hours; written beside and renamed, as packages do. */
 static void write_zone(const char *name, const char *rule)
 {
-    static const char header[44] = "TZif2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\4";
-    static const char type[10] = "\0\0\0\0\0\0ABC";
-    char path[200], other[220];
-    FILE *f;
-
-    (void)snprintf(path, sizeof path, "%s/%s", root, name);
-    (void)snprintf(other, sizeof other, "%s.new", path);
-    f = fopen(other, "wb");
-    EXPECT_TRUE(f != NULL);
-    for (int i = 0; i < 2; i++) {
-        fwrite(header, 1, sizeof header, f);
-        fwrite(type, 1, sizeof type, f);
-    }
-    fprintf(f, "\n%s\n", rule);
-    EXPECT_I64(0, fclose(f));
-    EXPECT_I64(0, rename(other, path));
+    EXPECT_TRUE(test_zone_write(root, name, rule));
 }
 
 static int32_t offset_of(dq_zones *zones, const char *name)
@@ -84,6 +69,69 @@ TEST(a_zone_is_read_again_when_its_file_changes)
     EXPECT_I64(7200, offset_of(zones, "Xanadu"));
     EXPECT_I64(3600, dq_zone_offset_at(before, 1780000000)); /* who holds the old one goes on with it */
     dq_zone_unref(before);
+    dq_zones_destroy(zones);
+    remove_root();
+}
+
+/* What was read again since, by name. */
+static void expect_changed(const dq_zones *zones, uint64_t since, const char *names)
+{
+    DQ_BUF_AUTO got = {0};
+    size_t i = 0;
+
+    for (const char *name = dq_zones_changed(zones, since, &i); name; name = dq_zones_changed(zones, since, &i))
+        dq_buf_append_fmt(&got, "%s ", name);
+    EXPECT_STR_TEXT(names, dq_buf_str(&got));
+}
+
+TEST(a_look_tells_which_zones_changed_since_another_one)
+{
+    dq_zones *zones = open_root();
+    uint64_t seen;
+
+    write_zone("Arden", "ABC-1");
+    write_zone("Xanadu", "ABC-1");
+    (void)offset_of(zones, "Arden");
+    (void)offset_of(zones, "Xanadu");
+    dq_zones_look(zones);
+    EXPECT_U64(0, dq_zones_changes(zones));
+    expect_changed(zones, 0, "");
+    write_zone("Xanadu", "ABC-2");
+    write_zone("Other", "ABC-2"); /* which nobody asked for */
+    dq_zones_look(zones);
+    seen = dq_zones_changes(zones);
+    expect_changed(zones, 0, "Xanadu ");
+    expect_changed(zones, seen, "");
+    write_zone("Arden", "ABC-3");
+    EXPECT_I64(10800, offset_of(zones, "Arden")); /* read again because it was asked for: a change all the same */
+    dq_zones_look(zones);
+    expect_changed(zones, seen, "Arden ");
+    write_zone("Arden", "no rule");
+    seen = dq_zones_changes(zones);
+    dq_zones_look(zones);
+    EXPECT_U64(seen, dq_zones_changes(zones));
+    dq_zones_destroy(zones);
+    remove_root();
+}
+
+static void write_text(const char *name, const char *text)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof path, "%s/%s", root, name);
+    FILE *f = fopen(path, "wb");
+    EXPECT_TRUE(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+TEST(the_version_of_the_files_is_what_they_say)
+{
+    dq_zones *zones = open_root();
+
+    EXPECT_STR_TEXT("", dq_zones_version(zones));
+    write_text("+VERSION", "2024a\n");
+    EXPECT_STR_TEXT("2024a", dq_zones_version(zones));
+    write_text("tzdata.zi", "# version 2025b\n# ddeps\n");
+    EXPECT_STR_TEXT("2025b", dq_zones_version(zones));
     dq_zones_destroy(zones);
     remove_root();
 }

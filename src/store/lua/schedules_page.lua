@@ -5,18 +5,10 @@
 -- returns: { now_ms, n of all, more(1|0), row... }, a row as schedule_get has it up to n buffered; after score and id of the cursor
 --#include "base.lua"
 --#include "schedule.lua"
+--#include "schedules_after.lua"
 local limit, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local out = { now, call('ZCARD', KEYS[2]), 0 }
--- Those of the cursor's very score are looked through by id, since a score alone does not say how far a page came.
-local from, skip = ARGV[1] ~= '' and ARGV[1] or '-inf', ARGV[1] ~= '' and ARGV[2] or ''
-local offset = 0
-if skip ~= '' then
-  local rank = call('ZRANK', KEYS[2], skip)
-  if rank and call('ZSCORE', KEYS[2], skip) == ARGV[1] then
-    offset = rank + 1 - call('ZCOUNT', KEYS[2], '-inf', '(' .. ARGV[1])
-  end
-end
-local found = call('ZRANGE', KEYS[2], from, '+inf', 'BYSCORE', 'LIMIT', offset, limit + 1, 'WITHSCORES')
+local found = schedules_after(ARGV[1], ARGV[2], '+inf', limit + 1)
 for i = 1, #found, 2 do
   local id = found[i]
   if #out >= limit + 3 or bytes <= 0 then
