@@ -132,6 +132,8 @@ int test_job_end_after(test_world *w, unsigned shard, uint64_t session, const te
     dq_complete_job(&c, &(dq_end_job){.id = p.id, .row = dq_buf_str(&bytes)});
     if ((e.flags & DQ_J_UNIQUE) && e.unique_for_ms == 0)
         dq_complete_side(&c, DQ_SIDE_KEY, 0, &p.id, e.unique_key);
+    if (e.flags & DQ_J_TRACKED)
+        dq_complete_side(&c, DQ_SIDE_SCHEDULE, 0, &p.id, e.more);
     dq_complete_end(&c);
     dq_buf_deinit(&bytes);
     parts_deinit(&p);
@@ -145,7 +147,7 @@ int test_job_end(test_world *w, unsigned shard, uint64_t session, const test_id 
     return test_job_end_after(w, shard, session, id, state, NULL);
 }
 
-static void fail_once(test_world *w, unsigned shard, uint64_t session, const test_id *id)
+void test_job_fail_once(test_world *w, unsigned shard, uint64_t session, const test_id *id)
 {
     parts p = parts_of(w, shard, id);
     dq_moved m = {.id = p.id, .attempts = 1, .runs = 1, .ready_at_ms = (int64_t)p.id.ms};
@@ -166,7 +168,7 @@ static void fail_once(test_world *w, unsigned shard, uint64_t session, const tes
 
 /* ---- places ---- */
 
-static void take(test_world *w, unsigned shard, uint64_t session, const test_id *id)
+void test_job_take(test_world *w, unsigned shard, uint64_t session, const test_id *id)
 {
     dq_id parsed;
 
@@ -182,19 +184,19 @@ static void bring(test_world *w, unsigned shard, test_place place, uint64_t sess
     case TEST_PLACE_LANE:
     case TEST_PLACE_DUE: break;
     case TEST_PLACE_FRONT: assert_int_equal(test_job_move(w, shard, DQ_JOB_RUN_NOW, 0, id), 0); break;
-    case TEST_PLACE_RUNNING: take(w, shard, session, id); break;
+    case TEST_PLACE_RUNNING: test_job_take(w, shard, session, id); break;
     case TEST_PLACE_FRONT_RUNNING:
         assert_int_equal(test_job_move(w, shard, DQ_JOB_RUN_NOW, 0, id), 0);
-        take(w, shard, session, id);
+        test_job_take(w, shard, session, id);
         break;
     case TEST_PLACE_RETRYING:
-        take(w, shard, session, id);
-        fail_once(w, shard, session, id);
+        test_job_take(w, shard, session, id);
+        test_job_fail_once(w, shard, session, id);
         break;
     case TEST_PLACE_PAUSED: assert_int_equal(test_job_move(w, shard, DQ_JOB_PAUSE, 0, id), 0); break;
     case TEST_PLACE_COMPLETED:
     case TEST_PLACE_DEAD:
-        take(w, shard, session, id);
+        test_job_take(w, shard, session, id);
         assert_int_equal(test_job_end(w, shard, session, id, test_place_states[place]), 0);
         break;
     case TEST_PLACE_CANCELLED: assert_int_equal(test_job_cancel(w, shard, id), 0); break;

@@ -38,6 +38,10 @@ test_id test_job_at_with(test_world *w, unsigned shard, test_place place, const 
 /* Calls about one job; what the script answers: 0, or one of its negative codes. */
 int test_job_cancel(test_world *w, unsigned shard, const test_id *id);
 int test_job_move(test_world *w, unsigned shard, dq_job_verb verb, int64_t at_ms, const test_id *id);
+/* Delivers jobs of its lane to the session until it runs there. */
+void test_job_take(test_world *w, unsigned shard, uint64_t session, const test_id *id);
+/* Ends the first attempt of a job that runs under a session: it is tried again in an hour. */
+void test_job_fail_once(test_world *w, unsigned shard, uint64_t session, const test_id *id);
 /* Ends a job that runs under a session: state completed or dead, by `complete`. What it refused: 0 or 1. */
 int test_job_end(test_world *w, unsigned shard, uint64_t session, const test_id *id, int state);
 /* The same, but `before` is done between the call's making and its sending. */
