@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "api/tokens.h"
 #include "serve/http1.h"
+#include "serve/proxies.h"
 
 /* Bytes as a connection sends them: heads, and chunked bodies after those that say so, one after the other. What is read does not depend on where the
    bytes are cut; views stay within what was parsed; a fault has a status and a sentence. */
@@ -41,6 +43,23 @@ static void add_head(outcome *o, dureq_str all, const dq_http_head *h)
     }
     assert(h->path.len && h->length >= 0 && !(h->is_chunked && h->has_length));
     assert(h->authority.ptr || h->minor == 0);
+}
+
+/* What is made of fields that anybody may send. */
+static void read_fields(dureq_str all, const dq_http_head *h)
+{
+    static dq_proxies *proxies;
+    char client[DQ_PROXY_TEXT_MAX] = "";
+
+    if (!proxies && dq_proxies_create("10.0.0.0/8,fd00::/8", &proxies, NULL) < 0)
+        abort();
+    assert(dq_proxies_client(proxies, h, client) == (client[0] != '\0'));
+    for (const char *p = client; *p; p++)
+        assert(strchr("0123456789abcdefABCDEF.:", *p));
+    assert(!client[0] || dq_proxies_passed_on(h));
+    (void)dq_proxies_says_tls(h);
+    for (int secure = 0; secure < 2; secure++)
+        check_view(all, dq_api_session_in(dq_http_field_get(h, "cookie"), secure, NULL));
 }
 
 static bool read_chunks(outcome *o, dureq_str in, size_t piece, dq_http_fault *fault)
@@ -82,6 +101,7 @@ static outcome run(dureq_str in, size_t piece)
         if (len <= 0)
             break;
         add_head(&o, rest, &h);
+        read_fields(rest, &h);
         o.n_heads++;
         o.at += (size_t)len;
         if (h.is_chunked && !read_chunks(&o, dureq_str_of(in.ptr + o.at, in.len - o.at), piece, &fault))
