@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes something. Those that can be taken back act at once and offer that; the others ask first, say how many, and what they leave alone.
+import { navigate } from 'wouter/use-browser-location';
 import { count, plural } from './format';
-import { ApiError, call, query, send } from './http';
+import { ApiError, base, call, query, send } from './http';
 import { drop, refresh } from './live';
 import { ask, say } from './overlay';
-import type { Job, Schedule } from './types';
+import { hasFeature } from './session';
+import type { Job, Operation, Schedule } from './types';
 
 const JOBS = ['/api/jobs', '/api/stats', '/api/dlq', '/api/queues', '/api/runs', '/api/audit'];
 
@@ -157,12 +159,48 @@ export function bulk(verb: Bulk, jobs: Job[], then: () => void): void {
   }
 }
 
+const AGAIN = 'Each starts anew with attempts from 0. The cause may still be there.';
+
+function textOf(verb: Bulk): string {
+  const texts: Record<Bulk, string> = {
+    retry: AGAIN, cancel: 'Those that run are told to stop. They can be retried afterwards.', delete: 'Payload, result and log go with them. This cannot be undone.',
+    run: 'Each starts as soon as there is a slot for it, whatever time it waited for.', pause: 'They are held back until they are resumed.', resume: 'They go on; those that waited for a time start at once.',
+  };
+  return texts[verb];
+}
+
 function askBulk(verb: Bulk, n: number, left: number, run: () => Promise<void>): void {
   ask({
     title: `${TITLE[verb]} ${plural(n, 'job')}?`,
-    text: verb === 'delete' ? 'Payload, result and log go with them. This cannot be undone.' : 'Those that run are told to stop. They can be retried afterwards.',
+    text: textOf(verb),
     facts: [['matches', count(n)], ...(left ? [[`not ${TAKES[verb].join(', ')}`, `${count(left)}, left alone`] as [string, string]] : [])],
     verb: `${TITLE[verb]} ${count(n)}`, keep: 'Keep', danger: true, typed: n, run,
+  });
+}
+
+interface Preview { matched: number; matched_exact: boolean; as_of: string }
+interface Many { title: string; text: string; danger?: boolean }
+
+const none = (what: string): void => say(`None that match is ${what}.`, 'bad');
+
+/** Counted, asked about, and then done by the server step by step, whether this page stays open or not. What comes after the count is left alone. */
+async function operate(action: Bulk | 'redrive', filter: Record<string, string>, q: Many, then: () => void): Promise<void> {
+  const p = await call<Preview>('POST', '/api/operations', { action, filter, dry_run: true });
+  const n = `${count(p.matched)}${p.matched_exact ? '' : ' or more'}`;
+  const verb = action === 'redrive' ? 'Redrive' : TITLE[action];
+  if (p.matched === 0) {
+    none(filter['status']?.replaceAll(',', ' or ') ?? 'there');
+    return;
+  }
+  ask({
+    title: `${verb} ${n} ${q.title}?`, text: q.text, facts: [['matches now', n], ['what comes, or dies, later', 'left alone']], verb: `${verb} ${n}`, typed: p.matched,
+    ...(q.danger ? { keep: 'Keep', danger: true } : {}),
+    run: async () => {
+      const o = await call<Operation>('POST', '/api/operations', { action, filter, as_of: p.as_of, matched: p.matched });
+      refresh(...JOBS, '/api/operations');
+      say(`${verb} of ${n} is under way.`, 'ok', { label: 'Show', run: () => navigate(`${base}/operations?id=${o.id}`) });
+      then();
+    },
   });
 }
 
@@ -170,12 +208,16 @@ function askBulk(verb: Bulk, n: number, left: number, run: () => Promise<void>):
 export async function bulkMatching(verb: Bulk, filter: Record<string, string>, then: () => void): Promise<void> {
   const status = (filter['status'] ? filter['status'].split(',') : TAKES[verb]).filter((s) => TAKES[verb].includes(s)).join(',');
   if (!status) {
-    say(`None that match is ${TAKES[verb].join(' or ')}.`, 'bad');
+    none(TAKES[verb].join(' or '));
     return;
   }
   const path = `/api/jobs/bulk/${verb}`;
   const of = { ...filter, status };
   await attempt(async () => {
+    if (hasFeature('operations')) {
+      await operate(verb, of, { title: 'jobs', text: textOf(verb), danger: verb === 'cancel' || verb === 'delete' }, then);
+      return;
+    }
     const { matched } = await call<{ matched: number }>('POST', path + query({ ...of, dry_run: 1 }), {});
     askBulk(verb, matched, 0, async () => {
       const o = await call<Outcome>('POST', path + query(of), {});
@@ -191,10 +233,14 @@ export async function bulkMatching(verb: Bulk, filter: Record<string, string>, t
 /** By the filter of the dead page: type, text ... */
 export async function redriveAll(filter: Record<string, string>): Promise<void> {
   await attempt(async () => {
-    const { matched } = await call<{ matched: number }>('POST', '/api/dlq/redrive' + query({ ...filter, dry_run: 1 }), {});
     const of = filter['type'] ? ` of ${filter['type']}` : '';
+    if (hasFeature('operations')) {
+      await operate('redrive', filter, { title: `dead jobs${of}`, text: AGAIN }, () => undefined);
+      return;
+    }
+    const { matched } = await call<{ matched: number }>('POST', '/api/dlq/redrive' + query({ ...filter, dry_run: 1 }), {});
     ask({
-      title: `Redrive ${plural(matched, 'dead job')}${of}?`, text: 'Each starts anew with attempts from 0. The cause may still be there.',
+      title: `Redrive ${plural(matched, 'dead job')}${of}?`, text: AGAIN,
       verb: `Redrive ${count(matched)}`, typed: matched,
       run: async () => {
         const o = await call<Outcome>('POST', '/api/dlq/redrive' + query(filter), {});
@@ -207,6 +253,10 @@ export async function redriveAll(filter: Record<string, string>): Promise<void> 
 
 export async function deleteDead(filter: Record<string, string>): Promise<void> {
   await attempt(async () => {
+    if (hasFeature('operations')) {
+      await operate('delete', { ...filter, status: 'dead' }, { title: 'dead jobs', text: textOf('delete'), danger: true }, () => undefined);
+      return;
+    }
     const { matched } = await call<{ matched: number }>('DELETE', '/api/dlq' + query({ ...filter, dry_run: 1 }));
     askBulk('delete', matched, 0, async () => {
       const o = await call<Outcome>('DELETE', '/api/dlq' + query(filter));
@@ -219,7 +269,7 @@ export async function deleteDead(filter: Record<string, string>): Promise<void> 
 /** Dead jobs that were found one by one, such as those with one error. */
 export function redriveIds(ids: string[], what: string): void {
   ask({
-    title: `Redrive ${plural(ids.length, 'job')} of ${what}?`, text: 'Each starts anew with attempts from 0. The cause may still be there. What is no longer dead is passed over.',
+    title: `Redrive ${plural(ids.length, 'job')} of ${what}?`, text: `${AGAIN} What is no longer dead is passed over.`,
     verb: `Redrive ${count(ids.length)}`, typed: ids.length,
     run: async () => {
       const o = await call<Outcome>('POST', '/api/jobs/bulk/retry', { ids });

@@ -36,6 +36,7 @@ export interface Connection {
   isRedis: boolean; // dureqd answers, Redis does not
 }
 
+export const ME = '/api/me';
 const KEEP = 60; // paths that nobody watches any more, for the way back
 const BACKOFF_MS = [1000, 1000, 2000, 4000, 8000, 15_000];
 
@@ -118,6 +119,7 @@ async function ask(e: Entry): Promise<void> {
     } else {
       answered();
     }
+    if (error.status === 401 && e.path !== ME && entries.has(ME)) plan(entryOf(ME), 0); // who was let in is not any more
     wake(e, { error });
   } finally {
     e.isAsked = false;
@@ -173,6 +175,11 @@ export function useLive<T>(path: string | undefined, every = 2000): Live<T> {
   const subscribe = useCallback((wakeUp: () => void) => (path === undefined ? () => undefined : watch(path, wakeUp, every)), [path, every]);
   const found = useSyncExternalStore(subscribe, () => (path === undefined ? nothing : (entries.get(path)?.live ?? nothing)));
   return found as Live<T>;
+}
+
+/** What is known of `path` now, for what is not drawn. */
+export function known<T>(path: string): T | undefined {
+  return entries.get(path)?.live.data as T | undefined;
 }
 
 /** Something was changed from here: what begins with one of these is asked for at once. */

@@ -2,7 +2,8 @@
 // Who looks, and what that may do; what the server has; and what this browser wants: theme, zone, keys.
 import { useSyncExternalStore } from 'react';
 import type { Zone } from './format';
-import { useConnection, useLive } from './live';
+import type { ApiError } from './http';
+import { known, ME, useConnection, useLive } from './live';
 
 export type Role = 'viewer' | 'operator' | 'admin';
 
@@ -25,24 +26,48 @@ export interface Session {
   me: Me | undefined;
 }
 
-/** A server without tokens lets whoever reaches it do all. */
+const ME_MS = 30_000; // a role that changed, a token that was revoked
+
+const OPEN: Me = { name: '', role: 'admin', payload: true, by: 'connection' };
+
+/** Who looks; a server that nobody can sign in to lets whoever reaches it do all. undefined: it is not known yet. */
+function useMe(): { me: Me | undefined; version: Version | undefined; error: ApiError | undefined } {
+  const { data: version, error } = useLive<Version>('/api/version', Infinity);
+  const asks = version?.features.includes('login') ?? false;
+  const { data: me, error: refused } = useLive<Me>(asks ? ME : undefined, ME_MS);
+  return { me: asks ? me : version && OPEN, version, error: asks ? refused : error };
+}
+
 export function useSession(): Session {
-  const { data } = useLive<Version>('/api/version', Infinity);
-  const has = (f: string): boolean => data?.features.includes(f) ?? false;
-  const { data: me } = useLive<Me>(has('login') ? '/api/me' : undefined, 60_000);
-  const isOpen = !me || me.by === 'connection';
-  const hasPayload = me ? me.payload : data !== undefined && !has('login');
-  return { version: data?.version, features: data?.features ?? [], has, role: me?.role ?? 'admin', name: isOpen ? undefined : me.name, isOpen, hasPayload, me };
+  const { me, version } = useMe();
+  const has = (f: string): boolean => version?.features.includes(f) ?? false;
+  const isOpen = me?.by === 'connection';
+  return {
+    version: version?.version, features: version?.features ?? [], has, role: me?.role ?? 'viewer', name: !me || isOpen ? undefined : me.name, isOpen, hasPayload: me?.payload ?? false, me,
+  };
+}
+
+/** Whether somebody is let in: not before that is known, but for a server that does not answer, which the pages say. */
+export function useEntry(): 'unknown' | 'in' | 'out' {
+  const { me, error } = useMe();
+  if (error?.status === 401) return 'out';
+  return me || error ? 'in' : 'unknown';
+}
+
+/** For what is not drawn. */
+export function hasFeature(feature: string): boolean {
+  return known<Version>('/api/version')?.features.includes(feature) ?? false;
 }
 
 const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
 
 /** Why something that takes a role is off; undefined: it is on. acts: it changes something. */
 export function useMay(needs: Role, acts = true): string | undefined {
-  const { role } = useSession();
+  const { role, me } = useSession();
   const { state, isRedis } = useConnection();
   const { readOnly } = usePreferences();
   if (state === 'away') return `Off until ${isRedis ? 'Redis' : 'dureqd'} answers again`;
+  if (!me) return 'Off until the server has said what you may do';
   if (RANK[role] < RANK[needs]) return `Needs the role ${needs}; you are ${role}`;
   if (acts && readOnly) return 'This browser is set to read only (see the settings)';
   return undefined;

@@ -5,11 +5,12 @@ import { Link, useLocation } from 'wouter';
 import { bytes, clock, length, short } from './format';
 import { allKeys, switchKeys, useKey } from './keys';
 import { setPaused, tryNow, useConnection, useLive, useNow } from './live';
-import { Cover, Menu, Questions, Toasts, undoLast } from './overlay';
+import { Cover, Menu, Questions, say, Toasts, undoLast } from './overlay';
 import { Palette } from './palette';
 import { Banner, Button, Glyph, GlyphSheet } from './parts';
 import { setPreferences, usePreferences, useSession } from './session';
-import { STATES, type Queue, type RedisInfo, type Stats } from './types';
+import { signOut } from './signin';
+import { STATES, type Operation, type Queue, type RedisInfo, type Stats } from './types';
 
 export interface PageInfo { path: string; title: string; key: string; group: 'Now' | 'Plan' | 'Control' | 'System'; feature?: string }
 
@@ -21,6 +22,8 @@ export const PAGES: PageInfo[] = [
   { path: '/nodes', title: 'Nodes', key: 'n', group: 'Now' },
   { path: '/schedules', title: 'Schedules', key: 's', group: 'Plan', feature: 'schedules' },
   { path: '/workflows', title: 'Workflows', key: 'w', group: 'Plan', feature: 'workflows' },
+  { path: '/batches', title: 'Batches', key: 'b', group: 'Plan', feature: 'batches' },
+  { path: '/operations', title: 'Operations', key: 'p', group: 'Control', feature: 'operations' },
   { path: '/audit', title: 'Audit', key: 'a', group: 'Control', feature: 'audit' },
   { path: '/tokens', title: 'Tokens', key: 't', group: 'Control', feature: 'tokens' },
   { path: '/charts', title: 'Metrics', key: 'm', group: 'System', feature: 'series' },
@@ -52,7 +55,10 @@ function useCounts(): Record<string, number | undefined> {
   const { data: queues } = useLive<Queue[]>('/api/queues', 2000);
   const { has } = useSession();
   const { data: schedules } = useLive<{ total: number }>(has('schedules') ? '/api/schedules?limit=1' : undefined, 5000);
+  const { data: operations } = useLive<{ data: Operation[] }>(has('operations') ? '/api/operations?limit=20' : undefined, 4000);
+  const underWay = operations?.data.filter((o) => o.status === 'running' || o.status === 'stopping').length;
   return {
+    ...(underWay ? { '/operations': underWay } : {}),
     '/jobs': stats && openJobs(stats), '/dead': stats && (stats.job_counts.dead ?? 0), '/queues': queues?.length, '/nodes': stats?.active_nodes, '/schedules': schedules?.total,
   };
 }
@@ -160,7 +166,7 @@ function LiveButton() {
 
 function Tools({ onSearch }: { onSearch: () => void }) {
   const p = usePreferences();
-  const { role, name } = useSession();
+  const { role, name, me } = useSession();
   const themes = [['system', 'As the system'], ['light', 'Light'], ['dark', 'Dark']] as const;
   return (
     <div className="tools">
@@ -177,8 +183,19 @@ function Tools({ onSearch }: { onSearch: () => void }) {
         <Glyph name="i-theme" />
       </Menu>
       {(role === 'viewer' || p.readOnly) && <span className="tag rob"><Glyph name="i-eye" />read only</span>}
-      {name && <span className="who" title={`Signed in with token ${name}`}><span>{name}</span><span className="t3">{role}</span></span>}
+      {name && <Who name={name} role={role} bySession={me?.by === 'session'} />}
     </div>
+  );
+}
+
+function Who({ name, role, bySession }: { name: string; role: string; bySession: boolean }) {
+  const [, go] = useLocation();
+  const title = `Signed in with token ${name}, ${role}`;
+  return (
+    <Menu label={title} title={title} items={[
+      { label: 'Settings', run: () => go('/settings') },
+      { label: 'Sign out', refused: bySession ? undefined : 'The token is sent by what stands between: sign out there', run: () => void signOut().catch((e: unknown) => say(String(e instanceof Error ? e.message : e), 'bad')) },
+    ]}><span className="who-n cut">{name}</span><span className="t3 hide-s">{role}</span></Menu>
   );
 }
 
@@ -192,19 +209,6 @@ function Lost() {
     <Banner kind="warn" strong={`No answer from ${c.isRedis ? 'Redis' : 'dureqd'} since ${clock(c.okAt || c.failedAt, zone)}.`} acts={<Button small onClick={tryNow}>Try now</Button>}>
       {c.okAt ? `What you see is ${length(Math.max(0, now - c.okAt)).replace(/\.\d/, '')} old. ` : ''}{c.isRedis ? 'What runs goes on, and is recorded when Redis is back; nothing new starts.' : 'Jobs go on running: nodes talk to Redis, not to this page.'} ({c.reason}) {wait ? `Next try in ${wait} s.` : 'Trying.'}
     </Banner>
-  );
-}
-
-/** Signing in by a page is a matter of the server, which has no route for it; until then the page says what it lacks. */
-function NoToken() {
-  const { error } = useLive<Stats>('/api/stats', 900);
-  if (error?.status !== 401 && error?.status !== 403) return null;
-  return (
-    <div className="lost">
-      <Banner kind="warn" strong={error.status === 401 ? 'This server asks for a token, which this page cannot send.' : 'This server does not let you look.'}>
-        {error.message}. Let a proxy add it (<code>Authorization: Bearer</code>), or use <code>dureqctl</code>.
-      </Banner>
-    </div>
   );
 }
 
@@ -256,7 +260,6 @@ export function Shell({ title, crumbs, children }: { title: string; crumbs?: Rea
           </header>
           <main className="page" id="main" tabIndex={-1}>
             {state === 'away' && <div className="lost"><Lost /></div>}
-            <NoToken />
             <div className={state === 'away' ? 'stale' : undefined}>{children}</div>
           </main>
         </div>

@@ -35,6 +35,7 @@ export function SignIn() {
           <div className="brand brand-l"><Glyph name="mark" large />durequi</div>
           <div><h1>Sign in</h1><p className="t2">With a token that an admin made for you.</p></div>
           <form className="stack12" onSubmit={(e) => void go(e)}>
+            <input className="sr" type="text" autoComplete="username" value="dureq" readOnly tabIndex={-1} aria-hidden="true" />
             <div className="field">
               <label htmlFor="token">Token</label>
               <input id="token" className="inp" type="password" autoComplete="current-password" spellCheck={false} autoFocus value={token} aria-invalid={fault ? true : undefined} aria-describedby={fault ? 'token-fault' : undefined} onChange={(e) => { setToken(e.target.value); setFault(undefined); }} />

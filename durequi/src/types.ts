@@ -197,3 +197,51 @@ export interface Workflow extends WorkflowHead {
 }
 
 export interface WorkflowPage { data: WorkflowHead[]; next_cursor?: string }
+
+export interface Operation {
+  id: string;
+  action: string;
+  filter: Record<string, string>;
+  status: 'running' | 'stopping' | 'stopped' | 'completed' | 'failed' | string;
+  actor: string;
+  reason?: string;
+  as_of: string;
+  created_at: string;
+  updated_at: string;
+  completed_at?: string;
+  matched?: number;
+  affected: number;
+  refused: number;
+  looked_at: number;
+  stopped_because?: string;
+  error?: string;
+}
+
+export interface BatchHead {
+  id: string;
+  name: string;
+  status: string;
+  failing?: boolean;
+  open?: boolean;
+  total_items: number;
+  pending_items: number;
+  running_items: number;
+  completed_items: number;
+  skipped_items: number;
+  failed_items: number;
+  cancelled_items: number;
+  attempt: number;
+  max_attempts: number;
+  chunk_size: number;
+  failure_policy: string;
+  deadline?: string;
+  created_at: string;
+  completed_at?: string;
+}
+
+export interface Batch extends BatchHead {
+  reason?: string;
+  onetime_state?: { status: string; job_id?: string; error?: string };
+}
+
+export interface BatchItem { number: number; item_id: string; status: string; job_id?: string; error?: string }

@@ -30,6 +30,8 @@ class Deployment:
                         '--handler', 'mail.send=exec:/bin/sh -c "echo 550 mailbox unavailable >&2; exit 1"', *settings]
         self.process = None
         self.port = 0
+        self.asks = 'tokens' in settings
+        self.token = None
         self.start()
 
     def start(self):
@@ -43,6 +45,8 @@ class Deployment:
             found = re.search(r'api.listening.*address=127\.0\.0\.1:(\d+)', self.log.read_text(errors='replace'))
             if found:
                 self.port = int(found.group(1))
+                if self.asks and not self.token:
+                    self.token = self.make_token('root', 'admin')
                 self.wait_for(lambda: self.get('/api/stats').get('active_nodes') == 1, 'a node')
                 return
             time.sleep(0.02)
@@ -63,9 +67,13 @@ class Deployment:
     def url(self):
         return f'http://127.0.0.1:{self.port}'
 
+    def make_token(self, name, role, *more):
+        return self.ctl('token', 'create', '--name', name, '--role', role, *more).split()[0]
+
     def call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {'Content-Type': 'application/json'} if data else {}, method=method)
+        fields = {**({'Content-Type': 'application/json'} if data else {}), **({'Authorization': f'Bearer {self.token}'} if self.token else {})}
+        request = urllib.request.Request(self.url + path, data, fields, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return json.loads(answer.read())

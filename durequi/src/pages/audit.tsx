@@ -12,13 +12,13 @@ import { Shell } from '../shell';
 import type { AuditEntry } from '../types';
 
 const LIMITS = [100, 1000] as const; // the last is what the server gives at most
-const KINDS = ['job', 'queue', 'schedule', 'workflow', 'node', 'key', 'token', 'operation'];
+const KINDS = ['job', 'queue', 'schedule', 'workflow', 'batch', 'node', 'key', 'token', 'operation'];
 
 export const ACTION_WORDS: Record<string, string> = {
   'queue.pause': 'paused', 'queue.resume': 'goes on', 'queue.set': 'changed', 'queue.delete': 'deleted', 'queue.purge': 'purged', 'node.drain': 'drains', 'node.undrain': 'takes work again',
   'job.cancel': 'cancelled', 'job.retry': 'retried', 'job.delete': 'deleted', 'job.pause': 'paused', 'job.resume': 'goes on', 'job.run': 'run now', 'job.reschedule': 'rescheduled', 'job.update': 'got another payload', 'key.delete': 'let go',
   'schedule.create': 'made', 'schedule.edit': 'changed', 'schedule.delete': 'deleted', 'schedule.pause': 'paused', 'schedule.resume': 'goes on', 'schedule.trigger': 'triggered', 'schedule.backfill': 'backfilled',
-  'workflow.cancel': 'cancelled', 'token.create': 'made', 'token.revoke': 'revoked',
+  'workflow.cancel': 'cancelled', 'batch.cancel': 'cancelled', 'batch.retry': 'retried', 'operation.start': 'started', 'operation.stop': 'stopped', 'token.create': 'made', 'token.revoke': 'revoked',
 };
 
 const kindOf = (e: AuditEntry): string => e.action.split('.')[0] ?? '';
@@ -26,12 +26,12 @@ const kindOf = (e: AuditEntry): string => e.action.split('.')[0] ?? '';
 /** Where one looks at what was acted on. */
 function placeOf(e: AuditEntry): string | undefined {
   const to = encodeURIComponent(e.target);
-  const places: Record<string, string> = { job: `/jobs/${to}`, schedule: `/schedules?id=${to}`, workflow: `/workflows/${to}`, queue: `/jobs?queue=${to}`, node: '/nodes' };
+  const places: Record<string, string> = { job: `/jobs/${to}`, schedule: `/schedules?id=${to}`, workflow: `/workflows/${to}`, queue: `/jobs?queue=${to}`, node: '/nodes', batch: `/batches/${to}`, operation: `/operations?id=${to}` };
   return places[kindOf(e)];
 }
 
 export function Target({ e, children }: { e: AuditEntry; children?: ReactNode }) {
-  const isId = ['job', 'schedule', 'workflow'].includes(kindOf(e));
+  const isId = ['job', 'schedule', 'workflow', 'batch', 'operation'].includes(kindOf(e));
   const shown = children ?? (isId ? <code title={e.target}>{cut(e.target)}</code> : <Said text={e.target} />);
   const to = placeOf(e);
   return to ? <Link className="link" href={to} title={e.target}>{shown}</Link> : <>{shown}</>;

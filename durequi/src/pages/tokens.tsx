@@ -7,7 +7,7 @@ import { useKey } from '../keys';
 import { refresh, serverNow, useLive } from '../live';
 import { ask, Cover, say } from '../overlay';
 import { Banner, Button, Copy, Empty, Glyph, Panel, Said, Seg, Skeleton, Time } from '../parts';
-import { useMay, usePreferences, type Role } from '../session';
+import { useMay, usePreferences, useSession, type Role } from '../session';
 import { Shell } from '../shell';
 
 interface Token { id: string; name: string; role: Role; payload: boolean; created_at: string; expires_at?: string }
@@ -53,14 +53,16 @@ function Row({ t, refused }: { t: Token; refused: string | undefined }) {
 export function Tokens() {
   const refused = useMay('admin');
   const [makes, setMakes] = useState(false);
-  const { data: tokens, error } = useLive<Token[]>('/api/tokens', 5000);
+  const { role, me } = useSession();
+  const { data: tokens, error } = useLive<Token[]>(role === 'admin' ? '/api/tokens' : undefined, 5000);
   useKey('c', 'make a token', refused ? undefined : () => setMakes(true));
   const make = <Button kind="primary" hint="c" refused={refused} onClick={() => setMakes(true)}>New token</Button>;
   const sorted = [...(tokens ?? [])].sort((a, b) => a.name.localeCompare(b.name));
   return (
     <Shell title="Tokens">
       <Panel title={tokens ? plural(tokens.length, 'token') : 'Tokens'} sub="of the API; Redis has their hashes only" end={make}>
-        {error && !error.isAway ? <Empty title="This is for admins" glyph={<span className="t3"><Glyph name="i-eye" large /></span>}><p>{error.message}.</p></Empty>
+        {me && role !== 'admin' ? <Empty title="This is for admins" glyph={<span className="t3"><Glyph name="i-eye" large /></span>}><p>Token <b>{me.name}</b> has the role {role}.</p></Empty>
+          : error && !error.isAway ? <Empty title="The server refuses this" glyph={<span className="bad-t"><Glyph name="i-warn" large /></span>}><p>{error.message}</p></Empty>
           : !tokens ? <Skeleton />
             : tokens.length === 0 ? <Empty title="No token has been made"><p>Without <code>auth: tokens</code> whoever reaches the address of the API may do all, as this page does now.</p></Empty>
               : (
