@@ -463,15 +463,19 @@ SCENARIO(edits_lose_no_slot_and_double_none)
     dureq_schedule s = test_every(1000);
     dureq_job_id id, same;
     char payload[24];
+    int64_t from_ms;
+    int i;
 
     start(test_board_run);
     RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &id, NULL, &err));
-    for (int i = 0; test_board_count(&board, id.text, 0) < 4; i++) {
+    from_ms = rig_mono_ms();
+    for (i = 0; test_board_count(&board, id.text, 0) < 4; i++) {
         (void)snprintf(payload, sizeof payload, "%d", i);
         spec.payload = dureq_str_from(payload);
         RIG_OK(dureq_client_put_schedule(rig.client, dureq_str_from("k"), &s, &spec, &same, NULL, &err));
         EXPECT_TEXT(id.text, same.text);
     }
+    print_message("%d edits, %lld a second\n", i, i * 1000LL / (long long)(rig_mono_ms() - from_ms + 1));
     expect_each_once(id.text, 1000);
     RIG_UNTIL(dureq_client_delete_schedule(rig.client, id.text, NULL) == 0);
 }
