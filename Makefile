@@ -4,7 +4,7 @@
 #   make build [PREFIX=/usr/local]      make test [ARGS="--suite unit"]     make run [DIR=...] [ONCE=1]
 #   make fuzz [T=60]                    make install [DESTDIR=...]          make lint [FILES="src/base/buf.c"]
 #   make bench [ROWS=a,b] [JSON=1]      make faults [ROUNDS=40] [JOBS=1]    make histories [N=200000] [SEED=...]
-#   make bench-against REV=main [ROWS=a,b] [PAIRS=20]
+#   make bench-against REV=main [ROWS=a,b] [PAIRS=20]                       make beside REV=main
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -16,7 +16,7 @@ ROUNDS ?= 40
 TEST_JOBS := $(or $(JOBS),$(shell echo $$((2 * $$(nproc)))))
 B := build/meson
 
-.PHONY: help build all run test faults faults-schedules histories histories-planted soak bench bench-long bench-against bench-doc bench-peers lint format sanitize fuzz coverage \
+.PHONY: help build all run test faults faults-schedules histories histories-planted soak bench bench-long bench-against bench-doc bench-peers beside lint format sanitize fuzz coverage \
 	install uninstall clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
@@ -63,6 +63,9 @@ histories-planted: all ## plants faults in the scripts, each of which must be fo
 
 soak: all ## MIN (60) minutes of load with a fault every ten seconds, in the order of SEED; from MIN=30 on it writes docs/faults.md
 	@DUREQ_SOAK_REPORT=docs/faults.md $(B)/tests/soak $(if $(MIN),min=$(MIN)) $(if $(SEED),seed=$(SEED))
+
+beside: build ## can this tree go on where commit REV left off, and work beside it? Both in turn on one Redis, two minutes
+	@REV='$(REV)' tools/beside.py $(B)
 
 bench: needs ## measure speed and memory against the targets, a quarter of an hour; ROWS=a,b for some, JSON=1 for programs
 	@tools/configure build/bench --buildtype=release -Db_ndebug=false >&2

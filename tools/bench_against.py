@@ -12,8 +12,7 @@ when the limit lies within: more pairs, or a quieter machine, tell.
 
 Exit status: 0; 1 when a row is slower; 2 when a row could not be compared.
 ROWS takes rows and groups of `dureq-bench --list`; without it the nine that every change is held to. A row takes about 5 s a run (ROW_S)."""
-import contextlib
-import fcntl
+import functools
 import json
 import math
 import os
@@ -29,28 +28,21 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
+import commits
 import measured
+from commits import Failed
 
 ROOT = measured.ROOT
 PLACE = ROOT / 'build/against'
 PROGRAM = 'bench/dureq-bench'
-BUILD_STEPS = ( # with the options of `make bench`, and whether a step may fail
-    (['tools/configure', 'build/bench', '--buildtype=release', '-Db_ndebug=false'], False),
-    (['ninja', '-C', 'build/bench', 'src/store/scripts.h'], True), # older commits do not say that the programs need it
-    (['ninja', '-C', 'build/bench', PROGRAM], False),
-)
+BUILD = ('build/bench', ['--buildtype=release', '-Db_ndebug=false'], [PROGRAM]) # as `make bench` does
 ROWS = 'redis_cpu_hist,redis_cpu_ret0,throughput,throughput_1ms,node_cpu,client_cpu,latency_idle,mem_queued,mem_kept'
 PAIRS_MIN = 6 # fewer give no interval of 95 %
 LIMIT, LIMIT_LATENCY = 1.02, 1.05
 OTHERS_MAX = 0.10 # of the machine: above, the result says so
 
 
-class Failed(Exception):
-    pass
-
-
-def tell(text):
-    print(text, file=sys.stderr, flush=True)
+tell = functools.partial(commits.tell, 'bench-against')
 
 
 # ---- what is compared ----
@@ -84,53 +76,25 @@ def short_form(tree, row_s):
     if n:
         main.write_text(text)
     else:
-        tell(f'bench-against: {tree.name} cannot run short; this takes longer')
+        tell(f'{tree.name} cannot run short; this takes longer')
 
 
 def build(tree, log):
-    with open(log, 'wb') as out:
-        for words, may_fail in BUILD_STEPS:
-            if subprocess.run(words, cwd=tree, stdout=out, stderr=out, check=False).returncode and not may_fail:
-                raise Failed(f'{" ".join(words)} failed:\n{log.read_text(errors="replace")[-3000:]}')
-    program = tree / 'build/bench' / PROGRAM
+    program, = commits.build(tree, *BUILD, log)
     kept = log.with_suffix('.bench') # the tree may be edited and built while this runs
     shutil.copy2(program, kept)
     return kept
 
 
-def full_hash(rev):
-    try:
-        return measured.git('rev-parse', '--verify', '--quiet', rev + '^{commit}')
-    except subprocess.CalledProcessError:
-        raise Failed(f'{rev} is no commit here') from None
-
-
-@contextlib.contextmanager
-def worktree(name, commit):
-    tree = PLACE / name
-    remove(tree)
-    measured.git('worktree', 'add', '--detach', '--force', str(tree), commit)
-    try:
-        yield tree
-    finally:
-        remove(tree)
-
-
-def remove(tree):
-    """Also what a killed run left."""
-    shutil.rmtree(tree, ignore_errors=True)
-    measured.git('worktree', 'prune')
-
-
 def side_of(name, rev, row_s):
-    tell(f'bench-against: building {rev}')
-    with worktree(name, full_hash(rev)) as tree:
+    tell(f'building {rev}')
+    with commits.worktree(PLACE / name, commits.full_hash(rev)) as tree:
         short_form(tree, row_s)
-        return Side(measured.git('describe', '--always', full_hash(rev)), build(tree, PLACE / f'{name}.log'))
+        return Side(measured.git('describe', '--always', commits.full_hash(rev)), build(tree, PLACE / f'{name}.log'))
 
 
 def this_tree():
-    tell('bench-against: building this tree')
+    tell('building this tree')
     return Side(measured.commit(), build(ROOT, PLACE / 'new.log'))
 
 
@@ -145,7 +109,7 @@ def chosen(asked, new, old):
             raise Failed(f'{word} is no row or group of {new.label}')
         for row in rows:
             if row not in old.group_of:
-                tell(f'bench-against: {old.label} has no row {row}: left out')
+                tell(f'{old.label} has no row {row}: left out')
             elif row not in groups.setdefault(new.group_of[row], []):
                 groups[new.group_of[row]].append(row)
     return {group: rows for group, rows in groups.items() if rows}
@@ -227,9 +191,9 @@ def measure(sides, groups, pairs, row_s):
                 others.append(max(0.0, machine_us() - before) / 1e6 / (time.monotonic() - then) / os.cpu_count())
                 for name in names:
                     rows[name].add(found['old'], found['new'])
-            tell(f'bench-against: pair {pair + 1} of {pairs}: ' + ', '.join(f'{r.name} {r.ratios[-1]:.3f}' for r in rows.values() if r.ratios))
+            tell(f'pair {pair + 1} of {pairs}: ' + ', '.join(f'{r.name} {r.ratios[-1]:.3f}' for r in rows.values() if r.ratios))
     except KeyboardInterrupt:
-        tell('bench-against: interrupted')
+        tell('interrupted')
     return rows, others
 
 
@@ -254,18 +218,12 @@ def main():
     if not rev or pairs < PAIRS_MIN:
         tell(f'usage: make bench-against REV=commit [ROWS=a,b] [PAIRS=20, at least {PAIRS_MIN}] [NEW=commit]')
         return 2
-    PLACE.mkdir(parents=True, exist_ok=True)
     try:
-        with open(ROOT / 'build/against.lock', 'w', encoding='utf-8') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with commits.place(PLACE):
             sides = {'old': side_of('old', rev, row_s), 'new': side_of('new', os.environ['NEW'], row_s) if os.environ.get('NEW') else this_tree()}
             return report(sides, *measure(sides, chosen(os.environ.get('ROWS') or ROWS, sides['new'], sides['old']), pairs, row_s))
-    except BlockingIOError:
-        tell('bench-against: another one runs in this tree')
     except Failed as e:
-        tell(f'bench-against: {e}')
-    finally:
-        shutil.rmtree(PLACE, ignore_errors=True)
+        tell(e)
     return 2
 
 
