@@ -41,7 +41,6 @@ struct dureq_client {
     dq_list requests;                   /* loop thread: those that end when it closes (request.c) */
     bool requests_closed;               /* loop thread: whoever comes now is told so */
     dq_message close;
-    atomic_int required; /* version of the scripts that was asked of all sessions (require.c) */
 
     dq_mutex mu; /* guards the rest */
     dq_cond cond;

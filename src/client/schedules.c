@@ -5,73 +5,11 @@
 #include "base/random.h"
 #include "client/keys.h"
 #include "client/queues.h"
-#include "client/request_internal.h"
+#include "client/require.h"
 #include "client/schedule_view.h"
 #include "model/queue.h"
 #include "redis/resp.h"
 #include "store/queue_calls.h"
-#include "store/versions.h"
-
-/* ---- the version ---- */
-
-typedef struct version_request {
-    dq_request request;
-} version_request;
-
-static void on_required(void *userdata, int code, const dureq_error *err)
-{
-    dq_request *r = userdata;
-
-    dq_request_end(r, &(dq_answer){.code = code, .err = err, .state = -1}, (dureq_str){0});
-    dq_request_unref(r);
-}
-
-static void start_version(dq_request *r)
-{
-    int rc;
-
-    dq_request_ref(r);
-    rc = dq_store_require_version(r->client->store, DQ_SCHEDULE_SCRIPTS, on_required, r);
-    if (rc == 0)
-        return;
-    dq_request_fail(r, rc, dureq_errcode_text(rc));
-    dq_request_unref(r);
-}
-
-static void leave_version(dq_request *r)
-{
-    (void)r;
-}
-
-static int late_version(dq_request *r, dureq_error *err)
-{
-    return dq_client_why_down(r->client, err);
-}
-
-static void destroy_version(dq_request *r)
-{
-    version_request *v = dq_container_of(r, version_request, request);
-
-    dq_request_deinit(r);
-    dq_free(v);
-}
-
-static const dq_request_kind version_kind = {
-    .start = start_version, .leave = leave_version, .late = late_version, .destroy = destroy_version};
-
-static int require_version(dureq_client *c, dureq_error *err)
-{
-    version_request *v = dq_calloc(1, sizeof *v);
-    int rc;
-
-    if (!v)
-        return dq_fail_nomem(err);
-    dq_request_init(&v->request, &version_kind, c, -1, /*fn=*/NULL, NULL);
-    dq_request_post(&v->request);
-    rc = dq_request_await(&v->request, dq_client_deadline_us(c), err);
-    dq_request_release(&v->request);
-    return rc;
-}
 
 /* ---- definitions ---- */
 
@@ -252,7 +190,7 @@ static int put(making *m, dureq_str id, dureq_str seen, unsigned flags, dureq_jo
     p.payload = m->payload;
     rc = send_put(m, &p, flags, &a, ret_id, err);
     if (rc == 0 && a.what == DQ_SCHEDULE_TOO_OLD) {
-        rc = require_version(m->c, err);
+        rc = dq_client_require_version(m->c, DQ_SCHEDULE_SCRIPTS, err);
         if (rc == 0)
             rc = send_put(m, &p, flags, &a, ret_id, err);
     }

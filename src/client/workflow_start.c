@@ -16,10 +16,8 @@
 #include "store/flow_calls.h"
 #include "store/plain_calls.h"
 #include "store/queue_calls.h"
-#include "store/versions.h"
 
-#define FLOW_SCRIPTS_VERSION 3 /* of sessions that know workflows */
-#define OWN_REQUEST_MS       600000
+#define OWN_REQUEST_MS 600000
 
 typedef struct starter {
     dureq_client *client;
@@ -232,6 +230,11 @@ static int start_it(starter *s, dureq_job_id *ret, dureq_error *err)
     int rc;
 
     rc = ask_to_start(s, &id, err);
+    if (rc == DQ_FLOW_TOO_OLD) {
+        rc = dq_client_require_version(s->client, DQ_FLOW_SCRIPTS, err);
+        if (rc == 0)
+            rc = ask_to_start(s, &id, err);
+    }
     if (rc == DQ_FLOW_UNDEFINED) {
         rc = load_image(s, err);
         if (rc == 0)
@@ -241,6 +244,8 @@ static int start_it(starter *s, dureq_job_id *ret, dureq_error *err)
         return rc;
     if (rc == DQ_FLOW_UNDEFINED)
         return dq_fail(err, DUREQ_ETIMEOUT, "loading the definition took too long");
+    if (rc == DQ_FLOW_TOO_OLD)
+        return dq_fail(err, DUREQ_ECONFLICT, "a shard was made again meanwhile: try again");
     dq_id_to_text(&id, ret);
     return rc == DQ_FLOW_KEY_HELD ? dq_fail(err, DUREQ_EDUPLICATE, "its unique key is held by %s", ret->text) : 0;
 }
@@ -258,7 +263,7 @@ static int start_flow(dureq_client *c, const dq_json *doc, const dq_flow *flow, 
     starter s = {.client = c, .flow = flow, .doc = doc};
     int rc;
 
-    rc = dq_client_require_version(c, FLOW_SCRIPTS_VERSION, err);
+    rc = dq_client_may_write(c, err);
     if (rc == 0)
         rc = prepare(&s, err);
     if (rc == 0)

@@ -51,6 +51,7 @@ void dq_call_flow_start(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
     dq_call_arg_i64(&c, s->unique_ms);
     dq_call_arg_i64(&c, s->keep_ms);
     dq_call_arg_i64(&c, s->cancels_on_failure ? FLAG_CANCELS : 0);
+    dq_call_arg_i64(&c, DQ_FLOW_SCRIPTS);
     dq_call_arg_i64(&c, (int64_t)s->n_large);
     for (size_t i = 0; i < s->n_large; i++)
         dq_call_arg_i64(&c, s->large[i]);
@@ -70,9 +71,9 @@ int dq_flow_start_decode(const dq_reply *r, dq_id *ret)
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < 1)
         return DUREQ_EPROTO;
     what = dq_reply_int(dq_reply_at(*r, 0));
-    if (what == DQ_FLOW_UNDEFINED)
-        return DQ_FLOW_UNDEFINED;
-    if (what < 0 || what > DQ_FLOW_UNDEFINED || dq_reply_len(*r) < 2 || !dq_id_unpack(dq_reply_str(dq_reply_at(*r, 1)), ret))
+    if (what == DQ_FLOW_UNDEFINED || what == DQ_FLOW_TOO_OLD)
+        return (int)what;
+    if (what < 0 || what > DQ_FLOW_TOO_OLD || dq_reply_len(*r) < 2 || !dq_id_unpack(dq_reply_str(dq_reply_at(*r, 1)), ret))
         return DUREQ_EPROTO;
     return (int)what;
 }

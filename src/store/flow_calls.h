@@ -8,6 +8,7 @@
 #include "store/leader_calls.h"
 #include "store/store.h"
 
+#define DQ_FLOW_SCRIPTS   3   /* version of the scripts that all sessions must know */
 #define DQ_FLOW_LANES_MAX 256 /* in a call */
 #define DQ_FLOW_PAGE_MAX  1000
 
@@ -40,6 +41,7 @@ typedef enum dq_flow_started {
     DQ_FLOW_KNOWN,     /* by its request: id is that of the first start */
     DQ_FLOW_KEY_HELD,  /* by the job or workflow id */
     DQ_FLOW_UNDEFINED, /* the image is not here: load it and start again */
+    DQ_FLOW_TOO_OLD,   /* DQ_FLOW_SCRIPTS is not required of the shard's sessions yet */
 } dq_flow_started;
 /* A dq_flow_started; DUREQ_EPROTO. */
 int dq_flow_start_decode(const dq_reply *r, dq_id *ret);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See versions.h. Three steps: look at all shards, so that a refusal raises nothing; raise them; raise <prefix>:meta, which whoever connects reads. A
-   session that is opened between the first two is found by the second. */
+/* See versions.h. Three steps: look at all shards, so that a refusal raises nothing; raise <prefix>:meta, which whoever connects reads; raise the shards. A
+   session that is opened between the first and the last is found by the last. What needs the version asks its shard whether it is required, so when
+   this ends half-way it is begun again. */
 #include "store/versions.h"
 
 #include "store/call.h"
 
-typedef enum step { STEP_LOOK, STEP_RAISE, STEP_META } step;
+typedef enum step { STEP_LOOK, STEP_META, STEP_RAISE } step;
 
 typedef struct requirement {
     dq_store *store;
@@ -62,7 +63,7 @@ static void answered(requirement *r)
     r->pending--;
     if (r->pending > 0)
         return;
-    if (r->code < 0 || r->names.len || r->step == STEP_META) {
+    if (r->code < 0 || r->names.len || r->step == STEP_RAISE) {
         end(r);
         return;
     }

@@ -5,7 +5,7 @@
 
 #include "store/store.h"
 
-/* code DUREQ_ECONFLICT: live sessions are too old, and nothing was raised; err names their nodes. */
+/* code DUREQ_ECONFLICT: live sessions are too old, err names their nodes; nothing was raised, unless they were opened in this moment. */
 typedef void (*dq_versions_fn)(void *userdata, int code, const dureq_error *err);
 
 /* From now on sessions must know this version of the scripts: no older program can open one or connect, and one that did so in the same moment stops

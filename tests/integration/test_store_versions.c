@@ -150,4 +150,54 @@ SCENARIO(a_session_too_old_takes_nothing_and_leads_no_more)
     EXPECT_I64(0, rig_stats(old).completed);
 }
 
+#define ONE_TASK "{\"name\": \"w\", \"tasks\": [{\"name\": \"a\", \"task_type\": \"t\"}]}"
+
+/* As after FLUSHALL, with a client that saw them asked for. */
+SCENARIO(a_start_finds_that_the_version_is_not_asked_for_any_more)
+{
+    char key[80];
+    dureq_job_id id;
+
+    RIG_OK(dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &id, &err));
+    EXPECT_FALSE(asks_for("none"));
+    free(in_shards("redis.call('HDEL', ARGV[1] .. 'sh', 'mv')"));
+    (void)snprintf(key, sizeof key, "%s:meta", rig.prefix);
+    free(test_redis_command(rig.server, "HSET", key, "scripts", "1", NULL));
+    (void)rig_node("elder", "other", fine, NULL);
+    forget_versions();
+    RIG_FAILS(DUREQ_ECONFLICT, "elder", dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &id, &err));
+    EXPECT_TRUE(asks_for("none"));
+}
+
+SCENARIO(a_client_that_is_too_old_by_now_changes_nothing_and_still_enqueues)
+{
+    dureq_job_id waits = rig_enqueue("t", "1", NULL), over = rig_enqueue("t", "1", NULL), later, flow, sched;
+    dureq_schedule s = dureq_schedule_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1")};
+    int64_t n;
+
+    s.type = DUREQ_SCHEDULE_DURATION;
+    s.interval_ms = 3600000;
+    RIG_OK(dureq_client_create_schedule(rig.client, &s, &spec, &sched, &err));
+    RIG_OK(dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &flow, &err));
+    RIG_OK(dureq_client_cancel(rig.client, over.text, NULL, &err));
+    free(in_shards("redis.call('HSET', ARGV[1] .. 'sh', 'mv', 9)"));
+    RIG_FAILS(DUREQ_ESCHEMA, "scripts 9", dureq_client_cancel(rig.client, waits.text, NULL, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_retry(rig.client, over.text, false, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_delete(rig.client, over.text, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_pause(rig.client, waits.text, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_update_payload(rig.client, waits.text, DQ_STR_LIT("2"), NULL, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_purge_queue(rig.client, "normal", &n, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_cancel_workflow(rig.client, flow.text, NULL, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &later, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_pause_schedule(rig.client, sched.text, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_delete_schedule(rig.client, sched.text, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_trigger_schedule(rig.client, sched.text, NULL, &later, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_create_schedule(rig.client, &s, &spec, &later, &err));
+    later = rig_enqueue("t", "1", NULL);
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(waits.text));
+    EXPECT_I64(DUREQ_JOB_PENDING, rig_state(later.text));
+    EXPECT_I64(DUREQ_JOB_CANCELLED, rig_state(over.text));
+}
+
 RIG_MAIN()

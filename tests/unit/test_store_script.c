@@ -7,6 +7,7 @@
 #include "model/job.h"
 #include "model/place.h"
 #include "store/scripts.h"
+#include "store/store.h"
 #include "test_file.h"
 
 #include <glob.h>
@@ -38,6 +39,7 @@ TEST(numbers_that_scripts_and_c_know_are_the_same)
 {
     char *base = read_lua("include/base.lua");
 
+    EXPECT_I64(DQ_SCRIPTS_VERSION, number_of(base, "SCRIPTS_VERSION"));
     EXPECT_I64(DQ_ROW_OVERHEAD, number_of(base, "ROW_OVERHEAD"));
     EXPECT_I64(DQ_LIST_BYTES, number_of(base, "LIST_BYTES"));
     EXPECT_I64(DQ_LANE_MAX, number_of(base, "LANE_MAX"));

@@ -4,6 +4,7 @@
 -- argv: actor id reason at(0; then where the answer says)
 -- returns: where to go on (-1: no task of it starts any more), -3 (no such workflow), -4 (it has ended)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "flow_cancel.lua"
 --#include "audit.lua"
 local id, at = ARGV[2], tonumber(ARGV[4])

@@ -1,18 +1,23 @@
 #!lua
 -- Start a workflow whose definition is here, or say that it is not. Its first tasks are released in the same step, as many as that may.
 -- keys: {p:0}:sh
--- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags n_large large_task... n_queues queue... (field value)...
+-- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags version n_large large_task... n_queues queue... (field value)...
 --   request: that makes a repeated call find what the first one started; ukey: '' none; keep_ms: how long it is kept after its end
---   flags: 2 cancels what was released when a task fails; large_task: those with a payload of its own; queue: those of its lanes, each once
+--   flags: 2 cancels what was released when a task fails; version: of the scripts that all sessions must know; large_task: those with a payload of its own; queue: those of its lanes, each once
 --   field value: what is kept of it beside (name, input, tags, actor)
--- returns: { 0, id } started, { 1, id } known by its request, { 2, id } its unique key is held, { 3 } the definition is not here
+-- returns: { 0, id } started, { 1, id } known by its request, { 2, id } its unique key is held, { 3 } the definition is not here, { 4 } the
+--   version is not required yet
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "ids.lua"
 --#include "due_ids.lua"
 --#include "flow.lua"
 --#include "ukey.lua"
 local shard, def, n, n_segments = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local request, ukey = ARGV[5], ARGV[7]
+if tonumber(call('HGET', sh, 'mv') or 0) < tonumber(ARGV[11]) then
+  return { 4 }
+end
 local known = call('GET', K .. 'r:' .. request)
 if known then
   return { 1, known }
@@ -22,7 +27,7 @@ if holder then
   return { 2, holder }
 end
 
-local p = 11
+local p = 12
 local n_large = tonumber(ARGV[p])
 local key, image = K .. 'wd:' .. def, K .. 'wp:' .. def .. ':'
 local n_queues = tonumber(ARGV[p + 1 + n_large])

@@ -4,6 +4,7 @@
 -- argv: actor reason id...
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (ended already)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "list.lua"
 --#include "cancel.lua"
 --#include "audit.lua"

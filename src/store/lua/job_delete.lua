@@ -4,6 +4,7 @@
 -- argv: actor id...
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (not ended)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "list.lua"
 --#include "locate.lua"
 --#include "take_ended.lua"

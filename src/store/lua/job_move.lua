@@ -4,6 +4,7 @@
 -- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard id...
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "list.lua"
 --#include "locate.lua"
 --#include "take.lua"

@@ -7,6 +7,7 @@
 --   is active), -5 (its unique key is held by another
 --   job), -9 (this call came when the reservation was too old), -29 (it is a task of a workflow), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "list.lua"
 --#include "locate.lua"
 --#include "take_ended.lua"

@@ -5,6 +5,7 @@
 -- argv: actor then (id old_j new_j blob('' none))...
 -- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (running or ended), -7 (the envelope changed meanwhile: read again)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "list.lua"
 --#include "locate.lua"
 --#include "take.lua"

@@ -4,6 +4,7 @@
 -- argv: actor key
 -- returns: { 1, the value that stood there }, or { 0 } when nobody held it
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "ukey.lua"
 --#include "audit.lua"
 local v = call('GET', KEYS[2])

@@ -4,6 +4,7 @@
 -- argv: actor shard queue limit type(may end in '*'; '' any) until_ms(of the first step; 0: this is it)
 -- returns: { n deleted, more to do(1|0), until_ms }
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "entry.lua"
 --#include "undelivered.lua"
 --#include "job_end.lua"

@@ -4,6 +4,7 @@
 -- argv: actor id
 -- returns: { 0 or -3 (no such schedule), n of occurrences that waited in its buffer }
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "schedule.lua"
 --#include "audit.lua"
 local id = ARGV[2]

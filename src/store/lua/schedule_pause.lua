@@ -4,6 +4,7 @@
 -- argv: actor pause('1' or '') id
 -- returns: { 0, 1 (it is so already), -3 (no such schedule) or -4 (it has ended) }
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "occurrence.lua"
 --#include "audit.lua"
 local id, pause = ARGV[3], ARGV[2] == '1'

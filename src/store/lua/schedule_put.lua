@@ -8,6 +8,7 @@
 -- returns: { what, id, now_ms }; what: 0 made, 1 changed, 2 it is so already, -3 no such schedule, -4 it has ended, -5 the unique key is held by
 --   the job `id`, -7 it was changed meanwhile: read again, -9 the version is not required yet
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "due_ids.lua"
 --#include "schedule.lua"
 --#include "ukey.lua"

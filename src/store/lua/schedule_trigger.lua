@@ -6,6 +6,7 @@
 -- returns: { 0, n dispatched, id of the last job ('' none), n done of those asked for, and the rest is for another call }; -3 (no such schedule), -4 (it
 --   has ended), or -10 and a reason of the records when one could not be dispatched, with the same behind it
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "overlap.lua"
 --#include "audit.lua"
 local id = ARGV[3]
