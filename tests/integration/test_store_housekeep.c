@@ -196,6 +196,33 @@ static void a_start_put_off_by_hand_puts_the_limit_off(void **state)
     assert_true(limit_of(w, 0, &paused) > at_ms - 3600000);
 }
 
+static void many_paused_jobs_keep_nobody_busy(void **state)
+{
+    test_world *w = *state;
+    dureq_job_options o = dureq_job_options_init();
+    test_id ids[250];
+    dq_kept k;
+    int64_t first_ms;
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++) {
+        ids[i] = add_with_limit(w, 0, &o);
+        assert_int_equal(test_job_move(w, 0, DQ_JOB_PAUSE, 0, &ids[i]), 0);
+        end_limit(w, 0, &ids[i]);
+    }
+    (void)keep_all(w, 0);
+    k = keep(w, 0);
+    first_ms = limit_of(w, 0, &ids[0]);
+    assert_in_range(first_ms, k.now_ms + 590000, k.now_ms + 660000);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(ids); i++)
+        assert_in_range(limit_of(w, 0, &ids[i]), first_ms, first_ms + 60000); /* two rounds at most */
+    assert_int_equal(test_job_move(w, 0, DQ_JOB_RESUME, 0, &ids[0]), 0);
+    assert_in_range(limit_of(w, 0, &ids[0]), k.now_ms + 60000, test_server_ms(w) + 60000);
+    end_limit(w, 0, &ids[0]);
+    assert_int_equal(keep(w, 0).n_dead, 1);
+    assert_int_equal(test_job_state(w, 0, &ids[0]), DUREQ_JOB_DEAD);
+    assert_int_equal(test_job_state(w, 0, &ids[1]), DUREQ_JOB_PAUSED);
+}
+
 static void many_late_jobs_take_several_steps(void **state)
 {
     test_world *w = *state;
@@ -537,3 +564,4 @@ int main(void)
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
 }
+        TEST_WORLDS(many_paused_jobs_keep_nobody_busy),

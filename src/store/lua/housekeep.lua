@@ -43,7 +43,10 @@ if keep_ms > 0 then
   end
 end
 
--- Dead when it still waits for its first start. A job whose start was put off by hand since has its limit from the new time.
+-- Dead when it still waits for its first start. A job whose start was put off by hand since has its limit from the new time. One that is paused has it from its
+-- resumption, which sets it (job_move.lua; an earlier version left it to this); paused ones are looked at seldom, and many at a time.
+local PAUSED_LOOK_MS = 600000
+local PAUSED_ROUND_MS = 60000
 local late = call('ZRANGE', KEYS[4], '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
 local dead = 0
 for _, id in ipairs(late) do
@@ -55,7 +58,9 @@ for _, id in ipairs(late) do
     e = place and not place.ended and not session and not started and envelope_read(j)
   end)
   local due = e and place.name == 'due' and tonumber(call('ZSCORE', K .. 'due', id)) or now
-  if e and (place.name == 'paused' or due > now) and e.s2s then
+  if e and e.s2s and place.name == 'paused' then
+    call('ZADD', KEYS[4], math.ceil((now + math.max(e.s2s, PAUSED_LOOK_MS)) / PAUSED_ROUND_MS) * PAUSED_ROUND_MS, id)
+  elseif e and e.s2s and due > now then
     call('ZADD', KEYS[4], due + e.s2s, id)
   else
     call('ZREM', KEYS[4], id)

@@ -8,6 +8,7 @@
 --#include "list.lua"
 --#include "locate.lua"
 --#include "take.lua"
+--#include "envelope.lua"
 --#include "front.lua"
 --#include "wake.lua"
 --#include "stats.lua"
@@ -41,6 +42,10 @@ for i = 5, #ARGV do
         local leader = call('HGET', sh, 'tk')
         if leader then
           redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'U' .. id)
+        end
+        local s2s = envelope_read(j).s2s
+        if s2s then
+          call('ZADD', K .. 's2s', 'XX', now + s2s, id)
         end
       end
       front_add(lane, moved_with(m, { errors = verb == 'resume' and 0 or nil, ready = now, due = 0 }), j)
