@@ -178,12 +178,13 @@ static void suspects_are_not_blamed_beside_a_session_of_before(void **state)
     test_world *w = *state;
     unsigned shard = last_shard(w);
     test_id id;
-    uint64_t session = open_with_job(w, shard, &id, false), old = test_session_open(w, shard, "n2", LEASE_MS);
+    uint64_t session = open_with_job(w, shard, &id, false), old;
     char key[32], lua[80];
 
     snprintf(key, sizeof(key), "s:%llu", (unsigned long long)session);
     test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
     assert_true(dq_str_eq_text(dq_reply_str(test_key(w, "HGET", shard, key, DQ_STR_LIT("bl"))), "s"));
+    old = test_session_open(w, shard, "n2", LEASE_MS);
     snprintf(lua, sizeof(lua), "call('HSET', K .. 's:%llu', 'ver', 2)", (unsigned long long)old);
     (void)test_plant(w, shard, &id, lua);
     test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
@@ -191,6 +192,24 @@ static void suspects_are_not_blamed_beside_a_session_of_before(void **state)
     test_session_close(w, shard, old);
     test_session_started(w, shard, session, &id, test_server_ms(w), &test_blame_suspects);
     assert_true(dq_str_eq_text(dq_reply_str(test_key(w, "HGET", shard, key, DQ_STR_LIT("bl"))), "s"));
+}
+
+/* Each is looked at once, a thousand in a heartbeat. */
+static void suspects_are_blamed_beside_thousands_of_sessions(void **state)
+{
+    test_world *w = *state;
+    test_id id;
+    uint64_t session = open_with_job(w, 0, &id, false);
+    char key[32];
+
+    (void)test_plant(w, 0, NULL,
+                     "for i = 1, 2500 do local n = call('HINCRBY', K .. 'sh', 'ss', 1) "
+                     "call('HSET', K .. 's:' .. n, 'st', 'live', 'node', 'n' .. i, 'at', now, 'ver', 4) "
+                     "call('ZADD', K .. 'lease', 1e15, n) end");
+    snprintf(key, sizeof(key), "s:%llu", (unsigned long long)session);
+    for (int i = 0; i < 3; i++)
+        test_session_started(w, 0, session, &id, test_server_ms(w), &test_blame_suspects);
+    assert_true(dq_str_eq_text(dq_reply_str(test_key(w, "HGET", 0, key, DQ_STR_LIT("bl"))), "s"));
 }
 
 static void blame_ends_with_the_next_heartbeat(void **state)
@@ -618,6 +637,7 @@ int main(void)
         TEST_WORLDS(a_crash_is_charged_to_the_blamed_job_alone),
         TEST_WORLDS(a_crash_is_charged_to_the_suspects_that_are_blamed),
         TEST_WORLDS(suspects_are_not_blamed_beside_a_session_of_before),
+        TEST_WORLDS(suspects_are_blamed_beside_thousands_of_sessions),
         TEST_WORLDS(blame_ends_with_the_next_heartbeat),
         TEST_WORLDS(a_job_that_crashed_too_often_is_dead),
         TEST_WORLDS(a_reaped_session_is_fenced),

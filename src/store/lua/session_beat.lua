@@ -29,16 +29,30 @@ if err then
   return err
 end
 -- A leader of before would charge nobody for 's', and any of the others may be the leader that reaps this session. It charges each then.
+-- Sessions are looked at once each, in the order of their numbers: all up to `kn` know it or are over.
 local SUSPECTS_BLAMED = 3 -- version of the scripts from which on leaders know it
 local SESSIONS_LOOKED_AT = 1000
 local function all_know_suspects()
-  local others = call('ZRANGE', KEYS[3], 0, SESSIONS_LOOKED_AT)
-  for i = 1, #others do
-    if tonumber(call('HGET', K .. 's:' .. others[i], 'ver') or 0) < SUSPECTS_BLAMED then
-      return false
+  local head = call('HMGET', sh, 'kn', 'ss')
+  local first, last = tonumber(head[1]), tonumber(head[2])
+  if not first then
+    first = last
+    for _, other in ipairs(call('ZRANGE', KEYS[3], 0, -1)) do
+      first = math.min(first, other - 1)
     end
   end
-  return #others <= SESSIONS_LOOKED_AT
+  local known = first
+  while known < math.min(last, first + SESSIONS_LOOKED_AT) do
+    local other = call('HMGET', K .. 's:' .. known + 1, 'st', 'ver')
+    if other[1] and tonumber(other[2] or 0) < SUSPECTS_BLAMED then
+      break
+    end
+    known = known + 1
+  end
+  if tostring(known) ~= head[1] then
+    call('HSET', sh, 'kn', known)
+  end
+  return known == last
 end
 local blamed = ARGV[5]
 if blamed == 's' and not all_know_suspects() then
