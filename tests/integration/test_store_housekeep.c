@@ -537,6 +537,31 @@ static void statistics_and_audit_are_kept_as_long_as_told(void **state)
     assert_int_equal(dq_reply_int(test_key(w, "XLEN", 0, "au", (dureq_str){0})), 1); /* for ever */
 }
 
+/* A leader of an earlier version takes away all that it knows of a session. */
+static void late_runs_of_sessions_that_are_gone_go_too(void **state)
+{
+    test_world *w = *state;
+    unsigned shard = last_shard(w);
+    uint64_t gone = test_session_open(w, shard, "n1", 60000), lives = test_session_open(w, shard, "n2", 60000);
+    test_id id = test_job_add(w, shard, NULL, "mail", "x");
+    char lua[400];
+
+    (void)snprintf(lua, sizeof lua,
+                   "call('SADD', K .. 'lr:%llu', id .. pack('>I2', 1)) call('SADD', K .. 'lr:%llu', id .. pack('>I2', 2)) "
+                   "call('HSET', K .. 'lr', id, pack('>I6I2I6I2', %llu, 1, %llu, 2)) "
+                   "call('UNLINK', K .. 's:%llu', K .. 'x:%llu') call('ZREM', K .. 'lease', '%llu') call('HSET', K .. 'sh', 'em', 1)",
+                   (unsigned long long)gone, (unsigned long long)lives, (unsigned long long)gone, (unsigned long long)lives,
+                   (unsigned long long)gone, (unsigned long long)gone, (unsigned long long)gone);
+    (void)test_plant(w, shard, &id, lua);
+    (void)keep(w, shard);
+    assert_int_equal(dq_reply_str(test_key(w, "HGET", shard, "lr", test_id_str(&id))).len, 8);
+    (void)snprintf(lua, sizeof lua, "return call('EXISTS', K .. 'lr:%llu') + 10 * call('EXISTS', K .. 'lr:%llu')",
+                   (unsigned long long)gone, (unsigned long long)lives);
+    assert_int_equal(dq_reply_int(test_plant(w, shard, &id, lua)), 10);
+    test_session_close(w, shard, lives);
+    assert_false(test_key_exists(w, shard, "lr"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -546,6 +571,8 @@ int main(void)
         TEST_WORLDS(a_job_that_waited_too_long_is_dead),
         TEST_WORLDS(a_job_that_runs_or_ran_has_started),
         TEST_WORLDS(a_start_put_off_by_hand_puts_the_limit_off),
+        TEST_WORLDS(many_paused_jobs_keep_nobody_busy),
+        TEST_WORLDS(late_runs_of_sessions_that_are_gone_go_too),
         TEST_WORLDS(many_late_jobs_take_several_steps),
         TEST_WORLDS(dead_jobs_go_when_their_time_is_over),
         TEST_WORLDS(a_bucket_whose_time_is_over_goes_whole),
@@ -564,4 +591,3 @@ int main(void)
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
 }
-        TEST_WORLDS(many_paused_jobs_keep_nobody_busy),

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- One bounded step of keeping a shard small: history beyond its time or its bytes, dead jobs and workflows beyond their time, jobs that waited too long
--- for their start, those who waited for a job and went away, statistics, events, audit.
+-- for their start, those who waited for a job and went away, statistics, events, audit, late runs of sessions that are gone.
 -- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
 -- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
 --   audit_retention_ms('0' for ever), retention_ms of the statistics of minutes, of hours, of days
@@ -10,6 +10,7 @@
 --#include "locate.lua"
 --#include "take.lua"
 --#include "job_end.lua"
+--#include "late.lua"
 --#include "leader.lua"
 --#include "drop.lua"
 --#include "flow_drop.lua"
@@ -93,7 +94,7 @@ if tonumber(call('HGET', sh, 'em') or 0) ~= minute then
   if tonumber(ARGV[6]) > 0 then
     call('XTRIM', K .. 'au', 'MINID', '~', string.format('%d-0', math.max(now - tonumber(ARGV[6]), 0)))
   end
-  call('HSET', sh, 'em', minute)
+  call('HSET', sh, 'em', minute, 'lc', late_sweep(call('HGET', sh, 'lc') or '0'))
 end
 local function first(set)
   return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]) or math.huge

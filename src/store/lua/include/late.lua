@@ -6,6 +6,7 @@
 --#include "occurrence.lua"
 local SESSIONS_TELL_LATE = 4 -- version of the scripts from which on sessions report these ends
 local LATE_SHOWN = 256
+local LATE_SWEPT = 100
 -- Without the item; '' when it is the last.
 local function late_without(all, item)
   for at = 1, #all, 8 do
@@ -44,6 +45,21 @@ local function late_drop(session, most)
     late_forget(session, what)
   end
   return #gone
+end
+-- Some of those there are: what is left of sessions that a leader of an earlier version reaped, which knew of no late runs. Returns where to go on.
+local function late_sweep(cursor)
+  local found = call('HSCAN', K .. 'lr', cursor, 'COUNT', LATE_SWEPT)
+  for i = 1, #found[2], 2 do
+    local id, all = found[2][i], found[2][i + 1]
+    for at = 1, #all, 8 do
+      local session, run = unpk('>I6I2', all, at)
+      if call('EXISTS', K .. 's:' .. session) == 0 then
+        call('SREM', K .. 'lr:' .. session, id .. pack('>I2', run))
+        late_forget(session, id .. pack('>I2', run))
+      end
+    end
+  end
+  return found[1]
 end
 -- Those of a session, for it to say which have ended without its knowing: any of them, when there are more than one answer shows.
 local function late_of(session)
