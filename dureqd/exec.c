@@ -285,9 +285,11 @@ static int prepare(dq_exec_run *run, dureq_error *err)
     return rc;
 }
 
-/* A job of a killed daemon comes back a lease after its death at the soonest, so a search that is younger than that has seen what it left. */
-static void end_leftovers(dq_exec_host *host)
+/* A job of a killed daemon comes back a lease after its death at the soonest, so a search that is younger than that has seen what it left. On the
+   spawner's thread: it waits for what it kills. */
+static void end_leftovers(dq_spawn *spawn)
 {
+    dq_exec_host *host = dq_container_of(spawn, dq_exec_run, spawn)->handler->host;
     int64_t now_us = dq_mono_us();
 
     if (host->leftovers_mono_us && now_us - host->leftovers_mono_us < LEFTOVERS_AGAIN_US)
@@ -311,7 +313,7 @@ static int on_start(dureq_run *task, void *userdata)
     run->handler = h;
     run->task = task;
     if (dq_run_was_moved(task)) /* perhaps a daemon was killed with it: nothing of it may run any more */
-        end_leftovers(h->host);
+        run->spawn.before = end_leftovers;
     run->lines.max = DQ_EXEC_LINE_MAX;
     run->spawn.done.fn = on_spawned;
     run->out.fd = run->err.fd = run->ctl.fd = -1;

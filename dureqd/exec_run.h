@@ -40,7 +40,7 @@ struct dq_exec_host {
     dq_list handlers;
     dq_list runs;
     char *context_dir, *owner;
-    int64_t leftovers_mono_us; /* when what killed daemons left was last looked for */
+    int64_t leftovers_mono_us; /* when what killed daemons left was last looked for; of the spawner's thread */
     int lock_fd;               /* of context_dir: we live */
     dq_groups groups;
     dq_guardian guardian;

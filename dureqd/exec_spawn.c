@@ -191,6 +191,8 @@ static void spawn_one(dq_spawner *sp, dq_spawn *s)
     child_fds f;
 
     s->pid_fd = s->out_fd = s->err_fd = s->ctl_fd = -1;
+    if (s->before)
+        s->before(s);
     errno = 0;
     if (!make_fds(&f, s)) {
         fail(s, "preparing descriptors", errno);

@@ -39,6 +39,7 @@ typedef struct dq_spawn {
     dq_list link;
 
     /* In; borrowed until done. */
+    void (*before)(struct dq_spawn *s); /* NULL, or what the spawner's thread does first: it may wait a moment */
     const dq_spawn_profile *profile;
     const char *program;
     char **argv, **envp;

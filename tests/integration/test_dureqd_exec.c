@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "handler_spec.h"
+#include "leftovers.h"
 #include "orphans.h"
 #include "redis_server.h"
 #include "test_pids.h"
@@ -10,12 +11,15 @@
 #include <dureq/dureq.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,6 +29,7 @@
 /* One server for all; a node with its handlers for each test, under a prefix of its own. */
 static test_redis *redis;
 static int n_nodes;
+static const dq_log *exec_log; /* NULL: none */
 
 typedef struct rig {
     dq_arena arena;
@@ -72,7 +77,9 @@ static void rig_init(rig *r, int64_t shutdown_ms)
     o.lease_ms = 1000;
     o.shutdown_timeout_ms = shutdown_ms;
     assert_int_equal(dureq_node_create(&o, &r->node, &err), 0);
-    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), &(dq_exec_host_options){.owner = r->prefix}, &r->host, &err), 0);
+    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), &(dq_exec_host_options){.owner = r->prefix, .log = exec_log}, &r->host,
+                                         &err),
+                     0);
 }
 
 static dq_handler_spec *rig_add(rig *r, const char *text)
@@ -760,6 +767,48 @@ static void what_finds_no_room_is_given_back_without_a_run(void **state)
     rig_stop(&r);
 }
 
+/* ---- what killed daemons left ---- */
+
+/* By which thread they were ended. */
+static void note_thread(const dureq_log_record *record, void *userdata)
+{
+    if (strcmp(record->event, "exec.leftovers") == 0)
+        (void)pthread_getname_np(pthread_self(), userdata, 16);
+}
+
+static void leftovers_are_not_waited_for_on_the_loop(void **state)
+{
+    char base[] = "/tmp/dureqd-left-XXXXXX", dead[64], thread[16] = "";
+    const dq_log log = {.fn = note_thread, .userdata = thread};
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &o};
+    dureq_error err = {0};
+    dureq_job_id id;
+    int lock_fd;
+    rig r;
+
+    (void)state;
+    assert_non_null(mkdtemp(base));
+    (void)snprintf(dead, sizeof dead, "%s/dureqd-dead", base);
+    assert_int_equal(setenv("RUNTIME_DIRECTORY", base, 1), 0);
+    exec_log = &log;
+    rig_init(&r, 0);
+    (void)rig_add(&r, "t=exec:true");
+    rig_start(&r);
+    assert_int_equal(mkdir(dead, 0700), 0);
+    assert_int_equal(dq_leftovers_claim(dead, r.prefix, &lock_fd, &err), 0);
+    (void)close(lock_fd); /* its daemon is dead */
+    o.delay_ms = 1;
+    assert_int_equal(dureq_client_enqueue(r.client, &spec, &id, &err), 0);
+    dureq_job_list_destroy(wait_for(&r, &id));
+    assert_int_not_equal(access(dead, F_OK), 0); /* it was ended before a job that may be of it started */
+    rig_stop(&r);
+    exec_log = NULL;
+    assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
+    assert_int_equal(rmdir(base), 0);
+    assert_string_equal(thread, "dq-spawn");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -783,6 +832,7 @@ int main(void)
         cmocka_unit_test(what_cannot_run_is_refused_at_start),
         cmocka_unit_test(what_finds_no_room_is_given_back_without_a_run),
         cmocka_unit_test(many_programs_run_at_a_time),
+        cmocka_unit_test(leftovers_are_not_waited_for_on_the_loop),
     };
 
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
