@@ -100,30 +100,39 @@ typedef struct dq_wpauses {
     bool gate_is_open; /* what the turn's reply holds may start: its gate knew no more of pauses than we do */
 } dq_wpauses;
 
-/* ---- lanes.c ---- */
+/* ---- lane_list.c ---- */
 
 void dq_lanes_init(dq_wshard *s);
+void dq_lanes_deinit(dq_wshard *s);
 void dq_lanes_load(dq_wshard *s);
 void dq_lanes_load_lost(dq_wshard *s); /* the connection came again: no answer of before will come */
 unsigned dq_lanes_doubt(dq_wshard *s); /* they may be others now: DQ_DOUBT_LANES, or 0 when none were known */
 void dq_lanes_free_old(dq_worker *w);
-void dq_lanes_deinit(dq_wshard *s);
-void dq_lanes_rebind(dq_wshard *s);                           /* other handlers: each lane gets its own */
-void dq_lanes_leave(dq_wshard *s);                            /* tells the server what is served now, and what not any more */
-void dq_lanes_forgotten(dq_wshard *s);                        /* a new session: nobody knows what it waits for */
+void dq_lanes_rebind(dq_wshard *s);    /* other handlers: each lane gets its own */
+void dq_lane_rebind(dq_wlane *lane);   /* of one of which a read was in flight then */
+void dq_lanes_forgotten(dq_wshard *s); /* a new session: nobody knows what it waits for */
+
+/* ---- lane_calls.c ---- */
+
+void dq_lanes_listen(dq_wshard *s); /* registers fresh lanes, and looks which hold jobs */
+void dq_lanes_leave(dq_wshard *s);  /* tells the server what is served now, and what not any more */
+void dq_lanes_pass(dq_wshard *s);   /* lanes that we were woken for and have no slots for: others are */
+
+/* ---- lanes.c ---- */
+
+void dq_lane_busy(dq_wlane *lane);                            /* it may hold jobs */
 void dq_lane_wake(dq_wshard *s, uint32_t no, bool is_called); /* called: others were not, because we were */
 void dq_lanes_unsure(dq_wshard *s);                           /* wake-ups may have been lost with the connection */
 void dq_lane_rest(dq_wlane *lane);                            /* not read for a while */
 void dq_lanes_beat(dq_wshard *s);                             /* a heartbeat came through: some have rested enough */
-void dq_lanes_plan(dq_wshard *s, dq_turn *turn);              /* adds what is to be read; sets want_ */
-void dq_lanes_listing(dq_wshard *s, dq_turn *turn);           /* adds lanes of the plan that are to be registered with it */
-void dq_lanes_listen(dq_wshard *s);                           /* registers fresh lanes, and looks which hold jobs */
-void dq_lanes_pass(dq_wshard *s);                             /* lanes that we were woken for and have no slots for: others are */
+bool dq_lanes_take_work(const dq_worker *w);
 int32_t dq_lanes_slots(const dq_wshard *s);
 bool dq_lane_has_slot(const dq_wlane *lane);
-bool dq_lanes_worth(dq_wshard *s);     /* a turn now may give something, or a registration is due */
-void dq_lanes_read_done(dq_wshard *s); /* all replies of a plan are in */
-void dq_lanes_read_off(dq_wshard *s);  /* a plan that was not carried out */
+bool dq_lanes_worth(dq_wshard *s);                  /* a turn now may give something, or a registration is due */
+void dq_lanes_plan(dq_wshard *s, dq_turn *turn);    /* adds what is to be read; sets want_ */
+void dq_lanes_listing(dq_wshard *s, dq_turn *turn); /* adds lanes of the plan that are to be registered with it */
+void dq_lanes_read_done(dq_wshard *s);              /* all replies of a plan are in */
+void dq_lanes_read_off(dq_wshard *s);               /* a plan that was not carried out */
 
 /* ---- share.c ---- */
 

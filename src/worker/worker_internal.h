@@ -18,7 +18,9 @@
    sync.c       compares what is held with what Redis holds pending
    give_back.c  claims that are given back
 
-   lanes.c      lanes of a shard, which of them may hold jobs, the reads of a turn
+   lane_list.c  lanes of a shard, and who handles them
+   lane_calls.c what is said of lanes outside of turns
+   lanes.c      which lanes may hold jobs, the reads of a turn
    share.c      whose turn it is: free slots for queues by weight
    paused.c     which queues are paused
    fetch.c      from a reply to started runs
