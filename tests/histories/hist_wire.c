@@ -324,6 +324,48 @@ static dq_buf with_constants(dureq_str text)
     return out;
 }
 
+/* How often a name stands there as a word. */
+static int times_in(const dq_buf *text, dureq_str name)
+{
+    const char *end = text->ptr + text->len;
+    int n = 0;
+
+    for (const char *at = memmem(text->ptr, text->len, name.ptr, name.len); at;) {
+        const char *after = at + name.len;
+
+        n += !(at > text->ptr && is_word(at[-1])) && !(after < end && is_word(*after));
+        at = memmem(after, (size_t)(end - after), name.ptr, name.len);
+    }
+    return n;
+}
+
+/* As the build does, too: functions go that nobody calls. Returns whether any did; those that only it called are left for the next time. */
+static bool drop_unused(dq_buf *text)
+{
+    dureq_str rest = dq_buf_str(text), begin = DQ_STR_LIT("local function ");
+    dq_buf out = {0};
+    bool drops = false, any = false;
+
+    while (rest.len) {
+        dureq_str line = dq_str_cut(&rest, '\n'), name = line;
+
+        if (dq_str_starts_with(line, begin)) {
+            name = dureq_str_of(line.ptr + begin.len, line.len - begin.len);
+            name = dq_str_cut(&name, '(');
+            drops = times_in(text, name) == 1;
+            any = any || drops;
+        }
+        if (!drops) {
+            dq_buf_append_str(&out, line);
+            dq_buf_append_char(&out, '\n');
+        }
+        drops = drops && !dq_str_eq_text(line, "end");
+    }
+    dq_buf_deinit(text);
+    *text = out;
+    return any;
+}
+
 static dq_buf planted_script(const char *file, const hist_plant *plant)
 {
     const char *root = getenv("DUREQ_TEST_SOURCE");
@@ -331,6 +373,8 @@ static dq_buf planted_script(const char *file, const hist_plant *plant)
 
     add_file(&s, file);
     dq_buf text = with_constants(dq_buf_str(&s.text));
+    while (drop_unused(&text))
+        ;
     dq_buf_deinit(&s.parts);
     dq_buf_deinit(&s.text);
     return text;

@@ -175,11 +175,11 @@ local keyed = {
     ask(i).ukey, ask(i).ukey_ms, ask(i).ukey_home = key, 0, ELSEWHERE
   end,
   t = function(i, _, more)
-    ask(i).schedule, ask(i).schedule_flags, ask(i).died = string.sub(more, 2, 14), string.byte(more, 21), died[i]
+    ask(i).schedule, ask(i).is_tracked, ask(i).pauses = more_schedule(more)
+    ask(i).died = died[i]
   end,
   w = function(i, _, task)
-    local n = string.byte(task, 2)
-    ask(i).how, ask(i).task, ask(i).why = string.sub(task, 1, 1), string.sub(task, 3, 2 + n), string.sub(task, 3 + n)
+    ask(i).how, ask(i).task, ask(i).why = task_end(task)
   end,
   o = function(_, id, log_lines)
     call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. log_lines, -LOG_MAX))

@@ -20,9 +20,13 @@ end
 local function look_at_job(task, inc, job)
   local place, j = whereabouts(job)
   local e = place and envelope_of(j)
+  local wid, inc_of, no
+  if e and e.task then
+    wid, inc_of, no = more_task(e.task)
+  end
   if not place then
     fault('workflow_task', key, id, 'task ' .. task .. ' waits for a job that is not alive')
-  elseif e and (not e.task or string.sub(e.task, 2, 14) ~= id or unpk('>I2I3', e.task, 15) ~= inc or select(2, unpk('>I2I3', e.task, 15)) ~= task) then
+  elseif e and (wid ~= id or inc_of ~= inc or no ~= task) then
     fault('workflow_task', key, id, 'the job of task ' .. task .. ' does not know of it')
   end
 end
@@ -66,8 +70,9 @@ end
 local function step(cursor)
   local at, active, ended, head = 0, 0, 0, flow_head(f)
   if cursor ~= '' then
-    at, active, ended = unpk('>I4I4I4', cursor)
-    head = string.sub(cursor, 13)
+    local head_at
+    at, active, ended, head_at = unpk('>I4I4I4', cursor)
+    head = string.sub(cursor, head_at)
   end
   if call('STRLEN', key) ~= cell_at(f.n) then
     fault('unreadable', key, id, 'its state has another length than its tasks take')

@@ -10,6 +10,7 @@
 --#include "doctor.lua"
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
+--#include "flow_state.lua"
 --#include "late.lua"
 --#include "ukey.lua"
 local prefix, n_shards = ARGV[3], tonumber(ARGV[4])
@@ -155,8 +156,7 @@ local families = {
       return
     end
     more[#more + 1] = { 'w', 'ws:' .. id }
-    local status, def = string.byte(call('GETRANGE', key, 1, 1)), call('GETRANGE', key, 40, 55)
-    if call('EXISTS', K .. 'wd:' .. def) == 0 then
+    if call('EXISTS', K .. 'wd:' .. flow_definition(id)) == 0 then
       fault('workflow_orphan', key, id, 'its definition is gone')
     end
     if not call('ZSCORE', K .. 'wi', id) then
@@ -164,7 +164,8 @@ local families = {
         call('ZADD', K .. 'wi', 0, id)
       end)
     end
-    if (status == 2 or status == 3 or status == 5) and not call('ZSCORE', K .. 'we', id) then
+    local place = flow_place(id)
+    if place and place.ended and not call('ZSCORE', K .. 'we', id) then
       fault('workflow_unlisted', key, id, 'has ended and would stay for ever', function()
         call('ZADD', K .. 'we', now, id)
       end)

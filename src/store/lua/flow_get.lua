@@ -22,11 +22,11 @@ if n == 0 then
 end
 local rows = image_read(f.def, IMAGE_HEAD + IMAGE_TASK * first, IMAGE_TASK * n)
 local cells = call('GETRANGE', f.key, cell_at(first), cell_at(first + n) - 1)
-local _, _, name_first, out_first = unpk('>I4I4I4I4', rows)
+local _, _, name_first, out_first = unpk(IMAGE_TASK_FORM, rows)
 local out_end = out_first
 local lanes, seen, asked, located = {}, {}, {}, {}
 for i = 0, n - 1 do
-  local _, _, _, outs_at, n_outs, _, lane = unpk('>I4I4I4I4I4I4I4', rows, 1 + IMAGE_TASK * i)
+  local _, _, _, outs_at, n_outs, _, lane = unpk(IMAGE_TASK_FORM, rows, 1 + IMAGE_TASK * i)
   out_end = outs_at + n_outs
   if not seen[lane] then
     seen[lane] = true
@@ -44,7 +44,7 @@ end
 local names_end = lanes_at
 if first + n < n_tasks then
   local _
-  _, _, names_end = unpk('>I4I4I4', image_read(f.def, IMAGE_HEAD + IMAGE_TASK * (first + n), 12))
+  _, _, names_end = task_read(f, first + n)
 end
 local errors = {}
 for i, why in ipairs(#asked > 0 and call('HMGET', K .. 'wr:' .. id, unpack(asked)) or {}) do

@@ -40,7 +40,7 @@ local function outbox_retried(e, id, token)
 end
 -- One of a schedule that minds what is active is active again: false when another is.
 local function occurrence_retried(e, id)
-  local packed = e.schedule_flags % 2 == 1 and call('HGET', K .. 'sch:d', e.schedule)
+  local packed = e.is_tracked and call('HGET', K .. 'sch:d', e.schedule)
   if not packed then
     return true
   end

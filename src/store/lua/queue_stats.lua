@@ -4,6 +4,7 @@
 -- argv: queue...
 -- returns: for each { pending, running, ms since when the longest waiting job could run (-1: none waits) }, then now_ms
 --#include "base.lua"
+--#include "moved.lua"
 --#include "undelivered.lua"
 local out = {}
 for i = 1, #ARGV do
@@ -19,7 +20,7 @@ for i = 1, #ARGV do
       if first then
         local since = tonumber(string.match(first[1], '^%d+'))
         if first[2][1] == 'm' then
-          since = unpk('>I6', first[2][2], 23)
+          since = moved_fields(first[2][2]).ready
         end
         if oldest < 0 or since < oldest then
           oldest = since

@@ -61,7 +61,7 @@ local function hand_over(stream, lane, entry, fields)
   if run then
     local started = unpk('>I6', run)
     local f = moved_fields(m)
-    local charged = blamed == '' or blamed == id or (blamed == 's' and f.flags % 2 == 1 and f.crashes == 0)
+    local charged = blamed == '' or blamed == id or (blamed == 's' and f.is_suspect and f.crashes == 0)
     m = moved_with(m, { runs = f.runs + 1, crashes = charged and f.crashes + 1 or f.crashes, ready = now })
     f = moved_fields(m)
     m = attempt_add(m, f.runs, OUTCOME_CRASHED, started, math.max(now - started, 0), tonumber(victim), 'its process crashed')

@@ -164,7 +164,7 @@ local function look_at_ukey(id, e)
 end
 -- A task of a workflow: that says that this is its job.
 local function look_at_task(key, id, task)
-  local wid, inc, no = unpk('>c13I2I3', task, 2)
+  local wid, inc, no = more_task(task)
   local cell = ask('GETRANGE', K .. 'ws:' .. wid, 64 + 32 * no, 95 + 32 * no) or ''
   if #cell < 32 or string.byte(cell) ~= 1 or unpk('>I2', cell, 3) ~= inc or string.sub(cell, 8, 20) ~= id then
     fault('workflow_task', key, id, 'is the job of a task whose workflow does not know of it')
@@ -173,7 +173,7 @@ end
 -- An occurrence of a schedule that minds its end counts as active there.
 local function look_at_schedule(key, id, e)
   local active = K .. 'sa:' .. e.schedule
-  if e.schedule_flags % 2 == 1 and ask('HEXISTS', K .. 'sch:s', e.schedule) == 1 and ask('SISMEMBER', active, id) == 0 then
+  if e.is_tracked and ask('HEXISTS', K .. 'sch:s', e.schedule) == 1 and ask('SISMEMBER', active, id) == 0 then
     fault('schedule_active', key, id, 'lives and does not count as active', function()
       call('SADD', active, id)
     end)

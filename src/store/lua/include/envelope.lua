@@ -1,6 +1,6 @@
 -- What scripts must know of an envelope `j` (docs/redis-keys.md "Packed parts"): the unique key with how long it is held and its home
 -- shard (nil: this one), the retention class (nil: the queue's), the schedule-to-start limit (nil: none), whether the payload is a key
--- of its own, the schedule of which it is an occurrence with its flags (nil: of none), what makes it a task of a workflow (nil: nothing).
+-- of its own, the schedule of which it is an occurrence (nil: of none), what makes it a task of a workflow (nil: nothing).
 --#include "varint.lua"
 local J_CTYPE = 2 -- numbers of bits, as DQ_J_CTYPE and so on of src/model/job.h (a test compares)
 local J_PRIORITY = 3
@@ -21,6 +21,15 @@ local MORE_TASK = 2 -- first byte of the part that names workflow and task
 local function bit_set(flags, bit)
   return math.floor(flags / 2 ^ bit) % 2 == 1
 end
+-- What is in a part of J_MORE. Of a schedule: its id, whether the job's end is looked at, whether its death pauses the schedule; of a workflow: its id, then
+-- which of its jobs this is and of which task.
+local function more_schedule(part)
+  local flags = string.byte(part, 21)
+  return string.sub(part, 2, 14), flags % 2 == 1, flags >= 2
+end
+local function more_task(part)
+  return unpk('>c13I2I3', part, 2)
+end
 -- What J_MORE names, which lies after parts that are of no other interest.
 local function envelope_more(e, j, flags, at)
   local n, part, _
@@ -37,7 +46,7 @@ local function envelope_more(e, j, flags, at)
   end
   part = lstr_read(j, bit_set(flags, J_TRACE) and at + 25 or at)
   if string.byte(part) == MORE_SCHEDULE and #part == 21 then
-    e.schedule, e.schedule_flags = string.sub(part, 2, 14), string.byte(part, 21)
+    e.schedule, e.is_tracked, e.pauses = more_schedule(part)
   elseif string.byte(part) == MORE_TASK and #part >= 21 then
     e.task = part
   end

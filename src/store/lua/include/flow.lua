@@ -6,12 +6,14 @@
 --#include "ids.lua"
 --#include "entry.lua"
 --#include "envelope.lua"
+--#include "flow_status.lua"
 --#include "stats.lua"
 --#include "tell.lua"
 --#include "deliver.lua"
 local IMAGE_HEAD = 64 -- numbers of src/flow/image.h (a test compares)
 local IMAGE_TASK = 32
 local IMAGE_EDGE = 6
+local IMAGE_TASK_FORM = '>I4I4I4I4I4I4I4B'
 local IMAGE_SEGMENT = 262144
 local IMAGE_ALLOW_FAILURE = 0 -- flags of a task, as numbers of bits
 local IMAGE_ALL_DONE = 1
@@ -33,11 +35,6 @@ local CELL_CANCELLED = 5
 local CELL_UNREACHED = 6
 local MARK_BAD = 1 -- of what a task hands to those that depend on it: it failed, or was not reached;
 local MARK_AFTER = 2 -- it runs although the workflow has failed
-local FLOW_RUNNING = 1 -- status of a workflow, as in src/model/flow_state.h
-local FLOW_COMPLETED = 2
-local FLOW_FAILED = 3
-local FLOW_CANCELLING = 4
-local FLOW_CANCELLED = 5
 local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
 local FLOW_CANCELS = 1 -- what was released is cancelled then
 local GO_EDGES = 1 -- kinds of what is left in `wq`
@@ -122,6 +119,11 @@ local function fails(f)
   end
 end
 
+-- What a worker says of the end of a task's job: how, part and why of flow_ended.
+local function task_end(packed)
+  local n = string.byte(packed, 2)
+  return string.sub(packed, 1, 1), string.sub(packed, 3, 2 + n), string.sub(packed, 3 + n)
+end
 -- part: what the job's envelope says of its task; how: 'c' done, 's' skipped, 'd' dead, 'x' cancelled, 'q' purged.
 local function flow_ended(id, part, how, why)
   local wid, inc, task, image_flags, n_edges = unpk('>c13I2I3BB', part, 2)
@@ -164,7 +166,7 @@ end
 
 -- record, its length, name, where its edges begin, how many, how many it depends on, lane, flags
 local function task_read(f, task)
-  return unpk('>I4I4I4I4I4I4I4B', image_read(f.def, IMAGE_HEAD + IMAGE_TASK * task, IMAGE_TASK))
+  return unpk(IMAGE_TASK_FORM, image_read(f.def, IMAGE_HEAD + IMAGE_TASK * task, IMAGE_TASK))
 end
 local function flow_lane(f, index)
   f.lanes = f.lanes or {}

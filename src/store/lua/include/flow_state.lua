@@ -1,5 +1,6 @@
--- Whether an id is that of a workflow, and whether that has ended.
+-- What can be said of a workflow without reading all of its state: whether an id is one's, whether it has ended, its definition.
 --#include "ids.lua"
+--#include "flow_status.lua"
 local function flow_is(id)
   local _, _, lane = id_unpack(id)
   return lane == 0
@@ -7,5 +8,8 @@ end
 -- nil: there is none.
 local function flow_place(id)
   local status = string.byte(call('GETRANGE', K .. 'ws:' .. id, 1, 1))
-  return status and { ended = status == 2 or status == 3 or status == 5 }
+  return status and { ended = status == FLOW_COMPLETED or status == FLOW_FAILED or status == FLOW_CANCELLED }
+end
+local function flow_definition(id)
+  return call('GETRANGE', K .. 'ws:' .. id, 40, 55)
 end

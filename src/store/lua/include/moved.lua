@@ -5,6 +5,7 @@ local MOVED_FIELDS = '>I2I2BBI2I6I6BB'
 local function moved_fields(m)
   local f = {}
   f.attempts, f.runs, f.crashes, f.flags, f.errors, f.ready, f.due, f.recorded, f.repeats = unpk(MOVED_FIELDS, m, 15)
+  f.is_suspect = f.flags % 2 == 1
   return f
 end
 -- With other values of some fields. Counts stay at the highest number there is room for.
@@ -39,8 +40,8 @@ local function moved_logged(m)
   return logs_flag(string.byte(m, 20))
 end
 local function moved_suspect(m)
-  local flags = moved_fields(m).flags
-  return moved_with(m, { flags = flags % 2 == 0 and flags + 1 or flags })
+  local f = moved_fields(m)
+  return moved_with(m, { flags = f.is_suspect and f.flags or f.flags + 1 })
 end
 -- Whether a later version wrote it, and whether it can be one at all.
 local function moved_is_newer(m)

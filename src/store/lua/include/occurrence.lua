@@ -135,10 +135,10 @@ local function occurrence_late_over(job)
     occurrences_done()
   end
 end
--- The end of a job that is an occurrence: schedule, schedule_flags (of more_make) and died as its envelope and its end have them.
+-- The end of a job that is an occurrence: schedule, is_tracked, pauses and died as its envelope and its end have them.
 local function occurrence_ended(job, e)
   local sa = K .. 'sa:' .. e.schedule
-  if e.schedule_flags % 2 == 0 or call('SISMEMBER', sa, job) == 0 then
+  if not e.is_tracked or call('SISMEMBER', sa, job) == 0 then
     return
   end
   local s = state_read(e.schedule)
@@ -150,7 +150,7 @@ local function occurrence_ended(job, e)
   if not lingers then
     call('SREM', sa, job)
   end
-  if e.died and e.schedule_flags >= 2 and s.flags % 4 == 0 then
+  if e.died and e.pauses and s.flags % 4 == 0 then
     state_flag(s, SCHEDULE_PAUSED, true)
     state_flag(s, SCHEDULE_FAILED, true)
     state_write(e.schedule, s)
