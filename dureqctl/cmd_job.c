@@ -449,7 +449,7 @@ const ctl_command ctl_job_commands[] = {
      CTL_DEAD_FILTERS_HELP CTL_ACT_HELP "Example: dureqctl dlq redrive --type email.send\n", dlq_redrive},
     {"run get", "RUN", "A run: one start of a job", "RUN is <job id>.<run>, as `run list` and `job get` show it.\n", run_get},
     {"run list", "", "What runs now", "", run_list},
-    {"run requeue", "RUN...", "Start the job of a run anew", "", run_requeue},
+    {"run requeue", "RUN...", "Start the job of a run again", "", run_requeue},
     {"key delete", "KEY...", "Let go of unique keys by hand", "", key_delete},
     {"key get", "KEY", "Who holds a unique key", "", key_get},
     {NULL, NULL, NULL, NULL, NULL},

@@ -261,11 +261,11 @@ static bool mend_file(dq_embedded *e)
     state = dq_embedded_rewrite_state(e->socket_path);
     if (state < 0) {
         DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.rewrite",
-               "error=\"the append-only file was torn and cannot be written anew: %s\"", e->last_line);
+               "error=\"the append-only file was torn and cannot be rewritten: %s\"", e->last_line);
         e->rewrites = false;
     }
     if (state > 0)
-        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.rewritten", "the append-only file was torn; it was written anew");
+        DQ_LOG(e->log, DUREQ_LOG_WARN, "embedded.rewritten", "the append-only file was torn; it was rewritten");
     return state > 0;
 }
 
@@ -281,7 +281,7 @@ static void ping(dq_embedded *e)
     }
     if (++e->n_pings % LOADING_SAY_EVERY == 0)
         DQ_LOG(e->log, DUREQ_LOG_INFO, "embedded.loading", "%s",
-               answers       ? "it writes its file anew"
+               answers       ? "it rewrites its file"
                : answer == 0 ? "it loads its data"
                              : "it does not answer yet");
     dq_timer_set(&e->timer, answers ? REWRITE_LOOK_US : PING_EVERY_US);

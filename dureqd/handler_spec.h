@@ -12,7 +12,7 @@ int dq_words_split(dq_arena *arena, dureq_str text, const char ***ret, size_t *r
 
 /* "file.sha256=exec:/usr/bin/sha256sum -- {payload}": fills type, kind and words or builtin. */
 int dq_handler_spec_parse(dq_arena *arena, dureq_str text, dq_handler_spec *ret, dureq_error *err);
-/* What is behind the '=': kind and its rest. Refuses the kinds of later versions by name. */
+/* What follows the '=': kind and its rest. Refuses the kinds of later versions by name. */
 int dq_handler_spec_set_kind(dq_arena *arena, dureq_str kind, dureq_str rest, dq_handler_spec *ret, dureq_error *err);
 /* Type and words together: names, "{payload...}" forms. */
 int dq_handler_spec_check(const dq_handler_spec *spec, dureq_error *err);

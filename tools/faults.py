@@ -4,7 +4,7 @@
 
 Each program of tests/fault tells in a line of its own what it did, how often, what was lost and how long recovery took. These lines go between
 the marks of the document, with the command, the commit, the day and the machine. Ends with "N passed, N failed"; programs that failed are named
-and nothing is written. JOBS programs run at a time (1), but for those that want the machine for themselves. With a PATTERN only some run,
+and nothing is written. JOBS programs run at a time (1), except those that want the machine for themselves. With a PATTERN only some run,
 and nothing is written; with KEEP=1 then it is, the rest as it was when it ran last, of this commit and with so many rounds.
 """
 import concurrent.futures

@@ -33,7 +33,7 @@ def today():
 
 
 def kernel():
-    """Without what a machine's builder put behind the version."""
+    """Without what a machine's builder put after the version."""
     return f'{platform.system()} {platform.release().split("-")[0]}'
 
 

@@ -33,7 +33,7 @@ const at = (job: Pick<Job, 'id'>, verb: string): string => `/api/jobs/${encodeUR
 
 export async function retry(job: Job): Promise<void> {
   const force = job.status === 'completed' ? '?force=1' : '';
-  if (await attempt(() => call('POST', at(job, 'retry') + force), ...JOBS)) say(`${job.task_type} starts anew.`);
+  if (await attempt(() => call('POST', at(job, 'retry') + force), ...JOBS)) say(`${job.task_type} starts again.`);
 }
 
 export async function runNow(job: Job): Promise<void> {
@@ -159,7 +159,7 @@ export function bulk(verb: Bulk, jobs: Job[], then: () => void): void {
   }
 }
 
-const AGAIN = 'Each starts anew with attempts from 0. The cause may still be there.';
+const AGAIN = 'Each starts again with attempts from 0. The cause may still be there.';
 
 function textOf(verb: Bulk): string {
   const texts: Record<Bulk, string> = {

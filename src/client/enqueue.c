@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The callers' side of enqueueing: checks jobs, packs them in the caller's thread, hands them to the loop and waits. A large call goes in
-   chunks, two at a time, so that packing goes on while the server works. Nothing of a job is kept behind the call. */
+   chunks, two at a time, so that packing goes on while the server works. Nothing of a job is kept after the call. */
 
 #include <stdio.h>
 

@@ -246,7 +246,7 @@ int dureq_client_get_schedule_by_key(dureq_client *c, dureq_str key, dureq_sched
 
 /* ---- pages ---- */
 
-/* "shard.score.id": behind that one. */
+/* "shard.score.id": after that one. */
 typedef struct cursor {
     int64_t shard;
     dureq_str score;

@@ -77,7 +77,7 @@ static bool is_in(const dq_buf *ids, const char *id)
     return ids->len && bsearch(id, ids->ptr, ids->len / DQ_ID_BYTES, DQ_ID_BYTES, by_bytes) != NULL;
 }
 
-/* A row and its place in the list come in one step, so what the list still lacks when it is read behind the rows was never there. */
+/* A row and its place in the list come in one step, so what the list still lacks when it is read after the rows was never there. */
 static int look_missing(bucket_look *b, dureq_error *err)
 {
     DQ_BUF_AUTO since = {0};

@@ -51,7 +51,7 @@ static void append_utf8(dq_buf *out, uint32_t c)
     dq_buf_append(out, bytes, n);
 }
 
-/* The escape whose letter is at p; already known to be good. Returns what is behind it. */
+/* The escape whose letter is at p; already known to be good. Returns what follows it. */
 static const char *append_escape(dq_buf *out, const char *p, const char *end)
 {
     static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";

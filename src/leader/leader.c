@@ -20,7 +20,7 @@ bool dq_leader_answered(dq_leader *l, const char *call, int code, const dureq_er
     if (code == DUREQ_EFENCED)
         l->term.epoch = 0;
     else if (code != DUREQ_EUNAVAILABLE && code != DUREQ_ECLOSED)
-        DQ_LOG(l->all->opts.log, DUREQ_LOG_WARN, "ticker.error", "shard=%u call=%s error=\"%s\"", l->shard, call, err->msg);
+        DQ_LOG(l->all->opts.log, DUREQ_LOG_WARN, "leader.error", "shard=%u call=%s error=\"%s\"", l->shard, call, err->msg);
     return false;
 }
 
@@ -139,7 +139,7 @@ static void take_beat(dq_leader *l, const dq_leader_beat *b)
 
     l->term = (dq_term){.session = b->session, .epoch = b->epoch};
     if (elected)
-        DQ_LOG(l->all->opts.log, DUREQ_LOG_DEBUG, "ticker.elected", "shard=%u epoch=%lld", l->shard, (long long)b->epoch);
+        DQ_LOG(l->all->opts.log, DUREQ_LOG_DEBUG, "leader.elected", "shard=%u epoch=%lld", l->shard, (long long)b->epoch);
     for (int i = 0; i < DQ_DUTY_COUNT; i++) {
         bool at_once = l->duties[i].is_lost || (elected && dq_duties[i].most_ms > 0);
 

@@ -37,7 +37,7 @@ int dq_field_string_of(const dq_fields_reading *r, dq_json_ref v, dureq_str *ret
     return ret->ptr || plain.len == 0 ? 0 : dq_fail_nomem(r->err);
 }
 
-/* NUL-ended; a NUL inside would hide what is behind it. */
+/* NUL-ended; a NUL inside would hide what follows it. */
 int dq_field_text_of(const dq_fields_reading *r, const dq_field *f, dq_json_ref v, const char **ret)
 {
     dureq_str s;

@@ -118,7 +118,7 @@ static int bad_number(dureq_error *err)
     return DUREQ_EPROTO; /* a constant, so that compilers see what parse_number leaves unset */
 }
 
-/* Reads "[+-]digits CR LF" from `at`. On STEP_OK *ret_next is behind the LF. */
+/* Reads "[+-]digits CR LF" from `at`. On STEP_OK *ret_next is after the LF. */
 static inline int parse_number(const char *in, size_t len, size_t at, int64_t *ret, size_t *ret_next, dureq_error *err)
 {
     size_t i = at, first;
@@ -147,7 +147,7 @@ static inline int parse_number(const char *in, size_t len, size_t at, int64_t *r
     return STEP_OK;
 }
 
-/* A line's text from p->pos + 1; on STEP_OK p->pos is behind its CR LF. */
+/* A line's text from p->pos + 1; on STEP_OK p->pos is after its CR LF. */
 static int parse_line(dq_resp_parser *p, const char *in, size_t len, dureq_str *ret, dureq_error *err)
 {
     size_t start = p->pos + 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* TLS of connections, over sockets that do not block. Loop thread, but for dq_serve_tls_create. */
+/* TLS of connections, over sockets that do not block. Loop thread, except for dq_serve_tls_create. */
 
 #include <dureq/error.h>
 

@@ -74,14 +74,14 @@ static void moved_after(const dq_claim *c, dq_buf *out)
         .detail = dq_buf_str(&c->words.detail),
         .output = dq_buf_str(&c->words.output),
     };
-    bool anew = c->verdict.outcome == DUREQ_OUTCOME_REPEAT;
+    bool restarts = c->verdict.outcome == DUREQ_OUTCOME_REPEAT;
 
     m.id = c->job.id;
     m.runs += m.runs < UINT16_MAX;
-    m.attempts = anew ? 0 : (uint16_t)DQ_MIN(m.attempts + c->verdict.is_spent, UINT16_MAX);
-    m.repeats = anew ? (uint8_t)DQ_MIN(m.repeats + 1, UINT8_MAX) : m.repeats;
-    m.errors_in_row = c->verdict.is_spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : anew ? 0 : m.errors_in_row;
-    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (anew ? DQ_M_REPEATED : 0) | (c->log.len > 0 ? DQ_M_LOGS : 0));
+    m.attempts = restarts ? 0 : (uint16_t)DQ_MIN(m.attempts + c->verdict.is_spent, UINT16_MAX);
+    m.repeats = restarts ? (uint8_t)DQ_MIN(m.repeats + 1, UINT8_MAX) : m.repeats;
+    m.errors_in_row = c->verdict.is_spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : restarts ? 0 : m.errors_in_row;
+    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (restarts ? DQ_M_REPEATED : 0) | (c->log.len > 0 ? DQ_M_LOGS : 0));
     m.ready_at_ms = c->verdict.finished_at_ms + DQ_MAX(c->verdict.delay_ms, 0);
     m.due_at_ms = c->verdict.next == DQ_NEXT_DUE ? m.ready_at_ms : 0;
     dq_attempts_add(&tail, m.tail, &a, &m.n_attempts);

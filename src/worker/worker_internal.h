@@ -54,7 +54,7 @@ struct dq_wshard {
     dq_wturn turn;
     dq_list late;                      /* runs that go on after their claim is over, or was judged without them (late.c) */
     dq_list held;                      /* claims of this session, by in_shard */
-    dq_claims claims[DQ_CLAIM_STATES]; /* the same by their state, but for those whose list is elsewhere (claim.c) */
+    dq_claims claims[DQ_CLAIM_STATES]; /* the same by their state, except those whose list is elsewhere (claim.c) */
 };
 
 typedef struct dq_stat_row {

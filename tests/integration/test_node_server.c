@@ -505,7 +505,7 @@ SCENARIO(the_callers_logger_gets_the_records_of_its_level)
     use_durable();
     n = logging_node("a", DUREQ_LOG_DEBUG);
     RIG_UNTIL(has_event("node.live"));
-    RIG_UNTIL(has_event("ticker.elected"));
+    RIG_UNTIL(has_event("leader.elected"));
     test_redis_kill(durable);
     RIG_UNTIL(!rig_stats(n).connected);
     test_redis_restart(durable);

@@ -20,7 +20,7 @@ type By = 'error' | 'type';
 const IDS_MAX = 10_000; // of a call for many
 const PAGE = 1000;
 const PAGES_MAX = 20;
-const MANY = 5000; // dead jobs: from here on groups are counted anew less often, since that reads them all
+const MANY = 5000; // dead jobs: from here on groups are counted again less often, since that reads them all
 const SAMPLE = 100;
 
 /** The same as the server's: the first line, each number an N. */

@@ -1,5 +1,5 @@
 #!lua
--- The second half of a producer's plain call: in one MULTI behind the XADDs of jobs that run now and hold no keys. Checks that the
+-- The second half of a producer's plain call: in one MULTI after the XADDs of jobs that run now and hold no keys. Checks that the
 -- call is new and that lanes and queues are as the producer knew them; else takes the entries out again before anyone saw them.
 -- Payloads too large for an entry were set under names of the call's own, in the same MULTI; they are renamed after the ids of their jobs.
 -- keys: {p:0}:sh {p:0}:p:PRODUCER

@@ -4,7 +4,7 @@
 -- argv: actor policy(-1: the schedule's) id at_s...
 --   no at_s: one, now
 -- returns: { 0, n dispatched, id of the last job ('' none), n done of those asked for, and the rest is for another call }; -3 (no such schedule), -4 (it
---   has ended), or -10 and a reason of the records when one could not be dispatched, with the same behind it
+--   has ended), or -10 and a reason of the records when one could not be dispatched, followed by the same
 --#include "base.lua"
 --#include "too_old.lua"
 --#include "overlap.lua"

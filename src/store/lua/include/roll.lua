@@ -12,7 +12,7 @@ local function roll_one(from, to, from_ms, to_ms)
   return #all / 2
 end
 -- Sums finished units, up to number `last`, into units of n. what: field that remembers, prefixes of the two, n, how many units back it begins,
--- ms of a unit, ms that one is kept behind its end, ms that a sum is kept. Returns whether more is left.
+-- ms of a unit, ms that one is kept after its end, ms that a sum is kept. Returns whether more is left.
 local function roll(what, last)
   local field, from, to, n, back, unit_ms, from_ms, to_ms = unpack(what)
   local done = tonumber(call('HGET', sh, field) or last - back)
