@@ -6,7 +6,7 @@
 #include <dureq/client.h>
 
 #include "base/buf.h"
-#include "redis/blocking.h"
+#include "redis/owned.h"
 
 typedef struct dq_audit_query {
     dureq_str target; /* a job id, a queue name, a node id; empty: any */

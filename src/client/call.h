@@ -6,7 +6,7 @@
 
 #include <dureq/client.h>
 
-#include "redis/blocking.h"
+#include "redis/owned.h"
 #include "store/keys.h"
 
 /* A caller announces itself, so that destroy waits for it; err when the client was never connected. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/random.h"
 #include "fake_redis.h"
-#include "redis/blocking.h"
+#include "redis/owned.h"
 #include "redis/pubsub.h"
 #include "test_conn.h"
 

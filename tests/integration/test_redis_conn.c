@@ -2,7 +2,7 @@
 #include "redis_server.h"
 #include "test_conn.h"
 
-#include "redis/blocking.h"
+#include "redis/owned.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 
 #include "test_loop.h"
 
-#include "redis/blocking.h"
+#include "redis/owned.h"
 #include "store/store.h"
 
 typedef struct test_store {
