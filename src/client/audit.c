@@ -52,8 +52,7 @@ static dureq_str packed_target(dureq_str target, unsigned char packed[DQ_ID_BYTE
 /* What one shard knows, newest first, and how far it was told. */
 typedef struct audit_shard {
     dq_owned_reply reply;
-    dq_reply next;
-    size_t left;
+    dq_reply_items entries;
     dq_reply fields; /* of the entry whose turn it is */
     dureq_str target;
     int64_t at_ms; /* -1: nothing is left */
@@ -63,14 +62,13 @@ typedef struct audit_shard {
 static void audit_step(audit_shard *s, dureq_str wanted)
 {
     s->at_ms = -1;
-    while (s->left > 0 && s->at_ms < 0) {
-        s->fields = dq_reply_at(s->next, 1);
+    dq_reply entry;
+
+    while (s->at_ms < 0 && dq_reply_items_next(&s->entries, &entry)) {
+        s->fields = dq_reply_at(entry, 1);
         s->target = dq_reply_str(dq_reply_lookup(s->fields, "target"));
         if (wanted.len == 0 || dq_str_eq(s->target, wanted))
             s->at_ms = DQ_MAX(dq_reply_int(dq_reply_lookup(s->fields, "at")), 0);
-        s->left--;
-        if (s->left > 0)
-            s->next = dq_reply_next(s->next);
     }
 }
 
@@ -81,8 +79,7 @@ static int audit_read(dureq_client *c, unsigned shard, dureq_str wanted, int lim
     rc = dq_client_newest(c, shard, "au", wanted.len > 0 ? AUDIT_SCAN : limit, &ret->reply, err);
     if (rc < 0)
         return rc;
-    ret->left = dq_reply_len(ret->reply.reply);
-    ret->next = dq_reply_first(ret->reply.reply);
+    ret->entries = dq_reply_items_of(ret->reply.reply);
     audit_step(ret, wanted);
     return 0;
 }

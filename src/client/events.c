@@ -223,20 +223,19 @@ static void put_schedule_events(dq_json_writer *w, dureq_str e, const unsigned c
 /* The stream's entries come newest first. */
 static int put_events(dq_reply entries, const dq_id *id, const unsigned char *packed, dq_buf *ret, dureq_error *err)
 {
-    size_t n = dq_reply_len(entries), n_kept = 0;
-    dureq_str *kept = dq_calloc(n + 1, sizeof *kept);
+    dq_reply_items items = dq_reply_items_of(entries);
+    size_t n_kept = 0;
+    dureq_str *kept = dq_calloc(items.left + 1, sizeof *kept);
     dq_json_writer w = dq_json_writer_of(ret);
-    dq_reply entry = dq_reply_first(entries);
+    dq_reply entry;
 
     if (!kept)
         return dq_fail_nomem(err);
-    for (size_t i = 0; i < n; i++) {
+    while (dq_reply_items_next(&items, &entry)) {
         dureq_str e = dq_reply_str(dq_reply_at(dq_reply_at(entry, 1), 1));
 
         if (event_of(e, id, packed))
             kept[n_kept++] = e;
-        if (i + 1 < n)
-            entry = dq_reply_next(entry);
     }
     dq_json_begin_array(&w);
     while (n_kept-- > 0) {

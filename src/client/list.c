@@ -147,10 +147,11 @@ static int add_lanes(dq_lister *l, unsigned shard)
     rc = dq_client_command(l->c, &bytes, 1, &names, l->err);
     if (rc < 0)
         return rc;
-    dq_reply name = dq_reply_first(names.reply);
-    for (size_t i = 0; rc == 0 && i < dq_reply_len(names.reply); i++, name = dq_reply_next(name))
+    dq_reply_items items = dq_reply_items_of(names.reply);
+    dq_reply name;
+    for (uint32_t no = 1; rc == 0 && dq_reply_items_next(&items, &name); no++)
         if (lane_fits(l, dq_reply_str(name)))
-            rc = lane_add(l, shard, (uint32_t)i + 1);
+            rc = lane_add(l, shard, no);
     dq_owned_reply_deinit(&names);
     return rc;
 }

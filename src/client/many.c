@@ -88,14 +88,11 @@ static int part_end(many *m, many_part *p, int64_t deadline_us, dureq_error *err
 
     rc = dq_client_call_end(p->call, deadline_us, &reply, err);
     if (rc == 0) {
-        dq_reply at = dq_reply_first(reply.reply);
+        dq_reply_items items = dq_reply_items_of(reply.reply);
+        dq_reply code;
 
-        n_answered = DQ_MIN(dq_reply_len(reply.reply), p->n);
-        for (size_t i = 0; i < n_answered; i++) {
-            take_code(m, m->wave[p->at[i]], at);
-            if (i + 1 < n_answered)
-                at = dq_reply_next(at);
-        }
+        for (; n_answered < p->n && dq_reply_items_next(&items, &code); n_answered++)
+            take_code(m, m->wave[p->at[n_answered]], code);
         dq_owned_reply_deinit(&reply);
         if (n_answered == 0) /* a script answers for one at least */
             rc = dq_fail(err, DUREQ_EPROTO, "the answer for a list of jobs cannot be read");

@@ -349,12 +349,11 @@ static void add_counts(dureq_counts *sum, dq_reply r)
 {
     int64_t *const fields[] = {&sum->pending,   &sum->scheduled, &sum->running,   &sum->retrying, &sum->paused,
                                &sum->completed, &sum->dead,      &sum->cancelled, &sum->nodes,    &sum->history_bytes};
-    dq_reply at = dq_reply_first(r);
+    dq_reply_items items = dq_reply_items_of(r);
+    dq_reply count;
 
-    for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && i < dq_reply_len(r); i++) {
-        dq_reply_add(at, fields[i]);
-        at = dq_reply_next(at);
-    }
+    for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && dq_reply_items_next(&items, &count); i++)
+        dq_reply_add(count, fields[i]);
 }
 
 int dureq_client_count(dureq_client *c, dureq_counts *ret, dureq_error *err)

@@ -12,10 +12,11 @@ static const int64_t unit_ms[] = {[DQ_SERIES_MINUTE] = 60000, [DQ_SERIES_HOUR] =
 
 static void add_row(dq_series_row *row, dq_reply numbers)
 {
-    dq_reply at = dq_reply_first(numbers);
     int64_t *const plain[] = {&row->enqueued, &row->completed, &row->failed, &row->dead, &row->cancelled};
+    dq_reply_items items = dq_reply_items_of(numbers);
+    dq_reply at;
 
-    for (size_t i = 0; i < FIELDS; i++, at = i < FIELDS ? dq_reply_next(at) : at) {
+    for (size_t i = 0; dq_reply_items_next(&items, &at); i++) {
         size_t bucket = i - DQ_MIN(i, DQ_ARRAY_LEN(plain));
 
         if (i < DQ_ARRAY_LEN(plain))
@@ -31,15 +32,15 @@ static void add_row(dq_series_row *row, dq_reply numbers)
 static int add_rows(dq_series_row *rows, int n, dq_reply r)
 {
     size_t len = dq_reply_type(r) == DQ_RESP_ARRAY ? dq_reply_len(r) : 0;
-    dq_reply at = dq_reply_first(r);
+    dq_reply_items items = dq_reply_items_of(r);
+    dq_reply at;
 
     if (len == 0 || len > (size_t)n)
         return DUREQ_EPROTO;
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; dq_reply_items_next(&items, &at); i++) {
         if (dq_reply_type(at) != DQ_RESP_ARRAY || dq_reply_len(at) != FIELDS)
             return DUREQ_EPROTO;
         add_row(&rows[i], at);
-        at = i + 1 < len ? dq_reply_next(at) : at;
     }
     return (int)len;
 }

@@ -11,15 +11,15 @@
 
 static void add_days(dq_day_stats *days, int n, dq_reply r)
 {
-    dq_reply row = dq_reply_first(r);
+    dq_reply_items items = dq_reply_items_of(r);
+    dq_reply row;
 
-    for (int i = 0; i < n && (size_t)i < dq_reply_len(r); i++) {
+    for (int i = 0; i < n && dq_reply_items_next(&items, &row); i++) {
         dq_reply_add(dq_reply_at(row, 0), &days[i].enqueued);
         dq_reply_add(dq_reply_at(row, 1), &days[i].completed);
         dq_reply_add(dq_reply_at(row, 2), &days[i].failed);
         dq_reply_add(dq_reply_at(row, 3), &days[i].dead);
         dq_reply_add(dq_reply_at(row, 4), &days[i].cancelled);
-        row = dq_reply_next(row);
     }
 }
 

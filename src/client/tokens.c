@@ -47,7 +47,8 @@ int dq_client_passes(dureq_client *c, dq_pass_kind kind, void (*fn)(void *userda
                      dureq_error *err)
 {
     dq_owned_reply reply;
-    dq_reply item;
+    dq_reply_items items;
+    dq_reply id, text;
     dq_buf bytes = {0};
     int rc;
 
@@ -56,14 +57,9 @@ int dq_client_passes(dureq_client *c, dq_pass_kind kind, void (*fn)(void *userda
     if (rc < 0)
         return rc;
     rc = dq_reply_error(reply.reply, err);
-    item = dq_reply_first(reply.reply);
-    for (size_t i = 0; rc == 0 && i + 1 < dq_reply_len(reply.reply); i += 2) {
-        dureq_str id = dq_reply_str(item);
-
-        item = dq_reply_next(item);
-        fn(userdata, id, dq_reply_str(item));
-        item = dq_reply_next(item);
-    }
+    items = dq_reply_items_of(reply.reply);
+    while (rc == 0 && dq_reply_items_next(&items, &id) && dq_reply_items_next(&items, &text))
+        fn(userdata, dq_reply_str(id), dq_reply_str(text));
     dq_owned_reply_deinit(&reply);
     return rc;
 }

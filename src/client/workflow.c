@@ -63,21 +63,17 @@ typedef struct page { /* flow_get's answer */
 
 static int take_lane(dureq_workflow_task *t, const page *p, uint32_t lane, dq_arena *a)
 {
-    dq_reply at = p->lanes;
-    size_t n = dq_reply_len(at);
+    dq_reply_items items = dq_reply_items_of(p->lanes);
+    dq_reply no, name;
 
-    at = n ? dq_reply_first(at) : at;
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        dq_reply name = dq_reply_next(at);
+    while (dq_reply_items_next(&items, &no) && dq_reply_items_next(&items, &name)) {
         dureq_str rest = dq_reply_str(name), version;
 
-        if ((uint32_t)dq_reply_int(at) == lane) {
+        if ((uint32_t)dq_reply_int(no) == lane) {
             rest = dq_arena_dup_str(a, rest);
             (void)dq_lane_name_split(rest, &t->queue, &t->task_type, &version);
             return 0;
         }
-        if (i + 3 < n)
-            at = dq_reply_next(name);
     }
     return 0;
 }
@@ -139,17 +135,14 @@ static bool take_task(const page *p, uint32_t i, const dq_image_task *first, dur
 /* (task, value) pairs, as flow_get has them. */
 static void take_pairs(dureq_workflow *w, dq_reply list, void (*take)(dureq_workflow_task *t, dq_reply value, dq_arena *a))
 {
-    size_t n = dq_reply_len(list);
-    dq_reply at = n ? dq_reply_first(list) : list;
+    dq_reply_items items = dq_reply_items_of(list);
+    dq_reply no, value;
 
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        dq_reply value = dq_reply_next(at);
-        int64_t task = dq_reply_int(at) - w->first;
+    while (dq_reply_items_next(&items, &no) && dq_reply_items_next(&items, &value)) {
+        int64_t task = dq_reply_int(no) - w->first;
 
         if (task >= 0 && (size_t)task < w->n)
             take(&w->tasks[task], value, w->owner);
-        if (i + 3 < n)
-            at = dq_reply_next(value);
     }
 }
 

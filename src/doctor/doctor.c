@@ -125,13 +125,13 @@ void dq_doctor_report_deinit(dq_doctor_report *r)
 
 static int add_faults(dq_doctor *d, const dq_doctor_step *step, dureq_error *err)
 {
-    dq_reply at = step->faults;
+    dq_reply_items items = dq_reply_items_of(step->faults);
+    dq_reply at;
 
-    for (size_t i = 0; i < step->n_faults; i++) {
+    while (dq_reply_items_next(&items, &at)) {
         dq_fault_view f;
         int rc;
 
-        at = i == 0 ? dq_reply_first(step->faults) : dq_reply_next(at);
         rc = dq_doctor_fault_decode(at, &f);
         if (rc < 0)
             return dq_fail(err, rc, "the doctor's script answered a fault that cannot be read");

@@ -177,19 +177,13 @@ void dq_session_cancelled(dq_wshard *s, dureq_str text)
 
 static void take_lists(dq_wshard *s, dq_reply cancelled, dq_reply busy)
 {
-    dq_reply at = dq_reply_len(cancelled) ? dq_reply_first(cancelled) : cancelled;
+    dq_reply_items jobs = dq_reply_items_of(cancelled), lanes = dq_reply_items_of(busy);
+    dq_reply item;
 
-    for (size_t i = 0; i < dq_reply_len(cancelled); i++) {
-        dq_session_cancelled(s, dq_reply_str(at));
-        if (i + 1 < dq_reply_len(cancelled))
-            at = dq_reply_next(at);
-    }
-    at = dq_reply_len(busy) ? dq_reply_first(busy) : busy;
-    for (size_t i = 0; i < dq_reply_len(busy); i++) {
-        dq_lane_wake(s, (uint32_t)dq_reply_int(at), /*is_called=*/false);
-        if (i + 1 < dq_reply_len(busy))
-            at = dq_reply_next(at);
-    }
+    while (dq_reply_items_next(&jobs, &item))
+        dq_session_cancelled(s, dq_reply_str(item));
+    while (dq_reply_items_next(&lanes, &item))
+        dq_lane_wake(s, (uint32_t)dq_reply_int(item), /*is_called=*/false);
 }
 
 /* What runs is finished; no more is taken and, as the epoch says, it does not lead. */

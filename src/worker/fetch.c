@@ -36,19 +36,16 @@ static bool parse_entry(dureq_str text, uint64_t *ret_ms, uint64_t *ret_seq)
 
 static void read_fields(dq_claim *c, dq_reply fields)
 {
-    dq_reply at = dq_reply_first(fields);
-    size_t n = dq_reply_len(fields);
+    dq_reply_items items = dq_reply_items_of(fields);
+    dq_reply key, value;
 
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        dureq_str name = dq_reply_str(at);
+    while (dq_reply_items_next(&items, &key) && dq_reply_items_next(&items, &value)) {
+        dureq_str name = dq_reply_str(key);
 
-        at = dq_reply_next(at);
         if (name.len == 1 && name.ptr[0] == 'j')
-            c->job.j = dq_reply_str(at);
+            c->job.j = dq_reply_str(value);
         else if (name.len == 1 && name.ptr[0] == 'm')
-            c->job.m = dq_reply_str(at);
-        if (i + 2 < n)
-            at = dq_reply_next(at);
+            c->job.m = dq_reply_str(value);
     }
 }
 
@@ -353,29 +350,27 @@ static void take_stream(dq_wshard *s, dureq_str key, dq_reply entries, dq_rbuf *
 {
     bool front = false;
     dq_wlane *lane = lane_of(s, key, &front);
-    size_t n = dq_reply_len(entries);
-    dq_reply at = n > 0 ? dq_reply_first(entries) : entries;
+    dq_reply_items items = dq_reply_items_of(entries);
+    dq_reply entry;
 
     if (!lane)
         return;
     if (front)
-        lane->got_front += (int32_t)n;
+        lane->got_front += (int32_t)items.left;
     else
-        lane->got_main += (int32_t)n;
-    for (size_t i = 0; i < n; i++) {
-        if (!take_entry(lane, front, at, rbuf))
+        lane->got_main += (int32_t)items.left;
+    while (dq_reply_items_next(&items, &entry))
+        if (!take_entry(lane, front, entry, rbuf))
             dq_sync_want(s);
-        if (i + 1 < n)
-            at = dq_reply_next(at);
-    }
 }
 
 /* RESP3: a map of key to entries; RESP2: an array of pairs; nothing: nil. The buffer is held at most once a reply. */
 void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf)
 {
-    size_t n = dq_reply_len(streams);
+    dq_reply_items items = dq_reply_items_of(streams);
+    dq_reply at, entries;
 
-    if (dq_reply_is_nil(streams) || n == 0)
+    if (items.left == 0)
         return;
     if (!*rbuf)
         *rbuf = dq_redis_reply_ref(dq_store_redis(s->worker->store, s->no, DQ_CONN_CYCLE));
@@ -383,20 +378,11 @@ void dq_fetch_streams(dq_wshard *s, dq_reply streams, dq_rbuf **rbuf)
         dq_sync_want(s);
         return;
     }
-    dq_reply at = dq_reply_first(streams);
     if (dq_reply_type(streams) == DQ_RESP_MAP) {
-        for (size_t i = 0; i + 1 < n; i += 2) {
-            dq_reply entries = dq_reply_next(at);
-
+        while (dq_reply_items_next(&items, &at) && dq_reply_items_next(&items, &entries))
             take_stream(s, dq_reply_str(at), entries, *rbuf);
-            if (i + 2 < n)
-                at = dq_reply_next(entries);
-        }
         return;
     }
-    for (size_t i = 0; i < n; i++) {
+    while (dq_reply_items_next(&items, &at))
         take_stream(s, dq_reply_str(dq_reply_at(at, 0)), dq_reply_at(at, 1), *rbuf);
-        if (i + 1 < n)
-            at = dq_reply_next(at);
-    }
 }

@@ -88,17 +88,15 @@ static bool is_here(dq_wshard *s, dureq_str run)
    shows it again. */
 void dq_late_shown(dq_wshard *s, dq_reply list)
 {
-    size_t n = dq_reply_len(list);
-    dq_reply at = n > 0 ? dq_reply_first(list) : list;
+    dq_reply_items items = dq_reply_items_of(list);
+    dq_reply item;
 
     if (s->link->exchange == DQ_EXCHANGE_READING)
         return;
-    for (size_t i = 0; i < n; i++) {
-        dureq_str run = dq_reply_str(at);
+    while (dq_reply_items_next(&items, &item)) {
+        dureq_str run = dq_reply_str(item);
 
         if (run.len == DQ_LATE_BYTES && !is_here(s, run))
             tell(s, run);
-        if (i + 1 < n)
-            at = dq_reply_next(at);
     }
 }

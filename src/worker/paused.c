@@ -123,15 +123,12 @@ static void fail(dq_wshard *s)
 /* cursor, names */
 static void take_page(dq_wshard *s, dureq_str cursor, dq_reply names)
 {
-    size_t n = dq_reply_len(names);
-    dq_reply at = n > 0 ? dq_reply_first(names) : names;
+    dq_reply_items items = dq_reply_items_of(names);
+    dq_reply name;
     bool ok = true;
 
-    for (size_t i = 0; i < n; i++) {
-        ok = ok && names_add(&s->pauses.next, dq_reply_str(at));
-        if (i + 1 < n)
-            at = dq_reply_next(at);
-    }
+    while (ok && dq_reply_items_next(&items, &name))
+        ok = names_add(&s->pauses.next, dq_reply_str(name));
     if (!ok)
         fail(s);
     else if (dq_str_eq_text(cursor, "0"))
