@@ -262,7 +262,7 @@ static void enqueue_until_accepted(const char *type, const char *payload)
     RIG_UNTIL(dureq_client_enqueue(rig.client, &spec, NULL, NULL) == 0);
 }
 
-SCENARIO(when_all_was_deleted_under_live_programs_they_begin_anew)
+SCENARIO(when_all_was_deleted_under_live_programs_they_start_over)
 {
     static char a[] = "\"a\"", b[] = "\"b\"";
     dureq_client *old = rig.client;

@@ -84,6 +84,6 @@ if not token then
 end
 local others = call('HLEN', KEYS[2]) ~= tonumber(ARGV[6])
 if not others and ARGV[4] ~= '' then
-  call('HSET', sh, 'qd', version .. ' ' .. ARGV[4]) -- of no worth as soon as the version grows
+  call('HSET', sh, 'qd', version .. ' ' .. ARGV[4]) -- of no use as soon as the version grows
 end
 return { now, version, tonumber(cap), others and 1 or 0 }
