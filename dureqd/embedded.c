@@ -260,8 +260,8 @@ static bool mend_file(dq_embedded *e)
     }
     state = dq_embedded_rewrite_state(e->socket_path);
     if (state < 0) {
-        DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.rewrite",
-               "error=\"the append-only file was torn and cannot be rewritten: %s\"", e->last_line);
+        DQ_LOG(e->log, DUREQ_LOG_ERROR, "embedded.rewrite", "error=\"the append-only file was torn and cannot be rewritten: %s\"",
+               e->last_line);
         e->rewrites = false;
     }
     if (state > 0)

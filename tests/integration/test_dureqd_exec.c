@@ -77,9 +77,9 @@ static void rig_init(rig *r, int64_t shutdown_ms)
     o.lease_ms = 1000;
     o.shutdown_timeout_ms = shutdown_ms;
     assert_int_equal(dureq_node_create(&o, &r->node, &err), 0);
-    assert_int_equal(dq_exec_host_create(dq_node_loop(r->node), &(dq_exec_host_options){.owner = r->prefix, .log = exec_log}, &r->host,
-                                         &err),
-                     0);
+    assert_int_equal(
+        dq_exec_host_create(dq_node_loop(r->node), &(dq_exec_host_options){.owner = r->prefix, .log = exec_log}, &r->host, &err),
+        0);
 }
 
 static dq_handler_spec *rig_add(rig *r, const char *text)

@@ -546,12 +546,13 @@ static void late_runs_of_sessions_that_are_gone_go_too(void **state)
     test_id id = test_job_add(w, shard, NULL, "mail", "x");
     char lua[400];
 
-    (void)snprintf(lua, sizeof lua,
-                   "call('SADD', K .. 'lr:%llu', id .. pack('>I2', 1)) call('SADD', K .. 'lr:%llu', id .. pack('>I2', 2)) "
-                   "call('HSET', K .. 'lr', id, pack('>I6I2I6I2', %llu, 1, %llu, 2)) "
-                   "call('UNLINK', K .. 's:%llu', K .. 'x:%llu') call('ZREM', K .. 'lease', '%llu') call('HSET', K .. 'sh', 'em', 1)",
-                   (unsigned long long)gone, (unsigned long long)lives, (unsigned long long)gone, (unsigned long long)lives,
-                   (unsigned long long)gone, (unsigned long long)gone, (unsigned long long)gone);
+    (void)snprintf(
+        lua, sizeof lua,
+        "call('SADD', K .. 'lr:%llu', id .. pack('>I2', 1)) call('SADD', K .. 'lr:%llu', id .. pack('>I2', 2)) "
+        "call('HSET', K .. 'lr', id, pack('>I6I2I6I2', %llu, 1, %llu, 2)) "
+        "call('UNLINK', K .. 's:%llu', K .. 'x:%llu') call('ZREM', K .. 'lease', '%llu') call('HSET', K .. 'sh', 'em', 1)",
+        (unsigned long long)gone, (unsigned long long)lives, (unsigned long long)gone, (unsigned long long)lives,
+        (unsigned long long)gone, (unsigned long long)gone, (unsigned long long)gone);
     (void)test_plant(w, shard, &id, lua);
     (void)keep(w, shard);
     assert_int_equal(dq_reply_str(test_key(w, "HGET", shard, "lr", test_id_str(&id))).len, 8);
