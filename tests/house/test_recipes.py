@@ -136,12 +136,38 @@ def check_compose(blocks):
     assert '--maxmemory-policy noeviction' in services['redis']['command'], services
 
 
-def check_dockerfile(blocks):
+def packages_of(stage):
+    """What a stage of the Dockerfile installs."""
+    text = stage.replace('\\\n', ' ')
+    return set(re.search(r'install -y --no-install-recommends (.*?)(?:&&|\n)', text)[1].split())
+
+
+def check_libraries(it, installed):
+    """Each library that the programs are linked to comes with a package of the second stage."""
+    if not shutil.which('dpkg-query') or 'VERSION_ID="12"' not in pathlib.Path('/etc/os-release').read_text():
+        print('packages of the image: left out, this is no Debian 12')
+        return
+    for program in ('dureqd', 'dureqctl'):
+        for path in re.findall(r'=> (/\S+)', run('ldd', it.root / 'bin' / program, env=it.env)):
+            if path.startswith(str(it.root)):
+                continue
+            # A library may be known by its path before /lib became a link.
+            names = [path, str(pathlib.Path(path).resolve()), str(pathlib.Path(path).resolve()).removeprefix('/usr')]
+            owner = next((subprocess.run(['dpkg-query', '-S', n], capture_output=True, text=True, timeout=LIMIT_S, check=False).stdout.split(':')[0]
+                          for n in names if subprocess.run(['dpkg-query', '-S', n], capture_output=True, timeout=LIMIT_S, check=False).returncode == 0), '')
+            assert owner in installed | {'libc6'}, (program, path, owner)
+    for name in sorted(installed):
+        assert shutil.which('apt-cache') is None or run('apt-cache', 'pkgnames', name).split().count(name) == 1, name
+
+
+def check_dockerfile(it, blocks):
     """What is installed to build is what tools/setup names, and the programs it runs are those of the recipe."""
     text = next(body for language, _, body in blocks if language == 'dockerfile')
     named = set(re.findall(r'^build\|([^|]+)\|', (ROOT / 'tools/setup').read_text(), re.MULTILINE))
-    installed = set(text.split('FROM')[1].split('install -y --no-install-recommends')[1].split('COPY')[0].replace('\\', '').split())
-    assert named <= installed | {'python3'}, named - installed
+    _, build, last = text.split('FROM')
+    assert named <= packages_of(build) | {'python3'}, named - packages_of(build)
+    check_libraries(it, packages_of(last))
+    assert re.search(r'^RUN make -C /src install PREFIX=/usr/local$', build, re.MULTILINE) and 'COPY --from=build /usr/local /usr/local' in last
 
 
 def check_unit(blocks, work):
@@ -169,7 +195,7 @@ def main():
                 n_done += do_section(title, blocks, it.env, top / str(i))
             elif title.startswith('Dockerfile'):
                 check_compose(blocks)
-                check_dockerfile(blocks)
+                check_dockerfile(it, blocks)
             elif title == 'systemd':
                 check_unit(blocks, top)
         assert n_done >= 15, n_done  # the C, Python and HTTP ones at least
