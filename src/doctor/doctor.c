@@ -368,6 +368,23 @@ static int look_release(dq_doctor *d, unsigned shard, const dq_doctor_more *m, d
     return dq_doctor_tell(d, shard, &bytes, err);
 }
 
+/* Else who puts it by its key makes another one. */
+static int look_home(dq_doctor *d, unsigned shard, const dq_doctor_more *m, dureq_error *err)
+{
+    DQ_BUF_AUTO key = {0};
+
+    if (dq_keys_shard_of(d->keys, m->a) == shard)
+        return 0;
+    dq_buf_append_fmt(&key, "{%s:%u}:sch:k", d->keys->prefix, shard);
+    if (dq_buf_failed(&key))
+        return dq_fail_nomem(err);
+    dq_fault_view f = {.kind = DQ_FAULT_SCHEDULE_KEY,
+                       .key = dq_buf_str(&key),
+                       .id = m->b,
+                       .text = DQ_STR_LIT("its key is at home on another shard: a put by it makes another schedule")};
+    return dq_doctor_add_fault(d, &f, err);
+}
+
 static int on_more(walk *w, const dq_doctor_more *m, dureq_error *err)
 {
     switch (m->kind) {
@@ -379,6 +396,7 @@ static int on_more(walk *w, const dq_doctor_more *m, dureq_error *err)
     case DQ_MORE_FOREIGN: return look_foreign(w->d, w->shard, m, err);
     case DQ_MORE_RELEASE: return look_release(w->d, w->shard, m, err);
     case DQ_MORE_LOST: return look_lost(w->d, w->shard, m, err);
+    case DQ_MORE_HOME: return look_home(w->d, w->shard, m, err);
     case DQ_MORE_BUCKET:
     case DQ_MORE_NUMBERS:
     case DQ_MORE_PART:

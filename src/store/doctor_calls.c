@@ -110,7 +110,8 @@ static const char *shape_of(dq_doctor_more_kind kind)
     case DQ_MORE_UNLISTED: return "s";
     case DQ_MORE_FOREIGN: return "sns";
     case DQ_MORE_LOST: return "ssn";
-    case DQ_MORE_RELEASE: return "ss";
+    case DQ_MORE_RELEASE:
+    case DQ_MORE_HOME: return "ss";
     case DQ_MORE_LANES: return "n";
     case DQ_MORE_BUCKET: return "sn";
     case DQ_MORE_NUMBERS: return "nnn";

@@ -142,6 +142,7 @@ typedef enum dq_doctor_more_kind {
     DQ_MORE_ROWS = 'r',    /* a: ids of the rows seen; n[0] their bytes, n[1] cancelled among them, n[2] rows in the whole part */
     DQ_MORE_ORDER = 'i',   /* a: ids; n[0] elements of the list */
     DQ_MORE_UNLISTED = 'u', /* bucket a has rows in a part it does not know: its sums say nothing */
+    DQ_MORE_HOME = 'h',     /* schedule b is here, so key a of schedules must be at home here */
     DQ_MORE_YES = 'y',
 } dq_doctor_more_kind;
 typedef struct dq_doctor_more {

@@ -3,7 +3,7 @@
 -- does what waits wait for something.
 -- keys: {p:0}:sh
 -- argv: shard repair('1' or '') structure('sch' 'sch:s' 'sch:d' 'sch:e' 'sch:k' 'sch:l' 'sa:<id>') cursor limit
--- returns: as doctor_keys
+-- returns: as doctor_keys; more: 'h', key, id: a key of schedules, whose home must be this shard
 --#include "base.lua"
 --#include "doctor.lua"
 --#include "doctor_job.lua"
@@ -134,6 +134,8 @@ look['sch:k'] = function(of, id)
   local d = packed and definition_of(packed)
   if not s or state_has(s, SCHEDULE_ENDED) or d and d.key ~= of then
     fault('schedule_key', key, id, 'its schedule is not there, has ended, or has another key', let_go('HDEL', of))
+  else
+    more[#more + 1] = { 'h', of, id }
   end
 end
 
