@@ -144,9 +144,9 @@ static const char look[] =
     "return { { call('HLEN', K .. 'loc'), front, entries, pending, call('ZCARD', K .. 'due'), call('HLEN', K .. 'due:h'),\n"
     "  call('ZCARD', K .. 'paused'), call('HLEN', K .. 'paused:h'), call('ZCARD', K .. 'dead'), call('HLEN', K .. 'dead:h'),\n"
     "  call('ZCARD', K .. 's2s'), all('hr'), all('hn'), call('ZCARD', K .. 'lease'), s, x, run, cx, payloads, idle,\n"
-    "  late, be, sb, so }, keys, known, sums }\n";
+    "  late, be, sb, so, call('HLEN', K .. 'lr') }, keys, known, sums }\n";
 
-#define COUNTED 24
+#define COUNTED 25
 static const char *const counted[COUNTED] = {
     "locators",
     "entries of fronts",
@@ -172,6 +172,7 @@ static const char *const counted[COUNTED] = {
     "payloads of changes",
     "buffers",
     "lists of records",
+    "jobs with late runs",
 };
 
 static void count_jobs(const hm *m, int64_t n[COUNTED])
@@ -198,6 +199,8 @@ static void count_jobs(const hm *m, int64_t n[COUNTED])
         n[22] += s->there && s->n_buf > 0;
         n[23] += s->there && s->n_records > 0;
     }
+    for (int i = 0; i < m->n_jobs; i++)
+        n[24] += hm_has_late(m, i);
     n[20] = m->n_late;
     n[1] = n[0];
     n[5] = n[4];

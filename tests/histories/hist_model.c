@@ -66,7 +66,7 @@ void hm_late_add(hm *m, int session, int job, int run)
     m->late[m->n_late++] = (hm_late){.session = session, .job = job, .run = run};
 }
 
-static bool has_late(const hm *m, int job)
+bool hm_has_late(const hm *m, int job)
 {
     bool any = false;
 
@@ -80,7 +80,7 @@ static void late_forget(hm *m, int at)
     int job = m->late[at].job;
 
     m->late[at] = m->late[--m->n_late];
-    if (!has_late(m, job))
+    if (!hm_has_late(m, job))
         hm_occurrence_late_over(m, job);
 }
 

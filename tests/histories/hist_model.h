@@ -225,6 +225,7 @@ int hm_room(const hm *m, int queue);
 void hm_late_add(hm *m, int session, int job, int run);
 void hm_late_over(hm *m, int session, int job, int run); /* its handler has ended */
 int hm_n_late(const hm *m, int session);
+bool hm_has_late(const hm *m, int job);
 
 /* hist_model_schedule.c: what follows for schedules, and their own calls, which answer as the scripts do. */
 void hm_occurrence_ended(hm *m, int job, bool died);

@@ -144,15 +144,6 @@ static void drain(hm *m, int sched)
 
 /* ---- what follows from the end of an occurrence ---- */
 
-static bool has_late(const hm *m, int job)
-{
-    bool any = false;
-
-    for (int i = 0; i < m->n_late; i++)
-        any = any || m->late[i].job == job;
-    return any;
-}
-
 void hm_occurrence_ended(hm *m, int job, bool died)
 {
     hm_job *j = &m->job[job];
@@ -160,7 +151,7 @@ void hm_occurrence_ended(hm *m, int job, bool died)
 
     if (j->sched < 0 || !j->active || !j->minds)
         return;
-    j->lingers = has_late(m, job) && (m->replaces || s->d.policy == DUREQ_OVERLAP_REPLACE);
+    j->lingers = hm_has_late(m, job) && (m->replaces || s->d.policy == DUREQ_OVERLAP_REPLACE);
     j->active = j->lingers;
     if (died && j->pauses && !s->paused && !s->ended) {
         s->paused = s->failed = true;

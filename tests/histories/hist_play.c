@@ -367,14 +367,29 @@ static void step_clock(hist *h, const uint32_t *r)
     turn_clock(h, steps[r[0] % DQ_ARRAY_LEN(steps)]);
 }
 
+/* What happens between a leader's look and its call: the clock is set back; somebody pauses or changes one. */
+static void come_between(hist *h, const uint32_t *r)
+{
+    uint32_t other[5] = {r[0], r[3], r[2] >> 8, r[1], r[4]};
+    hist_msg msg = {0};
+
+    if (r[2] % 8 == 0)
+        turn_clock(h, -1);
+    if (r[2] % 8 != 1)
+        return;
+    hist_step_schedule(h, other, &msg);
+    hist_exec(h, &msg);
+    dq_buf_deinit(&msg.bytes);
+}
+
 static void step_fire(hist *h, const uint32_t *r)
 {
     hist_msg msg = {0};
 
     if (h->m.n_sessions > 0)
         hist_step_fire(h, any_leader(h, r), &msg);
-    if (r[2] % 8 == 0) /* it is set back between the look and the call */
-        turn_clock(h, -1);
+    if (msg.kind != MSG_NONE)
+        come_between(h, r);
     dispatch(h, &msg, r[4]);
 }
 
