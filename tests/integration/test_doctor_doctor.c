@@ -405,6 +405,7 @@ static void test_what_is_no_fault_is_not_told(void **state)
         FLOW,
         FLOW_ENDED,
         SCHED("0"),
+        SCHED("0") "c('DEL', K .. 'u:uk') c('HSET', K .. 'uf', S, 1)", /* its unique key was taken by hand */
         SCHED("1") "c('ZADD', K .. 'sch', '+inf', S)",
         SCHED(
             "1") "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'sa:' .. S, K .. 'lr', K .. 'lr:1', K .. 'sch:l')", /* it holds what waits */

@@ -70,7 +70,7 @@ local function look_at_keys(id, d)
   local ok, edit = pcall(edit_read, id)
   local ukey = (ok and edit and definition_of(edit.definition) or d).ukey
   local holder = ukey ~= '' and ask('GET', K .. 'u:' .. ukey)
-  if ukey ~= '' and holder ~= nil and holder ~= id then
+  if ukey ~= '' and holder ~= nil and holder ~= id and ask('HEXISTS', K .. 'uf', id) ~= 1 then -- else it was taken by hand
     key_lost(K .. 'u:' .. ukey, id, holder, id)
   end
 end

@@ -77,6 +77,7 @@ local function change()
     if before ~= '' and call('GET', K .. 'u:' .. before) == id then
       call('DEL', K .. 'u:' .. before)
     end
+    call('HDEL', K .. 'uf', id)
     if d.ukey ~= '' then
       call('SET', K .. 'u:' .. d.ukey, id)
     end

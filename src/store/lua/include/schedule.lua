@@ -126,6 +126,8 @@ local function schedule_end(id, s, d)
   end
   if d.ukey ~= '' and call('GET', K .. 'u:' .. d.ukey) == id then
     call('DEL', K .. 'u:' .. d.ukey)
+  elseif d.ukey ~= '' then
+    call('HDEL', K .. 'uf', id) -- it was taken from the schedule by hand
   end
 end
 -- All of it; what it dispatched goes on.
