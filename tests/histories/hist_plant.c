@@ -26,7 +26,7 @@ const hist_plant hist_plants[] = {
     {"a locator stays behind", "complete.lua", "call('HDEL', KEYS[3], unpack(ids))", ""},
     {"the cancelled are not told", "include/cancel.lua", "call('SADD', K .. 'cx:' .. session, what)", ""},
     {"a cancel does not touch what is watched", "include/take.lua", "call('INCR', K .. 'x:' .. session)", ""},
-    {"refused jobs count twice", "complete.lua", "if index > #refused_list then", "if true then"},
+    {"refused jobs count", "complete.lua", "- (less[row] or 0)", "- 0"},
     {"a crash is charged to all", "session_reap.lua", "local charged = blamed == '' or blamed == id", "local charged = true"},
     {"a crash is charged to more than suspects", "session_reap.lua", " and f.is_suspect and f.crashes == 0)", ")"},
     {"a crash is not charged", "session_reap.lua", "crashes = charged and f.crashes + 1 or f.crashes, ", ""},
