@@ -27,6 +27,7 @@ SEEN_MS = 1000  # how soon a job that was enqueued elsewhere is on the page
 PAGES = {'overview': '/', 'jobs': '/jobs', 'job': '/jobs/{big}', 'dead job': '/jobs/{dead}', 'waiting job': '/jobs/{unhandled}', 'dead': '/dead?open=invoice.render', 'queues': '/queues', 'nodes': '/nodes', 'schedules': '/schedules',
          'workflows': '/workflows', 'workflow': '/workflows/{flow}?task=post-ledger', 'audit': '/audit', 'tokens': '/tokens',
          'metrics': '/charts', 'redis': '/redis', 'doctor': '/doctor', 'settings': '/settings'}
+OPTIONAL = {'operations': '/operations', 'batches': '/batches'}  # by the feature of the server that they show
 LOADED = 'return document.querySelector("main .panel, main .stack") && !document.querySelector("[aria-busy=true]") && document.fonts.status == "loaded"'
 # Each width and each theme gets all rules once; what is left can only differ in colours.
 WHOLE = ((1440, 'light'), (390, 'dark'))
@@ -100,18 +101,19 @@ class Here:
         assert not lines, f'{where}: {lines}'
 
 
-def path_of(here, page):
-    return PAGES[page].format(**here.ids)
+def pages_of(here):
+    features = here.server.get('/api/version')['features']
+    return {**{name: path.format(**here.ids) for name, path in PAGES.items()}, **{name: path for name, path in OPTIONAL.items() if name in features}}
 
 
 # ---- cases ----
 
 def every_page_is_sound_in_both_themes_and_widths(here):
     b, faults = here.browser, []
-    for page in PAGES:
+    for page, path in pages_of(here).items():
         b.size(1440)
         b.colours('light')
-        here.open(path_of(here, page))
+        here.open(path)
         b.run(AXE.read_text() + ';return 1')
         for width in (1440, 390):
             b.size(width)

@@ -17,7 +17,7 @@ import type { Batch as BatchInfo, BatchHead, BatchItem } from '../types';
 import { FlowState, glyphOf } from './workflows';
 
 const PAGE = 50;
-const ITEMS = 200;
+const ITEMS = 100;
 const EVERY_MS = 1200;
 const STATES = ['loading', 'running', 'completed', 'failed', 'cancelling', 'cancelled'];
 const ENDED = ['completed', 'failed', 'cancelled'];
