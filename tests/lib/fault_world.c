@@ -98,6 +98,15 @@ void fault_world_go_direct(fault_world *w)
     (void)snprintf(w->url, sizeof w->url, "%s", test_redis_url(w->server));
 }
 
+static void unlink_logs(const fault_world *w)
+{
+    char path[sizeof w->log_path + sizeof FAULT_OCCURRENCES];
+
+    (void)snprintf(path, sizeof path, "%s" FAULT_OCCURRENCES, w->log_path);
+    (void)unlink(path);
+    (void)unlink(w->log_path);
+}
+
 void fault_world_close(fault_world *w)
 {
     fault_world_stop_producers(w);
@@ -107,7 +116,7 @@ void fault_world_close(fault_world *w)
     fault_ledger_destroy(w->ledger);
     if (w->proxy)
         fault_proxy_stop(w->proxy);
-    (void)unlink(w->log_path);
+    unlink_logs(w);
     test_redis_stop(w->server);
     dq_free(w);
 }
