@@ -406,6 +406,8 @@ static void test_what_is_no_fault_is_not_told(void **state)
         FLOW_ENDED,
         SCHED("0"),
         SCHED("0") "c('DEL', K .. 'u:uk') c('HSET', K .. 'uf', S, 1)", /* its unique key was taken by hand */
+        SCHED(
+            "0") "c('HSET', K .. 'sch:e', S, pack('>I6I4', T, 2) .. def('sk', 'uk2')) c('DEL', K .. 'u:uk') c('SET', K .. 'u:uk2', S)",
         SCHED("1") "c('ZADD', K .. 'sch', '+inf', S)",
         SCHED(
             "1") "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'sa:' .. S, K .. 'lr', K .. 'lr:1', K .. 'sch:l')", /* it holds what waits */

@@ -113,7 +113,9 @@ local function whereabouts(id, but, ended)
     local d = ask('HGET', K .. 'sch:d', id)
     if d then
       local ok, read = pcall(definition_read, d)
-      return 'schedule', ok and read.j or '', nil, ok and read.ukey or nil
+      local is_whole, edit = pcall(edit_read, id) -- a change that waits holds its unique key already
+      local known, newest = pcall(definition_read, is_whole and edit and edit.definition or d)
+      return 'schedule', ok and read.j or '', nil, known and newest.ukey or nil
     end
   end
   local e = but ~= 'lane' and in_lane(id)
