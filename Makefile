@@ -16,7 +16,7 @@ ROUNDS ?= 40
 TEST_JOBS := $(or $(JOBS),$(shell echo $$((2 * $$(nproc)))))
 B := build/meson
 
-.PHONY: help build all run test faults faults-schedules histories histories-planted soak bench bench-long bench-against bench-doc bench-peers beside lint format sanitize fuzz coverage \
+.PHONY: help build all run test faults faults-schedules histories histories-planted schemathesis soak bench bench-long bench-against bench-doc bench-peers beside lint format sanitize fuzz coverage \
 	install uninstall clean needs needs-dev configure
 
 build: configure ## build/bin/dureqd, build/bin/dureqctl and the library
@@ -53,6 +53,9 @@ faults: all ## the fault tests with ROUNDS (40) rounds each, JOBS (1) programs a
 
 faults-schedules: all ## the one of schedules: five times ROUNDS (40) rounds while a thousand schedules fire each second, ten minutes
 	@DUREQ_TEST_SOURCE='$(CURDIR)' DUREQ_TEST_BUILD='$(CURDIR)/$(B)' DUREQ_FAULT_ROUNDS=$(ROUNDS) $(B)/tests/test_fault_schedules
+
+schemathesis: build ## N (20) requests of each operation of the API, made from its OpenAPI document; skipped where PyPI cannot be reached
+	@tools/schemathesis $(B)/dureqd/dureqd $(N)
 
 histories: all ## N (200000, an hour) randomised histories from SEED on; SEED alone replays one; from N=100000 on it writes docs/faults.md
 	@DUREQ_TEST_SOURCE='$(CURDIR)' DUREQ_HISTORIES_REPORT=docs/faults.md \

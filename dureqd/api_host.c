@@ -68,7 +68,7 @@ static const char *why_local(const dq_config *cfg)
     return NULL;
 }
 
-static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
+static int create_server(dq_api_host *h, const dq_config *cfg, dq_node_meter *meter, dureq_error *err)
 {
     dq_server_options o = {
         .client = h->client,
@@ -82,6 +82,9 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dureq_error *err)
         .tls_cert = cfg->tls_cert,
         .tls_key = cfg->tls_key,
         .body_max_bytes = body_max(cfg),
+        .metrics = dq_node_meter_write,
+        .unsent = dq_node_meter_unsent,
+        .metrics_userdata = meter,
         .log = &h->log,
     };
     dq_arena arena = {0};
@@ -106,7 +109,8 @@ static bool is_wanted(const dq_config *cfg)
     return dq_config_has_mode(cfg, "monitor") && !(cfg->api_address && strcmp(cfg->api_address, "off") == 0);
 }
 
-int dq_api_host_start(const dq_config *cfg, const char *redis_url, const dq_log *log, dq_api_host **ret, dureq_error *err)
+int dq_api_host_start(const dq_config *cfg, const char *redis_url, dq_node_meter *meter, const dq_log *log, dq_api_host **ret,
+                      dureq_error *err)
 {
     dq_api_host *h;
     int rc;
@@ -120,7 +124,7 @@ int dq_api_host_start(const dq_config *cfg, const char *redis_url, const dq_log 
     h->log = *log;
     rc = connect_client(h, cfg, redis_url, err);
     if (rc == 0)
-        rc = create_server(h, cfg, err);
+        rc = create_server(h, cfg, meter, err);
     if (rc == DUREQ_EIO && !cfg->api_address) {
         DQ_LOG(log, DUREQ_LOG_WARN, "api.not_listening", "%s: set dureqd.apiAddress to another address, or to off", err->msg);
         dq_api_host_destroy(h);

@@ -14,6 +14,7 @@
 #include "log_out.h"
 #include "node/external.h"
 #include "node/state_dir.h"
+#include "node_meter.h"
 #include "notify.h"
 #include "redis/url.h"
 #include "reload.h"
@@ -52,6 +53,7 @@ typedef struct dq_daemon {
     dureq_node *node;
     dq_exec_host *exec;
     dq_run_log runs;
+    dq_node_meter *meter;
     dq_reload reload;
     dq_api_host *api; /* NULL: not served */
     const char *url;  /* the starter's */
@@ -289,6 +291,14 @@ static int64_t effective_concurrency(dq_daemon *d)
     return most;
 }
 
+static void on_node_event(const dureq_node_event *event, void *userdata)
+{
+    dq_daemon *d = userdata;
+
+    dq_run_log_event(event, &d->runs);
+    dq_node_meter_event(d->meter, event);
+}
+
 static int create_node(dq_daemon *d, const char *url, dureq_error *err)
 {
     const dq_config *cfg = d->cfg;
@@ -315,8 +325,8 @@ static int create_node(dq_daemon *d, const char *url, dureq_error *err)
     o.log_fn = dq_log_out_write;
     o.log_userdata = &d->out;
     o.log_level = (int32_t)cfg->log_level;
-    o.on_event = dq_run_log_event;
-    o.on_event_userdata = &d->runs;
+    o.on_event = on_node_event;
+    o.on_event_userdata = d;
     return dureq_node_create(&o, &d->node, err);
 }
 
@@ -450,7 +460,7 @@ static void *starter_main(void *arg)
     if (d->start_rc == 0)
         d->start_rc = put_schedules(d, &d->start_err);
     if (d->start_rc == 0 && !atomic_load(&d->start_is_over))
-        d->start_rc = dq_api_host_start(d->cfg, d->url, &d->log, &d->api, &d->start_err);
+        d->start_rc = dq_api_host_start(d->cfg, d->url, d->meter, &d->log, &d->api, &d->start_err);
     dq_loop_post(d->loop, &d->started);
     return NULL;
 }
@@ -488,8 +498,12 @@ static int make_exec_host(dq_daemon *d, const char *owner, dureq_error *err)
 static int make_node(dq_daemon *d, const char *url, int *ret_n_handlers, dureq_error *err)
 {
     DQ_BUF_AUTO owner = {0};
-    int rc = create_node(d, url, err);
+    int rc;
 
+    d->meter = dq_node_meter_create();
+    rc = d->meter ? create_node(d, url, err) : dq_fail_nomem(err);
+    if (rc == 0)
+        dq_node_meter_watch(d->meter, d->node);
     if (rc == 0)
         rc = dq_run_log_init(&d->runs, dq_node_loop(d->node), &d->log, err);
     if (rc == 0)
@@ -638,6 +652,7 @@ static void tear_down(dq_daemon *d)
     dq_reload_deinit(&d->reload);
     dq_run_log_deinit(&d->runs);
     dureq_node_destroy(d->node);
+    dq_node_meter_destroy(d->meter);
     dq_embedded_stop(d->embedded);
     if (d->signal_fd >= 0) {
         (void)event_del(&d->signal_event);

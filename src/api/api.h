@@ -40,12 +40,19 @@ typedef struct dq_api_waited {
     dureq_error err; /* code < 0: it did not end */
 } dq_api_waited;
 
+typedef struct dq_api_meter dq_api_meter;       /* api/meter.h */
+typedef struct dq_api_operator dq_api_operator; /* api/operator.h */
+
 typedef struct dq_api_request {
     const char *method; /* "GET" ... */
     const char *path;   /* "/api/jobs/..." percent-encoded, without query */
     const char *query;  /* "a=b&c=d" percent-encoded; NULL: none */
     dureq_str body;
     const char *content_type;    /* NULL: JSON */
+    const char *accept;          /* NULL: anything */
+    const char *idempotency_key; /* NULL: none */
+    dq_api_meter *meter;         /* of the server, for /metrics; NULL: none */
+    dq_api_operator *operations; /* of the server: to be woken; NULL: none */
     const char *actor;           /* for the audit; NULL: the client's */
     const dq_api_waited *waited; /* NULL: what waits does so in the caller's thread */
     bool hides_payload;          /* who asks may see no payload, result, progress, error, header or log */

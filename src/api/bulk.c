@@ -2,60 +2,17 @@
 /* What is done to many jobs: to those of a list of ids, to all of a status, to all that fit filters. Ids go to the library in lists, so
    that a batch of jobs is a round trip, and the server serves others in between. */
 #include "api/scope.h"
+#include "api/verbs.h"
 #include "client/client.h"
 #include "model/job_json.h"
 
 #define PAGE       1000 /* jobs of a filter that are looked up at a time */
 #define SAMPLE_MAX 10   /* jobs shown by dry_run */
 
-typedef int (*many_fn)(dureq_client *client, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
-                       dureq_error *err);
-
-#define STATE(name) (1u << DUREQ_JOB_##name)
-
-typedef struct verb {
-    many_fn fn;
-    unsigned states;      /* that it takes by filter */
-    unsigned more_states; /* that it takes, too, with force and when they are named */
-    const char *refused;  /* what a job in another state is told */
-} verb;
-
-static const verb verb_cancel = {
-    .fn = dureq_client_cancel_many,
-    .states = STATE(PENDING) | STATE(SCHEDULED) | STATE(RUNNING) | STATE(RETRYING) | STATE(PAUSED),
-    .refused = "has ended already",
-};
-static const verb verb_retry = {
-    .fn = dureq_client_retry_many,
-    .states = STATE(DEAD) | STATE(CANCELLED),
-    .more_states = STATE(COMPLETED),
-    .refused = "is neither dead nor cancelled (completed ones are retried with force only)",
-};
-static const verb verb_delete = {
-    .fn = dureq_client_delete_many,
-    .states = STATE(COMPLETED) | STATE(DEAD) | STATE(CANCELLED),
-    .refused = "has not ended: cancel it first",
-};
-static const verb verb_run = {
-    .fn = dureq_client_run_now_many,
-    .states = STATE(SCHEDULED) | STATE(RETRYING),
-    .refused = "is not scheduled, retrying or pending",
-};
-static const verb verb_pause = {
-    .fn = dureq_client_pause_many,
-    .states = STATE(PENDING) | STATE(SCHEDULED) | STATE(RETRYING),
-    .refused = "is not pending, scheduled or retrying",
-};
-static const verb verb_resume = {
-    .fn = dureq_client_resume_many,
-    .states = STATE(PAUSED),
-    .refused = "is not paused",
-};
-
 /* A bulk call under way. `ids` and `codes` are in the arena, one of each; ids are NUL-ended and owned as said where they are set. */
 typedef struct bulk {
     dq_api_ctx *c;
-    const verb *verb;
+    const dq_api_verb *verb;
     dureq_many_options opts;
     const char **ids;
     int *codes;
@@ -84,7 +41,7 @@ static int reserve(bulk *b, size_t n, dureq_error *err)
 /* Does it to b->ids. When the server goes away on the way, what was done before is told. */
 static int run_ids(bulk *b, dureq_error *err)
 {
-    int rc = b->verb->fn(b->c->client, b->ids, b->n, &b->opts, b->codes, err);
+    int rc = dq_client_change_many(b->c->client, b->verb->many, (dureq_str){0}, b->ids, b->n, &b->opts, b->codes, err);
 
     for (size_t i = 0; i < b->n; i++)
         b->n_affected += b->codes[i] == 0;
@@ -292,42 +249,17 @@ static int run_filter(bulk *b, dureq_job_filter *f, dureq_error *err)
     return 0;
 }
 
-/* The states of the filter are those that the verb takes, or are named among them. */
-static int check_states(const bulk *b, dureq_job_filter *f, dureq_job_state states[DQ_API_STATES_MAX], dureq_error *err)
-{
-    unsigned takes = b->verb->states | (b->opts.force ? b->verb->more_states : 0);
-
-    for (size_t i = 0; i < f->n_states; i++)
-        if (!(takes & 1u << states[i]))
-            return dq_fail(err, DUREQ_EINVAL, "parameter 'status' names %s: a job that is so %s",
-                           dureq_job_state_to_str(states[i]), b->verb->refused);
-    if (f->n_states)
-        return 0;
-    for (unsigned s = 0; s < 32 && f->n_states < DQ_API_STATES_MAX; s++)
-        if (b->verb->states & 1u << s)
-            states[f->n_states++] = (dureq_job_state)s;
-    return 0;
-}
-
-static int check_values(const dq_api_ctx *c, dureq_error *err)
-{
-    for (size_t i = 0; i < c->n_query; i++)
-        if (!*c->query[i].value) /* it would mean all of them */
-            return dq_fail(err, DUREQ_EINVAL, "parameter '%s' is empty", c->query[i].name);
-    return 0;
-}
-
 static int run_query(bulk *b, dureq_error *err)
 {
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_state states[DQ_API_STATES_MAX];
     int64_t offset;
-    int rc = check_values(b->c, err);
+    int rc = dq_api_check_values(b->c, err);
 
     if (rc == 0)
         rc = dq_api_read_filter(b->c, &f, states, &offset, err);
     if (rc == 0)
-        rc = check_states(b, &f, states, err);
+        rc = dq_api_verb_states(b->verb, b->opts.force, &f, states, err);
     return rc < 0 ? rc : run_filter(b, &f, err);
 }
 
@@ -384,9 +316,9 @@ static int run_body(bulk *b, const dq_json *doc, dureq_error *err)
     return run_status(b, doc, status, err);
 }
 
-static int run_verb(dq_api_ctx *c, const verb *v, dureq_error *err)
+static int run_verb(dq_api_ctx *c, const char *verb, dureq_error *err)
 {
-    bulk b = {.c = c, .verb = v};
+    bulk b = {.c = c, .verb = dq_api_verb_of(dureq_str_from(verb))};
     dq_json doc = {0};
     int rc = dq_api_body_object(c, &doc, err);
 
@@ -399,44 +331,44 @@ static int run_verb(dq_api_ctx *c, const verb *v, dureq_error *err)
 
 static int bulk_cancel(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_cancel, err);
+    return run_verb(c, "cancel", err);
 }
 
 static int bulk_retry(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_retry, err);
+    return run_verb(c, "retry", err);
 }
 
 static int bulk_delete(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_delete, err);
+    return run_verb(c, "delete", err);
 }
 
 static int bulk_run(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_run, err);
+    return run_verb(c, "run", err);
 }
 
 static int bulk_pause(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_pause, err);
+    return run_verb(c, "pause", err);
 }
 
 static int bulk_resume(dq_api_ctx *c, dureq_error *err)
 {
-    return run_verb(c, &verb_resume, err);
+    return run_verb(c, "resume", err);
 }
 
 /* ---- dead jobs ---- */
 
-static int for_dead(dq_api_ctx *c, const verb *v, dureq_error *err)
+static int for_dead(dq_api_ctx *c, const char *verb, dureq_error *err)
 {
     static const dureq_job_state dead[] = {DUREQ_JOB_DEAD};
-    bulk b = {.c = c, .verb = v, .opts = dureq_many_options_init()};
+    bulk b = {.c = c, .verb = dq_api_verb_of(dureq_str_from(verb)), .opts = dureq_many_options_init()};
     dureq_job_filter f = dureq_job_filter_init();
     dureq_job_state states[DQ_API_STATES_MAX];
     int64_t offset;
-    int rc = check_values(c, err);
+    int rc = dq_api_check_values(c, err);
 
     if (rc == 0)
         rc = dq_api_read_filter(c, &f, states, &offset, err);
@@ -451,12 +383,12 @@ static int for_dead(dq_api_ctx *c, const verb *v, dureq_error *err)
 
 static int redrive_dead(dq_api_ctx *c, dureq_error *err)
 {
-    return for_dead(c, &verb_retry, err);
+    return for_dead(c, "redrive", err);
 }
 
 static int purge_dead(dq_api_ctx *c, dureq_error *err)
 {
-    return for_dead(c, &verb_delete, err);
+    return for_dead(c, "delete", err);
 }
 
 const dq_api_route dq_api_bulk_routes[] = {

@@ -20,6 +20,9 @@ typedef struct chunk {
     dq_json docs[CHUNK]; /* of lines */
     dq_arena arena;      /* what the specs point to */
     size_t n;
+    const char *key;    /* Idempotency-Key; NULL: none */
+    bool is_alone;      /* one spec: its request id is the key itself */
+    int64_t n_given;    /* specs of the body so far */
     bool is_lines;      /* so is the answer, and it goes out chunk by chunk */
     bool any_sent;      /* a chunk has its answers: what fails now fails item by item */
     dureq_error broken; /* code < 0: since then nothing is sent */
@@ -102,16 +105,34 @@ static int send(dq_api_ctx *c, chunk *k, dureq_error *err)
     return rc;
 }
 
+/* A body that is sent again with its key enqueues nothing again, item by item. A spec's own request id goes first. */
+static void take_key(chunk *k, size_t i)
+{
+    DQ_BUF_AUTO id = {0};
+
+    if (!k->key || k->errors[i].code < 0 || k->options[i].request_id.len > 0)
+        return;
+    dq_buf_append_text(&id, k->key);
+    if (!k->is_alone)
+        dq_buf_append_fmt(&id, ":%lld", (long long)k->n_given - 1);
+    k->options[i].request_id = dq_arena_dup_str(&k->arena, dq_buf_str(&id));
+    if (k->options[i].request_id.len == 0) /* the key is not empty */
+        dq_fail_nomem(&k->errors[i]);
+}
+
 static void add(const dq_api_ctx *c, chunk *k, const dq_json *doc, dq_json_ref v)
 {
     size_t i = k->n++;
 
     k->errors[i] = (dureq_error){0};
     k->options[i] = dureq_job_options_init();
+    k->n_given++;
     if (dq_job_spec_from_json(doc, v, &k->arena, &k->specs[i], &k->options[i], &k->errors[i]) < 0)
         return; /* the code stays in errors */
+    take_key(k, i);
     k->specs[i].options = &k->options[i];
-    (void)dq_api_check_spec(c, &k->specs[i], &k->errors[i]);
+    if (k->errors[i].code == 0)
+        (void)dq_api_check_spec(c, &k->specs[i], &k->errors[i]);
 }
 
 static int flush(dq_api_ctx *c, chunk *k, dureq_error *err)
@@ -143,6 +164,7 @@ static int enqueue_one(dq_api_ctx *c, chunk *k, const dq_json *doc, dureq_error 
 {
     int rc;
 
+    k->is_alone = true;
     add(c, k, doc, 0);
     rc = send(c, k, err);
     if (rc == 0)
@@ -181,6 +203,7 @@ static size_t read_lines(const dq_api_ctx *c, chunk *k, dureq_str *rest)
         if (dq_json_parse_frame(line, &k->docs[n_docs], &bad) < 0) {
             bad.code = bad.code == DUREQ_ENOMEM ? bad.code : DUREQ_EINVAL;
             k->errors[k->n++] = bad;
+            k->n_given++;
         } else {
             add(c, k, &k->docs[n_docs++], 0);
         }
@@ -235,6 +258,7 @@ int dq_api_enqueue(dq_api_ctx *c, dureq_error *err)
     k = dq_calloc(1, sizeof *k);
     if (!k)
         return dq_fail_nomem(err);
+    k->key = c->req->idempotency_key && *c->req->idempotency_key ? c->req->idempotency_key : NULL;
     rc = lines ? enqueue_lines(c, k, err) : enqueue_json(c, k, err);
     dq_arena_deinit(&k->arena);
     dq_free(k);
@@ -268,7 +292,7 @@ int dq_api_begin_enqueue(dq_api_quick *q)
 {
     const dq_api_request *req = q->c.req;
 
-    if (req->body.len > QUICK_BYTES_MAX || (req->content_type && strstr(req->content_type, "ndjson")))
+    if (req->body.len > QUICK_BYTES_MAX || req->idempotency_key || (req->content_type && strstr(req->content_type, "ndjson")))
         return 0;
     q->options = dureq_job_options_init();
     if (dq_json_parse_frame(req->body, &q->doc, NULL) < 0 || !is_one_job(&q->doc) ||

@@ -3,6 +3,7 @@
 #include <dureq/dureq.h>
 
 #include "api/describe.h"
+#include "api/meter.h"
 #include "client/audit.h"
 #include "client/client.h"
 #include "client/series.h"
@@ -16,9 +17,9 @@
 #define CHANGES_MAX   10
 
 /* Pages show what is there. */
-static const char *const features[] = {"audit",     "bulk",   "dead_groups", "dlq",    "doctor",      "jobs",
-                                       "login",     "nodes",  "overview",    "queues", "redis",       "runs",
-                                       "schedules", "series", "stats",       "tokens", "unique_keys", "workflows"};
+static const char *const features[] = {"audit",     "bulk",   "dead_groups", "dlq",      "doctor",      "jobs",     "login",
+                                       "metrics",   "nodes",  "operations",  "overview", "queues",      "redis",    "runs",
+                                       "schedules", "series", "stats",       "tokens",   "unique_keys", "workflows"};
 
 static int get_version(dq_api_ctx *c, dureq_error *err)
 {
@@ -56,6 +57,33 @@ static int get_ready(dq_api_ctx *c, dureq_error *err)
     dq_json_put_text(&c->w, "ok");
     dq_json_end_object(&c->w);
     return 0;
+}
+
+/* ---- metrics ---- */
+
+static int write_metrics(dq_api_ctx *c, dq_api_meter *meter, dureq_error *err)
+{
+    bool open = c->req->accept && strstr(c->req->accept, "application/openmetrics-text");
+    dq_exposition x = {.out = &c->res->body, .open_metrics = open};
+
+    c->res->content_type = open ? DQ_EXPOSITION_OPEN : DQ_EXPOSITION_TEXT;
+    return dq_api_meter_write(meter, c->client, &x, err);
+}
+
+/* A request of this program itself has no server, whose counters it could tell. */
+static int get_metrics(dq_api_ctx *c, dureq_error *err)
+{
+    dq_api_meter *meter;
+    int rc;
+
+    if (c->req->meter)
+        return write_metrics(c, c->req->meter, err);
+    meter = dq_api_meter_create();
+    if (!meter)
+        return dq_fail_nomem(err);
+    rc = write_metrics(c, meter, err);
+    dq_api_meter_destroy(meter);
+    return rc;
 }
 
 /* ---- doctor ---- */
@@ -270,6 +298,8 @@ const dq_api_route dq_api_info_routes[] = {
      .text = "Whether Redis answers."},
     {"GET", "/healthz", get_ready, NULL, .scope = DQ_API_SCOPE_OPEN, .role = DQ_API_ANYONE, .answer = "Alive",
      .text = "The same as /readyz."},
+    {"GET", "/metrics", get_metrics, NULL, .answer = "Metrics",
+     .text = "Values for Prometheus: text format 0.0.4, or OpenMetrics when Accept names it."},
     {"GET", "/api/doctor", get_doctor, NULL, .cost = DQ_API_SCANS, .role = DQ_API_OPERATOR, .answer = "Doctor",
      .text = "Checks all that is stored, and changes nothing."},
     {"GET", "/api/overview", get_overview, NULL, .cost = DQ_API_SCANS, .answer = "Overview",

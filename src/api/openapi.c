@@ -289,7 +289,7 @@ static void put_content(dq_json_writer *w, const char *schema)
 {
     dq_json_key(w, "content");
     dq_json_begin_object(w);
-    dq_json_key(w, "application/json");
+    dq_json_key(w, strcmp(schema, "Metrics") == 0 ? "text/plain" : "application/json");
     dq_json_begin_object(w);
     dq_json_key(w, "schema");
     put_ref(w, dureq_str_from(schema));
@@ -358,6 +358,8 @@ static void put_operation(dq_json_writer *w, const dq_api_route *r)
     put_answer(w, "200", "done", r->answer ? r->answer : "Any");
     if (r->creates)
         put_answer(w, "201", "created; Location says where it is", r->answer ? r->answer : "Any");
+    if (r->starts)
+        put_answer(w, "202", "started; Location says where its progress is", "Operation");
     put_answer(w, "default", "refused, or not possible", "Error");
     dq_json_end_object(w);
     dq_json_end_object(w);

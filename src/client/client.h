@@ -13,7 +13,7 @@ const char *dq_client_server_name(dureq_client *client);
 /* Starts it so long from now, by the server's clock; else as dureq_client_reschedule. */
 int dq_client_reschedule_in(dureq_client *client, const char *id, int64_t delay_ms, dureq_error *err);
 
-/* As dureq_client_list_jobs, of what is within the scope only; NULL: of all. */
+/* As dureq_client_list_jobs, of what is within the scope only; NULL: of all. The page ends when its payloads and results have reached 4 MiB. */
 int dq_client_list_jobs_within(dureq_client *client, const dureq_job_filter *filter, const dq_scope *scope, dureq_job_list **ret,
                                dureq_error *err);
 /* Where each of n jobs is: codes[i] is 0 within the scope, DUREQ_EPERM outside of it, DUREQ_ENOTFOUND, or DUREQ_EINVAL for what is no job id. */

@@ -14,8 +14,9 @@
 #include "client/list_internal.h"
 #include "store/plain_calls.h"
 
-#define LIMIT_DEFAULT 10
-#define LIMIT_MAX     1000
+#define LIMIT_DEFAULT  10
+#define LIMIT_MAX      1000
+#define PAGE_BYTES_MAX (4u << 20)
 
 /* ---- filters ---- */
 
@@ -302,6 +303,12 @@ static bool is_merged(const dq_lister *l)
            f->since_ms == 0 && f->until_ms == 0;
 }
 
+/* A page ends when it is full, or large: payloads are as they are, and a caller holds it whole. */
+static bool has_room(const dq_lister *l)
+{
+    return (int64_t)l->list->n < l->f.limit && l->n_bytes < l->bytes_max;
+}
+
 static int one_by_one(dq_lister *l)
 {
     bool known = true;
@@ -310,7 +317,7 @@ static int one_by_one(dq_lister *l)
     for (size_t i = 0; rc == 0 && known && i < l->n_sources; i++) {
         dq_list_source *s = &l->sources[i];
 
-        while (rc == 0 && known && (int64_t)l->list->n < l->f.limit) {
+        while (rc == 0 && known && has_room(l)) {
             rc = dq_list_look(l, s, &known);
             if (rc < 0 || !s->has_head)
                 break;
@@ -327,13 +334,13 @@ static int merge(dq_lister *l)
 
     for (size_t i = 0; rc == 0 && known && i < l->n_sources; i++)
         rc = dq_list_look(l, &l->sources[i], &known);
-    while (rc == 0 && known && (int64_t)l->list->n < l->f.limit) {
+    while (rc == 0 && known && has_room(l)) {
         dq_list_source *s = first_of(l);
 
         if (!s)
             break;
         dq_list_give(l, s);
-        if ((int64_t)l->list->n < l->f.limit) /* what comes after a full page is the next one's to know */
+        if (has_room(l)) /* what comes after a full page is the next one's to know */
             rc = dq_list_look(l, s, &known);
     }
     return rc;
@@ -419,28 +426,36 @@ static void lister_deinit(dq_lister *l)
     dq_free(l->names);
 }
 
+static int list_for(dq_lister *l, const dureq_job_filter *filter, dureq_job_list **ret)
+{
+    int rc;
+
+    if (!l->c || !ret)
+        return dq_fail(l->err, DUREQ_EINVAL, "client and ret must be given");
+    dq_client_enter(l->c);
+    rc = take_filter(l, filter);
+    if (rc == 0)
+        rc = list_jobs(l);
+    lister_deinit(l);
+    if (rc == 0)
+        *ret = l->list;
+    else
+        dureq_job_list_destroy(l->list);
+    dq_client_leave(l->c);
+    return rc;
+}
+
 int dq_client_list_jobs_within(dureq_client *c, const dureq_job_filter *filter, const dq_scope *scope, dureq_job_list **ret,
                                dureq_error *err)
 {
-    dq_lister l = {.c = c, .scope = scope, .err = err};
-    int rc;
+    dq_lister l = {.c = c, .scope = scope, .bytes_max = PAGE_BYTES_MAX, .err = err};
 
-    if (!c || !ret)
-        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
-    dq_client_enter(c);
-    rc = take_filter(&l, filter);
-    if (rc == 0)
-        rc = list_jobs(&l);
-    lister_deinit(&l);
-    if (rc == 0)
-        *ret = l.list;
-    else
-        dureq_job_list_destroy(l.list);
-    dq_client_leave(c);
-    return rc;
+    return list_for(&l, filter, ret);
 }
 
 int dureq_client_list_jobs(dureq_client *c, const dureq_job_filter *filter, dureq_job_list **ret, dureq_error *err)
 {
-    return dq_client_list_jobs_within(c, filter, /*scope=*/NULL, ret, err);
+    dq_lister l = {.c = c, .bytes_max = SIZE_MAX, .err = err};
+
+    return list_for(&l, filter, ret);
 }

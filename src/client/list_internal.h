@@ -36,6 +36,8 @@ typedef struct dq_lister {
     dureq_job_filter f;
     const dq_scope *scope; /* NULL: of all */
     dureq_job_list *list;
+    size_t bytes_max; /* of those below, before the page ends */
+    size_t n_bytes;   /* of payloads and results that it has */
     dq_list_source *sources;
     size_t n_sources, sources_cap;
     bool is_merged;

@@ -61,10 +61,18 @@ static int decode_row(dq_lister *l, unsigned shard, const dq_job_view *view, dur
     return rc;
 }
 
-/* Ended, retried by hand and ended again, it is in the order of completion twice. */
-static bool is_listed(const dq_lister *l, const dq_list_source *s, const dureq_job *job)
+/* One that never moved was not retried either. */
+static bool has_moved(const dq_job_view *view)
 {
-    if (s->place != DQ_PLACE_HISTORY || job->runs < 2)
+    dq_row row;
+
+    return dq_row_unpack(view->body, &view->id, &row) < 0 || row.m.len > 0;
+}
+
+/* Ended, retried by hand and ended again, it is in the order of completion twice. */
+static bool is_listed(const dq_lister *l, const dq_list_source *s, const dq_job_view *view, const dureq_job *job)
+{
+    if (s->place != DQ_PLACE_HISTORY || !has_moved(view))
         return false;
     for (size_t i = 0; i < l->list->n; i++)
         if (strcmp(l->list->items[i].id.text, job->id.text) == 0)
@@ -110,7 +118,7 @@ static int take_row(dq_lister *l, dq_list_source *s)
     rc = decode_row(l, s->shard, &view, &s->head);
     if (rc < 0 && rc != DUREQ_ENOTFOUND) /* gone meanwhile */
         return rc;
-    if (rc < 0 || !dq_list_fits(l, &s->head) || is_listed(l, s, &s->head)) {
+    if (rc < 0 || !dq_list_fits(l, &s->head) || is_listed(l, s, &view, &s->head)) {
         copy_place(s->at, view.behind);
         return 0;
     }
@@ -198,6 +206,7 @@ int dq_list_look(dq_lister *l, dq_list_source *s, bool *ret_known)
 void dq_list_give(dq_lister *l, dq_list_source *s)
 {
     l->list->items[l->list->n++] = s->head;
+    l->n_bytes += s->head.payload.len + s->head.result.len;
     memcpy(s->at, s->head_at, sizeof s->at);
     s->has_head = false;
 }

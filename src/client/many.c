@@ -5,6 +5,7 @@
 
 #include "client/many.h"
 
+#include "client/operations.h"
 #include "redis/resp.h"
 
 /* ---- verbs ---- */
@@ -18,22 +19,24 @@ static void put_cancel(const many *m, dq_buf *out, unsigned shard, const dureq_s
 {
     dureq_str reason = dureq_str_from(m->opts.reason ? m->opts.reason : "");
 
-    dq_call_job_cancel(out, keys_of(m), shard, dq_client_actor(m->client), reason, ids, n);
+    dq_call_job_cancel(out, keys_of(m), shard, dq_client_actor(m->client), reason, m->operation, ids, n);
 }
 
 static void put_retry(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
 {
-    dq_call_job_retry(out, keys_of(m), shard, dq_client_actor(m->client), m->opts.force, ids, n);
+    dq_call_job_retry(out, keys_of(m), shard, dq_client_actor(m->client), m->opts.force, m->operation, ids, n);
 }
 
 static void put_delete(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
 {
-    dq_call_job_delete(out, keys_of(m), shard, dq_client_actor(m->client), ids, n);
+    dq_call_job_delete(out, keys_of(m), shard, dq_client_actor(m->client), m->operation, ids, n);
 }
 
 static void put_move(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n)
 {
-    dq_call_job_move(out, keys_of(m), shard, dq_client_actor(m->client), m->move, m->opts.run_at_ms, ids, n);
+    dq_job_move what = {.verb = m->move, .at_ms = m->opts.run_at_ms, .operation = m->operation};
+
+    dq_call_job_move(out, keys_of(m), shard, dq_client_actor(m->client), &what, ids, n);
 }
 
 /* ---- one wave ---- */
@@ -243,36 +246,44 @@ static int change_many(many *m, const char *const *ids, const dureq_many_options
     return rc;
 }
 
+int dq_client_change_many(dureq_client *c, dq_many_verb verb, dureq_str operation, const char *const *ids, size_t n,
+                          const dureq_many_options *opts, int *codes, dureq_error *err)
+{
+    static const struct {
+        void (*put)(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n);
+        dq_job_verb move;
+    } verbs[] = {
+        [DQ_MANY_CANCEL] = {put_cancel, 0},         [DQ_MANY_RETRY] = {put_retry, 0},
+        [DQ_MANY_DELETE] = {put_delete, 0},         [DQ_MANY_RUN] = {put_move, DQ_JOB_RUN_NOW},
+        [DQ_MANY_PAUSE] = {put_move, DQ_JOB_PAUSE}, [DQ_MANY_RESUME] = {put_move, DQ_JOB_RESUME},
+    };
+    many m = {.client = c, .put = verbs[verb].put, .move = verbs[verb].move, .operation = operation, .n = n, .codes = codes};
+
+    return change_many(&m, ids, opts, err);
+}
+
 int dureq_client_cancel_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                              dureq_error *err)
 {
-    many m = {.client = c, .put = put_cancel, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_CANCEL, (dureq_str){0}, ids, n, opts, codes, err);
 }
 
 int dureq_client_retry_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                             dureq_error *err)
 {
-    many m = {.client = c, .put = put_retry, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_RETRY, (dureq_str){0}, ids, n, opts, codes, err);
 }
 
 int dureq_client_delete_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                              dureq_error *err)
 {
-    many m = {.client = c, .put = put_delete, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_DELETE, (dureq_str){0}, ids, n, opts, codes, err);
 }
 
 int dureq_client_run_now_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                               dureq_error *err)
 {
-    many m = {.client = c, .put = put_move, .move = DQ_JOB_RUN_NOW, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_RUN, (dureq_str){0}, ids, n, opts, codes, err);
 }
 
 int dureq_client_reschedule_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
@@ -286,15 +297,11 @@ int dureq_client_reschedule_many(dureq_client *c, const char *const *ids, size_t
 int dureq_client_pause_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                             dureq_error *err)
 {
-    many m = {.client = c, .put = put_move, .move = DQ_JOB_PAUSE, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_PAUSE, (dureq_str){0}, ids, n, opts, codes, err);
 }
 
 int dureq_client_resume_many(dureq_client *c, const char *const *ids, size_t n, const dureq_many_options *opts, int *codes,
                              dureq_error *err)
 {
-    many m = {.client = c, .put = put_move, .move = DQ_JOB_RESUME, .n = n, .codes = codes};
-
-    return change_many(&m, ids, opts, err);
+    return dq_client_change_many(c, DQ_MANY_RESUME, (dureq_str){0}, ids, n, opts, codes, err);
 }

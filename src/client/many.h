@@ -32,7 +32,8 @@ struct many {
     void (*put)(const many *m, dq_buf *out, unsigned shard, const dureq_str *ids, size_t n); /* the call for jobs of one shard */
     dq_job_verb move;                                                                        /* of put_move */
     dureq_many_options opts;
-    size_t n, next; /* ids; the first that was in no wave yet */
+    dureq_str operation; /* as its call has it; empty: they are of none */
+    size_t n, next;      /* ids; the first that was in no wave yet */
     many_id *ids;
     int *codes;
     size_t wave[DQ_LIST_MAX]; /* indices, in their order */

@@ -60,7 +60,8 @@ int dureq_client_cancel(dureq_client *c, const char *id, const char *reason, dur
         return rc;
     if (reason && strlen(reason) > DQ_ERROR_TEXT_MAX)
         return dq_fail(err, DUREQ_ETOOLARGE, "reason takes at most %d bytes", DQ_ERROR_TEXT_MAX);
-    dq_call_job_cancel(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), dureq_str_from(reason ? reason : ""), &t.one, 1);
+    dq_call_job_cancel(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), dureq_str_from(reason ? reason : ""),
+                       /*operation=*/(dureq_str){0}, &t.one, 1);
     return operate(c, id, &t, &call, "has ended already", err);
 }
 
@@ -99,7 +100,7 @@ int dureq_client_delete(dureq_client *c, const char *id, dureq_error *err)
     rc = target_of(c, id, &t, err);
     if (rc < 0)
         return rc;
-    dq_call_job_delete(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), &t.one, 1);
+    dq_call_job_delete(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), /*operation=*/(dureq_str){0}, &t.one, 1);
     return operate(c, id, &t, &call, "has not ended: cancel it first", err);
 }
 
@@ -112,7 +113,8 @@ static int move(dureq_client *c, const char *id, dq_job_verb verb, int64_t at_ms
     rc = target_of(c, id, &t, err);
     if (rc < 0)
         return rc;
-    dq_call_job_move(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), verb, at_ms, &t.one, 1);
+    dq_call_job_move(&call, dq_client_keys(c), t.id.shard, dq_client_actor(c), &(dq_job_move){.verb = verb, .at_ms = at_ms},
+                     &t.one, 1);
     return operate(c, id, &t, &call, wrong_state, err);
 }
 

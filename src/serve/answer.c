@@ -25,6 +25,8 @@ const char *dq_answer_date(dq_server *s)
 
 void dq_answer_head(dq_server *s, const dq_api_response *r, int64_t length, int minor, bool closes, dq_buf *out)
 {
+    if (r->status >= 100 && r->status < 100 + (int)DQ_ARRAY_LEN(s->n_answers))
+        atomic_fetch_add_explicit(&s->n_answers[r->status - 100], 1, memory_order_relaxed);
     dq_buf_append_fmt(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n", r->status, dq_http_reason(r->status),
                       dq_answer_date(s), r->content_type);
     if (length >= 0)

@@ -562,6 +562,7 @@ void dq_conn_open(dq_server *s, int fd, const dq_origin *from)
     (void)event_assign(&c->writable, dq_loop_base(s->loop), fd, EV_WRITE | EV_PERSIST, on_writable, c);
     dq_list_push_back(&s->conns, &c->link);
     s->n_conns++;
+    atomic_store(&s->n_conns_now, s->n_conns);
     set_phase(c, DQ_CONN_HEAD);
     deadline_in(c, s->head_timeout_us);
     want_read(c, true);

@@ -333,7 +333,8 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
 {
     dureq_str type = dq_http_field_get(head, "content-type");
     dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
-    size_t method, path, query, content, token, session;
+    dureq_str accept = dq_http_field_get(head, "accept"), key = dq_http_field_get(head, "idempotency-key");
+    size_t method, path, query, content, token, session, accepts, keyed;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
@@ -342,6 +343,8 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     content = put(&e->text, type);
     token = put(&e->text, bearer);
     session = put(&e->text, caller->session);
+    accepts = put(&e->text, accept);
+    keyed = put(&e->text, key);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -349,6 +352,10 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
         .path = e->text.ptr + path,
         .query = head->query.ptr ? e->text.ptr + query : NULL,
         .content_type = type.ptr ? e->text.ptr + content : NULL,
+        .idempotency_key = key.ptr ? e->text.ptr + keyed : NULL,
+        .accept = accept.ptr ? e->text.ptr + accepts : NULL,
+        .meter = e->server->meter,
+        .operations = e->server->operations,
         .actor = e->actor,
         .role = DQ_API_ANYONE,
         .tokens = e->server->tokens,

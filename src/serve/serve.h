@@ -6,7 +6,7 @@
    It works on the loop of a client that is its own: sockets and what a request asks of Redis turn in one thread, and never in a node's, so
    that no flood of requests delays a heartbeat. What blocks runs on a few threads beside it. */
 
-#include "api/api.h"
+#include "api/meter.h"
 #include "base/log.h"
 #include "serve/pages.h"
 
@@ -29,6 +29,9 @@ typedef struct dq_server_options {
     unsigned per_address_max;       /* from one address that is not loopback; 0: 256 */
     unsigned threads_max;           /* for what blocks; 0: 16 */
     int64_t head_timeout_ms, idle_timeout_ms; /* 0: 10 s, 60 s */
+    dq_meter_fn metrics;                      /* what /metrics tells beside the server's own values; any thread; NULL: nothing */
+    dq_meter_unsent_fn unsent;                /* completions that a node of this process holds; NULL: none */
+    void *metrics_userdata;                   /* of both */
     const dq_log *log;
 } dq_server_options;
 

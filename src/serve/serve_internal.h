@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "api/operator.h"
 #include "api/tokens.h"
 #include "base/map.h"
 #include "base/mutex.h"
@@ -199,6 +200,8 @@ struct dq_server {
     dq_serve_tls *next_tls; /* on its way from or to who reloads */
     dq_api_tokens *tokens;
     dq_proxies *proxies;
+    dq_api_meter *meter;
+    dq_api_operator *operations;
     bool needs_token;
     const dq_log *log;
     dq_listener *listeners;
@@ -225,4 +228,6 @@ struct dq_server {
     bool is_done;  /* a message to the loop was carried out */
     bool is_empty; /* no connection is left */
     atomic_int n_exchanges;
+    atomic_uint n_conns_now;      /* n_conns, for other threads */
+    atomic_ullong n_answers[500]; /* by status, from 100 on */
 };

@@ -75,12 +75,42 @@ static void on_again(dq_timer *t)
 void dq_server_conn_gone(dq_server *s)
 {
     s->n_conns--;
+    atomic_store(&s->n_conns_now, s->n_conns);
     if (s->n_conns > 0 || !s->is_draining)
         return;
     dq_mutex_lock(&s->mu);
     s->is_empty = true;
     dq_cond_broadcast(&s->cond);
     dq_mutex_unlock(&s->mu);
+}
+
+/* ---- metrics: any thread ---- */
+
+static void put_gauge(dq_exposition *x, const char *name, const char *help, double value)
+{
+    dq_exposition_begin(x, DQ_GAUGE, name, help);
+    dq_exposition_put(x, NULL, value);
+}
+
+static void write_metrics(dq_exposition *x, void *userdata)
+{
+    dq_server *s = userdata;
+
+    dq_exposition_begin(x, DQ_COUNTER, "dureq_http_responses", "Answers to HTTP requests, by status.");
+    for (size_t i = 0; i < DQ_ARRAY_LEN(s->n_answers); i++) {
+        DQ_BUF_AUTO labels = {0};
+        DQ_BUF_AUTO code = {0};
+        unsigned long long n = atomic_load_explicit(&s->n_answers[i], memory_order_relaxed);
+
+        if (n == 0)
+            continue;
+        dq_buf_append_i64(&code, (int64_t)i + 100);
+        dq_label_put(&labels, "code", dq_buf_str(&code));
+        dq_exposition_put_u64(x, &labels, n);
+    }
+    put_gauge(x, "dureq_http_connections", "HTTP connections that are open.", atomic_load(&s->n_conns_now));
+    put_gauge(x, "dureq_http_requests_in_progress", "HTTP requests that are being answered.", atomic_load(&s->n_exchanges));
+    put_gauge(x, "dureq_http_held_bytes", "Bodies and answers of all connections.", (double)atomic_load(&s->held));
 }
 
 /* ---- its life ---- */
@@ -97,6 +127,7 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     if (rc < 0)
         return rc;
     s->tokens = dq_api_tokens_create();
+    s->meter = dq_api_meter_create();
     s->body_max = o->body_max_bytes ? o->body_max_bytes : DQ_SERVE_BODY_MAX;
     s->head_timeout_us = (o->head_timeout_ms ? o->head_timeout_ms : 10000) * 1000;
     s->idle_timeout_us = (o->idle_timeout_ms ? o->idle_timeout_ms : 60000) * 1000;
@@ -107,8 +138,12 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->workers = dq_workers_create(o->threads_max ? o->threads_max : 16);
     s->listeners = dq_calloc(o->n_addresses + 1, sizeof *s->listeners);
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!s->tokens || !s->hosts || !s->origins || !s->workers || !s->listeners)
+    if (!s->tokens || !s->meter || !s->hosts || !s->origins || !s->workers || !s->listeners)
         return dq_fail_nomem(err);
+    dq_api_meter_add(s->meter, write_metrics, s);
+    if (o->metrics)
+        dq_api_meter_add(s->meter, o->metrics, o->metrics_userdata);
+    dq_api_meter_set_unsent(s->meter, o->unsent, o->metrics_userdata);
     if (o->tls_cert) {
         rc = dq_serve_tls_create(o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, &s->tls, err);
         if (rc < 0)
@@ -122,8 +157,10 @@ static void free_parts(dq_server *s)
     for (size_t i = 0; i < s->n_listeners; i++)
         dq_listener_close(&s->listeners[i]);
     dq_workers_destroy(s->workers);
+    dq_api_operator_destroy(s->operations);
     dq_api_tokens_destroy(s->tokens);
     dq_proxies_destroy(s->proxies);
+    dq_api_meter_destroy(s->meter);
     dq_serve_tls_destroy(s->tls);
     dq_map_deinit(&s->peers);
     if (s->spare_fd >= 0)
@@ -152,6 +189,8 @@ int dq_server_create(const dq_server_options *o, dq_server **ret, dureq_error *e
     rc = take_options(s, o, err);
     for (size_t i = 0; i < o->n_addresses && rc == 0; i++)
         rc = dq_listener_open(&s->listeners[s->n_listeners++], s, o->addresses[i], o->stays_local, err);
+    if (rc == 0)
+        rc = dq_api_operator_create(o->client, o->log, &s->operations, err);
     if (rc < 0) {
         free_parts(s);
         return rc;
@@ -221,6 +260,7 @@ void dq_server_destroy(dq_server *s, int64_t timeout_ms)
     if (!s)
         return;
     dq_server_drain(s);
+    dq_api_operator_destroy(DQ_TAKE(s->operations));
     on_loop(s, note_empty);
     wait_empty(s, timeout_ms);
     on_loop(s, do_close);

@@ -15,37 +15,42 @@ void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_
     dq_call_end(&c);
 }
 
-void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
-                        size_t n)
+void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, dureq_str operation,
+                        const dureq_str *ids, size_t n)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_CANCEL);
 
     dq_call_arg(&c, actor);
     dq_call_arg(&c, reason);
+    dq_call_arg(&c, operation);
     dq_call_args(&c, ids, n);
     dq_call_end(&c);
 }
 
-void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids, size_t n)
+void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, dureq_str operation,
+                       const dureq_str *ids, size_t n)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_RETRY);
 
     dq_call_arg(&c, actor);
     dq_call_arg_flag(&c, force);
+    dq_call_arg(&c, operation);
     dq_call_args(&c, ids, n);
     dq_call_end(&c);
 }
 
-void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n)
+void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str operation, const dureq_str *ids,
+                        size_t n)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_DELETE);
 
     dq_call_arg(&c, actor);
+    dq_call_arg(&c, operation);
     dq_call_args(&c, ids, n);
     dq_call_end(&c);
 }
 
-void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dq_job_verb verb, int64_t at_ms,
+void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dq_job_move *what,
                       const dureq_str *ids, size_t n)
 {
     static const char *const verbs[] = {
@@ -55,9 +60,10 @@ void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str a
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_JOB_MOVE);
 
     dq_call_arg(&c, actor);
-    dq_call_arg_text(&c, verbs[verb]);
-    dq_call_arg_i64(&c, at_ms);
+    dq_call_arg_text(&c, verbs[what->verb]);
+    dq_call_arg_i64(&c, what->at_ms);
     dq_call_arg_i64(&c, shard);
+    dq_call_arg(&c, what->operation);
     dq_call_args(&c, ids, n);
     dq_call_end(&c);
 }

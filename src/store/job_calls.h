@@ -9,12 +9,14 @@
 #include "store/store.h"
 
 void dq_call_job_get(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *ids, size_t n);
-void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, const dureq_str *ids,
-                        size_t n);
+/* operation, of the next four: empty, or of which operation they are a step: from when it counts (6 bytes), then its id (include/operation.lua). */
+void dq_call_job_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str reason, dureq_str operation,
+                        const dureq_str *ids, size_t n);
 /* An id may have the token after it (16 bytes) under which its unique key is reserved on another shard. */
-void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, const dureq_str *ids,
-                       size_t n);
-void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dureq_str *ids, size_t n);
+void dq_call_job_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, bool force, dureq_str operation,
+                       const dureq_str *ids, size_t n);
+void dq_call_job_delete(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str operation, const dureq_str *ids,
+                        size_t n);
 
 typedef enum dq_job_verb {
     DQ_JOB_RUN_NOW,
@@ -23,7 +25,12 @@ typedef enum dq_job_verb {
     DQ_JOB_RESUME,
     DQ_JOB_DELAY, /* rescheduled to at_ms from now, by the server's clock */
 } dq_job_verb;
-void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dq_job_verb verb, int64_t at_ms,
+typedef struct dq_job_move {
+    dq_job_verb verb;
+    int64_t at_ms;
+    dureq_str operation;
+} dq_job_move;
+void dq_call_job_move(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, const dq_job_move *what,
                       const dureq_str *ids, size_t n);
 /* blob: the new payload when it is kept in a key of its own, else empty. */
 void dq_call_job_update(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str old_j,

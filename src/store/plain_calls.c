@@ -97,6 +97,16 @@ void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_resp_arg(out, DQ_STR_LIT("500"));
 }
 
+void dq_plain_minute(dq_buf *out, const dq_keys *k, unsigned shard, int64_t minute, dureq_str cursor)
+{
+    dq_resp_begin(out, 5);
+    dq_resp_arg(out, DQ_STR_LIT("HSCAN"));
+    dq_keys_arg_u64(out, k, shard, "st:", (uint64_t)minute);
+    dq_resp_arg(out, cursor);
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg(out, DQ_STR_LIT("20000")); /* 4 ms; all there is, nearly always, so that no field comes twice */
+}
+
 void dq_plain_meta(dq_buf *out, const char *prefix)
 {
     static const char *const fields[] = {"schema", "scripts", "envelope", "shards"};

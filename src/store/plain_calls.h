@@ -18,5 +18,7 @@ void dq_plain_config(dq_buf *out, const char *prefix, const char *name);
 void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value);
 void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n);
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor); /* HSCAN of a shard's, a page */
+/* HSCAN of what is counted of a minute, a page. */
+void dq_plain_minute(dq_buf *out, const dq_keys *k, unsigned shard, int64_t minute, dureq_str cursor);
 void dq_plain_meta(dq_buf *out, const char *prefix);                                       /* schema, scripts, envelope, shards */
 void dq_plain_info(dq_buf *out, const char *section);                                      /* NULL: the usual ones */

@@ -400,11 +400,13 @@ void hist_put_operator(hist *h, hist_msg *msg)
     case MSG_REAP: put_reap(h, msg); break;
     case MSG_PROMOTE: dq_call_due_promote(&msg->bytes, k, 0, t); break;
     case MSG_HOUSEKEEP: dq_call_housekeep(&msg->bytes, k, 0, t, &keep, /*memory_short=*/false); break;
-    case MSG_CANCEL: dq_call_job_cancel(&msg->bytes, k, 0, me, DQ_STR_LIT("no more"), &id, 1); break;
-    case MSG_RETRY: dq_call_job_retry(&msg->bytes, k, 0, me, msg->flag, &id, 1); break;
-    case MSG_DELETE: dq_call_job_delete(&msg->bytes, k, 0, me, &id, 1); break;
+    case MSG_CANCEL: dq_call_job_cancel(&msg->bytes, k, 0, me, DQ_STR_LIT("no more"), (dureq_str){0}, &id, 1); break;
+    case MSG_RETRY: dq_call_job_retry(&msg->bytes, k, 0, me, msg->flag, (dureq_str){0}, &id, 1); break;
+    case MSG_DELETE: dq_call_job_delete(&msg->bytes, k, 0, me, (dureq_str){0}, &id, 1); break;
     case MSG_MOVE:
-        dq_call_job_move(&msg->bytes, k, 0, me, (dq_job_verb)msg->a, h->base_ms + (int64_t)msg->b * HIST_UNIT_MS, &id, 1);
+        dq_call_job_move(&msg->bytes, k, 0, me,
+                         &(dq_job_move){.verb = (dq_job_verb)msg->a, .at_ms = h->base_ms + (int64_t)msg->b * HIST_UNIT_MS}, &id,
+                         1);
         break;
     case MSG_UPDATE: put_update(h, msg); break;
     case MSG_DRAIN: put_drain(h, msg, me); break;

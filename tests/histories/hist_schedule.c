@@ -179,8 +179,8 @@ static void delete_one(hist *h, const uint32_t *r, hist_msg *msg)
     msg->a = (int)(r[2] % 3);
     switch (msg->a) {
     case 0: dq_call_schedule_delete(&msg->bytes, k, 0, ME, id); break;
-    case 1: dq_call_job_cancel(&msg->bytes, k, 0, ME, DQ_STR_LIT("no more"), &id, 1); break;
-    default: dq_call_job_delete(&msg->bytes, k, 0, ME, &id, 1); break;
+    case 1: dq_call_job_cancel(&msg->bytes, k, 0, ME, DQ_STR_LIT("no more"), (dureq_str){0}, &id, 1); break;
+    default: dq_call_job_delete(&msg->bytes, k, 0, ME, (dureq_str){0}, &id, 1); break;
     }
 }
 

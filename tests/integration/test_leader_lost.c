@@ -27,7 +27,8 @@ static test_id add_paused(test_world *w)
     dureq_str ids[] = {test_id_str(&id)};
     dq_buf call = {0};
 
-    dq_call_job_move(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_JOB_PAUSE, 0, ids, 1);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), &(dq_job_move){.verb = DQ_JOB_PAUSE, .at_ms = 0}, ids,
+                     1);
     (void)test_store_call(&w->s, 0, &call, NULL);
     (void)test_plant(w, 0, &id, "call('ZADD', K .. 'paused', now - 1, id)"); /* its time is over */
     return id;

@@ -110,7 +110,8 @@ static void pause(test_world *w, unsigned shard, const test_id *id)
     dureq_str ids[] = {test_id_str(id)};
     dq_buf call = {0};
 
-    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_JOB_PAUSE, 0, ids, 1);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), &(dq_job_move){.verb = DQ_JOB_PAUSE, .at_ms = 0},
+                     ids, 1);
     assert_int_equal(dq_reply_int(dq_reply_at(test_store_call(&w->s, shard, &call, NULL), 0)), 0);
 }
 

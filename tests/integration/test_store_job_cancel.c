@@ -222,7 +222,8 @@ static void each_of_many_is_answered_by_itself(void **state)
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_job_cancel(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_STR_LIT(""), views, DQ_ARRAY_LEN(views));
+    dq_call_job_cancel(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_STR_LIT(""), (dureq_str){0}, views,
+                       DQ_ARRAY_LEN(views));
     reply = test_store_call(&w->s, 0, &call, NULL);
     assert_int_equal(dq_reply_len(reply), DQ_ARRAY_LEN(expected));
     for (size_t i = 0; i < DQ_ARRAY_LEN(expected); i++)

@@ -18,7 +18,7 @@ static dq_reply delete_all(test_world *w, unsigned shard, const dureq_str *ids, 
 {
     dq_buf call = {0};
 
-    dq_call_job_delete(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), ids, n);
+    dq_call_job_delete(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), (dureq_str){0}, ids, n);
     return test_store_call(&w->s, shard, &call, NULL);
 }
 

@@ -186,7 +186,8 @@ static void each_of_many_is_answered_by_itself(void **state)
 
     for (int i = 0; i < 4; i++)
         views[i] = test_id_str(&ids[i]);
-    dq_call_job_move(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_JOB_PAUSE, 0, views, 4);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), &(dq_job_move){.verb = DQ_JOB_PAUSE, .at_ms = 0},
+                     views, 4);
     reply = test_store_call(&w->s, 0, &call, NULL);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(dq_reply_int(dq_reply_at(reply, i)), expected[i]);

@@ -23,7 +23,7 @@ static int retry(test_world *w, unsigned shard, bool force, const test_id *id)
     dq_buf call = {0};
     dq_reply reply;
 
-    dq_call_job_retry(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), force, ids, 1);
+    dq_call_job_retry(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), force, (dureq_str){0}, ids, 1);
     reply = test_store_call(&w->s, shard, &call, NULL);
     assert_int_equal(dq_reply_len(reply), 1);
     return (int)dq_reply_int(dq_reply_at(reply, 0));

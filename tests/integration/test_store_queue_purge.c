@@ -88,7 +88,8 @@ static void running_scheduled_and_paused_jobs_stay(void **state)
     assert_int_equal(test_session_take(w, shard, session, test_lane(w, shard, "normal|mail|"), 10), 1);
     paused = test_job_add(w, shard, NULL, "mail", "c");
     ids[0] = test_id_str(&paused);
-    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_JOB_PAUSE, 0, ids, 1);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), &(dq_job_move){.verb = DQ_JOB_PAUSE, .at_ms = 0},
+                     ids, 1);
     (void)test_store_call(&w->s, shard, &call, NULL);
     waiting = test_job_add(w, shard, NULL, "mail", "d");
 
@@ -152,7 +153,8 @@ static void handed_over_jobs_go_too(void **state)
     later.delay_ms = 3600000;
     id = test_job_add(w, shard, &later, "mail", "x");
     ids[0] = test_id_str(&id);
-    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_JOB_RUN_NOW, 0, ids, 1);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"),
+                     &(dq_job_move){.verb = DQ_JOB_RUN_NOW, .at_ms = 0}, ids, 1);
     (void)test_store_call(&w->s, shard, &call, NULL);
     (void)test_plant(w, shard, &id, "call('SET', K .. 'lg:' .. id, 'a line')");
     assert_int_equal(test_job_state(w, shard, &id), DUREQ_JOB_PENDING);

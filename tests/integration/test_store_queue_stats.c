@@ -106,7 +106,7 @@ static void a_job_that_was_taken_out_of_the_middle_does_not_count(void **state)
     id = test_job_add(w, 0, NULL, "mail", "y");
     (void)test_job_add(w, 0, NULL, "mail", "z");
     ids[0] = test_id_str(&id);
-    dq_call_job_cancel(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_STR_LIT(""), ids, 1);
+    dq_call_job_cancel(&call, dq_store_keys(w->s.store), 0, DQ_STR_LIT("me"), DQ_STR_LIT(""), (dureq_str){0}, ids, 1);
     (void)test_store_call(&w->s, 0, &call, NULL);
     s = look(w);
     expect_stats(&s.of[NORMAL], 2, 0);

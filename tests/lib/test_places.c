@@ -37,7 +37,7 @@ int test_job_cancel(test_world *w, unsigned shard, const test_id *id)
     dureq_str ids[] = {test_id_str(id)};
     dq_buf call = {0};
 
-    dq_call_job_cancel(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_STR_LIT("no more"), ids, 1);
+    dq_call_job_cancel(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), DQ_STR_LIT("no more"), (dureq_str){0}, ids, 1);
     return only_answer(w, shard, &call);
 }
 
@@ -46,7 +46,8 @@ int test_job_move(test_world *w, unsigned shard, dq_job_verb verb, int64_t at_ms
     dureq_str ids[] = {test_id_str(id)};
     dq_buf call = {0};
 
-    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), verb, at_ms, ids, 1);
+    dq_call_job_move(&call, dq_store_keys(w->s.store), shard, DQ_STR_LIT("me"), &(dq_job_move){.verb = verb, .at_ms = at_ms}, ids,
+                     1);
     return only_answer(w, shard, &call);
 }
 

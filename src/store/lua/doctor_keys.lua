@@ -19,7 +19,7 @@ local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash',
-  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash',
+  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'
@@ -243,6 +243,19 @@ local families = {
     more[#more + 1] = { 'w', 'sa:' .. id }
   end },
   sb = { 'list', of_schedule }, so = { 'list', of_schedule }, be = { 'string', of_schedule },
+  op = { 'hash', function(key, id)
+    tally('operations')
+    if not call('ZSCORE', K .. 'op', id) then
+      fault('operation_unlisted', key, '', 'is in no list', function()
+        call('ZADD', K .. 'op', 0, id)
+      end)
+    end
+    if not call('HGET', key, 'end') and not call('ZSCORE', K .. 'opw', id) then
+      fault('operation_lost', key, '', 'has not ended, and nobody would take it up', function()
+        call('ZADD', K .. 'opw', 0, id)
+      end)
+    end
+  end },
   st = { 'hash', function(key) expires(key, MINUTE_KEPT_MS) end },
   sth = { 'hash', function(key) expires(key, 2592000000) end },
   std = { 'hash', function(key) expires(key, 34560000000) end },

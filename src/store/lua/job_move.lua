@@ -1,8 +1,8 @@
 #!lua
 -- Run now, reschedule, pause or resume a job that does not run.
 -- keys: {p:0}:sh
--- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard id...
--- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; not paused, for resume; paused, for the others)
+-- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard operation(operation.lua) id...
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; too new for the operation; not paused, for resume; paused, for the others)
 --#include "base.lua"
 --#include "too_old.lua"
 --#include "list.lua"
@@ -13,26 +13,28 @@
 --#include "wake.lua"
 --#include "stats.lua"
 --#include "audit.lua"
+--#include "operation.lua"
 local EVENT_OF = { run = 'n', reschedule = 's', resume = 's', pause = 'u' }
 local actor, verb, at = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if verb == 'delay' then
   verb, at = 'reschedule', now + at
 end
 local at_text = string.format('%.0f', at)
+local op = operation_read(ARGV[5])
 local out, done, ready = {}, {}, {}
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local id = ARGV[i]
   local place, m, j, key, entry, session = locate(id)
-  local movable = place and not place.ended and not session and place ~= places.schedule
+  local movable = place and not place.ended and not session and place ~= places.schedule and operation_wants(op, id, place)
   if movable and verb == 'resume' then
     movable = place.name == 'paused'
   elseif movable then
     movable = place.name ~= 'paused'
   end
   if not place then
-    out[i - 4] = -3
+    out[i - 5] = -3
   elseif not movable then
-    out[i - 4] = -4
+    out[i - 5] = -4
   else
     local _, _, lane = id_unpack(id)
     take(id, place, key, entry)
@@ -62,7 +64,7 @@ for i = 5, #ARGV do
     end
     audit(actor, 'job.' .. verb, id, at_text)
     done[#done + 1] = id
-    out[i - 4] = 0
+    out[i - 5] = 0
   end
   if list_full(j) then
     break
@@ -74,4 +76,5 @@ end
 if #done > 0 then
   event('M' .. pack('>I6', now) .. EVENT_OF[verb] .. table.concat(done))
 end
+operation_count(op, out)
 return out

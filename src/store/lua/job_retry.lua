@@ -1,9 +1,9 @@
 #!lua
 -- Start ended jobs again, attempts from 0: dead and cancelled ones, completed ones when forced.
 -- keys: {p:0}:sh
--- argv: actor force('1' or '') id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard, and the ms
+-- argv: actor force('1' or '') operation(operation.lua) id...; an id is followed by the token (16 bytes) under which its unique key is reserved on another shard, and the ms
 --   (6 bytes) until which a job may be started with it
--- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, completed and not forced, or an occurrence while another of its schedule
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job), -4 (alive, completed and not forced, too new for the operation, or an occurrence while another of its schedule
 --   is active), -5 (its unique key is held by another
 --   job), -9 (this call came when the reservation was too old), -29 (it is a task of a workflow), or home shard I2, held ms I6 and its unique key: that is to be reserved there first, or is held by a job of another shard, which may not be alive
 --#include "base.lua"
@@ -17,6 +17,7 @@
 --#include "wake.lua"
 --#include "stats.lua"
 --#include "audit.lua"
+--#include "operation.lua"
 -- The run that a row of the history tells of is in no list of attempts: it becomes one, and counts, so that run ids stay unique.
 local function with_last_run(m, id, state, row)
   local r = row_run(row, id)
@@ -51,33 +52,33 @@ local function occurrence_retried(e, id)
   call('HDEL', K .. 'sch:l', id) -- the end of its last handler is not its own any more
   return true
 end
-local actor, force = ARGV[1], ARGV[2] == '1'
+local actor, force, op = ARGV[1], ARGV[2] == '1', operation_read(ARGV[3])
 local out, done, ready = {}, {}, {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local id, token = string.sub(ARGV[i], 1, ID_BYTES), string.sub(ARGV[i], ID_BYTES + 1, ID_BYTES + TOKEN_BYTES)
   local until_ms = string.sub(ARGV[i], ID_BYTES + TOKEN_BYTES + 1)
   local place, _, row, hkey, bucket = locate(id)
   if not place then
-    out[i - 2] = -3
-  elseif not place.ended then
-    out[i - 2] = -4
+    out[i - 3] = -3
+  elseif not place.ended or not operation_wants(op, id, place, row) then
+    out[i - 3] = -4
   else
     local r = ended_read(row)
     local e, m = r.e, r.m
     local away = e.ukey and ukey_away(e, id)
     local holder = e.ukey and (away and outbox_holder(e.ukey, id) or not away and call('GET', K .. 'u:' .. e.ukey))
     if e.task then
-      out[i - 2] = -29
+      out[i - 3] = -29
     elseif r.state == STATE_COMPLETED and not force then
-      out[i - 2] = -4
+      out[i - 3] = -4
     elseif away and token == '' or holder and holder_kind(holder) == 'away' then
-      out[i - 2] = pack('>I2I6', e.ukey_home or 0, e.ukey_ms) .. e.ukey
+      out[i - 3] = pack('>I2I6', e.ukey_home or 0, e.ukey_ms) .. e.ukey
     elseif holder and holder ~= id then
-      out[i - 2] = -5
+      out[i - 3] = -5
     elseif away and now > unpk('>I6', until_ms) then -- it lay somewhere: another may have the key by now
-      out[i - 2] = -9
+      out[i - 3] = -9
     elseif e.schedule and not occurrence_retried(e, id) then
-      out[i - 2] = -4
+      out[i - 3] = -4
     else
       ended_take(id, place, row, r, hkey, bucket)
       if place == places.history and (e.blob or r.logged) then
@@ -105,7 +106,7 @@ for i = 3, #ARGV do
       ready[lane] = (ready[lane] or 0) + 1
       audit(actor, 'job.retry', id)
       done[#done + 1] = id
-      out[i - 2] = 0
+      out[i - 3] = 0
     end
   end
   if list_full(row) then
@@ -118,4 +119,5 @@ end
 if #done > 0 then
   event('R' .. pack('>I6', now) .. table.concat(done))
 end
+operation_count(op, out)
 return out

@@ -14,7 +14,7 @@ local types = {
   paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
   ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream', aside = 'hash',
   au = 'stream', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash',
-  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash',
+  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash',
 }
 for name, want in pairs(types) do
   local kind = call('TYPE', K .. name).ok

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* An operation: what is done to all jobs that fit a filter and are older than it, in steps, by whichever daemon has the time (operator.c). Between
+   its resources (operations.c) and that. */
+
+#include "api/verbs.h"
+
+typedef struct dq_api_operation {
+    const dq_api_verb *verb;
+    dureq_job_filter filter;
+    dureq_job_state states[DQ_API_STATES_MAX];
+    int64_t as_of_ms;  /* only what was there, or had ended, before; 0: not said */
+    int64_t n_matched; /* that the preview found; -1: not said */
+    bool force;
+    const char *reason, *actor, *token; /* in the arena; NULL: none */
+} dq_api_operation;
+
+/* From a body, or the spec of a record: texts go to the arena of c, whose query becomes the filter. */
+int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *ret, dureq_error *err);
+/* Whether the job is older than the operation. */
+bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job);
+
+#define DQ_API_OPERATION_PAGE 1000 /* jobs that are looked up at a time */
