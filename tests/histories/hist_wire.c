@@ -97,6 +97,29 @@ static void rename_scripts(const hist_wire *w, dq_buf *bytes)
     }
 }
 
+/* One that goes out as text goes by the name of the changed one. */
+static void name_texts(const hist_wire *w, dq_buf *bytes)
+{
+    for (int i = 0; i < DQ_SCRIPT_COUNT; i++) {
+        dq_buf sent = {0}, out = {0};
+        const char *at;
+
+        dq_buf_append_fmt(&sent, "$4\r\nEVAL\r\n$%zu\r\n", dq_scripts[i].len);
+        dq_buf_append(&sent, dq_scripts[i].text, dq_scripts[i].len);
+        at = memmem(bytes->ptr, bytes->len, sent.ptr, sent.len);
+        if (at) {
+            dq_buf_append(&out, bytes->ptr, (size_t)(at - bytes->ptr));
+            dq_buf_append_text(&out, "$7\r\nEVALSHA\r\n$40\r\n");
+            dq_buf_append(&out, w->sha[i], 40);
+            at += sent.len;
+            dq_buf_append(&out, at, (size_t)(bytes->ptr + bytes->len - at));
+            dq_buf_deinit(bytes);
+            *bytes = out;
+        }
+        dq_buf_deinit(&sent);
+    }
+}
+
 dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n)
 {
     hist_conn *c = &w->conn[conn];
@@ -106,8 +129,10 @@ dq_reply hist_ask(hist_wire *w, int conn, const dq_buf *commands, int n)
     dq_buf_append_str(&bytes, dq_buf_str(commands));
     if (dq_buf_failed(&bytes) || dq_buf_failed(commands))
         hist_die("call", "no memory");
-    if (w->sha)
+    if (w->sha) {
         rename_scripts(w, &bytes);
+        name_texts(w, &bytes);
+    }
     dq_buf_clear(&c->in);
     c->used = 0;
     write_all(c->fd, bytes.ptr, bytes.len);
