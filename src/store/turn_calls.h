@@ -120,6 +120,7 @@ typedef enum dq_end_side {
     DQ_SIDE_LATE = 'h',     /* its handler did not end; value: the number of the run */
     DQ_SIDE_DROP = 'b',     /* its payload and log are dropped */
     DQ_SIDE_PAYLOAD = 'B',  /* value: its new payload */
+    DQ_SIDE_TOLD = 'e',     /* value: what the event says of it; see complete.lua */
 } dq_end_side;
 
 typedef struct dq_complete_head {

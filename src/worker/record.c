@@ -6,6 +6,10 @@
 #include "json/json.h"
 #include "worker/worker_internal.h"
 
+#define TOLD_STARTED   1 /* flags of what an event says */
+#define TOLD_SPENT     2
+#define TOLD_ERROR_MAX 512 /* bytes of an error in an event; the job has all of it */
+
 int64_t dq_record_class(const dq_claim *c)
 {
     return c->job.env.flags & DQ_J_RETENTION ? c->job.env.retention_ms : c->lane->queue_of->class_ms;
@@ -214,6 +218,7 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
                ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
     case DQ_SIDE_PAYLOAD:
         return c->verdict.outcome == DUREQ_OUTCOME_REPEAT && c->words.has_payload && c->words.payload.len > DQ_PAYLOAD_INLINE_MAX;
+    case DQ_SIDE_TOLD: return c->verdict.next != DQ_NEXT_COMPLETED || c->start_told != DQ_START_UNTOLD || c->job.moved.runs > 0;
     }
     return false;
 }
@@ -245,11 +250,40 @@ static void put_task(const dq_claim *c, dq_buf *out)
         put_result(c, out);
 }
 
+static void put_be(dq_buf *out, uint64_t v, size_t n)
+{
+    while (n-- > 0)
+        dq_buf_append_char(out, (char)(v >> (8 * n)));
+}
+
+/* What the event says of it (complete.lua). */
+static void put_told(const dq_claim *c, dq_buf *out)
+{
+    bool goes_on = c->verdict.next == DQ_NEXT_DUE || c->verdict.next == DQ_NEXT_FRONT;
+    dureq_str error = c->verdict.next == DQ_NEXT_COMPLETED ? (dureq_str){0} : dureq_str_from(c->words.msg);
+    unsigned flags = c->start_told != DQ_START_UNTOLD ? TOLD_STARTED : 0;
+
+    if (error.len > TOLD_ERROR_MAX)
+        error.len = TOLD_ERROR_MAX;
+    put_be(out, flags | (c->verdict.is_spent ? TOLD_SPENT : 0), 1);
+    put_be(out, (uint64_t)c->job.moved.runs + (c->job.moved.runs < UINT16_MAX), 2);
+    put_be(out, (uint64_t)c->job.moved.attempts + (c->job.moved.attempts < UINT16_MAX), 2);
+    put_be(out, (uint64_t)c->verdict.outcome, 1);
+    put_be(out, goes_on ? (uint64_t)(c->verdict.finished_at_ms + DQ_MAX(c->verdict.delay_ms, 0)) : 0, 6);
+    put_be(out, error.len, 2);
+    dq_buf_append_str(out, error);
+}
+
 static dureq_str side_value(const dq_claim *c, dq_end_side kind, dq_buf *scratch)
 {
     if (kind == DQ_SIDE_TASK) {
         dq_buf_clear(scratch);
         put_task(c, scratch);
+        return dq_buf_str(scratch);
+    }
+    if (kind == DQ_SIDE_TOLD) {
+        dq_buf_clear(scratch);
+        put_told(c, scratch);
         return dq_buf_str(scratch);
     }
     if (kind == DQ_SIDE_KEY || kind == DQ_SIDE_KEY_AWAY)
@@ -330,8 +364,9 @@ static void put_stats(dq_complete *call, dq_stat_rows *stats, dq_claim **list, s
 
 void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
-    static const dq_end_side sides[] = {DQ_SIDE_KEY,   DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_TASK, DQ_SIDE_LOG,
-                                        DQ_SIDE_START, DQ_SIDE_PROGRESS, DQ_SIDE_LATE,     DQ_SIDE_DROP, DQ_SIDE_PAYLOAD};
+    static const dq_end_side sides[] = {DQ_SIDE_KEY,  DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_TASK,
+                                        DQ_SIDE_LOG,  DQ_SIDE_START,    DQ_SIDE_PROGRESS, DQ_SIDE_LATE,
+                                        DQ_SIDE_DROP, DQ_SIDE_PAYLOAD,  DQ_SIDE_TOLD};
     dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {

@@ -299,7 +299,8 @@ TEST(every_field_of_the_small_state_is_documented)
 
 static int check_events(const char *script, const char *table)
 {
-    return check_rows(script, "event('", table) + check_rows(script, "kind = '", table);
+    return check_rows(script, "event('", table) + check_rows(script, "event_with('", table) +
+           check_rows(script, "kind = '", table);
 }
 
 TEST(every_kind_of_event_is_documented)

@@ -23,6 +23,9 @@
 --   'b' n  n x (index id)           payload and log keys to drop with a job that is not kept
 --   'h' n  n x (index id run)       their handler did not end: late runs (late.lua)
 --   'B' n  n x (index id payload)   payload keys to set again (a repeat with another payload)
+--   'e' n  n x (index id about)     what the event says of them, where more is to be said than that their first run ended well: flags u8 (1 its start
+--                                 was told, 2 an attempt failed), number of the run I2, of the attempt I2, outcome u8, ms at which it is tried again
+--                                 I6, length I2 and error
 -- returns: packed answer, kept for a repeat: call_no I6, n_refused I2, n_refused x index I2
 --#include "base.lua"
 --#include "entry.lua"
@@ -72,6 +75,7 @@ local beside = {} -- bucket, ids of rows that keep something beside them
 local over, asks = {}, {} -- of jobs that ended, by their index: id; what they ask for
 local died = {} -- indexes
 local woken, log = {}, {}
+local place, n_places, about = {}, 0, {} -- of jobs, by their index: place among the ids of the event
 
 -- A record says when it is due from now on: a call that comes late, after an outage, says another time than the one that counts.
 local function wait_in(set, items)
@@ -146,6 +150,8 @@ local function segment(kind, p)
         items[#items + 1] = ARGV[p + i * w + k]
       end
       ids[#ids + 1] = ARGV[p + i * w + off]
+      place[index + i] = n_places
+      n_places = n_places + 1
       if ends[kind] then
         over[index + i], died[index + i] = ids[#ids], kind == 'd' or nil
       end
@@ -193,6 +199,9 @@ local keyed = {
   end,
   B = function(_, id, payload)
     call('SET', K .. 'b:' .. id, payload)
+  end,
+  e = function(i, _, said)
+    about[#about + 1] = pack('>I2', place[i]) .. said
   end,
 }
 
@@ -249,7 +258,7 @@ if index > #refused_list then
       count(ARGV[4 + 2 * row], n)
     end
   end
-  event('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log))
+  event_with('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log), '\1' .. table.concat(about))
   for lane, n in pairs(woken) do
     wake(lane, n)
   end

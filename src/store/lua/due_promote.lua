@@ -50,10 +50,11 @@ local function promote(set, resumed)
   end
 end
 promote('due', false)
+local n_due = #moved
 promote('paused', true)
 
 if #moved > 0 then
-  event('R' .. pack('>I6', now) .. table.concat(moved))
+  event_with('R' .. pack('>I6', now) .. table.concat(moved), 'd' .. pack('>I4', n_due))
 end
 for lane, n in pairs(woken) do
   wake(lane, n)

@@ -74,7 +74,7 @@ for lane, n in pairs(ready) do
   wake(lane, n)
 end
 if #done > 0 then
-  event('M' .. pack('>I6', now) .. EVENT_OF[verb] .. table.concat(done))
+  event_with('M' .. pack('>I6', now) .. EVENT_OF[verb] .. table.concat(done), verb)
 end
 operation_count(op, out)
 return out

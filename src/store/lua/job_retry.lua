@@ -117,7 +117,7 @@ for lane, n in pairs(ready) do
   wake(lane, n)
 end
 if #done > 0 then
-  event('R' .. pack('>I6', now) .. table.concat(done))
+  event_with('R' .. pack('>I6', now) .. table.concat(done), 'm')
 end
 operation_count(op, out)
 return out

@@ -6,6 +6,7 @@
 --   was left of a queue that was deleted
 --#include "base.lua"
 --#include "audit.lua"
+--#include "stats.lua"
 local token = call('HGET', sh, 'v')
 if not token then
   return 0
@@ -16,7 +17,8 @@ if ARGV[4] == '' then
 else
   call('HSET', KEYS[2], ARGV[3], ARGV[4])
 end
-if call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1 then
+local turned = call(ARGV[5] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[3]) == 1
+if turned then
   changed = true
 end
 if ARGV[4] == '' and not changed then
@@ -28,5 +30,7 @@ call('HSET', sh, 'v', string.match(token, '^[^.]*') .. '.' .. version, 'qv', ver
 redis.pcall('SPUBLISH', K .. 'ctl', 'P')
 if changed then
   audit(ARGV[1], ARGV[2], ARGV[3])
+  local what = ARGV[4] == '' and 'd' or not turned and 'c' or ARGV[5] == '1' and 'p' or 'r'
+  event('V' .. pack('>I6', now) .. what .. ARGV[3])
 end
 return version

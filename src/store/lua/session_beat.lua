@@ -32,6 +32,7 @@ end
 -- Sessions are looked at once each, in the order of their numbers: all up to `kn` know it or are over.
 local SUSPECTS_BLAMED = 3 -- version of the scripts from which on leaders know it
 local SESSIONS_LOOKED_AT = 1000
+local PROGRESS_TOLD = 65536 -- bytes of progress that an event tells, and what the last job adds
 local function all_know_suspects()
   local head = call('HMGET', sh, 'kn', 'ss')
   local first, last = tonumber(head[1]), tonumber(head[2])
@@ -78,6 +79,7 @@ elseif ARGV[4] == '1' then
     else
       epoch = epoch + 1
       call('HSET', sh, 'tk', session, 'te', epoch)
+      event('L' .. pack('>I6I6', now, tonumber(t[1] or 0)) .. pack('>I6', tonumber(session)) .. (s[2] or ''))
     end
   end
   if epoch > 0 then
@@ -106,7 +108,14 @@ if is_other then
   p = p + 2 * n
 elseif n > 0 then
   call('HSET', K .. 'pg', unpack(ARGV, p, p + 2 * n - 1))
-  event('P' .. pack('>I6I2', now, n) .. ARGV[p])
+  local said, bytes = {}, 0
+  for i = p, p + 2 * n - 2, 2 do
+    if bytes < PROGRESS_TOLD then
+      said[#said + 1] = ARGV[i] .. pack('>I2', math.min(#ARGV[i + 1], 65535)) .. string.sub(ARGV[i + 1], 1, 65535)
+      bytes = bytes + #said[#said]
+    end
+  end
+  event_with('P' .. pack('>I6I2', now, n) .. ARGV[p], table.concat(said))
   p = p + 2 * n
 end
 n = tonumber(ARGV[p])

@@ -31,7 +31,7 @@ for lane = 1, math.min(lanes, 250) do
     end
   end
 end
-event('N' .. pack('>I6', now) .. 'c' .. (s[2] or ''))
+event_with('N' .. pack('>I6', now) .. 'c' .. (s[2] or ''), pack('>I6', tonumber(session)))
 if clean and lanes <= 250 and late_drop(session, LATE_DROPPED) < LATE_DROPPED then
   call('UNLINK', KEYS[2], K .. 'x:' .. session, K .. 'run:' .. session, K .. 'cx:' .. session)
   call('ZREM', KEYS[3], session)

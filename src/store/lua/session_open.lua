@@ -27,5 +27,5 @@ if session % 64 == 0 then
   call('HDEL', K .. 'sn', unpack(old))
 end
 call('ZADD', KEYS[2], served(tonumber(ARGV[3])) + ARGV[3], session)
-event('N' .. pack('>I6', now) .. 'j' .. ARGV[1])
+event_with('N' .. pack('>I6', now) .. 'j' .. ARGV[1], pack('>I6', tonumber(session)))
 return { tonumber(session), now, '1', call('GET', K .. 'hv') or '', identity() }

@@ -41,7 +41,7 @@ if state[1] ~= 'reaping' then
   -- Not only touched but gone: who looks between two steps must not take it for a change of what it holds, and go on. What it read then
   -- would be in lanes that are done with.
   call('UNLINK', K .. 'x:' .. victim)
-  event('N' .. pack('>I6', now) .. 'l' .. (state[3] or ''))
+  event_with('N' .. pack('>I6', now) .. 'l' .. (state[3] or ''), pack('>I6', tonumber(victim)))
 end
 
 local handed, dead = {}, 0
@@ -141,7 +141,7 @@ elseif lane > at then
 end
 
 if #handed > 0 then
-  event('B' .. pack('>I6I6', now, tonumber(victim)) .. table.concat(handed))
+  event_with('B' .. pack('>I6I6', now, tonumber(victim)) .. table.concat(handed), 'l')
 end
 ended_all(ENDS.dead)
 return { now, tonumber(victim), #handed, dead, (not through or #expired > 1) and 1 or 0 }

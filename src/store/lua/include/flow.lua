@@ -58,6 +58,7 @@ end
 local flow_ready = {} -- by lane: how many were released
 local flow_fresh = {} -- of all: for the event
 local flow_told = {}
+local tasks_told = {}
 
 local function image_read(def, at, n)
   local seg = math.floor(at / IMAGE_SEGMENT)
@@ -142,6 +143,7 @@ local function flow_ended(id, part, how, why)
   local is_bad = how ~= 'c' and how ~= 's'
   state = how == 'c' and CELL_COMPLETED or how == 's' and CELL_SKIPPED or how == 'd' and CELL_FAILED or CELL_CANCELLED
   cell_write(f, task, state, marks, inc, met, job, released)
+  tasks_told[#tasks_told + 1] = how .. wid .. id
   f.changed = true
   f.active, f.ended = f.active - 1, f.ended + 1
   if is_bad then
@@ -238,6 +240,7 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   f.active = f.active + 1
   flow_ready[lane] = (flow_ready[lane] or 0) + 1
   flow_fresh[#flow_fresh + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
+  tasks_told[#tasks_told + 1] = 'r' .. f.id .. id
   return 6 + math.floor((#tail + (payload and #payload or 0)) / 8192)
 end
 -- All that it depends on has ended. Returns what it cost.
@@ -414,6 +417,10 @@ local function flow_go(budget, go_cancel)
     deliver(lane, n)
   end
   flow_ready = {}
+  if #tasks_told > 0 then
+    event('T' .. pack('>I6', now) .. table.concat(tasks_told))
+    tasks_told = {}
+  end
   if #flow_told > 0 then
     event('W' .. pack('>I6', now) .. table.concat(flow_told))
     flow_told = {}

@@ -85,6 +85,7 @@ local function ended(how, job)
   follow(id, e, not kept and how.nothing_left)
   ended_in[lane] = (ended_in[lane] or 0) + 1
   ended_ids[#ended_ids + 1] = id
+  ended_ids.why = job.reason
 end
 -- Statistics and event of all that ended so in this call.
 local function ended_all(how)
@@ -92,7 +93,7 @@ local function ended_all(how)
     count(lane .. how.counter, n)
   end
   if #ended_ids > 0 then
-    event(how.kind .. pack('>I6', now) .. table.concat(ended_ids))
+    event_with(how.kind .. pack('>I6', now) .. table.concat(ended_ids), ended_ids.why)
   end
   ended_ids, ended_in = {}, {}
   occurrences_done()
