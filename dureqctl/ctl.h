@@ -65,7 +65,7 @@ typedef struct ctl_command {
 /* One table a file, ended by a row without name. */
 extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
     ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[], ctl_schedule_commands[],
-    ctl_token_commands[], ctl_operation_commands[], ctl_help_commands[];
+    ctl_token_commands[], ctl_operation_commands[], ctl_event_commands[], ctl_help_commands[];
 const ctl_command *ctl_command_at(size_t i); /* of all tables; NULL: there are no more */
 
 /* ---- help.c ---- */
@@ -105,6 +105,10 @@ int ctl_http_create(const ctl *c, const char *url, ctl_http **ret); /* 0, or the
 void ctl_http_destroy(ctl_http *h);
 /* 0 and *ret, which the caller deinits, whatever its status; or the exit code, said. */
 int ctl_http_ask(ctl_http *h, const dq_api_request *req, dq_api_response *ret);
+/* An answer that goes on, over a connection of its own: fn gets what comes, until it ends or is lost. The exit code, said; or 0 and *ret, which says why
+   when it was refused. */
+typedef void (*ctl_http_fn)(void *userdata, dureq_str bytes);
+int ctl_http_follow(ctl_http *h, const dq_api_request *req, ctl_http_fn fn, void *userdata, dq_api_response *ret);
 
 /* ---- remote.c ---- */
 

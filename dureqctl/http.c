@@ -20,6 +20,7 @@
 #define KEPT_US    INT64_C(20000000)
 #define TIMEOUT_MS 10000
 #define ANSWER_MAX (INT64_C(512) << 20)
+#define FOLLOW_MS  40000 /* without a sign of life, which comes every 15 s */
 
 struct ctl_http {
     char *host, *port, *base; /* base: of paths, without a slash at its end */
@@ -197,13 +198,17 @@ static int shake_hands(ctl_http *h)
     return away(h, verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : "no TLS is spoken there");
 }
 
-static void set_timeout(ctl_http *h, bool waits)
+static void set_timeout_ms(ctl_http *h, int64_t ms) /* 0: for ever */
 {
-    int64_t ms = waits ? 0 : h->timeout_ms; /* 0: for ever */
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
     (void)setsockopt(h->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     (void)setsockopt(h->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+}
+
+static void set_timeout(ctl_http *h, bool waits)
+{
+    set_timeout_ms(h, waits ? 0 : h->timeout_ms);
 }
 
 static int dial(ctl_http *h)
@@ -319,14 +324,18 @@ static int get_body(ctl_http *h, dureq_str length, bool is_chunked, dq_buf *body
     return dq_buf_failed(body) ? -1 : 0;
 }
 
-static int get_answer(ctl_http *h, dq_api_response *ret)
+typedef struct answer_head {
+    bool is_chunked, closes;
+    char length[24];
+} answer_head;
+
+static int get_answer_head(ctl_http *h, answer_head *ret_head, dq_api_response *ret)
 {
     size_t len;
     dureq_str head, length;
     int64_t status;
-    bool is_chunked, closes;
-    char digits[24] = "";
 
+    *ret_head = (answer_head){0};
     do { /* 100 Continue is not asked for, but may come */
         if (get_head(h, &len) < 0)
             return -1;
@@ -337,18 +346,44 @@ static int get_answer(ctl_http *h, dq_api_response *ret)
             dq_buf_consume(&h->in, len);
     } while (status < 200);
     length = field(head, "content-length");
-    memcpy(digits, length.ptr ? length.ptr : "", DQ_MIN(length.len, sizeof digits - 1));
-    is_chunked = dq_http_eq_nocase(field(head, "transfer-encoding"), "chunked");
-    closes = dq_http_eq_nocase(field(head, "connection"), "close");
+    memcpy(ret_head->length, length.ptr ? length.ptr : "", DQ_MIN(length.len, sizeof ret_head->length - 1));
+    ret_head->is_chunked = dq_http_eq_nocase(field(head, "transfer-encoding"), "chunked");
+    ret_head->closes = dq_http_eq_nocase(field(head, "connection"), "close");
     ret->status = (int)status;
     ret->content_type = "application/json";
     dq_buf_consume(&h->in, len);
-    if (get_body(h, dureq_str_from(digits), is_chunked, &ret->body) < 0)
+    return 0;
+}
+
+static int get_answer(ctl_http *h, dq_api_response *ret)
+{
+    answer_head head;
+
+    if (get_answer_head(h, &head, ret) < 0 || get_body(h, dureq_str_from(head.length), head.is_chunked, &ret->body) < 0)
         return -1;
     h->used_us = dq_mono_us();
-    if (closes)
+    if (head.closes)
         hang_up(h);
     return 0;
+}
+
+/* A chunked answer that may go on for ever, handed on as it comes; then nothing is kept of the connection. */
+static void follow_chunks(ctl_http *h, ctl_http_fn fn, void *userdata)
+{
+    dq_http_chunks chunks = {0};
+    dq_http_fault fault;
+    bool is_done = false;
+
+    while (!is_done && (h->in.len > 0 || get_more(h) == 0)) {
+        DQ_BUF_AUTO part = {0};
+        ptrdiff_t n = dq_http_chunks_read(&chunks, dq_buf_str(&h->in), SIZE_MAX, &part, &is_done, &fault);
+
+        if (n < 0 || dq_buf_failed(&part))
+            break;
+        dq_buf_consume(&h->in, (size_t)n);
+        fn(userdata, dq_buf_str(&part));
+    }
+    hang_up(h);
 }
 
 /* The code that stands behind a refusal, for the exit code. */
@@ -392,6 +427,34 @@ static void put_request(const ctl_http *h, const dq_api_request *r, dq_buf *out)
         dq_buf_append_fmt(out, "Content-Type: %s\r\n", r->content_type ? r->content_type : "application/json");
     dq_buf_append_text(out, "\r\n");
     dq_buf_append_str(out, r->body);
+}
+
+int ctl_http_follow(ctl_http *h, const dq_api_request *req, ctl_http_fn fn, void *userdata, dq_api_response *ret)
+{
+    DQ_BUF_AUTO out = {0};
+    answer_head head;
+    int rc;
+
+    *ret = (dq_api_response){0};
+    hang_up(h);
+    rc = dial(h);
+    if (rc != 0)
+        return rc;
+    put_request(h, req, &out);
+    if (dq_buf_failed(&out))
+        return ctl_fail(CTL_FAILED, "out of memory");
+    (void)put_all(h, &out);
+    if (get_answer_head(h, &head, ret) < 0)
+        return away(h, "no answer that is HTTP came in time");
+    if (ret->status >= 400) {
+        (void)get_body(h, dureq_str_from(head.length), head.is_chunked, &ret->body);
+        hang_up(h);
+        ret->code = code_of(ret);
+        return 0;
+    }
+    set_timeout_ms(h, FOLLOW_MS);
+    follow_chunks(h, fn, userdata);
+    return 0;
 }
 
 int ctl_http_ask(ctl_http *h, const dq_api_request *req, dq_api_response *ret)

@@ -9,10 +9,10 @@
 
 #include "ctl.h"
 
-static const ctl_command *const tables[] = {ctl_enqueue_commands,  ctl_job_commands,      ctl_queue_commands,
-                                            ctl_node_commands,     ctl_tool_commands,     ctl_bench_commands,
-                                            ctl_complete_commands, ctl_workflow_commands, ctl_schedule_commands,
-                                            ctl_token_commands,    ctl_operation_commands, ctl_help_commands};
+static const ctl_command *const tables[] = {
+    ctl_enqueue_commands,   ctl_job_commands,      ctl_queue_commands,    ctl_node_commands,     ctl_tool_commands,
+    ctl_bench_commands,     ctl_complete_commands, ctl_workflow_commands, ctl_schedule_commands, ctl_token_commands,
+    ctl_operation_commands, ctl_event_commands,    ctl_help_commands};
 
 const ctl_command *ctl_command_at(size_t i)
 {
@@ -24,7 +24,8 @@ const ctl_command *ctl_command_at(size_t i)
 }
 
 /* Words that stand for others, where no command has them. */
-static const char *const group_aliases[][2] = {{"jobs", "job"}, {"queues", "queue"}, {"nodes", "node"}, {"runs", "run"}, {"operations", "operation"}};
+static const char *const group_aliases[][2] = {
+    {"jobs", "job"}, {"queues", "queue"}, {"nodes", "node"}, {"runs", "run"}, {"operations", "operation"}};
 static const char *const verb_aliases[][2] = {{"ls", "list"}, {"rm", "delete"}, {"show", "get"}};
 
 static void replace_aliases(int *argc, char **argv)

@@ -313,6 +313,27 @@ static void put_answer(dq_json_writer *w, const char *status, const char *text, 
     dq_json_end_object(w);
 }
 
+/* Messages without an end: `data` of server-sent events, or lines. */
+static void put_stream(dq_json_writer *w, const char *schema)
+{
+    static const char *const types[] = {"text/event-stream", "application/x-ndjson"};
+
+    dq_json_key(w, "200");
+    dq_json_begin_object(w);
+    put_text(w, "description", "messages, until the connection ends");
+    dq_json_key(w, "content");
+    dq_json_begin_object(w);
+    for (size_t i = 0; i < DQ_ARRAY_LEN(types); i++) {
+        dq_json_key(w, types[i]);
+        dq_json_begin_object(w);
+        dq_json_key(w, "schema");
+        put_ref(w, dureq_str_from(schema));
+        dq_json_end_object(w);
+    }
+    dq_json_end_object(w);
+    dq_json_end_object(w);
+}
+
 /* "GET /api/jobs/{id}/runs": "get_jobs_id_runs". */
 static void put_id(dq_json_writer *w, const dq_api_route *r)
 {
@@ -355,7 +376,10 @@ static void put_operation(dq_json_writer *w, const dq_api_route *r)
     }
     dq_json_key(w, "responses");
     dq_json_begin_object(w);
-    put_answer(w, "200", "done", r->answer ? r->answer : "Any");
+    if (r->streams)
+        put_stream(w, r->answer);
+    else
+        put_answer(w, "200", "done", r->answer ? r->answer : "Any");
     if (r->creates)
         put_answer(w, "201", "created; Location says where it is", r->answer ? r->answer : "Any");
     if (r->starts)

@@ -59,6 +59,7 @@ typedef struct dq_api_route {
     bool waits;         /* with ?wait= for the end of the job {id} */
     bool creates;       /* may answer 201 */
     bool starts;        /* may answer 202 with an operation */
+    bool streams;       /* it answers for ever, in messages of the schema `answer` */
     bool shows_payload; /* what it answers is of no use without payloads, errors or logs: refused to who may not see them */
     dq_api_role role;   /* who may; 0: a viewer may GET, an operator the rest */
     dq_api_scope_rule scope;
@@ -94,8 +95,10 @@ const char *dq_api_nearest(const char *path);
 
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
     dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[], dq_api_workflow_routes[],
-    dq_api_token_routes[], dq_api_sign_in_routes[], dq_api_operation_routes[], dq_api_history_routes[];
+    dq_api_token_routes[], dq_api_sign_in_routes[], dq_api_operation_routes[], dq_api_history_routes[], dq_api_event_routes[];
 
+/* The route of a request, its query read and all checked that can be before it is run; NULL: it is refused, and c->res says why. */
+const dq_api_route *dq_api_admit(dq_api_ctx *c);
 /* Hands on what was written so far, when an answer is long; DUREQ_ECANCELLED when nobody waits for it. The status stands from the first time. */
 int dq_api_flush(dq_api_ctx *c, dureq_error *err);
 const char *dq_api_query(const dq_api_ctx *c, const char *name); /* NULL when absent */

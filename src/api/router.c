@@ -8,7 +8,7 @@
 static const dq_api_route *const tables[] = {
     dq_api_bulk_routes,    dq_api_group_routes,     dq_api_job_routes,      dq_api_queue_routes,    dq_api_node_routes,
     dq_api_stat_routes,    dq_api_info_routes,      dq_api_schedule_routes, dq_api_workflow_routes, dq_api_token_routes,
-    dq_api_sign_in_routes, dq_api_operation_routes, dq_api_history_routes};
+    dq_api_sign_in_routes, dq_api_operation_routes, dq_api_history_routes,  dq_api_event_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {
@@ -283,7 +283,7 @@ static void write_no_path(dq_api_ctx *c)
     write_error(c, 404, DUREQ_ENOTFOUND, "not_found", dq_buf_failed(&text) ? "no such path" : text.ptr);
 }
 
-static void run(dq_api_ctx *c)
+const dq_api_route *dq_api_admit(dq_api_ctx *c)
 {
     dureq_error err = {0};
     const dq_api_route *route = find(c);
@@ -291,20 +291,20 @@ static void run(dq_api_ctx *c)
 
     if (c->no_memory) { /* whatever the path looked like */
         write_error(c, 500, DUREQ_ENOMEM, dq_api_code_word(DUREQ_ENOMEM), dureq_errcode_text(DUREQ_ENOMEM));
-        return;
+        return NULL;
     }
     if (!route && *c->res->allow) {
         write_error(c, 405, DUREQ_EINVAL, "method_not_allowed", "this path does not take this method");
-        return;
+        return NULL;
     }
     if (!route) {
         write_no_path(c);
-        return;
+        return NULL;
     }
     rc = check_role(c, route, &err);
     if (rc == DUREQ_EAUTH) {
         dq_api_write_no_token(c, err.msg);
-        return;
+        return NULL;
     }
     if (rc == 0)
         rc = parse_query(c, &err);
@@ -312,8 +312,17 @@ static void run(dq_api_ctx *c)
         rc = check_query(c, route, &err);
     if (rc == 0)
         rc = dq_api_check_scope(c, route, &err);
-    if (rc == 0)
-        rc = route->fn(c, &err);
+    if (rc < 0)
+        dq_api_write_failure(c, rc, &err);
+    return rc < 0 ? NULL : route;
+}
+
+static void run(dq_api_ctx *c)
+{
+    dureq_error err = {0};
+    const dq_api_route *route = dq_api_admit(c);
+    int rc = route ? route->fn(c, &err) : 0;
+
     if (rc < 0)
         dq_api_write_failure(c, rc, &err);
 }

@@ -54,6 +54,16 @@ const dq_api_schema dq_api_schemas[] = {
     {"Progresses", "[Progress]"},
     {"Event", "at:t type:s reason?:s scheduled_at?:t until?:t count?:i job_id?:s"},
     {"Events", "[Event]"},
+    {"StreamEvent",
+     "type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "
+     "progress?:any next_at?:t scheduled_at?:t until?:t count?:i"},
+    {"StreamMessage", "@StreamLive|StreamGap|StreamPosition"},
+    {"StreamLive",
+     "type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "
+     "progress?:any next_at?:t scheduled_at?:t until?:t count?:i seq?:s"},
+    {"StreamGap", "type:=stream.gap from:s to:s seq:s"},
+    {"StreamPosition", "type:=stream.position seq:s"},
+    {"EventPage", "data:[StreamEvent] total:i total_exact:b scanned:i next_cursor?:s"},
     {"Bulk", "ids?:[s] status?:State reason?:s force?:b"},
     {"Refused", "id:s error:s code:ErrorCode"},
     {"BulkDone", "affected?:i refused?:[Refused] data?:[Job] matched?:i"},

@@ -18,6 +18,7 @@
 #define LINGER_US    INT64_C(2000000)
 #define LINGER_BYTES (1 << 20)
 #define NEVER        INT64_MAX
+#define BEAT_US      INT64_C(15000000) /* between signs of life of a stream */
 
 static void advance(dq_conn *c);
 static void read_body(dq_conn *c);
@@ -63,6 +64,8 @@ static void on_timer(dq_timer *t)
     }
     if ((c->phase == DQ_CONN_HEAD && c->in.len) || c->phase == DQ_CONN_BODY)
         dq_conn_fault(c, &late);
+    else if (c->stream && c->out.len == 0)
+        dq_stream_beat(c);
     else
         dq_conn_close(c);
 }
@@ -112,6 +115,7 @@ void dq_conn_close(dq_conn *c)
 {
     dq_server *s = c->server;
 
+    dq_stream_close(c);
     drop_exchange(c);
     dq_loop_undefer(&c->next);
     want_read(c, false);
@@ -160,6 +164,18 @@ static void on_next(dq_deferred *d)
 {
     dq_conn *c = dq_container_of(d, dq_conn, next);
 
+    if (c->stream && dq_stream_reads(c) && (c->in.len || dq_serve_tls_has_more(c->tls))) {
+        dq_loop_defer(c->server->loop, d); /* what there is to send comes after it */
+        if (dq_serve_tls_has_more(c->tls))
+            read_once(c);
+        else
+            advance(c);
+        return;
+    }
+    if (c->stream) {
+        dq_stream_go_on(c);
+        return;
+    }
     if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
         return; /* it is looked at again when the next request may come */
     if (c->in.len && c->phase != DQ_CONN_LINGER && !dq_serve_tls_has_more(c->tls))
@@ -170,13 +186,22 @@ static void on_next(dq_deferred *d)
 
 /* ---- writing ---- */
 
+static void sent_of_stream(dq_conn *c)
+{
+    deadline_in(c, BEAT_US);
+    if (dq_stream_has_more(c))
+        dq_loop_defer(c->server->loop, &c->next); /* others first */
+}
+
 static void sent_all(dq_conn *c)
 {
     dq_buf_deinit(&c->out);
     c->n_out = 0;
     recount(c);
     want_write(c, false);
-    if (c->phase == DQ_CONN_FLUSH)
+    if (c->stream)
+        sent_of_stream(c);
+    else if (c->phase == DQ_CONN_FLUSH)
         next_request(c);
     else if (c->phase == DQ_CONN_BUSY)
         set_deadline(c, NEVER);
@@ -227,6 +252,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault)
 {
+    dq_stream_close(c);
     drop_exchange(c);
     c->closes = true;
     dq_buf_deinit(&c->in);
@@ -284,7 +310,7 @@ void dq_conn_part(dq_conn *c, dq_answer_part *part)
     recount(c);
     if (part->ends)
         set_phase(c, DQ_CONN_FLUSH);
-    if (c->deadline_us == NEVER)
+    if (c->deadline_us == NEVER || c->stream)
         deadline_in(c, RATE_US);
     flush(c);
 }
@@ -460,7 +486,9 @@ static void read_body(dq_conn *c)
 
 static void advance(dq_conn *c)
 {
-    if (c->phase == DQ_CONN_HEAD)
+    if (c->stream)
+        dq_stream_read(c);
+    else if (c->phase == DQ_CONN_HEAD)
         read_head(c);
     else if (c->phase == DQ_CONN_BODY)
         read_body(c);
@@ -478,7 +506,7 @@ static void look(dq_conn *c)
     if (n > 0)
         return;
     c->closes = true;
-    if (n < 0) {
+    if (n < 0 || c->stream) {
         dq_conn_close(c);
         return;
     }
@@ -517,7 +545,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
+    if (c->stream && dq_stream_reads(c))
+        read_once(c);
+    else if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
         look(c);
     else
         read_once(c);
@@ -532,6 +562,10 @@ void dq_conn_drain(dq_conn *c)
         return;
     }
     c->closes = true;
+    if (c->stream) {
+        dq_stream_end(c, DQ_WS_GOING_AWAY);
+        return;
+    }
     if (c->exchange)
         dq_exchange_stop_waiting(c->exchange);
 }

@@ -230,6 +230,12 @@ static void on_waited(void *userdata, const dq_api_waited *waited)
 
 static void run(dq_exchange *e)
 {
+    dq_api_stream_kind kind = dq_api_stream_of(e->req.method, e->req.path);
+
+    if (kind == DQ_API_STREAM_EVENTS || (kind == DQ_API_STREAM_SOCKET && e->ws_accept[0])) {
+        dq_stream_begin(e);
+        return;
+    }
     if (e->req.waited) {
         run_blocking(e);
         return;
@@ -309,6 +315,15 @@ void dq_exchange_start(dq_exchange *e)
     }
 }
 
+bool dq_exchange_is_revoked(dq_exchange *e)
+{
+    dq_api_who who = {0};
+    dq_api_found found = e->has_who ? find_who(e, e->asked_us, &who) : DQ_API_KNOWN;
+
+    dq_api_who_deinit(&who);
+    return found == DQ_API_UNKNOWN;
+}
+
 /* ---- its life ---- */
 
 /* A NUL-ended copy; where it begins. The buffer may move until all are in it. */
@@ -334,7 +349,8 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     dureq_str type = dq_http_field_get(head, "content-type");
     dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
     dureq_str accept = dq_http_field_get(head, "accept"), key = dq_http_field_get(head, "idempotency-key");
-    size_t method, path, query, content, token, session, accepts, keyed;
+    dureq_str last = dq_http_field_get(head, "last-event-id");
+    size_t method, path, query, content, token, session, accepts, keyed, last_event_id;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
@@ -345,6 +361,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     session = put(&e->text, caller->session);
     accepts = put(&e->text, accept);
     keyed = put(&e->text, key);
+    last_event_id = put(&e->text, last);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -364,6 +381,9 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     };
     e->token = bearer.ptr ? e->text.ptr + token : NULL;
     e->session = caller->session.ptr ? e->text.ptr + session : NULL;
+    if (dq_api_stream_of(e->req.method, e->req.path) == DQ_API_STREAM_SOCKET)
+        (void)dq_ws_handshake(head, e->ws_accept); /* else the route says what it takes */
+    e->last_event_id = last.ptr ? e->text.ptr + last_event_id : NULL;
     return true;
 }
 

@@ -135,8 +135,8 @@ bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_he
         return refuse(
             fault, 421,
             "this server is not known by that name: use an address or localhost, or allow the name by the setting allowHosts");
-    if (!is_unsafe(head->method))
-        return true;
+    if (!is_unsafe(head->method)) /* a page may open a WebSocket to anywhere, and would read what comes */
+        return !dq_http_field_get(head, "upgrade").ptr || change_passes(c->server, caller, head, fault);
     return change_passes(c->server, caller, head, fault) && body_passes(c, caller, head, fault);
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "api/events.h"
 #include "api/operator.h"
 #include "api/tokens.h"
 #include "base/map.h"
@@ -17,6 +18,7 @@
 #include "serve/proxies.h"
 #include "serve/serve.h"
 #include "serve/tls.h"
+#include "serve/ws.h"
 
 #include <event2/event_struct.h>
 
@@ -32,6 +34,7 @@
 #define DQ_SERVE_LOGIN_MAX  4096 /* the body of a sign-in, which anybody may send */
 
 typedef struct dq_conn dq_conn;
+typedef struct dq_stream dq_stream;
 
 /* ---- workers.c: threads for what blocks ---- */
 typedef struct dq_work {
@@ -65,9 +68,11 @@ typedef struct dq_exchange {
     dq_work work;
     dq_message message, tokens_read;
     dureq_error tokens_err;
-    const char *token, *session; /* as they were sent; NULL: none */
-    int64_t asked_us;            /* when it came */
-    int64_t checked_us;          /* the answering side's: when it last saw that the token was good */
+    const char *token, *session;       /* as they were sent; NULL: none */
+    const char *last_event_id;         /* likewise */
+    char ws_accept[DQ_WS_ACCEPT_TEXT]; /* of a request to become a WebSocket; empty: it is none */
+    int64_t asked_us;                  /* when it came */
+    int64_t checked_us;                /* the answering side's: when it last saw that the token was good */
     dq_api_who who;
     bool has_who, is_local;
     dq_buf text; /* what req points to */
@@ -106,6 +111,7 @@ void dq_exchange_start(dq_exchange *e);        /* its body is there */
 void dq_exchange_leave(dq_exchange *e);        /* the connection lets go; whoever answers hears of it */
 void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
+bool dq_exchange_is_revoked(dq_exchange *e); /* as far as is known: the token it came with is none any more */
 
 /* ---- conn.c ---- */
 typedef enum dq_conn_phase {
@@ -140,7 +146,8 @@ struct dq_conn {
     dq_http_chunks chunks;
     int64_t body_left;
     dq_exchange *exchange;
-    int64_t held; /* of out, counted in the server's */
+    dq_stream *stream; /* its answer goes on; NULL: it does not */
+    int64_t held;      /* of out, counted in the server's */
     dq_deferred next;
     int minor;     /* of the HTTP/1 that the request speaks */
     bool is_local; /* a Unix socket */
@@ -161,6 +168,17 @@ void dq_conn_part(dq_conn *c, dq_answer_part *part);        /* bytes are taken *
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and closes */
 /* Of the server that stops: those that wait are closed, the others close after their answer. */
 void dq_conn_drain(dq_conn *c);
+
+/* ---- stream.c: answers that go on ---- */
+void dq_stream_begin(dq_exchange *e); /* answers it, also by a refusal */
+void dq_stream_close(dq_conn *c);     /* fine when there is none */
+void dq_stream_go_on(dq_conn *c);     /* all is sent; the connection may be gone after it, and after the next */
+bool dq_stream_has_more(const dq_conn *c);
+bool dq_stream_reads(const dq_conn *c);   /* it is a WebSocket: what comes is for it */
+void dq_stream_read(dq_conn *c);          /* what is in c->in; the connection may be gone after it */
+void dq_stream_end(dq_conn *c, int code); /* says goodbye; code: of a WebSocket */
+void dq_stream_beat(dq_conn *c);
+void dq_stream_check(dq_timer *t);
 
 /* ---- pages.c: the dashboard ---- */
 int dq_pages_init(dq_server *s, const dq_page *pages, const char *base_path, dureq_error *err);
@@ -212,6 +230,13 @@ struct dq_server {
     dq_buf index;
     int64_t body_max, head_timeout_us, idle_timeout_us;
     unsigned connections_max, per_address_max;
+
+    dq_api_streams *streams_of_api;
+    dq_list streams;
+    dq_timer check; /* of their tokens */
+    dq_work checking;
+    dq_message checked;
+    bool is_checking;
 
     dq_list conns, waiting;
     unsigned n_conns;

@@ -60,6 +60,7 @@ static void do_close(dq_server *s)
     while (!dq_list_empty(&s->conns))
         dq_conn_close(dq_container_of(s->conns.next, dq_conn, link));
     dq_timer_deinit(&s->again);
+    dq_timer_deinit(&s->check);
 }
 
 static void do_nothing(dq_server *s)
@@ -128,6 +129,7 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
         return rc;
     s->tokens = dq_api_tokens_create();
     s->meter = dq_api_meter_create();
+    s->streams_of_api = dq_api_streams_create(o->client);
     s->body_max = o->body_max_bytes ? o->body_max_bytes : DQ_SERVE_BODY_MAX;
     s->head_timeout_us = (o->head_timeout_ms ? o->head_timeout_ms : 10000) * 1000;
     s->idle_timeout_us = (o->idle_timeout_ms ? o->idle_timeout_ms : 60000) * 1000;
@@ -138,7 +140,7 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->workers = dq_workers_create(o->threads_max ? o->threads_max : 16);
     s->listeners = dq_calloc(o->n_addresses + 1, sizeof *s->listeners);
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!s->tokens || !s->meter || !s->hosts || !s->origins || !s->workers || !s->listeners)
+    if (!s->tokens || !s->meter || !s->streams_of_api || !s->hosts || !s->origins || !s->workers || !s->listeners)
         return dq_fail_nomem(err);
     dq_api_meter_add(s->meter, write_metrics, s);
     if (o->metrics)
@@ -161,6 +163,7 @@ static void free_parts(dq_server *s)
     dq_api_tokens_destroy(s->tokens);
     dq_proxies_destroy(s->proxies);
     dq_api_meter_destroy(s->meter);
+    dq_api_streams_destroy(s->streams_of_api);
     dq_serve_tls_destroy(s->tls);
     dq_map_deinit(&s->peers);
     if (s->spare_fd >= 0)
@@ -183,6 +186,7 @@ int dq_server_create(const dq_server_options *o, dq_server **ret, dureq_error *e
         return dq_fail_nomem(err);
     dq_list_init(&s->conns);
     dq_list_init(&s->waiting);
+    dq_list_init(&s->streams);
     dq_mutex_init(&s->mu);
     dq_cond_init(&s->cond);
     s->spare_fd = -1;
@@ -206,7 +210,7 @@ const char *dq_server_address(const dq_server *s, size_t i)
 
 static void do_init(dq_server *s)
 {
-    if (dq_timer_init(&s->again, s->loop, on_again) == 0)
+    if (dq_timer_init(&s->again, s->loop, on_again) == 0 && dq_timer_init(&s->check, s->loop, dq_stream_check) == 0)
         do_start(s);
 }
 

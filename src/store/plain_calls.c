@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/plain_calls.h"
 
+#include <stdio.h>
+
 #include "redis/resp.h"
 #include "store/script.h"
 
@@ -51,6 +53,54 @@ void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *
     dq_resp_arg(out, DQ_STR_LIT("-"));
     dq_resp_arg(out, DQ_STR_LIT("COUNT"));
     dq_resp_arg_i64(out, n_entries);
+}
+
+static void put_range(dq_buf *out, const char *command, const dq_keys *k, unsigned shard, const char *name, const char *bounds[2],
+                      int64_t n_entries)
+{
+    dq_resp_begin(out, 6);
+    dq_resp_arg_text(out, command);
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+    dq_resp_arg_text(out, bounds[0]);
+    dq_resp_arg_text(out, bounds[1]);
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg_i64(out, n_entries);
+}
+
+void dq_plain_range(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, const char *from, int64_t n_entries)
+{
+    put_range(out, "XRANGE", k, shard, name, (const char *[]){from, "+"}, n_entries);
+}
+
+void dq_plain_range_back(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, const char *before, int64_t n_entries)
+{
+    char bound[64];
+
+    (void)snprintf(bound, sizeof bound, "%s%s", strcmp(before, "+") == 0 ? "" : "(", before);
+    put_range(out, "XREVRANGE", k, shard, name, (const char *[]){bound, "-"}, n_entries);
+}
+
+void dq_plain_stream_info(dq_buf *out, const dq_keys *k, unsigned shard, const char *name)
+{
+    dq_resp_begin(out, 3);
+    dq_resp_arg(out, DQ_STR_LIT("XINFO"));
+    dq_resp_arg(out, DQ_STR_LIT("STREAM"));
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+}
+
+void dq_plain_await(dq_buf *out, const dq_keys *k, const char *name, const char (*places)[48], int64_t timeout_ms)
+{
+    dq_resp_begin(out, 6 + 2 * (size_t)k->n_shards);
+    dq_resp_arg(out, DQ_STR_LIT("XREAD"));
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg(out, DQ_STR_LIT("1"));
+    dq_resp_arg(out, DQ_STR_LIT("BLOCK"));
+    dq_resp_arg_i64(out, timeout_ms);
+    dq_resp_arg(out, DQ_STR_LIT("STREAMS"));
+    for (unsigned s = 0; s < k->n_shards; s++)
+        dq_keys_arg(out, k, s, name, (dureq_str){0});
+    for (unsigned s = 0; s < k->n_shards; s++)
+        dq_resp_arg_text(out, places[s]);
 }
 
 static void begin_config(dq_buf *out, const char *command, size_t n_args, const char *prefix, const char *name)

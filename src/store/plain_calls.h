@@ -12,7 +12,14 @@ void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *n
 void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name,
                    int64_t from); /* from that index, to its end */
 void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries); /* of a stream */
-void dq_plain_queues(dq_buf *out, const char *prefix);                                                    /* all definitions */
+/* Entries of a stream from one on ("ms-seq"), that included. */
+void dq_plain_range(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, const char *from, int64_t n_entries);
+/* The same backwards, from one that is not included ("+": from the end). */
+void dq_plain_range_back(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, const char *before, int64_t n_entries);
+void dq_plain_stream_info(dq_buf *out, const dq_keys *k, unsigned shard, const char *name);
+/* Waits until some shard has an entry after its place (n_shards of them, "ms-seq"), for at most that long. */
+void dq_plain_await(dq_buf *out, const dq_keys *k, const char *name, const char (*places)[48], int64_t timeout_ms);
+void dq_plain_queues(dq_buf *out, const char *prefix); /* all definitions */
 /* Of the hash `<prefix>:config:<name>`: all fields, one set, some deleted. */
 void dq_plain_config(dq_buf *out, const char *prefix, const char *name);
 void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value);

@@ -219,6 +219,13 @@ static dq_redis *bulk_of(dq_store *s)
     return s->bulk;
 }
 
+int dq_store_connect(dq_store *s, const dq_redis_callbacks *cb, dq_redis **ret, dureq_error *err)
+{
+    dq_redis_options o = {.url = s->url, .client_name = s->client_name, .log = s->log};
+
+    return dq_redis_create(s->loop, &o, cb, ret, err);
+}
+
 dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which)
 {
     (void)shard; /* all shards of this version are on one server */

@@ -83,6 +83,8 @@ typedef enum dq_store_conn {
 } dq_store_conn;
 int dq_store_open_cycle(dq_store *s, dureq_error *err);
 dq_redis *dq_store_redis(dq_store *s, unsigned shard, dq_store_conn which);
+/* One more connection to the shards' server, which is the caller's to destroy. */
+int dq_store_connect(dq_store *s, const dq_redis_callbacks *cb, dq_redis **ret, dureq_error *err);
 int dq_store_subscribe(dq_store *s, unsigned shard, const char *name,
                        dureq_str suffix); /* SSUBSCRIBE; again after each reconnect */
 int dq_store_unsubscribe(dq_store *s, unsigned shard, const char *name, dureq_str suffix);

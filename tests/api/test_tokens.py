@@ -34,7 +34,7 @@ class Run:
             headers['Content-Type'] = 'application/json'
         c.request(method, path, body, headers)
         r = c.getresponse()
-        text = r.read().decode()
+        text = '' if r.headers['Content-Type'] == 'text/event-stream' else r.read().decode()  # that has no end
         c.close()
         return r.status, r.headers, text
 
