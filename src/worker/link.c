@@ -2,7 +2,8 @@
 /* A worker's way to one server. Turns have a connection to themselves, on which at most one exchange is in flight: one of
 
      transaction   MULTI, XACK XDEL HSET (UNLINK of payloads) of jobs that ended well, worker_cycle, XREADGROUPs, EXEC     (turn.c)
-     general call  complete.lua: everything else, and whatever a transaction could not do                                 (sent.c)
+     general call  complete.lua: everything else, and whatever a transaction could not do; with it worker_cycle by itself,
+                   which reads                                                                                            (sent.c)
 
    each followed, in the same write, by WATCH of x:<session> and hv and an MGET of them for the shard of the next turn. The next
    exchange starts when that was answered: if the values are those we knew, nobody took anything from the session, and no bucket of history came or
@@ -204,6 +205,14 @@ static bool better_later(dq_wlink *l)
     return true;
 }
 
+/* Jobs whose ends the general call records must not keep those from being recorded that a transaction does. */
+static bool goes_general(const dq_wlink *l, const dq_wshard *s)
+{
+    bool plain_waits = s->claims[DQ_CLAIM_PLAIN].n > 0;
+
+    return s->claims[DQ_CLAIM_GENERAL].n > 0 && !(plain_waits && s->turn.was_general && is_sure(l, s));
+}
+
 static unsigned index_of(const dq_wlink *l, const dq_wshard *s)
 {
     unsigned at = 0;
@@ -225,10 +234,10 @@ void dq_link_look(dq_wlink *l)
         dq_sent_repeat(s); /* a transaction, too: under its number */
     else if (dq_sync_is_wanted(s->session.sync))
         dq_link_watch(l, s, /*unwatch=*/l->watched != NULL);
-    else if (s->claims[DQ_CLAIM_GENERAL].n > 0 || (plain_off && s->claims[DQ_CLAIM_PLAIN].n > 0))
+    else if (plain_off ? s->claims[DQ_CLAIM_GENERAL].n + s->claims[DQ_CLAIM_PLAIN].n > 0 : goes_general(l, s))
         dq_sent_general(s, plain_off);
     else if (plain_off)
-        dq_link_send_reads(s);
+        (void)dq_link_send_reads(s);
     else if (!is_sure(l, s)) {
         l->turn = index_of(l, s); /* still its turn once it is watched: or shards would be watched in a ring and none read */
         dq_link_watch(l, s, /*unwatch=*/l->watched != NULL);

@@ -41,6 +41,7 @@ typedef struct dq_wturn {
     size_t n_reads;         /* answers after it, */
     int64_t class_asked;    /* and the class it asked for */
     bool reads_by_script;   /* those of the turn that is planned, or in flight */
+    bool was_general;       /* the last exchange recorded by a general call: jobs that ended well go first now */
     bool refused_unseen;    /* a transaction was refused for a change of the watched keys; their values were not read since */
     int64_t rest_until_us;  /* its turns fail for a reason that will not be over at once */
     int64_t plain_again_us; /* transactions were refused (memory): general calls until then, and reads by script */
@@ -69,7 +70,8 @@ bool dq_link_is_stale(const dq_wshard *s);                /* the answer is an ea
 /* ---- turn.c ---- */
 
 void dq_link_send_turn(dq_wshard *s);  /* the transaction */
-void dq_link_send_reads(dq_wshard *s); /* without one, for memory that is short */
+/* Without one: after a general call, and for memory that is short. False: there is nothing to be read, and nothing was sent. */
+bool dq_link_send_reads(dq_wshard *s);
 
 /* ---- sent.c ---- */
 

@@ -144,10 +144,11 @@ static bool put_general(dq_wshard *s, bool is_repeat)
         (void)dq_redis_commit(r, 0, on_loaded, s);
     }
     dq_buf_append_buf(dq_redis_out(r), &call);
+    s->turn.session = s->session.no;
     if (dq_redis_commit(r, 0, on_general, s) < 0)
         s->turn.call_is_lost = true;
-    else
-        dq_link_watch(s->link, s, /*unwatch=*/true);
+    else if (is_repeat || !dq_lanes_worth(s) || !dq_link_send_reads(s)) /* what comes next goes with it */
+        dq_link_watch(s->link, dq_link_next_watch(s->link, s), /*unwatch=*/true);
     return true;
 }
 
@@ -174,6 +175,7 @@ void dq_sent_general(dq_wshard *s, bool with_plain)
     if (with_plain)
         collect(s, DQ_CLAIM_PLAIN, &n, &bytes);
     s->turn.call_no++;
+    s->turn.was_general = true;
     if (!put_general(s, /*is_repeat=*/false))
         dq_sent_again(s);
 }

@@ -186,7 +186,8 @@ static void turn_refused(dq_wshard *s, int code, const dureq_error *err)
         if (dq_is_of_replica(code) || code == DUREQ_EREDIS)  /* EXECABORT does not say why */
             dq_session_doubt(s);
     }
-    dq_sent_again(s);
+    if (!s->turn.reads_by_script) /* else what is sent is of a general call before it */
+        dq_sent_again(s);
     dq_lanes_read_off(s);
 }
 
@@ -229,7 +230,8 @@ static void take_answers(dq_wshard *s, const dq_reply *reply)
         return;
     }
     take_gate(s, &gate, s->turn.class_asked);
-    dq_sent_recorded(s);
+    if (!s->turn.reads_by_script)
+        dq_sent_recorded(s);
     take_reads(s, at);
 }
 
@@ -284,7 +286,8 @@ static bool put_batch(dq_wshard *s, plain_batch *b)
 
     dq_turn_deinit(&b->turn);
     if (dq_redis_commit_many(dq_link_redis(s->link), 0, n_replies, on_exec, s) < 0) {
-        dq_sent_again(s);
+        if (!s->turn.reads_by_script)
+            dq_sent_again(s);
         dq_lanes_read_off(s);
         return false;
     }
@@ -303,18 +306,22 @@ void dq_link_send_turn(dq_wshard *s)
         s->turn.call_no++;
         put_jobs(&b, s);
     }
-    s->turn.reads_by_script = false;
+    s->turn.reads_by_script = s->turn.was_general = false;
     dq_lanes_plan(s, &b.turn);
     if (put_batch(s, &b))
         dq_link_watch(s->link, dq_link_next_watch(s->link, s), /*unwatch=*/false);
 }
 
-void dq_link_send_reads(dq_wshard *s)
+bool dq_link_send_reads(dq_wshard *s)
 {
     plain_batch b = batch_of(s, /*by_script=*/true);
 
+    b.class_ms = wanted_class(s); /* its bucket stays known */
     s->turn.reads_by_script = true;
+    s->turn.session = s->session.no;
     dq_lanes_plan(s, &b.turn);
-    if (b.turn.n_reads > 0 && put_batch(s, &b))
-        dq_link_watch(s->link, s, /*unwatch=*/true);
+    if (b.turn.n_reads == 0 || !put_batch(s, &b))
+        return false;
+    dq_link_watch(s->link, dq_link_next_watch(s->link, s), /*unwatch=*/true);
+    return true;
 }
