@@ -64,8 +64,8 @@ typedef struct ctl_command {
 
 /* One table a file, ended by a row without name. */
 extern const ctl_command ctl_enqueue_commands[], ctl_job_commands[], ctl_queue_commands[], ctl_node_commands[],
-    ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[], ctl_schedule_commands[],
-    ctl_token_commands[], ctl_operation_commands[], ctl_event_commands[], ctl_help_commands[];
+    ctl_tool_commands[], ctl_bench_commands[], ctl_complete_commands[], ctl_workflow_commands[], ctl_batch_commands[],
+    ctl_schedule_commands[], ctl_token_commands[], ctl_operation_commands[], ctl_event_commands[], ctl_help_commands[];
 const ctl_command *ctl_command_at(size_t i); /* of all tables; NULL: there are no more */
 
 /* ---- help.c ---- */

@@ -10,9 +10,9 @@
 #include "ctl.h"
 
 static const ctl_command *const tables[] = {
-    ctl_enqueue_commands,   ctl_job_commands,      ctl_queue_commands,    ctl_node_commands,     ctl_tool_commands,
-    ctl_bench_commands,     ctl_complete_commands, ctl_workflow_commands, ctl_schedule_commands, ctl_token_commands,
-    ctl_operation_commands, ctl_event_commands,    ctl_help_commands};
+    ctl_enqueue_commands, ctl_job_commands,       ctl_queue_commands,    ctl_node_commands,  ctl_tool_commands,
+    ctl_bench_commands,   ctl_complete_commands,  ctl_workflow_commands, ctl_batch_commands, ctl_schedule_commands,
+    ctl_token_commands,   ctl_operation_commands, ctl_event_commands,    ctl_help_commands};
 
 const ctl_command *ctl_command_at(size_t i)
 {

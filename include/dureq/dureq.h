@@ -13,6 +13,7 @@
        }
 */
 
+#include <dureq/batch.h>
 #include <dureq/client.h>
 #include <dureq/error.h>
 #include <dureq/job.h>

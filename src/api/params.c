@@ -3,9 +3,12 @@
 #include "api/describe.h"
 #include "client/series.h"
 
-#define STATES "pending scheduled running retrying paused completed dead cancelled"
+#define ITEM_STATES "pending running completed skipped failed cancelled"
+#define STATES      "pending scheduled running retrying paused completed dead cancelled"
 
 static const dq_api_param params[] = {
+    {"at", DQ_API_NUMBER, .min = 0, .max = 100000000,
+     .text = "Number of the first of these items; whatever comes next when absent."},
     {"by", DQ_API_WORD, .words = "minute hour day", .text = "How long a row is; minute when absent.",
      .only = "/api/stats/series"},
     {"by", DQ_API_WORD, .words = "error type", .text = "What a group has in common; error when absent.",
@@ -25,12 +28,17 @@ static const dq_api_param params[] = {
     {"n", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many times; 10 when absent.", .only = "/api/schedules/{id}/preview"},
     {"node_id", DQ_API_TEXT, .text = "Of this node."},
     {"offset", DQ_API_NUMBER, .min = 0, .max = 100000, .text = "From which task on.", .only = "/api/workflows/{id}/tasks"},
+    {"offset", DQ_API_NUMBER, .min = 0, .max = 100000000, .text = "From the item of this number on.",
+     .only = "/api/batches/{id}/items"},
+    {"offset", DQ_API_NUMBER, .min = 0, .max = 100000000, .text = "From the item of this number on.",
+     .only = "/api/batches/{id}/results"},
     {"offset", DQ_API_NUMBER, .min = 0, .max = 10000, .text = "How many to leave out; a cursor is better."},
     {"payload", DQ_API_BOOL, .text = "Large payloads, too."},
     {"policy", DQ_API_WORD, .words = "ALLOW_ALL SKIP BUFFER_ONE BUFFER_ALL REPLACE",
      .text = "While another is active; the schedule's own when absent."},
     {"queue", DQ_API_TEXT, .text = "Of this queue."},
     {"reason", DQ_API_TEXT, .text = "Why, for the job and the audit."},
+    {"seal", DQ_API_BOOL, .text = "No more items come, so that it runs; yes when absent."},
     {"search", DQ_API_TEXT, .text = "The same as text."},
     {"section", DQ_API_TEXT, .text = "A section of INFO such as memory; all when absent."},
     {"since", DQ_API_TIME, .text = "Started at this time or later.", .only = "/api/history/runs"},
@@ -43,6 +51,10 @@ static const dq_api_param params[] = {
      .only = "/api/workflows"},
     {"status", DQ_API_WORD, .words = "succeeded failed timed_out cancelled", .text = "That ended so.",
      .only = "/api/history/runs"},
+    {"status", DQ_API_WORD, .words = "running completed failed cancelling cancelled loading", .text = "With this status.",
+     .only = "/api/batches"},
+    {"status", DQ_API_WORD, .words = ITEM_STATES, .text = "In this state.", .only = "/api/batches/{id}/items"},
+    {"status", DQ_API_WORD, .words = ITEM_STATES, .text = "In this state.", .only = "/api/batches/{id}/results"},
     {"status", DQ_API_WORDS, .words = STATES, .text = "In one of these states."},
     {"tag", DQ_API_TEXT, .text = "With this tag."},
     {"target", DQ_API_TEXT, .text = "What was acted on: the id of a job, the name of a queue."},

@@ -11,6 +11,10 @@
 #define WORKFLOW                                                                                                            \
     "id:s workflow_name:s status:WorkflowStatus failing?:b task_count:i released:i ended:i failed:i skipped:i unreached:i " \
     "created_at:t completed_at?:t"
+#define BATCH                                                                                                            \
+    "id:s name:s status:BatchStatus failing?:b open?:b total_items:i pending_items:i running_items:i completed_items:i " \
+    "skipped_items:i failed_items:i cancelled_items:i attempt:i max_attempts:i chunk_size:i failure_policy:BatchPolicy " \
+    "deadline?:t created_at:t completed_at?:t"
 
 const dq_api_schema dq_api_schemas[] = {
     {"Error", "error:s code:ErrorCode details?:[any] more?:i"},
@@ -126,6 +130,26 @@ const dq_api_schema dq_api_schemas[] = {
     {"WorkflowNode", "name:s status:s layer:i order:i job_id?:s"},
     {"WorkflowEdge", "[i]"},
     {"WorkflowGraph", WORKFLOW " nodes:[WorkflowNode] edges:[WorkflowEdge]"},
+    {"BatchStatus", "=running|completed|failed|cancelling|cancelled|loading"},
+    {"BatchPolicy", "=continue_on_error|fail_fast"},
+    {"BatchIn", "name:s item_task_type:s items?:[BatchItemIn] item_options?:any item_retry_policy?:RetryPolicyIn chunk_size?:i "
+                "failure_policy?:BatchPolicy onetime_task_type?:s onetime_payload?:any execution_timeout?:d retry_policy?:any "
+                "default_priority?:i open?:b tags?:[s] retention?:d unique_key?:s request_id?:s"},
+    {"BatchItemIn", "id?:s payload?:any payload_base64?:s"},
+    {"BatchItemsIn", "[BatchItemIn]"},
+    {"BatchDone", "status:s batch_id:s"},
+    {"BatchAdded", "batch_id:s total_items:i"},
+    {"BatchCancel", "reason?:s"},
+    {"BatchRetry", "retry_failed_only?:b"},
+    {"BatchHead", BATCH},
+    {"BatchOnce", "status:=pending|running|completed|failed job_id?:s result_data?:any error?:s"},
+    {"Batch", BATCH " reason?:s onetime_state?:BatchOnce definition?:any"},
+    {"BatchPage", "data:[BatchHead] next_cursor?:s"},
+    {"BatchItemStatus", "=pending|running|completed|skipped|failed|cancelled"},
+    {"BatchItem", "number:i item_id:s status:BatchItemStatus job_id?:s error?:s"},
+    {"BatchItemPage", "data:[BatchItem] total:i next_offset?:i"},
+    {"BatchItemResult", "batch_id:s number:i item_id:s success:b skipped?:b output?:any output_base64?:s error?:s"},
+    {"BatchResultPage", "data:[BatchItemResult] total:i next_offset?:i"},
     {"AuditEntry", "at:t actor:s action:s target:s detail:s"},
     {"Audit", "[AuditEntry]"},
     {"Ids", "ids:[s]"},

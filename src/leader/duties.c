@@ -108,11 +108,11 @@ static int64_t schedule_due(const dq_leader_beat *beat)
     return time_or_never(beat->next_schedule_ms);
 }
 
-/* ---- what workflows left to do ---- */
+/* ---- what workflows and batches left to do, and their timers ---- */
 
 static int64_t flow_due(const dq_leader_beat *beat)
 {
-    return beat->n_flow_steps > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
+    return beat->n_flow_steps > 0 ? DQ_DUTY_NOW : time_or_never(beat->next_timer_ms);
 }
 
 static void flow_put(dq_leader *l, dq_buf *call)
@@ -122,13 +122,13 @@ static void flow_put(dq_leader *l, dq_buf *call)
 
 static int flow_decode(dq_leader *l, const dq_reply *reply, int64_t *ret_next_ms)
 {
-    int64_t now_ms, left;
-    int rc = dq_flow_step_decode(reply, &now_ms, &left);
+    dq_flow_stepped s;
+    int rc = dq_flow_step_decode(reply, &s);
 
     if (rc < 0)
         return rc;
-    dq_store_saw_time(l->all->store, l->shard, now_ms);
-    *ret_next_ms = left > 0 ? DQ_DUTY_NOW : DQ_DUTY_NEVER;
+    dq_store_saw_time(l->all->store, l->shard, s.now_ms);
+    *ret_next_ms = s.n_left > 0 ? DQ_DUTY_NOW : time_or_never(s.next_timer_ms);
     return 0;
 }
 

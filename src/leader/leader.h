@@ -26,7 +26,8 @@ typedef struct dq_leader_beat {
     int64_t n_expired, n_outbox;
     int64_t next_late_ms;     /* the next schedule-to-start limit; -1: none */
     int64_t next_schedule_ms; /* -1: none */
-    int64_t n_flow_steps;     /* that workflows left to do */
+    int64_t n_flow_steps;     /* that workflows and batches left to do */
+    int64_t next_timer_ms;    /* of theirs; -1: none */
     bool memory_is_short;     /* for a while: the oldest history goes, whatever its time */
 } dq_leader_beat;
 

@@ -203,6 +203,12 @@ static void read_more(dq_envelope *e)
         e->workflow_task = (uint32_t)dq_read_be(&r, 3);
         e->result_is_wanted = dq_read_u8(&r) & DQ_MORE_TASK_WANTED;
         e->flags |= DQ_J_TASK;
+    } else if (kind == DQ_MORE_ITEM && e->more.len >= DQ_MORE_ITEM_BYTES) {
+        e->batch_id = dq_read_bytes(&r, DQ_ID_BYTES);
+        (void)dq_read_be(&r, 6); /* epoch, number */
+        e->batch_item = dq_read_rest(&r);
+        e->result_is_wanted = true;
+        e->flags |= DQ_J_ITEM;
     }
 }
 
@@ -271,7 +277,7 @@ int dq_envelope_repack(dq_buf *out, dureq_str j, dureq_str payload, const char *
         return rc;
     bool blob = payload.len > DQ_PAYLOAD_INLINE_MAX;
     uint32_t flags =
-        (e.flags & ~(replaced | DQ_J_TRACKED | DQ_J_TASK)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
+        (e.flags & ~(replaced | DQ_J_TRACKED | DQ_J_TASK | DQ_J_ITEM)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
 
     /* What lies between content type and payload is copied as it is. */
     (void)dq_read_u8(&r);

@@ -71,14 +71,15 @@ int64_t dq_retention_class(int64_t retention_ms);
 #define DQ_J_BLOB      (1u << 15)
 #define DQ_J_MORE \
     (1u           \
-     << 16) /* of an occurrence: its schedule and its time; of a task: its workflow; else parts of later versions, which this one skips */
+     << 16) /* of an occurrence: its schedule and its time; of a task: its workflow; of an item: its batch; else parts of later versions, which this one skips */
 #define DQ_J_TRACKED (1u << 31) /* never packed: its part of MORE says that its schedule minds its end */
 #define DQ_J_TASK    (1u << 30) /* never packed: its part of MORE makes it a task of a workflow, which minds its end */
+#define DQ_J_ITEM    (1u << 29) /* never packed: its part of MORE makes it an item of a batch, which minds its end */
 
 /* With one of these a job goes the general way, by the script that looks at each job, and not by plain commands with a script for all of
    them: when it is enqueued; when it ends (src/store/lua/include/job_end.lua). */
 #define DQ_J_ENQUEUE_GENERAL (DQ_J_S2S | DQ_J_UNIQUE | DQ_J_REQUEST)
-#define DQ_J_END_GENERAL     (DQ_J_UNIQUE | DQ_J_TRACKED | DQ_J_TASK)
+#define DQ_J_END_GENERAL     (DQ_J_UNIQUE | DQ_J_TRACKED | DQ_J_TASK | DQ_J_ITEM)
 
 typedef struct dq_envelope {
     uint32_t flags;
@@ -97,7 +98,9 @@ typedef struct dq_envelope {
     int64_t scheduled_at;   /* s */
     dureq_str workflow_id;  /* of a task: packed; else empty */
     uint32_t workflow_task; /* its number */
-    bool result_is_wanted;  /* other tasks get it */
+    bool result_is_wanted;  /* other tasks get it, or its batch keeps it */
+    dureq_str batch_id;     /* of an item: packed; else empty */
+    dureq_str batch_item;   /* its id; empty: it is the batch's one-time task */
     uint64_t blob_len;      /* with DQ_J_BLOB */
     dureq_str payload;
 } dq_envelope;
@@ -113,6 +116,8 @@ size_t dq_envelope_pack_template(dq_buf *out, const dureq_job_spec *spec);
 size_t dq_envelope_pack_task(dq_buf *out, const dureq_job_spec *spec);
 #define DQ_MORE_TASK        2 /* its first byte; then workflow, incarnation I2, task I3, flags, n of edges, edges */
 #define DQ_MORE_TASK_BYTES  21
+#define DQ_MORE_ITEM        3 /* its first byte; then batch, epoch I2, number I4, id of the item */
+#define DQ_MORE_ITEM_BYTES  20
 #define DQ_MORE_TASK_WANTED 32 /* of its flags: its result goes on to other tasks */
 /* The DQ_J_... of one that was packed here; 0 of what is none. */
 uint32_t dq_envelope_flags(dureq_str packed);

@@ -117,6 +117,7 @@ static void on_beat(dq_worker *w, const dq_worker_beat *b, void *userdata)
                                                   .n_expired = b->n_expired,
                                                   .n_outbox = b->n_outbox,
                                                   .n_flow_steps = b->n_flow_steps,
+                                                  .next_timer_ms = b->next_timer_ms,
                                                   .next_late_ms = b->next_late_ms,
                                                   .next_schedule_ms = b->next_schedule_ms,
                                                   .memory_is_short = b->memory_is_short});

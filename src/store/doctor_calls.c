@@ -175,8 +175,10 @@ void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq
 {
     bool is_flow = dq_str_starts_with(structure, DQ_STR_LIT("ws:"));
     bool is_schedule = dq_str_starts_with(structure, DQ_STR_LIT("sch")) || dq_str_starts_with(structure, DQ_STR_LIT("sa:"));
+    bool is_batch = dq_str_starts_with(structure, DQ_STR_LIT("bs:"));
     dq_call c = begin(out, at,
                       is_flow       ? DQ_SCRIPT_DOCTOR_FLOW
+                      : is_batch    ? DQ_SCRIPT_DOCTOR_BATCH
                       : is_schedule ? DQ_SCRIPT_DOCTOR_SCHEDULES
                                     : DQ_SCRIPT_DOCTOR_SETS);
 

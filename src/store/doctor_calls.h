@@ -13,6 +13,11 @@
 
 /* X(NAME, "text", "what it means"). The texts are what the scripts report. */
 #define DQ_FAULT_MAP(X)                                                                                       \
+    X(BATCH_COUNTS, "batch_counts", "a batch's header counts other than its items")                           \
+    X(BATCH_ITEM, "batch_item", "an item of a batch and its job do not know of each other")                   \
+    X(BATCH_ORPHAN, "batch_orphan", "a key of a batch that is not there")                                     \
+    X(BATCH_STUCK, "batch_stuck", "a batch that nobody goes on with")                                         \
+    X(BATCH_UNLISTED, "batch_unlisted", "a batch that nobody finds, or that stays")                           \
     X(BLOB_MISSING, "blob_missing", "the payload of a job is gone")                                           \
     X(BUCKET_LOST, "bucket_lost", "rows go into a history bucket that nobody finds")                          \
     X(BUCKET_ORPHAN, "bucket_orphan", "keys or counters of a history bucket that is not there")               \
@@ -104,6 +109,7 @@ int dq_fault_kind_parse(dureq_str text, dq_fault_kind *ret); /* DUREQ_EINVAL */
     X(logs, "logs")               \
     X(outbox, "outbox")           \
     X(workflows, "workflows")     \
+    X(batches, "batches")         \
     X(definitions, "definitions")
 
 typedef struct dq_tally {

@@ -116,16 +116,18 @@ void dq_call_flow_step(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t)
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_STEP);
 
     dq_call_key(&c, "wq");
+    dq_call_key(&c, "tm");
     dq_call_arg_i64(&c, (int64_t)t.session);
     dq_call_arg_i64(&c, t.epoch);
     dq_call_end(&c);
 }
 
-int dq_flow_step_decode(const dq_reply *r, int64_t *ret_now_ms, int64_t *ret_left)
+int dq_flow_step_decode(const dq_reply *r, dq_flow_stepped *ret)
 {
-    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 2)
+    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != 3)
         return DUREQ_EPROTO;
-    *ret_now_ms = dq_reply_int(dq_reply_at(*r, 0));
-    *ret_left = dq_reply_int(dq_reply_at(*r, 1));
+    *ret = (dq_flow_stepped){.now_ms = dq_reply_int(dq_reply_at(*r, 0)),
+                             .n_left = dq_reply_int(dq_reply_at(*r, 1)),
+                             .next_timer_ms = dq_reply_int(dq_reply_at(*r, 2))};
     return 0;
 }

@@ -58,5 +58,9 @@ void dq_call_flow_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str 
 /* ---- the leader ---- */
 
 void dq_call_flow_step(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t);
-/* ret_left: of what workflows left to do. */
-int dq_flow_step_decode(const dq_reply *r, int64_t *ret_now_ms, int64_t *ret_left);
+typedef struct dq_flow_stepped {
+    int64_t now_ms;
+    int64_t n_left;        /* of what workflows and batches left to do */
+    int64_t next_timer_ms; /* of theirs; -1: none */
+} dq_flow_stepped;
+int dq_flow_step_decode(const dq_reply *r, dq_flow_stepped *ret);

@@ -135,7 +135,7 @@ void dq_beat_end(dq_beat *b)
 
 int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
 {
-    dq_reply f[16];
+    dq_reply f[17];
 
     if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) < DQ_ARRAY_LEN(f))
         return DUREQ_EPROTO;
@@ -160,6 +160,7 @@ int dq_beat_decode(const dq_reply *r, dq_beat_answer *ret)
         .next_schedule_ms = dq_reply_int(f[13]),
         .late = f[14],
         .n_flow_steps = dq_reply_int(f[15]),
+        .next_timer_ms = dq_reply_int(f[16]),
     };
     return 0;
 }

@@ -77,7 +77,8 @@ typedef struct dq_beat_answer {
     dq_reply busy;      /* list of lanes that were given and hold jobs */
     /* the leader's */
     int64_t n_expired, n_outbox, next_late_ms; /* -1: none */
-    int64_t n_flow_steps;                      /* that workflows left to do */
+    int64_t n_flow_steps;                      /* that workflows and batches left to do */
+    int64_t next_timer_ms;                     /* of theirs; -1: none */
     bool memory_is_short;
     int64_t next_schedule_ms; /* -1: none */
     dureq_str data;           /* identity of what the server holds, Redis' replication id; empty: it does not tell */

@@ -326,7 +326,7 @@ void dq_complete_job(dq_complete *c, const dq_end_job *j)
     if (c->kind == DQ_END_FRONT) {
         dq_call_arg(&c->call, j->m);
         dq_call_arg(&c->call, j->j);
-    } else if (c->kind != DQ_END_GONE) {
+    } else if (c->kind != DQ_END_GONE && c->kind != DQ_END_ITEM) {
         dq_call_arg(&c->call, j->row);
     }
 }

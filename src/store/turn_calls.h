@@ -86,6 +86,7 @@ dq_watched dq_watched_decode(const dq_reply *r);
 typedef enum dq_end_kind {
     DQ_END_KEPT = 'c',  /* completed or skipped, with its row in history */
     DQ_END_GONE = 'n',  /* completed, not kept */
+    DQ_END_ITEM = 'i',  /* of a batch: ended, however */
     DQ_END_DUE = 'r',   /* again after a delay */
     DQ_END_FRONT = 'f', /* ready again now */
     DQ_END_DEAD = 'd',
@@ -113,7 +114,7 @@ typedef enum dq_end_side {
     DQ_SIDE_KEY = 'u',      /* unique key to let go; value: the key */
     DQ_SIDE_KEY_AWAY = 'U', /* the same of another shard */
     DQ_SIDE_SCHEDULE = 't', /* an occurrence of a schedule that minds its end; value: the part of its envelope that says so */
-    DQ_SIDE_TASK = 'w',     /* a task of a workflow; value: see complete.lua */
+    DQ_SIDE_TASK = 'w',     /* a task of a workflow, or an item of a batch; value: see complete.lua */
     DQ_SIDE_LOG = 'o',      /* value: lines that are added */
     DQ_SIDE_START = 'a',    /* its start had been reported */
     DQ_SIDE_PROGRESS = 'g', /* its progress had */

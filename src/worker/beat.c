@@ -225,6 +225,7 @@ static void take_beat(dq_wshard *s, const dq_beat_answer *a)
         .n_expired = a->n_expired,
         .n_outbox = a->n_outbox,
         .n_flow_steps = a->n_flow_steps,
+        .next_timer_ms = a->next_timer_ms,
         .next_late_ms = a->next_late_ms,
         .next_schedule_ms = a->next_schedule_ms,
         .memory_is_short = a->memory_is_short,

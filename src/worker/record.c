@@ -36,6 +36,17 @@ static unsigned end_asks(const dq_claim *c)
     return asks;
 }
 
+static bool ends(const dq_claim *c)
+{
+    return c->verdict.next == DQ_NEXT_COMPLETED || c->verdict.next == DQ_NEXT_DEAD;
+}
+
+/* Nothing is kept of it, neither in history nor among the dead: an item of a batch, which keeps what is to be known. */
+static bool is_gone(const dq_claim *c)
+{
+    return ends(c) && ((c->job.env.flags & DQ_J_ITEM) || (c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0));
+}
+
 /* What plain commands can end. */
 bool dq_record_is_plain(const dq_claim *c)
 {
@@ -141,6 +152,10 @@ static dq_end_group group_of(const dq_claim *c)
 {
     dq_end_group g = {.front = c->job.entry.front, .lane = c->lane->no};
 
+    if ((c->job.env.flags & DQ_J_ITEM) && ends(c)) {
+        g.kind = DQ_END_ITEM;
+        return g;
+    }
     switch (c->verdict.next) {
     case DQ_NEXT_COMPLETED:
         g.class_ms = dq_record_class(c);
@@ -171,7 +186,7 @@ static void put_job(dq_complete *call, dq_claim *c, char kind)
 
     if (kind == DQ_END_KEPT || kind == DQ_END_DEAD) {
         dq_record_row(c, &row);
-    } else if (kind != DQ_END_GONE) {
+    } else if (kind != DQ_END_GONE && kind != DQ_END_ITEM) {
         moved_after(c, &m);
         job.m = dq_buf_str(&m);
         job.j = envelope_on(c, &j);
@@ -198,24 +213,20 @@ static void put_group(dq_complete *call, dq_claim **list, size_t from, size_t to
 
 static bool wants_side(const dq_claim *c, dq_end_side kind)
 {
-    bool ends = c->verdict.next == DQ_NEXT_COMPLETED || c->verdict.next == DQ_NEXT_DEAD;
-
     switch (kind) {
     case DQ_SIDE_KEY:
-        return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 &&
+        return ends(c) && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 &&
                (c->job.env.unique_shard < 0 || c->job.env.unique_shard == c->job.id.shard);
     case DQ_SIDE_KEY_AWAY:
-        return ends && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 && c->job.env.unique_shard >= 0 &&
+        return ends(c) && (c->job.env.flags & DQ_J_UNIQUE) && c->job.env.unique_for_ms == 0 && c->job.env.unique_shard >= 0 &&
                c->job.env.unique_shard != c->job.id.shard;
-    case DQ_SIDE_SCHEDULE: return ends && (c->job.env.flags & DQ_J_TRACKED);
-    case DQ_SIDE_TASK: return ends && (c->job.env.flags & DQ_J_TASK);
-    case DQ_SIDE_LOG: return c->log.len > 0 && !(c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0);
+    case DQ_SIDE_SCHEDULE: return ends(c) && (c->job.env.flags & DQ_J_TRACKED);
+    case DQ_SIDE_TASK: return ends(c) && (c->job.env.flags & (DQ_J_TASK | DQ_J_ITEM));
+    case DQ_SIDE_LOG: return c->log.len > 0 && !is_gone(c);
     case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
     case DQ_SIDE_PROGRESS: return c->progress_told;
     case DQ_SIDE_LATE: return c->run.state == DQ_RUN_STUCK;
-    case DQ_SIDE_DROP:
-        return c->verdict.next == DQ_NEXT_COMPLETED && dq_record_class(c) <= 0 &&
-               ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
+    case DQ_SIDE_DROP: return is_gone(c) && ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
     case DQ_SIDE_PAYLOAD:
         return c->verdict.outcome == DUREQ_OUTCOME_REPEAT && c->words.has_payload && c->words.payload.len > DQ_PAYLOAD_INLINE_MAX;
     case DQ_SIDE_TOLD: return c->verdict.next != DQ_NEXT_COMPLETED || c->start_told != DQ_START_UNTOLD || c->job.moved.runs > 0;
@@ -236,7 +247,7 @@ static void put_result(const dq_claim *c, dq_buf *out)
         dq_base64_encode(out, result);
 }
 
-/* How it ended, what its envelope says of its task, why it failed or what it gives to others. */
+/* How it ended, what its envelope says of its task or item, why it failed or what it gives to others. */
 static void put_task(const dq_claim *c, dq_buf *out)
 {
     bool is_done = c->verdict.next == DQ_NEXT_COMPLETED, is_skip = is_done && c->verdict.outcome == DUREQ_OUTCOME_SKIP;

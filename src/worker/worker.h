@@ -38,6 +38,7 @@ typedef struct dq_worker_beat {
     int64_t next_late_ms;     /* -1: no job has a schedule-to-start limit */
     int64_t next_schedule_ms; /* -1: none */
     int64_t n_flow_steps;
+    int64_t next_timer_ms;
     bool memory_is_short; /* of the server */
 } dq_worker_beat;
 

@@ -154,6 +154,14 @@ def seed(d):
     status, made = d.json('POST', '/api/workflows', v['flow'])
     assert status == 201, made
     v['workflow'] = made['workflow_id']
+    v['items'] = {'name': 'b', 'item_task_type': 'echo', 'onetime_task_type': 'echo', 'onetime_payload': 1, 'items': [{'id': 'a', 'payload': 1}]}
+    status, made = d.json('POST', '/api/batches', v['items'])
+    assert status == 201, made
+    v['batch'] = made['batch_id']
+    d.until(f'/api/batches/{v["batch"]}', lambda b: b['status'] == 'completed')
+    v['open'] = d.json('POST', '/api/batches', {'name': 'o', 'item_task_type': 'nobody', 'open': True})[1]['batch_id']
+    v['bad'] = d.json('POST', '/api/batches', {'name': 'f', 'item_task_type': 'nobody', 'items': [{}]})[1]['batch_id']
+    assert d.json('POST', f'/api/batches/{v["bad"]}/cancel')[0] == 200
     v['run'] = d.until('/api/runs', lambda runs: len(runs) == 1)[0]['id']
     d.until(f'/api/jobs/{v["dead_too"]}', lambda j: j['status'] == 'dead')
     v['ended_run'] = v['dead_too'] + '.1'
@@ -210,6 +218,15 @@ def good_calls(v):
         'GET /api/workflows/{id}/tasks': [(v['workflow'], 'limit=5', None)],
         'POST /api/workflows/{id}/cancel': [(v['workflow'], '', {'reason': 'enough'})],
         'GET /api/operations/{id}': [(v['operation'], '', None)],
+        'GET /api/batches/{id}': [(v['batch'], '', None), (v['open'], '', None)],
+        'GET /api/batches/{id}/items': [(v['batch'], 'limit=5', None)],
+        'GET /api/batches/{id}/items/{item}': [(v['batch'], '', None)],
+        'GET /api/batches/{id}/results': [(v['batch'], 'limit=5', None)],
+        'GET /api/batches/{id}/results/{item}': [(v['batch'], '', None)],
+        'POST /api/batches/{id}/items': [(v['open'], '', [{'payload': 2}])],
+        'POST /api/batches/{id}/seal': [(v['open'], '', None)],
+        'POST /api/batches/{id}/retry': [(v['bad'], '', {'retry_failed_only': True})],
+        'POST /api/batches/{id}/cancel': [(v['open'], '', {'reason': 'enough'})],
         'DELETE /api/tokens/{id}': [(v['token'], '', None)],
         'GET /api/unique-keys/{key}': [(v['key'], '', None), ('none', '', None)],
         'DELETE /api/unique-keys/{key}': [(v['key'], '', None)],
@@ -224,6 +241,7 @@ def good_calls(v):
         'GET /api/history/events': ['limit=100', 'limit=5&types=job.*', 'since=2026-01-01T00:00:00Z&until=2126-01-01T00:00:00Z'],
         'GET /api/events': ['', 'format=sse&types=job.*&queue=normal&type=e*'],
         'GET /api/workflows': ['limit=5'],
+        'GET /api/batches': ['limit=5'],
         'GET /api/schedules': ['limit=5'],
         'GET /api/redis/info': ['', 'section=memory'],
         'GET /api/history/runs': ['limit=2', 'status=failed&task_type=fail-always'],
@@ -234,6 +252,7 @@ def good_calls(v):
         'POST /api/schedules': [v['spec']],
         'POST /api/schedules/preview': [v['spec']['schedule']],
         'POST /api/workflows': [v['flow']],
+        'POST /api/batches': [v['items']],
         'POST /api/workflows/validate': [v['flow'], {'name': 'w', 'tasks': []}],
         'POST /api/login': [{'token': v['token_text']}],
         'POST /api/tokens': [{'name': 'a', 'role': 'viewer', 'queues': ['q'], 'task_types': ['t.*', 'u']}, {'name': 'b', 'role': 'admin', 'expires_in': '1h', 'payload': True}],
@@ -291,6 +310,7 @@ class Check:
     def good(self, key, op):
         pattern = key.split(' ')[1]
         for value, query, body in self.jobs.get(key, []):
+            pattern = pattern.replace('{item}', 'a')
             self.call(key, op, re.sub(r'\{\w+\}', urllib.parse.quote(value, safe=''), pattern), query, body, True)
         for query in self.plain.get(key, []):
             self.call(key, op, pattern, query, None, True)

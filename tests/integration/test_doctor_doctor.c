@@ -77,6 +77,23 @@ static const char prelude[] =
     "c('HSET', K .. 'lr', L, pack('>I6I2', 1, 1))\n"                                                                                    \
     "c('SADD', K .. 'lr:1', L .. pack('>I2', 1))\n"                                                                                     \
     "c('RPUSH', K .. 'sb:' .. S, '6', '+7')\n"
+/* A batch of two items: the first is in flight, its job waits in lane 2, the other is pending. */
+#define BATCH_HEAD "pack('>BBBBI2I2I2I4I4I4I4I4I4I4I4I6I6I6', 1, 1, 0, 0, 1, 1, 1, 1, 2, 1, 1, 0, 0, 0, 0, T, 0, 0) .. '\\0\\0\\0\\0'"
+#define BATCH                                                                                         \
+    "local W = id(134217729, 0)\n"                                                                    \
+    "local state = K .. 'bs:' .. W\n"                                                                 \
+    "local function item_of(w) return '\\1\\128\\128\\4\\20\\3' .. w .. pack('>I2I4', 1, 0) .. 'payload' end\n" \
+    "c('SET', state, " BATCH_HEAD ")\n"                                                               \
+    "c('HSET', K .. 'bd:' .. W, 'name', 'b', 'l', 2)\n"                                               \
+    "c('RPUSH', K .. 'bi:' .. W .. ':0', '\\0\\0payload', '\\0\\0payload')\n"                         \
+    "c('SET', K .. 'bx:' .. W, '\\1\\0')\n"                                                         \
+    "c('HSET', K .. 'bj:' .. W, 0, id(0, 2, 5))\n"                                                    \
+    "c('ZADD', K .. 'ba', 0, W)\n"                                                                    \
+    "c('XADD', K .. 'l:2', '5-0', 'j', item_of(W))\n"
+/* The same, ended. */
+#define BATCH_ENDED                                                                                             \
+    BATCH "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'bj:' .. W) c('SETRANGE', state, 1, '\\5') " \
+          "c('SETRANGE', state, 22, pack('>I4', 0)) c('SETRANGE', state, 38, pack('>I4', 1)) c('SETRANGE', K .. 'bx:' .. W, 0, '\\5') c('ZADD', K .. 'bo', T + hour, W)\n"
 
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
 static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
@@ -273,6 +290,16 @@ static const planted faults[] = {
     {DQ_FAULT_UNREADABLE, "c('RPUSH', K .. 'ho:3', 'x')", false},
     {DQ_FAULT_UNREADABLE, "c('ZADD', K .. 'hx', T + hour, 'x')", true},
     {DQ_FAULT_WAITER_STALE, "c('HSET', K .. 'wt', X, 'ch')", true},
+    {DQ_FAULT_BATCH_COUNTS, BATCH "c('SETRANGE', state, 22, pack('>I4', 2))", false},
+    {DQ_FAULT_BATCH_COUNTS, BATCH "c('SETRANGE', state, 26, pack('>I4', 1))", false},
+    {DQ_FAULT_BATCH_ITEM, BATCH "c('XDEL', K .. 'l:2', '5-0')", false},
+    {DQ_FAULT_BATCH_ORPHAN, "c('HSET', K .. 'bd:' .. id(134217729, 0), 'name', 'b')", true},
+    {DQ_FAULT_BATCH_ORPHAN, "c('RPUSH', K .. 'bi:' .. id(134217729, 0) .. ':0', 'x')", true},
+    {DQ_FAULT_BATCH_ORPHAN, BATCH "c('DEL', K .. 'bd:' .. W)", false},
+    {DQ_FAULT_BATCH_STUCK, BATCH "c('SETRANGE', state, 2, string.char(64))", true},
+    {DQ_FAULT_BATCH_STUCK, BATCH "c('SETRANGE', state, 1, '\\4')", true},
+    {DQ_FAULT_BATCH_UNLISTED, BATCH "c('ZREM', K .. 'ba', W)", true},
+    {DQ_FAULT_BATCH_UNLISTED, BATCH_ENDED "c('ZREM', K .. 'bo', W)", true},
     {DQ_FAULT_WORKFLOW_COUNTS, FLOW "c('SETRANGE', state, 10, pack('>I3', 2))", false},
     {DQ_FAULT_WORKFLOW_COUNTS, FLOW "c('SETRANGE', state, 13, pack('>I3', 1))", false},
     {DQ_FAULT_WORKFLOW_EDGES, FLOW "c('SETRANGE', state, 64 + 32 + 4, pack('>I3', 1))", false},
@@ -403,6 +430,8 @@ static void test_what_is_no_fault_is_not_told(void **state)
         GIVEN("600000") "c('HSET', K .. 'run:1', id(0, 2, 5), pack('>I6', T))", /* it runs for long */
         GIVEN("600000") "c('HSET', K .. 's:1', 'hb', T - hour)",                /* it cannot have said anything */
         FLOW,
+        BATCH,
+        BATCH_ENDED,
         FLOW_ENDED,
         SCHED("0"),
         SCHED("0") "c('DEL', K .. 'u:uk') c('HSET', K .. 'uf', S, 1)", /* its unique key was taken by hand */

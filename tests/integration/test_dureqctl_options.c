@@ -124,6 +124,23 @@ static const struct option {
     {{"token", "create", "--name=n", "--role=admin"}, "--expires-in", LENGTH, NULL},
     {{"token", "create", "--name=n", "--role=viewer"}, "--queues", WORD, "takes names of 1 to 128 of [A-Za-z0-9_.:-]"},
     {{"token", "create", "--name=n", "--role=viewer"}, "--types", WORD, "takes names of 1 to 128 of [A-Za-z0-9_.:-]"},
+    {{"batch", "cancel", NO_JOB}, "--reason", ANY, NULL},
+    {{"batch", "list"}, "--cursor", WORD, "is none"},
+    {{"batch", "list"}, "--limit", NUMBER, "1 to 1000"},
+    {{"batch", "list"}, "--status", WORD, "takes running, completed, failed"},
+    {{"batch", "items", NO_JOB}, "--limit", NUMBER, "1 to 1000"},
+    {{"batch", "items", NO_JOB}, "--offset", NUMBER, "0 to 100000000"},
+    {{"batch", "items", NO_JOB}, "--status", WORD, "takes pending, running"},
+    {{"batch", "results", NO_JOB}, "--limit", NUMBER, "1 to 1000"},
+    {{"batch", "results", NO_JOB}, "--offset", NUMBER, "0 to 100000000"},
+    {{"batch", "results", NO_JOB}, "--status", WORD, "takes pending, running"},
+    {{"batch", "start", "--type=t", "--items=/dev/null"}, "--name", ANY, NULL},
+    {{"batch", "start", "--type=t", "--items=/dev/null"}, "--chunk-size", NUMBER, "1 to 100000"},
+    {{"batch", "start", "--type=t", "--items=/dev/null"}, "--failure-policy", WORD, "takes \"continue_on_error\" or"},
+    {{"batch", "start", "--type=t", "--wait"}, "--items", ANY, NULL},
+    {{"batch", "start", "--items=/dev/null"}, "--type", ANY, NULL},
+    {{"batch", "start", "--type=t", "--items=/dev/null", "--wait"}, "--wait-timeout", LENGTH, NULL},
+    {{"batch", "wait", NO_JOB}, "--timeout", LENGTH, NULL},
     {{"workflow", "cancel", NO_JOB}, "--reason", ANY, NULL},
     {{"workflow", "list"}, "--cursor", WORD, "is none"},
     {{"workflow", "list"}, "--limit", NUMBER, "1 to 1000"},
@@ -212,7 +229,7 @@ static bool is_known(dureq_str option)
 {
     static const char *const others[] = {
         "--wait",  "--text",   "--dry-run", "--yes",    "--force",          "--oldest", "--repair",  "--pause-on-failure",
-        "--prune",                                                                                   /* flags */
+        "--prune", "--all",                                                                          /* flags */
         "--quiet", "--prefix", "--server",  "--config", "--allow-eviction", "--help",   "--version", /* of all commands */
     };
 

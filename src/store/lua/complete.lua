@@ -3,11 +3,12 @@
 -- cannot do. Also for a batch whose transaction was refused: entries that were taken from the session meanwhile are found out job by job.
 -- keys: {p:0}:sh {p:0}:s:SESSION {p:0}:loc {p:0}:dead {p:0}:dead:h
 -- argv: session call_no shard repeat('1') n_stats (field n)... counted(for each job of the call four numbers I2 of the statistics it is part of,
---   from 1, or 0; '' none: a job that is refused does not count) then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first six
+--   from 1, or 0; '' none: a job that is refused does not count) then segments up to the end; `stream` is 'l:LANE' or 'f:LANE'. The first seven
 --   begin with stream n entry... :
 --   repeat: an earlier call or transaction of this number had no answer, or its answer was lost
 --   'c' ...  class side('1': rows have side keys) n x (id row)   completed or skipped, kept in history of that retention class
 --   'n' ...  n x (id)                     completed, not kept
+--   'i' ...  n x (id)                     items of batches that ended, however: their batch keeps what is to be known
 --   'r' ...  n x (delay_ms id record)     due again after the delay
 --   'f' ...  n x (id m j)                 ready again now
 --   'd' ...  n x (id row)                 dead
@@ -15,7 +16,7 @@
 --   'u' n  n x (index id key)       unique keys to let go; index: of the job among all entries of this call, from 0
 --   'U' n  n x (index id key)       the same for keys of another shard: left in the outbox
 --   't' n  n x (index id more)      occurrences of schedules that mind their end: the part of the envelope that says so
---   'w' n  n x (index id task)      tasks of workflows: 's' when it was skipped, else its kind; length of what its envelope says of it, that, why it failed, or
+--   'w' n  n x (index id task)      tasks of workflows, items of batches: 's' when it was skipped, else its kind; length of what its envelope says of it, that, why it failed, or
 --                                 its result where others get it ('j' and JSON, 'b' and base64)
 --   'o' n  n x (index id log)       log lines, appended to those of earlier runs; the last 64 KiB stay
 --   'a' n  n x (id)                 starts that had been reported
@@ -104,6 +105,7 @@ local does = {
     end
   end,
   n = function() end,
+  i = function() end,
   d = function(_, items)
     local z = {}
     for i = 1, #items, 2 do
@@ -127,9 +129,9 @@ local does = {
     wait_in('paused', items)
   end,
 }
-local width = { c = 2, n = 1, r = 3, f = 3, d = 2, p = 3 }
-local id_at = { c = 0, n = 0, r = 1, f = 0, d = 0, p = 1 }
-local ends = { c = true, n = true, d = true }
+local width = { c = 2, n = 1, i = 1, r = 3, f = 3, d = 2, p = 3 }
+local id_at = { c = 0, n = 0, i = 0, r = 1, f = 0, d = 0, p = 1 }
+local ends = { c = true, n = true, i = true, d = true }
 
 local function segment(kind, p)
   local stream, n = ARGV[p + 1], tonumber(ARGV[p + 2])
@@ -162,7 +164,7 @@ local function segment(kind, p)
       call('HDEL', KEYS[3], unpack(ids))
     end
     does[kind](stream_lane(stream), items, ids, class, side)
-    log[#log + 1] = kind .. pack('>I2', #ids) .. table.concat(ids)
+    log[#log + 1] = kind ~= 'i' and kind .. pack('>I2', #ids) .. table.concat(ids) or nil
   end
   index = index + n
   return p + n * w
@@ -185,7 +187,9 @@ local keyed = {
     ask(i).died = died[i]
   end,
   w = function(i, _, task)
-    ask(i).how, ask(i).task, ask(i).why = task_end(task)
+    local more
+    ask(i).how, more, ask(i).why = task_end(task)
+    ask(i)[string.byte(more) == MORE_ITEM and 'item' or 'task'] = more
   end,
   o = function(_, id, log_lines)
     call('SET', K .. 'lg:' .. id, string.sub((call('GET', K .. 'lg:' .. id) or '') .. log_lines, -LOG_MAX))
@@ -258,7 +262,9 @@ if index > #refused_list then
       count(ARGV[4 + 2 * row], n)
     end
   end
-  event_with('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log), '\1' .. table.concat(about))
+  if #log > 0 then
+    event_with('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log), '\1' .. table.concat(about))
+  end
   for lane, n in pairs(woken) do
     wake(lane, n)
   end

@@ -19,7 +19,7 @@ local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash',
-  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash',
+  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash', ba = 'zset', bo = 'zset', tm = 'zset',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'
@@ -149,7 +149,37 @@ local function of_workflow(key, id)
   end
 end
 
+local function of_batch(key, rest)
+  local id = string.sub(rest, 1, ID_BYTES)
+  if not is_workflow(id) or call('EXISTS', K .. 'bs:' .. id) == 0 then
+    fault('batch_orphan', key, '', 'belongs to a batch that is not there', let_go(key))
+  end
+end
+
 local families = {
+  bs = { 'string', function(key, id)
+    if not is_workflow(id) then
+      fault('unknown_key', key, '', 'is no key of dureq')
+      return
+    end
+    more[#more + 1] = { 'w', 'bs:' .. id }
+    local status = string.byte(call('GETRANGE', key, 1, 1))
+    if call('EXISTS', K .. 'bd:' .. id) == 0 then
+      fault('batch_orphan', key, id, 'its definition is gone')
+    end
+    if not call('ZSCORE', K .. 'ba', id) then
+      fault('batch_unlisted', key, id, 'is in no list', function()
+        call('ZADD', K .. 'ba', 0, id)
+      end)
+    end
+    if (status == 2 or status == 3 or status == 5) and not call('ZSCORE', K .. 'bo', id) then
+      fault('batch_unlisted', key, id, 'has ended and would stay for ever', function()
+        call('ZADD', K .. 'bo', now, id)
+      end)
+    end
+  end },
+  bd = { 'hash', of_batch }, bi = { 'list', of_batch }, bx = { 'string', of_batch }, bj = { 'hash', of_batch }, br = { 'hash', of_batch },
+  bn = { 'hash', of_batch },
   ws = { 'string', function(key, id)
     if not is_workflow(id) then
       fault('unknown_key', key, '', 'is no key of dureq')

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- One bounded step of keeping a shard small: history beyond its time or its bytes, dead jobs and workflows beyond their time, jobs that waited too long
+-- One bounded step of keeping a shard small: history beyond its time or its bytes, dead jobs, workflows and batches beyond their time, jobs that waited too long
 -- for their start, those who waited for a job and went away, statistics, events, audit, late runs of sessions that are gone.
 -- keys: {p:0}:sh {p:0}:dead {p:0}:dead:h {p:0}:s2s
 -- argv: session epoch shards dead_retention_ms('0' for ever) full('1': memory is short, drop the oldest history)
@@ -14,6 +14,7 @@
 --#include "leader.lua"
 --#include "drop.lua"
 --#include "flow_drop.lua"
+--#include "batch_drop.lua"
 --#include "roll.lua"
 --#include "waiting.lua"
 local err = leader_fenced(ARGV[1], ARGV[2])
@@ -76,6 +77,7 @@ end
 ended_all(ENDS.dead)
 more = waiting_sweep() or more or #late == 100
 more = flow_drop_due(10) or more
+more = batch_drop_due() or more
 
 -- Sums before the sources end: a minute that is not summed yet lives two days, an hour at least one.
 local minute = math.floor(now / 60000)
@@ -99,5 +101,5 @@ end
 local function first(set)
   return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]) or math.huge
 end
-local next_ms = math.min(first(KEYS[4]), first(K .. 'hx'), first(K .. 'we'))
+local next_ms = math.min(first(KEYS[4]), first(K .. 'hx'), first(K .. 'we'), first(K .. 'bo'))
 return { now, more and 1 or 0, dead, next_ms < math.huge and next_ms or -1 }

@@ -12,7 +12,8 @@
 -- returns: { now_ms, leader epoch (0: not leader), ms of the next due job (-1 none), n of lanes, queue version, draining (1; 2: too old),
 --   { jobs cancelled under this session: id, then 'l' or 'f' and the entry }, { lanes of those given that hold jobs }, n of sessions to
 --   reap, n of outbox rows, ms of the next schedule-to-start limit (-1 none), memory is short(1|0), identity of the data (''
---   unknown), ms of the next schedule that is due (-1 none), { late runs of this session, as they are named in `ended` }, n of what workflows left to do }, or
+--   unknown), ms of the next schedule that is due (-1 none), { late runs of this session, as they are named in `ended` }, n of what workflows and batches left to do,
+--   ms of the next of their timers (-1 none) }, or
 --   DQFENCED; from the n of sessions on they are the leader's, except for the identity and the late runs
 --#include "base.lua"
 --#include "ids.lua"
@@ -142,11 +143,12 @@ end
 local head = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local late = epoch > 0 and call('ZRANGE', K .. 's2s', 0, 0, 'WITHSCORES') or {}
 local scheduled = epoch > 0 and call('ZRANGE', K .. 'sch', 0, 0, 'WITHSCORES')[2]
+local timed = epoch > 0 and call('ZRANGE', K .. 'tm', 0, 0, 'WITHSCORES')[2]
 return {
   now, epoch, tonumber(head[2] or -1), call('LLEN', K .. 'lane'), tonumber(known[1] or 0),
   too_old and 2 or call('SISMEMBER', K .. 'nodes:drain', s[2]), cancelled, busy,
   epoch > 0 and call('ZCOUNT', KEYS[3], '-inf', clock) or 0, epoch > 0 and call('HLEN', K .. 'ob') or 0,
   tonumber(late[2] or -1), epoch > 0 and memory_is_short() and 1 or 0, data,
   scheduled and scheduled ~= 'inf' and tonumber(scheduled) or -1, late_of(session),
-  epoch > 0 and call('LLEN', K .. 'wq') or 0,
+  epoch > 0 and call('LLEN', K .. 'wq') or 0, tonumber(timed or -1),
 }

@@ -27,7 +27,8 @@ local function is_workflow(id)
 end
 local function workflow_lives(id)
   local status = string.byte(ask('GETRANGE', K .. 'ws:' .. id, 1, 1) or '')
-  return status == 1 or status == 4
+  status = status or string.byte(ask('GETRANGE', K .. 'bs:' .. id, 1, 1) or '') -- a batch
+  return status == 1 or status == 4 or status == 6
 end
 local function moved_wrong(id, m)
   if m == '' or moved_is_newer(m) then
@@ -181,6 +182,15 @@ local function look_at_schedule(key, id, e)
     end)
   end
 end
+-- An item of a batch, or its one-time task: that says that this is its job.
+local function look_at_item(key, id, item)
+  local bid, epoch, index = unpk('>c13I2I4', item, 2)
+  local head = ask('GET', K .. 'bs:' .. bid) or ''
+  local job = index == 4294967295 and ask('HGET', K .. 'bd:' .. bid, 'oj') or ask('HGET', K .. 'bj:' .. bid, index)
+  if #head ~= 64 or unpk('>I2', head, 5) ~= epoch or job ~= id then
+    fault('batch_item', key, id, 'is the job of an item whose batch does not know of it')
+  end
+end
 -- All that must hold of a living job, or a dead one (then j is what its row holds), wherever it is. Returns its envelope.
 local function examine(place, key, id, m, j)
   local wrong = m and moved_wrong(id, m)
@@ -201,6 +211,9 @@ local function examine(place, key, id, m, j)
     end
     if e.schedule then
       look_at_schedule(key, id, e)
+    end
+    if e.item then
+      look_at_item(key, id, e.item)
     end
     look_at_ukey(id, e)
   end

@@ -1,6 +1,7 @@
 -- What scripts must know of an envelope `j` (docs/redis-keys.md "Packed parts"): the unique key with how long it is held and its home
 -- shard (nil: this one), the retention class (nil: the queue's), the schedule-to-start limit (nil: none), whether the payload is a key
--- of its own, the schedule of which it is an occurrence (nil: of none), what makes it a task of a workflow (nil: nothing).
+-- of its own, the schedule of which it is an occurrence (nil: of none), what makes it a task of a workflow, or an item of a
+-- batch (nil: nothing).
 --#include "varint.lua"
 local J_CTYPE = 2 -- numbers of bits, as DQ_J_CTYPE and so on of src/model/job.h (a test compares)
 local J_PRIORITY = 3
@@ -18,6 +19,7 @@ local J_BLOB = 15
 local J_MORE = 16
 local MORE_SCHEDULE = 1 -- first byte of the part that names schedule and time
 local MORE_TASK = 2 -- first byte of the part that names workflow and task
+local MORE_ITEM = 3 -- first byte of the part that names batch and item
 local function bit_set(flags, bit)
   return math.floor(flags / 2 ^ bit) % 2 == 1
 end
@@ -49,6 +51,8 @@ local function envelope_more(e, j, flags, at)
     e.schedule, e.is_tracked, e.pauses = more_schedule(part)
   elseif string.byte(part) == MORE_TASK and #part >= 21 then
     e.task = part
+  elseif string.byte(part) == MORE_ITEM and #part >= 20 then
+    e.item = part
   end
 end
 local function envelope_read(j)

@@ -16,6 +16,7 @@
 --#include "ukey.lua"
 --#include "occurrence.lua"
 --#include "flow.lua"
+--#include "batch.lua"
 local FLOW_BUDGET = 800 -- what tasks that end may do to others beside the step that ends them
 local function ended_plain(ids)
   if waited then
@@ -43,6 +44,18 @@ local function follow(id, asks, nothing_left)
   if asks.task then
     flow_ended(id, asks.task, asks.how, asks.why)
   end
+  if asks.item then
+    batches().ended(id, asks.item, asks.how, asks.why)
+  end
+end
+local function followed_all()
+  occurrences_done()
+  if next(flows) then
+    flow_go(FLOW_BUDGET)
+  end
+  if batch_made then
+    batch_made.go()
+  end
 end
 local NOTHING = {}
 local function ended_asking(ids, asks)
@@ -50,10 +63,7 @@ local function ended_asking(ids, asks)
     for i, id in pairs(ids) do
       follow(id, asks[i] or NOTHING)
     end
-    occurrences_done()
-    if next(flows) then
-      flow_go(FLOW_BUDGET)
-    end
+    followed_all()
   end
 end
 
@@ -69,10 +79,10 @@ local function ended(how, job)
   local id, e = job.id, job.e
   local _, _, lane = id_unpack(id)
   local logged = job.m and moved_logged(job.m)
-  local class = how.history and class_of(e, lane) or 0
-  local kept = class > 0 or how.set
+  local class = how.history and not e.item and class_of(e, lane) or 0
+  local kept = class > 0 or how.set and not e.item -- of an item its batch says what became of it
   local row = kept and row_make(how.state, id, job.started or 0, tonumber(job.session or 0), job.reason, job.m, job.j)
-  if how.set then
+  if kept and how.set then
     set_put(how.set, { now, id }, { id, row })
   elseif kept then
     local bucket = history_add(class, { id, row }, (e.blob or logged) and side_bytes(id, e, logged))
@@ -82,7 +92,7 @@ local function ended(how, job)
   end
   e.died = how == ENDS.dead
   e.how, e.why = how.how, job.reason
-  follow(id, e, not kept and how.nothing_left)
+  follow(id, e, not kept and (how.nothing_left or '\6'))
   ended_in[lane] = (ended_in[lane] or 0) + 1
   ended_ids[#ended_ids + 1] = id
   ended_ids.why = job.reason
@@ -96,8 +106,5 @@ local function ended_all(how)
     event_with(how.kind .. pack('>I6', now) .. table.concat(ended_ids), ended_ids.why)
   end
   ended_ids, ended_in = {}, {}
-  occurrences_done()
-  if next(flows) then
-    flow_go(FLOW_BUDGET)
-  end
+  followed_all()
 end

@@ -1,0 +1,26 @@
+#!lua flags=allow-oom
+-- Cancel a batch, in bounded steps: from the first on no item of it is released.
+-- keys: {p:0}:sh
+-- argv: actor id reason first('1'; '' a later step)
+-- returns: 1 (call again), 0 (none of its items starts any more), -3 (no such batch), -4 (it has ended)
+--#include "base.lua"
+--#include "batch_cancel.lua"
+--#include "audit.lua"
+local b = batches().of(ARGV[2])
+if not b then
+  return -3
+end
+if b.status == BATCH_COMPLETED or b.status == BATCH_FAILED or b.status == BATCH_CANCELLED then
+  return ARGV[4] == '' and 0 or -4
+end
+if b.status ~= BATCH_CANCELLING then
+  call('ZREM', K .. 'tm', 'l' .. b.id)
+  batches().set(b, BATCH_OPEN, false)
+  batches().halt(b)
+  call('HSET', K .. 'bd:' .. b.id, 'why', ARGV[3])
+  audit(ARGV[1], 'batch.cancel', b.id, ARGV[3])
+end
+local done = batch_cancel_step(b)
+ended_all(ENDS.cancelled)
+batches().go()
+return done and 0 or 1
