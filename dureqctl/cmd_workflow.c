@@ -178,6 +178,8 @@ const ctl_command ctl_workflow_commands[] = {
      "  --limit N (10)  --cursor C, of the page before\n",
      ctl_workflow_list},
     {"workflow cancel", "ID", "Cancel a workflow: none of its tasks starts any more", "  --reason TEXT\n", ctl_workflow_cancel},
+    {"workflow retry", "ID", "Run a workflow again from where it failed",
+     "Of one that failed or was cancelled: what completed stays, the rest begins again.\n", ctl_workflow_retry},
     {"workflow graph", "ID", "Draw the tasks of a workflow and what depends on what",
      "Each task stands after those it depends on; lines lead from it to those that depend on it.\n", ctl_workflow_graph},
     {"workflow validate", "FILE", "Check the definition of a workflow; needs no server",

@@ -166,6 +166,22 @@ int ctl_workflow_cancel(ctl *c, int argc, char **argv)
     return CTL_DONE;
 }
 
+/* ---- retry ---- */
+
+int ctl_workflow_retry(ctl *c, int argc, char **argv)
+{
+    ctl_answer a;
+    int rc = one_id(argc, argv, NULL, 0);
+
+    if (rc == 0)
+        rc = call_for(c, "POST", "/api/workflows/%s/retry", argv[1], NULL, no_body, &a);
+    if (rc != 0)
+        return rc;
+    ctl_print_done(c, &a, "retried %s", argv[1]);
+    ctl_answer_deinit(&a);
+    return CTL_DONE;
+}
+
 /* ---- start ---- */
 
 static bool has_status(const dq_json *doc, const char *word)

@@ -93,7 +93,9 @@ typedef struct dureq_workflow {
     dureq_workflow_task *tasks; /* a page of them */
     size_t n;
     bool no_dependents; /* of these tasks: they are too many for one answer */
-    void *owner;        /* private */
+    uint32_t attempt, max_attempts;
+    int64_t deadline_ms; /* 0: none */
+    void *owner;         /* private */
 } dureq_workflow;
 
 typedef struct dureq_workflow_list {
@@ -122,6 +124,10 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_wait_workflow(dureq_client *client, 
 /* When it returns no task starts any more, and those that run were told to stop. reason may be NULL. DUREQ_ENOTFOUND; DUREQ_ECONFLICT: it has ended. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel_workflow(dureq_client *client, const char *id, const char *reason,
                                                             dureq_error *err);
+
+/* One that failed or was cancelled goes on from where it failed: what completed stays, the rest begins again. DUREQ_ENOTFOUND; DUREQ_ECONFLICT: it
+   runs, or completed. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_retry_workflow(dureq_client *client, const char *id, dureq_error *err);
 
 typedef struct dureq_workflow_filter {
     size_t struct_size;

@@ -81,6 +81,9 @@ static void put_head(dq_json_writer *w, const dureq_workflow *f)
     put_count(w, "failed", f->n_failed);
     put_count(w, "skipped", f->n_skipped);
     put_count(w, "unreached", f->n_unreached);
+    put_count(w, "attempt", f->attempt);
+    put_count(w, "max_attempts", f->max_attempts);
+    put_time(w, "deadline", f->deadline_ms);
     put_time(w, "created_at", f->created_at_ms);
     put_time(w, "completed_at", f->finished_at_ms);
 }
@@ -389,6 +392,13 @@ static int cancel(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_api_reply_status(c, "cancelled", "workflow_id", c->vars[0]);
 }
 
+static int retry(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_retry_workflow(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "retried", "workflow_id", c->vars[0]);
+}
+
 const dq_api_route dq_api_workflow_routes[] = {
     {"GET", "/api/workflows", list, "status limit cursor", .answer = "WorkflowPage",
      .text = "A page of workflows, the newest first."},
@@ -402,6 +412,8 @@ const dq_api_route dq_api_workflow_routes[] = {
      .text = "Has no task of it start any more."},
     {"GET", "/api/workflows/{id}/graph", graph, NULL, .answer = "WorkflowGraph",
      .text = "What depends on what, with places to draw it."},
+    {"POST", "/api/workflows/{id}/retry", retry, NULL, .answer = "WorkflowDone",
+     .text = "Runs one that failed or was cancelled again from where it failed."},
     {"GET", "/api/workflows/{id}/tasks", list_tasks, "offset limit", .shows_payload = true, .answer = "WorkflowTaskPage",
      .text = "A page of its tasks."},
     {NULL, NULL, NULL, NULL},

@@ -47,6 +47,8 @@ static int take_head(dureq_str bytes, dureq_workflow *w, dureq_error *err)
     w->failing = h.is_failing;
     w->created_at_ms = h.started_at_ms;
     w->finished_at_ms = h.finished_at_ms;
+    w->attempt = h.attempt;
+    w->max_attempts = h.max_attempts;
     w->n_tasks = h.n_tasks;
     w->n_active = h.n_active;
     w->n_ended = h.n_ended;
@@ -199,6 +201,7 @@ static int from_reply(dq_reply r, dureq_workflow *w, dureq_error *err)
     w->name = dq_arena_dup_str(w->owner, dq_reply_str(dq_reply_lookup(f[1], "name")));
     w->input = dq_arena_dup_str(w->owner, dq_reply_str(dq_reply_lookup(f[1], "input")));
     w->reason = dq_arena_dup_str(w->owner, dq_reply_str(dq_reply_lookup(f[1], "why")));
+    (void)dq_parse_i64(dq_reply_str(dq_reply_lookup(f[1], "deadline")), 0, INT64_MAX, &w->deadline_ms);
     page p = {.table = dq_reply_str(f[3]),
               .cells = dq_reply_str(f[4]),
               .names = dq_reply_str(f[5]),
@@ -338,6 +341,43 @@ int dureq_client_cancel_workflow(dureq_client *c, const char *id_text, const cha
         return rc;
     dq_client_enter(c);
     rc = cancel(c, &id, dureq_str_of(packed, sizeof packed), dureq_str_from(reason ? reason : ""), id_text, err);
+    dq_client_leave(c);
+    return rc;
+}
+
+/* ---- retry ---- */
+
+static int retry(dureq_client *c, const dq_id *id, dureq_str packed, const char *id_text, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    int64_t answer;
+    int rc;
+
+    dq_call_flow_retry(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed);
+    rc = dq_client_call(c, id->shard, 0, &call, &reply, err);
+    if (rc < 0)
+        return rc;
+    answer = dq_reply_int(reply.reply);
+    dq_owned_reply_deinit(&reply);
+    if (answer == DUREQ_ENOTFOUND)
+        return dq_fail(err, DUREQ_ENOTFOUND, "no workflow %s", id_text);
+    return answer < 0 ? dq_fail(err, DUREQ_ECONFLICT, "workflow %s has not failed and was not cancelled", id_text) : 0;
+}
+
+int dureq_client_retry_workflow(dureq_client *c, const char *id_text, dureq_error *err)
+{
+    unsigned char packed[DQ_ID_BYTES];
+    dq_id id;
+    int rc;
+
+    if (!c || !id_text)
+        return dq_fail(err, DUREQ_EINVAL, "client and id must be given");
+    rc = parse_id(c, id_text, &id, packed, err);
+    if (rc < 0)
+        return rc;
+    dq_client_enter(c);
+    rc = retry(c, &id, dureq_str_of(packed, sizeof packed), id_text, err);
     dq_client_leave(c);
     return rc;
 }

@@ -214,6 +214,8 @@ static int prepare(starter *s, dureq_error *err)
     s->start.unique_key = o->unique_key;
     s->start.unique_ms = o->unique_for_ms;
     s->start.keep_ms = keep_of(o);
+    s->start.limit_ms = s->flow->execution_timeout_ms;
+    s->start.max_attempts = DQ_MAX(s->flow->max_attempts, 1);
     s->start.cancels_on_failure = s->flow->cancels_on_failure;
     s->start.large = s->image.large;
     s->start.n_large = s->image.n_large;

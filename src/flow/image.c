@@ -58,11 +58,7 @@ static int check_supported(const dq_flow *flow, dureq_error *err)
 {
     const char *what = NULL;
 
-    if (flow->execution_timeout_ms)
-        what = "execution_timeout";
-    else if (flow->max_attempts > 1)
-        what = "retry_policy";
-    else if (flow->max_running)
+    if (flow->max_running)
         what = "max_running";
     for (int i = 0; i < DQ_FLOW_N_HOOKS; i++)
         if (flow->hooks[i].spec.task_type)

@@ -62,6 +62,11 @@ int dq_flow_head_unpack(dureq_str bytes, dq_flow_head *ret)
     (void)dq_read_be(&r, 3); /* bound of what runs */
     ret->started_at_ms = (int64_t)dq_read_be(&r, 6);
     ret->finished_at_ms = (int64_t)dq_read_be(&r, 6);
+    (void)dq_read_bytes(&r, 16); /* the definition */
+    ret->attempt = (uint32_t)dq_read_be(&r, 2);
+    ret->max_attempts = (uint32_t)dq_read_be(&r, 2);
+    ret->attempt = DQ_MAX(ret->attempt, 1U); /* 0: of a version before that knew no retries */
+    ret->max_attempts = DQ_MAX(ret->max_attempts, 1U);
     return r.bad ? DUREQ_EPROTO : 0;
 }
 

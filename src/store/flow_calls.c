@@ -51,6 +51,8 @@ void dq_call_flow_start(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
     dq_call_arg_i64(&c, s->unique_ms);
     dq_call_arg_i64(&c, s->keep_ms);
     dq_call_arg_i64(&c, s->cancels_on_failure ? FLAG_CANCELS : 0);
+    dq_call_arg_i64(&c, s->limit_ms);
+    dq_call_arg_i64(&c, s->max_attempts);
     dq_call_arg_i64(&c, DQ_FLOW_SCRIPTS);
     dq_call_arg_i64(&c, (int64_t)s->n_large);
     for (size_t i = 0; i < s->n_large; i++)
@@ -97,6 +99,15 @@ void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_call_arg(&c, id);
     dq_call_arg(&c, reason);
     dq_call_arg_i64(&c, at);
+    dq_call_end(&c);
+}
+
+void dq_call_flow_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_RETRY);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, id);
     dq_call_end(&c);
 }
 

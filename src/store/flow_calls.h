@@ -8,7 +8,7 @@
 #include "store/leader_calls.h"
 #include "store/store.h"
 
-#define DQ_FLOW_SCRIPTS   3   /* version of the scripts that all sessions must know */
+#define DQ_FLOW_SCRIPTS   5   /* version of the scripts that all sessions must know */
 #define DQ_FLOW_LANES_MAX 256 /* in a call */
 #define DQ_FLOW_PAGE_MAX  1000
 
@@ -27,6 +27,8 @@ typedef struct dq_flow_start {
     dureq_str request, unique_key; /* unique_key empty: none */
     int64_t request_ms, unique_ms; /* unique_ms 0: until its end */
     int64_t keep_ms;               /* after its end */
+    int64_t limit_ms;              /* from its start to its end; 0: none */
+    int32_t max_attempts;          /* how often it may start by itself */
     bool cancels_on_failure;
     const uint32_t *large;
     size_t n_large;
@@ -52,6 +54,8 @@ void dq_call_flow_get(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str i
 /* at: 0, then as answered, until that is -1. DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has ended. */
 void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str reason,
                          int64_t at);
+/* 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has not failed and was not cancelled. */
+void dq_call_flow_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id);
 /* before: empty, from the newest. status: numbers with blanks between; empty: any. */
 void dq_call_flow_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str before, int limit, dureq_str status);
 

@@ -16,14 +16,21 @@ static struct ledger {
     pthread_mutex_t mu;
     char names[STARTS_MAX][24];
     int n, running, most_running;
-    bool hold;
+    bool hold, heals; /* heals: what is to fail does not */
 } ledger = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
 static void ledger_clear(void)
 {
     pthread_mutex_lock(&ledger.mu);
     ledger.n = ledger.running = ledger.most_running = 0;
-    ledger.hold = false;
+    ledger.hold = ledger.heals = false;
+    pthread_mutex_unlock(&ledger.mu);
+}
+
+static void ledger_heal(void)
+{
+    pthread_mutex_lock(&ledger.mu);
+    ledger.heals = true;
     pthread_mutex_unlock(&ledger.mu);
 }
 
@@ -75,6 +82,7 @@ static int act(dureq_run *run, void *userdata)
     if (ledger.n < STARTS_MAX)
         (void)snprintf(ledger.names[ledger.n++], sizeof ledger.names[0], "%s", name + strspn(name, "!?~+"));
     hold = ledger.hold && name[0] == '+';
+    bool heals = ledger.heals;
     pthread_mutex_unlock(&ledger.mu);
     while (hold && !dureq_run_is_cancelled(run)) {
         rig_pause();
@@ -82,9 +90,9 @@ static int act(dureq_run *run, void *userdata)
         hold = ledger.hold;
         pthread_mutex_unlock(&ledger.mu);
     }
-    if (name[0] == '?')
+    if (name[0] == '?' && !heals)
         return dureq_run_retry(run, 7, "it broke");
-    if (name[0] == '!')
+    if (name[0] == '!' && !heals)
         return dureq_run_fail(run, 7, "it broke");
     return name[0] == '~' ? dureq_run_skip(run, "nothing to do") : 0;
 }
@@ -295,10 +303,8 @@ SCENARIO(what_cannot_be_done_yet_is_refused_by_name)
         {"preconditions", "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK(
                               "b", ",\"depends_on\":[\"a\"],\"preconditions\":[{\"type\":\"upstream_output\","
                                    "\"task\":\"a\",\"path\":\"x\",\"expected\":1}]") "]}"},
-        {"execution_timeout", "{\"name\":\"w\",\"execution_timeout\":\"1h\",\"tasks\":[" TASK("a", "") "]}"},
         {"max_running", "{\"name\":\"w\",\"max_running\":3,\"tasks\":[" TASK("a", "") "]}"},
         {"hooks", "{\"name\":\"w\",\"hooks\":{\"on_exit\":{\"task_type\":\"act\"}},\"tasks\":[" TASK("a", "") "]}"},
-        {"retry_policy", "{\"name\":\"w\",\"retry_policy\":{\"max_attempts\":2},\"tasks\":[" TASK("a", "") "]}"},
     };
     dureq_job_id id;
 
@@ -374,6 +380,107 @@ SCENARIO(a_wide_workflow_is_cancelled_whole)
     EXPECT_I64(n, ledger_n());
     ledger_hold(false);
     dureq_free(definition);
+}
+
+/* ---- again ---- */
+
+SCENARIO(a_failed_workflow_goes_on_from_where_it_failed)
+{
+    node_start();
+    dureq_job_id id = start(
+        "{\"name\":\"again\",\"tasks\":[" TASK("a", "") "," ACT("b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "," TASK("c", ",\"depends_on\":[\"b\"]") "," TASK(
+            "clean",
+            ",\"depends_on\":[\"c\"],\"run_if\":\"all_done\"") "," TASK("d",
+                                                                        ",\"depends_on\":[\"a\"]") "," TASK("e",
+                                                                                                            ",\"depends_on\":[\"a\",\"b\"]") "]}");
+    expect_end(id.text, "failed", "a=completed b=failed c=unreached clean=completed d=completed e=unreached");
+    EXPECT_I64(4, ledger_n());
+    ledger_heal();
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "a=completed b=completed c=completed clean=completed d=completed e=completed");
+    EXPECT_I64(4 + 4, ledger_n());
+    RIG_FAILS(DUREQ_ECONFLICT, "has not failed", dureq_client_retry_workflow(rig.client, id.text, &err));
+    dureq_workflow *w = get(id.text);
+    EXPECT_I64(2, w->attempt);
+    EXPECT_I64(0, w->n_failed);
+    EXPECT_I64(0, w->tasks[1].error.len);
+    dureq_workflow_destroy(w);
+}
+
+SCENARIO(a_workflow_is_retried_by_itself)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"itself\",\"retry_policy\":{\"max_attempts\":3},\"tasks\":[" TASK("a", "") "," ACT(
+        "b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "," TASK("c", ",\"depends_on\":[\"b\"]") "]}");
+    expect_end(id.text, "failed", "a=completed b=failed c=unreached");
+    EXPECT_I64(1 + 3, ledger_n());
+    dureq_workflow *w = get(id.text);
+    EXPECT_I64(3, w->attempt);
+    EXPECT_I64(3, w->max_attempts);
+    dureq_workflow_destroy(w);
+}
+
+SCENARIO(an_allowed_failure_stays_when_the_rest_is_retried)
+{
+    node_start();
+    dureq_job_id id = start("{\"name\":\"allowed\",\"tasks\":[" ACT("a", "!a", ",\"allow_failure\":true" NO_RETRY) "," ACT(
+        "b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "]}");
+    expect_end(id.text, "failed", "a=failed b=failed");
+    ledger_heal();
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "a=failed b=completed");
+    EXPECT_I64(3, ledger_n());
+}
+
+SCENARIO(a_wide_workflow_is_retried_in_more_steps_than_one)
+{
+    char *definition = wide("!");
+
+    node_start();
+    dureq_job_id id = start(definition);
+    dureq_workflow *w = wait_for(id.text);
+    EXPECT_TEXT("failed", dureq_workflow_status_to_str(w->status));
+    int first = ledger_n();
+    dureq_workflow_destroy(w);
+    ledger_heal();
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    w = wait_for(id.text);
+    EXPECT_TEXT("completed", dureq_workflow_status_to_str(w->status));
+    EXPECT_I64(WIDE + 2, w->n_ended);
+    EXPECT_I64(first + WIDE + 1, ledger_n());
+    dureq_workflow_destroy(w);
+    dureq_free(definition);
+}
+
+SCENARIO(a_cancelled_workflow_is_retried)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start("{\"name\":\"cancelled\",\"tasks\":[" TASK("a", "") "," ACT(
+        "b", "+b", ",\"depends_on\":[\"a\"]") "," TASK("c", ",\"depends_on\":[\"b\"]") "]}");
+    RIG_UNTIL(ledger_n() == 2);
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    expect_end(id.text, "cancelled", "a=completed b=cancelled c=waiting");
+    ledger_hold(false);
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "a=completed b=completed c=completed");
+    EXPECT_I64(4, ledger_n());
+}
+
+SCENARIO(a_workflow_times_out_and_can_be_retried)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start("{\"name\":\"slow\",\"execution_timeout\":\"200ms\",\"tasks\":[" ACT("a", "+a", "") "," TASK(
+        "b", ",\"depends_on\":[\"a\"]") "]}");
+    expect_end(id.text, "failed", "a=cancelled b=waiting");
+    dureq_workflow *w = get(id.text);
+    EXPECT_TRUE(w->reason.len == 9 && memcmp(w->reason.ptr, "timed_out", 9) == 0);
+    EXPECT_I64(0, w->deadline_ms);
+    dureq_workflow_destroy(w);
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "failed", "a=cancelled b=waiting");
+    ledger_hold(false);
 }
 
 SCENARIO(workflows_are_listed_newest_first_in_pages)

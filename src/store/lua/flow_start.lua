@@ -1,8 +1,10 @@
 #!lua
 -- Start a workflow whose definition is here, or say that it is not. Its first tasks are released in the same step, as many as that may.
 -- keys: {p:0}:sh
--- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags version n_large large_task... n_queues queue... (field value)...
+-- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags limit_ms attempts version n_large large_task... n_queues queue...
+--   (field value)...
 --   request: that makes a repeated call find what the first one started; ukey: '' none; keep_ms: how long it is kept after its end
+--   limit_ms: from its start to its end, 0: none; attempts: how often it may start by itself
 --   flags: 2 cancels what was released when a task fails; version: of the scripts that all sessions must know; large_task: those with a payload of its own; queue: those of its lanes, each once
 --   field value: what is kept of it beside (name, input, tags, actor)
 -- returns: { 0, id } started, { 1, id } known by its request, { 2, id } its unique key is held, { 3 } the definition is not here, { 4 } the
@@ -15,7 +17,7 @@
 --#include "ukey.lua"
 local shard, def, n, n_segments = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local request, ukey = ARGV[5], ARGV[7]
-if tonumber(call('HGET', sh, 'mv') or 0) < tonumber(ARGV[11]) then
+if tonumber(call('HGET', sh, 'mv') or 0) < tonumber(ARGV[13]) then
   return { 4 }
 end
 local known = call('GET', K .. 'r:' .. request)
@@ -27,7 +29,7 @@ if holder then
   return { 2, holder }
 end
 
-local p = 12
+local p = 14
 local n_large = tonumber(ARGV[p])
 local key, image = K .. 'wd:' .. def, K .. 'wp:' .. def .. ':'
 local n_queues = tonumber(ARGV[p + 1 + n_large])
@@ -60,7 +62,8 @@ local id = due_id(0, shard)
 due_ids_save()
 local f = {
   id = id, key = K .. 'ws:' .. id, met = {}, marks = {}, incs = {}, version = 1, status = FLOW_RUNNING, flags = tonumber(ARGV[10]), epoch = 1,
-  graph = 1, n = n, active = 0, ended = 0, failed = 0, skipped = 0, unreached = 0, most = 0, started = now, finished = 0, def = def, changed = true,
+  graph = 1, n = n, active = 0, ended = 0, failed = 0, skipped = 0, unreached = 0, most = 0, started = now, finished = 0, def = def, attempt = 1,
+  attempts = tonumber(ARGV[12]), changed = true,
 }
 flows[id] = f
 call('SETRANGE', f.key, cell_at(n) - 1, '\0')
@@ -76,6 +79,10 @@ if ukey ~= '' then
 end
 call('ZADD', K .. 'wi', 0, id)
 flow_told[1] = string.char(FLOW_RUNNING) .. id
+if ARGV[11] ~= '0' then
+  call('HSET', K .. 'wf:' .. id, 'limit', ARGV[11])
+  flow_begin(f)
+end
 todo_add(f, GO_ROOTS, 0, 0, 0)
 flow_go(n > 4096 and 240 or 1200) -- the state of many tasks takes its time, too
 return { 0, id }

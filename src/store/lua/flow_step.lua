@@ -45,14 +45,19 @@ for _, timer in ipairs(due) do
   local kind, id = string.sub(timer, 1, 1), string.sub(timer, 2, 1 + ID_BYTES)
   local b = batches().of(id)
   call('ZREM', KEYS[3], timer)
+  local f = not b and flow_of(id)
   if b then
     batch_timed(b, kind)
+  elseif f and kind == 'x' and f.status == FLOW_RUNNING then
+    f.status, f.flags, f.changed = FLOW_CANCELLING, f.flags + (bit_set(f.flags, FLOW_TIMED_OUT) and 0 or 4), true
+    call('HSET', K .. 'wf:' .. id, 'why', 'timed_out')
+    todo_add(f, GO_CANCEL, 0, 0, 0)
   end
 end
 local todo = call('LPOP', KEYS[2], 16) or {}
 for i, packed in ipairs(todo) do
   local id, kind, epoch, task, mark, at = unpk(FLOW_TODO, packed)
-  if kind >= GO_ITEMS then
+  if kind == GO_ITEMS or kind == GO_ITEMS_CANCEL then
     if batch_step(id, kind, epoch) and i < #todo then
       call('RPUSH', KEYS[2], unpack(todo, i + 1))
       break

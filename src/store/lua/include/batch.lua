@@ -37,7 +37,7 @@ local GO_ITEMS_CANCEL = 5
 local function batch_module()
   local HEAD = '>BBBBI2I2I2I4I4I4I4I4I4I4I4I6I6I6'
   local STATES = { c = 2, s = 3, d = 4, x = 5, q = 5 }
-  local known, ready, told = {}, {}, {}
+  local known, filled, told = {}, {}, {}
 
   local function has(b, bit)
     return math.floor(b.flags / 2 ^ bit) % 2 == 1
@@ -75,7 +75,7 @@ local function batch_module()
   end
 
   -- part: what the job's envelope says of its item; how: 'c' done, 's' skipped, 'd' dead, 'x' cancelled, 'q' purged; why: the reason, or its result.
-  local function ended(id, part, how, why)
+  local function item_ended(id, part, how, why)
     local bid, epoch, index = unpk('>c13I2I4', part, 2)
     local b = of(bid)
     if not b or b.epoch ~= epoch then
@@ -172,7 +172,7 @@ local function batch_module()
     if payload then
       call('SET', K .. 'b:' .. id, payload)
     end
-    ready[lane] = (ready[lane] or 0) + 1
+    filled[lane] = (filled[lane] or 0) + 1
     return id
   end
   local function once_release(b)
@@ -377,11 +377,11 @@ local function batch_module()
         step(b)
       end
     end
-    for lane, n in pairs(ready) do
+    for lane, n in pairs(filled) do
       count(lane .. ':e', n)
       deliver(lane, n)
     end
-    ready = {}
+    filled = {}
     if #told > 0 then
       event('G' .. pack('>I6', now) .. table.concat(told))
     end
@@ -392,12 +392,12 @@ local function batch_module()
     told = {}
   end
   return {
-    known = known, of = of, adopt = adopt, ended = ended, go = go, begin = begin, again = again, halt = halt, has = has, set = set, timer = timer,
+    known = known, of = of, adopt = adopt, ended = item_ended, go = go, begin = begin, again = again, halt = halt, has = has, set = set, timer = timer,
     finish = finish, queues_of = queues_of, left_to_do = left_to_do, stops = stops, head = head,
   }
 end
-local batch_made
+local batch_made = {}
 local function batches()
-  batch_made = batch_made or batch_module()
-  return batch_made
+  batch_made[1] = batch_made[1] or batch_module()
+  return batch_made[1]
 end

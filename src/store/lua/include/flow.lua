@@ -37,11 +37,15 @@ local MARK_BAD = 1 -- of what a task hands to those that depend on it: it failed
 local MARK_AFTER = 2 -- it runs although the workflow has failed
 local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
 local FLOW_CANCELS = 1 -- what was released is cancelled then
+local FLOW_TIMED_OUT = 2
 local GO_EDGES = 1 -- kinds of what is left in `wq`
 local GO_ROOTS = 2
 local GO_CANCEL = 3
+local GO_RESET = 6 -- these three, one after the other, make up a retry (flow_again); 4 and 5 are of batches
+local GO_RECOUNT = 7
+local GO_AGAIN = 8
 local FLOW_CANCEL_WHY = 'its workflow was cancelled'
-local FLOW_HEAD = '>BBBI2I2I3I3I3I3I3I3I3I6I6c16'
+local FLOW_HEAD = '>BBBI2I2I3I3I3I3I3I3I3I6I6c16I2I2'
 local FLOW_CELL = '>BBI2I3c13I6I6'
 local FLOW_TODO = '>c13BI2I3BI4'
 local flows = {}
@@ -90,7 +94,7 @@ local function flow_of(id)
     if #head == CELL_AT and string.byte(head) == 1 then
       f = { id = id, key = key, met = {}, marks = {}, incs = {} }
       f.version, f.status, f.flags, f.epoch, f.graph, f.n, f.active, f.ended, f.failed, f.skipped, f.unreached, f.most, f.started, f.finished,
-        f.def = unpk(FLOW_HEAD, head)
+        f.def, f.attempt, f.attempts = unpk(FLOW_HEAD, head)
     end
     flows[id] = f
   end
@@ -98,7 +102,7 @@ local function flow_of(id)
 end
 local function flow_head(f)
   return pack(FLOW_HEAD, f.version, f.status, f.flags, f.epoch, f.graph, f.n, f.active, f.ended, f.failed, f.skipped, f.unreached, f.most,
-    f.started, f.finished, f.def) .. string.rep('\0', 8)
+    f.started, f.finished, f.def, f.attempt, f.attempts) .. '\0\0\0\0'
 end
 local function cell_at(task)
   return CELL_AT + CELL_BYTES * task
@@ -345,6 +349,123 @@ local function go_roots(t, left)
   t[5] = at + #roots / 4
   return left, t[5] >= n
 end
+-- ---- a retry: what failed, was cancelled or not reached, and what ran because or after something failed, begins again; the rest stays ----
+-- Nothing of it runs when it begins, and nothing is released before all edges of what stays have counted.
+local function go_reset(t, left)
+  local f, at = t[1], t[5]
+  local cells = call('GETRANGE', f.key, cell_at(at), cell_at(math.min(f.n, at + 512)) - 1)
+  local n, parts, told = #cells / CELL_BYTES, {}, {}
+  for i = 0, n - 1 do
+    local state, marks, inc = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
+    local stays = marks == 0 and (state == CELL_COMPLETED or state == CELL_SKIPPED)
+    if state == CELL_FAILED and marks == 0 then
+      stays = bit_set((select(8, task_read(f, at + i))), IMAGE_ALLOW_FAILURE)
+      left = left - 2
+    end
+    if stays then
+      f.ended = f.ended + 1
+      f.failed = f.failed + (state == CELL_FAILED and 1 or 0)
+      f.skipped = f.skipped + (state == CELL_SKIPPED and 1 or 0)
+      parts[i + 1] = string.sub(cells, 1 + CELL_BYTES * i, CELL_BYTES * (i + 1))
+    else
+      if state ~= CELL_WAITS then
+        told[#told + 1], told[#told + 2] = 'e' .. (at + i), 'r' .. (at + i)
+      end
+      parts[i + 1] = pack(FLOW_CELL, CELL_WAITS, 0, inc % 65535 + 1, 0, NO_ID, 0, 0)
+    end
+  end
+  call('SETRANGE', f.key, cell_at(at), table.concat(parts))
+  if #told > 0 then
+    call('HDEL', K .. 'wr:' .. f.id, unpack(told))
+  end
+  f.changed = true
+  t[5] = at + n
+  if t[5] >= f.n then
+    todo_add(f, GO_RECOUNT, 0, 0, 0)
+  end
+  return left - math.ceil(n / 4), t[5] >= f.n
+end
+local function met_write(f)
+  for task, met in pairs(f.met) do
+    call('SETRANGE', f.key, cell_at(task), pack('>BBI2I3', CELL_WAITS, f.marks[task], f.incs[task], met))
+  end
+  f.met = {}
+end
+local function edge_recount(f, to)
+  if not f.met[to] then
+    local state, marks, inc, met = unpk('>BBI2I3', call('GETRANGE', f.key, cell_at(to), cell_at(to) + 6))
+    if state ~= CELL_WAITS then
+      return
+    end
+    f.met[to], f.marks[to], f.incs[to] = met, marks, inc
+  end
+  f.met[to] = f.met[to] + 1
+end
+-- t[3]: the task, t[5]: the next of its edges.
+local function go_recount(t, left)
+  local f = t[1]
+  f.edges_at = f.edges_at or select(6, image_head(f.def))
+  while left > 0 and t[3] < f.n do
+    local n, n_outs = 0, 0
+    if string.byte(call('GETRANGE', f.key, cell_at(t[3]), cell_at(t[3]))) > CELL_RELEASED then
+      local _, outs_at
+      _, _, _, outs_at, n_outs = task_read(f, t[3])
+      n = math.min(n_outs - t[5], left)
+      local edges = n > 0 and image_read(f.def, f.edges_at + IMAGE_EDGE * (outs_at + t[5]), IMAGE_EDGE * n) or ''
+      for i = 0, n - 1 do
+        edge_recount(f, (unpk('>I3', edges, 1 + IMAGE_EDGE * i)))
+      end
+    end
+    left, t[5] = left - 2 - n, t[5] + n
+    if t[5] >= n_outs then
+      t[3], t[5] = t[3] + 1, 0
+    end
+  end
+  met_write(f)
+  if t[3] >= f.n then
+    todo_add(f, GO_AGAIN, 0, 0, 0)
+  end
+  return left, t[3] >= f.n
+end
+local function go_again(t, left)
+  local f, at = t[1], t[5]
+  local most = math.min(f.n - at, 256)
+  local cells = call('GETRANGE', f.key, cell_at(at), cell_at(at + most) - 1)
+  local rows = image_read(f.def, IMAGE_HEAD + IMAGE_TASK * at, IMAGE_TASK * most)
+  for i = 0, most - 1 do
+    if left <= 0 then
+      t[5] = at + i
+      return left
+    end
+    local state, _, inc, met = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
+    if state == CELL_WAITS and not f.met[at + i] and met == unpk('>I4', rows, 21 + IMAGE_TASK * i) then
+      left = left - task_decide(f, at + i, 0, inc, met)
+    end
+  end
+  f.changed = true
+  t[5] = at + most
+  return left - math.ceil(most / 8), t[5] >= f.n
+end
+local function flow_begin(f)
+  local limit = tonumber(call('HGET', K .. 'wf:' .. f.id, 'limit') or 0)
+  f.status = FLOW_RUNNING
+  if limit > 0 then
+    call('HSET', K .. 'wf:' .. f.id, 'deadline', now + limit)
+    call('ZADD', K .. 'tm', now + limit, 'x' .. f.id)
+    flow_told.leader = true
+  end
+end
+local function flow_again(f)
+  f.epoch, f.attempt = f.epoch % 65535 + 1, math.max(f.attempt, 1) + 1
+  f.flags = bit_set(f.flags, FLOW_CANCELS) and 2 or 0
+  f.ended, f.failed, f.skipped, f.unreached, f.finished = 0, 0, 0, 0, 0
+  f.changed = true
+  call('RPUSH', K .. 'wq', pack(FLOW_TODO, f.id, GO_RESET, f.epoch, 0, 0, 0))
+  flow_told.leader = true
+  flow_told[#flow_told + 1] = string.char(FLOW_RUNNING) .. f.id
+  flow_begin(f)
+end
+local flow_goes = { [GO_EDGES] = go_edges, [GO_ROOTS] = go_roots, [GO_RESET] = go_reset, [GO_RECOUNT] = go_recount, [GO_AGAIN] = go_again }
 local function flow_wanted(f, kind)
   return f and (f.status == FLOW_RUNNING or kind == GO_CANCEL and f.status == FLOW_CANCELLING)
 end
@@ -353,12 +474,12 @@ local function flow_spread(budget, go_cancel)
   local left, i, rest = budget, 1, {}
   while flow_todo[i] do
     local t = flow_todo[i]
-    local f, kind, task, mark = unpack(t, 1, 4)
+    local f, kind, _, mark = unpack(t, 1, 4)
     local done = not flow_wanted(f, kind)
     if not done and left > 0 and (kind ~= GO_CANCEL or go_cancel) then
-      left, done = (kind == GO_EDGES and go_edges or kind == GO_ROOTS and go_roots or go_cancel)(t, left)
+      left, done = (flow_goes[kind] or go_cancel)(t, left)
     elseif not done then
-      rest[#rest + 1] = pack(FLOW_TODO, f.id, kind, f.epoch, task, mark, t[5])
+      rest[#rest + 1] = pack(FLOW_TODO, f.id, kind, f.epoch, t[3], mark, t[5])
       done = true
     end
     i = done and i + 1 or i
@@ -372,8 +493,12 @@ end
 
 local function flow_finish(f, status)
   f.status, f.finished = status, now
-  local about = call('HMGET', K .. 'wf:' .. f.id, 'keep', 'u')
+  local about = call('HMGET', K .. 'wf:' .. f.id, 'keep', 'u', 'limit')
   call('ZADD', K .. 'we', now + tonumber(about[1] or 0), f.id)
+  if about[3] then
+    call('ZREM', K .. 'tm', 'x' .. f.id)
+    call('HDEL', K .. 'wf:' .. f.id, 'deadline')
+  end
   if about[2] and call('GET', K .. 'u:' .. about[2]) == f.id then
     call('DEL', K .. 'u:' .. about[2])
   end
@@ -386,15 +511,15 @@ local function flow_finish(f, status)
   tell(f.id)
 end
 local function flow_write(f)
-  for task, met in pairs(f.met) do
-    call('SETRANGE', f.key, cell_at(task), pack('>BBI2I3', CELL_WAITS, f.marks[task], f.incs[task], met))
-  end
-  f.met = {}
+  met_write(f)
   if f.changed then
-    if f.status == FLOW_RUNNING and f.ended == f.n then
-      flow_finish(f, bit_set(f.flags, FLOW_FAILING) and FLOW_FAILED or FLOW_COMPLETED)
+    local failing = bit_set(f.flags, FLOW_FAILING)
+    if f.status == FLOW_RUNNING and f.ended == f.n and failing and math.max(f.attempt, 1) < f.attempts then
+      flow_again(f)
+    elseif f.status == FLOW_RUNNING and f.ended == f.n then
+      flow_finish(f, failing and FLOW_FAILED or FLOW_COMPLETED)
     elseif f.status == FLOW_CANCELLING and f.active == 0 then
-      flow_finish(f, FLOW_CANCELLED)
+      flow_finish(f, bit_set(f.flags, FLOW_TIMED_OUT) and FLOW_FAILED or FLOW_CANCELLED)
     end
     call('SETRANGE', f.key, 0, flow_head(f))
     f.changed = nil
@@ -423,9 +548,9 @@ local function flow_go(budget, go_cancel)
   end
   if #flow_told > 0 then
     event('W' .. pack('>I6', now) .. table.concat(flow_told))
-    flow_told = {}
   end
-  local leader = rest > 0 and call('HGET', sh, 'tk')
+  local leader = (rest > 0 or flow_told.leader) and call('HGET', sh, 'tk')
+  flow_told = {}
   if leader then
     redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'W')
   end

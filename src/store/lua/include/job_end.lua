@@ -53,8 +53,8 @@ local function followed_all()
   if next(flows) then
     flow_go(FLOW_BUDGET)
   end
-  if batch_made then
-    batch_made.go()
+  if batch_made[1] then
+    batch_made[1].go()
   end
 end
 local NOTHING = {}
