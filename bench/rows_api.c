@@ -45,11 +45,12 @@ static void api_close(api_rig *a)
 static int dial(const char *path, int *ret, dureq_error *err)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
 
     if (strlen(path) >= sizeof(sun.sun_path))
         return dq_fail(err, DUREQ_EINVAL, "the socket's path is too long");
     memcpy(sun.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     *ret = fd;
     if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
         return dq_fail_errno(err, DUREQ_EUNAVAILABLE, errno, "cannot connect to %s", path);
@@ -76,6 +77,7 @@ static int take_answer(int fd, const char *status, char body[API_ANSWER_MAX], du
 
     while (whole == 0 || len < whole) {
         ssize_t n = read(fd, text + len, sizeof(text) - 1 - len);
+        unsigned n_body = 0;
         const char *end, *length;
 
         if (n <= 0)
@@ -84,8 +86,8 @@ static int take_answer(int fd, const char *status, char body[API_ANSWER_MAX], du
         text[len] = '\0';
         end = strstr(text, "\r\n\r\n");
         length = strstr(text, "Content-Length: ");
-        if (end && length)
-            whole = (size_t)(end + 4 - text) + (size_t)strtoul(length + 16, NULL, 10);
+        if (end && length && sscanf(length, "Content-Length: %u", &n_body) == 1)
+            whole = (size_t)(end + 4 - text) + n_body;
         if (whole >= sizeof(text))
             return dq_fail(err, DUREQ_ETOOLARGE, "the answer is too long for this row");
     }
