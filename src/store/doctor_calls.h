@@ -42,6 +42,8 @@
     X(MISPLACED, "misplaced", "an entry where it does not belong")                                            \
     X(NO_EXPIRY, "no_expiry", "a key that must go by itself and will not")                                    \
     X(NO_GROUP, "no_group", "a lane whose jobs nobody can take")                                              \
+    X(OPERATION_LOST, "operation_lost", "an operation that has not ended and that nobody would take up")      \
+    X(OPERATION_UNLISTED, "operation_unlisted", "an operation that no page shows")                            \
     X(OUTBOX_STALE, "outbox_stale", "word to another shard does not go out")                                  \
     X(PART_UNLISTED, "part_unlisted", "a part of a bucket that its bucket does not know")                     \
     X(PENDING_GONE, "pending_gone", "a job that is not there counts as running")                              \

@@ -256,6 +256,9 @@ static const planted faults[] = {
      SCHED("0") "c('HSET', K .. 'sch:e', S, pack('>I6I4', T, 2) .. pack('>BBBI4I4', 1, 3, 0, 0, 5) .. str('high|mail|1')"
                 " .. str('sk') .. str('uk') .. str('c') .. '\\1\\128\\128\\6\\21' .. string.rep('\\0', 21) .. '\\5')",
      false},
+    {DQ_FAULT_OPERATION_LOST, "c('HSET', K .. 'op:7', 'spec', '{}', 'st', 'running', 'at', T) c('ZADD', K .. 'op', 0, '7')",
+     true},
+    {DQ_FAULT_OPERATION_UNLISTED, "c('HSET', K .. 'op:7', 'spec', '{}', 'st', 'completed', 'at', T, 'end', T)", true},
     {DQ_FAULT_SESSION_KEY, "c('SET', K .. 'x:5', 1)", true},
     {DQ_FAULT_SESSION_KEY, "c('HSET', K .. 'run:5', A, pack('>I6B', T, 1))", true},
     {DQ_FAULT_SESSION_KEY, "c('SADD', K .. 'cx:5', A)", true},
