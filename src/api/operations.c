@@ -4,6 +4,7 @@
 #include "api/operator.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "model/job.h"
 
 #include <stdio.h>
 
@@ -25,6 +26,16 @@ static int take_text(dq_api_ctx *c, const dq_json *doc, const char *name, const 
         return dq_fail(err, DUREQ_EINVAL, "field '%s' takes a text", name);
     *ret = dq_arena_dup(&c->arena, dq_buf_str(&text));
     return *ret ? 0 : dq_fail_nomem(err);
+}
+
+/* As long as a job's own record of it may be. */
+static int take_reason(dq_api_ctx *c, const dq_json *doc, const char **ret, dureq_error *err)
+{
+    int rc = take_text(c, doc, "reason", ret, err);
+
+    if (rc == 0 && *ret && strlen(*ret) > DQ_ERROR_TEXT_MAX)
+        rc = dq_fail(err, DUREQ_EINVAL, "field 'reason' takes at most %d bytes", DQ_ERROR_TEXT_MAX);
+    return rc;
 }
 
 static int take_bool(const dq_json *doc, const char *name, bool *ret, dureq_error *err)
@@ -140,7 +151,7 @@ int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *r
     if (rc == 0)
         rc = read_matched(doc, ret, err);
     if (rc == 0)
-        rc = take_text(c, doc, "reason", &ret->reason, err);
+        rc = take_reason(c, doc, &ret->reason, err);
     if (rc == 0)
         rc = take_text(c, doc, "actor", &ret->actor, err);
     return rc < 0 ? rc : take_text(c, doc, "token", &ret->token, err);
@@ -316,6 +327,8 @@ static int put_spec(const dq_api_ctx *c, const dq_json *doc, const dq_api_operat
     put_filter(&w, doc);
     dq_json_set_rfc3339(&w, "as_of", op->as_of_ms);
     dq_json_set_text(&w, "actor", c->req->actor ? c->req->actor : "dureqctl");
+    if (c->req->who)
+        dq_json_set_text(&w, "token", c->req->who->token);
     if (op->reason)
         dq_json_set_text(&w, "reason", op->reason);
     if (op->force)
@@ -446,7 +459,7 @@ static int stop_operation(dq_api_ctx *c, dureq_error *err)
         return rc;
     rc = dq_api_body_names(&doc, "reason", err);
     if (rc == 0)
-        rc = take_text(c, &doc, "reason", &reason, err);
+        rc = take_reason(c, &doc, &reason, err);
     dq_json_deinit(&doc);
     if (rc == 0)
         rc = dq_client_operation_stop(c->client, dureq_str_from(c->vars[0]), dureq_str_from(reason ? reason : ""), err);

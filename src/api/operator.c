@@ -2,6 +2,7 @@
 #include "api/operator.h"
 
 #include "api/operation.h"
+#include "api/pass_list.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/random.h"
@@ -14,7 +15,8 @@
 #define LEASE_MS     5000
 #define LOOK_US      INT64_C(2000000) /* between two looks for what another daemon left */
 #define RENEW_US     INT64_C(1000000)
-#define AGAIN_MS     2000 /* until what failed is tried again */
+#define CHECK_US     INT64_C(1000000) /* between two looks whether its token is still there */
+#define AGAIN_MS     2000             /* until what failed is tried again */
 #define STACK_BYTES  (512 * 1024)
 #define HOLDER_BYTES 8
 
@@ -23,6 +25,7 @@ struct dq_api_operator {
     const dq_log *log;
     char holder[2 * HOLDER_BYTES + 1];
     pthread_t thread;
+    bool has_joined; /* of who stops and destroys it */
     atomic_bool is_closing;
 
     dq_mutex mu; /* guards the rest */
@@ -39,6 +42,7 @@ typedef struct work {
     dq_buf spec, state, cursor;
     dq_buf step; /* as_of and id, for each call */
     int64_t n_seen, n_refused, turned_us;
+    int64_t checked_us; /* when its token was seen to be there */
     const char **ids;
     int *codes;
     bool stops;
@@ -174,13 +178,32 @@ static int step(work *w, dureq_error *err)
     return rc < 0 ? rc : is_last;
 }
 
+/* Whoever started it may do nothing any more: then it goes no further either. Redis away: the step says so. */
+static void check_token(work *w)
+{
+    dq_pass_list list;
+    bool is_there = false;
+
+    if (!w->op.token || dq_mono_us() - w->checked_us < CHECK_US || dq_pass_list_read(w->o->client, &list, NULL) < 0)
+        return;
+    w->checked_us = dq_mono_us();
+    for (size_t i = 0; i < list.n_tokens && !is_there; i++)
+        is_there = strcmp(list.tokens[i].id, w->op.token) == 0;
+    dq_pass_list_deinit(&list);
+    if (!is_there)
+        w->stops = dq_client_operation_stop(w->o->client, dureq_str_from(w->id), DQ_STR_LIT("its token was revoked"), NULL) == 0;
+}
+
 static int run_steps(work *w, dureq_error *err)
 {
     int64_t n;
     int rc = dq_client_operation_count(w->o->client, "open", dureq_str_from(w->id), &n, err);
 
-    while (rc == 0 && !w->stops && !atomic_load(&w->o->is_closing))
-        rc = step(w, err);
+    while (rc == 0 && !w->stops && !atomic_load(&w->o->is_closing)) {
+        check_token(w);
+        if (!w->stops)
+            rc = step(w, err);
+    }
     if (w->stops && (rc == 0 || rc == DUREQ_ECANCELLED))
         return finish(w, "stopped", "", err);
     if (rc == 1)
@@ -342,12 +365,20 @@ int dq_api_operator_create(dureq_client *client, const dq_log *log, dq_api_opera
     return 0;
 }
 
-void dq_api_operator_destroy(dq_api_operator *o)
+void dq_api_operator_stop(dq_api_operator *o)
 {
-    if (!o)
+    if (!o || o->has_joined)
         return;
     atomic_store(&o->is_closing, true);
     dq_api_operator_wake(o);
     (void)pthread_join(o->thread, NULL);
+    o->has_joined = true;
+}
+
+void dq_api_operator_destroy(dq_api_operator *o)
+{
+    if (!o)
+        return;
+    dq_api_operator_stop(o);
     free_parts(o);
 }

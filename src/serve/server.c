@@ -264,7 +264,7 @@ void dq_server_destroy(dq_server *s, int64_t timeout_ms)
     if (!s)
         return;
     dq_server_drain(s);
-    dq_api_operator_destroy(DQ_TAKE(s->operations));
+    dq_api_operator_stop(s->operations); /* requests under way may wake it until the workers are gone */
     on_loop(s, note_empty);
     wait_empty(s, timeout_ms);
     on_loop(s, do_close);

@@ -4,6 +4,7 @@
 
 Each action does what it says to what is older than it; a redrive goes on after its daemon was killed, with exact counts, and leaves alone what died later
 (DUREQ_TEST_OPERATION_JOBS of them, 10,000 when not set). Ends with "N passed, N failed"."""
+import http.client
 import json
 import os
 import re
@@ -136,7 +137,8 @@ def refusals(check, d):
                        ({'action': 'retry', 'filter': {'status': 'pending'}}, 'status'), ({'action': 'retry', 'as_of': 'now'}, 'as_of'),
                        ({'action': 'retry', 'as_of': '2500-01-01T00:00:00Z'}, 'as_of'), ({'action': 'retry', 'matched': -1}, 'matched'),
                        ({'action': 'retry', 'force': 1}, 'force'), ({'action': 'retry', 'fiter': {}}, 'fiter'),
-                       ({'action': 'retry', 'filter': {'queue': 'a', 'colour': 'b'}}, 'filter')):
+                       ({'action': 'retry', 'filter': {'queue': 'a', 'colour': 'b'}}, 'filter'),
+                       ({'action': 'retry', 'reason': 'x' * 1025}, 'reason')):
         status, answer = d.json('POST', '/api/operations', body)
         check(f'{body} is refused', status == 400 and word in answer['error'], (status, answer))
     status, _ = d.json('GET', '/api/operations/none')
@@ -278,6 +280,32 @@ def by_hand(check, d, ctl, redis):
     check('the doctor finds nothing', code == 0, (code, out, err))
 
 
+def revoked(check, program, ctl, redis, started):
+    """Its daemon dies, and its token is revoked before another takes it up."""
+    def run(*args):
+        return subprocess.run([ctl, '--server', redis.url, *args], capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    token = run('token', 'create', '--role', 'operator', '--name', 'short')
+    d = Shared(program, redis.url, 'fourth')
+    started.append(d)
+    enqueue(d, N_JOBS, task_type='revoked', delay='1h')
+    d.stop()
+    d = Shared(program, redis.url, 'fifth', ['--auth', 'tokens'])
+    started.append(d)
+    c = http.client.HTTPConnection('127.0.0.1', d.port, timeout=WAIT_S)
+    c.request('POST', '/api/operations', json.dumps({'action': 'cancel', 'filter': {'type': 'revoked'}}),
+              {'Authorization': 'Bearer ' + token, 'Content-Type': 'application/json'})
+    answer = json.loads(c.getresponse().read())
+    d.kill()
+    c.close()
+    run('token', 'revoke', token.split('_')[1])
+    d = Shared(program, redis.url, 'sixth')
+    started.append(d)
+    r = ended(d, answer['id'])
+    check('what a token started ends with it', (r['status'], r.get('stopped_because')) == ('stopped', 'its token was revoked'), r)
+    check('the rest is as it was', r['affected'] < N_JOBS, r)
+    check('the sixth ends well', d.stop() == 0)
+
+
 def main():
     check, started, redis = Checks(), [], Redis()
     try:
@@ -293,6 +321,7 @@ def main():
         stopping(check, d)
         by_hand(check, d, sys.argv[2], redis)
         check('the third ends well', d.stop() == 0)
+        revoked(check, sys.argv[1], sys.argv[2], redis, started)
     finally:
         for d in started:
             d.end()
