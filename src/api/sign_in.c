@@ -2,6 +2,7 @@
 /* Signing in: a browser that shows its token once gets a cookie that stands for it, which no script can read. Redis has a record of each session, so
    that signing out ends it, as revoking its token does. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/pass_list.h"
 #include "api/request.h"
@@ -94,21 +95,11 @@ static int check_token(dq_api_ctx *c, dureq_str token, dq_api_who *ret, dureq_er
     return dq_fail(err, DUREQ_EAUTH, "this is no token, or its time is over");
 }
 
-static const dq_session *oldest_of(const dq_pass_list *list, const char *token, size_t *ret_n)
+static int newest_first(const void *a, const void *b)
 {
-    const dq_session *oldest = NULL;
+    const dq_session *x = a, *y = b;
 
-    *ret_n = 0;
-    for (size_t i = 0; i < list->n_sessions; i++) {
-        const dq_session *s = &list->sessions[i];
-
-        if (strcmp(s->token, token) != 0)
-            continue;
-        (*ret_n)++;
-        if (!oldest || s->created_at_ms < oldest->created_at_ms)
-            oldest = s;
-    }
-    return oldest;
+    return (x->created_at_ms < y->created_at_ms) - (x->created_at_ms > y->created_at_ms);
 }
 
 static bool has_token(const dq_pass_list *list, const char *token)
@@ -119,24 +110,25 @@ static bool has_token(const dq_pass_list *list, const char *token)
     return false;
 }
 
-/* Sessions that are over, or whose token is gone; and the oldest of this token, when there is no room for one more. */
+/* Sessions that are over, or whose token is gone; and of this token all but the newest, so that there is room for one more: many may have come at once. */
 static int clear_sessions(dq_api_ctx *c, const char *token, int64_t now_ms, dureq_error *err)
 {
     dq_pass_list list;
-    const dq_session *oldest;
     dureq_str *ids;
-    size_t n = 0, n_own;
+    size_t n = 0, n_own = 0;
     int64_t n_deleted;
     int rc = dq_pass_list_read(c->client, &list, err);
 
     if (rc < 0)
         return rc;
     ids = dq_arena_alloc(&c->arena, (list.n_sessions + 1) * sizeof *ids);
-    oldest = oldest_of(&list, token, &n_own);
+    if (list.n_sessions)
+        qsort(list.sessions, list.n_sessions, sizeof *list.sessions, newest_first);
     for (size_t i = 0; ids && i < list.n_sessions; i++) {
         const dq_session *s = &list.sessions[i];
 
-        if (s->expires_at_ms <= now_ms || !has_token(&list, s->token) || (s == oldest && n_own >= SESSIONS_MAX))
+        if (s->expires_at_ms <= now_ms || !has_token(&list, s->token) ||
+            (strcmp(s->token, token) == 0 && ++n_own >= SESSIONS_MAX))
             ids[n++] = dureq_str_from(s->id);
     }
     rc = ids ? dq_client_pass_delete(c->client, DQ_PASS_SESSION, ids, n, &n_deleted, err) : dq_fail_nomem(err);

@@ -203,6 +203,26 @@ static int create_token(dq_api_ctx *c, dureq_error *err)
     return rc;
 }
 
+/* They are worth nothing without it: what stays here goes with the next sign-in. */
+static int end_sessions(dq_api_ctx *c, const char *token, dureq_error *err)
+{
+    dq_pass_list list;
+    dureq_str *ids;
+    size_t n = 0;
+    int64_t n_deleted;
+    int rc = dq_pass_list_read(c->client, &list, err);
+
+    if (rc < 0)
+        return rc;
+    ids = dq_arena_alloc(&c->arena, (list.n_sessions + 1) * sizeof *ids);
+    for (size_t i = 0; ids && i < list.n_sessions; i++)
+        if (strcmp(list.sessions[i].token, token) == 0)
+            ids[n++] = dureq_str_from(list.sessions[i].id);
+    rc = ids ? dq_client_pass_delete(c->client, DQ_PASS_SESSION, ids, n, &n_deleted, err) : dq_fail_nomem(err);
+    dq_pass_list_deinit(&list);
+    return rc;
+}
+
 static int revoke_token(dq_api_ctx *c, dureq_error *err)
 {
     dureq_str id = dureq_str_from(c->vars[0]);
@@ -215,6 +235,8 @@ static int revoke_token(dq_api_ctx *c, dureq_error *err)
         rc = dq_fail(err, DUREQ_ENOTFOUND, "no token '%.64s'", c->vars[0]);
     if (rc == 0)
         rc = dq_client_audit_pass(c->client, "token.revoke", c->vars[0], (dureq_str){0}, err);
+    if (rc == 0)
+        (void)end_sessions(c, c->vars[0], NULL);
     return rc < 0 ? rc : dq_api_reply_status(c, "revoked", "id", c->vars[0]);
 }
 
