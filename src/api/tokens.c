@@ -15,6 +15,8 @@ struct dq_api_tokens {
     dq_pass_list list;
     int64_t read_us;      /* 0: never */
     unsigned n_forgotten; /* how often: what was being read meanwhile is old, too */
+    unsigned n_failed;    /* attempts to read */
+    dureq_error failure;  /* of the last one that failed */
 };
 
 dq_api_tokens *dq_api_tokens_create(void)
@@ -63,23 +65,54 @@ static void take(dq_api_tokens *t, dq_pass_list *list, int64_t read_us, unsigned
     dq_pass_list_deinit(&before);
 }
 
-int dq_api_tokens_read(dq_api_tokens *t, dureq_client *client, int64_t asked_us, dureq_error *err)
+static int note_failure(dq_api_tokens *t, int rc, const dureq_error *failure, dureq_error *err)
+{
+    dq_mutex_lock(&t->mu);
+    t->n_failed++;
+    t->failure = *failure;
+    dq_mutex_unlock(&t->mu);
+    if (err)
+        *err = *failure;
+    return rc;
+}
+
+/* Who waited gets what the one before found, also when that was nothing: each would take its time to fail, one after the other. */
+static int read_in_turn(dq_api_tokens *t, dureq_client *client, int64_t asked_us, unsigned n_failed, dureq_error *err)
 {
     dq_pass_list list = {0};
-    int rc = 0;
+    dureq_error failure = {0};
+    int64_t now_us;
+    int rc;
 
-    dq_mutex_lock(&t->reading);
     dq_mutex_lock(&t->mu);
-    bool is_new = t->read_us && t->read_us >= asked_us; /* another read it while this one waited */
+    bool is_new = t->read_us && t->read_us >= asked_us;
+    bool has_failed = !is_new && t->n_failed != n_failed;
     unsigned n_forgotten = t->n_forgotten;
+    if (has_failed)
+        failure = t->failure;
     dq_mutex_unlock(&t->mu);
-    if (!is_new) {
-        int64_t now_us = dq_mono_us(); /* what is revoked after this is not seen */
+    if (has_failed && err)
+        *err = failure;
+    if (is_new || has_failed)
+        return failure.code;
+    now_us = dq_mono_us(); /* what is revoked after this is not seen */
+    rc = dq_pass_list_read(client, &list, &failure);
+    if (rc < 0)
+        return note_failure(t, rc, &failure, err);
+    take(t, &list, now_us, n_forgotten);
+    return 0;
+}
 
-        rc = dq_pass_list_read(client, &list, err);
-        if (rc == 0)
-            take(t, &list, now_us, n_forgotten);
-    }
+int dq_api_tokens_read(dq_api_tokens *t, dureq_client *client, int64_t asked_us, dureq_error *err)
+{
+    unsigned n_failed;
+    int rc;
+
+    dq_mutex_lock(&t->mu);
+    n_failed = t->n_failed;
+    dq_mutex_unlock(&t->mu);
+    dq_mutex_lock(&t->reading);
+    rc = read_in_turn(t, client, asked_us, n_failed, err);
     dq_mutex_unlock(&t->reading);
     return rc;
 }

@@ -4,9 +4,12 @@
 
 No token, a wrong, an expired and a revoked one are 401 wherever a role is needed, and nothing is done; a role may do what the OpenAPI document says, and no
 more; a viewer without the right sees no payload anywhere. Ends with "N passed, N failed"."""
+import concurrent.futures
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -27,8 +30,8 @@ class Run:
             print('[  FAILED  ]', what, got)
             self.faults.append(what)
 
-    def ask(self, token, method, path, body=None):
-        c = http.client.HTTPConnection('127.0.0.1', self.d.port, timeout=30)
+    def ask(self, token, method, path, body=None, timeout=30):
+        c = http.client.HTTPConnection('127.0.0.1', self.d.port, timeout=timeout)
         headers = {'Authorization': f'Bearer {token}'} if token else {}
         if body is not None:
             headers['Content-Type'] = 'application/json'
@@ -100,6 +103,24 @@ def endings(r, admin):
     r.expect('secrets are not listed', status == 200 and admin.split('_')[2] not in text and 'hash' not in text, text)
 
 
+def away(r):
+    """Redis stands still: who asks meanwhile waits for one look, not for those of all before."""
+    redis = subprocess.run(['redis-cli', '-s', r.d.dir.name + '/s/redis.sock', 'INFO', 'server'], capture_output=True, text=True, timeout=30, check=True).stdout
+    pid = int(re.search(r'process_id:(\d+)', redis)[1])
+    unknown = 'dq_000000000000_' + '0' * 64
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            began = time.monotonic()
+            got = list(pool.map(lambda _: r.ask(unknown, 'GET', '/api/stats', timeout=120)[0], range(8)))
+            took = time.monotonic() - began
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    r.expect('whether it is a token cannot be told', set(got) == {503}, got)
+    r.expect('all are told at once', took < 40, took)
+    r.expect('it is told again', until(lambda: r.ask(unknown, 'GET', '/api/stats')[0] == 401))
+
+
 def until(fits):
     end = time.monotonic() + 10
     while not fits():
@@ -133,6 +154,7 @@ def main():
         r.expect('the audit names the token', (entry['actor'], entry['target']) == ('a-operator', 'low'), entry)
         status, _, _ = r.ask(None, 'POST', '/api/queues/low/resume')
         r.expect('nothing was done for nobody', status == 401 and json.loads(r.ask(seer, 'GET', '/api/queues/low')[2])['paused'], status)
+        away(r)
     finally:
         d.stop()
     print(f'{r.n - len(r.faults)} passed, {len(r.faults)} failed')
