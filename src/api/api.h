@@ -102,6 +102,10 @@ void dq_api_run(dureq_client *client, const dq_api_request *req, dq_api_sink *si
 typedef struct dq_api_wait dq_api_wait;
 typedef void (*dq_api_waited_fn)(void *userdata, const dq_api_waited *waited);
 int dq_api_wait_start(dureq_client *client, const dq_api_request *req, dq_api_waited_fn fn, void *userdata, dq_api_wait **ret);
+/* Whether it would wait. On any thread. */
+bool dq_api_wait_wanted(const dq_api_request *req);
+/* Whether who asks may wait for that: of a limited token only Redis can tell. Any thread but the loop; blocking. */
+bool dq_api_wait_allowed(dureq_client *client, const dq_api_request *req);
 void dq_api_wait_cancel(dq_api_wait *w); /* until fn was called: it will be soon */
 
 /* Some requests are answered on the client's loop, by no thread. 1: fn will be called once on the loop, with the answer, or with NULL when it takes a thread

@@ -43,22 +43,51 @@ static int submit(dureq_client *client, const char *id, int64_t timeout_ms, dq_a
     return 1;
 }
 
+/* Then c->vars[0] is the job. */
+static bool read_wait(dq_api_ctx *c, int64_t *ret_ms)
+{
+    const char *wait = NULL;
+
+    if (!c->req->query || !strstr(c->req->query, "wait="))
+        return false;
+    if (dq_api_waits(c))
+        wait = dq_api_query(c, "wait");
+    return wait && dq_parse_duration_ms(dureq_str_from(wait), ret_ms) == 0 && *ret_ms >= 0;
+}
+
 int dq_api_wait_start(dureq_client *client, const dq_api_request *req, dq_api_waited_fn fn, void *userdata, dq_api_wait **ret)
 {
     dq_api_response res = {0};
     dq_api_ctx c = {.req = req, .res = &res};
     int64_t timeout_ms = 0;
-    const char *wait = NULL;
-    int rc = 0;
+    int rc = read_wait(&c, &timeout_ms) ? submit(client, c.vars[0], timeout_ms, fn, userdata, ret) : 0;
 
-    if (!req->query || !strstr(req->query, "wait="))
-        return 0;
-    if (dq_api_waits(&c))
-        wait = dq_api_query(&c, "wait");
-    if (wait && dq_parse_duration_ms(dureq_str_from(wait), &timeout_ms) == 0 && timeout_ms >= 0)
-        rc = submit(client, c.vars[0], timeout_ms, fn, userdata, ret);
     dq_arena_deinit(&c.arena);
     return rc;
+}
+
+bool dq_api_wait_wanted(const dq_api_request *req)
+{
+    dq_api_response res = {0};
+    dq_api_ctx c = {.req = req, .res = &res};
+    int64_t timeout_ms = 0;
+    bool is_wanted = read_wait(&c, &timeout_ms);
+
+    dq_arena_deinit(&c.arena);
+    return is_wanted;
+}
+
+bool dq_api_wait_allowed(dureq_client *client, const dq_api_request *req)
+{
+    dq_api_response res = {0};
+    dq_api_ctx c = {.client = client, .req = req, .res = &res};
+    bool is_allowed;
+
+    c.w = dq_json_writer_of(&res.body);
+    is_allowed = dq_api_admit(&c) != NULL;
+    dq_arena_deinit(&c.arena);
+    dq_api_response_deinit(&res);
+    return is_allowed;
 }
 
 void dq_api_wait_cancel(dq_api_wait *w)

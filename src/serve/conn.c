@@ -290,7 +290,7 @@ static void put_bytes(dq_conn *c, const dq_answer_part *part)
 void dq_conn_part(dq_conn *c, dq_answer_part *part)
 {
     static const dq_http_fault no_memory = {500, "out of memory"}, no_room = {503, "too many answers wait to be read"};
-    bool is_full = atomic_load(&c->server->held) > DQ_SERVE_HELD_MAX;
+    bool is_full = !part->needs_no_room && atomic_load(&c->server->held) > DQ_SERVE_HELD_MAX;
 
     if (part->begins && (part->bytes.failed || is_full)) {
         dq_conn_fault(c, is_full ? &no_room : &no_memory);
@@ -326,8 +326,11 @@ static void start(dq_conn *c)
 
 static void say_alive(dq_conn *c)
 {
-    dq_answer_part part = {
-        .head = {.status = 200, .content_type = "application/json"}, .begins = true, .ends = true, .is_whole = true};
+    dq_answer_part part = {.head = {.status = 200, .content_type = "application/json"},
+                           .begins = true,
+                           .ends = true,
+                           .is_whole = true,
+                           .needs_no_room = true}; /* a full server is alive: to start it again would not help */
 
     dq_buf_append_text(&part.bytes, "{\"status\":\"ok\"}");
     part.length = (int64_t)part.bytes.len;

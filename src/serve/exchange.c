@@ -228,6 +228,29 @@ static void on_waited(void *userdata, const dq_api_waited *waited)
     dq_exchange_unref(e);
 }
 
+static void on_wait_allowed(dq_message *m)
+{
+    dq_exchange *e = dq_container_of(m, dq_exchange, looked_up);
+
+    e->may_wait = true;
+    if (e->conn)
+        dq_exchange_start(e);
+    dq_exchange_unref(e);
+}
+
+/* A thread looks whether it may wait; the wait itself holds none. */
+static void check_wait(dq_work *w)
+{
+    dq_exchange *e = dq_container_of(w, dq_exchange, work);
+
+    if (atomic_load(&e->is_left) || !dq_api_wait_allowed(e->server->client, &e->req)) {
+        run_work(w); /* it is refused there */
+        return;
+    }
+    e->looked_up.fn = on_wait_allowed;
+    dq_loop_post(e->server->loop, &e->looked_up); /* our reference goes along */
+}
+
 static void run(dq_exchange *e)
 {
     dq_api_stream_kind kind = dq_api_stream_of(e->req.method, e->req.path);
@@ -238,6 +261,10 @@ static void run(dq_exchange *e)
     }
     if (e->req.waited) {
         run_blocking(e);
+        return;
+    }
+    if (!e->may_wait && !dq_scope_is_open(e->req.scope) && dq_api_wait_wanted(&e->req)) {
+        (void)push(e, check_wait, /*scans=*/false);
         return;
     }
     atomic_fetch_add(&e->refs, 1);
@@ -276,7 +303,7 @@ static void run_as_unknown(dq_exchange *e)
 static void on_tokens_read(dq_message *m)
 {
     static const dq_http_fault away = {503, "tokens cannot be looked up: Redis is away"};
-    dq_exchange *e = dq_container_of(m, dq_exchange, tokens_read);
+    dq_exchange *e = dq_container_of(m, dq_exchange, looked_up);
 
     if (e->conn && e->tokens_err.code < 0)
         dq_conn_fault(e->conn, &away);
@@ -289,10 +316,14 @@ static void read_tokens(dq_work *w)
 {
     dq_exchange *e = dq_container_of(w, dq_exchange, work);
 
+    if (atomic_load(&e->is_left)) { /* nobody is told */
+        dq_exchange_unref(e);
+        return;
+    }
     e->tokens_err = (dureq_error){0};
     (void)dq_api_tokens_read(e->server->tokens, e->server->client, e->asked_us, &e->tokens_err);
-    e->tokens_read.fn = on_tokens_read;
-    dq_loop_post(e->server->loop, &e->tokens_read); /* our reference goes along */
+    e->looked_up.fn = on_tokens_read;
+    dq_loop_post(e->server->loop, &e->looked_up); /* our reference goes along */
 }
 
 void dq_exchange_start(dq_exchange *e)

@@ -66,7 +66,7 @@ typedef struct dq_exchange {
     dq_server *server;
     dq_conn *conn; /* loop thread; NULL: it is gone */
     dq_work work;
-    dq_message message, tokens_read;
+    dq_message message, looked_up;
     dureq_error tokens_err;
     const char *token, *session;       /* as they were sent; NULL: none */
     const char *last_event_id;         /* likewise */
@@ -75,6 +75,7 @@ typedef struct dq_exchange {
     int64_t checked_us;                /* the answering side's: when it last saw that the token was good */
     dq_api_who who;
     bool has_who, is_local;
+    bool may_wait; /* it is limited, and what it waits for is within its limits */
     dq_buf text; /* what req points to */
     dq_buf body;
     dq_api_request req;
@@ -103,6 +104,7 @@ typedef struct dq_answer_part {
     int64_t length;
     dq_buf bytes;
     bool begins, ends, is_whole;
+    bool needs_no_room; /* it goes out however much is held */
 } dq_answer_part;
 
 dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_http_head *head);

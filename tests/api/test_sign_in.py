@@ -3,11 +3,14 @@
 """Signing in, tokens that are limited to queues or task types, and proxies, at a live dureqd: test_sign_in.py DUREQD DUREQCTL
 
 Ends with "N passed, N failed"."""
+import concurrent.futures
 import http.client
 import json
 import re
 import socket
+import subprocess
 import sys
+import time
 
 from test_openapi import Daemon, seed
 from test_tokens import Run, until
@@ -39,6 +42,13 @@ class Caller(Run):
         c.close()
         return r.status, r.headers, json.loads(text) if text else None
 
+    def metrics(self, token):
+        c = http.client.HTTPConnection('127.0.0.1', self.d.port, timeout=30)
+        c.request('GET', '/metrics', None, {'Authorization': token})
+        text = c.getresponse().read().decode()
+        c.close()
+        return text
+
     def sign_in(self, token, **fields):
         status, headers, value = self.send('POST', '/api/login', {'token': token}, **fields)
         self.expect('signs in', status == 200, value)
@@ -46,6 +56,13 @@ class Caller(Run):
 
     def audit(self, admin, action):
         return [e for e in self.send('GET', '/api/audit?limit=200', Authorization=admin)[2] if e['action'] == action]
+
+
+    def sessions(self):
+        """The tokens of all sessions that Redis has."""
+        out = subprocess.run(['redis-cli', '-s', self.d.dir.name + '/s/redis.sock', 'HVALS', 'dureq:config:sessions'], capture_output=True, text=True,
+                             timeout=30, check=True).stdout
+        return [json.loads(line)['token'] for line in out.splitlines() if line]
 
 
 def pair(cookie):
@@ -116,6 +133,15 @@ def endings(r, token):
         last, _ = r.sign_in(many)
     r.expect('a token has 64 sessions at most: the oldest ended', r.send('GET', '/api/me', Cookie=pair(first))[0] == 401)
     r.expect('the newest is good', r.send('GET', '/api/me', Cookie=pair(last))[0] == 200)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for got in pool.map(lambda _: r.send('POST', '/api/login', {'token': many}), range(64)):
+            r.expect('signs in beside others', got[0] == 200, got)
+    last, _ = r.sign_in(many)
+    own = many.split('_')[1]
+    r.expect('many at once leave no more', r.sessions().count(own) <= 64, r.sessions().count(own))
+    r.expect('and the newest is good', r.send('GET', '/api/me', Cookie=pair(last))[0] == 200)
+    r.send('DELETE', '/api/tokens/' + own, Authorization='Bearer ' + token['admin'])
+    r.expect('its sessions go with a token', r.sessions().count(own) == 0, r.sessions())
 
 
 def audit(r, token):
@@ -210,6 +236,21 @@ def limited_items(r, v, shop, mail):
     return own
 
 
+def limited_waits(r, v, shop):
+    """Whether it may wait is looked at before; what it may, it waits for without a thread."""
+    began = time.monotonic()
+    status, _, value = r.send('GET', f'/api/jobs/{v["later"]}/result?wait=25s', Authorization=shop)
+    r.expect('does not wait for the job of another queue', status == 403 and time.monotonic() - began < 15, (status, value))
+    own = r.send('POST', '/api/jobs', {'task_type': 'nobody', 'queue': 'orders', 'delay': '1h'}, Authorization=shop)[2]['id']
+    n = 40  # more than there are threads
+    with concurrent.futures.ThreadPoolExecutor(n) as pool:
+        waits = [pool.submit(r.send, 'GET', f'/api/jobs/{own}/result?wait=25s', Authorization=shop) for _ in range(n)]
+        r.expect('waits', until(lambda: f'dureq_http_requests_in_progress {n + 1}' in r.metrics(v['all'])), r.metrics(v['all'])[-500:])
+        r.send('POST', f'/api/jobs/{own}/cancel', Authorization=shop)
+        for got in [w.result() for w in waits]:
+            r.expect('and is told of its end', got[0] == 200 and got[2]['status'] == 'cancelled', got)
+
+
 def limited_others(r, v, shop, mail):
     for method, path, body in (('GET', '/api/schedules/' + v['schedule'], None), ('POST', f'/api/schedules/{v["schedule"]}/pause', None),
                                ('DELETE', '/api/schedules/' + v['schedule'], None), ('PUT', '/api/schedules/' + v['schedule'], v['spec']),
@@ -274,6 +315,7 @@ def main():
         limited_routes(r, ops, shop)
         limited_items(r, v, shop, mail)
         limited_others(r, v, shop, mail)
+        limited_waits(r, v, shop)
     finally:
         d.stop()
     print(f'{r.n - len(r.faults)} passed, {len(r.faults)} failed')
