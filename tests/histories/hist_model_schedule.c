@@ -347,6 +347,12 @@ void hm_sched_plan(const hm *m, int sched, hm_plan *p)
         plan_swap(m, s, cursor, p);
 }
 
+static void free_ukey(hm *m, int sched, int ukey)
+{
+    if (ukey >= 0 && m->key[ukey] == HM_JOBS + sched)
+        m->key[ukey] = -1;
+}
+
 /* It lets its keys go. */
 static void end(hm *m, int sched)
 {
@@ -356,8 +362,9 @@ static void end(hm *m, int sched)
     s->next = 0;
     if (s->d.skey >= 0 && m->skey[s->d.skey] == sched)
         m->skey[s->d.skey] = -1;
-    if (s->d.ukey >= 0 && m->key[s->d.ukey] == HM_JOBS + sched)
-        m->key[s->d.ukey] = -1;
+    free_ukey(m, sched, s->d.ukey);
+    if (s->edited)
+        free_ukey(m, sched, s->e.ukey);
 }
 
 static void hold(hm *m, hm_sched *s, int at, int why)

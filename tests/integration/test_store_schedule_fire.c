@@ -404,6 +404,33 @@ static void a_change_that_has_to_wait_lets_the_pace_be(void **state)
     close_scene(&s);
 }
 
+static int64_t n_keys(scene *s)
+{
+    return dq_reply_int(test_plant(s->w, s->shard, NULL, "return #call('KEYS', K .. 'u:*')"));
+}
+
+/* The key of a change is held from when it came, before its definition takes the other's place. */
+static void one_that_is_deleted_with_a_change_lets_the_key_of_that_go(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_ALLOW_ALL);
+    dureq_job_options jo = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1"), .options = &jo};
+    dureq_error err = {0};
+    char key = 'a';
+    int rc;
+
+    do { /* one that is at home where the schedule is */
+        jo.unique_key = dureq_str_of(&key, 1);
+        rc = dureq_client_edit_schedule(s.client, s.text.text, NULL, &spec, &err);
+    } while (rc < 0 && key++ < 'z');
+    if (rc < 0)
+        fail_msg("%s", err.msg);
+    assert_true(look(&s).is_edited);
+    assert_int_equal(n_keys(&s), 1);
+    close_scene(&s);
+    assert_int_equal(n_keys(&s), 0);
+}
+
 /* ---- what counts ---- */
 
 static int64_t n_taken(scene *s)
@@ -512,6 +539,7 @@ int main(void)
         TEST_WORLDS(another_change_of_a_paused_one_is_looked_at),
         TEST_WORLDS(a_clock_that_was_set_back_loses_no_last_occurrence),
         TEST_WORLDS(a_change_that_has_to_wait_lets_the_pace_be),
+        TEST_WORLDS(one_that_is_deleted_with_a_change_lets_the_key_of_that_go),
         TEST_WORLDS(what_waits_by_hand_and_is_replaced_does_not_count),
         TEST_WORLDS(what_waits_and_is_replaced_by_hand_counts_no_more),
         TEST_WORLDS(what_is_left_out_takes_no_room_in_its_queue),

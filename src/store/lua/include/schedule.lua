@@ -117,6 +117,13 @@ local function schedule_record(id, kind, reason, first, last, n, job)
     call('LTRIM', key, -RECORD_KEPT, -1)
   end
 end
+local function schedule_ukey_free(id, ukey)
+  if ukey ~= '' and call('GET', K .. 'u:' .. ukey) == id then
+    call('DEL', K .. 'u:' .. ukey)
+  elseif ukey ~= '' then
+    call('HDEL', K .. 'uf', id) -- it was taken from the schedule by hand
+  end
+end
 -- Nothing more comes round: its keys are let go, it stays listed for a while.
 local function schedule_end(id, s, d)
   state_flag(s, SCHEDULE_ENDED, true)
@@ -124,17 +131,17 @@ local function schedule_end(id, s, d)
   if d.key ~= '' and call('HGET', K .. 'sch:k', d.key) == id then
     call('HDEL', K .. 'sch:k', d.key)
   end
-  if d.ukey ~= '' and call('GET', K .. 'u:' .. d.ukey) == id then
-    call('DEL', K .. 'u:' .. d.ukey)
-  elseif d.ukey ~= '' then
-    call('HDEL', K .. 'uf', id) -- it was taken from the schedule by hand
-  end
+  schedule_ukey_free(id, d.ukey)
 end
 -- All of it; what it dispatched goes on.
 local function schedule_drop(id)
   local packed = call('HGET', K .. 'sch:d', id)
   local s = packed and state_read(id)
   if s and not state_has(s, SCHEDULE_ENDED) then
+    local edit = edit_read(id)
+    if edit then -- the key that a change names is held from when it came
+      schedule_ukey_free(id, definition_read(edit.definition).ukey)
+    end
     schedule_end(id, s, definition_read(packed))
   end
   schedule_event(id, EVENT_REMOVED, REASON_NONE)
