@@ -55,6 +55,8 @@ static void check_state(hist *h, int sched, dq_reply row)
     (void)equal(h, sched, "next", s->next, got.next ? got.next - base_s(h) : 0);
     (void)equal(h, sched, "dispatched", s->taken, got.n_taken);
     (void)equal(h, sched, "left out", s->skipped, got.n_skipped);
+    if (s->d.max > 0 && !s->ended && got.n_taken > (uint32_t)s->d.max) /* a change to a lower limit ends it */
+        hist_fail(h, "schedule %d: more than its limit of %d were dispatched", sched, s->d.max);
     if (s->due_ms == HM_NEVER_MS)
         (void)equal(h, sched, "is looked at", false, !dq_str_eq_text(score, "inf"));
     else if (dq_parse_f64(score, &ms) < 0)

@@ -405,6 +405,11 @@ static int64_t fire_instants(hm *m, const hm_plan *p, hm_fired *ret, bool *ret_w
             s->next = p->at[i];
             return (int64_t)s->next * 1000;
         }
+        if (is_used_up(s, &s->d)) { /* not all that came round before a change was settled in one call */
+            s->cursor = p->at[p->n - 1];
+            next = 0;
+            break;
+        }
         why = occurrence(m, p->sched, &s->d, p->at[i], s->d.policy, WHY_NONE, &job);
         if (why && (!s->edited || why == WHY_QUEUE_FULL)) {
             hold(m, s, p->at[i], why);
@@ -493,6 +498,8 @@ static void fire_one(hm *m, const hm_plan *p, hm_fired *ret)
     }
     s->due_ms = s->paused ? HM_NEVER_MS : fire_instants(m, p, ret, &waits);
     until = s->cursor;
+    if (is_used_up(&before, &before.d)) /* nothing more of that definition comes round */
+        until = p->missed.n > 0 && !before.paused ? p->missed.last : before.cursor;
     if (s->edited && !waits && (!fits || p->edit != s->e_no)) {
         s->due_ms = hm_now_ms(m); /* it came, or another did, or it was paused since the leader looked */
     } else if (s->edited && !waits && p->swaps) {

@@ -35,8 +35,8 @@ static void wind_back(scene *s)
                      "call('HSET', K .. 'sch:s', id, pack(f, unpack(v, 1, 8))) call('ZADD', K .. 'sch', 0, id)");
 }
 
-/* One that comes round each second, and does so since five minutes. */
-static scene open_scene(test_world *w, dureq_overlap policy)
+/* One that comes round each second, max times (0: without end), and does so since five minutes. */
+static scene open_limited(test_world *w, dureq_overlap policy, int32_t max)
 {
     dureq_client_options o = dureq_client_options_init();
     dureq_schedule schedule = dureq_schedule_init();
@@ -50,6 +50,7 @@ static scene open_scene(test_world *w, dureq_overlap policy)
     schedule.type = DUREQ_SCHEDULE_DURATION;
     schedule.interval_ms = 1000;
     schedule.overlap_policy = policy;
+    schedule.max_occurrences = max;
     if (dureq_client_create(&o, &s.client, &err) < 0 ||
         dureq_client_create_schedule(s.client, &schedule, &spec, &s.text, &err) < 0)
         fail_msg("%s", err.msg);
@@ -58,6 +59,11 @@ static scene open_scene(test_world *w, dureq_overlap policy)
     s.shard = id.shard;
     wind_back(&s);
     return s;
+}
+
+static scene open_scene(test_world *w, dureq_overlap policy)
+{
+    return open_limited(w, policy, /*max=*/0);
 }
 
 /* What the leader sees of it now. */
@@ -439,6 +445,28 @@ static int64_t n_taken(scene *s)
         s->w, s->shard, &s->id, "local f = '>BBI4I6I6I6I4I4' local v = { unpk(f, call('HGET', K .. 'sch:s', id)) } return v[7]"));
 }
 
+/* A change waits until all that came round before it is settled, which takes two calls here. */
+static void a_change_that_waits_lets_no_more_through_than_the_limit(void **state)
+{
+    scene s = open_limited(*state, DUREQ_OVERLAP_ALLOW_ALL, 2);
+    int64_t at[3], due_ms = test_server_ms(s.w) - 1000;
+
+    edit_it(&s, 2000);
+    for (int i = 0; i < 2; i++) {
+        dq_due_schedule seen = look(&s);
+        dq_firing f = {.due_ms = due_ms, .at = at, .n = 3, .edit = seen.edit.number, .to = {.cursor = -1}};
+
+        for (int k = 0; k < 3; k++)
+            at[k] = seen.state.cursor + 1 + k;
+        f.next = at[2] + 1;
+        assert_int_equal(fire_at(&s, &seen, &f).n, i == 0 ? 2 : 0);
+        assert_int_equal(n_taken(&s), 2);
+    }
+    assert_int_equal(look(&s).state.cursor, at[2]);
+    assert_true(look(&s).is_edited);
+    close_scene(&s);
+}
+
 static void trigger_as(scene *s, dureq_overlap policy)
 {
     dureq_job_id job;
@@ -540,6 +568,7 @@ int main(void)
         TEST_WORLDS(a_clock_that_was_set_back_loses_no_last_occurrence),
         TEST_WORLDS(a_change_that_has_to_wait_lets_the_pace_be),
         TEST_WORLDS(one_that_is_deleted_with_a_change_lets_the_key_of_that_go),
+        TEST_WORLDS(a_change_that_waits_lets_no_more_through_than_the_limit),
         TEST_WORLDS(what_waits_by_hand_and_is_replaced_does_not_count),
         TEST_WORLDS(what_waits_and_is_replaced_by_hand_counts_no_more),
         TEST_WORLDS(what_is_left_out_takes_no_room_in_its_queue),

@@ -48,6 +48,10 @@ local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
     if at * 1000 > now then -- the clock was set back since the leader looked
       s.next = at
       return at * 1000, true
+    elseif d.max > 0 and s.taken >= d.max then -- not all that came round before a change was settled in one call
+      s.cursor = math.max(s.cursor, tonumber(instants[#instants]))
+      next_s = 0
+      break
     elseif at > s.cursor then
       local job, why, goes_on = occurrence(id, s, d, at, d.policy, REASON_NONE)
       if goes_on then
