@@ -190,8 +190,11 @@ static void check_token(work *w)
     for (size_t i = 0; i < list.n_tokens && !is_there; i++)
         is_there = strcmp(list.tokens[i].id, w->op.token) == 0;
     dq_pass_list_deinit(&list);
-    if (!is_there)
-        w->stops = dq_client_operation_stop(w->o->client, dureq_str_from(w->id), DQ_STR_LIT("its token was revoked"), NULL) == 0;
+    if (is_there)
+        return;
+    dq_client_act_as(NULL); /* the audit has that this daemon did it */
+    w->stops = dq_client_operation_stop(w->o->client, dureq_str_from(w->id), DQ_STR_LIT("its token was revoked"), NULL) == 0;
+    dq_client_act_as(w->op.actor);
 }
 
 static int run_steps(work *w, dureq_error *err)
