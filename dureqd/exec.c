@@ -285,7 +285,7 @@ static int prepare(dq_exec_run *run, dureq_error *err)
     return rc;
 }
 
-/* A job of a killed daemon comes back a lease after its death at the soonest, so a search that is younger than that has seen what it left. On the
+/* A job of a killed daemon comes back a lease after its death at the soonest, so a search that began within that time has seen what it left. On the
    spawner's thread: it waits for what it kills. */
 static void end_leftovers(dq_spawn *spawn)
 {
@@ -295,7 +295,7 @@ static void end_leftovers(dq_spawn *spawn)
     if (host->leftovers_mono_us && now_us - host->leftovers_mono_us < LEFTOVERS_AGAIN_US)
         return;
     dq_leftovers_end(host->context_dir, host->owner, host->log);
-    host->leftovers_mono_us = dq_mono_us();
+    host->leftovers_mono_us = now_us;
 }
 
 static int on_start(dureq_run *task, void *userdata)
