@@ -155,13 +155,15 @@ static int follow_there(follower *f, const dq_api_request *req)
 static int refused(const follower *f)
 {
     DQ_BUF_AUTO room = {0};
+    DQ_BUF_AUTO words = {0};
     dq_json doc = {0};
     int rc = ctl_exit_of(f->code);
 
     if (dq_json_parse(dq_buf_str(&f->refusal), &doc, NULL) < 0)
         return ctl_fail(rc, "the answer cannot be read");
-    dureq_str text = text_of(&doc, "error", &room);
-    rc = ctl_fail(rc, DQ_STR_FMT, DQ_STR_ARG(text));
+    (void)text_of(&doc, "error", &room);
+    ctl_own_words(room.ptr ? room.ptr : "", &words);
+    rc = ctl_fail(rc, "%s", words.ptr ? words.ptr : "");
     dq_json_deinit(&doc);
     return rc;
 }
