@@ -11,8 +11,8 @@
 
 #include "client/event_cursor.h"
 #include "client/event_directory.h"
-#include "redis/owned.h"
 #include "redis/conn.h"
+#include "redis/owned.h"
 
 typedef struct dq_event_reader dq_event_reader;
 typedef void (*dq_event_read_fn)(dq_event_reader *r, int code, void *userdata);

@@ -276,8 +276,8 @@ int dq_envelope_repack(dq_buf *out, dureq_str j, dureq_str payload, const char *
     if (rc < 0)
         return rc;
     bool blob = payload.len > DQ_PAYLOAD_INLINE_MAX;
-    uint32_t flags =
-        (e.flags & ~(replaced | DQ_J_TRACKED | DQ_J_TASK | DQ_J_ITEM)) | content_flag(content_type, payload) | (blob ? DQ_J_BLOB : 0);
+    uint32_t flags = (e.flags & ~(replaced | DQ_J_TRACKED | DQ_J_TASK | DQ_J_ITEM)) | content_flag(content_type, payload) |
+                     (blob ? DQ_J_BLOB : 0);
 
     /* What lies between content type and payload is copied as it is. */
     (void)dq_read_u8(&r);

@@ -76,7 +76,7 @@ typedef struct dq_exchange {
     dq_api_who who;
     bool has_who, is_local;
     bool may_wait; /* it is limited, and what it waits for is within its limits */
-    dq_buf text; /* what req points to */
+    dq_buf text;   /* what req points to */
     dq_buf body;
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX];

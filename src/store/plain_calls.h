@@ -27,5 +27,5 @@ void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, c
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor); /* HSCAN of a shard's, a page */
 /* HSCAN of what is counted of a minute, a page. */
 void dq_plain_minute(dq_buf *out, const dq_keys *k, unsigned shard, int64_t minute, dureq_str cursor);
-void dq_plain_meta(dq_buf *out, const char *prefix);                                       /* schema, scripts, envelope, shards */
-void dq_plain_info(dq_buf *out, const char *section);                                      /* NULL: the usual ones */
+void dq_plain_meta(dq_buf *out, const char *prefix);  /* schema, scripts, envelope, shards */
+void dq_plain_info(dq_buf *out, const char *section); /* NULL: the usual ones */

@@ -69,7 +69,7 @@ bool dq_link_is_stale(const dq_wshard *s);                /* the answer is an ea
 
 /* ---- turn.c ---- */
 
-void dq_link_send_turn(dq_wshard *s);  /* the transaction */
+void dq_link_send_turn(dq_wshard *s); /* the transaction */
 /* Without one: after a general call, and for memory that is short. False: there is nothing to be read, and nothing was sent. */
 bool dq_link_send_reads(dq_wshard *s);
 

@@ -78,22 +78,24 @@ static const char prelude[] =
     "c('SADD', K .. 'lr:1', L .. pack('>I2', 1))\n"                                                                                     \
     "c('RPUSH', K .. 'sb:' .. S, '6', '+7')\n"
 /* A batch of two items: the first is in flight, its job waits in lane 2, the other is pending. */
-#define BATCH_HEAD "pack('>BBBBI2I2I2I4I4I4I4I4I4I4I4I6I6I6', 1, 1, 0, 0, 1, 1, 1, 1, 2, 1, 1, 0, 0, 0, 0, T, 0, 0) .. '\\0\\0\\0\\0'"
-#define BATCH                                                                                         \
-    "local W = id(134217729, 0)\n"                                                                    \
-    "local state = K .. 'bs:' .. W\n"                                                                 \
+#define BATCH_HEAD \
+    "pack('>BBBBI2I2I2I4I4I4I4I4I4I4I4I6I6I6', 1, 1, 0, 0, 1, 1, 1, 1, 2, 1, 1, 0, 0, 0, 0, T, 0, 0) .. '\\0\\0\\0\\0'"
+#define BATCH                                                                                                   \
+    "local W = id(134217729, 0)\n"                                                                              \
+    "local state = K .. 'bs:' .. W\n"                                                                           \
     "local function item_of(w) return '\\1\\128\\128\\4\\20\\3' .. w .. pack('>I2I4', 1, 0) .. 'payload' end\n" \
-    "c('SET', state, " BATCH_HEAD ")\n"                                                               \
-    "c('HSET', K .. 'bd:' .. W, 'name', 'b', 'l', 2)\n"                                               \
-    "c('RPUSH', K .. 'bi:' .. W .. ':0', '\\0\\0payload', '\\0\\0payload')\n"                         \
-    "c('SET', K .. 'bx:' .. W, '\\1\\0')\n"                                                         \
-    "c('HSET', K .. 'bj:' .. W, 0, id(0, 2, 5))\n"                                                    \
-    "c('ZADD', K .. 'ba', 0, W)\n"                                                                    \
+    "c('SET', state, " BATCH_HEAD ")\n"                                                                         \
+    "c('HSET', K .. 'bd:' .. W, 'name', 'b', 'l', 2)\n"                                                         \
+    "c('RPUSH', K .. 'bi:' .. W .. ':0', '\\0\\0payload', '\\0\\0payload')\n"                                   \
+    "c('SET', K .. 'bx:' .. W, '\\1\\0')\n"                                                                     \
+    "c('HSET', K .. 'bj:' .. W, 0, id(0, 2, 5))\n"                                                              \
+    "c('ZADD', K .. 'ba', 0, W)\n"                                                                              \
     "c('XADD', K .. 'l:2', '5-0', 'j', item_of(W))\n"
 /* The same, ended. */
-#define BATCH_ENDED                                                                                             \
-    BATCH "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'bj:' .. W) c('SETRANGE', state, 1, '\\5') " \
-          "c('SETRANGE', state, 22, pack('>I4', 0)) c('SETRANGE', state, 38, pack('>I4', 1)) c('SETRANGE', K .. 'bx:' .. W, 0, '\\5') c('ZADD', K .. 'bo', T + hour, W)\n"
+#define BATCH_ENDED                                                                              \
+    BATCH                                                                                        \
+        "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'bj:' .. W) c('SETRANGE', state, 1, '\\5') " \
+        "c('SETRANGE', state, 22, pack('>I4', 0)) c('SETRANGE', state, 38, pack('>I4', 1)) c('SETRANGE', K .. 'bx:' .. W, 0, '\\5') c('ZADD', K .. 'bo', T + hour, W)\n"
 
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
 static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
