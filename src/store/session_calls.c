@@ -7,20 +7,20 @@
 
 dureq_str dq_entry_text(const dq_entry *e, char out[DQ_ENTRY_TEXT_MAX])
 {
-    char *at = dq_digits_before(out + DQ_ENTRY_TEXT_MAX, e->seq);
+    char *end = &out[DQ_ENTRY_TEXT_MAX - 1], *at = dq_digits_before(end, e->seq);
 
     *--at = '-';
     at = dq_digits_before(at, e->ms);
-    return dureq_str_of(at, (size_t)(out + DQ_ENTRY_TEXT_MAX - at));
+    return dureq_str_of(at, (size_t)(end - at));
 }
 
 dureq_str dq_entry_stream(const dq_entry *e, char out[DQ_STREAM_TEXT_MAX])
 {
-    char *at = dq_digits_before(out + DQ_STREAM_TEXT_MAX, e->lane);
+    char *end = &out[DQ_STREAM_TEXT_MAX - 1], *at = dq_digits_before(end, e->lane);
 
     *--at = ':';
     *--at = e->front ? 'f' : 'l';
-    return dureq_str_of(at, (size_t)(out + DQ_STREAM_TEXT_MAX - at));
+    return dureq_str_of(at, (size_t)(end - at));
 }
 
 /* ---- open ---- */

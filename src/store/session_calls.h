@@ -13,8 +13,8 @@ typedef struct dq_entry {
     uint32_t lane;
     bool front;
 } dq_entry;
-#define DQ_ENTRY_TEXT_MAX  (2 * DQ_DIGITS_MAX + 1)
-#define DQ_STREAM_TEXT_MAX (DQ_DIGITS_MAX + 2)
+#define DQ_ENTRY_TEXT_MAX  (2 * DQ_DIGITS_MAX + 2)
+#define DQ_STREAM_TEXT_MAX (DQ_DIGITS_MAX + 3)
 /* The text lies somewhere in `out`, without a NUL. */
 dureq_str dq_entry_text(const dq_entry *e, char out[DQ_ENTRY_TEXT_MAX]);    /* "ms-seq" */
 dureq_str dq_entry_stream(const dq_entry *e, char out[DQ_STREAM_TEXT_MAX]); /* "l:LANE" or "f:LANE" */

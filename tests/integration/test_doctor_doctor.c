@@ -92,10 +92,10 @@ static const char prelude[] =
     "c('ZADD', K .. 'ba', 0, W)\n"                                                                              \
     "c('XADD', K .. 'l:2', '5-0', 'j', item_of(W))\n"
 /* The same, ended. */
-#define BATCH_ENDED                                                                              \
-    BATCH                                                                                        \
-        "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'bj:' .. W) c('SETRANGE', state, 1, '\\5') " \
-        "c('SETRANGE', state, 22, pack('>I4', 0)) c('SETRANGE', state, 38, pack('>I4', 1)) c('SETRANGE', K .. 'bx:' .. W, 0, '\\5') c('ZADD', K .. 'bo', T + hour, W)\n"
+#define BATCH_ENDED                                                                          \
+    BATCH                                                                                    \
+    "c('XDEL', K .. 'l:2', '5-0') c('DEL', K .. 'bj:' .. W) c('SETRANGE', state, 1, '\\5') " \
+    "c('SETRANGE', state, 22, pack('>I4', 0)) c('SETRANGE', state, 38, pack('>I4', 1)) c('SETRANGE', K .. 'bx:' .. W, 0, '\\5') c('ZADD', K .. 'bo', T + hour, W)\n"
 
 /* The keys that the client made are kept in database 1 and brought back for each new world. */
 static const char keep[] = "for _, key in ipairs({ 'dureq:meta', 'dureq:config:queues', '{dureq:0}:q', '{dureq:0}:sh' }) do\n"
