@@ -851,7 +851,7 @@ def main():
             try:
                 case(here)
             except Skip as why:
-                print(f'[  SKIPPED ] {case.__name__}: {why}')
+                print(f'{why}\n[  SKIPPED ] {case.__name__}')
             except Exception:  # a case that failed must not hide the others
                 traceback.print_exc(file=sys.stdout)
                 print(f'[  FAILED  ] {case.__name__}')
