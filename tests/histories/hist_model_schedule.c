@@ -147,10 +147,11 @@ static void drain(hm *m, int sched)
 void hm_occurrence_ended(hm *m, int job, bool died)
 {
     hm_job *j = &m->job[job];
-    hm_sched *s = &m->sched[j->sched];
+    hm_sched *s;
 
     if (j->sched < 0 || !j->active || !j->minds)
         return;
+    s = &m->sched[j->sched];
     j->lingers = hm_has_late(m, job) && (m->replaces || s->d.policy == DUREQ_OVERLAP_REPLACE);
     j->active = j->lingers;
     if (died && j->pauses && !s->paused && !s->ended) {
