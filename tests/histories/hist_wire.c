@@ -74,6 +74,7 @@ static dq_reply read_one(hist_conn *c)
         if (n == 0 || (n < 0 && errno != EINTR))
             hist_die("recv", n == 0 ? "the server is gone" : strerror(errno));
         c->in.len += n > 0 ? (size_t)n : 0;
+        c->in.ptr[c->in.len] = '\0'; /* numbers in replies are read as text */
     }
 }
 
