@@ -161,6 +161,8 @@ static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
     dq_arena *a = list->owner;
     dureq_node_info told = {.node_id = dq_arena_dup_str(a, dq_reply_str(dq_reply_at(row, 1)))}, *node;
 
+    if (!told.node_id.ptr)
+        return DUREQ_ENOMEM;
     if (!dq_str_eq_text(dq_reply_str(dq_reply_at(row, 6)), "live"))
         return 0; /* being reaped: the node is gone */
     told.started_at_ms = dq_reply_int(dq_reply_at(row, 4));
