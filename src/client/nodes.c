@@ -159,9 +159,10 @@ static dureq_node_info *node_of(dureq_node_list *list, const dureq_node_info *li
 static int add_session(dureq_node_list *list, size_t *cap, dq_reply row)
 {
     dq_arena *a = list->owner;
-    dureq_node_info told = {.node_id = dq_arena_dup_str(a, dq_reply_str(dq_reply_at(row, 1)))}, *node;
+    dureq_str name = dq_reply_str(dq_reply_at(row, 1));
+    dureq_node_info told = {.node_id = dq_arena_dup_str(a, name)}, *node;
 
-    if (!told.node_id.ptr)
+    if (told.node_id.len < name.len)
         return DUREQ_ENOMEM;
     if (!dq_str_eq_text(dq_reply_str(dq_reply_at(row, 6)), "live"))
         return 0; /* being reaped: the node is gone */
