@@ -5,7 +5,7 @@
 
    The streams of all shards are read once, over a connection of the hub's own, and only while somebody listens: one command waits for any of them
    (XREAD BLOCK), and PACE after it answers what came is read, so that a busy deployment costs some forty reads a second and a quiet one none. Each event that
-   anybody wants is written as JSON once, into a ring of at most RING_FRAMES and RING_BYTES. Who listens has a place in the ring and a filter, and no queue: it
+   anybody wants is written as JSON once, into a ring of at most DQ_EVENT_RING_FRAMES and DQ_EVENT_RING_BYTES. Who listens has a place in the ring and a filter, and no queue: it
    costs what its connection holds. Who reads so slowly that the ring has gone over its place is told of a gap, with the token of what it was given last,
    and goes on with what is new; nobody else notices.
 
