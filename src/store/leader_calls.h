@@ -6,7 +6,7 @@
 
 #include "store/store.h"
 
-#define DQ_PROMOTE_LIMIT 256
+#define DQ_PROMOTE_LIMIT 128
 #define DQ_PROMOTE_BYTES (1024 * 1024)
 #define DQ_REAP_LIMIT    100
 #define DQ_REAP_LANES    250
