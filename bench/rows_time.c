@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "load.h"
+#include "slow.h"
 #include "stats.h"
-#include "store/script.h"
-#include "store/scripts.h"
 
 /* ---- delayed jobs ---- */
 
@@ -120,52 +118,6 @@ static int run_retry(bench_out *out, dureq_error *err)
 
 /* ---- what holds up the server longest ---- */
 
-typedef struct slow {
-    int64_t longest_us, second_us;
-    size_t n_over;   /* 5 ms */
-    char script[32]; /* the longest one */
-} slow;
-
-/* Scripts that a client sends as text are told by their kind alone. */
-static const char *script_name(dureq_str sha)
-{
-    for (size_t i = 0; i < DQ_SCRIPT_COUNT; i++)
-        if (dq_str_eq_text(sha, dq_scripts[i].sha1))
-            return dq_scripts[i].name;
-    return "sent as text";
-}
-
-static void take_slow_entry(dq_reply entry, slow *s)
-{
-    dq_reply words = dq_reply_at(entry, 3);
-    dureq_str name = dq_reply_str(dq_reply_at(words, 0)), sha = dq_reply_str(dq_reply_at(words, 1));
-    int64_t us = dq_reply_int(dq_reply_at(entry, 2));
-
-    if (name.len < 4 || strncasecmp(name.ptr, "eval", 4) != 0)
-        return;
-    s->n_over += us > 5000;
-    if (us <= s->longest_us) {
-        s->second_us = DQ_MAX(s->second_us, us);
-        return;
-    }
-    s->second_us = s->longest_us;
-    s->longest_us = us;
-    snprintf(s->script, sizeof(s->script), "%s", script_name(sha));
-}
-
-static int read_slow(rig *r, slow *ret, dureq_error *err)
-{
-    dq_reply reply, entry;
-    int rc = wire_words(&r->w, "SLOWLOG GET -1", &reply, err);
-
-    if (rc < 0)
-        return rc;
-    entry = dq_reply_first(reply);
-    for (size_t i = 0; i < dq_reply_len(reply); i++, entry = dq_reply_next(entry))
-        take_slow_entry(entry, ret);
-    return 0;
-}
-
 /* How long this command took, by percentile ("p100") since CONFIG RESETSTAT. The slow log has no EXEC, only what is inside of it. */
 static int read_latency(rig *r, const char *command, const char *percentile, double *ret_us, dureq_error *err)
 {
@@ -214,7 +166,7 @@ static int load_and_burst(load_rig *l, dureq_error *err)
     int rc = load_open(l, &(load_options){.concurrency = 400, .threads = 100}, err);
 
     if (rc == 0)
-        rc = wire_words(&l->rig.w, "CONFIG SET slowlog-log-slower-than 300 slowlog-max-len 20000", NULL, err);
+        rc = slow_watch(&l->rig, err);
     if (rc == 0)
         rc = load_size(l, /*seconds=*/4, &n, &per_s, err);
     if (rc == 0)
@@ -261,7 +213,7 @@ static int read_turns(rig *r, turns *ret, dureq_error *err)
 static int run_longest(bench_out *out, dureq_error *err)
 {
     DQ_CLEANUP(turns_deinit) turns t = {.p50 = {0}};
-    slow s = {0};
+    slow_scripts s = {0};
     size_t n = 0;
     int rc = 0;
 
@@ -270,7 +222,7 @@ static int run_longest(bench_out *out, dureq_error *err)
 
         rc = load_and_burst(&l, err);
         if (rc == 0)
-            rc = read_slow(&l.rig, &s, err);
+            rc = slow_read(&l.rig, &s, err);
         if (rc == 0)
             rc = read_turns(&l.rig, &t, err);
     }
