@@ -174,12 +174,15 @@ const ctl_command ctl_workflow_commands[] = {
     {"workflow get", "ID", "Show a workflow and its tasks", "Example: dureqctl workflow get 38hbr6mbp00000000000\n",
      ctl_workflow_get},
     {"workflow list", "[--status S]", "List workflows, newest first",
-     "  --status S: running, completed, failed, cancelling, cancelled\n"
+     "  --status S: running, suspended, completed, failed, cancelling, cancelled\n"
      "  --limit N (10)  --cursor C, of the page before\n",
      ctl_workflow_list},
     {"workflow cancel", "ID", "Cancel a workflow: none of its tasks starts any more", "  --reason TEXT\n", ctl_workflow_cancel},
     {"workflow retry", "ID", "Run a workflow again from where it failed",
      "Of one that failed or was cancelled: what completed stays, the rest begins again.\n", ctl_workflow_retry},
+    {"workflow suspend", "ID", "Have no task of a workflow start until it is resumed",
+     "What runs goes on, and what it gives is kept; the time-out of the workflow runs on.\n", ctl_workflow_suspend},
+    {"workflow resume", "ID", "Let a suspended workflow go on", "What became ready meanwhile starts.\n", ctl_workflow_resume},
     {"workflow graph", "ID", "Draw the tasks of a workflow and what depends on what",
      "Each task stands after those it depends on; lines lead from it to those that depend on it.\n", ctl_workflow_graph},
     {"workflow validate", "FILE", "Check the definition of a workflow; needs no server",

@@ -15,7 +15,9 @@ int ctl_workflow_cancel(ctl *c, int argc, char **argv);
 int ctl_workflow_get(ctl *c, int argc, char **argv);
 int ctl_workflow_graph(ctl *c, int argc, char **argv);
 int ctl_workflow_list(ctl *c, int argc, char **argv);
+int ctl_workflow_resume(ctl *c, int argc, char **argv);
 int ctl_workflow_retry(ctl *c, int argc, char **argv);
 int ctl_workflow_start(ctl *c, int argc, char **argv);
+int ctl_workflow_suspend(ctl *c, int argc, char **argv);
 /* The whole of a file, '-': standard input, into out; an exit code. */
 int ctl_read_definition(const char *name, dq_buf *out);

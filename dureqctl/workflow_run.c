@@ -166,20 +166,35 @@ int ctl_workflow_cancel(ctl *c, int argc, char **argv)
     return CTL_DONE;
 }
 
-/* ---- retry ---- */
+/* ---- retry, suspend, resume ---- */
 
-int ctl_workflow_retry(ctl *c, int argc, char **argv)
+static int act_on(ctl *c, int argc, char **argv, const char *path_fmt, const char *done)
 {
     ctl_answer a;
     int rc = one_id(argc, argv, NULL, 0);
 
     if (rc == 0)
-        rc = call_for(c, "POST", "/api/workflows/%s/retry", argv[1], NULL, no_body, &a);
+        rc = call_for(c, "POST", path_fmt, argv[1], NULL, no_body, &a);
     if (rc != 0)
         return rc;
-    ctl_print_done(c, &a, "retried %s", argv[1]);
+    ctl_print_done(c, &a, "%s %s", done, argv[1]);
     ctl_answer_deinit(&a);
     return CTL_DONE;
+}
+
+int ctl_workflow_retry(ctl *c, int argc, char **argv)
+{
+    return act_on(c, argc, argv, "/api/workflows/%s/retry", "retried");
+}
+
+int ctl_workflow_suspend(ctl *c, int argc, char **argv)
+{
+    return act_on(c, argc, argv, "/api/workflows/%s/suspend", "suspended");
+}
+
+int ctl_workflow_resume(ctl *c, int argc, char **argv)
+{
+    return act_on(c, argc, argv, "/api/workflows/%s/resume", "resumed");
 }
 
 /* ---- start ---- */

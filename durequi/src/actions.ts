@@ -6,7 +6,7 @@ import { ApiError, base, call, query, send } from './http';
 import { drop, refresh } from './live';
 import { ask, say } from './overlay';
 import { hasFeature } from './session';
-import type { Job, Operation, Schedule } from './types';
+import type { Job, Operation, Schedule, WorkflowHead } from './types';
 
 const JOBS = ['/api/jobs', '/api/stats', '/api/dlq', '/api/queues', '/api/runs', '/api/audit'];
 
@@ -50,6 +50,23 @@ export async function pause(job: Job): Promise<void> {
 export async function resume(job: Job): Promise<void> {
   if (await attempt(() => call('POST', at(job, 'resume')), ...JOBS)) {
     say(`${job.task_type} goes on.`, 'ok', { label: 'Undo', hint: 'z', run: () => void pause(job) });
+  }
+}
+
+// ---- a workflow ----
+
+const FLOWS = ['/api/workflows', ...JOBS];
+const ofFlow = (flow: Pick<WorkflowHead, 'id'>, verb: string): string => `/api/workflows/${encodeURIComponent(flow.id)}/${verb}`;
+
+export async function suspendFlow(flow: WorkflowHead): Promise<void> {
+  if (await attempt(() => call('POST', ofFlow(flow, 'suspend')), ...FLOWS)) {
+    say(`${flow.workflow_name} is suspended: what runs goes on, and nothing starts.`, 'paused', { label: 'Undo', hint: 'z', run: () => void resumeFlow(flow) });
+  }
+}
+
+export async function resumeFlow(flow: WorkflowHead): Promise<void> {
+  if (await attempt(() => call('POST', ofFlow(flow, 'resume')), ...FLOWS)) {
+    say(`${flow.workflow_name} goes on.`, 'ok', { label: 'Undo', hint: 'z', run: () => void suspendFlow(flow) });
   }
 }
 

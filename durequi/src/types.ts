@@ -160,8 +160,8 @@ export interface Schedule {
   records?: ScheduleRecord[];
 }
 
-export type WorkflowStatus = 'running' | 'completed' | 'failed' | 'cancelling' | 'cancelled';
-export const WORKFLOW_STATES = ['running', 'completed', 'failed', 'cancelling', 'cancelled'] as const;
+export type WorkflowStatus = 'running' | 'suspended' | 'completed' | 'failed' | 'cancelling' | 'cancelled';
+export const WORKFLOW_STATES = ['running', 'suspended', 'completed', 'failed', 'cancelling', 'cancelled'] as const;
 
 export interface WorkflowHead {
   id: string;

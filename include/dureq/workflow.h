@@ -37,7 +37,8 @@ extern "C" {
     X(2, COMPLETED, "completed") /* no task failed for good */                   \
     X(3, FAILED, "failed")                                                       \
     X(4, CANCELLING, "cancelling") /* nothing starts, what runs is being told */ \
-    X(5, CANCELLED, "cancelled")
+    X(5, CANCELLED, "cancelled")                                                 \
+    X(6, SUSPENDED, "suspended") /* nothing starts; what ran when it was suspended goes on */
 
 typedef enum dureq_workflow_status {
 #define X(num, name, text) DUREQ_WORKFLOW_##name = num,
@@ -128,6 +129,13 @@ DUREQ_API DUREQ_MUST_CHECK int dureq_client_cancel_workflow(dureq_client *client
 /* One that failed or was cancelled goes on from where it failed: what completed stays, the rest begins again. DUREQ_ENOTFOUND; DUREQ_ECONFLICT: it
    runs, or completed. */
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_retry_workflow(dureq_client *client, const char *id, dureq_error *err);
+
+/* When it returns no task starts any more until the workflow is resumed; those that run go on, and what they give is kept. Its execution_timeout runs on, and
+   it can be cancelled. Suspending a suspended one changes nothing. DUREQ_ENOTFOUND; DUREQ_ECONFLICT: it has ended or is being cancelled, or nodes of an older
+   version are alive, which err names. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_suspend_workflow(dureq_client *client, const char *id, dureq_error *err);
+/* What became ready meanwhile starts. DUREQ_ENOTFOUND; DUREQ_ECONFLICT: it is not suspended. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_resume_workflow(dureq_client *client, const char *id, dureq_error *err);
 
 typedef struct dureq_workflow_filter {
     size_t struct_size;

@@ -120,7 +120,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"WorkflowCancel", "reason?:s"},
     {"WorkflowFault", "path:s line:i column:i error:s"},
     {"WorkflowChecked", "valid:b details?:[WorkflowFault] more?:i"},
-    {"WorkflowStatus", "=running|completed|failed|cancelling|cancelled"},
+    {"WorkflowStatus", "=running|completed|failed|cancelling|cancelled|suspended"},
     {"WorkflowTask",
      "name:s status:s task_type:s queue:s job_id?:s released_at?:t finished_at?:t skipped?:b skip_reason?:s error?:s"},
     {"WorkflowTaskPage", "data:[WorkflowTask] total:i"},

@@ -71,7 +71,7 @@ static void put_head(dq_json_writer *w, const dureq_workflow *f)
     dq_json_put_str(w, f->name);
     dq_json_key(w, "status");
     dq_json_put_text(w, dureq_workflow_status_to_str(f->status));
-    if (f->failing && f->status == DUREQ_WORKFLOW_RUNNING) {
+    if (f->failing && (f->status == DUREQ_WORKFLOW_RUNNING || f->status == DUREQ_WORKFLOW_SUSPENDED)) {
         dq_json_key(w, "failing");
         dq_json_put_bool(w, true);
     }
@@ -101,7 +101,8 @@ static int list(dq_api_ctx *c, dureq_error *err)
 
     if (rc == 0 && status && dureq_workflow_status_parse(dureq_str_from(status), &one) < 0)
         rc = dq_fail(err, DUREQ_EINVAL,
-                     "parameter 'status' takes running, completed, failed, cancelling or cancelled, not '%.40s'", status);
+                     "parameter 'status' takes running, suspended, completed, failed, cancelling or cancelled, not '%.40s'",
+                     status);
     if (rc < 0)
         return rc;
     f.limit = (int32_t)limit;
@@ -399,6 +400,20 @@ static int retry(dq_api_ctx *c, dureq_error *err)
     return rc < 0 ? rc : dq_api_reply_status(c, "retried", "workflow_id", c->vars[0]);
 }
 
+static int suspend(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_suspend_workflow(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "suspended", "workflow_id", c->vars[0]);
+}
+
+static int resume(dq_api_ctx *c, dureq_error *err)
+{
+    int rc = dureq_client_resume_workflow(c->client, c->vars[0], err);
+
+    return rc < 0 ? rc : dq_api_reply_status(c, "resumed", "workflow_id", c->vars[0]);
+}
+
 const dq_api_route dq_api_workflow_routes[] = {
     {"GET", "/api/workflows", list, "status limit cursor", .answer = "WorkflowPage",
      .text = "A page of workflows, the newest first."},
@@ -412,8 +427,11 @@ const dq_api_route dq_api_workflow_routes[] = {
      .text = "Has no task of it start any more."},
     {"GET", "/api/workflows/{id}/graph", graph, NULL, .answer = "WorkflowGraph",
      .text = "What depends on what, with places to draw it."},
+    {"POST", "/api/workflows/{id}/resume", resume, NULL, .answer = "WorkflowDone", .text = "Lets one that is suspended go on."},
     {"POST", "/api/workflows/{id}/retry", retry, NULL, .answer = "WorkflowDone",
      .text = "Runs one that failed or was cancelled again from where it failed."},
+    {"POST", "/api/workflows/{id}/suspend", suspend, NULL, .answer = "WorkflowDone",
+     .text = "Has no task of it start until it is resumed; what runs goes on."},
     {"GET", "/api/workflows/{id}/tasks", list_tasks, "offset limit", .shows_payload = true, .answer = "WorkflowTaskPage",
      .text = "A page of its tasks."},
     {NULL, NULL, NULL, NULL},

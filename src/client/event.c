@@ -310,8 +310,8 @@ static void queue(teller *t)
 /* Status u8 and id of each. */
 static void workflows(teller *t)
 {
-    static const dq_event_type of[] = {0, DQ_EVENT_WORKFLOW_STARTED,  DQ_EVENT_WORKFLOW_COMPLETED, DQ_EVENT_WORKFLOW_FAILED,
-                                       0, DQ_EVENT_WORKFLOW_CANCELLED};
+    static const dq_event_type of[] = {0, DQ_EVENT_WORKFLOW_STARTED,   DQ_EVENT_WORKFLOW_COMPLETED, DQ_EVENT_WORKFLOW_FAILED,
+                                       0, DQ_EVENT_WORKFLOW_CANCELLED, DQ_EVENT_WORKFLOW_SUSPENDED, DQ_EVENT_WORKFLOW_RESUMED};
 
     while (t->r.p < t->r.end && !t->r.bad) {
         unsigned status = dq_read_u8(&t->r);

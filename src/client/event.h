@@ -53,6 +53,8 @@
     X(WORKFLOW_COMPLETED, "workflow.completed", "all of its tasks ended well enough")                      \
     X(WORKFLOW_FAILED, "workflow.failed", "a task that it needs failed")                                   \
     X(WORKFLOW_CANCELLED, "workflow.cancelled", "it was cancelled, and nothing of it runs")                \
+    X(WORKFLOW_SUSPENDED, "workflow.suspended", "nothing of it starts until it is resumed")                \
+    X(WORKFLOW_RESUMED, "workflow.resumed", "it goes on")                                                  \
     X(TASK_DISPATCHED, "workflow.task.dispatched", "a task became a job")                                  \
     X(TASK_COMPLETED, "workflow.task.completed", "its job ended well")                                     \
     X(TASK_FAILED, "workflow.task.failed", "its job died or was cancelled")

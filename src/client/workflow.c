@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workflows read back, waited for, cancelled, listed. */
+/* Workflows read back, waited for, cancelled, retried, suspended, listed. */
 
 #include <dureq/workflow.h>
 
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "client/client_internal.h"
+#include "client/require.h"
 #include "flow/image.h"
 #include "model/flow_state.h"
 #include "store/flow_calls.h"
@@ -365,7 +366,68 @@ static int retry(dureq_client *c, const dq_id *id, dureq_str packed, const char 
     return answer < 0 ? dq_fail(err, DUREQ_ECONFLICT, "workflow %s has not failed and was not cancelled", id_text) : 0;
 }
 
-int dureq_client_retry_workflow(dureq_client *c, const char *id_text, dureq_error *err)
+/* ---- suspend, resume ---- */
+
+/* *at: where to go on, or a code of the script. */
+static int suspend_step(dureq_client *c, const dq_id *id, dureq_str packed, int64_t *at, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    int rc;
+
+    dq_call_flow_suspend(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed, *at);
+    rc = dq_client_call(c, id->shard, DQ_CALL_REPEAT, &call, &reply, err);
+    if (rc < 0)
+        return rc;
+    *at = dq_reply_int(reply.reply);
+    dq_owned_reply_deinit(&reply);
+    return 0;
+}
+
+static int suspend(dureq_client *c, const dq_id *id, dureq_str packed, const char *id_text, dureq_error *err)
+{
+    int64_t at = 0;
+    int rc;
+
+    rc = suspend_step(c, id, packed, &at, err);
+    if (rc == 0 && at == DUREQ_EUNSUPPORTED) {
+        at = 0;
+        rc = dq_client_require_version(c, DQ_FLOW_HOLDS, err);
+        if (rc == 0)
+            rc = suspend_step(c, id, packed, &at, err);
+    }
+    while (rc == 0 && at >= 0)
+        rc = suspend_step(c, id, packed, &at, err);
+    if (rc < 0)
+        return rc;
+    if (at == DUREQ_ENOTFOUND)
+        return dq_fail(err, DUREQ_ENOTFOUND, "no workflow %s", id_text);
+    if (at == DUREQ_EUNSUPPORTED)
+        return dq_fail(err, DUREQ_ECONFLICT, "a shard was made again meanwhile: try again");
+    return at == DUREQ_ECONFLICT ? dq_fail(err, DUREQ_ECONFLICT, "workflow %s does not run", id_text) : 0;
+}
+
+static int resume(dureq_client *c, const dq_id *id, dureq_str packed, const char *id_text, dureq_error *err)
+{
+    dq_owned_reply reply;
+    dq_buf call = {0};
+    int64_t answer;
+    int rc;
+
+    dq_call_flow_resume(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed);
+    rc = dq_client_call(c, id->shard, 0, &call, &reply, err);
+    if (rc < 0)
+        return rc;
+    answer = dq_reply_int(reply.reply);
+    dq_owned_reply_deinit(&reply);
+    if (answer == DUREQ_ENOTFOUND)
+        return dq_fail(err, DUREQ_ENOTFOUND, "no workflow %s", id_text);
+    return answer < 0 ? dq_fail(err, DUREQ_ECONFLICT, "workflow %s is not suspended", id_text) : 0;
+}
+
+static int act_on(dureq_client *c, const char *id_text,
+                  int (*act)(dureq_client *c, const dq_id *id, dureq_str packed, const char *id_text, dureq_error *err),
+                  dureq_error *err)
 {
     unsigned char packed[DQ_ID_BYTES];
     dq_id id;
@@ -377,9 +439,24 @@ int dureq_client_retry_workflow(dureq_client *c, const char *id_text, dureq_erro
     if (rc < 0)
         return rc;
     dq_client_enter(c);
-    rc = retry(c, &id, dureq_str_of(packed, sizeof packed), id_text, err);
+    rc = act(c, &id, dureq_str_of(packed, sizeof packed), id_text, err);
     dq_client_leave(c);
     return rc;
+}
+
+int dureq_client_retry_workflow(dureq_client *c, const char *id, dureq_error *err)
+{
+    return act_on(c, id, retry, err);
+}
+
+int dureq_client_suspend_workflow(dureq_client *c, const char *id, dureq_error *err)
+{
+    return act_on(c, id, suspend, err);
+}
+
+int dureq_client_resume_workflow(dureq_client *c, const char *id, dureq_error *err)
+{
+    return act_on(c, id, resume, err);
 }
 
 /* ---- list ---- */

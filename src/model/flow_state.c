@@ -6,6 +6,7 @@
 
 #define HEAD_VERSION 1
 #define FLAG_FAILING 1
+#define FLAG_HOLDS   8 /* one that runs is suspended */
 
 static const char *const status_words[] = {
 #define X(num, name, text) [num] = text,
@@ -47,11 +48,13 @@ int dq_flow_head_unpack(dureq_str bytes, dq_flow_head *ret)
     dq_reader r = dq_reader_of(bytes);
     uint8_t version = dq_read_u8(&r), status = dq_read_u8(&r), flags = dq_read_u8(&r);
 
-    if (bytes.len != DQ_FLOW_HEAD || status >= DQ_ARRAY_LEN(status_words) || !status_words[status])
+    if (bytes.len != DQ_FLOW_HEAD || status < DUREQ_WORKFLOW_RUNNING || status > DUREQ_WORKFLOW_CANCELLED)
         return version > HEAD_VERSION ? DUREQ_ESCHEMA : DUREQ_EPROTO;
     if (version != HEAD_VERSION)
         return DUREQ_ESCHEMA;
     *ret = (dq_flow_head){.status = (dureq_workflow_status)status, .is_failing = flags & FLAG_FAILING};
+    if (status == DUREQ_WORKFLOW_RUNNING && flags & FLAG_HOLDS)
+        ret->status = DUREQ_WORKFLOW_SUSPENDED;
     (void)dq_read_be(&r, 4); /* epoch, version of the graph */
     ret->n_tasks = (uint32_t)dq_read_be(&r, 3);
     ret->n_active = (uint32_t)dq_read_be(&r, 3);

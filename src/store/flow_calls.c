@@ -111,6 +111,26 @@ void dq_call_flow_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
     dq_call_end(&c);
 }
 
+void dq_call_flow_suspend(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, int64_t at)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_SUSPEND);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, id);
+    dq_call_arg_i64(&c, DQ_FLOW_HOLDS);
+    dq_call_arg_i64(&c, at);
+    dq_call_end(&c);
+}
+
+void dq_call_flow_resume(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id)
+{
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_RESUME);
+
+    dq_call_arg(&c, actor);
+    dq_call_arg(&c, id);
+    dq_call_end(&c);
+}
+
 void dq_call_flow_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str before, int limit, dureq_str status)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_LIST);

@@ -8,7 +8,8 @@
 #include "store/leader_calls.h"
 #include "store/store.h"
 
-#define DQ_FLOW_SCRIPTS   5   /* version of the scripts that all sessions must know */
+#define DQ_FLOW_SCRIPTS   5   /* version of the scripts that all sessions must know, */
+#define DQ_FLOW_HOLDS     6   /* and once a workflow is suspended */
 #define DQ_FLOW_LANES_MAX 256 /* in a call */
 #define DQ_FLOW_PAGE_MAX  1000
 
@@ -56,6 +57,11 @@ void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
                          int64_t at);
 /* 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has not failed and was not cancelled. */
 void dq_call_flow_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id);
+/* at: 0, then as answered, until that is -1. DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it does not run; DUREQ_EUNSUPPORTED: DQ_FLOW_HOLDS is not required of the
+   shard's sessions yet. */
+void dq_call_flow_suspend(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, int64_t at);
+/* 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it is not suspended. */
+void dq_call_flow_resume(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id);
 /* before: empty, from the newest. status: numbers with blanks between; empty: any. */
 void dq_call_flow_list(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str before, int limit, dureq_str status);
 

@@ -158,6 +158,10 @@ def what_is_told(r):
             r.expect(f'{verb} is taken', status == 200, text)
     r.d.json('POST', '/api/queues/low/pause')
     r.d.json('POST', '/api/queues/low/resume')
+    held = r.d.json('POST', '/api/workflows', {'name': 'held', 'tasks': [{'name': 'a', 'task_type': 'nobody'}]})[1]['workflow_id']
+    for verb in ('suspend', 'resume', 'cancel'):
+        status, text = r.d.json('POST', f'/api/workflows/{held}/{verb}')
+        r.expect(f'{verb} of a workflow is taken', status == 200, text)
     flow = r.d.json('POST', '/api/workflows', {'name': 'w', 'tasks': [{'name': 'a', 'task_type': 'echo'}, {'name': 'b', 'task_type': 'echo',
                                                                                                            'depends_on': ['a']}]})[1]['workflow_id']
     all_ = []
@@ -182,6 +186,11 @@ def what_is_told(r):
     told = [m['type'] for m in all_ if m.get('workflow_id') == flow]
     task = ['workflow.task.dispatched', 'workflow.task.completed']
     r.expect('a workflow', sorted(told) == sorted(['workflow.started', *task, *task, 'workflow.completed']) and told[-1] == 'workflow.completed', told)
+    told = [m['type'] for m in all_ if m.get('workflow_id') == held]
+    r.expect('a workflow that is suspended and resumed',
+             [t for t in told if t.count('.') == 1] == ['workflow.started', 'workflow.suspended', 'workflow.resumed', 'workflow.cancelled'], told)
+    audit = [a['action'] for a in r.d.json('GET', f'/api/audit?limit=100&target={held}')[1]]
+    r.expect('its audit', list(reversed(audit)) == ['workflow.suspend', 'workflow.resume', 'workflow.cancel'], audit)
     s.close()
     status, page = r.d.json('GET', '/api/history/events?limit=1000')
     back = list(reversed(page['data']))

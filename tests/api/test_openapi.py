@@ -154,6 +154,8 @@ def seed(d):
     status, made = d.json('POST', '/api/workflows', v['flow'])
     assert status == 201, made
     v['workflow'] = made['workflow_id']
+    v['held_flow'] = d.json('POST', '/api/workflows', v['flow'])[1]['workflow_id']
+    assert d.json('POST', f'/api/workflows/{v["held_flow"]}/suspend')[0] == 200
     v['bad_flow'] = d.json('POST', '/api/workflows', v['flow'])[1]['workflow_id']
     assert d.json('POST', f'/api/workflows/{v["bad_flow"]}/cancel')[0] == 200
     v['items'] = {'name': 'b', 'item_task_type': 'echo', 'onetime_task_type': 'echo', 'onetime_payload': 1, 'items': [{'id': 'a', 'payload': 1}]}
@@ -219,6 +221,8 @@ def good_calls(v):
         'GET /api/workflows/{id}/graph': [(v['workflow'], '', None)],
         'GET /api/workflows/{id}/tasks': [(v['workflow'], 'limit=5', None)],
         'POST /api/workflows/{id}/retry': [(v['bad_flow'], '', None)],
+        'POST /api/workflows/{id}/suspend': [(v['workflow'], '', None)],
+        'POST /api/workflows/{id}/resume': [(v['held_flow'], '', None)],
         'POST /api/workflows/{id}/cancel': [(v['workflow'], '', {'reason': 'enough'})],
         'GET /api/operations/{id}': [(v['operation'], '', None)],
         'GET /api/batches/{id}': [(v['batch'], '', None), (v['open'], '', None)],

@@ -2,7 +2,7 @@
 // One workflow: its graph as it runs, the same tasks as a list over time, and the task that was chosen.
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from 'react';
 import { Link, useLocation, useParams, useSearch } from 'wouter';
-import { cancel, runNow } from '../actions';
+import { cancel, resumeFlow, runNow, suspendFlow } from '../actions';
 import { FlowGraph } from '../flowgraph';
 import { countsOf, tasksOf, taskOf, viewOf, type Task, type View } from '../flow';
 import { count, exact, length, plain, plural, relative } from '../format';
@@ -60,7 +60,7 @@ function askCancel(flow: Flow): void {
 function Head({ flow }: { flow: Flow }) {
   const refused = useRefusal();
   const now = useNow();
-  const isRunning = flow.status === 'running';
+  const isCancelling = flow.status === 'cancelling';
   return (
     <header className="job-h">
       <div className="grow">
@@ -73,7 +73,9 @@ function Head({ flow }: { flow: Flow }) {
         </div>
       </div>
       <div className="acts">
-        {!ENDED.includes(flow.status) && <Button kind="danger" refused={refused ?? (isRunning ? undefined : 'It is being cancelled')} onClick={() => askCancel(flow)}>Cancel…</Button>}
+        {flow.status === 'suspended' && <Button refused={refused} onClick={() => void resumeFlow(flow)}>Resume</Button>}
+        {flow.status === 'running' && <Button refused={refused} onClick={() => void suspendFlow(flow)}>Suspend</Button>}
+        {!ENDED.includes(flow.status) && <Button kind="danger" refused={refused ?? (isCancelling ? 'It is being cancelled' : undefined)} onClick={() => askCancel(flow)}>Cancel…</Button>}
       </div>
     </header>
   );

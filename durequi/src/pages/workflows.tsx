@@ -17,7 +17,7 @@ const PAGE = 50;
 const EVERY_MS = 1200;
 
 /** States of workflows and tasks that jobs do not have, by the glyph they take. */
-const GLYPH_OF: Record<string, string> = { waiting: 'pending', failed: 'dead', cancelling: 'cancelled', unreached: 'skipped' };
+const GLYPH_OF: Record<string, string> = { waiting: 'pending', failed: 'dead', cancelling: 'cancelled', suspended: 'paused', unreached: 'skipped' };
 
 export function glyphOf(status: string): string {
   return GLYPH_OF[status] ?? status;

@@ -30,6 +30,7 @@
 -- returns: packed answer, kept for a repeat: call_no I6, n_refused I2, n_refused x index I2
 --#include "base.lua"
 --#include "entry.lua"
+--#include "front.lua"
 --#include "late.lua"
 --#include "records.lua"
 --#include "session.lua"
@@ -75,7 +76,7 @@ local firsts, soonest = {}, {} -- of each set: its first before this call (false
 local beside = {} -- bucket, ids of rows that keep something beside them
 local over, asks = {}, {} -- of jobs that ended, by their index: id; what they ask for
 local died = {} -- indexes
-local woken, log = {}, {}
+local woken, log, held = {}, {}, {}
 local place, n_places, about = {}, 0, {} -- of jobs, by their index: place among the ids of the event
 
 -- A record says when it is due from now on: a call that comes late, after an outage, says another time than the one that counts.
@@ -116,11 +117,18 @@ local does = {
   f = function(lane, items)
     local key, loc = K .. 'f:' .. lane, {}
     for i = 1, #items, 3 do
-      loc[#loc + 1] = items[i]
-      loc[#loc + 1] = call('XADD', key, '*', 'm', items[i + 1], 'j', items[i + 2])
+      local workflow = suspended_of(items[i + 2])
+      if workflow then
+        held[#held + 1] = { workflow, items[i + 1], items[i + 2] }
+      else
+        loc[#loc + 1] = items[i]
+        loc[#loc + 1] = call('XADD', key, '*', 'm', items[i + 1], 'j', items[i + 2])
+      end
     end
-    call('HSET', KEYS[3], unpack(loc))
-    woken[lane] = (woken[lane] or 0) + #items / 3
+    if #loc > 0 then
+      call('HSET', KEYS[3], unpack(loc))
+      woken[lane] = (woken[lane] or 0) + #loc / 2
+    end
   end,
   r = function(_, items)
     wait_in('due', items)
@@ -265,6 +273,10 @@ if index > #refused_list then
   if #log > 0 then
     event_with('O' .. pack('>I6I6', now, tonumber(session)) .. table.concat(log), '\1' .. table.concat(about))
   end
+  for _, job in ipairs(held) do -- after what the event says of the end of their run
+    job_hold(unpack(job))
+  end
+  held_tell()
   for lane, n in pairs(woken) do
     wake(lane, n)
   end

@@ -201,7 +201,7 @@ local families = {
       end)
     end
   end },
-  wf = { 'hash', of_workflow }, wr = { 'hash', of_workflow }, wp = { 'string', of_definition },
+  wf = { 'hash', of_workflow }, wr = { 'hash', of_workflow }, wm = { 'list', of_workflow }, wh = { 'set', of_workflow }, wp = { 'string', of_definition },
   wd = { 'hash', function(key)
     local d = call('HMGET', key, 'n', 'segments')
     tally('definitions')

@@ -25,21 +25,27 @@ local function promote(set, resumed)
   local gone = {}
   for _, id in ipairs(call('ZRANGE', K .. set, '-inf', now, 'BYSCORE', 'LIMIT', 0, left)) do
     local rec = call('HGET', K .. set .. ':h', id)
-    local m, j, lane
+    local m, j, lane, held
     if rec then
       m, j, lane = record_read(set, id, rec)
     end
     if lane then
       if resumed then
         m = moved_with(m, { errors = 0 })
-        redis.pcall('SPUBLISH', K .. 'w:' .. ARGV[1], 'U' .. id)
       end
-      front_add(lane, moved_ready(m, now), j)
-      woken[lane] = (woken[lane] or 0) + 1
-      moved[#moved + 1] = id
+      held = front_add(lane, moved_ready(m, now), j)
+      if not held then
+        if resumed then
+          redis.pcall('SPUBLISH', K .. 'w:' .. ARGV[1], 'U' .. id)
+        end
+        woken[lane] = (woken[lane] or 0) + 1
+        moved[#moved + 1] = id
+      end
       bytes = bytes - #rec
     end
-    gone[#gone + 1] = id
+    if not held or set ~= 'paused' then
+      gone[#gone + 1] = id
+    end
     left = left - 1
     if bytes <= 0 then
       break

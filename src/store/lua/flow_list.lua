@@ -13,7 +13,8 @@ local ids = call('ZRANGE', KEYS[2], before, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARG
 for _, id in ipairs(ids) do
   out[1] = id
   local f = flow_of(id)
-  if f and (ARGV[3] == '' or string.find(wanted, ' ' .. f.status .. ' ', 1, true)) then
+  local status = f and (f.status == FLOW_RUNNING and bit_set(f.flags, FLOW_HOLDS) and FLOW_SUSPENDED or f.status)
+  if f and (ARGV[3] == '' or string.find(wanted, ' ' .. status .. ' ', 1, true)) then
     out[#out + 1] = { id, flow_head(f), call('HGET', K .. 'wf:' .. id, 'name') or '' }
     if #out > limit then
       return out

@@ -6,6 +6,7 @@
 --#include "base.lua"
 --#include "leader.lua"
 --#include "flow_cancel.lua"
+--#include "flow_hold.lua"
 --#include "batch_cancel.lua"
 local err = leader_fenced(ARGV[1], ARGV[2])
 if err then

@@ -2,7 +2,8 @@
 -- Run now, reschedule, pause or resume a job that does not run.
 -- keys: {p:0}:sh
 -- argv: actor verb('run' 'reschedule' 'pause' 'resume', or 'delay': reschedule to at_ms from now) at_ms shard operation(operation.lua) id...
--- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; too new for the operation; not paused, for resume; paused, for the others)
+-- returns: for each, or the first of them (list.lua), 0, -3 (no such job) or -4 (running or ended; too new for the operation; not paused, for resume; paused, for the others;
+--   to be run while its workflow is suspended)
 --#include "base.lua"
 --#include "too_old.lua"
 --#include "list.lua"
@@ -30,6 +31,9 @@ for i = 6, #ARGV do
     movable = place.name == 'paused'
   elseif movable then
     movable = place.name ~= 'paused'
+  end
+  if movable and (verb == 'run' or verb == 'resume') and suspended_of(j) then
+    movable = false
   end
   if not place then
     out[i - 5] = -3

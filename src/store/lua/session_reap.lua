@@ -81,8 +81,9 @@ local function hand_over(stream, lane, entry, fields)
       call('HDEL', K .. 'loc', id)
     end
   else
-    front_add(lane, m, j)
-    handed[#handed + 1] = id
+    if not front_add(lane, m, j) then
+      handed[#handed + 1] = id
+    end
   end
   call('XACK', key, 'g', entry)
   call('XDEL', key, entry)

@@ -15,7 +15,7 @@ if err then
   return err
 end
 
-local done, woken = {}, {}
+local done, woken, n_held = {}, {}, 0
 local function give_back(stream, entry, started)
   local key, lane = K .. stream, stream_lane(stream)
   local mine = call('XPENDING', key, 'g', entry, entry, 1)[1]
@@ -38,18 +38,23 @@ local function give_back(stream, entry, started)
   end
   call('HDEL', K .. 'run:' .. session, id)
   call('HDEL', K .. 'pg', id)
-  front_add(lane, m, j)
+  if front_add(lane, m, j) then
+    n_held = n_held + 1
+    return
+  end
   woken[lane] = (woken[lane] or 0) + 1
   done[#done + 1] = id
 end
 for i = 3, #ARGV, 3 do
   give_back(ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1')
 end
-if #done > 0 then
+if #done + n_held > 0 then
   call('INCR', K .. 'x:' .. session)
+end
+if #done > 0 then
   event('B' .. pack('>I6I6', now, tonumber(session)) .. table.concat(done))
 end
 for lane, n in pairs(woken) do
   wake(lane, n)
 end
-return { #done, tonumber(call('GET', K .. 'x:' .. session) or 0) }
+return { #done + n_held, tonumber(call('GET', K .. 'x:' .. session) or 0) }

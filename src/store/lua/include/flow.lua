@@ -38,12 +38,16 @@ local MARK_AFTER = 2 -- it runs although the workflow has failed
 local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
 local FLOW_CANCELS = 1 -- what was released is cancelled then
 local FLOW_TIMED_OUT = 2
+local FLOW_QUEUES = 4 -- tasks that may not start yet are in its list wm (bit 3 is FLOW_HOLDS)
 local GO_EDGES = 1 -- kinds of what is left in `wq`
 local GO_ROOTS = 2
 local GO_CANCEL = 3
 local GO_RESET = 6 -- these three, one after the other, make up a retry (flow_again); 4 and 5 are of batches
 local GO_RECOUNT = 7
 local GO_AGAIN = 8
+local GO_NEXT = 9 -- tasks of wm to release
+local GO_HOLD = 10 -- jobs that wait in lanes to hold: it was suspended
+local GO_RESUME = 11 -- jobs that are held to let go
 local FLOW_CANCEL_WHY = 'its workflow was cancelled'
 local FLOW_HEAD = '>BBBI2I2I3I3I3I3I3I3I3I6I6c16I2I2'
 local FLOW_CELL = '>BBI2I3c13I6I6'
@@ -115,9 +119,14 @@ end
 local function todo_add(f, kind, task, mark, at, edges)
   flow_todo[#flow_todo + 1] = { f, kind, task, mark, at, edges }
 end
+local function flag_put(f, bit, on)
+  if bit_set(f.flags, bit) ~= on then
+    f.flags, f.changed = f.flags + (on and 2 ^ bit or -2 ^ bit), true
+  end
+end
 local function fails(f)
   if not bit_set(f.flags, FLOW_FAILING) then
-    f.flags = f.flags + 1
+    flag_put(f, FLOW_FAILING, true)
     if bit_set(f.flags, FLOW_CANCELS) then
       todo_add(f, GO_CANCEL, 0, 0, 0)
     end
@@ -247,6 +256,19 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   tasks_told[#tasks_told + 1] = 'r' .. f.id .. id
   return 6 + math.floor((#tail + (payload and #payload or 0)) / 8192)
 end
+-- Whether a task of it may start now.
+local function flow_has_room(f)
+  return f.status == FLOW_RUNNING and not bit_set(f.flags, FLOW_HOLDS) and (f.most == 0 or f.active < f.most)
+end
+-- A task that is complete and may not start yet queues up in wm, with those that came before it. Its cell says that it waits, for which nothing is left to wait.
+local function task_queue(f, task, marks, inc, met)
+  if met > 0 then
+    call('SETRANGE', f.key, cell_at(task), pack('>BBI2I3', CELL_WAITS, marks, inc, met))
+  end
+  call('RPUSH', K .. 'wm:' .. f.id, pack('>I3', task))
+  flag_put(f, FLOW_QUEUES, true)
+  return 3
+end
 -- All that it depends on has ended. Returns what it cost.
 local function task_decide(f, task, marks, inc, met)
   local at, len, _, _, n_outs, _, lane, image_flags = task_read(f, task)
@@ -261,6 +283,9 @@ local function task_decide(f, task, marks, inc, met)
     runs = not is_bad and (not failing or marks >= MARK_AFTER)
   end
   f.changed = true
+  if runs and not f.is_next and (bit_set(f.flags, FLOW_QUEUES) or not flow_has_room(f)) then
+    return task_queue(f, task, marks, inc, met)
+  end
   if runs then
     local cost = task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags)
     if cost then
@@ -348,6 +373,27 @@ local function go_roots(t, left)
   end
   t[5] = at + #roots / 4
   return left, t[5] >= n
+end
+-- Tasks of wm, in their order, as many as may start. What is in it twice, or has ended meanwhile, is passed over.
+local function go_next(t, left)
+  local f = t[1]
+  while left > 0 and flow_has_room(f) do
+    local packed = call('LPOP', K .. 'wm:' .. f.id)
+    if not packed then
+      flag_put(f, FLOW_QUEUES, false)
+      break
+    end
+    local task = unpk('>I3', packed)
+    local state, marks, inc, met = unpk('>BBI2I3', call('GETRANGE', f.key, cell_at(task), cell_at(task) + 6))
+    left = left - 2
+    if state == CELL_WAITS then
+      f.is_next = true
+      left = left - task_decide(f, task, marks, inc, met)
+      f.is_next = nil
+    end
+  end
+  f.goes_on = bit_set(f.flags, FLOW_QUEUES) and flow_has_room(f) or nil
+  return left, not f.goes_on
 end
 -- ---- a retry: what failed, was cancelled or not reached, and what ran because or after something failed, begins again; the rest stays ----
 -- Nothing of it runs when it begins, and nothing is released before all edges of what stays have counted.
@@ -437,9 +483,9 @@ local function go_again(t, left)
       t[5] = at + i
       return left
     end
-    local state, _, inc, met = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
+    local state, marks, inc, met = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
     if state == CELL_WAITS and not f.met[at + i] and met == unpk('>I4', rows, 21 + IMAGE_TASK * i) then
-      left = left - task_decide(f, at + i, 0, inc, met)
+      left = left - task_decide(f, at + i, marks, inc, met)
     end
   end
   f.changed = true
@@ -455,9 +501,11 @@ local function flow_begin(f)
     flow_told.leader = true
   end
 end
+-- One that is suspended stays so.
 local function flow_again(f)
   f.epoch, f.attempt = f.epoch % 65535 + 1, math.max(f.attempt, 1) + 1
-  f.flags = bit_set(f.flags, FLOW_CANCELS) and 2 or 0
+  f.flags = (bit_set(f.flags, FLOW_CANCELS) and 2 or 0) + (bit_set(f.flags, FLOW_HOLDS) and 8 or 0)
+  call('DEL', K .. 'wm:' .. f.id)
   f.ended, f.failed, f.skipped, f.unreached, f.finished = 0, 0, 0, 0, 0
   f.changed = true
   call('RPUSH', K .. 'wq', pack(FLOW_TODO, f.id, GO_RESET, f.epoch, 0, 0, 0))
@@ -465,24 +513,40 @@ local function flow_again(f)
   flow_told[#flow_told + 1] = string.char(FLOW_RUNNING) .. f.id
   flow_begin(f)
 end
-local flow_goes = { [GO_EDGES] = go_edges, [GO_ROOTS] = go_roots, [GO_RESET] = go_reset, [GO_RECOUNT] = go_recount, [GO_AGAIN] = go_again }
+local flow_goes = {
+  [GO_EDGES] = go_edges, [GO_ROOTS] = go_roots, [GO_RESET] = go_reset, [GO_RECOUNT] = go_recount, [GO_AGAIN] = go_again, [GO_NEXT] = go_next,
+}
 local function flow_wanted(f, kind)
   return f and (f.status == FLOW_RUNNING or kind == GO_CANCEL and f.status == FLOW_CANCELLING)
 end
--- go_cancel: how to cancel what was released; nil where that is left to the leader.
+-- What queues up in wm goes on where there is room for it.
+local function queues_go_on()
+  for _, f in pairs(flows) do
+    if f and f.changed and not f.goes_on and bit_set(f.flags, FLOW_QUEUES) and flow_has_room(f) then
+      f.goes_on = true
+      todo_add(f, GO_NEXT, 0, 0, 0)
+    end
+  end
+end
+-- go_cancel: how to cancel what was released; nil where that is left to the leader, as is all that flow_goes has no function for.
 local function flow_spread(budget, go_cancel)
   local left, i, rest = budget, 1, {}
+  flow_goes[GO_CANCEL] = go_cancel
+  queues_go_on()
   while flow_todo[i] do
     local t = flow_todo[i]
     local f, kind, _, mark = unpack(t, 1, 4)
     local done = not flow_wanted(f, kind)
-    if not done and left > 0 and (kind ~= GO_CANCEL or go_cancel) then
-      left, done = (flow_goes[kind] or go_cancel)(t, left)
+    if not done and left > 0 and flow_goes[kind] then
+      left, done = flow_goes[kind](t, left)
     elseif not done then
       rest[#rest + 1] = pack(FLOW_TODO, f.id, kind, f.epoch, t[3], mark, t[5])
       done = true
     end
     i = done and i + 1 or i
+    if not flow_todo[i] then
+      queues_go_on()
+    end
   end
   if #rest > 0 then
     call('RPUSH', K .. 'wq', unpack(rest))
@@ -493,6 +557,11 @@ end
 
 local function flow_finish(f, status)
   f.status, f.finished = status, now
+  if bit_set(f.flags, FLOW_HOLDS) or bit_set(f.flags, FLOW_QUEUES) then
+    call('UNLINK', K .. 'wm:' .. f.id, K .. 'wh:' .. f.id)
+    flag_put(f, FLOW_HOLDS, false)
+    flag_put(f, FLOW_QUEUES, false)
+  end
   local about = call('HMGET', K .. 'wf:' .. f.id, 'keep', 'u', 'limit')
   call('ZADD', K .. 'we', now + tonumber(about[1] or 0), f.id)
   if about[3] then

@@ -1,7 +1,7 @@
 -- Workflows whose time is over, with their definitions when nobody uses these any more.
 local function flow_drop(id)
   local def = call('GETRANGE', K .. 'ws:' .. id, 40, 55)
-  call('UNLINK', K .. 'ws:' .. id, K .. 'wf:' .. id, K .. 'wr:' .. id)
+  call('UNLINK', K .. 'ws:' .. id, K .. 'wf:' .. id, K .. 'wr:' .. id, K .. 'wm:' .. id, K .. 'wh:' .. id)
   call('ZREM', K .. 'wi', id)
   call('ZREM', K .. 'we', id)
   local key, image = K .. 'wd:' .. def, K .. 'wp:' .. def .. ':'
