@@ -13,8 +13,8 @@ if b.status == BATCH_LOADING then
   call('ZREM', K .. 'tm', 'l' .. b.id)
   b.started = now
   batches().begin(b)
-elseif b.status == BATCH_RUNNING and batches().has(b, BATCH_OPEN) then
-  b.changed = true
+elseif (b.status == BATCH_RUNNING or b.status == BATCH_FAILED) and batches().has(b, BATCH_OPEN) then
+  b.changed = true -- a retry of one that failed while it was open is to end by itself
 elseif b.status == BATCH_CANCELLING or b.status == BATCH_CANCELLED then
   return -4
 else
