@@ -39,7 +39,12 @@ dq_entry hist_entry_of(const hist *h, const hist_held *t)
 
 dureq_str hist_holder_id(const hist *h, int holder)
 {
-    return holder < HM_JOBS ? id_of(h, holder) : dureq_str_of(h->m.sched[holder - HM_JOBS].id, DQ_ID_BYTES);
+    if (holder < HM_JOBS)
+        return id_of(h, holder);
+    if (holder < HM_FLOW_KEYS)
+        return dureq_str_of(h->m.sched[holder - HM_JOBS].id, DQ_ID_BYTES);
+    holder -= HM_FLOW_KEYS;
+    return dureq_str_of(holder < HM_FLOWS ? h->m.flow[holder].id : h->m.batch[holder - HM_FLOWS].id, DQ_ID_BYTES);
 }
 
 const char *hist_key_text(int key)
@@ -54,9 +59,10 @@ const char *hist_key_text(int key)
 dureq_str hist_large_payload(int which)
 {
     static char text[DQ_PAYLOAD_INLINE_MAX + 2];
-    int len = snprintf(text, sizeof(text), "{\"large\":%d}", which);
+    int len = snprintf(text, sizeof(text), "{\"large\":%d", which);
 
     memset(text + len, ' ', sizeof(text) - 1 - (size_t)len);
+    text[sizeof(text) - 2] = '}';
     return dureq_str_of(text, sizeof(text) - 1);
 }
 
@@ -246,7 +252,7 @@ static void put_outcome(hist *h, dq_complete *c, const hm_done *d, const hist_he
 
     if (d->kind == 'c')
         dq_buf_append_str(&m, dq_buf_str(&t->m));
-    else
+    else if (d->kind != 'i')
         moved_on(h, d, t, session, &m);
     job.m = dq_buf_str(&m);
     if (d->kind == 'r' || d->kind == 'p')
@@ -292,6 +298,43 @@ static void put_schedules(hist *h, dq_complete *c, const hist_msg *msg, const hi
     }
 }
 
+/* What the envelope says of a task or an item; empty: it is neither. */
+static dureq_str task_part(const hist_held *t)
+{
+    dq_envelope e;
+
+    return dq_envelope_unpack(dq_buf_str(&t->j), &e) == 0 && (e.flags & (DQ_J_TASK | DQ_J_ITEM)) ? e.more : (dureq_str){0};
+}
+
+bool hist_is_wanted(const hist_held *t)
+{
+    dq_envelope e;
+
+    return dq_envelope_unpack(dq_buf_str(&t->j), &e) == 0 && e.result_is_wanted;
+}
+
+static void put_tasks(hist *h, dq_complete *c, const hist_msg *msg, const hist_held *const *held)
+{
+    for (int i = 0; i < msg->n; i++) {
+        const hm_done *d = &msg->done[i];
+        dureq_str part = task_part(held[i]);
+        bool dead = d->kind == 'd' || d->fails;
+        dq_id id = whole_id(h, d->job);
+        DQ_BUF_AUTO said = {0};
+
+        if (part.len == 0 || !strchr("cndi", d->kind))
+            continue;
+        dq_buf_append_char(&said, d->skips ? 's' : dead ? 'd' : 'c');
+        dq_buf_append_char(&said, (char)part.len);
+        dq_buf_append_str(&said, part);
+        if (d->skips || dead)
+            dq_buf_append_text(&said, "no");
+        else if (d->result)
+            dq_buf_append_fmt(&said, "j%d", d->result);
+        dq_complete_side(c, DQ_SIDE_TASK, (size_t)i, &id, dq_buf_str(&said));
+    }
+}
+
 static void put_side(hist *h, dq_complete *c, const hist_msg *msg, int i, dq_end_side kind)
 {
     dq_id id = whole_id(h, msg->done[i].job);
@@ -320,10 +363,11 @@ void hist_put_complete(hist *h, hist_msg *msg, const hist_held *const *held)
     for (int i = 0; i < msg->n; i++)
         if (lets_go(h, &msg->done[i]))
             put_side(h, &c, msg, i, DQ_SIDE_KEY);
+    put_tasks(h, &c, msg, held);
     for (int i = 0; i < msg->n; i++)
         put_side(h, &c, msg, i, DQ_SIDE_START);
     for (int i = 0; i < msg->n; i++)
-        if (msg->done[i].kind == 'n' && hist_is_large(held[i]))
+        if (strchr("ni", msg->done[i].kind) && hist_is_large(held[i]))
             put_side(h, &c, msg, i, DQ_SIDE_DROP);
     put_schedules(h, &c, msg, held);
     dq_complete_end(&c);

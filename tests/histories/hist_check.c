@@ -34,6 +34,19 @@ static void check_moved(hist *h, int job, dureq_str m)
     (void)hist_equal(h, what, j->suspect, (got.flags & DQ_M_SUSPECT) != 0);
 }
 
+/* {"upstream": results, "original": its own}; between them may stand why others gave none. */
+static void check_upstream(hist *h, int job, dureq_str payload)
+{
+    dureq_str want = dureq_str_of(h->upstream[job], (size_t)h->upstream_len[job]);
+    char end[48];
+    int len = snprintf(end, sizeof end, ",\"original\":{\"n\":%d}}", h->m.job[job].payload);
+
+    if (!dq_str_starts_with(payload, want) || payload.len < want.len + (size_t)len ||
+        memcmp(payload.ptr + payload.len - len, end, (size_t)len) != 0)
+        hist_fail(h, "job %d: wanted the payload " DQ_STR_FMT " ... %s, got " DQ_STR_FMT, job, DQ_STR_ARG(want), end,
+                  DQ_STR_ARG(payload));
+}
+
 static void check_payload(hist *h, int job, dureq_str j, dureq_str beside)
 {
     dq_envelope e = {0};
@@ -42,6 +55,8 @@ static void check_payload(hist *h, int job, dureq_str j, dureq_str beside)
     (void)snprintf(want, sizeof(want), "{\"n\":%d}", h->m.job[job].payload);
     if (dq_envelope_unpack(j, &e) < 0)
         hist_fail(h, "job %d: its envelope cannot be read", job);
+    else if (h->upstream_len[job] > 0)
+        check_upstream(h, job, e.payload);
     else if (h->m.job[job].large != ((e.flags & DQ_J_BLOB) != 0))
         hist_fail(h, "job %d: its payload is %s", job, h->m.job[job].large ? "in its entry" : "a key of its own");
     else if (h->m.job[job].large && !dq_str_eq(beside, hist_large_payload(h->item[job].large)))
@@ -133,7 +148,7 @@ static const char look[] =
     "  elseif string.sub(name, 1, 4) == 'run:' then run = run + call('HLEN', key)\n"
     "  elseif string.sub(name, 1, 3) == 'cx:' then cx = cx + call('SCARD', key)\n"
     "  elseif two == 'u:' then keys[#keys + 1] = string.sub(name, 3) keys[#keys + 1] = call('GET', key)\n"
-    "  elseif two == 'r:' then known[#known + 1] = string.sub(name, 3) known[#known + 1] = call('GET', key)\n"
+    "  elseif two == 'r:' and string.sub(name, 3, 3) == 'k' then known[#known + 1] = string.sub(name, 3) known[#known + 1] = call('GET', key)\n"
     "  elseif string.sub(name, 1, 3) == 'st:' then\n"
     "    local f = call('HGETALL', key)\n"
     "    for i = 1, #f, 2 do st[f[i]] = (st[f[i]] or 0) + f[i + 1] end\n"

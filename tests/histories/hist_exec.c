@@ -34,6 +34,15 @@ static const char *const names[] = {
     [MSG_SCHED_DELETE] = "schedule delete",
     [MSG_SCHED_TRIGGER] = "schedule trigger",
     [MSG_SCHED_FIRE] = "fire",
+    [MSG_FLOW_START] = "flow start",
+    [MSG_FLOW_CANCEL] = "flow cancel",
+    [MSG_FLOW_RETRY] = "flow retry",
+    [MSG_BATCH_START] = "batch start",
+    [MSG_BATCH_ADD] = "batch add",
+    [MSG_BATCH_SEAL] = "batch seal",
+    [MSG_BATCH_CANCEL] = "batch cancel",
+    [MSG_BATCH_RETRY] = "batch retry",
+    [MSG_FLOW_STEP] = "flow step",
 };
 
 /* An error where one is due, and none where none is. true: the answer is to be looked at. */
@@ -52,11 +61,12 @@ bool hist_answered(hist *h, const hist_msg *msg, dq_reply r, int want)
 
 static void same_id(hist *h, int job, dureq_str id, bool fresh)
 {
-    char *mine = job < HM_JOBS ? h->m.job[job].id : h->m.sched[job - HM_JOBS].id;
+    static const char none[DQ_ID_BYTES];
+    dureq_str mine = hist_holder_id(h, job);
 
-    if (fresh && mine[0] == 0 && memcmp(mine, mine + 1, DQ_ID_BYTES - 1) == 0)
-        memcpy(mine, id.ptr, DQ_ID_BYTES);
-    else if (id.len != DQ_ID_BYTES || memcmp(mine, id.ptr, DQ_ID_BYTES) != 0)
+    if (fresh && memcmp(mine.ptr, none, sizeof none) == 0)
+        memcpy(h->m.job[job].id, id.ptr, DQ_ID_BYTES);
+    else if (!dq_str_eq(mine, id))
         hist_fail(h, "enqueue: the answer is not the id of job %d", job);
 }
 
@@ -451,7 +461,8 @@ static void exec_one(hist *h, const hist_msg *msg)
     hist_say(h, "  -> %s %d (%d, %d%s%s) no %" PRId64 " n %d", names[msg->kind], msg->who, msg->a, msg->b, msg->flag ? ", " : "",
              msg->flag ? "yes" : "", msg->no, msg->n);
     for (int i = 0; msg->kind == MSG_COMPLETE && i < msg->n; i++)
-        hist_say(h, "    job %d turn %d: %c %d", msg->done[i].job, msg->done[i].turn, msg->done[i].kind, msg->done[i].delay);
+        hist_say(h, "    job %d turn %d: %c %d%s%s", msg->done[i].job, msg->done[i].turn, msg->done[i].kind, msg->done[i].delay,
+                 msg->done[i].skips ? " skipped" : "", msg->done[i].fails ? " failed" : "");
     if (msg->kind == MSG_ENQUEUE) {
         exec_enqueue(h, msg);
         return;
@@ -460,8 +471,10 @@ static void exec_one(hist *h, const hist_msg *msg)
         exec_seal(h, msg);
         return;
     }
-    r = hist_ask(h->w, 0, &msg->bytes, 1);
-    if (msg->kind >= MSG_SCHED_PUT) {
+    r = hist_ask(h->w, 0, &msg->bytes, DQ_MAX(msg->n_commands, 1));
+    if (msg->kind >= MSG_FLOW_START) {
+        hist_exec_flow(h, msg, r);
+    } else if (msg->kind >= MSG_SCHED_PUT) {
         hist_exec_schedule(h, msg, r);
     } else if (msg->kind <= MSG_CLOSE) {
         exec_session(h, msg, r);
@@ -480,11 +493,12 @@ void hist_exec(hist *h, const hist_msg *msg)
 
     h->stale = false;
     /* What waits in buffers becomes jobs by itself. */
-    if (h->failed || msg->kind == MSG_NONE || (made > 0 && h->m.n_jobs + hm_n_buffered(&h->m) + made > HM_JOBS) ||
-        !hist_schedule_fits(h, msg))
+    if (h->failed || msg->kind == MSG_NONE || !hist_schedule_fits(h, msg) || !hist_flow_fits(h, msg) ||
+        (made > 0 && h->m.n_jobs + hm_n_buffered(&h->m) + hm_flows_to_come(&h->m) + made > HM_JOBS))
         return;
     before = hist_wake_before(h);
     exec_one(h, msg);
     hist_check_schedules(h);
+    hist_check_flows(h);
     hist_wake_after(h, &before);
 }

@@ -48,9 +48,15 @@ static void let_key_go(hm *m, int job)
 /* What follows from it for others comes after it: see the callers of hm_occurrence_ended. */
 static void over(hm *m, int job, hm_place place, int state)
 {
-    put(&m->job[job], place);
-    m->job[job].state = state;
+    hm_job *j = &m->job[job];
+
+    put(j, j->batch ? HM_GONE : place); /* of an item its batch says what became of it */
+    j->state = state;
     let_key_go(m, job);
+    if (j->flow)
+        hm_flow_job_ended(m, job, state);
+    if (j->batch)
+        hm_batch_job_ended(m, job, state);
 }
 
 void hm_end(hm *m, int job, hm_place place, int state)
@@ -140,7 +146,7 @@ int hm_room(const hm *m, int queue)
     return n;
 }
 
-static int make(hm *m, const hm_item *it)
+int hm_make_of(hm *m, const hm_item *it)
 {
     int job = m->n_jobs++;
     hm_job *j = &m->job[job];
@@ -178,7 +184,7 @@ static uint8_t accept(hm *m, const hm_item *it, int room_left[HM_QUEUES], int *r
     if (it->delay == 0 && *left <= 0)
         return 2;
     *left -= it->delay == 0;
-    *ret_job = make(m, it);
+    *ret_job = hm_make_of(m, it);
     return 0;
 }
 
@@ -222,7 +228,7 @@ int hm_enqueue_seal(hm *m, int producer, int64_t no, int version, const hm_item 
     *a = (hm_answer){.no = no, .n = n, .sealed = true};
     p->last = no;
     for (int i = 0; i < n; i++)
-        a->job[i] = make(m, &items[i]);
+        a->job[i] = hm_make_of(m, &items[i]);
     *ret = *a;
     return 0;
 }
@@ -355,8 +361,14 @@ static void done_one(hm *m, int session, const hm_done *d)
 {
     hm_job *j = &m->job[d->job];
 
+    j->skips = d->skips;
+    j->result = d->result;
     if (d->late)
         hm_late_add(m, session, d->job, d->run);
+    if (d->kind == 'i') {
+        over(m, d->job, HM_GONE, d->fails ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED);
+        return;
+    }
     if (d->kind == 'c' || d->kind == 'n') {
         j->was_run = true;
         over(m, d->job, d->kind == 'c' ? HM_HISTORY : HM_GONE, DUREQ_JOB_COMPLETED);
@@ -389,7 +401,7 @@ int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n)
         if (owns(m, session, done[i].job, done[i].turn)) {
             done_one(m, session, &done[i]);
             m->stat_c[m->job[done[i].job].lane]++;
-            ended[i] = strchr("cnd", done[i].kind) != NULL;
+            ended[i] = strchr("cndi", done[i].kind) != NULL;
         } else {
             s->refused[s->n_refused++] = (uint8_t)i;
         }
@@ -606,6 +618,8 @@ int hm_housekeep(hm *m)
             n++;
         }
     }
+    hm_flows_drop(m);
+    hm_batches_drop(m);
     return n;
 }
 
@@ -638,7 +652,11 @@ int hm_retry(hm *m, int job, bool force)
 
     if (j->place == HM_GONE)
         return -3;
-    if (alive(j) || (j->state == DUREQ_JOB_COMPLETED && !force))
+    if (alive(j))
+        return -4;
+    if (j->flow)
+        return DUREQ_EUNSUPPORTED;
+    if (j->state == DUREQ_JOB_COMPLETED && !force)
         return -4;
     if (j->ukey >= 0 && m->key[j->ukey] >= 0 && m->key[j->ukey] != job)
         return -5;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HM_JOBS      96
+#define HM_JOBS      160
 #define HM_SESSIONS  16 /* numbers 1 to 15 */
 #define HM_PRODUCERS 3
 #define HM_LANES     4 /* queue and type: lane / 2 is the queue */
@@ -26,7 +26,7 @@
 #define HM_FULL      5    /* a queue with a limit takes so many; at first the second one has it */
 #define HM_NEVER     1000000000
 #define HM_UNIT_S    100
-#define HM_LATE      96
+#define HM_LATE      160
 #define HM_SCHEDS    6
 #define HM_SKEYS     2
 #define HM_BUFFER    4   /* so many wait at most (of 10,000: hist_wire.c) */
@@ -34,6 +34,11 @@
 #define HM_RECORDS   100
 #define HM_FIRED     24
 #define HM_NEVER_MS  INT64_MAX
+#define HM_FLOWS     6
+#define HM_TASKS     8
+#define HM_BATCHES   4
+#define HM_MEMBERS   8                     /* items of a batch */
+#define HM_FLOW_KEYS (HM_JOBS + HM_SCHEDS) /* holders of unique keys: from here on workflows, then batches */
 
 typedef enum hm_place { HM_GONE, HM_LANE, HM_FRONT, HM_DUE, HM_PAUSED, HM_DEAD, HM_HISTORY } hm_place;
 
@@ -53,6 +58,10 @@ typedef struct hm_job {
     int sched, at /* s */; /* of an occurrence; sched -1: it is none */
     bool by_hand, minds /* its end is looked at */, pauses /* its death pauses its schedule */;
     bool active, lingers /* over, and its handler may still run */;
+    int flow, batch /* of a task, of an item: number of its workflow or batch + 1; 0: it is none */,
+        task /* or item; HM_MEMBERS: the one-time task */;
+    bool skips; /* how its run ended */
+    int result; /* the number that it gave, 0: nothing */
 } hm_job;
 
 typedef enum hm_life { HM_NO_SESSION, HM_LIVE, HM_REAPING, HM_DROPPED } hm_life;
@@ -136,6 +145,60 @@ typedef struct hm_plan {
     hm_missed to_missed;
 } hm_plan;
 
+/* ---- workflows and batches; times in units ---- */
+
+/* Numbers only, so that equal ones are equal bytes. */
+typedef struct hm_task_def {
+    int lane, run_if /* dq_flow_run_if */, payload, large, s2s, priority;
+    unsigned deps, inputs; /* sets of tasks */
+    bool allow, kept, is_map;
+} hm_task_def;
+
+typedef struct hm_flow_def {
+    int n, attempts, limit /* 0 none */, keep, ukey;
+    bool cancels;
+    hm_task_def task[HM_TASKS];
+} hm_flow_def;
+
+typedef struct hm_task {
+    int state /* dureq_workflow_task_state */, job;
+    bool after; /* it ran, or was skipped, although the workflow had failed, or follows from one that did */
+    int result; /* 0: it gave none */
+    bool has_error;
+} hm_task;
+
+typedef struct hm_flow {
+    char id[13];
+    bool there, failing, timed_out;
+    bool begins_again; /* a retry was begun, and no task is empty yet */
+    int status /* dureq_workflow_status */, attempt, request;
+    int due;     /* when its time is over; HM_NEVER */
+    int gone_at; /* when it is dropped, once it has ended */
+    hm_flow_def d;
+    hm_task task[HM_TASKS];
+} hm_flow;
+
+typedef struct hm_batch_def {
+    int lane, once_lane /* -1: no one-time task */, once_payload, window, attempts, limit, keep, ukey, s2s;
+    bool fails_fast, is_open;
+} hm_batch_def;
+
+typedef struct hm_member {
+    int state /* dureq_batch_item_state */, job, payload, result;
+} hm_member;
+
+typedef struct hm_batch {
+    char id[13];
+    bool there, failing, timed_out, is_open;
+    int status /* dureq_batch_status */, attempt, request;
+    int once, once_job, once_result; /* state of the one-time task: 0 there is none, 1 waits, 2 released, 3 done, 4 failed */
+    int due, gone_at, loads_until;
+    int n, next /* those before it were released in this attempt, or are done */;
+    int n_completed, n_skipped, n_failed, n_cancelled;
+    hm_batch_def d;
+    hm_member item[HM_MEMBERS];
+} hm_batch;
+
 typedef struct hm {
     int now, served, looked_at, n_sessions, leader, epoch, leader_until, n_lanes, n_jobs;
     int lane_no[HM_LANES];
@@ -154,7 +217,10 @@ typedef struct hm {
     bool replaces; /* the call that is made now */
     bool room_seen[HM_QUEUES];
     int room[HM_QUEUES]; /* as this call saw it first, less what it dispatched */
-    int lost;            /* a schedule of which something came round and was neither dispatched nor recorded; -1 */
+    int n_flows, n_batches;
+    hm_flow flow[HM_FLOWS];
+    hm_batch batch[HM_BATCHES];
+    int lost; /* a schedule of which something came round and was neither dispatched nor recorded; -1 */
 } hm;
 
 /* Answers of scripts that are no number of the script's own. */
@@ -180,10 +246,12 @@ void hm_fetch(hm *m, int session, int job, const char *entry);
 
 typedef struct hm_done {
     int job, turn;
-    char kind; /* as in complete.lua: c n r f d p */
-    int delay; /* units; -1: paused until resumed */
-    bool late; /* its handler did not end */
-    int run;   /* number of this run */
+    char kind;         /* as in complete.lua: c n r f d p i */
+    int delay;         /* units; -1: paused until resumed */
+    bool late;         /* its handler did not end */
+    int run;           /* number of this run */
+    bool fails, skips; /* an item; a task or an item */
+    int result;        /* of a task or an item: what it gave; 0: nothing */
 } hm_done;
 /* 0 with the refused in the session, or HM_FENCED. */
 int hm_complete(hm *m, int session, int64_t no, const hm_done *done, int n);
@@ -246,3 +314,41 @@ typedef struct hm_fired {
 hm_fired hm_sched_fire(hm *m, const hm_plan *plans, int n);
 int hm_n_buffered(const hm *m); /* of all: jobs that calls may yet make by themselves */
 int64_t hm_now_ms(const hm *m);
+
+/* hist_model_flow.c: what follows for workflows. */
+void hm_flow_job_ended(hm *m, int job, int state); /* dureq_job_state; -1: purged */
+/* Answers of flow_start: dq_flow_started; *ret_holder: as of unique keys. */
+int hm_flow_start(hm *m, int request, const hm_flow_def *d, int *ret_holder);
+int hm_flow_cancel(hm *m, int flow,
+                   bool first); /* 0: what was released is being cancelled; -1: it was over, and this is no first call; -3, -4 */
+int hm_flow_retry(hm *m, int flow);
+void hm_flows_time_out(hm *m);
+void hm_flows_drop(hm *m); /* whose time after their end is over */
+/* What a task that waits becomes: -1: it must wait; else its state, RELEASED when it starts. */
+int hm_task_becomes(const hm *m, int flow, int task, bool *ret_after);
+bool hm_task_stays(const hm *m, int flow, int task);            /* over a retry */
+bool hm_task_may_be_cancelled(const hm *m, int flow, int task); /* by its workflow */
+void hm_task_decide(hm *m, int flow, int task, int state, bool after);
+void hm_flow_reset(hm *m, int flow);
+void hm_flow_settle(hm *m, int flow); /* it ends, or begins again, when nothing is left of it to do */
+bool hm_flow_is_over(const hm_flow *f);
+int hm_flows_to_come(const hm *m); /* jobs that workflows and batches may yet make */
+int hm_make_of(hm *m, const hm_item *it);
+
+/* hist_model_batch.c */
+void hm_batch_job_ended(hm *m, int job, int state);
+int hm_batch_start(hm *m, int request, const hm_batch_def *d, int *ret_holder);
+int hm_batch_add(hm *m, int batch, int at, const int *payloads, int n); /* n of items now, -3, -4, -5 */
+int hm_batch_seal(hm *m, int batch);
+int hm_batch_cancel(hm *m, int batch, bool first);
+int hm_batch_retry(hm *m, int batch, bool all);
+void hm_batches_time_out(hm *m);
+void hm_batches_drop(hm *m);
+bool hm_batch_stops(const hm_batch *b);
+bool hm_batch_may_release(const hm *m, int batch);
+bool hm_batch_may_cancel(const hm_batch *b);
+int hm_batch_next(const hm_batch *b); /* the item that is to be released next; -1: none */
+int hm_batch_running(const hm_batch *b);
+void hm_batch_release(hm *m, int batch, int item);
+void hm_batch_settle(hm *m, int batch);
+bool hm_batch_is_over(const hm_batch *b);

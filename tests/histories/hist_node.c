@@ -428,7 +428,7 @@ static void pick_ended(hist *h, turn *t, int max)
         const hm_job *j = &h->m.job[n->held[i].job];
 
         if (j->kept != t->kept || (j->ukey >= 0 && !j->ukey_stays) || n->held[i].stream != 'l' ||
-            h->m.session[t->msg.who].started[n->held[i].job] || j->minds)
+            h->m.session[t->msg.who].started[n->held[i].job] || j->minds || j->flow || j->batch)
             continue;
         t->held[t->msg.n] = &n->held[i];
         t->msg.done[t->msg.n++] = (hm_done){.job = n->held[i].job, .turn = n->held[i].turn, .kind = t->kept ? 'c' : 'n'};

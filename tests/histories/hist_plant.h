@@ -6,11 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+typedef enum hist_kind { HIST_JOBS, HIST_SCHEDULES, HIST_FLOWS, HIST_KINDS } hist_kind; /* of a history: what it is mostly of */
+
 typedef struct hist_plant {
     const char *name;
     const char *file;         /* below src/store/lua */
     const char *is, *becomes; /* each place of it */
-    bool of_schedules;        /* it is looked for by histories of schedules, else by the others */
+    hist_kind of;             /* it is looked for by histories of this kind */
 } hist_plant;
 
 extern const hist_plant hist_plants[];

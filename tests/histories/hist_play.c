@@ -211,6 +211,23 @@ static void step_beat(hist *h, int session, const uint32_t *r)
     dispatch(h, &msg, r[4]);
 }
 
+/* An end of a task or an item: how, and what it gives to others. */
+static void end_of_task(const hist *h, const hist_held *held, uint32_t bits, hm_done *d)
+{
+    const hm_job *j = &h->m.job[held->job];
+    bool ends = strchr("cnd", d->kind) != NULL;
+
+    if ((!j->flow && !j->batch) || !ends)
+        return;
+    d->skips = d->kind != 'd' && bits % 6 == 0;
+    if (d->kind != 'd' && !d->skips && bits / 8 % 4 != 0 && hist_is_wanted(held))
+        d->result = held->job + 1;
+    if (j->batch) {
+        d->fails = d->kind == 'd';
+        d->kind = 'i';
+    }
+}
+
 static void step_complete(hist *h, int session, const uint32_t *r)
 {
     static const char kinds[] = {'c', 'c', 'r', 'f', 'd', 'p'};
@@ -232,6 +249,7 @@ static void step_complete(hist *h, int session, const uint32_t *r)
                                     .delay = kind == 'p' && bits & 8 ? -1 : 1 + (int)(bits / 8 % 3),
                                     .late = strchr("rfd", kind) && r[3] >> (8 + 3 * msg.n) & 1,
                                     .run = h->m.job[n->held[i].job].runs + 1};
+        end_of_task(h, &n->held[i], r[3] >> (4 * msg.n + 5), &msg.done[msg.n]);
         msg.n++;
     }
     if (msg.n == 0)
@@ -339,7 +357,8 @@ static void step_operator(hist *h, const uint32_t *r)
         msg.who = (int)(r[1] % (uint32_t)h->m.n_jobs);
     else
         msg.who = (int)(r[1] % (msg.kind == MSG_KEY_DELETE ? HM_KEYS : msg.kind == MSG_DRAIN ? HM_NODES : HM_QUEUES));
-    if (msg.kind == MSG_UPDATE && h->m.job[msg.who].sched >= 0) /* what its envelope says of its schedule is not made here */
+    /* what its envelope says of its schedule, workflow or batch is not made here */
+    if (msg.kind == MSG_UPDATE && (h->m.job[msg.who].sched >= 0 || h->m.job[msg.who].flow || h->m.job[msg.who].batch))
         msg.kind = MSG_CANCEL;
     msg.b = h->m.now + (int)(r[3] / 4 % 6) - 1;
     if (msg.kind == MSG_QUEUE_SET)
@@ -352,7 +371,7 @@ static void step_operator(hist *h, const uint32_t *r)
     dispatch(h, &msg, r[4]);
 }
 
-static void turn_clock(hist *h, int units)
+void hist_turn_clock(hist *h, int units)
 {
     h->m.now += units;
     h->m.now = DQ_MAX(h->m.now, 0);
@@ -364,7 +383,7 @@ static void step_clock(hist *h, const uint32_t *r)
 {
     static const int steps[] = {1, 1, 1, 2, 5, -2};
 
-    turn_clock(h, steps[r[0] % DQ_ARRAY_LEN(steps)]);
+    hist_turn_clock(h, steps[r[0] % DQ_ARRAY_LEN(steps)]);
 }
 
 /* What happens between a leader's look and its call: the clock is set back; somebody pauses or changes one. */
@@ -374,12 +393,32 @@ static void come_between(hist *h, const uint32_t *r)
     hist_msg msg = {0};
 
     if (r[2] % 8 == 0)
-        turn_clock(h, -1);
+        hist_turn_clock(h, -1);
     if (r[2] % 8 != 1)
         return;
     hist_step_schedule(h, other, &msg);
     hist_exec(h, &msg);
     dq_buf_deinit(&msg.bytes);
+}
+
+static void step_flow_step(hist *h, const uint32_t *r)
+{
+    hist_msg msg = {0};
+
+    if (h->m.n_sessions == 0)
+        return;
+    hist_put_flow_step(h, any_leader(h, r), &msg);
+    dispatch(h, &msg, r[4]);
+}
+
+/* How much scripts do of what a workflow or batch wants in one step. */
+static void step_budget(hist *h, const uint32_t *r)
+{
+    int budget = r[0] % 4 == 0 ? HIST_BUDGET : 1 + (int)(r[0] / 4 % 14);
+
+    h->was_small = h->was_small || budget < HIST_BUDGET;
+    hist_say(h, "  budget %d", budget);
+    hist_budget(h->w, budget);
 }
 
 static void step_fire(hist *h, const uint32_t *r)
@@ -412,15 +451,16 @@ enum {
     STEP_DELIVER,
     STEP_SCHEDULE,
     STEP_FIRE,
+    STEP_FLOW,
+    STEP_FLOW_STEP,
+    STEP_BUDGET,
     STEPS
 };
 
-/* One history in three is of schedules. */
-#define KINDS 3
-static const uint8_t weights[KINDS][STEPS] = {
-    {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6, 0, 0},
-    {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6, 0, 0},
-    {4, 4, 24, 12, 18, 2, 2, 2, 2, 1, 5, 10, 16, 8, 16, 22},
+static const uint8_t weights[HIST_KINDS][STEPS] = {
+    [HIST_JOBS] = {18, 5, 24, 12, 14, 3, 2, 4, 2, 2, 12, 14, 7, 6, 0, 0, 0, 0, 0},
+    [HIST_SCHEDULES] = {4, 4, 24, 12, 18, 2, 2, 2, 2, 1, 5, 10, 16, 8, 16, 22, 0, 0, 0},
+    [HIST_FLOWS] = {3, 4, 34, 10, 30, 3, 2, 2, 2, 2, 6, 7, 6, 6, 0, 0, 20, 14, 2},
 };
 
 static void play_one(hist *h, const hist_step *s)
@@ -442,6 +482,12 @@ static void play_one(hist *h, const hist_step *s)
         dispatch(h, &msg, s->r[4]);
         break;
     case STEP_FIRE: step_fire(h, s->r); break;
+    case STEP_FLOW:
+        hist_step_flow(h, s->r, &msg);
+        dispatch(h, &msg, s->r[4]);
+        break;
+    case STEP_FLOW_STEP: step_flow_step(h, s->r); break;
+    case STEP_BUDGET: step_budget(h, s->r); break;
     default: step_node(h, s->r, (uint32_t)s->kind - STEP_TURN); break;
     }
 }
@@ -473,18 +519,22 @@ void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace)
         if (trace)
             hist_check_all(h);
     }
+    hist_end_flows(h);
     hist_check_all(h);
     clean(h);
 }
 
-bool hist_is_of_schedules(uint64_t seed)
+/* One history in four is of workflows and batches, one in four of schedules. */
+hist_kind hist_kind_of(uint64_t seed)
 {
-    return weights[seed % KINDS][STEP_FIRE] > 0;
+    if (seed % 4 == 3)
+        return HIST_FLOWS;
+    return seed % 3 == 2 ? HIST_SCHEDULES : HIST_JOBS;
 }
 
 void hist_make(uint64_t seed, hist_step *steps, int *ret_n)
 {
-    const uint8_t *w = weights[seed % KINDS];
+    const uint8_t *w = weights[hist_kind_of(seed)];
     dq_rng rng;
     unsigned total = 0;
 

@@ -15,6 +15,8 @@
 #define HIST_ENQUEUED  64 /* jobs: more come from schedules only */
 #define HIST_LATE      4
 #define HIST_BACKFILL  3
+#define HIST_UPSTREAM  200
+#define HIST_BUDGET    800
 
 typedef struct hist_step {
     uint8_t kind;
@@ -54,6 +56,15 @@ typedef enum hist_msg_kind {
     MSG_SCHED_DELETE,
     MSG_SCHED_TRIGGER,
     MSG_SCHED_FIRE,
+    MSG_FLOW_START, /* from here on: hist_flow.c */
+    MSG_FLOW_CANCEL,
+    MSG_FLOW_RETRY,
+    MSG_BATCH_START,
+    MSG_BATCH_ADD,
+    MSG_BATCH_SEAL,
+    MSG_BATCH_CANCEL,
+    MSG_BATCH_RETRY,
+    MSG_FLOW_STEP,
 } hist_msg_kind;
 
 /* A call as bytes, and what the model must know of it. It may be sent at once, later, twice, or never. */
@@ -74,6 +85,9 @@ typedef struct hist_msg {
     hm_def def, seen; /* schedules: what is put, and what it was made from */
     int at[HIST_BACKFILL];
     hm_plan plan[HM_SCHEDS];
+    int n_commands; /* 0: one */
+    hm_flow_def flow;
+    hm_batch_def batch;
 } hist_msg;
 
 typedef struct hist_node {
@@ -113,7 +127,13 @@ typedef struct hist {
     hm_item item[HM_JOBS];     /* as it was enqueued */
     int payloads;              /* numbers of payloads that were given away */
     dq_zones *zones;           /* as leaders read them */
-    bool stale;                /* the call that was sent last was refused as a whole */
+    int requests;              /* numbers of starts of workflows and batches */
+    int acknowledged; /* holder (as of keys) of the workflow or batch whose cancel was acknowledged by this call; 0: none */
+    int64_t n_left;   /* what flow_step said last */
+    int upstream_len[HM_JOBS]; /* of a job that gets results: */
+    char upstream[HM_JOBS][HIST_UPSTREAM];
+    bool was_small; /* scripts had to do what they do in more steps than usual, at some time */
+    bool stale;     /* the call that was sent last was refused as a whole */
     bool trace;
     int step;
     bool failed;
@@ -127,7 +147,8 @@ bool hist_equal(hist *h, const char *what, int64_t want, int64_t got); /* false:
 /* hist_play.c */
 void hist_play(hist *h, hist_wire *w, const hist_step *steps, int n, bool trace);
 void hist_make(uint64_t seed, hist_step *steps, int *ret_n);
-bool hist_is_of_schedules(uint64_t seed);
+hist_kind hist_kind_of(uint64_t seed);
+void hist_turn_clock(hist *h, int units);
 /* hist_calls.c: the calls as bytes */
 void hist_put_enqueue(hist *h, hist_msg *msg);
 void hist_put_beat(hist *h, hist_msg *msg);
@@ -138,6 +159,7 @@ void hist_put_operator(hist *h, hist_msg *msg);
 dq_entry hist_entry_of(const hist *h, const hist_held *t);
 dureq_str hist_large_payload(int which); /* valid until the next one */
 bool hist_is_large(const hist_held *t);
+bool hist_is_wanted(const hist_held *t); /* of a task or an item: others get its result */
 void hist_pack_item(const hm_item *it, int payload, dq_buf *j);
 size_t hist_pack_template(const hm_item *it, int payload, dq_buf *j); /* of a schedule's jobs */
 dureq_str hist_holder_id(const hist *h, int holder);                  /* a job, or HM_JOBS and a schedule */
@@ -184,6 +206,14 @@ bool hist_schedule_fits(const hist *h, const hist_msg *msg);
 /* hist_check_schedule.c: schedules in Redis as in the model; jobs that they made get their ids */
 void hist_check_schedules(hist *h);
 void hist_pack_definition(const hist *h, const hm_def *d, dq_buf *out);
+/* hist_flow.c */
+void hist_step_flow(hist *h, const uint32_t *r, hist_msg *ret); /* by hand; MSG_NONE: nothing to do */
+void hist_put_flow_step(hist *h, int leader, hist_msg *msg);
+bool hist_flow_fits(const hist *h, const hist_msg *msg);
+void hist_exec_flow(hist *h, const hist_msg *msg, dq_reply r);
+void hist_end_flows(hist *h); /* given an end of its jobs, each workflow and batch ends */
+/* hist_check_flow.c: what a call did to workflows and batches, and their jobs get their ids */
+void hist_check_flows(hist *h);
 /* hist_check.c */
 void hist_check_jobs(hist *h);
 void hist_check_all(hist *h);

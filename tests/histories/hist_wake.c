@@ -41,7 +41,7 @@ static bool is_added(const hist *h, int job, const hist_before *before)
     const hm_job *j = &h->m.job[job];
     bool is_new = job >= before->n_jobs;
 
-    if (is_new && j->sched >= 0)
+    if (is_new && (j->sched >= 0 || j->flow || j->batch))
         return true;
     return (j->place == HM_LANE || j->place == HM_FRONT) && j->session == 0 && (is_new || j->turn != before->turn[job]);
 }

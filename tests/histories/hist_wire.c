@@ -494,6 +494,35 @@ static void change_numbers(dq_buf *text, bool fires)
         hist_die("schedule_fire", "has other numbers");
 }
 
+/* Every place of a number that has this before and this after it. */
+static void change_budget(dq_buf *text, const char *number, const char *before, const char *after)
+{
+    DQ_BUF_AUTO out = {0};
+    size_t len = strlen(number);
+    const char *from = text->ptr, *end = text->ptr + text->len, *at = memmem(from, (size_t)(end - from), number, len);
+
+    for (; at; at = memmem(at + len, (size_t)(end - at) - len, number, len)) {
+        if (!strchr(before, at[-1]) || !strchr(after, at[len]))
+            continue;
+        dq_buf_append(&out, from, (size_t)(at - from));
+        dq_buf_append_text(&out, "(redis.call('GET','budget')+0)");
+        from = at + len;
+    }
+    dq_buf_append(&out, from, (size_t)(end - from));
+    dq_buf_clear(text);
+    dq_buf_append_str(text, dq_buf_str(&out));
+}
+
+/* What tasks that end may do to others, flow_step and the like, and what a batch releases. */
+static void change_budgets(dq_buf *text)
+{
+    if (!memmem(text->ptr, text->len, "'wq'", 4))
+        return;
+    change_budget(text, "800", "(", ")");
+    change_budget(text, "1200", "(, ", "),");
+    change_budget(text, "256", "= ", ",");
+}
+
 static void load_scripts(hist_wire *w, const hist_plant *plant)
 {
     char(*sha)[41] = dq_calloc(DQ_SCRIPT_COUNT, sizeof(*sha));
@@ -509,6 +538,7 @@ static void load_scripts(hist_wire *w, const hist_plant *plant)
         else
             dq_buf_append(&text, dq_scripts[i].text, dq_scripts[i].len);
         change_calls(&text);
+        change_budgets(&text);
         if (i == DQ_SCRIPT_SCHEDULE_FIRE || i == DQ_SCRIPT_SCHEDULE_TRIGGER)
             change_numbers(&text, i == DQ_SCRIPT_SCHEDULE_FIRE);
         dq_resp_begin(&call, 3);
@@ -557,6 +587,14 @@ void hist_clock(hist_wire *w, int units)
     (void)hist_words(w, 0, "SET", "clock", text, NULL);
 }
 
+void hist_budget(hist_wire *w, int budget)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof text, "%d", budget);
+    (void)hist_words(w, 0, "SET", "budget", text, NULL);
+}
+
 /* Queues as shard_init would make them: limit (6 bytes), paused, retention class (6 bytes). Sessions are counted from 1, as the model does. */
 void hist_reset(hist_wire *w)
 {
@@ -578,6 +616,7 @@ void hist_reset(hist_wire *w)
     (void)hist_words(w, 0, "FLUSHALL", "SYNC", NULL);
     (void)hist_words(w, 0, "EVAL", "redis.call('SET', 'base', redis.call('TIME')[1])", "0", NULL);
     hist_clock(w, 0);
+    hist_budget(w, 800);
     (void)hist_words(w, 0, "HSET", "{dureq:0}:sh", "ss", "0", "mv", scripts, NULL);
     for (int i = 0; i < HM_QUEUES; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "q%d", i);

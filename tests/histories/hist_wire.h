@@ -6,7 +6,8 @@
 
    The scripts are those of the library except for three things: the time they read is when the history began plus what the key "clock" says, so that a
    history steps its clock forth and back at will, and it stands still meanwhile; who is taken out of a set at random is chosen so that it is the same when
-   the history is played again; and what takes a week, or ten thousand, is less (change_numbers). A planted fault (hist_plant.h) is one more change: then the scripts are read from their
+   the history is played again; and what takes a week, or
+   ten thousand, is less (change_numbers); what a step may do of workflows and batches is what the key "budget" says. A planted fault (hist_plant.h) is one more change: then the scripts are read from their
    sources, and a text in them is another one. */
 
 #include "redis_server.h"
@@ -45,5 +46,6 @@ bool hist_heard(hist_wire *w, dq_reply *ret);
 void hist_listen(hist_wire *w, int session, bool on); /* to the channel of its wake-ups */
 void hist_reset(hist_wire *w);                        /* an empty shard */
 void hist_clock(hist_wire *w, int units);
-int64_t hist_base_ms(hist_wire *w); /* when this history began: a whole second */
+void hist_budget(hist_wire *w, int budget); /* of what scripts do of workflows and batches in a step */
+int64_t hist_base_ms(hist_wire *w);         /* when this history began: a whole second */
 void hist_die(const char *what, const char *why) __attribute__((noreturn));

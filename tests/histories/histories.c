@@ -141,7 +141,7 @@ static bool find_planted(const options *o, const hist_plant *plant, hist_wire *w
     hist_wire_open(&w, plant);
     ask_doctor = false;
     for (uint64_t seed = (uint64_t)o->seed; !found && n < o->n; seed++) {
-        if (hist_is_of_schedules(seed) != plant->of_schedules)
+        if (hist_kind_of(seed) != plant->of)
             continue;
         n++;
         hist_make(seed, steps, &n_steps);
