@@ -27,7 +27,7 @@
 
 #define COMPLETING_US 600
 
-static int log_fd = -1, occurrences_fd = -1;
+static int log_fd = -1, occurrences_fd = -1, tasks_fd = -1;
 static char die_at;
 
 const char *fault_type_of(char kind)
@@ -37,6 +37,7 @@ const char *fault_type_of(char kind)
     case 'f': return "flaky";
     case 'd': return "doomed";
     case 'p': return "poison";
+    case 't': return "task";
     default: return "?";
     }
 }
@@ -74,6 +75,16 @@ static long run_of(const char *run_id)
     return dot ? strtol(dot + 1, NULL, 10) : 0;
 }
 
+static void mark_task(char m, const dureq_run *task, long seq)
+{
+    char line[192];
+    int len = snprintf(line, sizeof line, "%c %lld %s %ld %s %ld\n", m, (long long)dq_mono_us(), dureq_run_node_id(task), seq,
+                       dureq_run_job_id(task), run_of(dureq_run_id(task)));
+
+    if (write(tasks_fd, line, (size_t)len) != len)
+        abort();
+}
+
 static void die_if_at(fault_step step)
 {
     if (die_at == (char)step)
@@ -105,6 +116,22 @@ static int run_kind(dureq_run *task, char kind, long n)
     }
 }
 
+/* Of a workflow or batch: n is -1 for one that fails for good, -2 for one that does well at its second attempt. */
+static int run_task(dureq_run *task, long seq, long n)
+{
+    int rc = 0;
+
+    mark_task('S', task, seq);
+    if (n == -1)
+        rc = dureq_run_fail(task, 5, "fails");
+    else if (n == -2 && dureq_run_attempt(task) <= 1)
+        rc = dureq_run_retry(task, 6, "not yet");
+    else if (n > 0 && dureq_run_wait_cancelled(task, n))
+        rc = dureq_run_retry(task, 2, "told to stop");
+    mark_task(rc == 0 ? 'E' : 'F', task, seq);
+    return rc;
+}
+
 bool fault_payload_is_whole(dureq_str payload)
 {
     size_t blanks = 0;
@@ -126,11 +153,11 @@ static int run_job(dureq_run *task, void *userdata)
     mark(FAULT_MARK_START, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     mark_occurrence(task);
     die_if_at(FAULT_STEP_HANDLER);
-    if (sscanf(text, "%c %ld %ld", &kind, &seq, &n) != 3)
+    if (sscanf(text[0] == '"' ? text + 1 : text, "%c %ld %ld", &kind, &seq, &n) != 3) /* of a workflow it is JSON */
         return dureq_run_fail(task, 1, "what is this?");
     if (strcmp(dureq_run_task_type(task), fault_type_of(kind)) != 0 || !fault_payload_is_whole(payload))
         mark(FAULT_MARK_MIXED_UP, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
-    rc = run_kind(task, kind, n);
+    rc = kind == 't' ? run_task(task, seq, n) : run_kind(task, kind, n);
     if (die_at)
         mark(FAULT_MARK_EFFECT, dureq_run_node_id(task), dureq_run_job_id(task), run_of(dureq_run_id(task)));
     die_if_at(FAULT_STEP_EFFECT);
@@ -174,7 +201,7 @@ static int role(char **argv)
     dureq_node_stats stats;
     dureq_error err = {0};
     dureq_node *node = NULL;
-    char occurrences[512];
+    char occurrences[512], tasks[512];
     sigset_t set;
     int sig;
 
@@ -184,6 +211,8 @@ static int role(char **argv)
     log_fd = open(argv[4], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     (void)snprintf(occurrences, sizeof occurrences, "%s" FAULT_OCCURRENCES, argv[4]);
     occurrences_fd = open(occurrences, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    (void)snprintf(tasks, sizeof tasks, "%s" FAULT_TASKS, argv[4]);
+    tasks_fd = open(tasks, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     o.redis_url = argv[1];
     o.prefix = argv[2];
     o.node_id = argv[3];

@@ -28,9 +28,13 @@ typedef enum fault_step {
 /* "wall_ms node schedule scheduled_at_ms job", a line for each start of a handler. */
 #define FAULT_OCCURRENCES ".occurrences"
 
+/* "mark mono_us node number job run", of a job of kind t: S its handler was called, E it is about to return and did well, F it did not. */
+#define FAULT_TASKS ".tasks"
+
 typedef struct fault_node_options {
     const char *url, *prefix, *node_id;
-    const char *log_path; /* lines are appended to it; of occurrences of schedules to another with FAULT_OCCURRENCES behind */
+    const char *log_path; /* lines are appended to it; of occurrences of schedules to another with FAULT_OCCURRENCES behind,
+                             of tasks with FAULT_TASKS */
     int shards, concurrency;
     int max_crashes; /* 0 = 200: what is killed here is the process's doing, not the job's */
     bool never_leads;

@@ -104,6 +104,8 @@ static void unlink_logs(const fault_world *w)
 
     (void)snprintf(path, sizeof path, "%s" FAULT_OCCURRENCES, w->log_path);
     (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s" FAULT_TASKS, w->log_path);
+    (void)unlink(path);
     (void)unlink(w->log_path);
 }
 
