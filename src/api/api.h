@@ -61,6 +61,7 @@ typedef struct dq_api_request {
     const dq_api_who *who;       /* NULL: whoever asks was let in without a token, or not at all */
     dq_api_tokens *tokens;       /* of the server; NULL: there is none, and nobody can sign in */
     const char *base_path;       /* of cookies; NULL: the root */
+    const char *port;            /* likewise: by which the caller names the server; NULL or empty: none */
     bool is_secure;              /* it came by TLS, as far as is known */
     /* How far a call for many jobs has come, in the caller's thread after each round trip; n 0: how many there are is not known.
        NULL: none. */

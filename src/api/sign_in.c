@@ -15,18 +15,33 @@
 
 /* ---- cookies ---- */
 
-/* What the prefixes promise is checked by browsers: nobody could set such a cookie without TLS, or from another host or path. */
-static const char *cookie_name(bool is_secure, const char *base_path)
+#define COOKIE_NAME_MAX 32
+#define PORT_DIGITS    5
+
+dureq_str dq_api_port_in(dureq_str authority)
+{
+    size_t at = authority.len;
+
+    while (at > 0 && authority.ptr[at - 1] >= '0' && authority.ptr[at - 1] <= '9')
+        at--;
+    if (at == 0 || authority.ptr[at - 1] != ':' || at == authority.len || authority.len - at > PORT_DIGITS)
+        return (dureq_str){0};
+    return dureq_str_of(authority.ptr + at, authority.len - at);
+}
+
+/* What the prefixes promise is checked by browsers: nobody could set such a cookie without TLS, or from another host or path. A cookie goes to all ports of
+   a host, so the port is in its name: two servers on one host take nothing from each other. It is the port that the browser knows, and so the same for all
+   servers to which a proxy gives the requests. */
+static void put_name(char out[COOKIE_NAME_MAX], bool is_secure, const char *base_path, dureq_str port)
 {
     bool is_root = !base_path || !*base_path;
 
-    return !is_secure ? "dureq" : is_root ? "__Host-dureq" : "__Secure-dureq";
+    (void)snprintf(out, COOKIE_NAME_MAX, "%s%s%.*s", !is_secure ? "dureq" : is_root ? "__Host-dureq" : "__Secure-dureq",
+                   port.len ? "-" : "", (int)port.len, port.len ? port.ptr : "");
 }
 
-dureq_str dq_api_session_in(dureq_str cookies, bool is_secure, const char *base_path)
+static dureq_str find_cookie(dureq_str cookies, const char *name)
 {
-    const char *name = cookie_name(is_secure, base_path);
-
     while (cookies.len) {
         dureq_str value = dq_str_cut(&cookies, ';'), key = dq_str_trim(dq_str_cut(&value, '='));
 
@@ -36,12 +51,28 @@ dureq_str dq_api_session_in(dureq_str cookies, bool is_secure, const char *base_
     return (dureq_str){0};
 }
 
+/* One without a port is of a version that named it so, or of a server that is asked by none. */
+dureq_str dq_api_session_in(dureq_str cookies, bool is_secure, const char *base_path, dureq_str port)
+{
+    char name[COOKIE_NAME_MAX];
+    dureq_str found;
+
+    put_name(name, is_secure, base_path, port);
+    found = find_cookie(cookies, name);
+    if (found.ptr || port.len == 0)
+        return found;
+    put_name(name, is_secure, base_path, (dureq_str){0});
+    return find_cookie(cookies, name);
+}
+
 static void put_cookie(dq_api_ctx *c, const char *value, int64_t seconds)
 {
     const char *base = c->req->base_path ? c->req->base_path : "";
+    char name[COOKIE_NAME_MAX];
 
-    (void)snprintf(c->res->cookie, sizeof c->res->cookie, "%s=%s; Path=%s/; Max-Age=%lld; HttpOnly; SameSite=Strict%s",
-                   cookie_name(c->req->is_secure, base), value, base, (long long)seconds, c->req->is_secure ? "; Secure" : "");
+    put_name(name, c->req->is_secure, base, dureq_str_from(c->req->port));
+    (void)snprintf(c->res->cookie, sizeof c->res->cookie, "%s=%s; Path=%s/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name, value,
+                   base, (long long)seconds, c->req->is_secure ? "; Secure" : "");
 }
 
 /* ---- who is it ---- */

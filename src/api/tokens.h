@@ -25,5 +25,7 @@ void dq_api_who_deinit(dq_api_who *who);
 
 /* ---- cookies ---- */
 
-/* The session among the cookies of a request; {NULL, 0}: none. base_path NULL or empty: the root. */
-dureq_str dq_api_session_in(dureq_str cookies, bool is_secure, const char *base_path);
+/* The port in "host:port" as the caller names the server; {NULL, 0}: none is there. A view. */
+dureq_str dq_api_port_in(dureq_str authority);
+/* The session among the cookies of a request to that port; {NULL, 0}: none. base_path NULL or empty: the root. */
+dureq_str dq_api_session_in(dureq_str cookies, bool is_secure, const char *base_path, dureq_str port);

@@ -381,7 +381,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
     dureq_str accept = dq_http_field_get(head, "accept"), key = dq_http_field_get(head, "idempotency-key");
     dureq_str last = dq_http_field_get(head, "last-event-id");
-    size_t method, path, query, content, token, session, accepts, keyed, last_event_id;
+    size_t method, path, query, content, token, session, accepts, keyed, last_event_id, port;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
@@ -393,6 +393,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     accepts = put(&e->text, accept);
     keyed = put(&e->text, key);
     last_event_id = put(&e->text, last);
+    port = put(&e->text, caller->port);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -408,6 +409,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
         .role = DQ_API_ANYONE,
         .tokens = e->server->tokens,
         .base_path = e->server->base_path,
+        .port = e->text.ptr + port,
         .is_secure = caller->is_secure,
     };
     e->token = bearer.ptr ? e->text.ptr + token : NULL;

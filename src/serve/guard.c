@@ -151,6 +151,7 @@ void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret)
     memcpy(ret->name, c->name, sizeof ret->name);
     if (c->is_proxy && dq_proxies_client(c->server->proxies, head, client))
         (void)snprintf(ret->name, sizeof ret->name, "http:%s", client);
+    ret->port = dq_api_port_in(head->authority);
     if (!dq_http_field_get(head, "authorization").ptr)
-        ret->session = dq_api_session_in(dq_http_field_get(head, "cookie"), ret->is_secure, c->server->base_path);
+        ret->session = dq_api_session_in(dq_http_field_get(head, "cookie"), ret->is_secure, c->server->base_path, ret->port);
 }

@@ -54,9 +54,10 @@ typedef struct dq_caller {
     bool is_local;     /* over a Unix socket and for itself: it may do all */
     bool is_secure;    /* by TLS, to us or to a proxy */
     dureq_str session; /* of its cookie; {NULL, 0}: none, or a token came along */
+    dureq_str port;    /* in the name that it has for this server; {NULL, 0}: none */
     char name[DQ_SERVE_ACTOR_MAX];
 } dq_caller;
-/* session: a view into the head. */
+/* session, port: views into the head. */
 void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret);
 bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault);
 

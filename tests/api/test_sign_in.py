@@ -73,11 +73,13 @@ def cookies(r, token):
     cookie, me = r.sign_in(token['operator'])
     parts = [p.strip() for p in cookie.split(';')]
     r.expect('the cookie is for this server alone, and no script reads it',
-             {'Path=/', 'HttpOnly', 'SameSite=Strict'} <= set(parts) and 'Secure' not in parts and parts[0].startswith('dureq=dqs_'), cookie)
+             {'Path=/', 'HttpOnly', 'SameSite=Strict'} <= set(parts) and 'Secure' not in parts and parts[0].startswith(f'dureq-{r.d.port}=dqs_'), cookie)
     age = int(next(p for p in parts if p.startswith('Max-Age=')).split('=')[1])
     r.expect('its life is bounded', 12 * 3600 - 60 <= age <= 12 * 3600, age)
     r.expect('who signed in is told', (me['name'], me['role'], me['by']) == ('a-operator', 'operator', 'session') and me['expires_at'], me)
-    r.expect('the cookie is no token of its own', r.send('GET', '/api/me', Authorization='Bearer ' + pair(cookie)[6:])[0] == 401)
+    r.expect('the cookie is no token of its own', r.send('GET', '/api/me', Authorization='Bearer ' + pair(cookie).split('=')[1])[0] == 401)
+    old = 'dureq=' + pair(cookie).split('=')[1]
+    r.expect('it is good by the name that the version before gave it', r.send('GET', '/api/me', Cookie=old)[2].get('by') == 'session')
     # It is good at once, for reading and for pages that change something.
     r.expect('it is known at once', r.send('GET', '/api/me', Cookie='a=b; ' + pair(cookie) + '; c=d')[2].get('by') == 'session')
     r.expect('a page may change something', r.send('POST', '/api/queues/low/pause', Cookie=pair(cookie), **PAGE)[0] == 200)
@@ -163,11 +165,31 @@ def audit(r, token):
     r.expect('an admin has no limits', status == 400 and 'admin' in value['error'], value)
 
 
+def two_daemons(r, token):
+    """A browser sends the cookies of a host to all of its ports, and keeps one of a name."""
+    other = Daemon(sys.argv[1])
+    try:
+        other.stop(keep=True)
+        other.start(['--auth', 'tokens'])
+        q = Caller(other, r.ctl)
+        jar = {}
+        for who, secret in ((r, token['operator']), (q, q.make('viewer'))):
+            name, value = pair(who.sign_in(secret)[0]).split('=')
+            jar[name] = value
+        both = '; '.join(f'{k}={v}' for k, v in jar.items())
+        for who, role in ((r, 'operator'), (q, 'viewer')):
+            status, _, me = who.send('GET', '/api/me', Cookie=both)
+            who.expect(f'the {role} is signed in beside the other', status == 200 and me['role'] == role, me)
+        r.n, r.faults = r.n + q.n, r.faults + q.faults
+    finally:
+        other.stop()
+
+
 def proxies(r, token):
     """The daemon trusts 127.0.0.1 and 10.0.0.0/8."""
     operator = 'Bearer ' + token['operator']
     cookie, _ = r.sign_in(token['operator'], X_Forwarded_Proto='https')
-    r.expect('behind a proxy with TLS the cookie is for TLS alone', cookie.startswith('__Host-dureq=') and 'Secure' in cookie, cookie)
+    r.expect('behind a proxy with TLS the cookie is for TLS alone', cookie.startswith(f'__Host-dureq-{r.d.port}=') and 'Secure' in cookie, cookie)
     r.expect('it is good so', r.send('GET', '/api/me', Cookie=pair(cookie), X_Forwarded_Proto='https')[0] == 200)
     r.expect('and not in clear', r.send('GET', '/api/me', Cookie=pair(cookie))[0] == 401)
     r.expect('nor is it by its bare name', r.send('GET', '/api/me', Cookie=pair(cookie)[7:], X_Forwarded_Proto='https')[0] == 401)
@@ -308,6 +330,7 @@ def main():
         refusals(r, token)
         endings(r, token)
         audit(r, token)
+        two_daemons(r, token)
         proxies(r, token)
         shop = 'Bearer ' + r.dureqctl('token', 'create', '--role', 'operator', '--name', 'shop', '--queues', 'orders')[1]
         mail = 'Bearer ' + r.dureqctl('token', 'create', '--role', 'operator', '--name', 'mail', '--types', 'mail.*')[1]

@@ -59,7 +59,7 @@ static void read_fields(dureq_str all, const dq_http_head *h)
     assert(!client[0] || dq_proxies_passed_on(h));
     (void)dq_proxies_says_tls(h);
     for (int secure = 0; secure < 2; secure++)
-        check_view(all, dq_api_session_in(dq_http_field_get(h, "cookie"), secure, NULL));
+        check_view(all, dq_api_session_in(dq_http_field_get(h, "cookie"), secure, NULL, dq_api_port_in(h->authority)));
 }
 
 static bool read_chunks(outcome *o, dureq_str in, size_t piece, dq_http_fault *fault)

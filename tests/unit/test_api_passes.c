@@ -103,17 +103,50 @@ TEST(a_pass_is_known_by_its_secret)
     EXPECT_FALSE(dq_pass_is_right(its_id, got, id, hash));
 }
 
+#define NO_PORT ((dureq_str){0})
+
 TEST(the_cookie_is_found_by_the_name_that_the_connection_asks_for)
 {
     dureq_str all = DQ_STR_LIT("a=1; dureq=in-clear; __Host-dureq=host ;__Secure-dureq=secure; dureq=second; b");
 
-    EXPECT_STR_TEXT("in-clear", dq_api_session_in(all, false, NULL));
-    EXPECT_STR_TEXT("in-clear", dq_api_session_in(all, false, "/x"));
-    EXPECT_STR_TEXT("host", dq_api_session_in(all, true, ""));
-    EXPECT_STR_TEXT("secure", dq_api_session_in(all, true, "/x"));
-    EXPECT_TRUE(dq_api_session_in(DQ_STR_LIT("dureq"), false, NULL).ptr == NULL);
-    EXPECT_TRUE(dq_api_session_in(DQ_STR_LIT("xdureq=1; __Host-dureq=1"), false, NULL).ptr == NULL);
-    EXPECT_TRUE(dq_api_session_in((dureq_str){0}, true, NULL).ptr == NULL);
+    EXPECT_STR_TEXT("in-clear", dq_api_session_in(all, false, NULL, NO_PORT));
+    EXPECT_STR_TEXT("in-clear", dq_api_session_in(all, false, "/x", NO_PORT));
+    EXPECT_STR_TEXT("host", dq_api_session_in(all, true, "", NO_PORT));
+    EXPECT_STR_TEXT("secure", dq_api_session_in(all, true, "/x", NO_PORT));
+    EXPECT_TRUE(dq_api_session_in(DQ_STR_LIT("dureq"), false, NULL, NO_PORT).ptr == NULL);
+    EXPECT_TRUE(dq_api_session_in(DQ_STR_LIT("xdureq=1; __Host-dureq=1"), false, NULL, NO_PORT).ptr == NULL);
+    EXPECT_TRUE(dq_api_session_in((dureq_str){0}, true, NULL, NO_PORT).ptr == NULL);
+}
+
+/* Cookies of a host go to all its ports. */
+TEST(the_cookie_of_another_port_is_not_taken)
+{
+    dureq_str all = DQ_STR_LIT("dureq=old; dureq-8081=b; dureq-8080=a; __Host-dureq-8080=tls; __Secure-dureq-8080=path");
+
+    EXPECT_STR_TEXT("a", dq_api_session_in(all, false, NULL, DQ_STR_LIT("8080")));
+    EXPECT_STR_TEXT("b", dq_api_session_in(all, false, NULL, DQ_STR_LIT("8081")));
+    EXPECT_STR_TEXT("tls", dq_api_session_in(all, true, NULL, DQ_STR_LIT("8080")));
+    EXPECT_STR_TEXT("path", dq_api_session_in(all, true, "/x", DQ_STR_LIT("8080")));
+    EXPECT_STR_TEXT("old", dq_api_session_in(all, false, NULL, DQ_STR_LIT("8082")));
+    EXPECT_TRUE(dq_api_session_in(all, true, NULL, DQ_STR_LIT("8082")).ptr == NULL);
+}
+
+TEST(the_port_is_what_follows_the_host)
+{
+    static const struct {
+        const char *authority, *port; /* NULL: none */
+    } rows[] = {{"localhost:8080", "8080"}, {"[::1]:443", "443"}, {"[::1]", NULL},      {"localhost", NULL}, {"localhost:", NULL},
+                {"x:123456", NULL},         {"8080", NULL},       {"10.0.0.1", NULL},   {"x:80a", NULL},     {"", NULL}};
+
+    for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
+        dureq_str port = dq_api_port_in(dureq_str_from(rows[i].authority));
+
+        EXPECT_NOTE("%s", rows[i].authority);
+        if (rows[i].port)
+            EXPECT_STR_TEXT(rows[i].port, port);
+        else
+            EXPECT_TRUE(port.ptr == NULL);
+    }
 }
 
 TEST_MAIN()
