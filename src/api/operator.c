@@ -2,12 +2,12 @@
 #include "api/operator.h"
 
 #include "api/operation.h"
-#include "api/pass_list.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/random.h"
 #include "client/call.h"
 #include "client/meter.h"
+#include "client/tokens.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -178,18 +178,24 @@ static int step(work *w, dureq_error *err)
     return rc < 0 ? rc : is_last;
 }
 
+static void note_there(void *userdata, size_t i, dureq_str text)
+{
+    bool *is_there = userdata;
+
+    (void)i;
+    *is_there = text.len > 0;
+}
+
 /* Whoever started it may do nothing any more: then it goes no further either. Redis away: the step says so. */
 static void check_token(work *w)
 {
-    dq_pass_list list;
+    dureq_str id = dureq_str_from(w->op.token);
     bool is_there = false;
 
-    if (!w->op.token || dq_mono_us() - w->checked_us < CHECK_US || dq_pass_list_read(w->o->client, &list, NULL) < 0)
+    if (!id.len || dq_mono_us() - w->checked_us < CHECK_US ||
+        dq_client_passes_some(w->o->client, DQ_PASS_TOKEN, &id, 1, note_there, &is_there, NULL) < 0)
         return;
     w->checked_us = dq_mono_us();
-    for (size_t i = 0; i < list.n_tokens && !is_there; i++)
-        is_there = strcmp(list.tokens[i].id, w->op.token) == 0;
-    dq_pass_list_deinit(&list);
     if (is_there)
         return;
     dq_client_act_as(NULL); /* the audit has that this daemon did it */

@@ -38,19 +38,29 @@ static void add_session(void *userdata, dureq_str id, dureq_str text)
         l->n_sessions += dq_session_read(text, &l->sessions[l->n_sessions]);
 }
 
-int dq_pass_list_read(dureq_client *client, dq_pass_list *ret, dureq_error *err)
+static int read_list(dureq_client *client, bool with_sessions, dq_pass_list *ret, dureq_error *err)
 {
     int rc;
 
     *ret = (dq_pass_list){0};
     rc = dq_client_passes(client, DQ_PASS_TOKEN, add_token, ret, err);
-    if (rc == 0)
+    if (rc == 0 && with_sessions)
         rc = dq_client_passes(client, DQ_PASS_SESSION, add_session, ret, err);
     if (rc == 0 && ret->failed)
         rc = dq_fail_nomem(err);
     if (rc < 0)
         dq_pass_list_deinit(ret);
     return rc;
+}
+
+int dq_pass_list_read(dureq_client *client, dq_pass_list *ret, dureq_error *err)
+{
+    return read_list(client, /*with_sessions=*/true, ret, err);
+}
+
+int dq_pass_list_read_tokens(dureq_client *client, dq_pass_list *ret, dureq_error *err)
+{
+    return read_list(client, /*with_sessions=*/false, ret, err);
 }
 
 void dq_pass_list_deinit(dq_pass_list *l)

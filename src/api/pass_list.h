@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* All tokens and sessions, read from Redis. Any thread; blocking. */
+/* All tokens, and all sessions, read from Redis: for who lists them or clears them up. Any thread; blocking. */
 
 #include "api/passes.h"
 
@@ -14,4 +14,5 @@ typedef struct dq_pass_list {
 } dq_pass_list;
 
 int dq_pass_list_read(dureq_client *client, dq_pass_list *ret, dureq_error *err);
+int dq_pass_list_read_tokens(dureq_client *client, dq_pass_list *ret, dureq_error *err); /* no session */
 void dq_pass_list_deinit(dq_pass_list *l);

@@ -102,28 +102,15 @@ static int get_me(dq_api_ctx *c, dureq_error *err)
 
 /* ---- signing in ---- */
 
-#define LOOKS_MAX 5 /* others may change tokens meanwhile */
-
 /* The caller's to deinit. DUREQ_EAUTH: it is no token. */
 static int check_token(dq_api_ctx *c, dureq_str token, dq_api_who *ret, dureq_error *err)
 {
-    int64_t now_us = dq_mono_us();
-    dq_api_found found = dq_api_tokens_find(c->req->tokens, token, now_us, ret);
+    dq_api_found found;
+    int rc = dq_api_tokens_look_up(c->req->tokens, c->client, (dq_api_pass){.text = token}, dq_mono_us(), &found, ret, err);
 
-    for (int i = 0; i < LOOKS_MAX && found == DQ_API_STALE; i++) {
-        int rc = dq_api_tokens_read(c->req->tokens, c->client, now_us, err);
-
-        if (rc < 0)
-            return rc;
-        found = dq_api_tokens_find(c->req->tokens, token, now_us, ret);
-    }
-    switch (found) {
-    case DQ_API_KNOWN: return 0;
-    case DQ_API_NO_MEMORY: return dq_fail_nomem(err);
-    case DQ_API_STALE: return dq_fail(err, DUREQ_EBUSY, "tokens are being changed: try again");
-    case DQ_API_UNKNOWN: break;
-    }
-    return dq_fail(err, DUREQ_EAUTH, "this is no token, or its time is over");
+    if (rc == 0 && found != DQ_API_KNOWN)
+        rc = dq_fail(err, DUREQ_EAUTH, "this is no token, or its time is over");
+    return rc;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -163,6 +150,8 @@ static int clear_sessions(dq_api_ctx *c, const char *token, int64_t now_ms, dure
             ids[n++] = dureq_str_from(s->id);
     }
     rc = ids ? dq_client_pass_delete(c->client, DQ_PASS_SESSION, ids, n, &n_deleted, err) : dq_fail_nomem(err);
+    if (n)
+        dq_api_tokens_forget(c->req->tokens);
     dq_pass_list_deinit(&list);
     return rc;
 }
@@ -177,7 +166,6 @@ static int store_session(dq_api_ctx *c, const dq_session *s, dureq_error *err)
     rc = dq_buf_finish(&text, err);
     if (rc == 0)
         rc = dq_client_pass_put(c->client, DQ_PASS_SESSION, s->id, dq_buf_str(&text), err);
-    dq_api_tokens_forget(c->req->tokens);
     return rc;
 }
 

@@ -12,7 +12,7 @@
 static int list_tokens(dq_api_ctx *c, dureq_error *err)
 {
     dq_pass_list list;
-    int rc = dq_pass_list_read(c->client, &list, err);
+    int rc = dq_pass_list_read_tokens(c->client, &list, err);
 
     if (rc < 0)
         return rc;
@@ -166,8 +166,6 @@ static int store(dq_api_ctx *c, const dq_token *t, dureq_error *err)
         rc = audit_made(c, t, err);
     if (rc == 0)
         rc = dq_client_pass_put(c->client, DQ_PASS_TOKEN, t->id, dq_buf_str(&text), err);
-    if (c->req->tokens)
-        dq_api_tokens_forget(c->req->tokens);
     return rc;
 }
 

@@ -1,27 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Tokens of the API and sessions: who they stand for. A copy of what Redis has, which is read again when it is older than two seconds, so that
-   whoever was revoked is refused soon after; and when somebody comes whom it does not know. Any thread. */
+/* Tokens of the API and sessions: who they stand for. Each that comes is looked up in Redis by its id, however many there are, and what was found is
+   kept for two seconds, so that whoever was revoked is refused soon after. Any thread. */
 
 #include "api/api.h"
 
-dq_api_tokens *dq_api_tokens_create(void); /* NULL: no memory */
-void dq_api_tokens_destroy(dq_api_tokens *t);
-/* Reads them when the copy is too old for who came at asked_us (dq_mono_us); blocks as a call of the client. */
-int dq_api_tokens_read(dq_api_tokens *t, dureq_client *client, int64_t asked_us, dureq_error *err);
-/* What was read is of no use any more: something was changed here. */
-void dq_api_tokens_forget(dq_api_tokens *t);
+/* As it was sent. */
+typedef struct dq_api_pass {
+    dureq_str text;
+    bool is_session; /* of a cookie; else a token */
+} dq_api_pass;
 
 typedef enum dq_api_found {
     DQ_API_KNOWN,   /* *ret is who; the caller's to deinit */
     DQ_API_UNKNOWN, /* no such token, or its time is over */
-    DQ_API_STALE,   /* to be read first */
+    DQ_API_STALE,   /* to be looked up */
     DQ_API_NO_MEMORY,
 } dq_api_found;
-dq_api_found dq_api_tokens_find(dq_api_tokens *t, dureq_str token, int64_t asked_us, dq_api_who *ret);
-dq_api_found dq_api_tokens_find_session(dq_api_tokens *t, dureq_str session, int64_t asked_us, dq_api_who *ret);
+
+dq_api_tokens *dq_api_tokens_create(void); /* NULL: no memory */
+void dq_api_tokens_destroy(dq_api_tokens *t);
+/* By what is kept here, at once. asked_us (dq_mono_us): when the request came. */
+dq_api_found dq_api_tokens_find(dq_api_tokens *t, dq_api_pass pass, int64_t asked_us, dq_api_who *ret);
+/* The same with a look at Redis, where that is needed; blocks as a call of the client. Never STALE: what Redis has after asked_us decides, whatever
+   changes while it is looked at. Below 0: it cannot be told. */
+int dq_api_tokens_look_up(dq_api_tokens *t, dureq_client *client, dq_api_pass pass, int64_t asked_us, dq_api_found *ret_found,
+                          dq_api_who *ret, dureq_error *err);
+/* What is kept is of no use any more: some were revoked here. */
+void dq_api_tokens_forget(dq_api_tokens *t);
 void dq_api_who_deinit(dq_api_who *who);
+
+/* Many at once, in two calls of the client for each 500: who let them in goes on for long. */
+typedef struct dq_api_pass_check {
+    dq_api_pass pass;
+    bool is_over; /* it lets nobody in any more */
+} dq_api_pass_check;
+int dq_api_tokens_check(dureq_client *client, dq_api_pass_check *checks, size_t n, dureq_error *err);
 
 /* ---- cookies ---- */
 

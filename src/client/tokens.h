@@ -16,5 +16,8 @@ int dq_client_pass_put(dureq_client *c, dq_pass_kind kind, const char *id, dureq
 int dq_client_pass_delete(dureq_client *c, dq_pass_kind kind, const dureq_str *ids, size_t n, int64_t *ret_n, dureq_error *err);
 int dq_client_passes(dureq_client *c, dq_pass_kind kind, void (*fn)(void *userdata, dureq_str id, dureq_str text), void *userdata,
                      dureq_error *err);
+/* Those of n ids, however many others there are: fn is called for each that there is, with its place among the ids. */
+int dq_client_passes_some(dureq_client *c, dq_pass_kind kind, const dureq_str *ids, size_t n,
+                          void (*fn)(void *userdata, size_t i, dureq_str text), void *userdata, dureq_error *err);
 /* Notes in the audit what this thread's caller did to it. */
 int dq_client_audit_pass(dureq_client *c, const char *action, const char *id, dureq_str detail, dureq_error *err);

@@ -3,7 +3,9 @@
    request and one answer at most, and nothing while it waits. Whatever it waits for has an end: a head has 10 s; a body and an answer must move by
    RATE_BYTES in RATE_US; an idle connection is closed after a minute, or when another needs its place. Loop thread.
 
-       HEAD -> BODY -> BUSY -> FLUSH -> HEAD ...       a fault, or "close": FLUSH -> LINGER -> closed */
+       HEAD -> WHO -> BODY -> BUSY -> FLUSH -> HEAD ...       a fault, or "close": FLUSH -> LINGER -> closed
+
+   Bodies of all connections share DQ_SERVE_HELD_MAX: who may not send one that is more than brief is told before any of it is read. */
 #include "serve/serve_internal.h"
 
 #include <event2/event.h>
@@ -176,8 +178,8 @@ static void on_next(dq_deferred *d)
         dq_stream_go_on(c);
         return;
     }
-    if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
-        return; /* it is looked at again when the next request may come */
+    if (c->phase == DQ_CONN_WHO || c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
+        return; /* it is looked at again when the body, or the next request, may come */
     if (c->in.len && c->phase != DQ_CONN_LINGER && !dq_serve_tls_has_more(c->tls))
         advance(c);
     else
@@ -359,22 +361,37 @@ static bool send_page(dq_conn *c, const dq_http_head *head, size_t len)
     return true;
 }
 
+void dq_conn_take_body(dq_conn *c)
+{
+    set_phase(c, DQ_CONN_BODY);
+    deadline_in(c, RATE_US);
+    want_read(c, true);
+    if (dq_serve_tls_has_more(c->tls)) /* the socket will not tell of it */
+        dq_loop_defer(c->server->loop, &c->next);
+    if (c->in.len) {
+        read_body(c);
+        return;
+    }
+    if (!c->expects_continue)
+        return;
+    dq_buf_append_text(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    recount(c);
+    flush(c);
+}
+
 static void begin_body(dq_conn *c, const dq_http_head *head)
 {
     c->is_chunked_in = head->is_chunked;
     c->chunks = (dq_http_chunks){0};
     c->body_left = head->length;
-    set_phase(c, DQ_CONN_BODY);
-    deadline_in(c, RATE_US);
-    if (c->in.len) {
-        read_body(c);
+    c->expects_continue = head->expects_continue;
+    if (!head->is_chunked && head->length <= DQ_SERVE_BRIEF_MAX) {
+        dq_conn_take_body(c);
         return;
     }
-    if (!head->expects_continue)
-        return;
-    dq_buf_append_text(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-    recount(c);
-    flush(c);
+    set_phase(c, DQ_CONN_WHO);
+    set_deadline(c, NEVER); /* the look has an end of its own */
+    dq_exchange_begin(c->exchange);
 }
 
 /* A whole head of len bytes, at the beginning of `in`. */
@@ -550,7 +567,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (c->stream && dq_stream_reads(c))
         read_once(c);
-    else if (c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
+    else if (c->phase == DQ_CONN_WHO || c->phase == DQ_CONN_BUSY || c->phase == DQ_CONN_FLUSH)
         look(c);
     else
         read_once(c);

@@ -62,27 +62,22 @@ static void sink_end(dq_api_sink *s, bool is_whole)
     dq_mutex_unlock(&e->mu);
 }
 
-static dq_api_found find_who(dq_exchange *e, int64_t asked_us, dq_api_who *ret)
+static dq_api_pass pass_of(const dq_exchange *e)
 {
-    dq_api_tokens *t = e->server->tokens;
-
-    return e->token ? dq_api_tokens_find(t, dureq_str_from(e->token), asked_us, ret)
-                    : dq_api_tokens_find_session(t, dureq_str_from(e->session), asked_us, ret);
+    return (dq_api_pass){.text = dureq_str_from(e->token ? e->token : e->session), .is_session = !e->token};
 }
 
 /* An answer may take for ever: who gets it is looked at from time to time. */
 static bool is_revoked(dq_exchange *e)
 {
     int64_t now_us = dq_mono_us();
+    dq_api_found found = DQ_API_KNOWN;
     dq_api_who who = {0};
-    dq_api_found found;
 
     if (!e->has_who || now_us - e->checked_us < CHECK_US)
         return false;
     e->checked_us = now_us;
-    found = find_who(e, now_us, &who);
-    if (found == DQ_API_STALE && dq_api_tokens_read(e->server->tokens, e->server->client, now_us, NULL) == 0)
-        found = find_who(e, now_us, &who);
+    (void)dq_api_tokens_look_up(e->server->tokens, e->server->client, pass_of(e), now_us, &found, &who, NULL);
     dq_api_who_deinit(&who);
     return found == DQ_API_UNKNOWN;
 }
@@ -222,7 +217,6 @@ static void on_waited(void *userdata, const dq_api_waited *waited)
     e->wait = NULL;
     e->waited = *waited;
     e->req.waited = &e->waited;
-    e->asked_us = dq_mono_us();
     if (e->conn)
         dq_exchange_start(e); /* its token may have been revoked meanwhile */
     dq_exchange_unref(e);
@@ -276,8 +270,21 @@ static void run(dq_exchange *e)
 
 /* ---- who asks ---- */
 
+/* Its body may come, or it is answered. */
+static void go_on(dq_exchange *e, bool is_let_in)
+{
+    static const dq_http_fault nobody = {401, "this takes a token, and none that is good came before the body"};
+
+    if (!e->awaits_body)
+        run(e);
+    else if (is_let_in)
+        dq_conn_take_body(e->conn);
+    else
+        dq_conn_fault(e->conn, &nobody);
+}
+
 /* Whom the token or the session stands for. */
-static void run_as_known(dq_exchange *e)
+static void go_on_as_known(dq_exchange *e)
 {
     e->has_who = true;
     e->checked_us = e->asked_us;
@@ -286,33 +293,49 @@ static void run_as_known(dq_exchange *e)
     e->req.role = e->who.role;
     e->req.hides_payload = e->who.hides_payload;
     (void)snprintf(e->actor, sizeof e->actor, "%s", e->who.name);
-    run(e);
+    go_on(e, true);
 }
 
 /* A cookie that is none any more is as good as no cookie; a token that was sent must be good. */
-static void run_as_unknown(dq_exchange *e)
+static void go_on_as_unknown(dq_exchange *e)
 {
     bool may_all = !e->token && (e->is_local || !e->server->needs_token);
 
     e->req.role = may_all ? DQ_API_ADMIN : DQ_API_ANYONE;
-    if (!may_all)
-        (void)snprintf(e->actor, sizeof e->actor, "anyone");
-    run(e);
+    (void)snprintf(e->actor, sizeof e->actor, "%s", may_all ? e->address : "anyone");
+    go_on(e, may_all);
 }
 
-static void on_tokens_read(dq_message *m)
+static void look_up(dq_work *w);
+
+/* The last thing that is done with it: it may be gone after it. */
+static void settle(dq_exchange *e, dq_api_found found)
+{
+    static const dq_http_fault no_memory = {500, "out of memory"};
+
+    switch (found) {
+    case DQ_API_KNOWN: go_on_as_known(e); break;
+    case DQ_API_UNKNOWN: go_on_as_unknown(e); break;
+    case DQ_API_STALE: (void)push(e, look_up, /*scans=*/false); break;
+    case DQ_API_NO_MEMORY: dq_conn_fault(e->conn, &no_memory); break;
+    }
+}
+
+static void on_looked_up(dq_message *m)
 {
     static const dq_http_fault away = {503, "tokens cannot be looked up: Redis is away"};
     dq_exchange *e = dq_container_of(m, dq_exchange, looked_up);
 
-    if (e->conn && e->tokens_err.code < 0)
+    if (e->conn && e->tokens_err.code == DUREQ_ENOMEM)
+        settle(e, DQ_API_NO_MEMORY);
+    else if (e->conn && e->tokens_err.code < 0)
         dq_conn_fault(e->conn, &away);
     else if (e->conn)
-        dq_exchange_start(e);
+        settle(e, e->found);
     dq_exchange_unref(e);
 }
 
-static void read_tokens(dq_work *w)
+static void look_up(dq_work *w)
 {
     dq_exchange *e = dq_container_of(w, dq_exchange, work);
 
@@ -321,38 +344,41 @@ static void read_tokens(dq_work *w)
         return;
     }
     e->tokens_err = (dureq_error){0};
-    (void)dq_api_tokens_read(e->server->tokens, e->server->client, e->asked_us, &e->tokens_err);
-    e->looked_up.fn = on_tokens_read;
+    (void)dq_api_tokens_look_up(e->server->tokens, e->server->client, pass_of(e), e->asked_us, &e->found, &e->who, &e->tokens_err);
+    e->looked_up.fn = on_looked_up;
     dq_loop_post(e->server->loop, &e->looked_up); /* our reference goes along */
 }
 
-void dq_exchange_start(dq_exchange *e)
+static void look(dq_exchange *e)
 {
-    static const dq_http_fault no_memory = {500, "out of memory"};
-    dq_api_found found;
-
-    e->req.body = dq_buf_str(&e->body);
     dq_api_who_deinit(&e->who); /* of a look before */
     e->who = (dq_api_who){0};
     e->has_who = false;
     e->req.who = NULL;
     e->req.scope = NULL;
-    found = e->token || e->session ? find_who(e, e->asked_us, &e->who) : DQ_API_UNKNOWN;
-    switch (found) {
-    case DQ_API_KNOWN: run_as_known(e); break;
-    case DQ_API_UNKNOWN: run_as_unknown(e); break;
-    case DQ_API_STALE: (void)push(e, read_tokens, /*scans=*/false); break;
-    case DQ_API_NO_MEMORY: dq_conn_fault(e->conn, &no_memory); break;
-    }
+    e->req.hides_payload = false;
+    e->asked_us = dq_mono_us();
+    settle(e, e->token || e->session ? dq_api_tokens_find(e->server->tokens, pass_of(e), e->asked_us, &e->who) : DQ_API_UNKNOWN);
 }
 
-bool dq_exchange_is_revoked(dq_exchange *e)
+void dq_exchange_begin(dq_exchange *e)
 {
-    dq_api_who who = {0};
-    dq_api_found found = e->has_who ? find_who(e, e->asked_us, &who) : DQ_API_KNOWN;
+    e->awaits_body = true;
+    look(e);
+}
 
-    dq_api_who_deinit(&who);
-    return found == DQ_API_UNKNOWN;
+void dq_exchange_start(dq_exchange *e)
+{
+    e->awaits_body = false;
+    e->req.body = dq_buf_str(&e->body);
+    look(e); /* who asks may have been revoked while the body came, or while it waited */
+}
+
+bool dq_exchange_pass(const dq_exchange *e, dq_api_pass *ret)
+{
+    if (e->has_who)
+        *ret = pass_of(e);
+    return e->has_who;
 }
 
 /* ---- its life ---- */
@@ -430,9 +456,8 @@ dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_ht
     e->server = c->server;
     e->conn = c;
     e->message.fn = on_message;
-    memcpy(e->actor, caller->name, sizeof e->actor);
+    memcpy(e->address, caller->name, sizeof e->address);
     e->is_local = caller->is_local;
-    e->asked_us = dq_mono_us();
     atomic_init(&e->is_gone, false);
     atomic_init(&e->is_left, false);
     atomic_init(&e->refs, 1);
@@ -443,6 +468,11 @@ dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_ht
         return e;
     dq_exchange_unref(e);
     return NULL;
+}
+
+void dq_exchange_ref(dq_exchange *e)
+{
+    atomic_fetch_add(&e->refs, 1);
 }
 
 void dq_exchange_unref(dq_exchange *e)

@@ -118,7 +118,7 @@ static bool body_passes(const dq_conn *c, const dq_caller *caller, const dq_http
 {
     bool signs_in = is_sign_in(head->path);
 
-    if (signs_in && (head->is_chunked || head->length > DQ_SERVE_LOGIN_MAX))
+    if (signs_in && (head->is_chunked || head->length > DQ_SERVE_BRIEF_MAX))
         return refuse(fault, 413, "a sign-in is short, and says how long it is");
     if (c->server->needs_token && !caller->is_local && !signs_in && !caller->session.ptr &&
         !dq_http_field_get(head, "authorization").ptr)

@@ -31,10 +31,11 @@
 #define DQ_SERVE_SCANS_MAX  4    /* threads for those that scan */
 #define DQ_SERVE_ACTOR_MAX  64
 #define DQ_SERVE_BASE_MAX   256  /* of basePath */
-#define DQ_SERVE_LOGIN_MAX  4096 /* the body of a sign-in, which anybody may send */
+#define DQ_SERVE_BRIEF_MAX  4096 /* a body that is taken of anybody, as that of a sign-in; a larger one only of who is let in */
 
 typedef struct dq_conn dq_conn;
 typedef struct dq_stream dq_stream;
+typedef struct dq_stream_checks dq_stream_checks;
 
 /* ---- workers.c: threads for what blocks ---- */
 typedef struct dq_work {
@@ -72,15 +73,17 @@ typedef struct dq_exchange {
     const char *token, *session;       /* as they were sent; NULL: none */
     const char *last_event_id;         /* likewise */
     char ws_accept[DQ_WS_ACCEPT_TEXT]; /* of a request to become a WebSocket; empty: it is none */
-    int64_t asked_us;                  /* when it came */
+    int64_t asked_us;                  /* when it was asked last who it is */
     int64_t checked_us;                /* the answering side's: when it last saw that the token was good */
+    dq_api_found found;                /* what a thread looked up, as `who` */
     dq_api_who who;
     bool has_who, is_local;
+    bool awaits_body; /* it is not let in yet: whose body it is comes first */
     bool may_wait; /* it is limited, and what it waits for is within its limits */
     dq_buf text;   /* what req points to */
     dq_buf body;
     dq_api_request req;
-    char actor[DQ_SERVE_ACTOR_MAX];
+    char actor[DQ_SERVE_ACTOR_MAX], address[DQ_SERVE_ACTOR_MAX]; /* address: who it is without a token */
     bool is_head_only;
     dq_api_wait *wait;   /* loop thread; NULL: it waits for nothing */
     dq_api_quick *quick; /* loop thread; NULL: no thread answers it */
@@ -109,16 +112,19 @@ typedef struct dq_answer_part {
 } dq_answer_part;
 
 dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_http_head *head);
+void dq_exchange_ref(dq_exchange *e);
 void dq_exchange_unref(dq_exchange *e);
-void dq_exchange_start(dq_exchange *e);        /* its body is there */
+void dq_exchange_begin(dq_exchange *e);        /* its head is there: dq_conn_take_body when it is let in; it may be gone after it */
+void dq_exchange_start(dq_exchange *e);        /* its body is there; likewise */
 void dq_exchange_leave(dq_exchange *e);        /* the connection lets go; whoever answers hears of it */
 void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
-bool dq_exchange_is_revoked(dq_exchange *e); /* as far as is known: the token it came with is none any more */
+bool dq_exchange_pass(const dq_exchange *e, dq_api_pass *ret); /* what it was let in by; a view. False: nothing was needed */
 
 /* ---- conn.c ---- */
 typedef enum dq_conn_phase {
     DQ_CONN_HEAD,   /* waits for a request, or reads its head */
+    DQ_CONN_WHO,    /* it is looked up who asks; the body stays where it is meanwhile */
     DQ_CONN_BODY,   /* reads its body */
     DQ_CONN_BUSY,   /* it is being answered */
     DQ_CONN_FLUSH,  /* all of the answer is known, and goes out */
@@ -155,7 +161,7 @@ struct dq_conn {
     int minor;     /* of the HTTP/1 that the request speaks */
     bool is_local; /* a Unix socket */
     bool is_proxy; /* its word for whom it asks is believed */
-    bool is_chunked_in, is_chunked_out, has_no_body_out;
+    bool is_chunked_in, is_chunked_out, has_no_body_out, expects_continue;
     bool closes, is_reading, is_writing, has_skipped_line;
     char name[DQ_SERVE_ACTOR_MAX]; /* for the audit */
 };
@@ -167,6 +173,7 @@ typedef struct dq_origin { /* where a connection comes from */
 } dq_origin;
 void dq_conn_open(dq_server *s, int fd, const dq_origin *from);
 void dq_conn_close(dq_conn *c);
+void dq_conn_take_body(dq_conn *c);                         /* of the exchange that is begun; the connection may be gone after it */
 void dq_conn_part(dq_conn *c, dq_answer_part *part);        /* bytes are taken */
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and closes */
 /* Of the server that stops: those that wait are closed, the others close after their answer. */
@@ -239,7 +246,7 @@ struct dq_server {
     dq_timer check; /* of their tokens */
     dq_work checking;
     dq_message checked;
-    bool is_checking;
+    dq_stream_checks *checks; /* under way; NULL: none are */
 
     dq_list conns, waiting;
     unsigned n_conns;

@@ -4,7 +4,7 @@
 
    A WebSocket has the same in frames. What it sends is read and thrown away, but for what the protocol asks to be answered; of pings at most one answer waits.
 
-   A token, or a session, may end while its stream goes on: all are looked at every CHECK_US. Loop thread, except for the reading of tokens. */
+   A token, or a session, may end while its stream goes on: all are looked at every CHECK_US. Loop thread, except for run_checks. */
 #include "base/clock.h"
 #include "serve/serve_internal.h"
 
@@ -31,24 +31,72 @@ static void check_later(dq_server *s)
         dq_timer_set(&s->check, CHECK_US);
 }
 
-static void on_tokens_read(dq_message *m)
+/* The exchanges of streams that are looked at, each with a reference. */
+struct dq_stream_checks {
+    dq_exchange **of;
+    dq_api_pass_check *checks;
+    size_t n;
+};
+
+static void checks_destroy(dq_stream_checks *k)
 {
-    dq_server *s = dq_container_of(m, dq_server, checked);
+    for (size_t i = 0; i < k->n; i++)
+        dq_exchange_unref(k->of[i]);
+    dq_free(k->of);
+    dq_free(k->checks);
+    dq_free(k);
+}
+
+/* Those that came by a token or a session. NULL: none did, or no memory. */
+static dq_stream_checks *checks_create(dq_server *s)
+{
+    dq_stream_checks *k = dq_calloc(1, sizeof *k);
+    size_t n = 0;
 
     DQ_LIST_FOREACH (dq_stream, t, &s->streams, link) {
-        if (dq_exchange_is_revoked(t->conn->exchange))
-            dq_stream_end(t->conn, DQ_WS_POLICY);
+        n++;
     }
-    s->is_checking = false;
+    if (!k)
+        return NULL;
+    k->of = dq_calloc(n, sizeof(dq_exchange *));
+    k->checks = dq_calloc(n, sizeof *k->checks);
+    DQ_LIST_FOREACH (dq_stream, t, &s->streams, link) {
+        if (!k->of || !k->checks || !dq_exchange_pass(t->conn->exchange, &k->checks[k->n].pass))
+            continue;
+        dq_exchange_ref(t->conn->exchange);
+        k->of[k->n++] = t->conn->exchange;
+    }
+    if (k->n)
+        return k;
+    checks_destroy(k);
+    return NULL;
+}
+
+static void end_checking(dq_server *s)
+{
+    checks_destroy(DQ_TAKE(s->checks));
     atomic_fetch_sub(&s->n_exchanges, 1);
     check_later(s);
 }
 
-static void read_tokens(dq_work *w)
+static void on_checked(dq_message *m)
+{
+    dq_server *s = dq_container_of(m, dq_server, checked);
+
+    for (size_t i = 0; i < s->checks->n; i++) {
+        dq_conn *c = s->checks->of[i]->conn;
+
+        if (s->checks->checks[i].is_over && c && c->stream)
+            dq_stream_end(c, DQ_WS_POLICY);
+    }
+    end_checking(s);
+}
+
+static void run_checks(dq_work *w)
 {
     dq_server *s = dq_container_of(w, dq_server, checking);
 
-    (void)dq_api_tokens_read(s->tokens, s->client, dq_mono_us(), NULL); /* while Redis is away nobody is let in or out */
+    (void)dq_api_tokens_check(s->client, s->checks->checks, s->checks->n, NULL); /* while Redis is away nobody is let in or out */
     dq_loop_post(s->loop, &s->checked);
 }
 
@@ -56,17 +104,18 @@ void dq_stream_check(dq_timer *t)
 {
     dq_server *s = dq_container_of(t, dq_server, check);
 
-    if (s->is_checking || dq_list_empty(&s->streams))
+    if (s->checks || dq_list_empty(&s->streams))
         return;
-    s->is_checking = true;
-    s->checking = (dq_work){.run = read_tokens};
-    s->checked.fn = on_tokens_read;
+    s->checks = checks_create(s);
+    if (!s->checks) {
+        check_later(s);
+        return;
+    }
+    s->checking = (dq_work){.run = run_checks};
+    s->checked.fn = on_checked;
     atomic_fetch_add(&s->n_exchanges, 1);
-    if (dq_workers_push(s->workers, &s->checking))
-        return;
-    atomic_fetch_sub(&s->n_exchanges, 1);
-    s->is_checking = false;
-    check_later(s);
+    if (!dq_workers_push(s->workers, &s->checking))
+        end_checking(s);
 }
 
 /* ---- what it is given ---- */

@@ -118,6 +118,13 @@ void dq_plain_config(dq_buf *out, const char *prefix, const char *name)
     begin_config(out, "HGETALL", 0, prefix, name);
 }
 
+void dq_plain_config_some(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n)
+{
+    begin_config(out, "HMGET", n, prefix, name);
+    for (size_t i = 0; i < n; i++)
+        dq_resp_arg(out, fields[i]);
+}
+
 void dq_plain_queues(dq_buf *out, const char *prefix)
 {
     dq_plain_config(out, prefix, "queues");

@@ -20,8 +20,9 @@ void dq_plain_stream_info(dq_buf *out, const dq_keys *k, unsigned shard, const c
 /* Waits until some shard has an entry after its place (n_shards of them, "ms-seq"), for at most that long. */
 void dq_plain_await(dq_buf *out, const dq_keys *k, const char *name, const char (*places)[48], int64_t timeout_ms);
 void dq_plain_queues(dq_buf *out, const char *prefix); /* all definitions */
-/* Of the hash `<prefix>:config:<name>`: all fields, one set, some deleted. */
+/* Of the hash `<prefix>:config:<name>`: all fields, some, one set, some deleted. */
 void dq_plain_config(dq_buf *out, const char *prefix, const char *name);
+void dq_plain_config_some(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n);
 void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value);
 void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n);
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor); /* HSCAN of a shard's, a page */

@@ -185,6 +185,30 @@ def two_daemons(r, token):
         other.stop()
 
 
+def many_sessions(r, token):
+    """What a request costs does not follow the number of all sessions."""
+    n, of = 10000, token['viewer'].split('_')[1]
+    record = {'token': of, 'created_at': '2026-11-30T00:00:00.000Z', 'expires_at': '2099-01-01T00:00:00.000Z', 'hash': '0' * 64}
+    redis = ['redis-cli', '-s', r.d.dir.name + '/s/redis.sock']
+    cookie, _ = r.sign_in(token['operator'])
+    for at in range(0, n, 1000):
+        fields = [x for i in range(at, at + 1000) for x in (f'{i:012x}', json.dumps({'id': f'{i:012x}', **record}))]
+        subprocess.run([*redis, 'HSET', 'dureq:config:sessions', *fields], capture_output=True, timeout=60, check=True)
+
+    def sent():
+        out = subprocess.run([*redis, 'INFO', 'stats'], capture_output=True, text=True, timeout=30, check=True).stdout
+        return int(re.search(r'total_net_output_bytes:(\d+)', out)[1])
+    before, good = sent(), 0
+    for _ in range(4):  # what is known of it is two seconds old at most
+        good += r.send('GET', '/api/me', Cookie=pair(cookie))[0] == 200
+        asked = time.monotonic()
+        until(lambda: time.monotonic() > asked + 2.1)
+    took = sent() - before
+    r.expect('a session is good among 10,000 others', good == 4, good)
+    r.expect('and is looked up alone', took < 1e6, f'{took} bytes')
+    subprocess.run([*redis, 'DEL', 'dureq:config:sessions'], capture_output=True, timeout=60, check=True)
+
+
 def proxies(r, token):
     """The daemon trusts 127.0.0.1 and 10.0.0.0/8."""
     operator = 'Bearer ' + token['operator']
@@ -331,6 +355,7 @@ def main():
         endings(r, token)
         audit(r, token)
         two_daemons(r, token)
+        many_sessions(r, token)
         proxies(r, token)
         shop = 'Bearer ' + r.dureqctl('token', 'create', '--role', 'operator', '--name', 'shop', '--queues', 'orders')[1]
         mail = 'Bearer ' + r.dureqctl('token', 'create', '--role', 'operator', '--name', 'mail', '--types', 'mail.*')[1]

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -88,6 +89,50 @@ def payloads(r, ops, viewer, seer, v):
     r.expect('a viewer with the right sees all', all(s in text for s in SECRETS), text)
 
 
+def raw(r, head):
+    """A connection on which a head was sent."""
+    s = socket.create_connection(('127.0.0.1', r.d.port), timeout=30)
+    s.sendall(head.replace('\n', '\r\n').encode() + b'\r\n')
+    return s
+
+
+def bodies(r, good):
+    """The room for bodies (256 MiB of all together) is for who is let in: of others none is read."""
+    wrong = 'dq_000000000000_' + '0' * 64
+    head = 'Host: localhost\nContent-Type: application/json\n'
+
+    def fill(_):
+        s = raw(r, f'POST /api/jobs HTTP/1.1\n{head}Authorization: Bearer {wrong}\nContent-Length: 16000000\n')
+        try:
+            s.sendall(bytes(15000000))  # the rest never comes
+        except OSError:
+            pass  # it was told, and nobody reads any more
+        return s
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        held = list(pool.map(fill, range(20)))
+    padded = ' ' * 15000000 + '{"task_type": "noop"}'
+    status, _, text = r.ask(good, 'POST', '/api/jobs', padded)
+    r.expect('large bodies of nobody keep no large body of somebody out', status == 201, (status, text))
+    now = re.search(r'^dureq_http_held_bytes (\S+)$', r.ask(good, 'GET', '/metrics')[2], re.M)
+    r.expect('and take no room', float(now[1]) < 1e6, now[1])
+    for s in held:
+        s.close()
+    for method, more in (('POST', f'Authorization: Bearer {wrong}\nContent-Length: 5000\n'), ('POST', f'Authorization: Bearer {wrong}\nTransfer-Encoding: chunked\n'),
+                         ('POST', f'Cookie: dureq=dqs_000000000000_{"0" * 64}\nSec-Fetch-Site: same-origin\nContent-Length: 5000\n'),
+                         ('GET', 'Content-Length: 5000\n'), ('GET', 'Transfer-Encoding: chunked\n')):
+        s = raw(r, f'{method} /api/jobs HTTP/1.1\n{head}Expect: 100-continue\n{more}')
+        answer = s.recv(65536).decode()
+        s.close()
+        r.expect(f'{method} {more!r} is answered before its body', answer.startswith('HTTP/1.1 401') and '"no_token"' in answer, answer)
+    status, _, text = r.ask(wrong, 'POST', '/api/jobs', '{"task_type": "noop"}')
+    r.expect('a small one is judged with its body', status == 401 and 'no_token' in text, (status, text))
+    s = raw(r, f'POST /api/jobs HTTP/1.1\n{head}Expect: 100-continue\nAuthorization: Bearer {good}\nContent-Length: 5000\nConnection: close\n')
+    r.expect('who is known is told to go on', s.recv(65536).startswith(b'HTTP/1.1 100 '))
+    s.sendall(b' ' * 4979 + b'{"task_type": "noop"}')
+    r.expect('and is heard', s.recv(65536).startswith(b'HTTP/1.1 201 '))
+    s.close()
+
+
 def endings(r, admin):
     short = r.make('admin', '--expires-in', '1ms')
     status, _, _ = r.ask(short, 'GET', '/api/stats')
@@ -147,6 +192,7 @@ def main():
         wrong = tokens['admin'][:-1] + ('0' if tokens['admin'][-1] != '0' else '1')
         each_route(r, ops, {**tokens, 'nobody': None, 'wrong': wrong, 'no token': 'x', 'empty': 'dq__', 'other': 'dq_000000000000_' + '0' * 64})
         payloads(r, ops, tokens['viewer'], seer, v)
+        bodies(r, tokens['operator'])
         endings(r, tokens['admin'])
         status, _, text = r.ask(tokens['operator'], 'POST', '/api/queues/low/pause')
         r.expect('an operator acts', status == 200, text)
