@@ -164,12 +164,29 @@ static int answer_made(dq_api_ctx *c, const dureq_job_id *id, const char *status
 
 /* ---- make and change ---- */
 
+/* Idempotency-Key is the request id of a schedule that is one job. One that comes round has a key of its own for that. */
+static int take_request(const dq_api_ctx *c, wanted *w, dureq_error *err)
+{
+    const char *key = c->req->idempotency_key;
+
+    if (!key || !*key)
+        return 0;
+    if (dq_schedule_is_recurring(w->schedule.type))
+        return dq_fail(err, DUREQ_EINVAL,
+                       "Idempotency-Key is not for a schedule: PUT /api/schedules?key= makes one that is there already no second time");
+    if (w->options.request_id.len == 0)
+        w->options.request_id = dureq_str_from(key);
+    return 0;
+}
+
 int dq_api_create_schedule(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 {
     dureq_job_id id = {0};
     wanted w = {0};
     int rc = read_whole(c, doc, &w, err);
 
+    if (rc == 0)
+        rc = take_request(c, &w, err);
     if (rc < 0)
         return rc;
     rc = dureq_client_create_schedule(c->client, &w.schedule, &w.job, &id, err);

@@ -32,6 +32,33 @@ SCENARIO(a_schedule_is_made_read_listed_and_deleted)
     EXPECT_I64(0, api_i64("total"));
 }
 
+static int keyed(const char *path, const char *key, const char *body)
+{
+    return api_of(&(dq_api_request){.method = "POST", .path = path, .idempotency_key = key, .body = dureq_str_from(body)});
+}
+
+SCENARIO(an_idempotency_key_is_heard_of_one_job_and_refused_of_a_schedule)
+{
+    static const char once[] = "{\"task_type\":\"t\",\"schedule\":{\"type\":\"ONE_TIME\",\"run_at\":\"2036-01-01T00:00:00Z\"}}";
+    const char *id;
+
+    EXPECT_I64(201, keyed("/api/jobs", "k", once));
+    id = api_text("id");
+    EXPECT_I64(201, keyed("/api/jobs", "k", once));
+    EXPECT_TEXT(id, api_text("id"));
+    EXPECT_I64(201, keyed("/api/schedules", "k", once));
+    EXPECT_TEXT(id, api_text("id"));
+    EXPECT_I64(201, keyed("/api/jobs", "other", once));
+    EXPECT_TRUE(strcmp(id, api_text("id")) != 0);
+    EXPECT_I64(2, rig_counts().scheduled);
+    EXPECT_I64(400, keyed("/api/jobs", "k", EVERY_HOUR));
+    EXPECT_HAS("Idempotency-Key is not for a schedule", api_text("error"));
+    EXPECT_I64(400, keyed("/api/schedules", "k", EVERY_HOUR));
+    EXPECT_I64(200, api("GET", "/api/schedules", NULL, NULL));
+    EXPECT_I64(0, api_i64("total"));
+    EXPECT_I64(201, keyed("/api/jobs", "", EVERY_HOUR));
+}
+
 SCENARIO(a_job_spec_with_a_schedule_makes_one_and_a_single_time_makes_a_job)
 {
     EXPECT_I64(201, api("POST", "/api/jobs", NULL, EVERY_HOUR));
