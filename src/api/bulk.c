@@ -4,6 +4,7 @@
 #include "api/scope.h"
 #include "api/verbs.h"
 #include "client/client.h"
+#include "client/tokens.h"
 #include "model/job_json.h"
 
 #define PAGE       1000 /* jobs of a filter that are looked up at a time */
@@ -18,6 +19,7 @@ typedef struct bulk {
     int *codes;
     size_t n;
     int64_t n_before, n_affected, total; /* those of the pages before; total 0: not known */
+    bool is_dry;                         /* nothing is done */
 } bulk;
 
 static bool on_progress(size_t n_done, size_t n, void *userdata)
@@ -36,6 +38,25 @@ static int reserve(bulk *b, size_t n, dureq_error *err)
     b->ids = dq_arena_alloc(&b->c->arena, (n + 1) * sizeof *b->ids);
     b->codes = dq_arena_alloc(&b->c->arena, (n + 1) * sizeof *b->codes);
     return b->ids && b->codes ? 0 : dq_fail_nomem(err);
+}
+
+static bool is_left(const bulk *b)
+{
+    dq_api_sink *sink = b->c->sink;
+
+    return sink && sink->is_gone(sink);
+}
+
+/* What was done stays done. Nobody may be there to be told, so the audit has it as well. */
+static int stop(bulk *b, dureq_error *err)
+{
+    static const char why[] = "the caller went away, or its token was revoked";
+    DQ_BUF_AUTO detail = {0};
+
+    dq_buf_append_fmt(&detail, "%lld jobs: %s", (long long)b->n_affected, why);
+    if (!b->is_dry && !dq_buf_failed(&detail))
+        (void)dq_client_audit_note(b->c->client, "bulk.stop", b->verb->name, dq_buf_str(&detail), NULL);
+    return dq_fail(err, DUREQ_ECANCELLED, "stopped after %lld jobs: %s", (long long)b->n_affected, why);
 }
 
 /* Does it to b->ids. When the server goes away on the way, what was done before is told. */
@@ -174,7 +195,7 @@ static int run_page(bulk *b, const dureq_job_list *list, dureq_error *err)
 typedef int (*page_fn)(bulk *b, const dureq_job_list *list, dureq_error *err);
 
 /* All jobs that fit, from the newest to the oldest, each once: what ends up in the list again (a retried job that died) is newer
-   than the place where the cursor stands. Jobs in the wrong state are passed over. */
+   than the place where the cursor stands. Jobs in the wrong state are passed over. Between two pages it is seen to whether anybody wants it still. */
 static int each_page(bulk *b, dureq_job_filter *f, page_fn fn, dureq_error *err)
 {
     DQ_BUF_AUTO cursor = {0};
@@ -183,8 +204,11 @@ static int each_page(bulk *b, dureq_job_filter *f, page_fn fn, dureq_error *err)
     f->cursor = NULL;
     do {
         dureq_job_list *list;
-        int rc = dq_api_list_jobs(b->c, f, &list, err);
+        int rc;
 
+        if (f->cursor && is_left(b))
+            return stop(b, err);
+        rc = dq_api_list_jobs(b->c, f, &list, err);
         if (rc < 0 && b->n_affected)
             return dq_fail(err, rc, "the server went away after %lld jobs", (long long)b->n_affected);
         if (rc < 0)
@@ -230,18 +254,17 @@ static int run_dry(bulk *b, dureq_job_filter *f, dureq_error *err)
 
 static int run_filter(bulk *b, dureq_job_filter *f, dureq_error *err)
 {
-    bool dry = false;
-    int rc = dq_api_query_bool(b->c, "dry_run", &dry, err);
+    int rc = dq_api_query_bool(b->c, "dry_run", &b->is_dry, err);
 
     if (rc == 0)
         rc = reserve(b, PAGE, err);
-    if (rc == 0 && dry)
+    if (rc == 0 && b->is_dry)
         rc = run_dry(b, f, err);
     else if (rc == 0)
         rc = each_page(b, f, run_page, err);
     if (rc == 0 && b->n_before == 0)
         rc = dq_api_check_queue(b->c, f, err);
-    if (rc < 0 || dry)
+    if (rc < 0 || b->is_dry)
         return rc;
     dq_json_begin_object(&b->c->w);
     write_affected(b);

@@ -35,6 +35,7 @@ static const struct code_row {
     {DUREQ_ENOWRITE, 503, "server_takes_no_writes"},
     {DUREQ_EUNKNOWN, 503, "outcome_unknown"},
     {DUREQ_ECLOSED, 503, "stopping"},
+    {DUREQ_ECANCELLED, 503, "stopped"},
     {DUREQ_ENOMEM, 500, "out_of_memory"},
 };
 

@@ -150,7 +150,7 @@ static int audit_made(dq_api_ctx *c, const dq_token *t, dureq_error *err)
     if (t->scope.types)
         dq_buf_append_fmt(&detail, " task_types=%s", t->scope.types);
     rc = dq_buf_finish(&detail, err);
-    return rc < 0 ? rc : dq_client_audit_pass(c->client, "token.create", t->id, dq_buf_str(&detail), err);
+    return rc < 0 ? rc : dq_client_audit_note(c->client, "token.create", t->id, dq_buf_str(&detail), err);
 }
 
 /* The audit comes first: no token is in use that nobody reads of. */
@@ -232,7 +232,7 @@ static int revoke_token(dq_api_ctx *c, dureq_error *err)
     if (rc == 0 && n == 0)
         rc = dq_fail(err, DUREQ_ENOTFOUND, "no token '%.64s'", c->vars[0]);
     if (rc == 0)
-        rc = dq_client_audit_pass(c->client, "token.revoke", c->vars[0], (dureq_str){0}, err);
+        rc = dq_client_audit_note(c->client, "token.revoke", c->vars[0], (dureq_str){0}, err);
     if (rc == 0)
         (void)end_sessions(c, c->vars[0], NULL);
     return rc < 0 ? rc : dq_api_reply_status(c, "revoked", "id", c->vars[0]);

@@ -109,9 +109,9 @@ int dq_client_passes_some(dureq_client *c, dq_pass_kind kind, const dureq_str *i
     return rc;
 }
 
-int dq_client_audit_pass(dureq_client *c, const char *action, const char *id, dureq_str detail, dureq_error *err)
+int dq_client_audit_note(dureq_client *c, const char *action, const char *target, dureq_str detail, dureq_error *err)
 {
-    dq_audit_note note = {.actor = dq_client_actor(c), .action = action, .target = dureq_str_from(id), .detail = detail};
+    dq_audit_note note = {.actor = dq_client_actor(c), .action = action, .target = dureq_str_from(target), .detail = detail};
     dq_owned_reply reply;
     dq_buf call = {0};
     int rc;

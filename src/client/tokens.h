@@ -19,5 +19,5 @@ int dq_client_passes(dureq_client *c, dq_pass_kind kind, void (*fn)(void *userda
 /* Those of n ids, however many others there are: fn is called for each that there is, with its place among the ids. */
 int dq_client_passes_some(dureq_client *c, dq_pass_kind kind, const dureq_str *ids, size_t n,
                           void (*fn)(void *userdata, size_t i, dureq_str text), void *userdata, dureq_error *err);
-/* Notes in the audit what this thread's caller did to it. */
-int dq_client_audit_pass(dureq_client *c, const char *action, const char *id, dureq_str detail, dureq_error *err);
+/* Notes in the audit what this thread's caller did to a token, or to many jobs. */
+int dq_client_audit_note(dureq_client *c, const char *action, const char *target, dureq_str detail, dureq_error *err);
