@@ -127,6 +127,7 @@ static void begin_stop(dq_daemon *d)
 
     dq_notify("STOPPING=1");
     dq_reload_off(&d->reload);
+    (void)dureq_node_drain(d->node, /*drain=*/true); /* at once: what the stopper waits for first may take a while */
     d->stopped.fn = on_stopped;
     if (dq_thread_start(&d->stopper, "dq-stop", 0, stopper_main, d, &err) == 0) {
         d->has_stopper = true;

@@ -104,6 +104,16 @@ static void config_destroy(dq_config *cfg)
     dq_free(cfg);
 }
 
+static void drop_next(dq_reload *r)
+{
+    if (r->has_next)
+        config_destroy(r->next);
+    else
+        dq_free(r->next);
+    r->next = NULL;
+    r->has_next = false;
+}
+
 static void say_failed(const dq_reload *r, const dureq_error *err)
 {
     DQ_LOG(r->log, DUREQ_LOG_ERROR, "daemon.reload_failed", "nothing was changed: %s", err->msg);
@@ -189,11 +199,23 @@ static void finish(dq_reload *r)
 
 static void begin(dq_reload *r);
 
+static void begin_if_wanted(dq_reload *r)
+{
+    if (r->is_wanted && !r->is_off)
+        begin(r);
+}
+
 static void go_on(dq_reload *r)
 {
     finish(r);
-    if (r->is_wanted && !r->is_off)
-        begin(r);
+    begin_if_wanted(r);
+}
+
+static void give_up(dq_reload *r, const dureq_error *err)
+{
+    say_failed(r, err);
+    drop_next(r);
+    begin_if_wanted(r);
 }
 
 /* ---- schedules, after handlers ---- */
@@ -265,50 +287,80 @@ static int swap_handlers(dq_reload *r, dureq_error *err)
     return dq_node_handlers_commit(r->node, swapped, r, err);
 }
 
-static int read_again(dq_reload *r, dureq_error *err)
+/* Its handlers, and then its schedules, are to be taken. */
+static void take(dq_reload *r, dureq_error *err)
 {
-    int rc;
+    changes c = {0};
+    int rc = all_changes(r, /*log=*/NULL, &c);
 
-    r->next = dq_calloc(1, sizeof *r->next);
-    if (!r->next)
-        return dq_fail_nomem(err);
-    rc = dq_config_load_again(r->next, r->boot, environ, err);
     if (rc < 0) {
-        dq_free(r->next); /* nothing is in it */
-        r->next = NULL;
-        return rc;
+        (void)dq_fail_nomem(err);
+    } else if (c.n[DQ_HANDLER_ADDED] + c.n[DQ_HANDLER_CHANGED] + c.n[DQ_HANDLER_REMOVED] == 0) {
+        take_schedules(r);
+        return;
+    } else {
+        rc = swap_handlers(r, err);
     }
-    return dq_daemon_check_handlers(r->next, err);
+    if (rc < 0)
+        give_up(r, err);
+}
+
+/* ---- reading, on a thread of its own: it takes a second where there are many schedules, and a signal is to be heard meanwhile ---- */
+
+static void *reader_main(void *arg)
+{
+    dq_reload *r = arg;
+
+    r->read_rc = dq_config_load_again(r->next, r->boot, environ, &r->read_err);
+    r->has_next = r->read_rc == 0; /* else nothing is in it */
+    if (r->read_rc == 0)
+        r->read_rc = dq_daemon_check_handlers(r->next, &r->read_err);
+    dq_loop_post(r->loop, &r->was_read);
+    return NULL;
+}
+
+static void join_reader(dq_reload *r)
+{
+    if (r->has_reader)
+        (void)pthread_join(r->reader, NULL);
+    r->has_reader = false;
+}
+
+static void on_read(dq_message *m)
+{
+    dq_reload *r = dq_container_of(m, dq_reload, was_read);
+
+    if (r->is_off)
+        return; /* dropped in the end */
+    join_reader(r);
+    if (r->read_rc < 0) {
+        give_up(r, &r->read_err);
+        return;
+    }
+    say_warnings(r, r->next);
+    take(r, &r->read_err);
 }
 
 static void begin(dq_reload *r)
 {
     dureq_error err = {0};
-    changes c = {0};
-    int rc;
 
     r->is_wanted = false;
-    rc = read_again(r, &err);
-    if (rc == 0)
-        say_warnings(r, r->next);
-    if (rc == 0 && all_changes(r, /*log=*/NULL, &c) < 0)
-        rc = dq_fail_nomem(&err);
-    if (rc == 0 && c.n[DQ_HANDLER_ADDED] + c.n[DQ_HANDLER_CHANGED] + c.n[DQ_HANDLER_REMOVED] == 0) {
-        take_schedules(r);
-        return;
-    }
-    if (rc == 0)
-        rc = swap_handlers(r, &err);
-    if (rc == 0)
-        return;
-    say_failed(r, &err);
-    config_destroy(r->next);
-    r->next = NULL;
+    r->has_next = false;
+    r->read_err = (dureq_error){0};
+    r->next = dq_calloc(1, sizeof *r->next);
+    if (!r->next)
+        (void)dq_fail_nomem(&err);
+    else
+        r->has_reader = dq_thread_start(&r->reader, "dq-reload", 0, reader_main, r, &err) == 0;
+    if (!r->has_reader)
+        give_up(r, &err);
 }
 
 void dq_reload_init(dq_reload *r, const dq_config *boot, dq_log *log)
 {
-    *r = (dq_reload){.boot = boot, .log = log, .swapped = {.fn = on_swapped}, .declared = {.fn = on_declared}};
+    *r = (dq_reload){
+        .boot = boot, .log = log, .was_read = {.fn = on_read}, .swapped = {.fn = on_swapped}, .declared = {.fn = on_declared}};
 }
 
 void dq_reload_ready(dq_reload *r, dq_loop *loop, dureq_node *node, dq_exec_host *exec)
@@ -345,6 +397,7 @@ void dq_reload_join(dq_reload *r)
 
 void dq_reload_deinit(dq_reload *r)
 {
-    config_destroy(r->next);
+    join_reader(r);
+    drop_next(r);
     config_destroy(r->now);
 }

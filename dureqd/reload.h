@@ -2,8 +2,8 @@
 #pragma once
 
 /* SIGHUP: the settings are read again as at the start. Handlers, schedules and the log level are taken; what else differs is named. Settings with any
-   fault change nothing. On the daemon's first thread, except for what the node's loop does, and for schedules, which wait for the server on a thread
-   of their own. */
+   fault change nothing. On the daemon's first thread, except for what the node's loop does, for the reading, which may take a while, and for schedules,
+   which wait for the server: these two are on threads of their own. */
 
 #include "base/log.h"
 #include "config.h"
@@ -15,12 +15,17 @@
 typedef struct dq_reload {
     const dq_config *boot; /* what else the daemon runs with; borrowed */
     dq_config *now;        /* ours: whose handlers and schedules it has. NULL: those of boot */
-    dq_config *next;       /* ours: its handlers are on their way to the node, or its schedules to the server */
+    dq_config *next;       /* ours: it is read, or its handlers are on their way to the node, or its schedules to the server */
+    bool has_next;         /* there is something in it */
     dq_loop *loop;
     dureq_node *node;
     dq_exec_host *exec;
     dq_log *log;
-    dq_message swapped, declared;
+    dq_message was_read, swapped, declared;
+    pthread_t reader; /* joined by the first thread */
+    bool has_reader;
+    int read_rc; /* the reader's, read after it posted, as the next */
+    dureq_error read_err;
     pthread_t declarer; /* joined by the first thread, or once it is off by whoever stops the node */
     bool has_declarer;
     int n_declared;

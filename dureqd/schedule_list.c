@@ -2,6 +2,7 @@
 #include "schedule_list.h"
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "client/schedule.h"
 #include "json/json.h"
 #include "model/job.h"
@@ -59,15 +60,29 @@ static void put_node(dq_json_writer *w, const dq_yaml_node *n, const char *but)
 
 /* ---- what can be wrong ---- */
 
+/* A list being read: what its items share. */
+typedef struct list_reading {
+    dq_arena *arena;
+    const char *name;
+    dq_zones *zones; /* each file is read once */
+    dq_map by_key;
+} list_reading;
+
+static void list_reading_deinit(list_reading *l)
+{
+    dq_zones_destroy(l->zones);
+    dq_map_deinit(&l->by_key);
+}
+
 /* Its zone, its cron expression, and that it comes round yet. */
-static int check_times(const dureq_schedule *s, dureq_error *err)
+static int check_times(const dureq_schedule *s, dq_zones *zones, dureq_error *err)
 {
     dq_calendar c;
     int rc;
 
     if (!dq_schedule_is_recurring(s->type))
         return dq_fail(err, DUREQ_EINVAL, "type %s is one job, which nobody declares", dureq_schedule_type_to_str(s->type));
-    rc = dq_schedule_open(&c, s, dq_wall_ms(), NULL, err);
+    rc = dq_schedule_open(&c, s, dq_wall_ms(), zones, err);
     if (rc < 0)
         return rc;
     rc = dq_calendar_check_fires(&c, dq_wall_ms() / 1000, err);
@@ -75,7 +90,7 @@ static int check_times(const dureq_schedule *s, dureq_error *err)
     return rc;
 }
 
-static int check_members(const dq_json *doc, dq_arena *a, dq_spec_reading *s, bool *ret_has_schedule, dureq_error *err)
+static int check_members(list_reading *l, const dq_json *doc, dq_spec_reading *s, bool *ret_has_schedule, dureq_error *err)
 {
     for (dq_json_ref k = dq_json_first(doc, 0); k != DQ_JSON_NONE; k = dq_json_next(doc, 0, k)) {
         dureq_str name = dq_json_raw(doc, k);
@@ -83,12 +98,12 @@ static int check_members(const dq_json *doc, dq_arena *a, dq_spec_reading *s, bo
         int rc;
 
         if (dq_str_eq_text(name, "\"schedule\"")) {
-            rc = dq_schedule_from_json(doc, k + 1, a, &schedule, err);
+            rc = dq_schedule_from_json(doc, k + 1, l->arena, &schedule, err);
             if (rc == 0)
-                rc = check_times(&schedule, err);
+                rc = check_times(&schedule, l->zones, err);
             *ret_has_schedule = true;
         } else {
-            rc = dq_spec_read_member(doc, k, a, s, err);
+            rc = dq_spec_read_member(doc, k, l->arena, s, err);
             if (rc == DUREQ_ENOTFOUND)
                 rc = dq_fail(err, DUREQ_EINVAL, "unknown field " DQ_STR_FMT, DQ_STR_ARG(name));
         }
@@ -98,7 +113,7 @@ static int check_members(const dq_json *doc, dq_arena *a, dq_spec_reading *s, bo
     return 0;
 }
 
-static int check_body(dureq_str body, dq_arena *a, dureq_error *err)
+static int check_body(list_reading *l, dureq_str body, dureq_error *err)
 {
     dq_spec_reading s = dq_spec_reading_of();
     dureq_job_options o = dureq_job_options_init();
@@ -109,9 +124,9 @@ static int check_body(dureq_str body, dq_arena *a, dureq_error *err)
 
     if (rc < 0)
         return rc;
-    rc = check_members(&doc, a, &s, &has_schedule, err);
+    rc = check_members(l, &doc, &s, &has_schedule, err);
     if (rc == 0)
-        rc = dq_spec_read_end(&doc, a, &s, &spec, &o, err);
+        rc = dq_spec_read_end(&doc, l->arena, &s, &spec, &o, err);
     dq_json_deinit(&doc);
     if (rc == 0 && !has_schedule)
         rc = dq_fail(err, DUREQ_EINVAL, "field 'schedule' is missing");
@@ -133,7 +148,7 @@ static int fail_at(const char *name, const dq_yaml_node *n, int code, const char
     return dq_fail(err, code, "%s:%d:%d: %s", name, n->line, n->column, what);
 }
 
-static int read_one(dq_arena *arena, const char *name, const dq_yaml_node *n, dq_schedule_spec *ret, dureq_error *err)
+static int read_one(list_reading *l, const dq_yaml_node *n, dq_schedule_spec *ret, dureq_error *err)
 {
     const dq_yaml_node *key = n->kind == DQ_YAML_MAPPING ? member(n, "key") : NULL;
     DQ_BUF_AUTO body = {0};
@@ -143,39 +158,41 @@ static int read_one(dq_arena *arena, const char *name, const dq_yaml_node *n, dq
     int rc;
 
     if (n->kind != DQ_YAML_MAPPING)
-        return fail_at(name, n, DUREQ_EINVAL, "a schedule is a mapping", err);
+        return fail_at(l->name, n, DUREQ_EINVAL, "a schedule is a mapping", err);
     if (!key || key->kind != DQ_YAML_SCALAR || key->is_null)
-        return fail_at(name, n, DUREQ_EINVAL, "a schedule needs a key, by which it is known", err);
+        return fail_at(l->name, n, DUREQ_EINVAL, "a schedule needs a key, by which it is known", err);
     rc = dq_key_check("key", key->text, &inner);
     put_node(&w, n, "key");
-    dq_buf_append_fmt(&origin, "%s:%d:%d", name, n->line, n->column);
+    dq_buf_append_fmt(&origin, "%s:%d:%d", l->name, n->line, n->column);
     if (dq_buf_failed(&body) || dq_buf_failed(&origin))
         return dq_fail_nomem(err);
     if (rc == 0)
-        rc = check_body(dq_buf_str(&body), arena, &inner);
+        rc = check_body(l, dq_buf_str(&body), &inner);
     if (rc < 0)
-        return fail_at(name, n, rc, inner.msg, err);
-    ret->key = dq_arena_dup(arena, key->text);
-    ret->body = dq_arena_dup_str(arena, dq_buf_str(&body));
-    ret->origin = dq_arena_dup_str(arena, dq_buf_str(&origin));
+        return fail_at(l->name, n, rc, inner.msg, err);
+    ret->key = dq_arena_dup(l->arena, key->text);
+    ret->body = dq_arena_dup_str(l->arena, dq_buf_str(&body));
+    ret->origin = dq_arena_dup_str(l->arena, dq_buf_str(&origin));
     return ret->key && ret->body.ptr && ret->origin.ptr ? 0 : dq_fail_nomem(err);
 }
 
-/* Quadratic, in a list that its file keeps small. */
-static int check_new(const dq_schedule_spec *items, size_t n, dureq_error *err)
+static int keep_new(list_reading *l, dq_schedule_spec *s, dureq_error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(items[i].key, items[n].key) == 0)
-            return dq_fail(err, DUREQ_EINVAL, DQ_STR_FMT ": key '%.80s' is said twice, first at " DQ_STR_FMT,
-                           DQ_STR_ARG(items[n].origin), items[n].key, DQ_STR_ARG(items[i].origin));
-    return 0;
+    const dq_schedule_spec *first = dq_map_get(&l->by_key, dureq_str_from(s->key));
+
+    if (first)
+        return dq_fail(err, DUREQ_EINVAL, DQ_STR_FMT ": key '%.80s' is said twice, first at " DQ_STR_FMT, DQ_STR_ARG(s->origin),
+                       s->key, DQ_STR_ARG(first->origin));
+    return dq_map_put(&l->by_key, dureq_str_from(s->key), s) < 0 ? dq_fail_nomem(err) : 0;
 }
 
 int dq_schedule_list_read(dq_arena *arena, const char *name, const dq_yaml_node *list, dq_schedule_spec **ret, size_t *ret_n,
                           dureq_error *err)
 {
+    DQ_CLEANUP(list_reading_deinit) list_reading l = {.arena = arena, .name = name};
     dq_schedule_spec *items;
     size_t n = 0;
+    int rc;
 
     if (list->kind == DQ_YAML_SCALAR && list->is_null) {
         *ret_n = 0;
@@ -188,15 +205,15 @@ int dq_schedule_list_read(dq_arena *arena, const char *name, const dq_yaml_node 
     items = dq_arena_alloc(arena, (list->n + 1) * sizeof *items);
     if (!items)
         return dq_fail_nomem(err);
-    for (const dq_yaml_node *c = list->first; c; c = c->next) {
-        int rc = read_one(arena, name, c, &items[n], err);
-
+    rc = dq_zones_create(NULL, &l.zones, err);
+    for (const dq_yaml_node *c = list->first; c && rc == 0; c = c->next) {
+        rc = read_one(&l, c, &items[n], err);
         if (rc == 0)
-            rc = check_new(items, n, err);
-        if (rc < 0)
-            return rc;
+            rc = keep_new(&l, &items[n], err);
         n++;
     }
+    if (rc < 0)
+        return rc;
     *ret = items;
     *ret_n = n;
     return 0;

@@ -381,6 +381,24 @@ static void schedules_are_taken_too(void **state)
     test_daemon_stop(&d);
 }
 
+/* Both signals are there when it looks: it stops, however long the settings take to read. */
+static void a_stop_does_not_wait_for_what_is_being_read(void **state)
+{
+    test_daemon d;
+
+    (void)state;
+    start(&d, "stops", "schedules:\n" SCHEDULE("same", "1") "handlers:\n" KEEP);
+    write_config("schedules:\n" SCHEDULE("same", "2") SCHEDULE("new", "3") "handlers:\n" KEEP);
+    assert_int_equal(kill(d.c.pid, SIGSTOP), 0);
+    assert_int_equal(kill(d.c.pid, SIGHUP), 0);
+    assert_int_equal(kill(d.c.pid, SIGTERM), 0);
+    assert_int_equal(kill(d.c.pid, SIGCONT), 0);
+    assert_int_equal(test_child_end(&d.c), 0);
+    assert_true(test_child_said(&d.c, "daemon.stopping"));
+    assert_false(test_child_said(&d.c, "daemon.reloaded"));
+    test_daemon_free(&d);
+}
+
 /* The flags are those of the start, the password among them, which was overwritten where the system shows it. */
 static void flags_beat_the_file_again(void **state)
 {
@@ -481,6 +499,7 @@ int main(void)
         cmocka_unit_test(a_broken_file_changes_nothing),
         cmocka_unit_test(the_log_level_is_taken_and_the_rest_is_named),
         cmocka_unit_test(schedules_are_taken_too),
+        cmocka_unit_test(a_stop_does_not_wait_for_what_is_being_read),
         cmocka_unit_test(flags_beat_the_file_again),
         cmocka_unit_test(jobs_flow_while_handlers_are_replaced),
         cmocka_unit_test(another_daemon_takes_what_was_removed),
