@@ -191,8 +191,8 @@ void dq_call_doctor_set(dq_buf *out, dq_doctor_at at, dureq_str structure, dureq
 /* Those of the places first, each with its records. */
 const char *dq_doctor_set_name(size_t i)
 {
-    static const char *const others[] = {"loc",   "pg",  "wt",    "s2s",   "ob",    "uh",    "uf",   "lease",
-                                         "aside", "sch", "sch:s", "sch:d", "sch:e", "sch:k", "sch:l"};
+    static const char *const others[] = {"loc",   "pg",  "wt",    "s2s",   "ob",    "uh",    "uf",    "lease",
+                                         "aside", "sch", "sch:s", "sch:d", "sch:e", "sch:k", "sch:l", "sch:r"};
 
     for (size_t p = 0; p < DQ_N_PLACES; p++) {
         if (!dq_places[p].records)

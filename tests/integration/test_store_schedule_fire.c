@@ -309,6 +309,67 @@ static void one_by_hand_replaces_all_that_are_active(void **state)
     assert_int_equal(n_active(&s), 1);
     close_scene(&s);
 }
+#define LINGERING 5000
+
+/* Ended, and their handlers have not: as many as there are. */
+static void have_many_lingering(scene *s)
+{
+    (void)test_plant(s->w, s->shard, &s->id,
+                     "for i = 1, 5000 do local job = string.format('%013d', i) "
+                     "call('HSET', K .. 'sch:l', job, id) call('SADD', K .. 'sa:' .. id, job) end");
+}
+
+/* Calls until the next one has been settled; how many it took. */
+static int fire_next(scene *s)
+{
+    dq_due_schedule seen = look(s);
+
+    for (int n = 1;; n++) {
+        assert_in_range(n, 1, 100);
+        (void)fire(s, &seen, 1);
+        if (look(s).state.cursor > seen.state.cursor)
+            return n;
+    }
+}
+
+static bool has_scanned(scene *s)
+{
+    dureq_str stats = dq_reply_str(test_command(s->w, "INFO", "commandstats", NULL));
+
+    assert_true(stats.len > 0);
+    return memmem(stats.ptr, stats.len, "cmdstat_sscan:", strlen("cmdstat_sscan:")) != NULL;
+}
+
+static void what_lingers_is_passed_over_once_some_in_a_step(void **state)
+{
+    scene s = open_scene(*state, DUREQ_OVERLAP_REPLACE);
+    dureq_overlap all = DUREQ_OVERLAP_ALLOW_ALL;
+    dureq_error err = {0};
+    dureq_job_id text;
+    test_id job;
+    dq_id id;
+
+    have_many_lingering(&s);
+    assert_in_range(fire_next(&s), 2, 10);
+    (void)test_command(s.w, "CONFIG", "RESETSTAT", NULL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(fire_next(&s), 1);
+    assert_false(has_scanned(&s));
+    assert_int_equal(n_active(&s), LINGERING);
+
+    /* What is active since is cancelled all the same. */
+    if (dureq_client_trigger_schedule(s.client, s.text.text, &all, &text, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(n_active(&s), LINGERING + 1);
+    (void)fire_next(&s);
+    assert_int_equal(n_active(&s), LINGERING);
+    assert_int_equal(dq_id_parse(dureq_str_from(text.text), &id), 0);
+    dq_id_pack(&id, (unsigned char *)job.bytes);
+    assert_int_equal(test_job_state(s.w, s.shard, &job), DUREQ_JOB_CANCELLED);
+    (void)test_plant(s.w, s.shard, &s.id, "call('DEL', K .. 'sch:l', K .. 'sa:' .. id)");
+    close_scene(&s);
+}
+
 
 /* ---- what happens between the look and the call ---- */
 
@@ -577,3 +638,4 @@ int main(void)
 
     return cmocka_run_group_tests(tests, test_world_group_start, test_world_group_stop);
 }
+        TEST_WORLDS(what_lingers_is_passed_over_once_some_in_a_step),

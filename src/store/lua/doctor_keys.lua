@@ -19,7 +19,7 @@ local single = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash',
   hv = 'string', ob = 'hash', uh = 'hash', uf = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set',
   ev = 'stream', au = 'stream', aside = 'hash', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash',
-  wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash', ba = 'zset', bo = 'zset', tm = 'zset',
+  ['sch:r'] = 'hash', wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash', ba = 'zset', bo = 'zset', tm = 'zset',
 }
 for _, set in ipairs(sets) do
   single[set.name], single[set.name .. ':h'] = 'zset', 'hash'

@@ -2,7 +2,7 @@
 -- One step through a structure of schedules: has each its state, its definition and its place before the leader, are those active that count as active, and
 -- does what waits wait for something.
 -- keys: {p:0}:sh
--- argv: shard repair('1' or '') structure('sch' 'sch:s' 'sch:d' 'sch:e' 'sch:k' 'sch:l' 'sa:<id>') cursor limit
+-- argv: shard repair('1' or '') structure('sch' 'sch:s' 'sch:d' 'sch:e' 'sch:k' 'sch:l' 'sch:r' 'sa:<id>') cursor limit
 -- returns: as doctor_keys; more: 'h', key, id: a key of schedules, whose home must be this shard
 --#include "base.lua"
 --#include "doctor.lua"
@@ -116,6 +116,7 @@ look['sch:d'] = function(id)
     orphan(id)
   end
 end
+look['sch:r'] = look['sch:d']
 look['sch:e'] = function(id)
   if misplaced(id) or orphan(id) then
     return

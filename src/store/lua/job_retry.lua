@@ -49,6 +49,7 @@ local function occurrence_retried(e, id)
     return false
   end
   call('SADD', K .. 'sa:' .. e.schedule, id)
+  call('HDEL', K .. 'sch:r', e.schedule)
   call('HDEL', K .. 'sch:l', id) -- the end of its last handler is not its own any more
   return true
 end

@@ -13,7 +13,7 @@ local types = {
   sh = 'hash', q = 'hash', paused_queues = 'set', lane = 'list', lanes = 'hash', loc = 'hash', due = 'zset', ['due:h'] = 'hash',
   paused = 'zset', ['paused:h'] = 'hash', dead = 'zset', ['dead:h'] = 'hash', hx = 'zset', hz = 'hash', hn = 'hash', hr = 'hash', ks = 'hash', hv = 'string',
   ob = 'hash', pg = 'hash', wt = 'hash', s2s = 'zset', lease = 'zset', lr = 'hash', sn = 'hash', ['nodes:drain'] = 'set', ev = 'stream', aside = 'hash',
-  au = 'stream', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash',
+  au = 'stream', sch = 'zset', ['sch:d'] = 'hash', ['sch:s'] = 'hash', ['sch:e'] = 'hash', ['sch:k'] = 'hash', ['sch:l'] = 'hash', ['sch:r'] = 'hash',
   wi = 'zset', we = 'zset', wq = 'list', wn = 'hash', op = 'zset', opw = 'zset', opn = 'hash',
 }
 for name, want in pairs(types) do

@@ -56,6 +56,7 @@ local function occurrence_dispatch(id, d, lane, at, tracked, from)
   end
   if tracked then
     call('SADD', K .. 'sa:' .. id, job)
+    call('HDEL', K .. 'sch:r', id)
   end
   rooms[lanes_seen[d.lane].queue] = rooms[lanes_seen[d.lane].queue] - 1
   ready[lane] = (ready[lane] or 0) + 1

@@ -1,32 +1,58 @@
 -- What becomes of an occurrence that came round, or was asked for by hand, while others are active.
 --#include "cancel.lua"
 --#include "occurrence.lua"
--- Those that are active are cancelled for the newest, so many in a call: false when there are more.
+-- Those that are active are cancelled for the newest, so many in a call, and those that linger are passed over, of which there may be any number: false when
+-- there is more to do. Where the last call came to is in `sch:r` until something else is active: a cursor of SSCAN, or '=' when all that are left linger.
 local REPLACED_A_CALL = 64
-local replaced = 0
+local PASSED_A_CALL = 2048
+local replaced, passed = 0, 0
+local function all_linger(sa) -- but for what a program of an earlier version made active meanwhile: some are looked at
+  for _, entry in ipairs(call('HMGET', K .. 'sch:l', unpack(call('SRANDMEMBER', sa, 8)))) do
+    if not entry then
+      return false
+    end
+  end
+  return true
+end
+-- Of one page; false when this call cancels no more.
+local function replace_page(sa, page)
+  local lingers = #page > 0 and call('HMGET', K .. 'sch:l', unpack(page)) or page
+  for i, job in ipairs(page) do
+    if not lingers[i] then
+      if replaced == REPLACED_A_CALL then
+        return false
+      end
+      replaced = replaced + 1
+      if not cancel_job(job, 'replaced by the next occurrence of its schedule') then
+        call('SREM', sa, job)
+      end
+    end
+  end
+  passed = passed + #page
+  return true
+end
 local function occurrence_replace(id, s)
   local sa = K .. 'sa:' .. id
   if call('EXISTS', K .. 'sb:' .. id) == 1 then
     buffer_skip(id, s, REASON_REPLACED)
   end
-  local cursor, page, all = '0', nil, true
+  local at = call('HGET', K .. 'sch:r', id) or '0'
+  if at == '=' then
+    if all_linger(sa) then
+      return true
+    end
+    at = '0'
+  end
+  local goes_on = true
   occurrence_replaces = true
   repeat
-    cursor, page = unpack(call('SSCAN', sa, cursor, 'COUNT', REPLACED_A_CALL))
-    for _, job in ipairs(page) do
-      if call('HEXISTS', K .. 'sch:l', job) == 0 then
-        if replaced == REPLACED_A_CALL then
-          all = false
-          break
-        end
-        replaced = replaced + 1
-        if not cancel_job(job, 'replaced by the next occurrence of its schedule') then
-          call('SREM', sa, job)
-        end
-      end
-    end
-  until not all or cursor == '0'
+    local next_at, page = unpack(call('SSCAN', sa, at, 'COUNT', REPLACED_A_CALL))
+    goes_on = replace_page(sa, page)
+    at = goes_on and next_at or at
+  until not goes_on or at == '0' or passed >= PASSED_A_CALL
   occurrence_replaces = false
+  local all = goes_on and at == '0'
+  call('HSET', K .. 'sch:r', id, all and '=' or at)
   return all
 end
 -- true: it waits in the buffer, or is skipped. nil: nothing was done with it, for more are active than a call cancels.

@@ -149,6 +149,7 @@ local function schedule_drop(id)
   call('ZREM', K .. 'sch', id)
   call('HDEL', K .. 'sch:d', id)
   call('HDEL', K .. 'sch:s', id)
+  call('HDEL', K .. 'sch:r', id)
   call('HDEL', K .. 'sch:e', id)
   call('UNLINK', K .. 'sa:' .. id, K .. 'sb:' .. id, K .. 'so:' .. id, K .. 'b:' .. id, K .. 'be:' .. id)
   return dropped
