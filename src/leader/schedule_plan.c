@@ -12,6 +12,7 @@
 #define BACKFILL_DEFAULT 10
 #define COUNT_MAX        10000          /* of what was missed: more is not counted */
 #define LOOK_AGAIN_MS    (24 * 3600000) /* at each, however far its next time is: its zone may have changed */
+#define UNREADABLE_MS    3600000        /* to the next look at one that cannot be read, or whose zone is gone */
 
 /* One of them, with what its calendars need. */
 typedef struct plan {
@@ -44,15 +45,19 @@ static int open_part(plan *p, dq_zones *zones, dureq_str bytes, dureq_schedule *
     return dq_zones_open_calendar(zones, s, p->s->state.created_ms, ret, err);
 }
 
-static int plan_open(plan *p, dq_zones *zones, dureq_error *err)
+static int open_old(plan *p, dq_zones *zones, dureq_error *err)
 {
     int rc = open_part(p, zones, p->s->calendar, &p->schedule, &p->cal, err);
 
     p->has_cal = rc == 0;
-    if (rc == 0 && p->s->is_edited) {
-        rc = open_part(p, zones, p->s->edit.rest, &p->schedule_new, &p->cal_new, err);
-        p->has_new = rc == 0;
-    }
+    return rc;
+}
+
+static int open_new(plan *p, dq_zones *zones, dureq_error *err)
+{
+    int rc = p->s->is_edited ? open_part(p, zones, p->s->edit.rest, &p->schedule_new, &p->cal_new, err) : 0;
+
+    p->has_new = p->s->is_edited && rc == 0;
     return rc;
 }
 
@@ -142,53 +147,86 @@ static bool settle(plan *p, dq_firing *f)
     return true;
 }
 
-/* The change takes its place: where the times stay as they are, so does all that follows from them. */
-static void replace(plan *p, dq_firing *f, int64_t cursor)
+static void replace_from(const plan *p, dq_firing *f, int64_t cursor)
 {
-    const dq_due_schedule *s = p->s;
-    bool is_same = dq_calendar_is_same(s->calendar, s->edit.rest);
-
-    f->to.cursor = is_same ? cursor : DQ_MAX(dq_floor_div(p->until_ms, 1000), cursor);
-    if (!dq_calendar_next(&p->cal_new, f->to.cursor, &f->to.next))
+    f->to.cursor = cursor;
+    if (!dq_calendar_next(&p->cal_new, cursor, &f->to.next))
         f->to.next = 0;
     else
         f->to.due_ms = due_ms_of(p, &p->cal_new, f->to.next);
 }
 
-static void plan_fire(plan *p, dq_firing *f)
+/* The change takes its place: where the times stay as they are, so does all that follows from them. */
+static void replace(const plan *p, dq_firing *f, int64_t cursor)
 {
-    bool is_paused = p->s->state.flags & DQ_SCHEDULE_PAUSED;
-    int64_t cursor = p->s->state.cursor;
+    bool is_same = dq_calendar_is_same(p->s->calendar, p->s->edit.rest);
 
-    p->until_ms = p->s->is_edited ? DQ_MIN(p->now_ms, p->s->edit.at_ms) : p->now_ms;
-    p->newest = newest_due(p, p->until_ms, cursor);
-    if (p->s->is_edited)
-        f->edit = p->s->edit.number;
+    replace_from(p, f, is_same ? cursor : DQ_MAX(dq_floor_div(p->until_ms, 1000), cursor));
+}
+
+/* Nothing is done with it but that it is looked at again. */
+static void put_off(const plan *p, dq_firing *f, int64_t until_ms)
+{
+    *f = (dq_firing){.next = DQ_MAX(p->s->state.next, 1), .due_ms = until_ms, .missed = {.n = -1}};
+    f->edit = p->s->is_edited ? p->s->edit.number : 0;
     f->to.cursor = -1;
-    f->to.missed = (dq_missed){.n = -1};
-    if (is_paused) {
-        f->missed = (dq_missed){.n = -1};
-        f->next = p->s->state.next;
-        f->due_ms = p->now_ms;
-        if (p->s->is_edited) {
-            replace(p, f, cursor);
-            if (f->to.cursor > cursor)
-                f->to.missed = range_of(p, cursor, p->newest);
-        }
-        return;
-    }
-    if (settle(p, f) && p->s->is_edited)
-        replace(p, f, DQ_MAX(p->newest, cursor));
+}
+
+/* What came round under a definition that can be read no more is not known, except for the one that was found to be next: from there on it is missed, at
+   least that one. */
+static void replace_lost(const plan *p, dq_firing *f)
+{
+    int64_t next = p->s->state.next, cursor = p->s->state.cursor, until = dq_floor_div(p->until_ms, 1000);
+
+    put_off(p, f, p->now_ms);
+    if (next > cursor && next <= until)
+        f->missed = (dq_missed){.n = 1, .first = next, .last = until};
+    replace_from(p, f, DQ_MAX(until, cursor));
+}
+
+/* Returns false when the change has to wait though nothing more comes round before it. */
+static bool plan_fire(plan *p, dq_firing *f)
+{
+    put_off(p, f, p->now_ms);
+    p->newest = newest_due(p, p->until_ms, p->s->state.cursor);
+    if (!settle(p, f) || !p->s->is_edited)
+        return true;
+    if (p->has_new)
+        replace(p, f, DQ_MAX(p->newest, p->s->state.cursor));
+    else
+        f->due_ms = p->now_ms + UNREADABLE_MS;
+    return p->has_new;
+}
+
+/* Whether it stays so: what there is no memory for, or what this machine cannot read just now, it may read later. */
+static bool is_lost(int rc)
+{
+    return rc < 0 && rc != DUREQ_ENOMEM && rc != DUREQ_EIO;
 }
 
 int dq_schedule_plan(dq_plan *ret, const dq_due_schedule *s, dq_zones *zones, int64_t now_ms, size_t room, dureq_error *err)
 {
     plan p = {.s = s, .now_ms = now_ms, .at = ret->at, .room = room};
-    int rc = plan_open(&p, zones, err);
+    dureq_error why_new = {0};
+    int rc, rc_new;
 
-    ret->firing = (dq_firing){0};
-    if (rc == 0)
-        plan_fire(&p, &ret->firing);
+    /* What came round is settled when it is resumed, and before a change takes its place. */
+    if (s->state.flags & DQ_SCHEDULE_PAUSED) {
+        put_off(&p, &ret->firing, now_ms);
+        return 0;
+    }
+    p.until_ms = s->is_edited ? DQ_MIN(now_ms, s->edit.at_ms) : now_ms;
+    rc = open_old(&p, zones, err);
+    rc_new = open_new(&p, zones, &why_new);
+    if (p.has_cal) {
+        if (!plan_fire(&p, &ret->firing))
+            rc = dq_fail(err, rc_new, "its change: %s", why_new.msg);
+    } else if (p.has_new && is_lost(rc)) {
+        replace_lost(&p, &ret->firing);
+        rc = 0;
+    } else {
+        put_off(&p, &ret->firing, now_ms + UNREADABLE_MS);
+    }
     plan_deinit(&p);
     return rc;
 }

@@ -12,5 +12,6 @@ typedef struct dq_plan {
     int64_t at[DQ_FIRE_INSTANTS];
 } dq_plan;
 
-/* room: at most so many instants. Negative: its definition cannot be read, or its zone is gone. */
+/* room: at most so many instants. Negative: its definition, or that of the change that waits, cannot be read, or has a zone that is gone: what *ret says
+   is to be done all the same. */
 int dq_schedule_plan(dq_plan *ret, const dq_due_schedule *s, dq_zones *zones, int64_t now_ms, size_t room, dureq_error *err);

@@ -36,8 +36,7 @@ static void on_fired(void *userdata, int code, const dq_reply *reply, const dure
     dq_duty_end(l, DQ_DUTY_SCHEDULE, fired.next_ms < 0 ? DQ_DUTY_NEVER : fired.next_ms);
 }
 
-/* One that cannot be read, or whose zone is gone, holds up no other: it is looked at again in an hour. */
-static void put_off(const dq_leader *l, const batch *b, const dq_due_schedule *s, const dureq_error *err, dq_firing *f)
+static void say_error(const dq_leader *l, const dq_due_schedule *s, const dureq_error *err)
 {
     dureq_job_id text = {0};
     dq_id id;
@@ -45,10 +44,6 @@ static void put_off(const dq_leader *l, const batch *b, const dq_due_schedule *s
     if (dq_id_unpack(s->id, &id))
         dq_id_to_text(&id, &text);
     DQ_LOG(l->all->opts.log, DUREQ_LOG_ERROR, "schedule.error", "schedule=%s error=\"%s\"", text.text, err->msg);
-    *f = (dq_firing){.next = DQ_MAX(s->state.next, 1), .due_ms = b->now_ms + 3600000, .missed = {.n = -1}};
-    f->edit = s->is_edited ? s->edit.number : 0;
-    f->to.cursor = -1;
-    f->to.missed.n = -1;
 }
 
 static void add_one(batch *b, dq_call *call, const dq_due_schedule *s)
@@ -56,10 +51,9 @@ static void add_one(batch *b, dq_call *call, const dq_due_schedule *s)
     dq_plan p = {0};
     dureq_error err = {0};
 
-    if (dq_schedule_plan(&p, s, b->leader->all->zones, b->now_ms, b->room, &err) == 0)
-        b->room -= p.firing.n;
-    else
-        put_off(b->leader, b, s, &err, &p.firing);
+    if (dq_schedule_plan(&p, s, b->leader->all->zones, b->now_ms, b->room, &err) < 0)
+        say_error(b->leader, s, &err);
+    b->room -= p.firing.n;
     dq_fire_add(call, s, &p.firing);
 }
 

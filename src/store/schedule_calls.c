@@ -229,13 +229,6 @@ dq_call dq_call_schedule_fire(dq_buf *out, const dq_keys *k, unsigned shard, dq_
     return c;
 }
 
-static void put_missed(dq_call *c, const dq_missed *m)
-{
-    dq_call_arg_i64(c, m->n);
-    dq_call_arg_i64(c, m->first);
-    dq_call_arg_i64(c, m->last);
-}
-
 void dq_fire_add(dq_call *c, const dq_due_schedule *s, const dq_firing *f)
 {
     dq_call_arg(c, s->id);
@@ -246,14 +239,15 @@ void dq_fire_add(dq_call *c, const dq_due_schedule *s, const dq_firing *f)
     dq_call_arg_i64(c, (int64_t)f->n);
     for (size_t i = 0; i < f->n; i++)
         dq_call_arg_i64(c, f->at[i]);
-    put_missed(c, &f->missed);
+    dq_call_arg_i64(c, f->missed.n);
+    dq_call_arg_i64(c, f->missed.first);
+    dq_call_arg_i64(c, f->missed.last);
     dq_call_arg_i64(c, f->edit);
     if (!f->edit)
         return;
     dq_call_arg_i64(c, f->to.cursor);
     dq_call_arg_i64(c, f->to.next);
     dq_call_arg_i64(c, f->to.due_ms);
-    put_missed(c, &f->to.missed);
 }
 
 int dq_schedule_fire_decode(const dq_reply *r, dq_fired *ret)

@@ -110,7 +110,6 @@ typedef struct dq_firing {
     uint32_t edit; /* the change that waits; 0: none */
     struct {
         int64_t cursor, next, due_ms; /* cursor -1: it does not take its place yet */
-        dq_missed missed;
     } to;
 } dq_firing;
 /* begin, add, dq_call_end */

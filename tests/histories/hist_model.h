@@ -142,7 +142,6 @@ typedef struct hm_plan {
     bool swaps;
     int to_cursor, to_next;
     int64_t to_due_ms;
-    hm_missed to_missed;
 } hm_plan;
 
 /* ---- workflows and batches; times in units ---- */

@@ -156,7 +156,7 @@ void hm_occurrence_ended(hm *m, int job, bool died)
     j->active = j->lingers;
     if (died && j->pauses && !s->paused && !s->ended) {
         s->paused = s->failed = true;
-        s->due_ms = s->edited ? hm_now_ms(m) : HM_NEVER_MS;
+        s->due_ms = HM_NEVER_MS;
     }
     if (!j->lingers)
         drain(m, j->sched);
@@ -290,19 +290,6 @@ static void plan_swap(const hm *m, const hm_sched *s, int cursor, hm_plan *p)
     p->to_due_ms = p->to_next > 0 ? (int64_t)p->to_next * 1000 : 0;
 }
 
-static void plan_paused(const hm *m, const hm_sched *s, hm_plan *p)
-{
-    p->next = s->next;
-    p->due_ms = hm_now_ms(m);
-    if (!s->edited)
-        return;
-    plan_swap(m, s, s->cursor, p);
-    for (int at = next_of(s, &s->d, s->cursor); at != 0 && at <= p->to_cursor; at = next_of(s, &s->d, at)) {
-        p->to_missed.first = p->to_missed.n++ ? p->to_missed.first : at;
-        p->to_missed.last = at;
-    }
-}
-
 /* Of what is late the newest is for dispatch, and what the window holds: so many are left out, the oldest. */
 static int n_missed(const hm *m, const hm_sched *s, const hm_def *rules, int *ret_late)
 {
@@ -323,10 +310,6 @@ void hm_sched_plan(const hm *m, int sched, hm_plan *p)
     int until = until_of(m, s), missed, late, n_of_late = 0, most = HM_FIRED, cursor = s->cursor, at;
 
     *p = (hm_plan){.sched = sched, .version = s->version, .cursor = s->cursor, .edit = s->edited ? s->e_no : 0};
-    if (s->paused) {
-        plan_paused(m, s, p);
-        return;
-    }
     missed = n_missed(m, s, rules, &late);
     for (int i = 0; i < missed; i++) {
         cursor = next_of(s, &s->d, cursor);
@@ -442,10 +425,6 @@ static int64_t swap(hm *m, const hm_plan *p)
 {
     hm_sched *s = &m->sched[p->sched];
 
-    if (p->to_missed.n > 0) {
-        leave_out(m, s, WHY_PAUSED, p->to_missed.first, p->to_missed.last, p->to_missed.n);
-        s->n_left_out += p->to_missed.n;
-    }
     s->version = s->e_no;
     s->cursor = p->to_cursor;
     s->next = p->to_next;
@@ -483,7 +462,7 @@ static void drop(hm *m, int sched)
 static void fire_one(hm *m, const hm_plan *p, hm_fired *ret)
 {
     hm_sched *s = &m->sched[p->sched], before = *s;
-    bool fits = !s->paused || (p->n == 0 && p->missed.n == 0), waits = false;
+    bool waits = false;
     int until;
 
     if (!s->there || s->version != p->version || s->cursor != p->cursor || !hm_sched_is_due(m, p->sched)) {
@@ -497,18 +476,20 @@ static void fire_one(hm *m, const hm_plan *p, hm_fired *ret)
             drop(m, p->sched);
         return;
     }
-    s->due_ms = s->paused ? HM_NEVER_MS : fire_instants(m, p, ret, &waits);
+    if (s->paused) { /* since the leader looked */
+        s->due_ms = HM_NEVER_MS;
+        return;
+    }
+    s->due_ms = fire_instants(m, p, ret, &waits);
     until = s->cursor;
     if (is_used_up(&before, &before.d)) /* nothing more of that definition comes round */
-        until = p->missed.n > 0 && !before.paused ? p->missed.last : before.cursor;
-    if (s->edited && !waits && (!fits || p->edit != s->e_no)) {
-        s->due_ms = hm_now_ms(m); /* it came, or another did, or it was paused since the leader looked */
+        until = p->missed.n > 0 ? p->missed.last : before.cursor;
+    if (s->edited && !waits && p->edit != s->e_no) {
+        s->due_ms = hm_now_ms(m); /* it came, or another did, since the leader looked */
     } else if (s->edited && !waits && p->swaps) {
         if (!same_calendar(&s->d, &s->e) && !is_used_up(s, &s->d))
             until = until_of(m, s) > until ? until_of(m, s) : until;
         s->due_ms = swap(m, p);
-        if (s->paused && !s->ended)
-            s->due_ms = HM_NEVER_MS;
     }
     look_for_lost(m, p->sched, &before, until);
 }
@@ -592,7 +573,8 @@ static int change(hm *m, int sched, const hm_def *seen, const hm_def *d, int *re
     s->e = *d;
     s->e_at = now_s(m);
     s->edited = true;
-    s->due_ms = hm_now_ms(m);
+    if (!s->paused)
+        s->due_ms = hm_now_ms(m);
     return DQ_SCHEDULE_CHANGED;
 }
 
@@ -617,7 +599,7 @@ int hm_sched_pause(hm *m, int sched, bool pause)
         return 1;
     s->paused = pause;
     s->failed = s->held = false;
-    s->due_ms = pause && !s->edited ? HM_NEVER_MS : hm_now_ms(m);
+    s->due_ms = pause ? HM_NEVER_MS : hm_now_ms(m);
     begin_call(m);
     if (!pause)
         drain(m, sched);

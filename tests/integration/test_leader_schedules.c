@@ -141,6 +141,27 @@ SCENARIO(a_pause_holds_what_comes_round_and_a_resume_makes_up_for_it)
     expect_each_once(id.text, 1000);
 }
 
+SCENARIO(what_came_round_before_a_pause_is_made_up_for_though_the_times_change)
+{
+    dureq_schedule s = test_every(10000), other = test_every(3600000), every = test_every(1000);
+    dureq_job_id id, beat;
+
+    id = test_schedule(&s, "t", NULL);
+    RIG_OK(dureq_client_pause_schedule(rig.client, id.text, &err));
+    test_schedule_wind_back(id.text, 41);
+    RIG_OK(dureq_client_edit_schedule(rig.client, id.text, &other, NULL, &err));
+    beat = test_schedule(&every, "t", NULL);
+    start(test_board_run);
+    RIG_UNTIL(test_board_count(&board, beat.text, 0) >= 2);
+    EXPECT_I64(0, test_schedule_get(id.text)->n_dispatched);
+    RIG_OK(dureq_client_resume_schedule(rig.client, id.text, &err));
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= 4);
+    RIG_UNTIL(test_schedule_get(id.text)->next_at_ms > rig_server_ms() + 60000); /* the change is in its place */
+    EXPECT_TRUE(test_schedule_get(id.text)->n_dispatched <= 5);
+    EXPECT_I64(0, test_schedule_get(id.text)->n_skipped);
+    expect_each_once(id.text, 10000);
+}
+
 SCENARIO(while_one_is_active_the_policy_says_what_becomes_of_the_next)
 {
     static const struct {

@@ -40,8 +40,8 @@ local function orphan(id)
     return true
   end
 end
-local function waits_for_hand(id, s)
-  return state_has(s, SCHEDULE_PAUSED) and not state_has(s, SCHEDULE_ENDED) and ask('HEXISTS', K .. 'sch:e', id) ~= 1
+local function waits_for_hand(s)
+  return state_has(s, SCHEDULE_PAUSED) and not state_has(s, SCHEDULE_ENDED)
 end
 
 local look = {}
@@ -50,7 +50,7 @@ function look.sch(id, score)
     return
   end
   local s, at = state_of(id), tonumber(score) or 0
-  if s and at == math.huge and not waits_for_hand(id, s) then
+  if s and at == math.huge and not waits_for_hand(s) then
     fault('schedule_unlisted', key, id, 'is not paused and nobody looks at it', function()
       call('ZADD', key, now, id)
     end)
@@ -91,7 +91,7 @@ look['sch:s'] = function(id)
   end
   if ask('ZSCORE', K .. 'sch', id) == false then
     fault('schedule_unlisted', key, id, 'nobody looks at it', function()
-      call('ZADD', K .. 'sch', waits_for_hand(id, s) and '+inf' or now, id)
+      call('ZADD', K .. 'sch', waits_for_hand(s) and '+inf' or now, id)
     end)
   end
   local d = definition_of(packed)

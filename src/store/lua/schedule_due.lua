@@ -10,17 +10,30 @@ local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
 end
+local UNREADABLE_MS = 3600000 -- what cannot be read holds up no other: it is looked at again in an hour, and the doctor names it
 local bytes = tonumber(ARGV[4])
 local out = { now, -1 }
+local function row_of(id, state, packed)
+  local d, edit, waiting = definition_read(packed), edit_read(id), ''
+  if state_read(id).form ~= 1 then
+    error('another form')
+  end
+  bytes = bytes - #packed
+  if edit then
+    waiting = pack(EDIT_FORM, edit.at, edit.number) .. definition_read(edit.definition).calendar
+    bytes = bytes - #edit.definition
+  end
+  return { id, state, d.calendar, waiting, d.max }
+end
 for _, id in ipairs(call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[3])) do
   local state, packed = call('HGET', K .. 'sch:s', id), call('HGET', K .. 'sch:d', id)
   if state and packed then
-    local d, edit, waiting = definition_read(packed), edit_read(id), ''
-    if edit then
-      waiting = pack(EDIT_FORM, edit.at, edit.number) .. definition_read(edit.definition).calendar
+    local ok, row = pcall(row_of, id, state, packed)
+    if ok then
+      out[#out + 1] = row
+    else
+      call('ZADD', KEYS[2], now + UNREADABLE_MS, id)
     end
-    out[#out + 1] = { id, state, d.calendar, waiting, d.max }
-    bytes = bytes - #packed - (edit and #edit.definition or 0)
   else
     call('ZREM', KEYS[2], id)
   end

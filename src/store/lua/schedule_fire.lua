@@ -3,10 +3,10 @@
 -- leader saw it, by the version of its definition and by its cursor. So each occurrence is dispatched once, however often and by whomever this is called.
 -- keys: {p:0}:sh {p:0}:sch
 -- argv: session epoch then for each schedule: id version cursor_s next_s(0 none: it has ended) due_ms n n x (at_s) n_missed first_s last_s
---   edit(0: none) and, with one: cursor_s next_s due_ms n_missed first_s last_s
+--   edit(0: none) and, with one: cursor_s next_s due_ms
 --   cursor_s: as the leader saw it; what was missed lies before all at_s. n_missed: -1 none, 0 10,000 or more
 --   edit: number of the change that waits; it takes the definition's place when it is still that one, and its cursor_s is not -1 (not yet: more came round
---   before it). What was missed by it came round while it was paused
+--   before it)
 -- returns: { now_ms, ms of the next schedule that is due (-1 none), n dispatched, n that were not as the leader saw them }, or DQFENCED
 --#include "base.lua"
 --#include "overlap.lua"
@@ -83,9 +83,6 @@ local function fire(id, s, d, next_s, due_ms, instants, missed, edited)
 end
 -- The definition that waits takes the place of the other.
 local function swap(id, s, edit, to)
-  if tonumber(to[4]) >= 0 then
-    occurrence_skip(id, s, REASON_PAUSED, tonumber(to[5]), tonumber(to[6]), tonumber(to[4]))
-  end
   s.version, s.cursor, s.next = edit.number, tonumber(to[1]), tonumber(to[2])
   call('HSET', K .. 'sch:d', id, edit.definition)
   call('HDEL', K .. 'sch:e', id)
@@ -106,7 +103,7 @@ while p <= #ARGV do
   local instants = { words(tonumber(n)) }
   local missed = { words(3) }
   local number = words(1)
-  local to = number ~= '0' and { words(6) } or nil
+  local to = number ~= '0' and { words(3) } or nil
   local s, due = state_read(id), call('ZSCORE', KEYS[2], id)
   if not s or s.version ~= tonumber(version) or s.cursor ~= tonumber(cursor) or not due or tonumber(due) > now then
     stale = stale + 1
@@ -116,21 +113,15 @@ while p <= #ARGV do
     else
       schedule_drop(id)
     end
+  elseif state_has(s, SCHEDULE_PAUSED) then -- since the leader looked, or the leader has nothing to say of it
+    call('ZADD', KEYS[2], '+inf', id)
   else
-    local paused = state_has(s, SCHEDULE_PAUSED)
-    local at_ms, edit, goes_on = tonumber(due_ms), edit_read(id), nil
-    -- what came round before it was paused is not settled by what a change does then
-    local fits = not paused or #instants == 0 and tonumber(missed[1]) < 0
-    if paused then
-      at_ms = '+inf'
-    else
-      at_ms, goes_on = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), at_ms, instants, missed, edit)
-    end
-    if edit and not goes_on and not (fits and to and edit.number == tonumber(number)) then
-      at_ms = now -- it came, or another did, or it was paused since the leader looked
+    local edit = edit_read(id)
+    local at_ms, goes_on = fire(id, s, definition_read(call('HGET', K .. 'sch:d', id)), tonumber(next_s), tonumber(due_ms), instants, missed, edit)
+    if edit and not goes_on and not (to and edit.number == tonumber(number)) then
+      at_ms = now -- it came, or another did, since the leader looked
     elseif edit and not goes_on and to[1] ~= '-1' then
-      local swapped_ms = swap(id, s, edit, to)
-      at_ms = paused and not state_has(s, SCHEDULE_ENDED) and at_ms or swapped_ms
+      at_ms = swap(id, s, edit, to)
     end
     call('ZADD', KEYS[2], at_ms, id)
     state_write(id, s)

@@ -22,7 +22,7 @@ state_flag(s, SCHEDULE_PAUSED, pause)
 state_flag(s, SCHEDULE_FAILED, false)
 state_flag(s, SCHEDULE_HELD, false)
 state_write(id, s)
-if pause and call('HEXISTS', K .. 'sch:e', id) == 0 then
+if pause then
   call('ZADD', K .. 'sch', '+inf', id)
 else
   schedule_due(id, now)

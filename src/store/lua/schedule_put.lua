@@ -89,7 +89,9 @@ local function change()
   else
     call('UNLINK', K .. 'be:' .. id)
   end
-  schedule_due(id, now)
+  if not state_has(s, SCHEDULE_PAUSED) then -- else it takes its place when that is resumed
+    schedule_due(id, now)
+  end
   schedule_event(id, EVENT_UPDATED, REASON_NONE)
   schedules_told()
   audit(actor, 'schedule.edit', id, '')

@@ -156,7 +156,7 @@ local function occurrence_ended(job, e)
     state_flag(s, SCHEDULE_FAILED, true)
     state_write(e.schedule, s)
     schedule_event(e.schedule, EVENT_PAUSED, REASON_FAILURE)
-    call('ZADD', K .. 'sch', 'XX', call('HEXISTS', K .. 'sch:e', e.schedule) == 1 and now or '+inf', e.schedule)
+    call('ZADD', K .. 'sch', 'XX', '+inf', e.schedule)
   end
   if not lingers then
     occurrence_drain(e.schedule, s)

@@ -25,8 +25,8 @@ local function state_read(id)
   if not packed then
     return nil
   end
-  local s, _ = {}, nil
-  _, s.flags, s.version, s.created, s.cursor, s.next, s.taken, s.skipped = unpk(STATE_FORM, packed)
+  local s = {}
+  s.form, s.flags, s.version, s.created, s.cursor, s.next, s.taken, s.skipped = unpk(STATE_FORM, packed)
   return s
 end
 local function state_has(s, flag)
@@ -85,8 +85,7 @@ local REASON_MISSED = 3
 local REASON_REPLACED = 4
 local REASON_QUEUE_FULL = 5
 local REASON_QUEUE_GONE = 6
-local REASON_PAUSED = 7 -- an edit came while it was paused
-local REASON_TRIGGER = 8
+local REASON_TRIGGER = 8 -- 7 was of earlier versions: a change came while it was paused
 local REASON_BACKFILL = 9
 local REASON_BUFFER = 10
 local REASON_NO_LANE = 11
@@ -149,8 +148,8 @@ local function schedule_drop(id)
   call('ZREM', K .. 'sch', id)
   call('HDEL', K .. 'sch:d', id)
   call('HDEL', K .. 'sch:s', id)
-  call('HDEL', K .. 'sch:r', id)
   call('HDEL', K .. 'sch:e', id)
+  call('HDEL', K .. 'sch:r', id)
   call('UNLINK', K .. 'sa:' .. id, K .. 'sb:' .. id, K .. 'so:' .. id, K .. 'b:' .. id, K .. 'be:' .. id)
   return dropped
 end
