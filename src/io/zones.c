@@ -15,21 +15,19 @@
 #include "base/buf.h"
 #include "base/map.h"
 
-#define DIR_MAX     512
-#define VERSION_MAX 64
-#define DEPTH_MAX   4 /* folders below each other: tzdata has three */
+#define DIR_MAX   512
+#define DEPTH_MAX 4 /* folders below each other: tzdata has three */
 
 typedef struct entry {
     dq_zone *zone; /* its name is the key */
     struct stat file;
-    uint64_t change; /* which of all changes its last one was; 0: it never changed */
 } entry;
 
 struct dq_zones {
     char dir[DIR_MAX];
     dq_map entries;
     uint64_t n_changes;
-    char version[VERSION_MAX];
+    char version[DQ_ZONES_VERSION_MAX];
 };
 
 static const char *system_dir(void)
@@ -262,7 +260,7 @@ static void replace(dq_zones *z, entry *old, const entry *loaded)
 
     (void)dq_map_remove(&z->entries, name);
     *old = *loaded;
-    old->change = ++z->n_changes;
+    z->n_changes++;
     if (dq_map_put(&z->entries, dureq_str_from(dq_zone_name(old->zone)), old) < 0)
         entry_destroy(old); /* no memory: it is read again when it is asked for */
     dq_zone_unref(old_zone);
@@ -334,18 +332,8 @@ uint64_t dq_zones_changes(const dq_zones *z)
     return z->n_changes;
 }
 
-const char *dq_zones_changed(const dq_zones *z, uint64_t since, size_t *at)
-{
-    const entry *e;
-
-    do
-        e = dq_map_next(&z->entries, at);
-    while (e && e->change <= since);
-    return e ? dq_zone_name(e->zone) : NULL;
-}
-
 /* tzdata.zi begins with "# version 2025b"; some systems have a file +VERSION instead. */
-static dureq_str first_line(const char *dir, const char *name, char room[VERSION_MAX])
+static dureq_str first_line(const char *dir, const char *name, char room[DQ_ZONES_VERSION_MAX])
 {
     char path[DIR_MAX + 32];
     ssize_t n;
@@ -353,7 +341,7 @@ static dureq_str first_line(const char *dir, const char *name, char room[VERSION
 
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    n = fd < 0 ? -1 : read(fd, room, VERSION_MAX);
+    n = fd < 0 ? -1 : read(fd, room, DQ_ZONES_VERSION_MAX);
     if (fd >= 0)
         (void)close(fd);
     dureq_str text = dureq_str_of(room, n > 0 ? (size_t)n : 0);

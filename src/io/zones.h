@@ -21,9 +21,9 @@ int dq_zones_get(dq_zones *z, dureq_str name, dq_zone **ret, dureq_error *err);
 void dq_zones_look(dq_zones *z);
 /* Counts the zones that were read again so far. */
 uint64_t dq_zones_changes(const dq_zones *z);
-/* Walk, from *at = 0: the name of each zone that was read again after the first `since` times; NULL at the end. */
-const char *dq_zones_changed(const dq_zones *z, uint64_t since, size_t *at);
-/* What the files say of their version ("2025b"), as it is now; empty when they say nothing. Valid until the next call. */
+#define DQ_ZONES_VERSION_MAX 64
+/* What the files say of their version ("2025b"), as it is now; empty when they say nothing. At most DQ_ZONES_VERSION_MAX bytes, valid until the next
+   call. */
 dureq_str dq_zones_version(dq_zones *z);
 
 /* The calendar of a definition, which must outlive it, with its zone; the caller's to deinit. DUREQ_EINVAL names the field, in a cron_expr also the

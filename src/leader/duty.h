@@ -52,11 +52,13 @@ typedef struct dq_duty_state {
 
 /* leader/zones.c: schedules that are computed again. */
 typedef struct dq_zone_look {
-    int64_t epoch;           /* of the term that it is for */
-    uint64_t changes, since; /* of the time zones: known to all that were computed; those after `since` are looked for */
-    bool is_on;
+    int64_t epoch;    /* of the term that it is for */
+    uint64_t changes; /* of the files that this node has read, when it last began */
+    char version[DQ_ZONES_VERSION_MAX];
+    size_t n_version; /* of all of them, then */
+    bool is_on, is_changed;
     dq_look_at at;
-    int64_t upto_ms;
+    int64_t upto_ms, n_found;
 } dq_zone_look;
 
 struct dq_leader {

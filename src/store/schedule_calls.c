@@ -261,24 +261,21 @@ int dq_schedule_fire_decode(const dq_reply *r, dq_fired *ret)
     return rc;
 }
 
-dq_call dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look, const dq_look_at *at)
+void dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look, const dq_look_at *at)
 {
-    dq_call c = dq_call_begin_as(out, k, shard, &(dq_call_form){.script = DQ_SCRIPT_SCHEDULE_LOOK, .n_about = 16});
+    dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_SCHEDULE_LOOK);
 
     dq_call_key(&c, "sch");
     dq_call_arg_i64(&c, (int64_t)t.session);
     dq_call_arg_i64(&c, t.epoch);
     dq_call_arg(&c, look->version);
+    dq_call_arg_flag(&c, look->is_changed);
     dq_call_arg(&c, dureq_str_of(at->score, at->n_score));
     dq_call_arg(&c, dureq_str_of(at->id, at->n_id));
     dq_call_arg_i64(&c, look->upto_ms);
     dq_call_arg_i64(&c, look->limit);
-    return c;
-}
-
-void dq_look_add(dq_call *c, const char *zone)
-{
-    dq_call_arg_text(c, zone);
+    dq_call_arg_i64(&c, (int64_t)look->bytes_max);
+    dq_call_end(&c);
 }
 
 int dq_schedule_look_decode(const dq_reply *r, dq_looked *ret, dq_look_at *ret_at)

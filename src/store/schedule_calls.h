@@ -128,13 +128,12 @@ typedef struct dq_look_at {
 } dq_look_at;
 typedef struct dq_look {
     dureq_str version; /* of the time zone files; empty: not known */
+    bool is_changed;   /* some file is another one, whatever the version */
     int64_t upto_ms;
     int limit;
+    size_t bytes_max;
 } dq_look;
-/* begin, add each zone (none: see schedule_look.lua), dq_call_end */
-dq_call dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look,
-                              const dq_look_at *at);
-void dq_look_add(dq_call *c, const char *zone);
+void dq_call_schedule_look(dq_buf *out, const dq_keys *k, unsigned shard, dq_term t, const dq_look *look, const dq_look_at *at);
 typedef struct dq_looked {
     int64_t now_ms, n;
     bool more;

@@ -402,4 +402,92 @@ SCENARIO(a_leader_with_newer_zone_files_computes_all_again)
     leave_root();
 }
 
+/* On the same shard as another one; those that are not are deleted. */
+static dureq_job_id daily_beside(const dureq_job_id *other, int64_t at_ms, const char *zone, dureq_at_time *room)
+{
+    dq_id a, b;
+
+    EXPECT_RC(0, dq_id_parse(dureq_str_from(other->text), &a));
+    for (;;) {
+        dureq_job_id id = daily_at(at_ms, zone, room);
+
+        EXPECT_RC(0, dq_id_parse(dureq_str_from(id.text), &b));
+        if (a.shard == b.shard)
+            return id;
+        RIG_OK(dureq_client_delete_schedule(rig.client, id.text, &err));
+    }
+}
+
+/* The leader before found all as they should be, so this one has opened no file but those of what came since. */
+SCENARIO(a_leader_notices_newer_files_of_zones_that_it_has_not_read)
+{
+    int64_t at_ms = (rig_server_ms() / 60000 + 1) * 60000 + 20 * HOUR_MS;
+    dureq_job_id unread, read;
+    dureq_at_time room[2];
+
+    use_root();
+    forget_runs();
+    (void)start("old");
+    unread = daily_at(at_ms, "Xanadu", &room[0]);
+    RIG_UNTIL(test_schedule_get(unread.text)->next_at_ms == at_ms);
+    stop_nodes();
+    (void)start("same");
+    RIG_UNTIL(version_is("first"));
+    stop_nodes();
+    (void)start("third");
+    read = daily_beside(&unread, at_ms, "Arden", &room[1]);
+    RIG_UNTIL(test_schedule_get(read.text)->next_at_ms == at_ms);
+    EXPECT_TRUE(test_zone_write(root, "Xanadu", "ABC-6") && test_zone_write(root, "Arden", "ABC-6"));
+    write_version("second");
+    rig_step_clock(61);
+    RIG_UNTIL(test_schedule_get(read.text)->next_at_ms == at_ms - 5 * HOUR_MS);
+    RIG_UNTIL(test_schedule_get(unread.text)->next_at_ms == at_ms - 5 * HOUR_MS);
+    RIG_UNTIL(version_is("second"));
+    leave_root();
+}
+
+SCENARIO(a_leader_whose_zone_files_say_no_version_computes_all_again)
+{
+    int64_t at_ms = (rig_server_ms() / 60000 + 1) * 60000 + 20 * HOUR_MS;
+    dureq_at_time room;
+    dureq_job_id id;
+    char path[100];
+
+    use_root();
+    (void)snprintf(path, sizeof path, "%s/tzdata.zi", root);
+    EXPECT_I64(0, unlink(path));
+    forget_runs();
+    (void)start("old");
+    id = daily_at(at_ms, "Xanadu", &room);
+    RIG_UNTIL(test_schedule_get(id.text)->next_at_ms == at_ms);
+    stop_nodes();
+    EXPECT_TRUE(test_zone_write(root, "Xanadu", "ABC-6"));
+    (void)start("new");
+    RIG_UNTIL(test_schedule_get(id.text)->next_at_ms == at_ms - 5 * HOUR_MS);
+    leave_root();
+}
+
+SCENARIO(a_change_repairs_one_whose_zone_is_gone)
+{
+    int64_t at_ms = (rig_server_ms() / 60000 + 1) * 60000 + 20 * HOUR_MS;
+    dureq_schedule every = test_every(1000);
+    dureq_at_time room;
+    dureq_job_id id;
+    char path[100];
+
+    use_root();
+    forget_runs();
+    (void)start("old");
+    id = daily_at(at_ms, "Xanadu", &room);
+    RIG_UNTIL(test_schedule_get(id.text)->next_at_ms == at_ms);
+    stop_nodes();
+    (void)snprintf(path, sizeof path, "%s/Xanadu", root);
+    EXPECT_I64(0, unlink(path));
+    (void)start("new");
+    RIG_OK(dureq_client_edit_schedule(rig.client, id.text, &every, NULL, &err));
+    RIG_UNTIL(test_board_count(&board, id.text, 0) >= 2);
+    EXPECT_I64(0, test_schedule_get(id.text)->n_skipped); /* what the old one had next was yet to come */
+    leave_root();
+}
+
 RIG_MAIN_WITH(rig_group_start_own_clock)

@@ -73,21 +73,9 @@ TEST(a_zone_is_read_again_when_its_file_changes)
     remove_root();
 }
 
-/* What was read again since, by name. */
-static void expect_changed(const dq_zones *zones, uint64_t since, const char *names)
-{
-    DQ_BUF_AUTO got = {0};
-    size_t i = 0;
-
-    for (const char *name = dq_zones_changed(zones, since, &i); name; name = dq_zones_changed(zones, since, &i))
-        dq_buf_append_fmt(&got, "%s ", name);
-    EXPECT_STR_TEXT(names, dq_buf_str(&got));
-}
-
-TEST(a_look_tells_which_zones_changed_since_another_one)
+TEST(a_look_counts_the_zones_that_changed)
 {
     dq_zones *zones = open_root();
-    uint64_t seen;
 
     write_zone("Arden", "ABC-1");
     write_zone("Xanadu", "ABC-1");
@@ -95,21 +83,19 @@ TEST(a_look_tells_which_zones_changed_since_another_one)
     (void)offset_of(zones, "Xanadu");
     dq_zones_look(zones);
     EXPECT_U64(0, dq_zones_changes(zones));
-    expect_changed(zones, 0, "");
     write_zone("Xanadu", "ABC-2");
     write_zone("Other", "ABC-2"); /* which nobody asked for */
     dq_zones_look(zones);
-    seen = dq_zones_changes(zones);
-    expect_changed(zones, 0, "Xanadu ");
-    expect_changed(zones, seen, "");
+    EXPECT_U64(1, dq_zones_changes(zones));
+    dq_zones_look(zones);
+    EXPECT_U64(1, dq_zones_changes(zones));
     write_zone("Arden", "ABC-3");
     EXPECT_I64(10800, offset_of(zones, "Arden")); /* read again because it was asked for: a change all the same */
     dq_zones_look(zones);
-    expect_changed(zones, seen, "Arden ");
+    EXPECT_U64(2, dq_zones_changes(zones));
     write_zone("Arden", "no rule");
-    seen = dq_zones_changes(zones);
     dq_zones_look(zones);
-    EXPECT_U64(seen, dq_zones_changes(zones));
+    EXPECT_U64(2, dq_zones_changes(zones));
     dq_zones_destroy(zones);
     remove_root();
 }

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Have the leader look at schedules whose time zone has other rules now than when they were computed, some in a call. Only when they come round next
--- changes by that: what was settled stays so.
+-- Have the leader look at all schedules that have a time zone, some in a call: the rules of zones may be others than when they were computed. Only when
+-- they come round next changes by that: what was settled stays so.
 -- keys: {p:0}:sh {p:0}:sch
--- argv: session epoch version('' not known) score('' from the beginning) id upto_ms limit zone...
---   version: of the time zone files of this leader. No zone: all schedules that have one, unless the last leader had that version, too
+-- argv: session epoch version('' not known) changed('1' or '') score('' from the beginning) id upto_ms limit bytes_max
+--   version: of the time zone files of this leader, when it began with this. Unless changed there is nothing to do when they were computed by that version
+--   score, id: as the call before answered
 --   upto_ms: each is looked at once a day, so it is due by then
 -- returns: { now_ms, more(1|0), score, id, n that will be looked at }, or DQFENCED
 --#include "base.lua"
@@ -14,42 +15,43 @@ local err = leader_fenced(ARGV[1], ARGV[2])
 if err then
   return err
 end
-local version, limit = ARGV[3], tonumber(ARGV[7])
-local zones = { unpack(ARGV, 8) }
-if #zones == 0 and (version == '' or call('HGET', sh, 'zv') == version or call('EXISTS', KEYS[2]) == 0) then
-  return { now, 0, '', '', 0 }
-end
--- A name that is part of another one, or of something else, costs a look.
-local function has_zone(calendar)
-  if #zones == 0 then
-    return string.find(calendar, '%u%a')
+local version, changed, score, last = ARGV[3], ARGV[4] == '1', ARGV[5], ARGV[6]
+local limit, bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
+if score == '' then
+  if call('EXISTS', KEYS[2]) == 0 or not changed and version ~= '' and call('HGET', sh, 'zv') == version then
+    return { now, 0, '', '', 0 }
   end
-  for _, zone in ipairs(zones) do
-    if string.find(calendar, zone, 1, true) then
-      return true
-    end
+  call('HDEL', sh, 'zv') -- until this is done with, some are computed by one version and some by another
+end
+local function has_zone(packed) -- what only looks like a name costs a look
+  bytes = bytes - #packed
+  return string.find(definition_read(packed).calendar, '%u%a')
+end
+local function is_wanted(id)
+  local s = state_read(id)
+  if not s or state_has(s, SCHEDULE_ENDED) or state_has(s, SCHEDULE_PAUSED) then
+    return false
   end
+  local packed = call('HGET', K .. 'sch:d', id)
+  if packed and has_zone(packed) then
+    return true
+  end
+  local edit = edit_read(id)
+  return edit and has_zone(edit.definition)
 end
-local function has_changed(id)
-  local packed, edit, s = call('HGET', K .. 'sch:d', id), edit_read(id), state_read(id)
-  return packed and s and not state_has(s, SCHEDULE_ENDED) and not state_has(s, SCHEDULE_PAUSED)
-    and (has_zone(definition_read(packed).calendar) or edit and has_zone(definition_read(edit.definition).calendar))
-end
-local found = schedules_after(ARGV[4], ARGV[5], ARGV[6], limit)
-local score, last, n = '', '', 0
+local found = schedules_after(score, last, ARGV[7], limit)
+local more, n = #found == 2 * limit, 0
 for i = 1, #found, 2 do
-  local id = found[i]
-  if found[i + 1] ~= score then
-    score, last = found[i + 1], ''
+  if bytes <= 0 then
+    more = true
+    break
   end
-  if tonumber(score) > now and has_changed(id) then
-    call('ZADD', KEYS[2], now, id)
+  last, score = found[i], found[i + 1]
+  if tonumber(score) > now and is_wanted(last) then
+    call('ZADD', KEYS[2], now, last)
     n = n + 1
-  else
-    last = id
   end
 end
-local more = #found == 2 * limit
 if not more and version ~= '' then
   call('HSET', sh, 'zv', version)
 end
