@@ -96,9 +96,24 @@ static int read_log(ctl *c, const char *id, dq_buf *out)
     return 0;
 }
 
-static int job_get(ctl *c, int argc, char **argv)
+/* For a person: with its steps and its log. */
+static int show_job(ctl *c, const ctl_answer *job, const char *id)
 {
     DQ_BUF_AUTO log = {0};
+    ctl_answer steps;
+    int rc = read_log(c, id, &log);
+
+    if (rc == 0)
+        rc = ask(c, "/api/jobs/%s/steps", id, &steps);
+    if (rc != 0)
+        return rc;
+    ctl_print_job(c, job, &steps, dq_buf_str(&log), id);
+    ctl_answer_deinit(&steps);
+    return 0;
+}
+
+static int job_get(ctl *c, int argc, char **argv)
+{
     ctl_answer a;
     int rc = one_id(argc, argv, NULL, 0);
 
@@ -107,9 +122,9 @@ static int job_get(ctl *c, int argc, char **argv)
     if (rc != 0)
         return rc;
     if (c->format == CTL_TABLE)
-        rc = read_log(c, argv[1], &log);
-    if (rc == 0)
-        ctl_print_job(c, &a, dq_buf_str(&log), argv[1]);
+        rc = show_job(c, &a, argv[1]);
+    else
+        ctl_print_object(c, &a, 0);
     ctl_answer_deinit(&a);
     return rc;
 }
@@ -317,6 +332,11 @@ static int sub_list(ctl *c, int argc, char **argv, const char *path_fmt, const c
     return ctl_show_list(c, path.ptr, /*query=*/NULL, /*member=*/NULL, columns);
 }
 
+static int job_steps(ctl *c, int argc, char **argv)
+{
+    return sub_list(c, argc, argv, "/api/jobs/%s/steps", ctl_step_columns);
+}
+
 static int job_events(ctl *c, int argc, char **argv)
 {
     static const ctl_column columns[] = {{"WHEN", "at", CTL_TEXT}, {"EVENT", "type", CTL_TEXT}, {NULL, "event", CTL_TEXT}};
@@ -438,6 +458,7 @@ const ctl_command ctl_job_commands[] = {
      "Example: dureqctl job retry --status dead --since 2026-11-23T20:00:00Z\n",
      ctl_job_retry},
     {"job run", "ID... | FILTERS", "Start waiting jobs now", CTL_FILTERS_HELP CTL_ACT_HELP, ctl_job_run},
+    {"job steps", "ID", "What its handler does once however often it runs, and what that gave", "", job_steps},
     {"job update", "ID PAYLOAD [--text]", "Change the payload of a job that does not run", "", job_update},
     {"job wait", "ID [--timeout D]", "Wait for the end; exit 1 unless completed", "", job_wait},
     {"job watch", "ID", "A line at each change until the end", "", ctl_job_watch},

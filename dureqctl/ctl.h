@@ -164,7 +164,9 @@ void ctl_print_jobs(const ctl *c, const ctl_answer *a); /* cmd_job.c: the array 
 void ctl_print_pairs(const ctl *c, const dq_json *doc, dq_json_ref object,
                      const char *but); /* but: a name that is left out; NULL: none */
 /* job_show.c: with its attempts as a table, and what they logged; log: as the resource gives it. */
-void ctl_print_job(const ctl *c, const ctl_answer *a, dureq_str log, const char *id);
+extern const ctl_column ctl_step_columns[];
+/* As a person reads it. */
+void ctl_print_job(const ctl *c, const ctl_answer *a, const ctl_answer *steps, dureq_str log, const char *id);
 int ctl_print_result(const ctl *c, const ctl_answer *a); /* the bare one with --quiet; the exit code */
 void ctl_print_csv_row(const ctl *c, const char *const *fields, size_t n);
 /* Everything that others wrote passes through one of these two before a terminal shows it. What would drive the terminal (controls of

@@ -166,14 +166,29 @@ static void print_attempts(const ctl *c, const ctl_answer *a, dureq_str log)
         print_error(doc, last, log);
 }
 
-void ctl_print_job(const ctl *c, const ctl_answer *a, dureq_str log, const char *id)
+const ctl_column ctl_step_columns[] = {
+    {"STEP", "key", CTL_TEXT},
+    {"STATUS", "status", CTL_STATE},
+    {"RUN", "run_id", CTL_TEXT, .may_go = true},
+    {"STARTED", "started_at", CTL_TIME},
+    {"FINISHED", "finished_at", CTL_TIME, .may_go = true},
+    {"RESULT", "result", CTL_VALUE},
+    {NULL, "step", CTL_TEXT},
+};
+
+static void print_steps(const ctl *c, const ctl_answer *steps)
 {
-    if (c->format != CTL_TABLE) {
-        ctl_print_object(c, a, 0);
+    if (steps->doc.nodes[0].n == 0)
         return;
-    }
+    fputc('\n', stdout);
+    ctl_print_list(c, steps, 0, ctl_step_columns);
+}
+
+void ctl_print_job(const ctl *c, const ctl_answer *a, const ctl_answer *steps, dureq_str log, const char *id)
+{
     ctl_print_pairs(c, &a->doc, 0, "attempts");
     print_attempts(c, a, log);
+    print_steps(c, steps);
     print_log(log, id);
 }
 

@@ -170,6 +170,9 @@ DUREQ_API void dureq_job_destroy(dureq_job *job); /* of these two only; any thre
 DUREQ_API DUREQ_MUST_CHECK int dureq_client_get_logs(dureq_client *client, const char *id, char **ret, size_t *ret_len,
                                                      dureq_error *err);
 DUREQ_API void dureq_free(void *ptr); /* any thread; NULL is fine */
+/* The steps of a job's handler and what they gave; none when it has none. They are kept as long as the job. DUREQ_ENOTFOUND. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_client_list_steps(dureq_client *client, const char *id, dureq_step_list **ret,
+                                                       dureq_error *err);
 
 /* ---- operate: DUREQ_ENOTFOUND, DUREQ_ECONFLICT in a wrong state, DUREQ_EUNKNOWN ---- */
 

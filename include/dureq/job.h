@@ -51,6 +51,8 @@ extern "C" {
 #define DUREQ_PAYLOAD_LIMIT_MAX   (64 * 1024 * 1024) /* what max_payload_bytes can be raised to */
 #define DUREQ_RESULT_MAX          (1024 * 1024)
 #define DUREQ_CONTENT_TYPE_MAX    128
+#define DUREQ_STEPS_MAX           1000          /* of a job */
+#define DUREQ_STEPS_BYTES_MAX     (1024 * 1024) /* their keys and results together, with 15 bytes each */
 
 /* A job's id: 20 characters of base32hex ("0-9a-v"), NUL-ended. Ids sort by creation. */
 #define DUREQ_JOB_ID_LEN 20
@@ -229,6 +231,23 @@ typedef struct dureq_job_list {
 } dureq_job_list;
 
 DUREQ_API void dureq_job_list_destroy(dureq_job_list *list); /* NULL is fine */
+
+/* A step of a job's handler (dureq_run_step), valid as long as its list. */
+typedef struct dureq_step_info {
+    dureq_str key;
+    bool is_done;                          /* false: a run began it and did not come to its end yet */
+    int32_t run;                           /* number of that which began it last, or did it */
+    int64_t started_at_ms, finished_at_ms; /* finished 0: not yet */
+    dureq_str result;                      /* what it gave: any bytes */
+} dureq_step_info;
+
+typedef struct dureq_step_list {
+    dureq_step_info *items; /* in the order in which they began */
+    size_t n;
+    void *owner; /* private */
+} dureq_step_list;
+
+DUREQ_API void dureq_step_list_destroy(dureq_step_list *list); /* any thread; NULL is fine */
 
 #ifdef __cplusplus
 }

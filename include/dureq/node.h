@@ -109,6 +109,49 @@ DUREQ_API void dureq_run_log(dureq_run *run, const char *fmt, ...) DUREQ_PRINTF(
    handler's thread only. */
 DUREQ_API int dureq_run_set_result(dureq_run *run, dureq_str result, const char *content_type);
 
+/* Steps: parts of a handler that are done once, however often its job runs. What a step gave is kept with the job, and given back
+   instead of doing it again, in whichever attempt and on whichever node.
+
+   Example: whatever fails after the charge, and whichever node goes on, nobody is charged twice.
+
+       static int charge(dureq_step *step, void *userdata)
+       {
+           (void)userdata;
+           printf("charging, once: %s\n", dureq_step_idempotency_key(step));
+           return dureq_step_set_result(step, dureq_str_from("receipt 17"));
+       }
+
+       static int order(dureq_run *run, void *userdata)
+       {
+           dureq_error err = {0, 0, ""};
+           char *receipt;
+           int rc = dureq_run_step(run, "charge", charge, userdata, &receipt, NULL, &err);
+
+           if (rc < 0)
+               return dureq_run_retry(run, rc, "%s", err.msg);
+           printf("send %s by mail\n", receipt);
+           dureq_free(receipt);
+           return 0;
+       } */
+typedef struct dureq_step dureq_step;
+/* Does it, on the handler's thread. 0 or more: done. Negative: it failed, nothing is kept, and the next run does it again. */
+typedef int (*dureq_step_fn)(dureq_step *step, void *userdata);
+
+/* The same in each run of the job that comes to this step, so that whoever is asked twice can know: "dureq:<job id>:<n>:<key>", where n counts the
+   repeats of the job. A run that went down within the step has not put its end on record: then the step is done again. */
+DUREQ_API const char *dureq_step_idempotency_key(const dureq_step *step); /* valid until the step's function returns */
+/* What it gives (copied); the last one counts. DUREQ_ETOOLARGE: over DUREQ_STEPS_BYTES_MAX. */
+DUREQ_API int dureq_step_set_result(dureq_step *step, dureq_str result);
+
+/* 0: it was done by this call; 1: it was done before; *ret (may be NULL) gets what it gave, NUL-ended, freed with dureq_free, and *ret_len (may be NULL)
+   its length. Negative: what fn returned, or DUREQ_EFENCED: the job went on without this run, which should end; DUREQ_ECANCELLED: the run was told to
+   stop; DUREQ_ELIMIT, DUREQ_ETOOLARGE: the job has DUREQ_STEPS_MAX steps, or they are over DUREQ_STEPS_BYTES_MAX; DUREQ_EREDISOOM; DUREQ_ECONFLICT: nodes
+   of an older version are alive, which err names; DUREQ_ENOMEM; DUREQ_EINVAL. While the server is away it waits, until the run is told to stop. Two
+   round trips for a step that is done, one for one that was. The key has 1 to DUREQ_KEY_MAX bytes. A repeat of the job begins all steps anew. The
+   handler's thread only; not within a step. */
+DUREQ_API DUREQ_MUST_CHECK int dureq_run_step(dureq_run *run, const char *key, dureq_step_fn fn, void *userdata, char **ret,
+                                              size_t *ret_len, dureq_error *err);
+
 /* Outcomes; the handler's thread only. Each records what is given and returns what the handler is to return.
    Texts are copied: the message and `reason` (NULL: none) are kept up to 1 KiB, `detail` (may be empty), such as a
    backtrace, up to 8 KiB. `code` is yours (0 = DUREQ_EHANDLER).

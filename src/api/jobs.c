@@ -563,6 +563,42 @@ static int get_runs(dq_api_ctx *c, dureq_error *err)
     return 0;
 }
 
+static void write_step(dq_api_ctx *c, const dureq_step_info *s)
+{
+    dureq_str type = dq_json_valid(s->result)   ? DQ_STR_LIT("application/json")
+                     : dq_utf8_valid(s->result) ? DQ_STR_LIT("text/plain")
+                                                : DQ_STR_LIT("application/octet-stream");
+    DQ_BUF_AUTO run = {0};
+
+    dq_json_begin_object(&c->w);
+    dq_json_set_str(&c->w, "key", s->key);
+    dq_json_set_text(&c->w, "status", s->is_done ? "done" : "begun");
+    dq_buf_append_fmt(&run, "%s.%d", c->vars[0], (int)s->run);
+    dq_json_set_str(&c->w, "run_id", dq_buf_str(&run));
+    dq_json_set_rfc3339(&c->w, "started_at", s->started_at_ms);
+    if (s->is_done)
+        dq_json_set_rfc3339(&c->w, "finished_at", s->finished_at_ms);
+    if (s->result.len)
+        dq_json_put_content(&c->w, "result", s->result, type);
+    dq_json_end_object(&c->w);
+}
+
+/* What its handler has done once and for all, in the order in which it was begun. */
+static int get_steps(dq_api_ctx *c, dureq_error *err)
+{
+    dureq_step_list *list;
+    int rc = dureq_client_list_steps(c->client, c->vars[0], &list, err);
+
+    if (rc < 0)
+        return rc;
+    dq_json_begin_array(&c->w);
+    for (size_t i = 0; i < list->n; i++)
+        write_step(c, &list->items[i]);
+    dq_json_end_array(&c->w);
+    dureq_step_list_destroy(list);
+    return 0;
+}
+
 #define PAGE " limit sort cursor offset payload"
 
 const dq_api_route dq_api_job_routes[] = {
@@ -594,6 +630,8 @@ const dq_api_route dq_api_job_routes[] = {
      .text = "Starts a job now that waits for a time."},
     {"GET", "/api/jobs/{id}/runs", get_runs, NULL, .scope = DQ_API_SCOPE_JOB, .shows_payload = true, .answer = "Runs",
      .text = "Its runs that are kept, the newest first."},
+    {"GET", "/api/jobs/{id}/steps", get_steps, NULL, .scope = DQ_API_SCOPE_JOB, .shows_payload = true, .answer = "Steps",
+     .text = "What its handler does once however often it runs, and what that gave."},
     {"GET", "/api/dlq", list_dead, DQ_API_FILTERS PAGE, .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS, .answer = "JobPage",
      .text = "A page of dead jobs."},
     {NULL, NULL, NULL, NULL},

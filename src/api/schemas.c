@@ -52,6 +52,8 @@ const dq_api_schema dq_api_schemas[] = {
     {"Run", "id:s job_id:s node_id:s task_type?:s queue?:s status:s attempt:i started_at?:t finished_at?:t duration?:i error?:s "
             "detail?:s output?:s progress?:any"},
     {"Runs", "[Run]"},
+    {"Step", "key:s status:=begun|done run_id:s started_at:t finished_at?:t result?:any result_base64?:s"},
+    {"Steps", "[Step]"},
     {"RunPage", "data:[Run] total:i total_exact?:b scanned?:i next_cursor?:s"},
     {"RunDone", "status:s run_id:s"},
     {"Progress", "run_id:s status:s progress?:any"},

@@ -147,7 +147,7 @@ bool dq_retry_is_final(const dq_retry *r, dureq_str error_text); /* contains one
 /* ---- moved part `m` ---- */
 #define DQ_M_HEAD     36
 #define DQ_M_SUSPECT  1
-#define DQ_M_LOGS     2
+#define DQ_M_LOGS     2 /* or steps */
 #define DQ_M_REPEATED 4
 
 typedef struct dq_moved {

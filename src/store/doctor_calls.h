@@ -66,7 +66,7 @@
     X(SCHEDULE_UNLISTED, "schedule_unlisted", "a schedule that no leader looks at")                           \
     X(SESSION_KEY, "session_key", "a key of a session that is not there")                                     \
     X(SESSION_NO_LEASE, "session_no_lease", "a session without a lease: nobody reaps it")                     \
-    X(SIDE_ORPHAN, "side_orphan", "a payload or log without its job")                                         \
+    X(SIDE_ORPHAN, "side_orphan", "a payload, log or steps without their job")                                \
     X(SMALL_STATE, "small_state", "a counter of the shard is damaged or behind")                              \
     X(STUCK, "stuck", "a job that was delivered and is pending for nobody")                                   \
     X(LEADER, "leader", "the leader's fields are damaged")                                                    \
@@ -109,6 +109,7 @@ int dq_fault_kind_parse(dureq_str text, dq_fault_kind *ret); /* DUREQ_EINVAL */
     X(request_ids, "request_ids") \
     X(payloads, "payloads")       \
     X(logs, "logs")               \
+    X(steps, "steps")             \
     X(outbox, "outbox")           \
     X(workflows, "workflows")     \
     X(batches, "batches")         \

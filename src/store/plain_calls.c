@@ -35,6 +35,13 @@ void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *n
     dq_resp_arg(out, field);
 }
 
+void dq_plain_fields(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix)
+{
+    dq_resp_begin(out, 2);
+    dq_resp_arg(out, DQ_STR_LIT("HGETALL"));
+    dq_keys_arg(out, k, shard, name, suffix);
+}
+
 void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t from)
 {
     dq_resp_begin(out, 4);

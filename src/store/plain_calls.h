@@ -8,7 +8,8 @@
 void dq_plain_exec(dq_buf *out);
 void dq_plain_load(dq_buf *out, int script); /* SCRIPT LOAD */
 void dq_plain_get(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix);
-void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str field); /* of a hash */
+void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str field);   /* of a hash */
+void dq_plain_fields(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix); /* all, of a hash */
 void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name,
                    int64_t from); /* from that index, to its end */
 void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries); /* of a stream */

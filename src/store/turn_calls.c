@@ -342,7 +342,7 @@ void dq_complete_side(dq_complete *c, dq_end_side kind, size_t index, const dq_i
     if (!by_id)
         dq_call_arg_i64(&c->call, (int64_t)index);
     dq_call_arg_id(&c->call, id);
-    if (!by_id && kind != DQ_SIDE_DROP)
+    if (!by_id && kind != DQ_SIDE_DROP && kind != DQ_SIDE_STEPS)
         dq_call_arg(&c->call, value);
     c->n++;
 }

@@ -119,7 +119,8 @@ typedef enum dq_end_side {
     DQ_SIDE_START = 'a',    /* its start had been reported */
     DQ_SIDE_PROGRESS = 'g', /* its progress had */
     DQ_SIDE_LATE = 'h',     /* its handler did not end; value: the number of the run */
-    DQ_SIDE_DROP = 'b',     /* its payload and log are dropped */
+    DQ_SIDE_DROP = 'b',     /* its payload, log and steps are dropped */
+    DQ_SIDE_STEPS = 's',    /* its steps begin anew */
     DQ_SIDE_PAYLOAD = 'B',  /* value: its new payload */
     DQ_SIDE_TOLD = 'e',     /* value: what the event says of it; see complete.lua */
 } dq_end_side;

@@ -93,6 +93,7 @@ struct dq_claim {
 
     dq_start_told start_told;
     bool progress_told;  /* a row of K pg is ours */
+    bool has_steps;      /* its handler began some, perhaps (step.c) */
     bool is_named;       /* the heartbeat in flight says something of it */
     bool told_cancelled; /* we were told that this run is cancelled */
     bool seen;           /* by the resync under way */

@@ -22,6 +22,7 @@ enum {
     HAS_REPORTED = 1 << 18, /* its start */
     HAS_PROGRESS = 1 << 19,
     HAS_LOG = 1 << 20,
+    HAS_STEPS = 1 << 21,
 };
 
 static unsigned end_asks(const dq_claim *c)
@@ -33,7 +34,14 @@ static unsigned end_asks(const dq_claim *c)
     asks |= c->start_told != DQ_START_UNTOLD ? HAS_REPORTED : 0;
     asks |= c->progress_told ? HAS_PROGRESS : 0;
     asks |= c->log.len > 0 ? HAS_LOG : 0;
+    asks |= c->has_steps ? HAS_STEPS : 0;
     return asks;
+}
+
+/* Log lines or steps, of this run. Those of the ones before are known by its moved part. */
+static bool has_beside(const dq_claim *c)
+{
+    return c->log.len > 0 || c->has_steps;
 }
 
 static bool ends(const dq_claim *c)
@@ -96,7 +104,7 @@ static void moved_after(const dq_claim *c, dq_buf *out)
     m.attempts = restarts ? 0 : (uint16_t)DQ_MIN(m.attempts + c->verdict.is_spent, UINT16_MAX);
     m.repeats = restarts ? (uint8_t)DQ_MIN(m.repeats + 1, UINT8_MAX) : m.repeats;
     m.errors_in_row = c->verdict.is_spent ? (uint16_t)DQ_MIN(m.errors_in_row + 1, UINT16_MAX) : restarts ? 0 : m.errors_in_row;
-    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (restarts ? DQ_M_REPEATED : 0) | (c->log.len > 0 ? DQ_M_LOGS : 0));
+    m.flags = (uint8_t)((m.flags & ~DQ_M_SUSPECT) | (restarts ? DQ_M_REPEATED : 0) | (has_beside(c) ? DQ_M_LOGS : 0));
     m.ready_at_ms = c->verdict.finished_at_ms + DQ_MAX(c->verdict.delay_ms, 0);
     m.due_at_ms = c->verdict.next == DQ_NEXT_DUE ? m.ready_at_ms : 0;
     dq_attempts_add(&tail, m.tail, &a, &m.n_attempts);
@@ -112,7 +120,7 @@ void dq_record_row(dq_claim *c, dq_buf *out)
     dq_row row = {
         .state = c->verdict.next == DQ_NEXT_DEAD ? DUREQ_JOB_DEAD : DUREQ_JOB_COMPLETED,
         .skipped = c->verdict.outcome == DUREQ_OUTCOME_SKIP,
-        .has_logs = c->log.len > 0,
+        .has_logs = has_beside(c),
         .started_at_ms = c->verdict.started_at_ms,
         .ran_ms = c->verdict.ran_ms,
         .finished_at_ms = c->verdict.finished_at_ms,
@@ -161,7 +169,7 @@ static dq_end_group group_of(const dq_claim *c)
         g.class_ms = dq_record_class(c);
         g.kind = g.class_ms > 0 ? DQ_END_KEPT : DQ_END_GONE;
         g.has_side_keys =
-            g.kind == DQ_END_KEPT && (c->log.len > 0 || (c->job.moved.flags & DQ_M_LOGS) || (c->job.env.flags & DQ_J_BLOB));
+            g.kind == DQ_END_KEPT && (has_beside(c) || (c->job.moved.flags & DQ_M_LOGS) || (c->job.env.flags & DQ_J_BLOB));
         break;
     case DQ_NEXT_DUE: g.kind = DQ_END_DUE; break;
     case DQ_NEXT_PAUSED: g.kind = DQ_END_PAUSED; break;
@@ -226,7 +234,9 @@ static bool wants_side(const dq_claim *c, dq_end_side kind)
     case DQ_SIDE_START: return c->start_told != DQ_START_UNTOLD;
     case DQ_SIDE_PROGRESS: return c->progress_told;
     case DQ_SIDE_LATE: return c->run.state == DQ_RUN_STUCK;
-    case DQ_SIDE_DROP: return is_gone(c) && ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS));
+    case DQ_SIDE_DROP: return is_gone(c) && ((c->job.env.flags & DQ_J_BLOB) || (c->job.moved.flags & DQ_M_LOGS) || c->has_steps);
+    case DQ_SIDE_STEPS:
+        return !ends(c) && c->verdict.outcome == DUREQ_OUTCOME_REPEAT && (c->has_steps || (c->job.moved.flags & DQ_M_LOGS));
     case DQ_SIDE_PAYLOAD:
         return c->verdict.outcome == DUREQ_OUTCOME_REPEAT && c->words.has_payload && c->words.payload.len > DQ_PAYLOAD_INLINE_MAX;
     case DQ_SIDE_TOLD: return c->verdict.next != DQ_NEXT_COMPLETED || c->start_told != DQ_START_UNTOLD || c->job.moved.runs > 0;
@@ -377,7 +387,7 @@ void dq_record_general(dq_wshard *s, bool is_repeat, dq_buf *out)
 {
     static const dq_end_side sides[] = {DQ_SIDE_KEY,  DQ_SIDE_KEY_AWAY, DQ_SIDE_SCHEDULE, DQ_SIDE_TASK,
                                         DQ_SIDE_LOG,  DQ_SIDE_START,    DQ_SIDE_PROGRESS, DQ_SIDE_LATE,
-                                        DQ_SIDE_DROP, DQ_SIDE_PAYLOAD,  DQ_SIDE_TOLD};
+                                        DQ_SIDE_DROP, DQ_SIDE_STEPS,    DQ_SIDE_PAYLOAD,  DQ_SIDE_TOLD};
     dq_claim *list[DQ_BATCH_MAX];
     size_t n = take_sent(s, list);
     dq_complete_head head = {

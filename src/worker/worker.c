@@ -27,6 +27,7 @@ static void pump_fired(dq_deferred *d)
         dq_lanes_listen(&w->shards[i]);
         dq_lanes_leave(&w->shards[i]);
         dq_lanes_pass(&w->shards[i]);
+        dq_steps_look(&w->shards[i]);
     }
     for (unsigned i = 0; i < w->n_links; i++)
         dq_link_look(&w->links[i]);
@@ -176,6 +177,7 @@ static int init_shard(dq_wshard *s, dq_wlink *l, unsigned no)
     s->turn.width = 1;
     dq_list_init(&s->held);
     dq_list_init(&s->late);
+    dq_list_init(&s->steps);
     for (unsigned i = 0; i < DQ_CLAIM_STATES; i++)
         dq_list_init(&s->claims[i].list);
     dq_lanes_init(s);
@@ -185,6 +187,7 @@ static int init_shard(dq_wshard *s, dq_wlink *l, unsigned no)
 
 static void deinit_shard(dq_wshard *s)
 {
+    dq_steps_close(s);
     while (!dq_list_empty(&s->held)) {
         dq_claim *c = dq_container_of(s->held.next, dq_claim, in_shard);
 

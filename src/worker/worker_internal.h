@@ -6,6 +6,7 @@
    claim.c      an entry that is ours, its states
    run.c        what a handler sees and says
    run_life.c   the loop's side of a run: start, deadlines, stop, end
+   step.c       what a handler does once however often its job runs
 
    link.c       a server's connection for turns: whose turn it is, watching
    turn.c       the turn: transaction of plain commands
@@ -52,6 +53,7 @@ struct dq_wshard {
     dq_wlanes lanes;
     dq_wpauses pauses;
     dq_wturn turn;
+    dq_list steps;                     /* calls of handlers' steps (step.c) */
     dq_list late;                      /* runs that go on after their claim is over, or was judged without them (late.c) */
     dq_list held;                      /* claims of this session, by in_shard */
     dq_claims claims[DQ_CLAIM_STATES]; /* the same by their state, except those whose list is elsewhere (claim.c) */
@@ -192,6 +194,9 @@ void dq_worker_pump(dq_worker *w);          /* look for something to send, soon 
 void dq_worker_note_progress(dq_worker *w); /* any thread */
 void dq_worker_tell(dq_claim *c, dureq_node_event_kind kind, const char *error);
 void dq_worker_less_room(dq_worker *w); /* for a while: a handler had none */
+/* step.c */
+void dq_steps_look(dq_wshard *s); /* sends those that waited for the server */
+void dq_steps_close(dq_wshard *s);
 /* stop.c */
 bool dq_worker_life_can_move(dq_worker_life from, dq_worker_life to);
 void dq_worker_look_for_end(dq_worker *w);

@@ -186,6 +186,7 @@ def good_calls(v):
         'GET /api/jobs/{id}/runs': [(v['done'], '', None), (v['dead'], '', None)],
         'GET /api/jobs/{id}/progress': [(v['running'], '', None), (v['later'], '', None)],
         'GET /api/jobs/{id}/logs': [(v['done'], '', None)],
+        'GET /api/jobs/{id}/steps': [(v['done'], '', None)],
         'GET /api/jobs/{id}/events': [(v['done'], '', None)],
         'GET /api/jobs/{id}/audit': [(v['later'], '', None)],
         'PUT /api/jobs/{id}/payload': [(v['later'], '', {'payload': {'b': 2}})],

@@ -263,7 +263,7 @@ def limited_items(r, v, shop, mail):
     r.expect('sees its queue', [q['name'] for q in see(shop, '/api/queues')] == ['orders'])
     # By id, every route.
     for id_ in (v['later'], v['dead'], v['running'], v['schedule']):
-        for method, path in (('GET', ''), ('GET', '/result'), ('GET', '/events'), ('GET', '/audit'), ('GET', '/runs'), ('GET', '/logs'), ('GET', '/progress'),
+        for method, path in (('GET', ''), ('GET', '/result'), ('GET', '/events'), ('GET', '/audit'), ('GET', '/runs'), ('GET', '/logs'), ('GET', '/steps'), ('GET', '/progress'),
                              ('POST', '/cancel'), ('POST', '/retry'), ('POST', '/run'), ('POST', '/pause'), ('DELETE', '')):
             status, _, value = r.send(method, f'/api/jobs/{id_}{path}', Authorization=shop)
             r.expect(f'{method} {path} of another job', status == 403 and 'limited' in value['error'], (status, value))

@@ -268,6 +268,8 @@ static const planted faults[] = {
     {DQ_FAULT_SIDE_ORPHAN, "c('SET', K .. 'b:' .. id(40), 'x')", true},
     {DQ_FAULT_SIDE_ORPHAN, "c('SET', K .. 'b:' .. B, 'x')", true},
     {DQ_FAULT_SIDE_ORPHAN, "c('SET', K .. 'lg:' .. id(40), 'x')", true},
+    {DQ_FAULT_SIDE_ORPHAN, "c('HSET', K .. 'sp:' .. id(40), '', 'x')", true},
+    {DQ_FAULT_SIDE_ORPHAN, "c('HSET', K .. 'sp:' .. H1, '', 'x')", true},
     {DQ_FAULT_SMALL_STATE, "c('HSET', K .. 'sh', 'ss', 0)", true},
     {DQ_FAULT_SMALL_STATE, "c('HSET', K .. 'sh', 'bn', 0)", true},
     {DQ_FAULT_SMALL_STATE, "c('HSET', K .. 'sh', 'qv', 'x')", false},

@@ -218,6 +218,35 @@ SCENARIO(logs_events_and_audit_tell_its_story)
     CTL(3, "job", "logs", "00000000000000000000");
 }
 
+static int sum_step(dureq_step *step, void *userdata)
+{
+    (void)userdata;
+    return dureq_step_set_result(step, dureq_str_from("{\"sum\":3}"));
+}
+
+static int do_one_step(dureq_run *run, void *userdata)
+{
+    return dureq_run_step(run, "add up", sum_step, userdata, NULL, NULL, NULL);
+}
+
+SCENARIO(steps_are_shown_with_their_job)
+{
+    dureq_job_id id;
+
+    (void)rig_node("n", "sum", do_one_step, NULL);
+    id = rig_enqueue("sum", "1", NULL);
+    (void)rig_wait(id.text);
+    CTL(0, "job", "steps", id.text);
+    EXPECT_HAS("STEP    STATUS", ctl_out());
+    EXPECT_HAS("add up  done", ctl_out());
+    CTL(0, "job", "steps", id.text, "-o", "json");
+    EXPECT_HAS("[{\"key\":\"add up\",\"status\":\"done\",\"run_id\":\"", ctl_out());
+    EXPECT_HAS("\"result\":{\"sum\":3}}]", ctl_out());
+    CTL(0, "job", "get", id.text);
+    EXPECT_HAS("add up  done", ctl_out());
+    CTL(3, "job", "steps", "00000000000000000000");
+}
+
 /* ---- dlq, run, key ---- */
 
 SCENARIO(dead_jobs_are_listed_retried_and_purged)

@@ -24,11 +24,11 @@ static int end_well(dureq_run *run, void *userdata)
 SCENARIO(the_overview_lists_every_command_with_examples)
 {
     static const char *const names[] = {
-        "enqueue",   "job audit",      "job cancel", "job delete",  "job events",  "job get",      "job list",    "job logs",
-        "job pause", "job reschedule", "job result", "job resume",  "job retry",   "job run",      "job update",  "job wait",
-        "job watch", "dlq list",       "dlq purge",  "dlq redrive", "run get",     "run list",     "run requeue", "key delete",
-        "key get",   "queue delete",   "queue list", "queue pause", "queue purge", "queue resume", "queue set",   "node drain",
-        "node list", "node undrain",   "doctor",     "redis",       "stats",       "bench"};
+        "enqueue",    "job audit",      "job cancel",   "job delete", "job events",  "job get",     "job list",     "job logs",
+        "job pause",  "job reschedule", "job result",   "job resume", "job retry",   "job run",     "job steps",    "job update",
+        "job wait",   "job watch",      "dlq list",     "dlq purge",  "dlq redrive", "run get",     "run list",     "run requeue",
+        "key delete", "key get",        "queue delete", "queue list", "queue pause", "queue purge", "queue resume", "queue set",
+        "node drain", "node list",      "node undrain", "doctor",     "redis",       "stats",       "bench"};
 
     CTL(0, "help");
     for (size_t i = 0; i < DQ_ARRAY_LEN(names); i++) {

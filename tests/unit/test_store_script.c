@@ -50,6 +50,8 @@ TEST(numbers_that_scripts_and_c_know_are_the_same)
     EXPECT_I64(DQ_PRODUCER_KEPT_MS, number_of(base, "PRODUCER_KEPT_MS"));
     EXPECT_I64(DQ_LOG_MAX, number_of(base, "LOG_MAX"));
     EXPECT_I64(DQ_REQUEST_WINDOW_MS, number_of(base, "REQUEST_WINDOW_MS"));
+    EXPECT_I64(DUREQ_STEPS_MAX, number_of(base, "STEPS_MAX"));
+    EXPECT_I64(DUREQ_STEPS_BYTES_MAX, number_of(base, "STEPS_BYTES_MAX"));
     dq_free(base);
 }
 

@@ -21,7 +21,8 @@
 --   'o' n  n x (index id log)       log lines, appended to those of earlier runs; the last 64 KiB stay
 --   'a' n  n x (id)                 starts that had been reported
 --   'g' n  n x (id)                 progress to drop
---   'b' n  n x (index id)           payload and log keys to drop with a job that is not kept
+--   'b' n  n x (index id)           payload and log keys, and steps, to drop with a job that is not kept
+--   's' n  n x (index id)           its steps begin anew (a repeat)
 --   'h' n  n x (index id run)       their handler did not end: late runs (late.lua)
 --   'B' n  n x (index id payload)   payload keys to set again (a repeat with another payload)
 --   'e' n  n x (index id about)     what the event says of them, where more is to be said than that their first run ended well: flags u8 (1 its start
@@ -35,6 +36,7 @@
 --#include "records.lua"
 --#include "session.lua"
 --#include "sets.lua"
+--#include "steps.lua"
 --#include "job_end.lua"
 --#include "wake.lua"
 local session, call_no, is_repeat = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
@@ -205,6 +207,9 @@ local keyed = {
   b = function(i)
     ask(i).drop = true
   end,
+  s = function(_, id)
+    steps_renew(id)
+  end,
   -- now, and so before anything that follows from the end of the job
   h = function(_, id, run)
     late_add(session, id, tonumber(run))
@@ -224,7 +229,7 @@ local function side_segment(kind, p)
     call('HDEL', kind == 'a' and K .. 'run:' .. session or K .. 'pg', unpack(ARGV, p, p + n - 1))
     return p + n
   end
-  local w = kind == 'b' and 2 or 3
+  local w = (kind == 'b' or kind == 's') and 2 or 3
   for i = p, p + (n - 1) * w, w do
     local of = tonumber(ARGV[i])
     if not refused[of] then

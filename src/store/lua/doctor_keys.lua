@@ -59,9 +59,10 @@ local function of_bucket(_, bucket)
   end
   fault('bucket_orphan', K .. 'hp:' .. bucket, '', 'keys of a history bucket that is not there')
 end
--- A payload or logs: of a job that is somewhere. While a bucket is dropped its side keys go in steps, after their rows.
-local function of_job(key, id, is_blob)
-  tally(is_blob and 'payloads' or 'logs')
+-- A payload, logs or steps: of a job that is somewhere. While a bucket is dropped its side keys go in steps, after their rows.
+local function of_job(key, id, counted)
+  local is_blob = counted == 'payloads'
+  tally(counted)
   local wrong = id_wrong(id)
   if wrong then
     fault('side_orphan', key, '', wrong)
@@ -70,8 +71,9 @@ local function of_job(key, id, is_blob)
   local place, j = whereabouts(id, nil, true)
   local why = not place and not dropping and 'its job is gone'
   if place and places[place].ended then
-    local _
-    _, _, j = row_of(j)
+    local _, logged
+    _, _, j, logged = row_of(j)
+    why = place == 'history' and counted == 'steps' and not logged and 'its row does not know of them, so they would stay' or why
   end
   local e = place and is_blob and envelope_of(j)
   if e and not e.blob then
@@ -239,8 +241,9 @@ local families = {
     end
   end },
   u = { 'string', unique }, r = { 'string', request },
-  b = { 'string', function(key, id) of_job(key, id, true) end },
-  lg = { 'string', function(key, id) of_job(key, id, false) end },
+  b = { 'string', function(key, id) of_job(key, id, 'payloads') end },
+  lg = { 'string', function(key, id) of_job(key, id, 'logs') end },
+  sp = { 'hash', function(key, id) of_job(key, id, 'steps') end },
   p = { 'hash', function(key) expires(key, PRODUCER_KEPT_MS) end },
   s = { 'hash', function(key, session)
     tally('sessions')

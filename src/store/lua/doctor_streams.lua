@@ -8,6 +8,7 @@
 --#include "doctor_job.lua"
 --#include "doctor_session.lua"
 --#include "front.lua"
+--#include "side.lua"
 --#include "wake.lua"
 local stream, cursor, limit = ARGV[3], ARGV[5], tonumber(ARGV[6])
 local key, lane, front = K .. stream, stream_lane(stream), stream_is_front(stream)
@@ -103,7 +104,7 @@ end
 local function free_stuck(entry, id, m, j)
   return function()
     call('XDEL', key, entry)
-    front_add(lane, moved_suspect(m or moved_fresh(id, now)), j)
+    front_add(lane, moved_suspect(side_noted(id, m) or moved_fresh(id, now)), j)
     wake(lane, 1)
   end
 end

@@ -56,7 +56,7 @@ local function hand_over(stream, lane, entry, fields)
   end
   local run = call('HGET', K .. 'run:' .. victim, id)
   local fresh = not m
-  m = m or moved_fresh(id, id_ms(id))
+  m = side_noted(id, m) or moved_fresh(id, id_ms(id))
   local is_dead = false
   if run then
     local started = unpk('>I6', run)

@@ -7,6 +7,7 @@
 --#include "aside.lua"
 --#include "front.lua"
 --#include "session.lua"
+--#include "side.lua"
 --#include "stats.lua"
 --#include "wake.lua"
 local session, shard = ARGV[1], tonumber(ARGV[2])
@@ -32,7 +33,7 @@ local function give_back(stream, entry, started)
   if not id then
     return
   end
-  m = m or moved_fresh(id, id_ms(id))
+  m = side_noted(id, m) or moved_fresh(id, id_ms(id))
   if started then
     m = moved_with(m, { runs = moved_runs(m) + 1 })
   end

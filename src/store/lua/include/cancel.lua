@@ -3,6 +3,7 @@
 --#include "take.lua"
 --#include "job_end.lua"
 --#include "late.lua"
+--#include "side.lua"
 local function cancel_located(id, reason, place, m, j, key, entry, session)
   local started
   if session then
@@ -18,6 +19,7 @@ local function cancel_located(id, reason, place, m, j, key, entry, session)
     end
   end
   take(id, place, key, entry, session)
+  m = session and side_noted(id, m) or m
   ended(ENDS.cancelled, { id = id, m = m, j = j, e = envelope_read(j), started = started, session = session, reason = reason })
 end
 local function cancel_job(id, reason)

@@ -20,7 +20,7 @@ local function drop_side(list)
   local taken = call('HMGET', K .. 'ks', unpack(ids))
   for i, id in ipairs(ids) do
     if not taken[i] then
-      keys[#keys + 1], keys[#keys + 2] = K .. 'lg:' .. id, K .. 'b:' .. id
+      keys[#keys + 1], keys[#keys + 2], keys[#keys + 3] = K .. 'lg:' .. id, K .. 'b:' .. id, K .. 'sp:' .. id
     elseif call('HINCRBY', K .. 'ks', id, -1) < 1 then
       call('HDEL', K .. 'ks', id)
     end
