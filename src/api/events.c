@@ -3,22 +3,35 @@
 #include "api/events.h"
 
 #include "api/request.h"
+#include "api/snapshots.h"
+#include "base/list.h"
 #include "client/event_follow.h"
 #include "client/event_hub.h"
 #include "client/event_page.h"
 
-#define FILTERS "types job workflow queue type"
+#define FILTERS         "types job workflow queue type"
+#define COALESCE_MIN_MS 20
+#define COALESCE_MAX_MS 10000
+#define DIGEST_MS       250 /* when it is not said */
 
 struct dq_api_streams {
     dureq_client *client;
     dq_event_hub *hub;
+    dq_api_snapshots snapshots;
+    dq_list watching; /* those that take snapshots */
 };
 
 struct dq_api_stream {
+    dq_api_streams *all;
     dq_event_sub *sub;
+    dq_list link; /* watching; in no list: it takes none */
+    unsigned kinds;
+    uint64_t seen[DQ_API_N_SNAPSHOTS];
     dq_buf *out; /* while something is taken */
     bool is_lines;
     void (*frame_fn)(dq_buf *out, dureq_str message);
+    void (*on_more)(void *userdata);
+    void *userdata;
 };
 
 dq_api_streams *dq_api_streams_create(dureq_client *client)
@@ -28,6 +41,7 @@ dq_api_streams *dq_api_streams_create(dureq_client *client)
     if (!s)
         return NULL;
     s->client = client;
+    dq_list_init(&s->watching);
     s->hub = dq_event_hub_create(client);
     if (s->hub)
         return s;
@@ -40,6 +54,7 @@ void dq_api_streams_destroy(dq_api_streams *s)
     if (!s)
         return;
     dq_event_hub_destroy(s->hub);
+    dq_api_snapshots_deinit(&s->snapshots);
     dq_free(s);
 }
 
@@ -86,6 +101,21 @@ static int read_format(const dq_api_ctx *c, bool *ret_lines, dureq_error *err)
     return 0;
 }
 
+/* How many events come together, and as what. */
+static int read_pace(const dq_api_ctx *c, dq_event_sub_options *o, dureq_error *err)
+{
+    const char *text = dq_api_query(c, "coalesce");
+    int64_t ms = 0;
+    int rc = dq_api_query_bool(c, "digest", &o->is_digest, err);
+
+    if (rc < 0)
+        return rc;
+    if (text && (dq_parse_duration_ms(dureq_str_from(text), &ms) < 0 || ms < COALESCE_MIN_MS || ms > COALESCE_MAX_MS))
+        return dq_fail(err, DUREQ_EINVAL, "parameter 'coalesce' takes a duration from 20ms to 10s, not '%.64s'", text);
+    o->coalesce_ms = text ? (int)ms : o->is_digest ? DIGEST_MS : 0;
+    return 0;
+}
+
 /* ---- a connection that is held open ---- */
 
 dq_api_stream_kind dq_api_stream_of(const char *method, const char *path)
@@ -128,6 +158,10 @@ static void put_item(void *userdata, const dq_event_item *item)
 
 static int read_options(dq_api_ctx *c, dq_event_sub_options *o, unsigned char packed[DQ_ID_BYTES], dureq_error *err)
 {
+    int rc = read_pace(c, o, err);
+
+    if (rc < 0)
+        return rc;
     o->since = o->since && *o->since ? o->since : dq_api_query(c, "since");
     o->hides_payload = c->req->hides_payload;
     return read_filter(c, &o->filter, packed, err);
@@ -143,8 +177,13 @@ static int open_stream(dq_api_ctx *c, dq_api_streams *streams, const dq_api_stre
 
     if (!s)
         return dq_fail_nomem(err);
+    s->all = streams;
     s->frame_fn = o->frame_fn;
+    s->on_more = o->on_more;
+    s->userdata = o->userdata;
     rc = read_format(c, &s->is_lines, err);
+    if (rc == 0)
+        rc = dq_api_snapshot_kinds(dq_api_query(c, "snapshot"), &s->kinds, err);
     if (rc == 0)
         rc = read_options(c, &sub, packed, err);
     if (rc == 0)
@@ -153,6 +192,10 @@ static int open_stream(dq_api_ctx *c, dq_api_streams *streams, const dq_api_stre
         dq_free(s);
         return rc;
     }
+    if (s->kinds && dq_list_empty(&streams->watching))
+        dq_api_snapshots_forget(&streams->snapshots); /* those that nobody was there to see */
+    if (s->kinds)
+        dq_list_push_back(&streams->watching, &s->link);
     c->res->content_type = s->is_lines ? "application/x-ndjson" : "text/event-stream";
     *ret = s;
     return 0;
@@ -182,7 +225,23 @@ void dq_api_stream_close(dq_api_stream *s)
     if (!s)
         return;
     dq_event_sub_close(s->sub);
+    dq_list_remove(&s->link);
+    if (dq_list_empty(&s->all->watching))
+        dq_api_snapshots_forget(&s->all->snapshots);
     dq_free(s);
+}
+
+static void put_snapshots(dq_api_stream *s)
+{
+    for (unsigned kind = 0; kind < DQ_API_N_SNAPSHOTS; kind++) {
+        const dq_api_snapshot *snap = &s->all->snapshots.kinds[kind];
+        dq_event_item item = {.kind = DQ_EVENT_ITEM_EVENT, .json = dq_buf_str(&snap->text)};
+
+        if (!(s->kinds >> kind & 1) || s->seen[kind] == snap->version || snap->text.len == 0)
+            continue;
+        s->seen[kind] = snap->version;
+        put_item(s, &item);
+    }
 }
 
 bool dq_api_stream_take(dq_api_stream *s, size_t max_bytes, dq_buf *out)
@@ -190,6 +249,7 @@ bool dq_api_stream_take(dq_api_stream *s, size_t max_bytes, dq_buf *out)
     bool has_more;
 
     s->out = out;
+    put_snapshots(s);
     has_more = dq_event_sub_take(s->sub, max_bytes, put_item, s);
     s->out = NULL;
     return has_more;
@@ -204,6 +264,53 @@ void dq_api_stream_beat(dq_api_stream *s, dq_buf *out)
     s->out = NULL;
     if (out->len == before && !s->frame_fn && !s->is_lines)
         dq_buf_append_text(out, ":\n\n");
+}
+
+/* ---- snapshots ---- */
+
+bool dq_api_streams_want_snapshots(const dq_api_streams *s)
+{
+    return !dq_list_empty(&s->watching);
+}
+
+bool dq_api_snapshots_begin(dq_api_streams *s, int64_t now_us)
+{
+    unsigned kinds = 0;
+
+    DQ_LIST_FOREACH (dq_api_stream, t, &s->watching, link) {
+        kinds |= t->kinds;
+    }
+    return kinds && dq_api_snapshots_plan(&s->snapshots, kinds, dq_event_hub_seen(s->hub), now_us);
+}
+
+void dq_api_snapshots_read(dq_api_streams *s)
+{
+    dq_api_snapshots_fetch(&s->snapshots, s->client);
+}
+
+static bool has_news(const dq_api_stream *t)
+{
+    for (unsigned kind = 0; kind < DQ_API_N_SNAPSHOTS; kind++)
+        if (t->kinds >> kind & 1 && t->seen[kind] != t->all->snapshots.kinds[kind].version)
+            return true;
+    return false;
+}
+
+void dq_api_snapshots_give(dq_api_streams *s)
+{
+    dq_list all;
+
+    if (!dq_api_snapshots_publish(&s->snapshots))
+        return;
+    dq_list_init(&all);
+    dq_list_splice_back(&all, &s->watching);
+    while (!dq_list_empty(&all)) { /* who is told may close, itself or another */
+        dq_api_stream *t = dq_container_of(dq_list_pop_front(&all), dq_api_stream, link);
+
+        dq_list_push_back(&s->watching, &t->link);
+        if (has_news(t))
+            t->on_more(t->userdata);
+    }
 }
 
 /* ---- in the caller's own process: a thread that waits ---- */
@@ -262,12 +369,14 @@ static int get_history(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_event_routes[] = {
-    {"GET", "/api/events", get_events, "since format " FILTERS, .cost = DQ_API_SCANS, .streams = true, .answer = "StreamMessage",
+    {"GET", "/api/events", get_events, "since format coalesce digest " FILTERS, .cost = DQ_API_SCANS, .streams = true,
+     .answer = "StreamMessage",
      .text =
          "Events as they happen, as server-sent events (text/event-stream) or lines of JSON; Last-Event-ID or since goes on from an "
          "event that was seen."},
-    {"GET", "/api/ws", get_socket, "since " FILTERS, .cost = DQ_API_SCANS, .streams = true, .answer = "StreamMessage",
-     .text = "The same over a WebSocket: a message each."},
+    {"GET", "/api/ws", get_socket, "since coalesce digest snapshot " FILTERS, .cost = DQ_API_SCANS, .streams = true,
+     .answer = "StreamMessage",
+     .text = "The same over a WebSocket, a message each; with snapshot also counts, queues or nodes, when they changed."},
     {"GET", "/api/history/events", get_history, "job_id since until cursor limit " FILTERS, .cost = DQ_API_SCANS,
      .answer = "EventPage", .text = "Events that the streams still hold, the newest first."},
     {NULL, NULL, NULL, NULL},

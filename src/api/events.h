@@ -37,3 +37,10 @@ void dq_api_stream_close(dq_api_stream *s);
 bool dq_api_stream_take(dq_api_stream *s, size_t max_bytes, dq_buf *out);
 /* Appends what shows that the connection lives, and from where to go on. */
 void dq_api_stream_beat(dq_api_stream *s, dq_buf *out);
+
+/* Snapshots (?snapshot=counts,queues,nodes), for what has no event of its own: read once for all who asked for them. */
+bool dq_api_streams_want_snapshots(const dq_api_streams *s); /* does anybody? */
+/* Whether to read them now, since something happened or it is long ago: then dq_api_snapshots_read, on any thread but the loop's, and _give after it. */
+bool dq_api_snapshots_begin(dq_api_streams *s, int64_t now_us);
+void dq_api_snapshots_read(dq_api_streams *s);
+void dq_api_snapshots_give(dq_api_streams *s); /* calls on_more of those for whom something is new */

@@ -17,10 +17,10 @@
 #define CHANGES_MAX   10
 
 /* Pages show what is there. */
-static const char *const features[] = {"audit",    "batches", "bulk",        "dead_groups", "dlq",       "doctor",
-                                       "events",   "jobs",    "login",       "metrics",     "nodes",     "operations",
-                                       "overview", "queues",  "redis",       "runs",        "schedules", "series",
-                                       "stats",    "tokens",  "unique_keys", "workflows"};
+static const char *const features[] = {"audit",      "batches",  "bulk",   "dead_groups", "digest",   "dlq",
+                                       "doctor",     "events",   "jobs",   "login",       "metrics",  "nodes",
+                                       "operations", "overview", "queues", "redis",       "runs",     "schedules",
+                                       "series",     "stats",    "tokens", "unique_keys", "workflows"};
 
 static int get_version(dq_api_ctx *c, dureq_error *err)
 {

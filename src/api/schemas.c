@@ -63,12 +63,14 @@ const dq_api_schema dq_api_schemas[] = {
     {"StreamEvent",
      "type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "
      "progress?:any next_at?:t scheduled_at?:t until?:t count?:i"},
-    {"StreamMessage", "@StreamLive|StreamGap|StreamPosition"},
+    {"StreamMessage", "@StreamLive|StreamGap|StreamPosition|StreamDigest|StreamSnapshot"},
     {"StreamLive",
      "type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "
      "progress?:any next_at?:t scheduled_at?:t until?:t count?:i seq?:s"},
     {"StreamGap", "type:=stream.gap from:s to:s seq:s"},
     {"StreamPosition", "type:=stream.position seq:s"},
+    {"StreamDigest", "type:=stream.digest events:{i} jobs:[s] jobs_exact:b seq:s"},
+    {"StreamSnapshot", "type:=stream.snapshot of:=counts|queues|nodes data?:any omitted?:b failure?:Error"},
     {"EventPage", "data:[StreamEvent] total:i total_exact:b scanned:i next_cursor?:s"},
     {"Bulk", "ids?:[s] status?:State reason?:s force?:b"},
     {"Refused", "id:s error:s code:ErrorCode"},
@@ -176,7 +178,8 @@ const dq_api_schema dq_api_schemas[] = {
     {"SignIn", "token:s"},
     {"Me", "name:s role:Role payload:b by:=connection|token|session queues?:[s] task_types?:[s] expires_at?:t"},
     {"SignedOut", "status:s"},
-    {"OperationFilter", "type?:s task_type?:s queue?:s tag?:s text?:s search?:s unique_key?:s since?:t until?:t status?:s"},
+    {"OperationFilter",
+     "type?:s task_type?:s queue?:s tag?:s text?:s search?:s unique_key?:s since?:t until?:t status?:s"},
     {"OperationIn", "action:=cancel|retry|redrive|delete|run|pause|resume filter?:OperationFilter dry_run?:b as_of?:t matched?:i "
                     "reason?:s force?:b"},
     {"OperationPreview", "action:s filter:OperationFilter as_of:t data:[Job] matched:i matched_exact:b"},

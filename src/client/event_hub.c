@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "client/event_hub_internal.h"
 #include "store/plain_calls.h"
 
@@ -119,6 +120,23 @@ static void give_gap(dq_event_hub *h, const dq_event_entry *at)
     dq_event_ring_add(&h->ring, &like, (const dureq_str[DQ_FRAME_PARTS]){dq_buf_str(&text), dq_buf_str(&to)});
 }
 
+static bool has_some(const dq_event_sub *s)
+{
+    return s->state == SUB_LIVE ? s->next < s->hub->ring.end || s->owes_position : s->is_read;
+}
+
+/* It was given something less than `coalesce` ago: it is told later. */
+static bool pauses(dq_event_sub *s)
+{
+    int64_t left_us = s->coalesce_us && s->state == SUB_LIVE ? s->pause_until_us - dq_mono_us() : 0;
+
+    if (left_us <= 0)
+        return false;
+    if (!dq_timer_is_set(&s->timer))
+        dq_timer_set(&s->timer, left_us);
+    return true;
+}
+
 static void on_tell(dq_deferred *d)
 {
     dq_event_hub *h = dq_container_of(d, dq_event_hub, tell);
@@ -130,7 +148,7 @@ static void on_tell(dq_deferred *d)
         dq_event_sub *s = dq_container_of(dq_list_pop_front(&all), dq_event_sub, link);
 
         dq_list_push_back(&h->subs, &s->link);
-        if (!s->is_waiting || (s->state == SUB_LIVE ? s->next >= h->ring.end && !s->owes_position : !s->is_read))
+        if (!s->is_waiting || !has_some(s) || pauses(s))
             continue;
         s->is_waiting = false;
         s->on_more(s->userdata);
@@ -174,6 +192,7 @@ static void on_give(dq_deferred *d)
             give_gap(h, &entry);
         else
             dq_event_unroll(&h->now, &entry);
+        h->n_entries++;
     }
     dq_event_hub_tell_soon(h);
     dq_loop_defer(h->client->loop, &h->give);
@@ -383,4 +402,9 @@ int dq_event_hub_start(dq_event_hub *h, dureq_error *err)
     dq_event_reader_from_now(h->reader);
     hub_go(h);
     return 0;
+}
+
+uint64_t dq_event_hub_seen(const dq_event_hub *h)
+{
+    return h->n_entries;
 }

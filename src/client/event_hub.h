@@ -29,6 +29,9 @@ typedef struct dq_event_sub_options {
     dq_event_filter filter; /* what it points to is copied */
     const char *since;      /* token; NULL: from now on */
     bool hides_payload;
+    /* Not 0: what comes within so many ms of what was given waits and comes together, without progress that is out of date by then. */
+    int coalesce_ms;
+    bool is_digest; /* what comes together is one item that counts it; with coalesce_ms */
     /* There is something to take; once after each take that found nothing. */
     void (*on_more)(void *userdata);
     void *userdata;
@@ -41,6 +44,7 @@ void dq_event_sub_close(dq_event_sub *s); /* also in on_more. NULL is fine */
 typedef enum dq_event_item_kind {
     DQ_EVENT_ITEM_EVENT,
     DQ_EVENT_ITEM_GAP,      /* of type stream.gap, with from and to */
+    DQ_EVENT_ITEM_DIGEST,   /* of type stream.digest */
     DQ_EVENT_ITEM_POSITION, /* of type stream.position: everything before it was given. The first item is one */
 } dq_event_item_kind;
 
@@ -57,3 +61,5 @@ typedef void (*dq_event_put_fn)(void *userdata, const dq_event_item *item);
 bool dq_event_sub_take(dq_event_sub *s, size_t max_bytes, dq_event_put_fn put, void *userdata);
 /* Gives a position, if it is another than that of the item before and nothing is left to take. */
 void dq_event_sub_position(dq_event_sub *s, dq_event_put_fn put, void *userdata);
+/* How many entries of streams came by since it was made: another number says that something happened. It moves only while somebody listens. */
+uint64_t dq_event_hub_seen(const dq_event_hub *h);

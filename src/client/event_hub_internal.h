@@ -27,7 +27,9 @@ struct dq_event_sub {
     dq_list queue_link;
     dq_event_filter filter;
     char *words; /* what the filter points to */
-    bool hides_payload;
+    bool hides_payload, is_digest;
+    int64_t coalesce_us; /* 0: at once */
+    int64_t pause_until_us;
     void (*on_more)(void *userdata);
     void *userdata;
     dq_event_sub_state state;
@@ -43,7 +45,7 @@ struct dq_event_sub {
     bool is_read; /* it can be taken from */
     dq_event_unrolled now;
     dq_event_cursor given;
-    dq_timer retry;
+    dq_timer timer; /* tries to catch up again; SUB_LIVE: its pause is over */
 };
 
 struct dq_event_hub {
@@ -64,6 +66,7 @@ struct dq_event_hub {
 
     dq_event_cursor place; /* of what is in the ring */
     dq_event_unrolled now;
+    uint64_t n_entries; /* that were given since the hub is there */
     dq_event_ring ring;
 
     dq_list queue; /* listeners that wait for their turn to catch up */

@@ -38,6 +38,41 @@ void dq_event_ring_lose(dq_event_ring *r)
     r->first = ++r->end;
 }
 
+/* ---- progress: chained by the hash of its job, the latest first, so that one that comes finds the one that it outdates ---- */
+
+static bool is_same_job(const dq_id *a, const dq_id *b)
+{
+    return a->ms == b->ms && a->seq == b->seq && a->lane == b->lane && a->shard == b->shard;
+}
+
+static uint64_t *head_of(dq_event_ring *r, const dq_id *job)
+{
+    unsigned char packed[DQ_ID_BYTES];
+
+    dq_id_pack(job, packed);
+    return &r->heads[dq_hash_bytes(packed, sizeof packed) % DQ_EVENT_RING_HEADS];
+}
+
+/* f is about to get number r->end. A job has at most one frame that is not outdated; a chain ends where the ring begins. */
+static void chain(dq_event_ring *r, dq_event_frame *f)
+{
+    uint64_t *head = head_of(r, &f->job);
+
+    for (uint64_t at = *head; at > r->first;) {
+        dq_event_frame *g = r->frames[(at - 1) % DQ_EVENT_RING_FRAMES];
+
+        if (is_same_job(&g->job, &f->job)) {
+            g->is_outdated = true;
+            break;
+        }
+        at = g->before;
+    }
+    f->before = *head;
+    *head = r->end + 1;
+}
+
+/* ---- all of them ---- */
+
 static bool is_full(const dq_event_ring *r, int64_t more)
 {
     return r->first < r->end && (r->end - r->first == DQ_EVENT_RING_FRAMES || r->bytes + more > DQ_EVENT_RING_BYTES);
@@ -66,6 +101,8 @@ void dq_event_ring_add(dq_event_ring *r, const dq_event_frame *like, const dureq
     }
     while (is_full(r, size_of(f)))
         drop_first(r);
+    if (f->type == DQ_EVENT_JOB_PROGRESS && f->has_job && !f->is_gap)
+        chain(r, f);
     r->frames[r->end++ % DQ_EVENT_RING_FRAMES] = f;
     r->bytes += size_of(f);
 }

@@ -9,24 +9,28 @@
 
 #define DQ_EVENT_RING_FRAMES 16384 /* a power of two */
 #define DQ_EVENT_RING_BYTES  (INT64_C(16) << 20)
+#define DQ_EVENT_RING_HEADS  4096 /* a power of two */
 
 enum { DQ_FRAME_TEXT, DQ_FRAME_TOKEN, DQ_FRAME_QUEUE, DQ_FRAME_TASK_TYPE, DQ_FRAME_SCHEDULE, DQ_FRAME_WORKFLOW, DQ_FRAME_PARTS };
 
 typedef struct dq_event_frame {
     dq_event_type type;
     bool is_gap, has_job;
+    bool is_outdated; /* progress, of a job of which the ring has a later one */
     unsigned shard;
     dq_event_place place;
     uint32_t index;
     dq_id job;
     dq_event_secret secret;
+    uint64_t before; /* 1 + number of the frame of progress before it with the same head; 0: none */
     uint32_t lens[DQ_FRAME_PARTS];
     char bytes[]; /* the parts, one after the other */
 } dq_event_frame;
 
 typedef struct dq_event_ring {
     dq_event_frame *frames[DQ_EVENT_RING_FRAMES];
-    uint64_t first, end; /* numbers of frames */
+    uint64_t heads[DQ_EVENT_RING_HEADS]; /* the same of the latest frame of progress, by the hash of its job */
+    uint64_t first, end;                 /* numbers of frames */
     int64_t bytes;
 } dq_event_ring;
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Those who listen to the hub. STARTING -> LIVE, or with a token STARTING -> QUEUED -> CATCHING -> LIVE. */
+#include "base/clock.h"
+#include "client/event_digest.h"
 #include "client/event_hub_internal.h"
 
 #define CATCHING_MAX 4
@@ -31,15 +33,17 @@ static int copy_words(dq_event_sub *s, const dq_event_filter *f)
     return 0;
 }
 
-static void on_sub_retry(dq_timer *t);
+static void on_sub_timer(dq_timer *t);
 
 static int take_options(dq_event_sub *s, const dq_event_sub_options *o, dureq_error *err)
 {
     s->hides_payload = o->hides_payload;
+    s->is_digest = o->is_digest;
+    s->coalesce_us = (int64_t)o->coalesce_ms * 1000;
     s->on_more = o->on_more;
     s->userdata = o->userdata;
     s->is_waiting = true;
-    if (copy_words(s, &o->filter) < 0 || dq_timer_init(&s->retry, s->hub->client->loop, on_sub_retry) < 0)
+    if (copy_words(s, &o->filter) < 0 || dq_timer_init(&s->timer, s->hub->client->loop, on_sub_timer) < 0)
         return dq_fail_nomem(err);
     if (!o->since || !*o->since)
         return 0;
@@ -108,7 +112,7 @@ void dq_event_sub_close(dq_event_sub *s)
     dq_list_remove(&s->link);
     dq_list_remove(&s->queue_link);
     h->n_subs--;
-    dq_timer_deinit(&s->retry);
+    dq_timer_deinit(&s->timer);
     dq_event_cursor_deinit(&s->skip);
     dq_event_cursor_deinit(&s->given);
     dq_buf_deinit(&s->token);
@@ -146,12 +150,17 @@ static void catch_go(dq_event_sub *s)
     if (conn)
         dq_event_reader_go(s->reader, conn);
     else
-        dq_timer_set(&s->retry, DQ_EVENT_RETRY_US);
+        dq_timer_set(&s->timer, DQ_EVENT_RETRY_US);
 }
 
-static void on_sub_retry(dq_timer *t)
+static void on_sub_timer(dq_timer *t)
 {
-    catch_go(dq_container_of(t, dq_event_sub, retry));
+    dq_event_sub *s = dq_container_of(t, dq_event_sub, timer);
+
+    if (s->state == SUB_CATCHING)
+        catch_go(s);
+    else
+        dq_event_hub_tell_soon(s->hub);
 }
 
 static void on_sub_read(dq_event_reader *r, int code, void *userdata)
@@ -160,7 +169,7 @@ static void on_sub_read(dq_event_reader *r, int code, void *userdata)
 
     (void)r;
     if (code < 0) {
-        dq_timer_set(&s->retry, code == DUREQ_EUNAVAILABLE ? DQ_EVENT_PACE_US : DQ_EVENT_RETRY_US);
+        dq_timer_set(&s->timer, code == DUREQ_EUNAVAILABLE ? DQ_EVENT_PACE_US : DQ_EVENT_RETRY_US);
         return;
     }
     s->is_read = true;
@@ -192,6 +201,7 @@ typedef struct taker {
     size_t left; /* bytes */
     uint32_t index;
     dq_buf json, token;
+    dq_event_digest *digest; /* NULL: each event by itself */
 } taker;
 
 static void put_item(taker *t, dq_event_item_kind kind, const dq_event_frame *f, dureq_str text, dureq_str token)
@@ -241,6 +251,24 @@ static void put_slow_gap(taker *t)
     put_item(t, DQ_EVENT_ITEM_GAP, NULL, dq_buf_str(&text), dq_buf_str(&t->token));
 }
 
+/* All that was counted, as one message. */
+static void put_digest(taker *t)
+{
+    dq_event_sub *s = t->sub;
+    DQ_BUF_AUTO text = {0};
+
+    if (!t->digest || !t->digest->has_any)
+        return;
+    dq_buf_clear(&t->token);
+    dq_event_token_put(&t->token, s->state == SUB_CATCHING ? &s->given : s->has_skip ? &s->skip : &s->hub->place);
+    dq_event_digest_write(t->digest, &text);
+    if (dq_buf_failed(&text))
+        return;
+    *t->digest = (dq_event_digest){0};
+    put_item(t, DQ_EVENT_ITEM_DIGEST, NULL, dq_buf_str(&text), dq_buf_str(&t->token));
+    s->owes_position = false; /* it has one */
+}
+
 static bool covers(const dq_event_cursor *a, const dq_event_cursor *b)
 {
     for (unsigned s = 0; s < a->n_shards; s++)
@@ -255,9 +283,15 @@ static void take_frame(taker *t, const dq_event_frame *f)
 
     if (t->sub->has_skip && dq_event_cursor_has(&t->sub->skip, f->shard, f->place, f->index))
         return;
+    if (f->is_outdated && t->sub->coalesce_us)
+        return;
     dq_event_frame_parts(f, parts);
     if (!dq_event_frame_fits(f, &t->sub->filter, parts))
         return;
+    if (t->digest && !f->is_gap) {
+        dq_event_digest_add(t->digest, f->type, f->has_job ? &f->job : NULL);
+        return;
+    }
     put_item(t, f->is_gap ? DQ_EVENT_ITEM_GAP : DQ_EVENT_ITEM_EVENT, f, parts[DQ_FRAME_TEXT], parts[DQ_FRAME_TOKEN]);
     t->sub->owes_position = t->sub->owes_position || f->lens[DQ_FRAME_TOKEN] == 0;
 }
@@ -279,6 +313,7 @@ static bool take_live(taker *t)
         return true;
     if (s->has_skip && covers(&h->place, &s->skip))
         s->has_skip = false;
+    put_digest(t);
     if (s->owes_position && !h->now.is_on) {
         s->owes_position = false;
         put_position(t, s->has_skip ? &s->skip : &h->place);
@@ -306,6 +341,10 @@ static void catch_one(const dq_event *e, void *userdata)
     if (!dq_event_fits(&s->filter, e, &names))
         return;
     dq_event_move_past(&s->given, &s->now.entry, index, s->now.n);
+    if (t->digest) {
+        dq_event_digest_add(t->digest, e->type, e->has_job ? &e->job : NULL);
+        return;
+    }
     dq_event_write(e, &names, &text, &f.secret);
     dq_buf_clear(&t->token);
     if (dq_event_gives_tokens(&s->given))
@@ -377,19 +416,41 @@ static bool take_caught(taker *t)
     return s->is_read;
 }
 
-bool dq_event_sub_take(dq_event_sub *s, size_t max_bytes, dq_event_put_fn put, void *userdata)
+static bool take(dq_event_sub *s, taker *t)
 {
-    taker t = {.sub = s, .put = put, .userdata = userdata, .left = max_bytes};
     bool has_more = false;
 
     if (s->state == SUB_LIVE)
-        has_more = take_live(&t);
+        has_more = take_live(t);
     else if (s->state == SUB_CATCHING)
-        has_more = take_caught(&t);
+        has_more = take_caught(t);
+    put_digest(t);
     s->is_waiting = !has_more;
-    dq_buf_deinit(&t.json);
-    dq_buf_deinit(&t.token);
+    if (s->coalesce_us && !has_more)
+        s->pause_until_us = dq_mono_us() + s->coalesce_us;
+    dq_buf_deinit(&t->json);
+    dq_buf_deinit(&t->token);
     return has_more;
+}
+
+static bool take_digest(dq_event_sub *s, taker *t)
+{
+    dq_event_digest digest = {0};
+    bool has_more;
+
+    t->digest = &digest;
+    has_more = take(s, t);
+    t->digest = NULL;
+    return has_more;
+}
+
+bool dq_event_sub_take(dq_event_sub *s, size_t max_bytes, dq_event_put_fn put, void *userdata)
+{
+    taker t = {.sub = s, .put = put, .userdata = userdata, .left = max_bytes};
+
+    if (s->coalesce_us && s->is_waiting)
+        return false;
+    return s->is_digest ? take_digest(s, &t) : take(s, &t);
 }
 
 void dq_event_sub_position(dq_event_sub *s, dq_event_put_fn put, void *userdata)

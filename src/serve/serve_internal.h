@@ -79,8 +79,8 @@ typedef struct dq_exchange {
     dq_api_who who;
     bool has_who, is_local;
     bool awaits_body; /* it is not let in yet: whose body it is comes first */
-    bool may_wait; /* it is limited, and what it waits for is within its limits */
-    dq_buf text;   /* what req points to */
+    bool may_wait;    /* it is limited, and what it waits for is within its limits */
+    dq_buf text;      /* what req points to */
     dq_buf body;
     dq_api_request req;
     char actor[DQ_SERVE_ACTOR_MAX], address[DQ_SERVE_ACTOR_MAX]; /* address: who it is without a token */
@@ -114,9 +114,9 @@ typedef struct dq_answer_part {
 dq_exchange *dq_exchange_create(dq_conn *c, const dq_caller *caller, const dq_http_head *head);
 void dq_exchange_ref(dq_exchange *e);
 void dq_exchange_unref(dq_exchange *e);
-void dq_exchange_begin(dq_exchange *e);        /* its head is there: dq_conn_take_body when it is let in; it may be gone after it */
-void dq_exchange_start(dq_exchange *e);        /* its body is there; likewise */
-void dq_exchange_leave(dq_exchange *e);        /* the connection lets go; whoever answers hears of it */
+void dq_exchange_begin(dq_exchange *e); /* its head is there: dq_conn_take_body when it is let in; it may be gone after it */
+void dq_exchange_start(dq_exchange *e); /* its body is there; likewise */
+void dq_exchange_leave(dq_exchange *e); /* the connection lets go; whoever answers hears of it */
 void dq_exchange_stop_waiting(dq_exchange *e); /* it is answered soon */
 void dq_exchange_sent(dq_exchange *e, size_t n);
 bool dq_exchange_pass(const dq_exchange *e, dq_api_pass *ret); /* what it was let in by; a view. False: nothing was needed */
@@ -173,8 +173,8 @@ typedef struct dq_origin { /* where a connection comes from */
 } dq_origin;
 void dq_conn_open(dq_server *s, int fd, const dq_origin *from);
 void dq_conn_close(dq_conn *c);
-void dq_conn_take_body(dq_conn *c);                         /* of the exchange that is begun; the connection may be gone after it */
-void dq_conn_part(dq_conn *c, dq_answer_part *part);        /* bytes are taken */
+void dq_conn_take_body(dq_conn *c);                  /* of the exchange that is begun; the connection may be gone after it */
+void dq_conn_part(dq_conn *c, dq_answer_part *part); /* bytes are taken */
 void dq_conn_fault(dq_conn *c, const dq_http_fault *fault); /* answers it, and closes */
 /* Of the server that stops: those that wait are closed, the others close after their answer. */
 void dq_conn_drain(dq_conn *c);
@@ -189,6 +189,7 @@ void dq_stream_read(dq_conn *c);          /* what is in c->in; the connection ma
 void dq_stream_end(dq_conn *c, int code); /* says goodbye; code: of a WebSocket */
 void dq_stream_beat(dq_conn *c);
 void dq_stream_check(dq_timer *t);
+void dq_stream_snapshots(dq_timer *t);
 
 /* ---- pages.c: the dashboard ---- */
 int dq_pages_init(dq_server *s, const dq_page *pages, const char *base_path, dureq_error *err);
@@ -247,6 +248,10 @@ struct dq_server {
     dq_work checking;
     dq_message checked;
     dq_stream_checks *checks; /* under way; NULL: none are */
+    dq_timer snap;            /* reads snapshots again */
+    dq_work snapping;
+    dq_message snapped;
+    bool is_snapping;
 
     dq_list conns, waiting;
     unsigned n_conns;

@@ -61,6 +61,7 @@ static void do_close(dq_server *s)
         dq_conn_close(dq_container_of(s->conns.next, dq_conn, link));
     dq_timer_deinit(&s->again);
     dq_timer_deinit(&s->check);
+    dq_timer_deinit(&s->snap);
 }
 
 static void do_nothing(dq_server *s)
@@ -210,7 +211,8 @@ const char *dq_server_address(const dq_server *s, size_t i)
 
 static void do_init(dq_server *s)
 {
-    if (dq_timer_init(&s->again, s->loop, on_again) == 0 && dq_timer_init(&s->check, s->loop, dq_stream_check) == 0)
+    if (dq_timer_init(&s->again, s->loop, on_again) == 0 && dq_timer_init(&s->check, s->loop, dq_stream_check) == 0 &&
+        dq_timer_init(&s->snap, s->loop, dq_stream_snapshots) == 0)
         do_start(s);
 }
 

@@ -10,6 +10,7 @@
 
 #define TAKE_BYTES 16384
 #define CHECK_US   INT64_C(2000000)
+#define SNAP_US    INT64_C(1000000)
 
 struct dq_stream {
     dq_list link; /* server's */
@@ -116,6 +117,51 @@ void dq_stream_check(dq_timer *t)
     atomic_fetch_add(&s->n_exchanges, 1);
     if (!dq_workers_push(s->workers, &s->checking))
         end_checking(s);
+}
+
+/* ---- snapshots, while anybody asked for them ---- */
+
+static void snap_in(dq_server *s, int64_t us)
+{
+    if (dq_api_streams_want_snapshots(s->streams_of_api) && !s->is_snapping && !dq_timer_is_set(&s->snap))
+        dq_timer_set(&s->snap, us);
+}
+
+static void on_snapshots_read(dq_message *m)
+{
+    dq_server *s = dq_container_of(m, dq_server, snapped);
+
+    s->is_snapping = false;
+    dq_api_snapshots_give(s->streams_of_api);
+    atomic_fetch_sub(&s->n_exchanges, 1);
+    snap_in(s, SNAP_US);
+}
+
+static void read_snapshots(dq_work *w)
+{
+    dq_server *s = dq_container_of(w, dq_server, snapping);
+
+    dq_api_snapshots_read(s->streams_of_api);
+    dq_loop_post(s->loop, &s->snapped);
+}
+
+void dq_stream_snapshots(dq_timer *t)
+{
+    dq_server *s = dq_container_of(t, dq_server, snap);
+
+    if (s->is_snapping || !dq_api_snapshots_begin(s->streams_of_api, dq_mono_us())) {
+        snap_in(s, SNAP_US);
+        return;
+    }
+    s->is_snapping = true;
+    s->snapping = (dq_work){.run = read_snapshots};
+    s->snapped.fn = on_snapshots_read;
+    atomic_fetch_add(&s->n_exchanges, 1);
+    if (dq_workers_push(s->workers, &s->snapping))
+        return;
+    atomic_fetch_sub(&s->n_exchanges, 1); /* they are busy with requests: the next time */
+    s->is_snapping = false;
+    snap_in(s, SNAP_US);
 }
 
 /* ---- what it is given ---- */
@@ -290,6 +336,7 @@ void dq_stream_begin(dq_exchange *e)
         c->stream = t;
         dq_list_push_back(&c->server->streams, &t->link);
         check_later(c->server);
+        snap_in(c->server, 0);
         if (t->is_socket) {
             switch_protocols(c, e->ws_accept);
             return;

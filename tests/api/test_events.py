@@ -122,7 +122,7 @@ class Run:
         """A command to Redis itself."""
         s = socket.socket(socket.AF_UNIX)
         s.connect(self.redis[7:])
-        s.sendall(b'*%d\r\n' % len(words) + b''.join(b'$%d\r\n%s\r\n' % (len(w), w) for w in (w.encode() for w in words)))
+        s.sendall(b'*%d\r\n' % len(words) + b''.join(b'$%d\r\n%s\r\n' % (len(w), w) for w in (w if isinstance(w, bytes) else w.encode() for w in words)))
         got = s.recv(1 << 16)
         s.close()
         return got

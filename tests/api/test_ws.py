@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The WebSocket of a live dureqd, by raw sockets: test_ws.py DUREQD DUREQCTL
 
-The handshake and who may make it; frames good and bad, and the codes that the bad ones are closed with; events, positions and gaps in them; floods. Ends with
+The handshake and who may make it; frames good and bad, and the codes that the bad ones are closed with; events, positions and gaps in them; events that come
+together, as digests, and snapshots; floods. Ends with
 "N passed, N failed"."""
 import base64
 import hashlib
@@ -192,6 +193,106 @@ def events(r):
     s.close()
 
 
+def tell_progress(r, id_, *states):
+    """Entries as the heartbeat of a node writes them, one for each state."""
+    packed = int(id_, 32).to_bytes(13, 'big')
+    for state in states:
+        text = json.dumps({'done': state}).encode()
+        r.raw('XADD', '{dureq:0}:ev', '*', 'e', b'P' + int(time.time() * 1000).to_bytes(6, 'big') + b'\0\1' + packed, 'x', packed + len(text).to_bytes(2, 'big') + text)
+
+
+def coalesced(r):
+    """What comes within the time of what came before comes after it, progress as its latest state; nothing else is left out."""
+    slow, fast = Socket(r.d.port, 'coalesce=2s').live(), Socket(r.d.port).live()
+    began = time.monotonic()
+    id_ = r.one(task_type='noop')
+    tell_progress(r, id_, 1, 2, 3)
+    end = r.one(task_type='noop')
+    done = lambda m: m['type'] == 'job.completed' and m['job_id'] == end
+    all_, few = fast.until(done), slow.until(done)
+    r.expect('what is coalesced waits', time.monotonic() - began >= 1.9, time.monotonic() - began)
+    r.expect('each progress is told', [m['progress']['done'] for m in all_ if m['type'] == 'job.progress'] == [1, 2, 3], all_)
+    r.expect('the latest, coalesced', [m['progress']['done'] for m in few if m['type'] == 'job.progress'] == [3], few)
+    other = [[m['type'] for m in x if m['type'] not in ('job.progress', 'stream.position')] for x in (all_, few)]
+    r.expect('and all else in its order', other[0] == other[1], other)
+    slow.close()
+    fast.close()
+    for query, word in (('coalesce=5ms', 'coalesce'), ('coalesce=11s', 'coalesce'), ('coalesce=fast', 'coalesce'), ('digest=maybe', 'digest'), ('snapshot=all', 'snapshot')):
+        s = Socket(r.d.port, query)
+        while b'}' not in s.raw:
+            s.fill()
+        r.expect(f'{query} is refused', s.status == 400 and word in s.raw.decode(), (s.status, s.raw))
+        s.close()
+
+
+def sum_up(r, messages):
+    n, jobs = {}, set()
+    for m in messages:
+        assert m.get('seq'), m
+        for type_, k in m.get('events', {}).items():
+            n[type_] = n.get(type_, 0) + k
+        jobs |= set(m.get('jobs', []))
+    return n, jobs
+
+
+def digests(r):
+    s = Socket(r.d.port, 'digest=1&coalesce=100ms&types=job.*').live()
+    at = s.seq
+    few = r.enqueue([{'task_type': 'noop'} for _ in range(5)])
+    got, n = [], {}
+    while n.get('job.completed') != 5:
+        got += [m for m in s.until(lambda m: m['type'] == 'stream.digest') if m['type'] == 'stream.digest']
+        n, jobs = sum_up(r, got)
+    r.expect('a digest counts', n == {'job.enqueued': 5, 'job.started': 5, 'job.completed': 5} and jobs == set(few), (n, jobs))
+    r.expect('and names the jobs', all(m['jobs_exact'] for m in got), got)
+    middle = s.seq
+    r.enqueue([{'task_type': 'noop'} for _ in range(2000)])
+    got, n = [], {}
+    while n.get('job.completed') != 2000:
+        got += [m for m in s.until(lambda m: m['type'] == 'stream.digest') if m['type'] == 'stream.digest']
+        n, _ = sum_up(r, got)
+    r.expect('many events are few digests', n == {'job.enqueued': 2000, 'job.started': 2000, 'job.completed': 2000} and len(got) <= 200, (n, len(got)))
+    r.expect('which say when they do not name all', any(not m['jobs_exact'] and len(m['jobs']) == 32 for m in got), [len(m['jobs']) for m in got])
+    s.close()
+    for since, want in ((at, 2005), (middle, 2000)):
+        s = Socket(r.d.port, f'digest=1&types=job.completed&since={since}')
+        got, n = [], {}
+        while n.get('job.completed', 0) < want:
+            got += [m for m in s.until(lambda m: m['type'] == 'stream.digest') if m['type'] == 'stream.digest']
+            n, _ = sum_up(r, got)
+        r.expect('a digest goes on from a position, nothing twice', n == {'job.completed': want}, n)
+        s.close()
+
+
+def snapshots(r):
+    s = Socket(r.d.port, 'types=queue.paused&snapshot=counts,queues,nodes')
+    seen = {}
+
+    def has(fits):
+        def look(m):
+            if m['type'] == 'stream.snapshot':
+                seen[m['of']] = m
+            return fits()
+        return look
+    s.until(has(lambda: len(seen) == 3))
+    r.expect('counts, queues and nodes come as a whole', set(seen) == {'counts', 'queues', 'nodes'}, seen)
+    for of, path in (('counts', '/api/stats'), ('queues', '/api/queues')):
+        end = time.monotonic() + WAIT_S
+        while seen[of]['data'] != r.d.json('GET', path)[1] and time.monotonic() < end:
+            s.until(has(lambda: True))
+        r.expect(f'{of} are what {path} says', time.monotonic() < end, seen[of])
+    r.expect('nodes too', [n['node_id'] for n in seen['nodes']['data']] == ['n1'], seen['nodes'])
+    was = seen['counts']['data']['job_counts'].get('scheduled', 0)
+    r.one(task_type='noop', delay='1h')
+    got = s.until(has(lambda: seen['counts']['data']['job_counts'].get('scheduled') == was + 1))
+    r.expect('a change is told without an event of its own that fits', all(m['type'] == 'stream.snapshot' for m in got), got)
+    late = Socket(r.d.port, 'snapshot=counts')
+    m = late.until(lambda m: m['type'] == 'stream.snapshot')[-1]
+    r.expect('who comes later gets it at once', m['data']['job_counts'].get('scheduled') == was + 1, m)
+    late.close()
+    s.close()
+
+
 def many(r):
     sockets = [Socket(r.d.port, 'types=job.completed').live() for _ in range(CLIENTS)]
     deaf = Socket(r.d.port)  # never reads
@@ -240,7 +341,7 @@ def endings(r):
 def main():
     r = Run(sys.argv[1], sys.argv[2])
     try:
-        for scene in (handshakes, frames, events, many, floods, endings):
+        for scene in (handshakes, frames, events, coalesced, digests, snapshots, many, floods, endings):
             try:
                 scene(r)
             except (Late, EOFError, OSError) as e:
