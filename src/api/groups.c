@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dead jobs by what they have in common: their type, or the first line of their error with its numbers left out, so that "timeout after
    31 s" and "timeout after 30 s" are one. */
+#include "api/groups.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/scope.h"
@@ -38,6 +41,26 @@ static void put_error_key(dureq_str error, dq_buf *out)
             dq_buf_append_text(out, "N");
         in_number = is_digit;
     }
+}
+
+static void name_group(dureq_str key, char ret[DQ_API_GROUP_TEXT])
+{
+    (void)snprintf(ret, DQ_API_GROUP_TEXT, "%016llx", (unsigned long long)dq_hash_bytes(key.ptr, key.len));
+}
+
+int dq_api_group_of(const dureq_job *job, dq_buf *key, char ret[DQ_API_GROUP_TEXT], dureq_error *err)
+{
+    dq_buf_clear(key);
+    put_error_key(job->last_error.len ? job->last_error : job->reason, key);
+    if (dq_buf_finish(key, err) < 0)
+        return DUREQ_ENOMEM;
+    name_group(dq_buf_str(key), ret);
+    return 0;
+}
+
+bool dq_api_is_group(const char *text)
+{
+    return strlen(text) == DQ_API_GROUP_TEXT - 1 && strspn(text, "0123456789abcdef") == DQ_API_GROUP_TEXT - 1;
 }
 
 static group *group_of(grouping *g, const dureq_job *job, dureq_error *err)
@@ -142,8 +165,12 @@ static int write_groups(grouping *g, dureq_error *err)
         dq_json_key(w, "job_id");
         dq_json_put_text(w, sorted[i]->example.text);
         if (!g->by_type) {
+            char name[DQ_API_GROUP_TEXT];
+
+            name_group(sorted[i]->key, name);
             dq_json_key(w, "task_type");
             dq_json_put_str(w, sorted[i]->task_type);
+            dq_json_set_text(w, "group", name);
         }
         dq_json_end_object(w);
     }

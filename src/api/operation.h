@@ -13,12 +13,13 @@ typedef struct dq_api_operation {
     int64_t as_of_ms;  /* only what was there, or had ended, before; 0: not said */
     int64_t n_matched; /* that the preview found; -1: not said */
     bool force;
+    const char *group;                  /* of dead jobs, as groups.h names it; in the arena. NULL: any */
     const char *reason, *actor, *token; /* in the arena; NULL: none */
 } dq_api_operation;
 
 /* From a body, or the spec of a record: texts go to the arena of c, whose query becomes the filter. */
 int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *ret, dureq_error *err);
-/* Whether the job is older than the operation. */
-bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job);
+/* Whether the job is older than the operation, and of its group. key: room. */
+bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job, dq_buf *key);
 
 #define DQ_API_OPERATION_PAGE 1000 /* jobs that are looked up at a time */

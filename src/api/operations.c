@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations as resources: what one would do, its start, how far it is, its stop. */
+#include "api/groups.h"
 #include "api/operation.h"
 #include "api/operator.h"
 #include "base/clock.h"
@@ -82,9 +83,23 @@ static int check_filter_names(const dq_json *doc, dq_json_ref filter, const char
     return n == 0 ? 0 : dq_fail(err, DUREQ_EINVAL, "the filter has an unknown or repeated name (it takes %s)", names);
 }
 
+/* A group is one of dead jobs: nothing else has what it is made of. */
+static int take_group(dq_api_ctx *c, dq_api_operation *op, dureq_error *err)
+{
+    op->group = dq_api_query(c, "group");
+    if (!op->group)
+        return 0;
+    if (!dq_api_is_group(op->group))
+        return dq_fail(err, DUREQ_EINVAL,
+                       "field 'group' of the filter takes one that GET /api/dlq/groups said, 16 digits of 0-9 and a-f");
+    if (op->filter.n_states != 1 || op->filter.states[0] != DUREQ_JOB_DEAD)
+        return dq_fail(err, DUREQ_EINVAL, "field 'group' of the filter is for dead jobs: say status dead");
+    return 0;
+}
+
 static int read_filter(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op, dureq_error *err)
 {
-    static const char names[] = DQ_API_FILTERS " status";
+    static const char names[] = DQ_API_FILTERS " status group";
     dq_json_ref filter = dq_json_member(doc, 0, "filter");
     dureq_str rest = dureq_str_from(names);
     int64_t offset;
@@ -104,7 +119,7 @@ static int read_filter(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op, 
     if (rc == 0)
         rc = dq_api_verb_states(op->verb, op->force, &op->filter, op->states, err);
     op->filter.limit = DQ_API_OPERATION_PAGE;
-    return rc;
+    return rc < 0 ? rc : take_group(c, op, err);
 }
 
 static int read_verb(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op, dureq_error *err)
@@ -157,11 +172,18 @@ int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *r
     return rc < 0 ? rc : take_text(c, doc, "token", &ret->token, err);
 }
 
-bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job)
+static bool is_of(const char *group, const dureq_job *job, dq_buf *key)
+{
+    char name[DQ_API_GROUP_TEXT];
+
+    return dq_api_group_of(job, key, name, NULL) == 0 && strcmp(name, group) == 0;
+}
+
+bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job, dq_buf *key)
 {
     bool has_ended = job->state == DUREQ_JOB_COMPLETED || job->state == DUREQ_JOB_DEAD || job->state == DUREQ_JOB_CANCELLED;
 
-    return (has_ended ? job->finished_at_ms : job->created_at_ms) < op->as_of_ms;
+    return (has_ended ? job->finished_at_ms : job->created_at_ms) < op->as_of_ms && (!op->group || is_of(op->group, job, key));
 }
 
 /* ---- preview ---- */
@@ -169,14 +191,15 @@ bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job)
 typedef struct preview {
     int64_t n, total; /* total: of a filter that is counted without looking; else 0 */
     bool is_whole;
+    dq_buf key;
 } preview;
 
 static void preview_page(dq_api_ctx *c, const dq_api_operation *op, const dureq_job_list *list, preview *p)
 {
     for (size_t i = 0; i < list->n; i++)
-        if (dq_api_operation_wants(op, &list->items[i]) && p->n++ < SAMPLE_MAX)
+        if (dq_api_operation_wants(op, &list->items[i], &p->key) && p->n++ < SAMPLE_MAX)
             dq_api_write_job(c, &list->items[i]);
-    if (list->total_exact)
+    if (list->total_exact && !op->group)
         p->total = DQ_MAX(p->total, list->total);
 }
 
@@ -226,6 +249,7 @@ static int write_preview(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op
     dq_json_key(&c->w, "data");
     dq_json_begin_array(&c->w);
     rc = run_preview(c, op, &p, err);
+    dq_buf_deinit(&p.key);
     dq_json_end_array(&c->w);
     dq_json_set_i64(&c->w, "matched", p.n);
     dq_json_set_bool(&c->w, "matched_exact", p.is_whole);

@@ -41,6 +41,7 @@ typedef struct work {
     char id[DQ_OPERATION_ID_MAX + 1];
     dq_buf spec, state, cursor;
     dq_buf step; /* as_of and id, for each call */
+    dq_buf key;  /* of a job's group */
     int64_t n_seen, n_refused, turned_us;
     int64_t checked_us; /* when its token was seen to be there */
     const char **ids;
@@ -125,7 +126,7 @@ static size_t take_ids(work *w, const dureq_job_list *list)
     size_t n = 0;
 
     for (size_t i = 0; i < list->n; i++)
-        if (dq_api_operation_wants(&w->op, &list->items[i]))
+        if (dq_api_operation_wants(&w->op, &list->items[i], &w->key))
             w->ids[n++] = list->items[i].id.text;
     return n;
 }
@@ -312,6 +313,7 @@ static bool run_one(dq_api_operator *o)
     dq_buf_deinit(&w.state);
     dq_buf_deinit(&w.cursor);
     dq_buf_deinit(&w.step);
+    dq_buf_deinit(&w.key);
     return rc == 0 && *w.id;
 }
 

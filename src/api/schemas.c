@@ -75,7 +75,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"Bulk", "ids?:[s] status?:State reason?:s force?:b"},
     {"Refused", "id:s error:s code:ErrorCode"},
     {"BulkDone", "affected?:i refused?:[Refused] data?:[Job] matched?:i"},
-    {"DeadGroup", "count:i task_type?:s error?:s newest:t job_id:s"},
+    {"DeadGroup", "count:i task_type?:s error?:s newest:t job_id:s group?:s"},
     {"DeadGroups", "[DeadGroup]"},
     {"Queue", "name:s weight:i priorities?:[i] max_len:i retention?:d retry_policy?:RetryPolicy paused:b pending:i running:i "
               "oldest_age:d size:i unhandled:i unhandled_types?:[s]"},
@@ -179,7 +179,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"Me", "name:s role:Role payload:b by:=connection|token|session queues?:[s] task_types?:[s] expires_at?:t"},
     {"SignedOut", "status:s"},
     {"OperationFilter",
-     "type?:s task_type?:s queue?:s tag?:s text?:s search?:s unique_key?:s since?:t until?:t status?:s"},
+     "type?:s task_type?:s queue?:s tag?:s text?:s search?:s unique_key?:s since?:t until?:t status?:s group?:s"},
     {"OperationIn", "action:=cancel|retry|redrive|delete|run|pause|resume filter?:OperationFilter dry_run?:b as_of?:t matched?:i "
                     "reason?:s force?:b"},
     {"OperationPreview", "action:s filter:OperationFilter as_of:t data:[Job] matched:i matched_exact:b"},

@@ -131,6 +131,37 @@ def states(d, ids):
     return {d.json('GET', f'/api/jobs/{i}')[1].get('status') for i in ids}
 
 
+def groups(check, d):
+    """Dead jobs of one error, by the name that their group has: of those alone, however they are numbered."""
+    once = {'max_attempts': 1}
+    ended(d, start(d, action='delete', filter={'status': 'dead'}))
+    fail = enqueue(d, 30, task_type='fail-always', retry_policy=once)
+    late = [enqueue(d, 1, task_type='nobody', schedule_to_start_timeout='100ms')[0] for _ in range(3)]
+    until('their deaths', lambda: count(d, 'dead') == 33)
+    rows = d.json('GET', '/api/dlq/groups')[1]
+    check('each error has a group with a name', [g['count'] for g in rows] == [30, 3] and all(re.fullmatch('[0-9a-f]{16}', g['group']) for g in rows), rows)
+    check('and no two the same', rows[0]['group'] != rows[1]['group'], rows)
+    of = {'group': rows[1]['group']}
+
+    def look():  # what died in the millisecond of the preview is not in it
+        p = d.json('POST', '/api/operations', {'action': 'delete', 'filter': {**of, 'status': 'dead'}, 'dry_run': True})[1]
+        return p if p['matched'] == 3 else None
+    preview = until('a preview of the group', look)
+    check('a preview counts the group alone', preview['matched_exact'] and {j['id'] for j in preview['data']} == set(late), preview)
+    r = ended(d, start(d, action='delete', filter={**of, 'status': 'dead'}, as_of=preview['as_of']))
+    check('it is done to the group', r['affected'] == 3 and states(d, late) == {None} and states(d, fail) == {'dead'}, r)
+    r = ended(d, start(d, action='redrive', filter={'group': rows[0]['group'], 'type': 'fail-*'}))
+    check('with other filters', r['affected'] == 30, r)
+    until('their second deaths', lambda: count(d, 'dead') == 30)
+    check('another group is none of it', ended(d, start(d, action='redrive', filter=of))['affected'] == 0)
+    for bad in ({'group': 'x'}, {'group': of['group'].upper() + '0'}):
+        status, answer = d.json('POST', '/api/operations', {'action': 'redrive', 'filter': bad})
+        check(f'{bad} is refused', status == 400 and 'group' in answer['error'], answer)
+    status, answer = d.json('POST', '/api/operations', {'action': 'retry', 'filter': of})
+    check('a group of others than dead ones is refused', status == 400 and 'dead' in answer['error'], answer)
+    ended(d, start(d, action='delete', filter={'status': 'dead'}))
+
+
 def refusals(check, d):
     for body, word in (({}, 'action'), ({'action': 'explode'}, 'action'), ({'action': 'retry', 'filter': {'colour': 'red'}}, 'filter'),
                        ({'action': 'retry', 'filter': {'queue': ''}}, 'queue'), ({'action': 'retry', 'filter': []}, 'filter'),
@@ -320,6 +351,7 @@ def main():
         actions(check, d)
         stopping(check, d)
         by_hand(check, d, sys.argv[2], redis)
+        groups(check, d)
         check('the third ends well', d.stop() == 0)
         revoked(check, sys.argv[1], sys.argv[2], redis, started)
     finally:
