@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes something. Those that can be taken back act at once and offer that; the others ask first, say how many, and what they leave alone.
 import { navigate } from 'wouter/use-browser-location';
-import { count, plural } from './format';
+import { count, plain, plural } from './format';
 import { ApiError, base, call, query, send } from './http';
 import { drop, refresh } from './live';
 import { ask, say } from './overlay';
 import { hasFeature } from './session';
-import type { Job, Operation, Schedule, WorkflowHead } from './types';
+import type { DeadGroup, Job, Operation, Schedule, WorkflowHead } from './types';
 
 const JOBS = ['/api/jobs', '/api/stats', '/api/dlq', '/api/queues', '/api/runs', '/api/audit'];
 
@@ -196,7 +196,7 @@ function askBulk(verb: Bulk, n: number, left: number, run: () => Promise<void>):
 }
 
 interface Preview { matched: number; matched_exact: boolean; as_of: string }
-interface Many { title: string; text: string; danger?: boolean }
+interface Many { title: string; text: string; danger?: boolean; facts?: [string, string][] }
 
 const none = (what: string): void => say(`None that match is ${what}.`, 'bad');
 
@@ -210,7 +210,7 @@ async function operate(action: Bulk | 'redrive', filter: Record<string, string>,
     return;
   }
   ask({
-    title: `${verb} ${n} ${q.title}?`, text: q.text, facts: [['matches now', n], ['what comes, or dies, later', 'left alone']], verb: `${verb} ${n}`, typed: p.matched,
+    title: `${verb} ${n} ${q.title}?`, text: q.text, facts: [...(q.facts ?? []), ['matches now', n], ['what comes, or dies, later', 'left alone']], verb: `${verb} ${n}`, typed: p.matched,
     ...(q.danger ? { keep: 'Keep', danger: true } : {}),
     run: async () => {
       const o = await call<Operation>('POST', '/api/operations', { action, filter, as_of: p.as_of, matched: p.matched });
@@ -283,17 +283,11 @@ export async function deleteDead(filter: Record<string, string>): Promise<void> 
   });
 }
 
-/** Dead jobs that were found one by one, such as those with one error. */
-export function redriveIds(ids: string[], what: string): void {
-  ask({
-    title: `Redrive ${plural(ids.length, 'job')} of ${what}?`, text: `${AGAIN} What is no longer dead is passed over.`,
-    verb: `Redrive ${count(ids.length)}`, typed: ids.length,
-    run: async () => {
-      const o = await call<Outcome>('POST', '/api/jobs/bulk/retry', { ids });
-      refresh(...JOBS);
-      report('retry', o, 0);
-    },
-  });
+/** Dead jobs with one error, by the name that the server has for it. */
+export async function redriveGroup(g: DeadGroup, filter: Record<string, string>): Promise<void> {
+  if (g.group === undefined) return;
+  const of = { ...filter, status: 'dead', group: g.group };
+  await attempt(() => operate('redrive', of, { title: 'dead jobs with this error', text: AGAIN, facts: [['error', plain(g.error || 'no error text')]] }, () => undefined));
 }
 
 // ---- queues and nodes ----

@@ -35,8 +35,8 @@ function patch<T extends Item>(list: List<T>, page: Page<T>): List<T> {
 }
 
 /** The pages at `path`, which has a query: the first is kept up to date, the others are read as one goes on. */
-export function useRows<T extends Item, P extends Page<T>>(path: string, every: number) {
-  const { data, error } = useLive<P>(path, every);
+export function useRows<T extends Item, P extends Page<T>>(path: string, every: number, pulses = false) {
+  const { data, error } = useLive<P>(path, every, pulses);
   const [list, setList] = useState<List<T>>();
   const [loading, setLoading] = useState(false);
   useEffect(() => {

@@ -3,7 +3,7 @@
 import { useSyncExternalStore } from 'react';
 import type { Zone } from './format';
 import type { ApiError } from './http';
-import { known, ME, useConnection, useLive } from './live';
+import { known, ME, useConnection, useLive, VERSION } from './live';
 
 export type Role = 'viewer' | 'operator' | 'admin';
 
@@ -32,7 +32,7 @@ const OPEN: Me = { name: '', role: 'admin', payload: true, by: 'connection' };
 
 /** Who looks; a server that nobody can sign in to lets whoever reaches it do all. undefined: it is not known yet. */
 function useMe(): { me: Me | undefined; version: Version | undefined; error: ApiError | undefined } {
-  const { data: version, error } = useLive<Version>('/api/version', Infinity);
+  const { data: version, error } = useLive<Version>(VERSION, Infinity);
   const asks = version?.features.includes('login') ?? false;
   const { data: me, error: refused } = useLive<Me>(asks ? ME : undefined, ME_MS);
   return { me: asks ? me : version && OPEN, version, error: asks ? refused : error };
@@ -56,7 +56,7 @@ export function useEntry(): 'unknown' | 'in' | 'out' {
 
 /** For what is not drawn. */
 export function hasFeature(feature: string): boolean {
-  return known<Version>('/api/version')?.features.includes(feature) ?? false;
+  return known<Version>(VERSION)?.features.includes(feature) ?? false;
 }
 
 const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };

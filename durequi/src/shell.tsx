@@ -95,7 +95,7 @@ function Rail({ counts }: { counts: Record<string, number | undefined> }) {
 function RailFoot() {
   const { version } = useSession();
   const server = useLive<RedisInfo>('/api/redis/info?section=server', 60_000).data?.nodes[0]?.sections['server'];
-  const memory = useLive<RedisInfo>('/api/redis/info?section=memory', 10_000).data?.nodes[0]?.sections['memory'];
+  const memory = useLive<RedisInfo>('/api/redis/info?section=memory', 30_000).data?.nodes[0]?.sections['memory'];
   const { state } = useConnection();
   const used = Number(memory?.['used_memory']);
   const most = Number(memory?.['maxmemory'] ?? 0);
@@ -151,15 +151,15 @@ function More({ counts, onClose }: { counts: Record<string, number | undefined>;
 }
 
 function LiveButton() {
-  const { state, okAt } = useConnection();
+  const { state, okAt, isAsking } = useConnection();
   const now = useNow();
   if (state === 'away') {
     return <button type="button" className="live off" title="Try now" onClick={tryNow}><span className="dot" /><span>{okAt ? `${length(now - okAt).replace(/\.\d/, '')} old, ` : ''}reconnecting</span></button>;
   }
   const isPaused = state === 'paused';
   return (
-    <button type="button" className={`live${isPaused ? ' off' : ''}`} aria-pressed={isPaused} title={isPaused ? 'Go on with live updates' : 'Pause live updates'} onClick={() => setPaused(!isPaused)}>
-      <span className="dot" /><span>{isPaused ? 'Paused' : 'Live'}</span>
+    <button type="button" className={`live${isPaused ? ' off' : ''}`} aria-pressed={isPaused} title={isPaused ? 'Go on with live updates' : isAsking ? 'There is no event stream here: the page asks every few seconds. Pause it' : 'Pause live updates'} onClick={() => setPaused(!isPaused)}>
+      <span className="dot" /><span>{isPaused ? 'Paused' : isAsking ? 'Polling' : 'Live'}</span>
     </button>
   );
 }

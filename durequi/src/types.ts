@@ -125,7 +125,7 @@ export interface Run {
   started_at: string;
 }
 
-export interface DeadGroup { count: number; error?: string; task_type: string; newest: string; job_id: string }
+export interface DeadGroup { count: number; error?: string; task_type: string; newest: string; job_id: string; group?: string }
 
 export interface AuditEntry { at: string; actor: string; action: string; target: string; detail: string }
 

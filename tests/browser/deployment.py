@@ -83,8 +83,9 @@ class Deployment:
     def get(self, path):
         return self.call('GET', path)
 
-    def ctl(self, *words):
-        told = subprocess.run([self.dureqctl, '--server', f'unix://{self.state}/state/redis.sock', *words], capture_output=True, text=True, check=False)
+    def ctl(self, *words, text=None):
+        """What it says; text: what it reads."""
+        told = subprocess.run([self.dureqctl, '--server', f'unix://{self.state}/state/redis.sock', *words], input=text, capture_output=True, text=True, check=False)
         if told.returncode:
             raise RuntimeError(f'dureqctl {words}: {told.stderr}')
         return told.stdout

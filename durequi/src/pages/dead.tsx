@@ -2,24 +2,21 @@
 // Dead jobs, by what they died of: same error, numbers left out. A group is redriven, tried with one, or looked into.
 import { Fragment, useMemo, useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
-import { deleteDead, redriveAll, redriveIds, retry } from '../actions';
+import { deleteDead, redriveAll, redriveGroup, retry } from '../actions';
 import { FilterBox, filterOf, parametersOf, type Filter } from '../filter';
 import { count, plain, plural } from '../format';
-import { call, query } from '../http';
+import { query } from '../http';
 import { partsOf, rawOf } from '../json';
 import { useKey } from '../keys';
 import { useLive } from '../live';
-import { say } from '../overlay';
 import { Bar, Button, Empty, Glyph, Id, Said, Seg, Skeleton, Time } from '../parts';
 import { useRefusal, useSession } from '../session';
 import { Shell, useStats } from '../shell';
 import type { DeadGroup, Job, JobPage } from '../types';
+import { UnderWay } from './operations';
 
 type By = 'error' | 'type';
 
-const IDS_MAX = 10_000; // of a call for many
-const PAGE = 1000;
-const PAGES_MAX = 20;
 const MANY = 5000; // dead jobs: from here on groups are counted again less often, since that reads them all
 const SAMPLE = 100;
 
@@ -33,28 +30,9 @@ function isOf(g: DeadGroup, by: By, job: Job): boolean {
   return by === 'type' ? job.task_type === g.task_type : keyOf(job) === (g.error ?? '');
 }
 
-/** The ids of a group, the newest first. */
-async function idsOf(g: DeadGroup, filter: Filter): Promise<string[]> {
-  const ids: string[] = [];
-  let cursor = '';
-  for (let n = 0; n < PAGES_MAX && ids.length < IDS_MAX; n++) {
-    const page = await call<JobPage>('GET', '/api/dlq' + query({ ...parametersOf(filter), limit: PAGE, cursor }));
-    ids.push(...page.data.filter((j) => isOf(g, 'error', j)).map((j) => j.id));
-    cursor = page.next_cursor ?? '';
-    if (!cursor) break;
-  }
-  return ids.slice(0, IDS_MAX);
-}
-
-async function redrive(g: DeadGroup, by: By, filter: Filter): Promise<void> {
-  if (by === 'type') return redriveAll({ ...parametersOf(filter), type: g.task_type });
-  try {
-    const ids = await idsOf(g, filter);
-    redriveIds(ids, ids.length < g.count ? `${g.task_type}, the newest ${count(ids.length)} of ${count(g.count)}` : g.task_type);
-  } catch (e) {
-    say(e instanceof Error ? e.message : String(e), 'bad');
-  }
-  return undefined;
+function redrive(g: DeadGroup, by: By, filter: Filter): Promise<void> {
+  const of = parametersOf(filter);
+  return by === 'type' ? redriveAll({ ...of, type: g.task_type }) : redriveGroup(g, of);
 }
 
 // ---- one group, opened ----
@@ -162,6 +140,7 @@ export function Dead() {
   return (
     <Shell title="Dead">
       <div className="stack">
+        <UnderWay fits={(o) => o.action === 'redrive' || o.filter['status'] === 'dead'} />
         <FilterBox filter={filter} onChange={(f) => go('/dead' + query({ ...f, by: by === 'error' ? '' : by }), { replace: true })} hint="Narrow down: type:invoice.*  queue:high  words…" />
         <section className="panel" aria-label="Dead jobs">
           <div className="panel-h">

@@ -193,7 +193,7 @@ function LogPart({ job }: { job: JobInfo }) {
 }
 
 function Log({ job }: { job: JobInfo }) {
-  const { data } = useLive<{ logs: string }>(`/api/jobs/${job.id}/logs`, OPEN.includes(job.status) ? 1500 : 10_000);
+  const { data } = useLive<{ logs: string }>(`/api/jobs/${job.id}/logs`, OPEN.includes(job.status) ? 1500 : 10_000, job.status === 'running');
   const { zone } = usePreferences();
   const lines = useMemo(() => linesOfLog(data?.logs ?? ''), [data]);
   const runs = [...new Set(lines.map((l) => l.run))].filter(Boolean);

@@ -9,7 +9,7 @@ import { refresh, serverNow, useLive, useNow } from '../live';
 import { ask, say } from '../overlay';
 import { Banner, Bar, Button, Copy, Empty, Glyph, Id, Panel, Said, Skeleton, State, Time } from '../parts';
 import { useRows } from '../rows';
-import { usePreferences, useRefusal } from '../session';
+import { usePreferences, useRefusal, useSession } from '../session';
 import { Shell } from '../shell';
 import type { Operation } from '../types';
 
@@ -28,10 +28,10 @@ function OpState({ o, pill }: { o: Operation; pill?: boolean }) {
 
 /** "retry dead jobs of invoice.*" */
 function what(o: Operation): string {
-  const { status = o.action === 'redrive' ? 'dead' : undefined, type, task_type: also, ...rest } = o.filter;
+  const { status = o.action === 'redrive' ? 'dead' : undefined, type, task_type: also, group, ...rest } = o.filter;
   const of = type ?? also;
   const more = Object.entries(rest).map(([k, v]) => `${k}:${v}`).join(' ');
-  return plain(`${o.action} ${status ? `${status.replaceAll(',', ', ')} ` : 'all '}jobs${of ? ` of ${of}` : ''}${more ? `, ${more}` : ''}`);
+  return plain(`${o.action} ${status ? `${status.replaceAll(',', ', ')} ` : 'all '}jobs${of ? ` of ${of}` : ''}${group ? ' of one error' : ''}${more ? `, ${more}` : ''}`);
 }
 
 function Progress({ o }: { o: Operation }) {
@@ -74,7 +74,7 @@ function Detail({ id, onClose }: { id: string; onClose: () => void }) {
   const { zone } = usePreferences();
   const refused = useRefusal();
   const [every, setEvery] = useState(EVERY_MS);
-  const { data: o, error } = useLive<Operation>(`/api/operations/${encodeURIComponent(id)}`, every);
+  const { data: o, error } = useLive<Operation>(`/api/operations/${encodeURIComponent(id)}`, every, every === EVERY_MS);
   const isOver = o !== undefined && OVER.includes(o.status);
   useEffect(() => setEvery(isOver ? 60_000 : EVERY_MS), [isOver]);
   const now = useRate(o);
@@ -96,13 +96,48 @@ function Detail({ id, onClose }: { id: string; onClose: () => void }) {
         {o.error && <Banner kind="warn" strong={isOver ? 'It failed.' : 'It waits.'}><Said text={o.error} /></Banner>}
         <div className="row row-w">
           <Button small kind="danger" refused={refused ?? (isOver ? 'It has ended' : o.status === 'stopping' ? 'It is being stopped' : undefined)} onClick={() => askStop(o)}>Stop…</Button>
-          <Link className="btn sml" href={'/jobs' + query({ ...(o.action === 'redrive' ? { status: 'dead' } : {}), ...o.filter })}>Jobs that fit now</Link>
+          <Link className="btn sml" href={'/jobs' + query({ ...(o.action === 'redrive' ? { status: 'dead' } : {}), ...o.filter, group: undefined })}>Jobs that fit now</Link>
         </div>
         <dl className="kv sm">{rows.filter(([, v]) => v !== undefined && v !== '').map(([k, v]) => [<dt key={k}>{k}</dt>, <dd key={k + '='}>{v}</dd>])}<dt>Id</dt><dd><span className="row rgt"><Id id={o.id} /><Copy text={o.id} label="Copy id" /></span></dd></dl>
         <p className="t3 sm">It goes on when this page is closed, and by another daemon when its own is lost.</p>
       </div>
     </aside>
   );
+}
+
+/** One that is under way, on the page of what it acts on. */
+function Card({ o }: { o: Operation }) {
+  const refused = useRefusal();
+  const now = useRate(o);
+  const left = o.matched === undefined ? undefined : Math.max(0, o.matched - o.affected - o.refused);
+  return (
+    <section className="panel" aria-label={`Operation: ${what(o)}`}>
+      <div className="op">
+        <div className="grow">
+          <div className="row row-w"><b>{what(o)}</b><span className="t2 sm">by {plain(o.actor)}, <Time at={o.created_at} />{o.matched !== undefined && `; ${count(o.matched)} matched before it began`}</span></div>
+          <div className="op-bar"><Progress o={o} /></div>
+          <div className="row row-w sm t2">
+            <span><b className="tx">{count(o.affected)}</b> done</span><span><b className="tx">{count(o.refused)}</b> passed over</span>{left !== undefined && <span><b className="tx">{count(left)}</b> to go</span>}
+            <span className="grow" /><span>{now ? `${rate(now)} a second${left === undefined ? '' : `, about ${length((left * 1000) / now)} left`}; ` : ''}goes on when you close this page</span>
+          </div>
+        </div>
+        <div className="row acts op-a">
+          <Button small refused={refused ?? (o.status === 'stopping' ? 'It is being stopped' : undefined)} onClick={() => askStop(o)}>Stop…</Button>
+          <Link className="btn sml" href={`/operations?id=${o.id}`}>Show</Link>
+        </div>
+      </div>
+    </section>
+  );
+}
+
+/** Those under way that fit. */
+export function UnderWay({ fits }: { fits: (o: Operation) => boolean }) {
+  const { has } = useSession();
+  const [isBusy, setIsBusy] = useState(false);
+  const { data } = useLive<OperationPage>(has('operations') ? '/api/operations?limit=20' : undefined, isBusy ? EVERY_MS : 4000, isBusy);
+  const found = data?.data.filter((o) => !OVER.includes(o.status) && fits(o)) ?? [];
+  useEffect(() => setIsBusy(found.length > 0), [found.length]);
+  return found.map((o) => <Card key={o.id} o={o} />);
 }
 
 function Row({ o, chosen, isNarrow, onChoose }: { o: Operation; chosen: boolean; isNarrow: boolean; onChoose: () => void }) {
@@ -123,8 +158,11 @@ export function Operations() {
   const search = new URLSearchParams(useSearch());
   const [, go] = useLocation();
   const id = search.get('id') ?? '';
-  const { list, error, fresh, showFresh, more, loading } = useRows<Operation, OperationPage>(`/api/operations?limit=${PAGE}`, EVERY_MS);
+  const [isBusy, setIsBusy] = useState(false); // one of them is under way
+  const { list, error, fresh, showFresh, more, loading } = useRows<Operation, OperationPage>(`/api/operations?limit=${PAGE}`, EVERY_MS, isBusy);
   const rows = list?.rows ?? [];
+  const isUnderWay = rows.some((o) => !OVER.includes(o.status));
+  useEffect(() => setIsBusy(isUnderWay), [isUnderWay]);
   const choose = (next: string): void => go('/operations' + query({ id: next === id ? '' : next }), { replace: true });
   const at = rows.findIndex((o) => o.id === id);
   useKey('j', 'next operation', () => { const o = rows[at + 1]; if (o) choose(o.id); });
