@@ -42,4 +42,4 @@ bool bench_again(const bench_out *out, size_t n_done);
 /* One list a file, ended by a group without name. */
 extern const bench_group bench_cost_groups[], bench_throughput_groups[], bench_memory_groups[], bench_latency_groups[],
     bench_time_groups[], bench_fault_groups[], bench_idle_groups[], bench_schedule_groups[], bench_api_groups[],
-    bench_exec_groups[], bench_flow_groups[];
+    bench_exec_groups[], bench_flow_groups[], bench_ws_groups[];

@@ -32,7 +32,7 @@ struct bench_out {
 
 static const bench_group *const lists[] = {bench_cost_groups, bench_throughput_groups, bench_memory_groups, bench_latency_groups,
                                            bench_time_groups, bench_idle_groups,       bench_fault_groups,  bench_schedule_groups,
-                                           bench_api_groups,  bench_exec_groups,       bench_flow_groups};
+                                           bench_api_groups,  bench_exec_groups,       bench_flow_groups,   bench_ws_groups};
 static volatile sig_atomic_t interrupted;
 static int64_t repeat_ms = REPEAT_MS;
 
