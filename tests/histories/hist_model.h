@@ -161,6 +161,7 @@ typedef struct hm_flow_def {
 
 typedef struct hm_task {
     int state /* dureq_workflow_task_state */, job;
+    bool swept; /* it was cancelled with all others of its workflow */
     bool after; /* it ran, or was skipped, although the workflow had failed, or follows from one that did */
     int result; /* 0: it gave none */
     bool has_error;

@@ -182,6 +182,7 @@ void hm_flow_job_ended(hm *m, int job, int state)
         t->state = j->skips ? DUREQ_WORKFLOW_TASK_SKIPPED : DUREQ_WORKFLOW_TASK_COMPLETED;
     else
         t->state = state == DUREQ_JOB_DEAD ? DUREQ_WORKFLOW_TASK_FAILED : DUREQ_WORKFLOW_TASK_CANCELLED;
+    t->swept = state == DUREQ_JOB_CANCELLED && (f->status != DUREQ_WORKFLOW_RUNNING || (f->failing && f->d.cancels));
     t->result = t->state == DUREQ_WORKFLOW_TASK_COMPLETED ? j->result : 0;
     t->has_error = t->state != DUREQ_WORKFLOW_TASK_COMPLETED && state != -1;
     if (f->status == DUREQ_WORKFLOW_RUNNING)
@@ -193,10 +194,10 @@ bool hm_task_stays(const hm *m, int flow, int task)
     const hm_flow *f = &m->flow[flow];
     const hm_task *t = &f->task[task];
 
-    if (t->after)
+    if (t->after || t->swept)
         return false;
     return t->state == DUREQ_WORKFLOW_TASK_COMPLETED || t->state == DUREQ_WORKFLOW_TASK_SKIPPED ||
-           (t->state == DUREQ_WORKFLOW_TASK_FAILED && f->d.task[task].allow);
+           ((t->state == DUREQ_WORKFLOW_TASK_FAILED || t->state == DUREQ_WORKFLOW_TASK_CANCELLED) && f->d.task[task].allow);
 }
 
 bool hm_task_may_be_cancelled(const hm *m, int flow, int task)
@@ -244,7 +245,7 @@ void hm_flow_settle(hm *m, int flow)
         n_over += is_over(f->task[i].state);
         n_released += f->task[i].state == DUREQ_WORKFLOW_TASK_RELEASED;
     }
-    if (f->status == DUREQ_WORKFLOW_CANCELLING && n_released == 0) {
+    if (f->status == DUREQ_WORKFLOW_CANCELLING && n_released == 0 && !f->begins_again) {
         finish(m, flow, f->timed_out ? DUREQ_WORKFLOW_FAILED : DUREQ_WORKFLOW_CANCELLED);
     } else if (f->status == DUREQ_WORKFLOW_RUNNING && n_over == f->d.n && !f->begins_again) {
         if (f->failing && f->attempt < f->d.attempts) {

@@ -521,6 +521,46 @@ SCENARIO(a_node_that_dies_leaves_no_workflow_behind)
     expect_end(id.text, "completed", "a=completed b=completed");
 }
 
+/* A cancel that comes before the leader has set the tasks back for a retry. */
+SCENARIO(a_retry_that_is_cancelled_counts_what_stays)
+{
+    ledger_clear();
+    dureq_node *n = rig_node("n1", "act", act, NULL);
+    dureq_job_id id =
+        start("{\"name\":\"counts\",\"tasks\":[" TASK("a", "") "," ACT("b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "]}");
+    expect_end(id.text, "failed", "a=completed b=failed");
+    RIG_OK(dureq_node_stop(n, &err)); /* no leader sets them back */
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    (void)rig_node("n2", "act", act, NULL);
+    dureq_workflow *w = wait_for(id.text);
+    uint32_t ended = 0;
+    for (size_t i = 0; i < w->n; i++)
+        ended += w->tasks[i].state > DUREQ_WORKFLOW_TASK_RELEASED;
+    EXPECT_I64(ended, w->n_ended);
+    EXPECT_I64(DUREQ_WORKFLOW_TASK_COMPLETED, w->tasks[0].state);
+    EXPECT_I64(true, w->n_ended >= 1);
+    dureq_workflow_destroy(w);
+}
+
+SCENARIO(a_cancelled_task_that_may_fail_is_not_done_again)
+{
+    node_start();
+    ledger_hold(true);
+    dureq_job_id id = start("{\"name\":\"stays\",\"tasks\":[" ACT("d", "+d", ",\"allow_failure\":true") "," TASK(
+        "t", ",\"depends_on\":[\"d\"]") "," ACT("x", "!x", ",\"depends_on\":[\"t\"]" NO_RETRY) "]}");
+    RIG_UNTIL(ledger_at("d") >= 0);
+    dureq_workflow *w = get(id.text);
+    RIG_OK(dureq_client_cancel(rig.client, w->tasks[0].job_id.text, NULL, &err));
+    dureq_workflow_destroy(w);
+    expect_end(id.text, "failed", "d=cancelled t=completed x=failed");
+    ledger_clear();
+    ledger_heal();
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "d=cancelled t=completed x=completed");
+    EXPECT_I64(-1, ledger_at("d"));
+}
+
 SCENARIO(a_queue_that_a_living_workflow_names_stays)
 {
     dureq_queue_options o = dureq_queue_options_init();
@@ -595,6 +635,10 @@ static int give(dureq_run *run, void *userdata)
         return dureq_run_set_result(run, dureq_str_from("{\"n\":7}"), NULL);
     if (p.len > 5 && memcmp(p.ptr, "\"text", 5) == 0)
         return dureq_run_set_result(run, dureq_str_from("plain"), "text/plain");
+    if (p.len > 4 && memcmp(p.ptr, "\"cut", 4) == 0)
+        return dureq_run_fail(run, 1, "caf\xC3");
+    if (p.len > 5 && memcmp(p.ptr, "\"skip", 5) == 0)
+        return dureq_run_skip(run, "nothing to do");
     if (p.len > 5 && memcmp(p.ptr, "\"fail", 5) == 0)
         return dureq_run_fail(run, 1, "it \"broke\"");
     if (p.len > 6 && memcmp(p.ptr, "\"large", 6) == 0) {
@@ -629,6 +673,37 @@ SCENARIO(results_go_on_to_those_who_ask_for_them)
     EXPECT_TEXT(
         "{\"upstream\":{\"a\":{\"n\":7},\"c \u00e9\":null,\"b\":{\"base64\":\"cGxhaW4=\"}},\"errors\":{\"c \u00e9\":\"it \\\"broke\\\"\"},\"original\":\"#2\"}",
         got[2]);
+}
+
+SCENARIO(what_is_no_utf8_is_handed_on_as_json)
+{
+    memset(got, 0, sizeof got);
+    (void)rig_node("n1", "give", give, NULL);
+    dureq_job_id id = start(
+        "{\"name\":\"cut\",\"tasks\":[" GIVE("a", "cut", ",\"allow_failure\":true" NO_RETRY) "," GIVE("b", "skip", "") "," GIVE(
+            "one", "#0",
+            ",\"depends_on\":[\"a\"],\"result_from\":\"a\"") "," GIVE("two", "#1",
+                                                                      ",\"depends_on\":[\"b\"],\"result_from\":\"b\"") "]}");
+    expect_end(id.text, "completed", "a=failed b=skipped one=completed two=completed");
+    ledger_settle();
+    EXPECT_TEXT("{\"upstream\":null,\"error\":\"caf\xEF\xBF\xBD\",\"original\":\"#0\"}", got[0]);
+    EXPECT_TEXT("{\"upstream\":null,\"original\":\"#1\"}", got[1]);
+}
+
+/* The bound is on what it gets, not on what it has. */
+SCENARIO(a_large_payload_is_no_large_result)
+{
+    DQ_BUF_AUTO text = {0};
+
+    dq_buf_append_text(&text, "{\"name\":\"large\",\"tasks\":[" GIVE(
+                                  "a", "json", "") ",{\"name\":\"big\",\"task_type\":\"give\",\"depends_on\":[\"a\"],"
+                                                   "\"result_from\":\"a\",\"payload\":\"");
+    for (int i = 0; i < 1048560; i++)
+        dq_buf_append_char(&text, 'x');
+    dq_buf_append_text(&text, "\"}]}");
+    (void)rig_node("n1", "give", give, NULL);
+    dureq_job_id id = start(text.ptr);
+    expect_end(id.text, "completed", "a=completed big=completed");
 }
 
 SCENARIO(large_results_go_on_as_large_payloads)

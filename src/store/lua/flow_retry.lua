@@ -4,6 +4,7 @@
 -- argv: actor id
 -- returns: 0, -3 (no such workflow), -4 (it has not failed, and was not cancelled)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "flow.lua"
 --#include "audit.lua"
 local id = ARGV[2]

@@ -38,6 +38,7 @@ local MARK_AFTER = 2 -- it runs although the workflow has failed
 local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
 local FLOW_CANCELS = 1 -- what was released is cancelled then
 local FLOW_TIMED_OUT = 2
+local FLOW_RESETS = 5 -- its tasks are being set back for a retry: its counts are those of the ones that were looked at
 local FLOW_QUEUES = 4 -- tasks that may not start yet are in its list wm (bit 3 is FLOW_HOLDS)
 local GO_EDGES = 1 -- kinds of what is left in `wq`
 local GO_ROOTS = 2
@@ -154,6 +155,9 @@ local function flow_ended(id, part, how, why)
     return
   end
   local is_bad = how ~= 'c' and how ~= 's'
+  if how == 'x' and (f.status ~= FLOW_RUNNING or bit_set(f.flags, FLOW_FAILING) and bit_set(f.flags, FLOW_CANCELS)) then
+    marks = marks_both(marks, MARK_BAD) -- it was cancelled with all others: a retry does it again, whatever is allowed
+  end
   state = how == 'c' and CELL_COMPLETED or how == 's' and CELL_SKIPPED or how == 'd' and CELL_FAILED or CELL_CANCELLED
   cell_write(f, task, state, marks, inc, met, job, released)
   tasks_told[#tasks_told + 1] = how .. wid .. id
@@ -193,6 +197,34 @@ local function flow_lane(f, index)
   end
   return lane
 end
+-- A JSON string of what programs wrote, which may be no UTF-8, or be cut within a character.
+local UTF8 = {
+  '^[%z\1-\127]+', '^[\194-\223][\128-\191]', '^\224[\160-\191][\128-\191]', '^[\225-\236\238\239][\128-\191][\128-\191]', '^\237[\128-\159][\128-\191]',
+  '^\240[\144-\191][\128-\191][\128-\191]', '^[\241-\243][\128-\191][\128-\191][\128-\191]', '^\244[\128-\143][\128-\191][\128-\191]',
+}
+local function text_json(s)
+  local parts, at = {}, 1
+  while at <= #s do
+    local to
+    for _, form in ipairs(UTF8) do
+      to = to or select(2, string.find(s, form, at))
+    end
+    parts[#parts + 1] = to and string.sub(s, at, to) or '\239\191\189'
+    at = (to or at) + 1
+  end
+  return cjson.encode(table.concat(parts))
+end
+-- Whether the results that the template names are few enough bytes to be read at all.
+local function piped_fit(f, template)
+  local _, n = unpk('>BI3', template)
+  local at, bytes = 5, 0
+  for _ = 1, n do
+    local task, len = unpk('>I3I2', template, at)
+    at = at + 5 + len
+    bytes = bytes + call('HSTRLEN', K .. 'wr:' .. f.id, 'r' .. task)
+  end
+  return bytes <= PIPED_MAX
+end
 -- Payload of a task that gets results, from its template (src/flow/image.c): {"upstream": result or { name: result }, "original": ...}.
 -- What has none is null, and if it failed the reason is beside it. A result that is no JSON is kept as base64, with 'b' before it.
 local function payload_piped(f, template)
@@ -208,8 +240,8 @@ local function payload_piped(f, template)
     if kept and string.byte(kept) == 98 then
       value = is_map == 1 and '{"base64":"' .. value .. '"}' or '"' .. value .. '"'
       key = is_map == 1 and key or 'upstream_base64'
-    elseif not kept and why then
-      errors[#errors + 1] = is_map == 1 and name .. ':' .. cjson.encode(why) or cjson.encode(why)
+    elseif not kept and why and string.byte(call('GETRANGE', f.key, cell_at(task), cell_at(task))) ~= CELL_SKIPPED then
+      errors[#errors + 1] = (is_map == 1 and name .. ':' or '') .. text_json(why)
     end
     values[i] = is_map == 1 and name .. ':' .. value or value
   end
@@ -227,10 +259,11 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   local head, tail = string.sub(rec, envelope, envelope + more_at - 1), string.sub(rec, envelope + more_at)
   local payload
   if bit_set(image_flags, IMAGE_PIPED) then
-    tail = payload_piped(f, tail)
-    if #tail > PIPED_MAX then
+    if not piped_fit(f, tail) then
       return nil
-    elseif #tail > INLINE_MAX then
+    end
+    tail = payload_piped(f, tail)
+    if #tail > INLINE_MAX then
       payload, tail = tail, varint(#tail)
       head = string.sub(head, 1, 3) .. string.char(string.byte(head, 4) + 2) .. string.sub(head, 5) -- its flag, J_BLOB
     end
@@ -240,8 +273,10 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   local lane = flow_lane(f, lane_index)
   local ms, seq = entry_parts(call('XADD', K .. 'l:' .. lane, '*', 'j', j))
   local id = id_pack(ms, seq, lane, id_shard(f.id))
+  local bytes = #tail + (payload and #payload or 0)
   if bit_set(image_flags, IMAGE_BLOB) then
     call('COPY', K .. 'wp:' .. f.def .. ':b' .. task, K .. 'b:' .. id)
+    bytes = bytes + call('STRLEN', K .. 'b:' .. id)
   end
   if payload then
     call('SET', K .. 'b:' .. id, payload)
@@ -254,7 +289,7 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   flow_ready[lane] = (flow_ready[lane] or 0) + 1
   flow_fresh[#flow_fresh + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
   tasks_told[#tasks_told + 1] = 'r' .. f.id .. id
-  return 6 + math.floor((#tail + (payload and #payload or 0)) / 8192)
+  return 6 + math.floor(bytes / 8192)
 end
 -- Whether a task of it may start now.
 local function flow_has_room(f)
@@ -404,13 +439,13 @@ local function go_reset(t, left)
   for i = 0, n - 1 do
     local state, marks, inc = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
     local stays = marks == 0 and (state == CELL_COMPLETED or state == CELL_SKIPPED)
-    if state == CELL_FAILED and marks == 0 then
+    if (state == CELL_FAILED or state == CELL_CANCELLED) and marks == 0 then
       stays = bit_set((select(8, task_read(f, at + i))), IMAGE_ALLOW_FAILURE)
       left = left - 2
     end
     if stays then
       f.ended = f.ended + 1
-      f.failed = f.failed + (state == CELL_FAILED and 1 or 0)
+      f.failed = f.failed + ((state == CELL_FAILED or state == CELL_CANCELLED) and 1 or 0)
       f.skipped = f.skipped + (state == CELL_SKIPPED and 1 or 0)
       parts[i + 1] = string.sub(cells, 1 + CELL_BYTES * i, CELL_BYTES * (i + 1))
     else
@@ -427,6 +462,7 @@ local function go_reset(t, left)
   f.changed = true
   t[5] = at + n
   if t[5] >= f.n then
+    flag_put(f, FLOW_RESETS, false)
     todo_add(f, GO_RECOUNT, 0, 0, 0)
   end
   return left - math.ceil(n / 4), t[5] >= f.n
@@ -504,7 +540,7 @@ end
 -- One that is suspended stays so.
 local function flow_again(f)
   f.epoch, f.attempt = f.epoch % 65535 + 1, math.max(f.attempt, 1) + 1
-  f.flags = (bit_set(f.flags, FLOW_CANCELS) and 2 or 0) + (bit_set(f.flags, FLOW_HOLDS) and 8 or 0)
+  f.flags = (bit_set(f.flags, FLOW_CANCELS) and 2 or 0) + (bit_set(f.flags, FLOW_HOLDS) and 8 or 0) + 2 ^ FLOW_RESETS
   call('DEL', K .. 'wm:' .. f.id)
   f.ended, f.failed, f.skipped, f.unreached, f.finished = 0, 0, 0, 0, 0
   f.changed = true
@@ -517,7 +553,7 @@ local flow_goes = {
   [GO_EDGES] = go_edges, [GO_ROOTS] = go_roots, [GO_RESET] = go_reset, [GO_RECOUNT] = go_recount, [GO_AGAIN] = go_again, [GO_NEXT] = go_next,
 }
 local function flow_wanted(f, kind)
-  return f and (f.status == FLOW_RUNNING or kind == GO_CANCEL and f.status == FLOW_CANCELLING)
+  return f and (f.status == FLOW_RUNNING or (kind == GO_CANCEL or kind == GO_RESET) and f.status == FLOW_CANCELLING)
 end
 -- What queues up in wm goes on where there is room for it.
 local function queues_go_on()
@@ -587,7 +623,7 @@ local function flow_write(f)
       flow_again(f)
     elseif f.status == FLOW_RUNNING and f.ended == f.n then
       flow_finish(f, failing and FLOW_FAILED or FLOW_COMPLETED)
-    elseif f.status == FLOW_CANCELLING and f.active == 0 then
+    elseif f.status == FLOW_CANCELLING and f.active == 0 and not bit_set(f.flags, FLOW_RESETS) then
       flow_finish(f, bit_set(f.flags, FLOW_TIMED_OUT) and FLOW_FAILED or FLOW_CANCELLED)
     end
     call('SETRANGE', f.key, 0, flow_head(f))
