@@ -68,6 +68,14 @@ static const char *why_local(const dq_config *cfg)
     return NULL;
 }
 
+static int check_users(const dq_config *cfg, dureq_error *err)
+{
+    if (cfg->proxy_users && *cfg->proxy_users && cfg->auth != DQ_AUTH_TOKENS)
+        return dq_fail(err, DUREQ_EINVAL,
+                       "dureqd.proxyUsers takes dureqd.auth: tokens: else whoever does not come by the proxy may do all");
+    return 0;
+}
+
 static int create_server(dq_api_host *h, const dq_config *cfg, dq_node_meter *meter, dureq_error *err)
 {
     dq_server_options o = {
@@ -75,6 +83,9 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dq_node_meter *me
         .hosts = cfg->allow_hosts,
         .origins = cfg->allow_origins,
         .proxies = cfg->trusted_proxies,
+        .proxy_users = cfg->proxy_users,
+        .proxy_user_field = cfg->proxy_user_header,
+        .proxy_secret = cfg->proxy_secret,
         .pages = dq_dashboard,
         .base_path = cfg->base_path,
         .stays_local = why_local(cfg),
@@ -89,7 +100,11 @@ static int create_server(dq_api_host *h, const dq_config *cfg, dq_node_meter *me
     };
     dq_arena arena = {0};
     const char **words = NULL;
-    int rc = split(&arena, cfg->api_address ? cfg->api_address : DQ_CONFIG_API_ADDRESS, &words, &o.n_addresses, err);
+    int rc = check_users(cfg, err);
+
+    if (rc < 0)
+        return rc;
+    rc = split(&arena, cfg->api_address ? cfg->api_address : DQ_CONFIG_API_ADDRESS, &words, &o.n_addresses, err);
 
     o.addresses = words;
     if (rc == 0)

@@ -91,6 +91,8 @@ typedef struct dq_config {
     bool insecure;
     char *tls_cert, *tls_key; /* NULL: no TLS */
     char *trusted_proxies;    /* NULL: none */
+    char *proxy_users;        /* NULL: none */
+    char *proxy_user_header, *proxy_secret;
     char *base_path;          /* NULL: the root */
     char *builtins;
     int64_t concurrency;

@@ -13,7 +13,7 @@ interface Version {
 }
 
 /** By what the server knows who asks: a connection that it lets do all, a token that was sent, or a cookie from signing in. */
-export interface Me { name: string; role: Role; payload: boolean; by: 'connection' | 'token' | 'session'; expires_at?: string }
+export interface Me { name: string; role: Role; payload: boolean; by: 'connection' | 'token' | 'session' | 'proxy'; expires_at?: string }
 
 export interface Session {
   version: string | undefined;

@@ -59,6 +59,7 @@ typedef struct dq_api_request {
     dq_api_role role;            /* of who asks; 0: it is this program itself, which may do all */
     const dq_scope *scope;       /* what who asks is limited to; NULL: nothing */
     const dq_api_who *who;       /* NULL: whoever asks was let in without a token, or not at all */
+    const char *user;            /* whom a proxy let in; NULL: nobody */
     dq_api_tokens *tokens;       /* of the server; NULL: there is none, and nobody can sign in */
     const char *base_path;       /* of cookies; NULL: the root */
     const char *port;            /* likewise: by which the caller names the server; NULL or empty: none */

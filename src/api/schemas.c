@@ -176,7 +176,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"TokenMade", "id:s name:s role:Role payload:b queues?:[s] task_types?:[s] created_at:t expires_at?:t token:s"},
     {"TokenDone", "status:s id:s"},
     {"SignIn", "token:s"},
-    {"Me", "name:s role:Role payload:b by:=connection|token|session queues?:[s] task_types?:[s] expires_at?:t"},
+    {"Me", "name:s role:Role payload:b by:=connection|token|session|proxy queues?:[s] task_types?:[s] expires_at?:t"},
     {"SignedOut", "status:s"},
     {"OperationFilter",
      "type?:s task_type?:s queue?:s tag?:s text?:s search?:s unique_key?:s since?:t until?:t status?:s group?:s"},

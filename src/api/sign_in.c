@@ -77,15 +77,31 @@ static void put_cookie(dq_api_ctx *c, const char *value, int64_t seconds)
 
 /* ---- who is it ---- */
 
+static const char *let_in_by(const dq_api_ctx *c, const dq_api_who *who)
+{
+    if (who)
+        return who->session[0] ? "session" : "token";
+    return c->req->user ? "proxy" : "connection";
+}
+
+static const char *name_of(const dq_api_ctx *c, const dq_api_who *who)
+{
+    if (who)
+        return who->name;
+    if (c->req->user)
+        return c->req->user;
+    return c->req->actor ? c->req->actor : "";
+}
+
 static int write_me(dq_api_ctx *c, const dq_api_who *who)
 {
     dq_json_writer *w = &c->w;
 
     dq_json_begin_object(w);
-    dq_json_set_text(w, "name", who ? who->name : c->req->actor ? c->req->actor : "");
+    dq_json_set_text(w, "name", name_of(c, who));
     dq_json_set_text(w, "role", dq_role_word(who ? who->role : c->req->role ? c->req->role : DQ_API_ADMIN));
     dq_json_set_bool(w, "payload", who ? !who->hides_payload : !c->req->hides_payload);
-    dq_json_set_text(w, "by", !who ? "connection" : who->session[0] ? "session" : "token");
+    dq_json_set_text(w, "by", let_in_by(c, who));
     if (who)
         dq_scope_to_json(w, &who->scope);
     if (who && who->expires_at_ms)

@@ -405,8 +405,7 @@ static void take_head(dq_conn *c, const dq_http_head *head, size_t len)
     c->minor = head->minor;
     c->closes = c->closes || !head->keeps_alive;
     c->has_no_body_out = dq_str_eq_text(head->method, "HEAD");
-    dq_guard_caller(c, head, &caller);
-    if (!dq_guard_passes(c, &caller, head, &fault)) {
+    if (!dq_guard_caller(c, head, &caller, &fault) || !dq_guard_passes(c, &caller, head, &fault)) {
         dq_conn_fault(c, &fault);
         return;
     }

@@ -296,6 +296,15 @@ static void go_on_as_known(dq_exchange *e)
     go_on(e, true);
 }
 
+/* Whom a proxy asked, and vouches for. */
+static void go_on_as_user(dq_exchange *e)
+{
+    e->req.role = e->user.role;
+    e->req.hides_payload = e->user.hides_payload;
+    (void)snprintf(e->actor, sizeof e->actor, "user:%s", e->req.user);
+    go_on(e, true);
+}
+
 /* A cookie that is none any more is as good as no cookie; a token that was sent must be good. */
 static void go_on_as_unknown(dq_exchange *e)
 {
@@ -358,6 +367,10 @@ static void look(dq_exchange *e)
     e->req.scope = NULL;
     e->req.hides_payload = false;
     e->asked_us = dq_mono_us();
+    if (e->req.user && !e->token) {
+        go_on_as_user(e);
+        return;
+    }
     settle(e, e->token || e->session ? dq_api_tokens_find(e->server->tokens, pass_of(e), e->asked_us, &e->who) : DQ_API_UNKNOWN);
 }
 
@@ -407,7 +420,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     dureq_str bearer = bearer_of(dq_http_field_get(head, "authorization"));
     dureq_str accept = dq_http_field_get(head, "accept"), key = dq_http_field_get(head, "idempotency-key");
     dureq_str last = dq_http_field_get(head, "last-event-id");
-    size_t method, path, query, content, token, session, accepts, keyed, last_event_id, port;
+    size_t method, path, query, content, token, session, accepts, keyed, last_event_id, port, user;
 
     e->is_head_only = dq_str_eq_text(head->method, "HEAD");
     method = put(&e->text, e->is_head_only ? DQ_STR_LIT("GET") : head->method);
@@ -420,6 +433,7 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
     keyed = put(&e->text, key);
     last_event_id = put(&e->text, last);
     port = put(&e->text, caller->port);
+    user = put(&e->text, caller->user.name);
     if (dq_buf_failed(&e->text))
         return false;
     e->req = (dq_api_request){
@@ -436,8 +450,10 @@ static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_
         .tokens = e->server->tokens,
         .base_path = e->server->base_path,
         .port = e->text.ptr + port,
+        .user = caller->user.name.ptr ? e->text.ptr + user : NULL,
         .is_secure = caller->is_secure,
     };
+    e->user = (dq_user){.role = caller->user.role, .hides_payload = caller->user.hides_payload};
     e->token = bearer.ptr ? e->text.ptr + token : NULL;
     e->session = caller->session.ptr ? e->text.ptr + session : NULL;
     if (dq_api_stream_of(e->req.method, e->req.path) == DQ_API_STREAM_SOCKET)

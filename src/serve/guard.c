@@ -121,7 +121,7 @@ static bool body_passes(const dq_conn *c, const dq_caller *caller, const dq_http
     if (signs_in && (head->is_chunked || head->length > DQ_SERVE_BRIEF_MAX))
         return refuse(fault, 413, "a sign-in is short, and says how long it is");
     if (c->server->needs_token && !caller->is_local && !signs_in && !caller->session.ptr &&
-        !dq_http_field_get(head, "authorization").ptr)
+        !caller->user.name.ptr && !dq_http_field_get(head, "authorization").ptr)
         return refuse(fault, 401, "this takes a token: send it as Authorization: Bearer TOKEN");
     if ((head->is_chunked || head->length > 0) && !is_json(dq_http_field_get(head, "content-type")))
         return refuse(fault, 415,
@@ -142,16 +142,21 @@ bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_he
 
 /* ---- who it is, as far as the connection tells ---- */
 
-void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret)
+/* Where proxies name users, the Unix socket is a proxy's: one that names nobody lets nobody in. */
+bool dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret, dq_http_fault *fault)
 {
+    const dq_server *s = c->server;
     char client[DQ_PROXY_TEXT_MAX];
 
-    *ret = (dq_caller){.is_local = c->is_local && !dq_proxies_passed_on(head),
+    *ret = (dq_caller){.is_local = c->is_local && !s->users && !dq_proxies_passed_on(head),
                        .is_secure = c->tls || (c->is_proxy && dq_proxies_says_tls(head))};
     memcpy(ret->name, c->name, sizeof ret->name);
-    if (c->is_proxy && dq_proxies_client(c->server->proxies, head, client))
+    if (c->is_proxy && dq_proxies_client(s->proxies, head, client))
         (void)snprintf(ret->name, sizeof ret->name, "http:%s", client);
     ret->port = dq_api_port_in(head->authority);
-    if (!dq_http_field_get(head, "authorization").ptr)
-        ret->session = dq_api_session_in(dq_http_field_get(head, "cookie"), ret->is_secure, c->server->base_path, ret->port);
+    if (!dq_users_read(s->users, head, c->is_local, &ret->user, fault))
+        return false;
+    if (!ret->user.name.ptr && !dq_http_field_get(head, "authorization").ptr)
+        ret->session = dq_api_session_in(dq_http_field_get(head, "cookie"), ret->is_secure, s->base_path, ret->port);
+    return true;
 }

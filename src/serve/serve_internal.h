@@ -18,6 +18,7 @@
 #include "serve/proxies.h"
 #include "serve/serve.h"
 #include "serve/tls.h"
+#include "serve/users.h"
 #include "serve/ws.h"
 
 #include <event2/event_struct.h>
@@ -55,11 +56,12 @@ typedef struct dq_caller {
     bool is_local;     /* over a Unix socket and for itself: it may do all */
     bool is_secure;    /* by TLS, to us or to a proxy */
     dureq_str session; /* of its cookie; {NULL, 0}: none, or a token came along */
+    dq_user user;      /* whom a proxy lets in */
     dureq_str port;    /* in the name that it has for this server; {NULL, 0}: none */
     char name[DQ_SERVE_ACTOR_MAX];
 } dq_caller;
-/* session, port: views into the head. */
-void dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret);
+/* session, user, port: views into the head. False with *fault: it is refused. */
+bool dq_guard_caller(const dq_conn *c, const dq_http_head *head, dq_caller *ret, dq_http_fault *fault);
 bool dq_guard_passes(const dq_conn *c, const dq_caller *caller, const dq_http_head *head, dq_http_fault *fault);
 
 /* ---- exchange.c: a request and its answer ---- */
@@ -77,6 +79,7 @@ typedef struct dq_exchange {
     int64_t checked_us;                /* the answering side's: when it last saw that the token was good */
     dq_api_found found;                /* what a thread looked up, as `who` */
     dq_api_who who;
+    dq_user user; /* without its name, which is in req */
     bool has_who, is_local;
     bool awaits_body; /* it is not let in yet: whose body it is comes first */
     bool may_wait;    /* it is limited, and what it waits for is within its limits */
@@ -229,6 +232,7 @@ struct dq_server {
     dq_serve_tls *next_tls; /* on its way from or to who reloads */
     dq_api_tokens *tokens;
     dq_proxies *proxies;
+    dq_users *users; /* NULL: no proxy names any */
     dq_api_meter *meter;
     dq_api_operator *operations;
     bool needs_token;

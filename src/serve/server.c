@@ -119,6 +119,7 @@ static void write_metrics(dq_exposition *x, void *userdata)
 
 static int take_options(dq_server *s, const dq_server_options *o, dureq_error *err)
 {
+    const dq_users_options users = {.roles = o->proxy_users, .field = o->proxy_user_field, .secret = o->proxy_secret};
     int rc;
 
     s->client = o->client;
@@ -126,6 +127,8 @@ static int take_options(dq_server *s, const dq_server_options *o, dureq_error *e
     s->log = o->log;
     s->needs_token = o->needs_token;
     rc = dq_proxies_create(o->proxies, &s->proxies, err);
+    if (rc == 0)
+        rc = dq_users_create(&users, &s->users, err);
     if (rc < 0)
         return rc;
     s->tokens = dq_api_tokens_create();
@@ -163,6 +166,7 @@ static void free_parts(dq_server *s)
     dq_api_operator_destroy(s->operations);
     dq_api_tokens_destroy(s->tokens);
     dq_proxies_destroy(s->proxies);
+    dq_users_destroy(s->users);
     dq_api_meter_destroy(s->meter);
     dq_api_streams_destroy(s->streams_of_api);
     dq_serve_tls_destroy(s->tls);

@@ -226,6 +226,40 @@ def proxies(r, token):
     r.expect('who have a token may', status == 200)
 
 
+SECRET = 'a-secret-of-the-proxy'
+
+
+def proxy_users(r, token):
+    """The daemon has users that a proxy names, which proves itself by the socket or by a secret."""
+    proof = {'X-Dureq-Proxy-Secret': SECRET}
+    for unix, more in ((True, {}), (False, proof)):
+        for user, role, payload in (('alice', 'admin', True), ('bob', 'operator', True), ('carol', 'viewer', False), ('dave', 'viewer', True)):
+            status, _, me = r.send('GET', '/api/me', unix=unix, X_Forwarded_User=user, **more)
+            r.expect(f'{user} is who the proxy says', status == 200 and me == {'name': user, 'role': role, 'payload': payload, 'by': 'proxy'}, me)
+        r.expect('a viewer views', r.send('POST', '/api/queues/low/pause', unix=unix, X_Forwarded_User='carol', **more)[0] == 403)
+        r.expect('a viewer sees no payload', r.send('GET', '/api/jobs?text=x', unix=unix, X_Forwarded_User='carol', **more)[0] == 403)
+        r.expect('an operator acts', r.send('POST', '/api/queues/low/pause', unix=unix, X_Forwarded_User='bob', **more)[0] == 200)
+        entry = r.send('GET', '/api/audit?limit=1', unix=unix, X_Forwarded_User='carol', **more)[2][0]
+        r.expect('the audit names the user', (entry['actor'], entry['target']) == ('user:bob', 'low'), entry)
+        r.expect('an operator is no admin', r.send('GET', '/api/tokens', unix=unix, X_Forwarded_User='bob', **more)[0] == 403)
+        r.expect('an admin is', r.send('GET', '/api/tokens', unix=unix, X_Forwarded_User='alice', **more)[0] == 200)
+        status, _, value = r.send('GET', '/api/stats', unix=unix, X_Forwarded_User='mallory', **more)
+        r.expect('nobody else is let in', status == 403 and 'proxyUsers' in value['error'], (status, value))
+        r.expect('a page elsewhere does nothing by it',
+                 r.send('POST', '/api/queues/low/resume', unix=unix, X_Forwarded_User='alice', Sec_Fetch_Site='cross-site', **more)[0] == 403)
+        status, _, me = r.send('GET', '/api/me', unix=unix, X_Forwarded_User='carol', Authorization='Bearer ' + token['operator'], **more)
+        r.expect('a token that is sent counts', status == 200 and me['by'] == 'token', me)
+        r.expect('and must be good', r.send('GET', '/api/me', unix=unix, X_Forwarded_User='alice', Authorization='Bearer x', **more)[0] == 401)
+        status, _, value = r.send('POST', '/api/jobs', ' ' * 100000 + '{"task_type": "noop"}', unix=unix, X_Forwarded_User='bob', **more)
+        r.expect('a large body is taken of a user', status == 201, (status, value))
+    for fields in ({}, {'X-Dureq-Proxy-Secret': SECRET[:-1]}, {'X-Dureq-Proxy-Secret': ''}):
+        status, _, value = r.send('GET', '/api/stats', X_Forwarded_User='alice', **fields)
+        r.expect(f'{fields} is no proof', status == 403 and value['code'] == 'not_allowed', (status, value))
+    r.expect('its proof alone lets nobody in', r.send('GET', '/api/stats', **proof)[0] == 401)
+    r.expect('nor does the socket, when its proxy forgets to say who', r.send('GET', '/api/stats', unix=True)[0] == 401)
+    r.expect('but a token does', r.send('GET', '/api/stats', unix=True, Authorization='Bearer ' + token['viewer'])[0] == 200)
+
+
 def client_address(r):
     """With auth: local the audit has the address."""
     for given, actor in (('192.0.2.7', 'http:192.0.2.7'), ('evil, 198.51.100.9', 'http:198.51.100.9'), ('198.51.100.9:4711, 10.1.2.3', 'http:198.51.100.9'),
@@ -366,6 +400,13 @@ def main():
         limited_items(r, v, shop, mail)
         limited_others(r, v, shop, mail)
         limited_waits(r, v, shop)
+        d.stop(keep=True)
+        for more, why in ((['--proxy-users', 'alice=admin'], 'takes dureqd.auth: tokens'), (['--auth', 'tokens', '--proxy-users', 'alice=king'], "'alice=king'"),
+                          (['--auth', 'tokens', '--proxy-users', 'alice=admin', '--proxy-secret', 'short'], 'at least 16 bytes')):
+            got = subprocess.run([sys.argv[1], '--state-dir', d.dir.name + '/s', '--api-address', '127.0.0.1:0', *more], capture_output=True, text=True, timeout=60)
+            r.expect(f'{more} does not start', got.returncode != 0 and why in got.stderr and 'short' not in got.stderr, (got.returncode, got.stderr))
+        d.start(['--auth', 'tokens', '--proxy-users', 'alice=admin,bob=operator,carol=viewer,dave=viewer+payload', '--proxy-secret', SECRET])
+        proxy_users(r, token)
     finally:
         d.stop()
     print(f'{r.n - len(r.faults)} passed, {len(r.faults)} failed')

@@ -6,6 +6,7 @@
 #include "api/tokens.h"
 #include "serve/http1.h"
 #include "serve/proxies.h"
+#include "serve/users.h"
 
 /* Bytes as a connection sends them: heads, and chunked bodies after those that say so, one after the other. What is read does not depend on where the
    bytes are cut; views stay within what was parsed; a fault has a status and a sentence. */
@@ -45,6 +46,23 @@ static void add_head(outcome *o, dureq_str all, const dq_http_head *h)
     assert(h->authority.ptr || h->minor == 0);
 }
 
+static void read_user(dureq_str all, const dq_http_head *h)
+{
+    static const dq_users_options o = {.roles = "alice=admin,*=viewer", .secret = "0123456789abcdef"};
+    static dq_users *users;
+    dq_http_fault fault = {0};
+    dq_user user;
+
+    if (!users && dq_users_create(&o, &users, NULL) < 0)
+        abort();
+    for (int is_unix = 0; is_unix < 2; is_unix++) {
+        bool passes = dq_users_read(users, h, is_unix, &user, &fault);
+
+        assert(passes ? !user.name.ptr == !user.role : fault.status == 403 && fault.text && !user.name.ptr);
+        check_view(all, user.name);
+    }
+}
+
 /* What is made of fields that anybody may send. */
 static void read_fields(dureq_str all, const dq_http_head *h)
 {
@@ -58,6 +76,7 @@ static void read_fields(dureq_str all, const dq_http_head *h)
         assert(strchr("0123456789abcdefABCDEF.:", *p));
     assert(!client[0] || dq_proxies_passed_on(h));
     (void)dq_proxies_says_tls(h);
+    read_user(all, h);
     for (int secure = 0; secure < 2; secure++)
         check_view(all, dq_api_session_in(dq_http_field_get(h, "cookie"), secure, NULL, dq_api_port_in(h->authority)));
 }
