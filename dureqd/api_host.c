@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api_host.h"
 
+#include "client/client.h"
 #include "serve/serve.h"
 
 #include <dureq/client.h>
@@ -16,6 +17,7 @@ struct dq_api_host {
 static int connect_client(dq_api_host *h, const dq_config *cfg, const char *url, dureq_error *err)
 {
     dureq_client_options o = dureq_client_options_init();
+    int rc;
 
     o.redis_url = url;
     o.prefix = cfg->prefix;
@@ -27,7 +29,10 @@ static int connect_client(dq_api_host *h, const dq_config *cfg, const char *url,
     o.log_fn = h->log.fn;
     o.log_userdata = h->log.userdata;
     o.log_level = h->log.level;
-    return dureq_client_create(&o, &h->client, err);
+    rc = dureq_client_create(&o, &h->client, err);
+    if (rc == 0)
+        dq_client_share_walks(h->client);
+    return rc;
 }
 
 /* The words of a comma list, in the arena. */

@@ -11,10 +11,9 @@
 #include "doctor/doctor.h"
 #include "model/job_json.h"
 
-#define PULSE_MINUTES 60
-#define FAILING_MAX   5
-#define DEAD_LOOKED   1000 /* the newest, for what fails now */
-#define CHANGES_MAX   10
+#define FAILING_MAX 5
+#define DEAD_LOOKED 1000 /* the newest, for what fails now */
+#define CHANGES_MAX 10
 
 /* Pages show what is there. */
 static const char *const features[] = {"audit",      "batches",  "bulk",   "dead_groups", "digest",   "dlq",
@@ -140,7 +139,7 @@ typedef struct failing {
 
 typedef struct overview {
     dureq_counts counts;
-    dq_series_row pulse[PULSE_MINUTES];
+    dq_series_row pulse[DQ_SERIES_PULSE];
     dureq_job_list *dead;
     failing failing[FAILING_MAX];
     size_t n_failing;
@@ -189,7 +188,7 @@ static int read_all(dq_api_ctx *c, overview *o, dureq_error *err)
     int rc = dureq_client_count(c->client, &o->counts, err);
 
     if (rc == 0)
-        rc = dq_client_series(c->client, DQ_SERIES_MINUTE, PULSE_MINUTES, NULL, NULL, o->pulse, err);
+        rc = dq_client_pulse(c->client, o->pulse, err);
     if (rc == 0)
         rc = read_dead(c, o, err);
     if (rc == 0)
@@ -204,7 +203,7 @@ static const char *say(const overview *o, dq_buf *sentence)
 {
     int64_t done = 0, dead = 0;
 
-    for (size_t i = 0; i < PULSE_MINUTES; i++) {
+    for (size_t i = 0; i < DQ_SERIES_PULSE; i++) {
         done += o->pulse[i].completed;
         dead += o->pulse[i].dead;
     }
@@ -253,7 +252,7 @@ static int write_overview(dq_api_ctx *c, const overview *o, dureq_error *err)
     dq_json_put_i64(w, o->counts.nodes);
     dq_json_key(w, "pulse");
     dq_json_begin_array(w);
-    for (size_t i = 0; i < PULSE_MINUTES; i++)
+    for (size_t i = 0; i < DQ_SERIES_PULSE; i++)
         dq_api_write_series_row(c, &o->pulse[i]);
     dq_json_end_array(w);
     dq_json_key(w, "queues");

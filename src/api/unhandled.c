@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "client/waiting.h"
+#include "client/lanes.h"
 
 bool dq_api_pattern_fits(dureq_str pattern, dureq_str type)
 {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "client/walk.h"
 #include "model/job.h"
 
 #define TIMEOUT_DEFAULT_MS 10000
@@ -288,6 +289,7 @@ void dureq_client_destroy(dureq_client *c)
     dq_waiters_destroy(c->waiters);
     if (c->owns)
         dq_loop_destroy(c->loop);
+    dq_walks_deinit(c);
     dq_cond_deinit(&c->cond);
     dq_mutex_deinit(&c->mu);
     dq_free(c->actor);

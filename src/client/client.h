@@ -20,5 +20,9 @@ int dq_client_list_jobs_within(dureq_client *client, const dureq_job_filter *fil
 int dq_client_look_within(dureq_client *client, const char *const *ids, size_t n, const dq_scope *scope, int *codes,
                           dureq_error *err);
 
+/* From now on callers of this client share what was found by looking at all lanes, where these are many: it may be a second old, or ten times as old as
+   it took to find (walk.h). */
+void dq_client_share_walks(dureq_client *client);
+
 /* Its loop: a node's, for a client that shares it. */
 struct dq_loop *dq_client_loop(dureq_client *client);

@@ -25,6 +25,14 @@ typedef struct dq_large_room { /* call.c */
     dq_list waiting;
 } dq_large_room;
 
+typedef enum dq_walk_kind { DQ_WALK_COUNTS, DQ_WALK_QUEUES, DQ_WALK_WAITING, DQ_WALK_PULSE, DQ_N_WALKS } dq_walk_kind;
+typedef struct dq_walked dq_walked;
+typedef struct dq_walks { /* walk.c */
+    bool shares;
+    dq_walked *kept[DQ_N_WALKS];
+    unsigned n_walking[DQ_N_WALKS];
+} dq_walks;
+
 struct dureq_client {
     dq_loop *loop;
     dq_store *store;
@@ -52,6 +60,7 @@ struct dureq_client {
     unsigned n_calls; /* under way in callers' threads, and requests with a callback */
     unsigned n_waits; /* of the former, those in wait.c */
     bool is_closing, waits_closed;
+    dq_walks walks;
 };
 
 /* ---- calls (call.c) ---- */

@@ -104,6 +104,13 @@ static void copy_place(char out[DQ_LIST_PLACE_MAX], dureq_str place)
     (void)snprintf(out, DQ_LIST_PLACE_MAX, DQ_STR_FMT, DQ_STR_ARG(place));
 }
 
+/* Newest first: whether none that follows can be since the time that is asked for, as it was accepted before it came, or died. Of times to come, and of history,
+   which is in order of completion bucket by bucket, the order does not tell. */
+static bool is_too_old(const dq_lister *l, const dq_list_source *s, int64_t key)
+{
+    return !l->f.oldest_first && key < l->f.since_ms && (s->place == DQ_PLACE_LANES || s->place == DQ_PLACE_DEAD);
+}
+
 /* The next row of the page: the head when it fits, else passed over. */
 static int take_row(dq_lister *l, dq_list_source *s)
 {
@@ -120,6 +127,10 @@ static int take_row(dq_lister *l, dq_list_source *s)
         return rc;
     if (rc < 0 || !dq_list_fits(l, &s->head) || is_listed(l, s, &view, &s->head)) {
         copy_place(s->at, view.behind);
+        if (rc == 0 && is_too_old(l, s, key_of(s, &s->head, view.behind))) {
+            s->n_left = 0;
+            s->is_read = true;
+        }
         return 0;
     }
     leave_out(l, &s->head);

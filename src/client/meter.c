@@ -2,10 +2,12 @@
 #include "client/meter.h"
 
 #include "client/client_internal.h"
+#include "client/lanes.h"
+#include "client/scan.h"
 #include "model/job.h"
 #include "store/plain_calls.h"
 
-#define QUEUES_PER_CALL 100
+#define LANES_PER_CALL 5000
 
 unsigned dq_client_shards(const dureq_client *c)
 {
@@ -22,14 +24,16 @@ int dq_client_check_up(dureq_client *c, dureq_error *err)
 
 /* ---- lanes ---- */
 
-static int new_lanes(dureq_client *c, unsigned shard, uint32_t *known, dq_lane_fn fn, void *userdata, dureq_error *err)
+/* 1: there may be more. */
+static int some_lanes(dureq_client *c, unsigned shard, uint32_t *known, dq_lane_fn fn, void *userdata, dureq_error *err)
 {
     dq_owned_reply reply;
     dq_buf bytes = {0};
+    uint32_t before = *known;
     dq_reply name;
     int rc;
 
-    dq_plain_list(&bytes, dq_client_keys(c), shard, "lane", *known);
+    dq_plain_list_part(&bytes, dq_client_keys(c), shard, "lane", before, LANES_PER_CALL);
     rc = dq_client_command(c, &bytes, 1, &reply, err);
     if (rc < 0)
         return rc;
@@ -43,6 +47,16 @@ static int new_lanes(dureq_client *c, unsigned shard, uint32_t *known, dq_lane_f
         fn(userdata, shard, *known, queue, type);
     }
     dq_owned_reply_deinit(&reply);
+    return rc < 0 ? rc : *known - before == LANES_PER_CALL;
+}
+
+int dq_client_new_lanes_of(dureq_client *c, unsigned shard, uint32_t *known, dq_lane_fn fn, void *userdata, dureq_error *err)
+{
+    int rc;
+
+    do {
+        rc = some_lanes(c, shard, known, fn, userdata, err);
+    } while (rc > 0);
     return rc;
 }
 
@@ -52,45 +66,9 @@ int dq_client_new_lanes(dureq_client *c, uint32_t *known, dq_lane_fn fn, void *u
 
     dq_client_enter(c);
     for (unsigned s = 0; rc == 0 && s < dq_client_shards(c); s++)
-        rc = new_lanes(c, s, &known[s], fn, userdata, err);
+        rc = dq_client_new_lanes_of(c, s, &known[s], fn, userdata, err);
     dq_client_leave(c);
     return rc;
-}
-
-/* ---- pages of a hash ---- */
-
-typedef void (*scan_fn)(void *userdata, dureq_str field, dureq_str value);
-
-/* One page: fields and values to fn, the cursor of the next one to *cursor, which is "0" after the last. */
-static int scan_page(dureq_client *c, dq_buf *bytes, dq_buf *cursor, scan_fn fn, void *userdata, size_t *n_read, dureq_error *err)
-{
-    dq_owned_reply reply;
-    dq_reply field, value;
-    int rc = dq_client_command(c, bytes, 1, &reply, err);
-
-    if (rc < 0)
-        return rc;
-    rc = dq_reply_error(reply.reply, err);
-    if (rc == 0 && dq_reply_len(reply.reply) != 2)
-        rc = dq_fail(err, DUREQ_EPROTO, "a page of a hash cannot be read");
-    dq_buf_clear(cursor);
-    if (rc == 0) {
-        dq_reply_items items = dq_reply_items_of(dq_reply_at(reply.reply, 1));
-
-        dq_buf_append_str(cursor, dq_reply_str(dq_reply_at(reply.reply, 0)));
-        while (dq_reply_items_next(&items, &field) && dq_reply_items_next(&items, &value)) {
-            fn(userdata, dq_reply_str(field), dq_reply_str(value));
-            ++*n_read;
-        }
-        rc = dq_buf_finish(cursor, err);
-    }
-    dq_owned_reply_deinit(&reply);
-    return rc;
-}
-
-static bool is_over(const dq_buf *cursor)
-{
-    return dq_str_eq_text(dq_buf_str(cursor), "0");
 }
 
 /* ---- minutes ---- */
@@ -126,9 +104,9 @@ static int read_minute(dureq_client *c, minute_reader *r, int64_t minute, size_t
         dq_buf bytes = {0};
 
         dq_plain_minute(&bytes, dq_client_keys(c), r->shard, minute, dq_buf_str(&cursor));
-        rc = scan_page(c, &bytes, &cursor, take_count, r, &n_read, err);
-    } while (rc == 0 && !is_over(&cursor) && n_read < fields_max);
-    *ret_cut = *ret_cut || (rc == 0 && !is_over(&cursor));
+        rc = dq_scan_page(c, &bytes, &cursor, take_count, r, &n_read, err);
+    } while (rc == 0 && !dq_scan_is_over(&cursor) && n_read < fields_max);
+    *ret_cut = *ret_cut || (rc == 0 && !dq_scan_is_over(&cursor));
     return rc;
 }
 
@@ -177,39 +155,33 @@ int dq_client_some_queues(dureq_client *c, size_t n_max, void (*fn)(void *userda
         dq_buf bytes = {0};
 
         dq_plain_queue_rows(&bytes, dq_client_keys(c), /*shard=*/0, dq_buf_str(&cursor));
-        rc = scan_page(c, &bytes, &cursor, take_queue, &r, &n_read, err);
-    } while (rc == 0 && !is_over(&cursor) && n_read < n_max);
+        rc = dq_scan_page(c, &bytes, &cursor, take_queue, &r, &n_read, err);
+    } while (rc == 0 && !dq_scan_is_over(&cursor) && n_read < n_max);
     dq_client_leave(c);
     return rc;
 }
 
-static int add_depths(dureq_client *c, unsigned shard, const dureq_str *names, size_t n, dq_queue_stats *sums,
-                      int64_t *ret_now_ms, dureq_error *err)
+static int add_depth(dureq_str queue, const dq_queue_stats *part, void *userdata)
 {
-    dq_owned_reply reply;
-    dq_buf call = {0};
-    int rc;
+    dq_queue_stats *sum = dq_map_get(userdata, queue);
 
-    dq_call_queue_stats(&call, dq_client_keys(c), shard, names, n);
-    rc = dq_client_call(c, shard, DQ_CALL_REPEAT, &call, &reply, err);
-    if (rc < 0)
-        return rc;
-    rc = dq_queue_stats_add(&reply.reply, sums, n, ret_now_ms);
-    dq_owned_reply_deinit(&reply);
-    return rc < 0 ? dq_fail(err, rc, "the answer of queue_stats cannot be read") : 0;
+    if (sum)
+        dq_queue_stats_add(sum, part);
+    return 0;
 }
 
 int dq_client_queue_depths(dureq_client *c, const dureq_str *names, size_t n, dq_queue_stats *ret, int64_t *ret_now_ms,
                            dureq_error *err)
 {
+    dq_map by_name = {0};
     int rc = 0;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; rc == 0 && i < n; i++) {
         ret[i] = (dq_queue_stats){.oldest_ms = -1};
-    dq_client_enter(c);
-    for (unsigned s = 0; rc == 0 && s < dq_client_shards(c); s++)
-        for (size_t i = 0; rc == 0 && i < n; i += QUEUES_PER_CALL)
-            rc = add_depths(c, s, names + i, DQ_MIN(n - i, QUEUES_PER_CALL), ret + i, ret_now_ms, err);
-    dq_client_leave(c);
+        rc = dq_map_put(&by_name, names[i], &ret[i]) < 0 ? dq_fail_nomem(err) : 0;
+    }
+    if (rc == 0)
+        rc = dq_client_walk_queues(c, add_depth, &by_name, ret_now_ms, err);
+    dq_map_deinit(&by_name);
     return rc;
 }

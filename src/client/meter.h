@@ -10,6 +10,9 @@
 /* The lanes of all shards from those numbers on (`known` has one for each shard, and is moved on). Names are views, until fn returns. */
 typedef void (*dq_lane_fn)(void *userdata, unsigned shard, uint32_t lane, dureq_str queue, dureq_str type);
 int dq_client_new_lanes(dureq_client *client, uint32_t *known, dq_lane_fn fn, void *userdata, dureq_error *err);
+/* The same of one shard, within dq_client_enter and dq_client_leave. */
+int dq_client_new_lanes_of(dureq_client *client, unsigned shard, uint32_t *known, dq_lane_fn fn, void *userdata,
+                           dureq_error *err);
 unsigned dq_client_shards(const dureq_client *client);
 
 /* What is counted of a minute (from 1970), lane by lane. kind and bucket: as in `K st:<minute>`; bucket is -1 of a plain count. At most so many

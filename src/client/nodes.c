@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes (a node is its sessions, one a shard), counts, and the names of nodes behind session numbers. */
+/* Nodes (a node is its sessions, one a shard), and the names of nodes behind session numbers. */
 
 #include <stdio.h>
 
@@ -343,47 +343,5 @@ int dureq_client_drain_node(dureq_client *c, const char *node_id, bool drain, du
     for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++)
         rc = drain_in_shard(c, s, dureq_str_from(node_id), drain, err);
     dq_client_leave(c);
-    return rc;
-}
-
-/* ---- counts ---- */
-
-static void add_counts(dureq_counts *sum, dq_reply r)
-{
-    int64_t *const fields[] = {&sum->pending,   &sum->scheduled, &sum->running,   &sum->retrying, &sum->paused,
-                               &sum->completed, &sum->dead,      &sum->cancelled, &sum->nodes,    &sum->history_bytes};
-    dq_reply_items items = dq_reply_items_of(r);
-    dq_reply count;
-
-    for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && dq_reply_items_next(&items, &count); i++)
-        dq_reply_add(count, fields[i]);
-}
-
-int dureq_client_count(dureq_client *c, dureq_counts *ret, dureq_error *err)
-{
-    dureq_counts sum = {0};
-    unsigned n;
-    int rc = 0;
-
-    if (!c || !ret)
-        return dq_fail(err, DUREQ_EINVAL, "client and ret must be given");
-    dq_client_enter(c);
-    n = dq_client_keys(c)->n_shards;
-    for (unsigned s = 0; rc == 0 && s < n; s++) {
-        dq_owned_reply reply;
-        dq_buf call = {0};
-
-        dq_call_counts(&call, dq_client_keys(c), s);
-        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
-        if (rc == 0) {
-            add_counts(&sum, reply.reply);
-            dq_owned_reply_deinit(&reply);
-        }
-    }
-    dq_client_leave(c);
-    if (n > 1)
-        sum.nodes = (sum.nodes + n - 1) / n; /* a session in each shard */
-    if (rc == 0)
-        *ret = sum;
     return rc;
 }

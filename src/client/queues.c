@@ -4,6 +4,7 @@
 #include "client/queues.h"
 
 #include "base/clock.h"
+#include "client/meter.h"
 #include "client/request_internal.h"
 #include "model/queue.h"
 #include "store/plain_calls.h"
@@ -283,30 +284,6 @@ int dq_client_read_queues(dureq_client *c, dq_queue_set *ret, dureq_error *err)
     return rc;
 }
 
-static int add_stats(dureq_client *c, const dq_queue_set *set, dq_queue_stats *sums, int64_t *now_ms, dureq_error *err)
-{
-    dureq_str *names = dq_calloc(set->n + 1, sizeof *names);
-    int rc = names ? 0 : dq_fail_nomem(err);
-
-    for (size_t i = 0; rc == 0 && i < set->n; i++)
-        names[i] = set->items[i].name;
-    for (unsigned s = 0; rc == 0 && s < dq_client_keys(c)->n_shards; s++) {
-        dq_owned_reply reply;
-        dq_buf call = {0};
-
-        dq_call_queue_stats(&call, dq_client_keys(c), s, names, set->n);
-        rc = dq_client_call(c, s, DQ_CALL_REPEAT, &call, &reply, err);
-        if (rc < 0)
-            break;
-        rc = dq_queue_stats_add(&reply.reply, sums, set->n, now_ms);
-        dq_owned_reply_deinit(&reply);
-        if (rc < 0)
-            dq_fail(err, rc, "the answer of queue_stats cannot be read");
-    }
-    dq_free(names);
-    return rc;
-}
-
 static void fill_info(dureq_queue_info *out, const dq_queue *q, const dq_queue_stats *n, int64_t now_ms)
 {
     *out = (dureq_queue_info){
@@ -328,6 +305,7 @@ static int list_queues(dureq_client *c, dureq_queue_list *list, dureq_error *err
 {
     queues_owner *owner = list->owner;
     dq_queue_stats *sums = NULL;
+    dureq_str *names;
     int64_t now_ms = 0;
     int rc;
 
@@ -336,14 +314,16 @@ static int list_queues(dureq_client *c, dureq_queue_list *list, dureq_error *err
         return rc;
     sums = dq_calloc(owner->set.n + 1, sizeof *sums);
     list->items = dq_calloc(owner->set.n + 1, sizeof *list->items);
-    rc = sums && list->items ? 0 : dq_fail_nomem(err);
+    names = dq_calloc(owner->set.n + 1, sizeof *names);
+    rc = sums && list->items && names ? 0 : dq_fail_nomem(err);
     for (size_t i = 0; rc == 0 && i < owner->set.n; i++)
-        sums[i].oldest_ms = -1;
+        names[i] = owner->set.items[i].name;
     if (rc == 0)
-        rc = add_stats(c, &owner->set, sums, &now_ms, err);
+        rc = dq_client_queue_depths(c, names, owner->set.n, sums, &now_ms, err);
     for (size_t i = 0; rc == 0 && i < owner->set.n; i++)
         fill_info(&list->items[i], &owner->set.items[i], &sums[i], now_ms);
     list->n = rc == 0 ? owner->set.n : 0;
+    dq_free(names);
     dq_free(sums);
     return rc;
 }

@@ -26,6 +26,19 @@ typedef struct dq_series_row {
 int dq_client_series(dureq_client *client, dq_series_unit unit, int n, const char *queue, const char *type, dq_series_row *ret,
                      dureq_error *err);
 
+/* The same of n from that one on, counted from 1970; of what has not begun the length is 0. */
+int dq_client_series_from(dureq_client *client, dq_series_unit unit, int64_t first, int n, const char *queue, const char *type,
+                          dq_series_row *ret, dureq_error *err);
+
+/* The last minutes of all jobs, the present one included, for many who ask (walk.h). */
+#define DQ_SERIES_PULSE 60
+int dq_client_pulse(dureq_client *client, dq_series_row ret[DQ_SERIES_PULSE], dureq_error *err);
+
+void dq_series_add(dq_series_row *sum, const dq_series_row *next); /* of the time after it */
+/* Completed ones, of what is over; failed attempts of all that ended: both rounded to thousandths. */
+double dq_series_per_second(const dq_series_row *row);
+double dq_series_failure_ratio(const dq_series_row *row);
+
 /* About what time the part q (0 to 1) of them did not exceed: within its bucket, which is a power of two wide, by rule of three. -1: there are
    none. */
 int64_t dq_series_percentile(const int64_t buckets[DQ_SERIES_BUCKETS], double q);

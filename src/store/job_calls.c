@@ -101,10 +101,12 @@ void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p)
     dq_call_end(&c);
 }
 
-void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard)
+void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_COUNTS);
 
+    dq_call_arg_i64(&c, from);
+    dq_call_arg_i64(&c, limit);
     dq_call_end(&c);
 }
 

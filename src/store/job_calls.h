@@ -55,7 +55,7 @@ typedef struct dq_page {
     size_t n_lanes;
 } dq_page;
 void dq_call_page(dq_buf *out, const dq_keys *k, const dq_page *p);
-void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard);
+void dq_call_counts(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit);
 /* first_day: days since 1970 UTC. */
 typedef struct dq_stats_series {
     char unit;     /* 'm', 'h' or 'd' */

@@ -51,6 +51,15 @@ void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *na
     dq_resp_arg(out, DQ_STR_LIT("-1"));
 }
 
+void dq_plain_list_part(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t from, int64_t n)
+{
+    dq_resp_begin(out, 4);
+    dq_resp_arg(out, DQ_STR_LIT("LRANGE"));
+    dq_keys_arg(out, k, shard, name, (dureq_str){0});
+    dq_resp_arg_i64(out, from);
+    dq_resp_arg_i64(out, from + n - 1);
+}
+
 void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries)
 {
     dq_resp_begin(out, 6);
@@ -159,6 +168,16 @@ void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_resp_arg(out, cursor);
     dq_resp_arg(out, DQ_STR_LIT("COUNT"));
     dq_resp_arg(out, DQ_STR_LIT("500"));
+}
+
+void dq_plain_scan(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix, dureq_str cursor, int count)
+{
+    dq_resp_begin(out, 5);
+    dq_resp_arg(out, DQ_STR_LIT("HSCAN"));
+    dq_keys_arg(out, k, shard, name, suffix);
+    dq_resp_arg(out, cursor);
+    dq_resp_arg(out, DQ_STR_LIT("COUNT"));
+    dq_resp_arg_i64(out, count);
 }
 
 void dq_plain_minute(dq_buf *out, const dq_keys *k, unsigned shard, int64_t minute, dureq_str cursor)

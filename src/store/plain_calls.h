@@ -12,6 +12,7 @@ void dq_plain_field(dq_buf *out, const dq_keys *k, unsigned shard, const char *n
 void dq_plain_fields(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix); /* all, of a hash */
 void dq_plain_list(dq_buf *out, const dq_keys *k, unsigned shard, const char *name,
                    int64_t from); /* from that index, to its end */
+void dq_plain_list_part(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t from, int64_t n);
 void dq_plain_newest(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, int64_t n_entries); /* of a stream */
 /* Entries of a stream from one on ("ms-seq"), that included. */
 void dq_plain_range(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, const char *from, int64_t n_entries);
@@ -27,6 +28,9 @@ void dq_plain_config_some(dq_buf *out, const char *prefix, const char *name, con
 void dq_plain_config_set(dq_buf *out, const char *prefix, const char *name, dureq_str field, dureq_str value);
 void dq_plain_config_delete(dq_buf *out, const char *prefix, const char *name, const dureq_str *fields, size_t n);
 void dq_plain_queue_rows(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str cursor); /* HSCAN of a shard's, a page */
+/* HSCAN of a hash, a page. */
+void dq_plain_scan(dq_buf *out, const dq_keys *k, unsigned shard, const char *name, dureq_str suffix, dureq_str cursor,
+                   int count);
 /* HSCAN of what is counted of a minute, a page. */
 void dq_plain_minute(dq_buf *out, const dq_keys *k, unsigned shard, int64_t minute, dureq_str cursor);
 void dq_plain_meta(dq_buf *out, const char *prefix);  /* schema, scripts, envelope, shards */

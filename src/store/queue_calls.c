@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/queue_calls.h"
 
+#include "base/clock.h"
 #include "store/core.h"
 
 #define PURGE_LIMIT 200
@@ -171,31 +172,42 @@ int dq_queue_purge_decode(const dq_reply *r, dq_queue_purged *ret)
     return 0;
 }
 
-void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *names, size_t n)
+void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_QUEUE_STATS);
 
-    dq_call_args(&c, names, n);
+    dq_call_arg_i64(&c, from);
+    dq_call_arg_i64(&c, limit);
     dq_call_end(&c);
 }
 
-int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms)
+int dq_queue_stats_decode(const dq_reply *r, int64_t *ret_next, int64_t *ret_now_ms, dq_queue_stats_fn fn, void *userdata)
 {
-    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) != n + 1)
-        return DUREQ_EPROTO;
-    dq_reply at = dq_reply_first(*r);
-    for (size_t i = 0; i < n; i++, at = dq_reply_next(at)) {
-        if (dq_reply_len(at) != 3)
-            return DUREQ_EPROTO;
-        int64_t oldest_ms = dq_reply_int(dq_reply_at(at, 2));
+    dq_reply_items items = dq_reply_items_of(*r);
+    dq_reply at, queue;
+    int rc = 0;
 
-        dq_reply_add(dq_reply_at(at, 0), &sums[i].pending);
-        dq_reply_add(dq_reply_at(at, 1), &sums[i].running);
-        if (oldest_ms >= 0 && (sums[i].oldest_ms < 0 || oldest_ms < sums[i].oldest_ms))
-            sums[i].oldest_ms = oldest_ms;
+    if (dq_reply_type(*r) != DQ_RESP_ARRAY || dq_reply_len(*r) % 4 != 2)
+        return DUREQ_EPROTO;
+    *ret_next = dq_reply_items_next(&items, &at) ? dq_reply_int(at) : 0;
+    *ret_now_ms = dq_reply_items_next(&items, &at) ? dq_reply_int(at) : 0;
+    while (rc >= 0 && dq_reply_items_next(&items, &queue)) {
+        dq_queue_stats s = {0};
+        int64_t *const fields[] = {&s.pending, &s.running, &s.oldest_ms};
+
+        for (size_t i = 0; i < DQ_ARRAY_LEN(fields) && dq_reply_items_next(&items, &at); i++)
+            *fields[i] = dq_reply_int(at);
+        rc = fn(dq_reply_str(queue), &s, userdata);
     }
-    *ret_now_ms = dq_reply_int(at);
-    return 0;
+    return rc < 0 ? rc : 0;
+}
+
+void dq_queue_stats_add(dq_queue_stats *sum, const dq_queue_stats *part)
+{
+    sum->pending = dq_add_sat(sum->pending, part->pending);
+    sum->running = dq_add_sat(sum->running, part->running);
+    if (part->oldest_ms >= 0 && (sum->oldest_ms < 0 || part->oldest_ms < sum->oldest_ms))
+        sum->oldest_ms = part->oldest_ms;
 }
 
 void dq_call_lanes_waiting(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit)

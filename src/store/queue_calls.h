@@ -64,9 +64,12 @@ typedef struct dq_queue_stats {
     int64_t pending, running;
     int64_t oldest_ms; /* since when the longest waiting job could run; -1: none waits */
 } dq_queue_stats;
-void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, const dureq_str *names, size_t n);
-/* Adds one shard's answer to `sums` (n of them, zeroed by the caller except for oldest_ms = -1). */
-int dq_queue_stats_add(const dq_reply *r, dq_queue_stats *sums, size_t n, int64_t *ret_now_ms);
+/* `limit` lanes a page. *ret_next: the first lane of the next page, 0 at the end. fn gets what a queue has in these lanes; what it returns below 0 ends
+   it. DUREQ_EPROTO when the answer cannot be read. */
+typedef int (*dq_queue_stats_fn)(dureq_str queue, const dq_queue_stats *stats, void *userdata);
+void dq_call_queue_stats(dq_buf *out, const dq_keys *k, unsigned shard, int64_t from, int limit);
+int dq_queue_stats_decode(const dq_reply *r, int64_t *ret_next, int64_t *ret_now_ms, dq_queue_stats_fn fn, void *userdata);
+void dq_queue_stats_add(dq_queue_stats *sum, const dq_queue_stats *part); /* of another part of the same queue */
 
 /* Lanes where jobs wait, `limit` lanes a page. *ret_next: the first lane of the next page, 0 at the end. fn gets the lane's name in its
    parts; what it returns below 0 ends the walk. DUREQ_EPROTO when the answer cannot be read. */

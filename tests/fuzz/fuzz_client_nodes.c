@@ -10,7 +10,6 @@ static void read_rows(dq_reply rows, dureq_str whole)
 {
     dq_arena arena = {0};
     dureq_node_list list = {.owner = &arena};
-    dureq_counts sum = {0};
     size_t cap = 0;
     int rc = 0;
 
@@ -24,7 +23,6 @@ static void read_rows(dq_reply rows, dureq_str whole)
                    !dq_str_eq(list.items[i].host, list.items[k].host));
         assert(list.items[i].host.len == 0 || dq_utf8_valid(list.items[i].host));
     }
-    add_counts(&sum, rows);
     dq_arena_deinit(&arena);
 }
 

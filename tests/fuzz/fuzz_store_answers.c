@@ -8,8 +8,6 @@
 
 /* The answers of scripts, each reply read by every decoder: what one takes lies within the reply and within its limits. */
 
-enum { STATS = 3 };
-
 static dureq_str whole; /* the reply */
 
 static void within(dureq_str part)
@@ -70,16 +68,23 @@ static int see_lane(dureq_str queue, dureq_str type, int64_t n, void *userdata)
     return 0;
 }
 
+static int see_queue(dureq_str queue, const dq_queue_stats *part, void *userdata)
+{
+    within(queue);
+    dq_queue_stats_add(userdata, part);
+    return 0;
+}
+
 static void read_counts(dq_reply r)
 {
-    dq_queue_stats sums[STATS] = {0};
+    dq_queue_stats sum = {.oldest_ms = -1};
     dq_queue_purged purged;
     int64_t now_ms, next, seen = 0;
     dq_promoted promoted;
     dq_reaped reaped;
     dq_kept kept;
 
-    (void)dq_queue_stats_add(&r, sums, STATS, &now_ms);
+    (void)dq_queue_stats_decode(&r, &next, &now_ms, see_queue, &sum);
     (void)dq_queue_purge_decode(&r, &purged);
     (void)dq_lanes_waiting_decode(&r, &next, see_lane, &seen);
     (void)dq_due_promote_decode(&r, &promoted);

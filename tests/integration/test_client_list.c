@@ -232,6 +232,30 @@ SCENARIO(every_filter_holds_by_itself_and_all_hold_together)
     EXPECT_U64(0, count_of(&none));
 }
 
+/* Of what waits in its lanes the newest come first: the first that is too old ends the look. */
+SCENARIO(a_time_that_few_are_after_is_not_looked_for_among_all)
+{
+    enum { OLD = 1500, A_PAGE = 100 };
+    static dureq_job_spec specs[OLD];
+    static dureq_enqueue_result results[OLD];
+    dureq_job_filter f = dureq_job_filter_init();
+    dureq_job_id id;
+    dureq_job_list *list;
+
+    for (int i = 0; i < OLD; i++)
+        specs[i] = (dureq_job_spec){.task_type = "t"};
+    RIG_OK(dureq_client_enqueue_many(rig.client, specs, OLD, results, &err));
+    f.since_ms = rig_server_ms() + 1;
+    RIG_UNTIL(rig_server_ms() > f.since_ms);
+    id = rig_enqueue("t", "1", NULL);
+    list = page_of(&f);
+    EXPECT_U64(1, list->n);
+    EXPECT_TEXT(id.text, list->items[0].id.text);
+    EXPECT_TRUE(list->scanned <= (int64_t)rig.shards * A_PAGE);
+    EXPECT_U64(0, list->next_cursor.len);
+    dureq_job_list_destroy(list);
+}
+
 SCENARIO(a_filter_that_one_job_misses_gives_nothing)
 {
     dureq_job_state dead = DUREQ_JOB_DEAD;

@@ -4,9 +4,10 @@
 -- keys: {p:0}:sh
 -- argv: unit('m' 'h' 'd') first(number of the unit, from 1970) n queue('' any) type(may end in '*'; '' any)
 -- returns: for each unit, or for the first of them when they hold much, 53 numbers: enqueued, completed, failed attempts, dead, cancelled, then 24
---   buckets of how long jobs waited, and 24 of how long they ran
+--   buckets of how long jobs waited, and 24 of how long they ran; then the names of hashes (`st:<minute>` and so on) that belong to it, and hold too much
+--   to be read in one step
 --#include "base.lua"
-local FIELDS_MAX = 5000 -- that a call looks at, except for its first unit
+local FIELDS_MAX = 3000 -- that a call looks at
 local unit, first, n, queue, task = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local prefix = string.match(task, '^(.*)%*$')
 local plain, buckets = { e = 1, c = 2, f = 3, d = 4, x = 5 }, { w = 6, r = 30 }
@@ -23,13 +24,18 @@ local function is_wanted(lane)
   end
   return known[lane]
 end
-local function add(row, key)
-  local all = call('HGETALL', key)
-  fields = fields + #all / 2
+local function add(row, name)
+  local n = call('HLEN', K .. name)
+  if fields + n > FIELDS_MAX then
+    row[#row + 1] = name
+    return
+  end
+  fields = fields + n
+  local all = n > 0 and call('HGETALL', K .. name) or {}
   for i = 1, #all, 2 do
     local lane, kind, bucket = string.match(all[i], '^(%d+):(%a)(%d*)$')
     local at = plain[kind] or (buckets[kind] and buckets[kind] + (tonumber(bucket) or 0))
-    if row[at] and is_wanted(lane) then
+    if at and at <= 53 and is_wanted(lane) then
       row[at] = row[at] + all[i + 1]
     end
   end
@@ -42,7 +48,7 @@ local minutes_done = math.max(tonumber(done[1] or 0), minute - MINUTES_BACK - 1)
 local hours_done = math.max(tonumber(done[2] or 0), hour - HOURS_BACK - 1)
 local function add_range(row, kind, from, to)
   for i = from, to do
-    add(row, K .. kind .. i)
+    add(row, kind .. i)
   end
 end
 local out = {}
@@ -62,7 +68,7 @@ for i = first, first + n - 1 do
     add_range(row, 'st:', math.max(minutes_done + 1, i * 1440), math.min(minute, i * 1440 + 1439))
   end
   out[#out + 1] = row
-  if fields > FIELDS_MAX then
+  if fields > FIELDS_MAX / 2 then
     break
   end
 end
