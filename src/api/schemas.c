@@ -58,7 +58,9 @@ const dq_api_schema dq_api_schemas[] = {
     {"RunDone", "status:s run_id:s"},
     {"Progress", "run_id:s status:s progress?:any"},
     {"Progresses", "[Progress]"},
-    {"Event", "at:t type:s reason?:s scheduled_at?:t until?:t count?:i job_id?:s"},
+    {"Event",
+     "at:t type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "
+     "progress?:any next_at?:t scheduled_at?:t until?:t count?:i"},
     {"Events", "[Event]"},
     {"StreamEvent",
      "type:s timestamp:t job_id?:s run_id?:s node_id?:s task_type?:s queue?:s attempt?:i workflow_id?:s schedule_id?:s error?:s reason?:s "

@@ -329,11 +329,9 @@ static int get_audit_counts(dq_api_ctx *c, dureq_error *err)
     return rc;
 }
 
-#define EVENTS_SCAN 20000 /* entries of the job's shard that are looked at */
-
 static int get_job_events(dq_api_ctx *c, dureq_error *err)
 {
-    return dq_client_job_events(c->client, c->vars[0], EVENTS_SCAN, &c->res->body, err);
+    return dq_client_job_events(c->client, c->vars[0], c->req->hides_payload, &c->res->body, err);
 }
 
 /* A transition in the form of an audit entry: nobody's action. */
@@ -416,7 +414,7 @@ static int get_job_audit(dq_api_ctx *c, dureq_error *err)
     bool is_cut = false;
     int rc;
 
-    rc = dq_client_job_events(c->client, c->vars[0], EVENTS_SCAN, &events_text, err);
+    rc = dq_client_job_events(c->client, c->vars[0], c->req->hides_payload, &events_text, err);
     if (rc == 0)
         rc = dq_client_audit(c->client, &q, &is_cut, &actions_text, err);
     if (rc == 0)

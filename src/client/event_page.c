@@ -108,7 +108,7 @@ static int read_all(pager *p)
     int rc = 0;
 
     for (unsigned s = 0; rc == 0 && s < p->cursor.n_shards; s++)
-        if (p->is_open_ended || p->cursor.at[s].ms)
+        if ((p->is_open_ended || p->cursor.at[s].ms) && (!p->page->is_of_shard || s == p->page->shard))
             rc = read_source(p, s);
     p->is_open_ended = false;
     return rc;

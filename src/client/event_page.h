@@ -13,6 +13,8 @@ typedef struct dq_event_page {
     const char *cursor;         /* of the page before; NULL: from the end */
     size_t limit;
     bool hides_payload;
+    bool is_of_shard; /* of this one only */
+    unsigned shard;
 } dq_event_page;
 
 /* {"data": [...], "total", "total_exact", "scanned", "next_cursor"?}. A call looks at some 20,000 entries at most; it may come short, with a cursor. */

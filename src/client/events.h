@@ -7,5 +7,6 @@
 
 #include "base/buf.h"
 
-/* Events that name a job, oldest first, from the last `scan` entries of its shard's stream: JSON array appended to ret. */
-int dq_client_job_events(dureq_client *client, const char *id, int scan, dq_buf *ret, dureq_error *err);
+/* Events that name a job or a schedule, oldest first: the newest 1,000 of those that a page of its shard's stream finds (event_page.h), as a JSON array
+   appended to ret. An event is as in the stream, with the name that this list had for its time, too. */
+int dq_client_job_events(dureq_client *client, const char *id, bool hides_payload, dq_buf *ret, dureq_error *err);

@@ -78,10 +78,10 @@ SCENARIO(events_of_a_job_are_told_in_their_order)
     RIG_OK(dureq_client_pause(rig.client, id.text, &err));
     RIG_OK(dureq_client_cancel(rig.client, id.text, NULL, &err));
     RIG_OK(dureq_client_retry(rig.client, id.text, false, &err));
-    RIG_OK(dq_client_job_events(rig.client, id.text, 1000, &out, &err));
+    RIG_OK(dq_client_job_events(rig.client, id.text, /*hides_payload=*/false, &out, &err));
     dq_buf_append_char(&out, '\0');
     const char *at = out.ptr;
-    static const char *const types[] = {"job.enqueued", "job.moved", "job.cancelled", "job.ready"};
+    static const char *const types[] = {"job.enqueued", "job.paused", "job.cancelled", "job.retrying"};
     for (size_t i = 0; i < DQ_ARRAY_LEN(types); i++) {
         EXPECT_HAS(types[i], at);
         at = strstr(at, types[i]);

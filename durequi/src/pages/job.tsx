@@ -223,7 +223,9 @@ function Log({ job }: { job: JobInfo }) {
 }
 
 const EVENT_GLYPH: Record<string, string> = {
-  'job.enqueued': 'pending', 'job.ready': 'pending', 'job.started': 'running', 'job.completed': 'completed', 'job.dead': 'dead', 'job.cancelled': 'cancelled', 'job.retrying': 'retrying', 'job.repeated': 'retrying', 'job.paused': 'paused', 'job.returned': 'retrying',
+  'job.enqueued': 'pending', 'job.scheduled': 'scheduled', 'job.dispatched': 'pending', 'job.resumed': 'pending', 'job.rescheduled': 'scheduled', 'job.started': 'running',
+  'job.completed': 'completed', 'job.failed': 'dead', 'job.schedule_to_start_timeout': 'dead', 'job.dead': 'dead', 'job.cancelled': 'cancelled', 'job.purged': 'cancelled',
+  'job.retrying': 'retrying', 'job.rate_limited': 'retrying', 'job.repeated': 'retrying', 'job.returned': 'retrying', 'job.auto_recovered': 'retrying', 'job.paused': 'paused',
 };
 
 function Events({ id }: { id: string }) {
