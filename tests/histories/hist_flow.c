@@ -149,8 +149,8 @@ static hm_batch_def any_batch(hist *h, const uint32_t *r)
                           .limit = r[1] / 64 % 5 == 0 ? 2 + (int)(r[1] / 512 % 4) : 0,
                           .keep = keeps[r[1] / 2048 % 4],
                           .ukey = r[1] / 8192 % 5 == 0 ? (int)(r[1] / 65536 % HM_KEYS) : -1,
-                          .s2s = r[2] % 8 == 0 ? 3 : 0,
-                          .fails_fast = r[2] / 8 % 2,
+                          .s2s = r[2] % 3 == 0 ? 2 : 0,
+                          .fails_fast = r[2] / 8 % 3 == 0,
                           .is_open = r[2] / 16 % 3 == 0};
 }
 
@@ -295,8 +295,8 @@ static void add_items(hist *h, const uint32_t *r, hist_msg *msg)
     DQ_BUF_AUTO scratch = {0};
     dq_call c;
 
-    msg->a = h->m.batch[msg->who].n;
-    msg->n = (int)DQ_MIN(1 + r[2] % 4, (uint32_t)(HM_MEMBERS - msg->a));
+    msg->a = h->m.batch[msg->who].n + (r[2] / 8 % 8 == 0 ? 1 : 0); /* as if a call before it were lost */
+    msg->n = (int)DQ_MIN(1 + r[2] % 4, (uint32_t)DQ_MAX(HM_MEMBERS - msg->a, 0));
     if (msg->n == 0) {
         msg->kind = MSG_NONE;
         return;
@@ -359,12 +359,30 @@ static int open_batch(const hist *h, uint32_t r)
     return (int)(r % (uint32_t)h->m.n_batches);
 }
 
+/* One that may be retried, if there is one. */
+static int ended_one(const hist *h, bool of_flow, uint32_t r)
+{
+    int n = of_flow ? h->m.n_flows : h->m.n_batches;
+
+    for (int i = 0; i < n; i++) {
+        int at = (int)((r + (uint32_t)i) % (uint32_t)n);
+        const hm_flow *f = &h->m.flow[at];
+        const hm_batch *b = &h->m.batch[of_flow ? 0 : at];
+
+        if (of_flow && f->there && hm_flow_is_over(f) && f->status != DUREQ_WORKFLOW_COMPLETED)
+            return at;
+        if (!of_flow && b->there && hm_batch_is_over(b) && b->status != DUREQ_BATCH_COMPLETED)
+            return at;
+    }
+    return (int)(r % (uint32_t)n);
+}
+
 void hist_step_flow(hist *h, const uint32_t *r, hist_msg *msg)
 {
-    static const hist_msg_kind kinds[] = {MSG_FLOW_START,   MSG_FLOW_START,  MSG_FLOW_START,  MSG_FLOW_START, MSG_BATCH_START,
-                                          MSG_BATCH_START,  MSG_BATCH_ADD,   MSG_BATCH_ADD,   MSG_BATCH_ADD,  MSG_BATCH_SEAL,
-                                          MSG_BATCH_SEAL,   MSG_FLOW_CANCEL, MSG_FLOW_CANCEL, MSG_FLOW_RETRY, MSG_FLOW_RETRY,
-                                          MSG_BATCH_CANCEL, MSG_BATCH_RETRY, MSG_FLOW_RETRY};
+    static const hist_msg_kind kinds[] = {MSG_FLOW_START,   MSG_FLOW_START,  MSG_FLOW_START,  MSG_FLOW_START,  MSG_BATCH_START,
+                                          MSG_BATCH_START,  MSG_BATCH_ADD,   MSG_BATCH_ADD,   MSG_BATCH_ADD,   MSG_BATCH_SEAL,
+                                          MSG_BATCH_SEAL,   MSG_FLOW_CANCEL, MSG_FLOW_CANCEL, MSG_FLOW_RETRY,  MSG_FLOW_RETRY,
+                                          MSG_BATCH_CANCEL, MSG_BATCH_RETRY, MSG_BATCH_RETRY, MSG_BATCH_RETRY, MSG_FLOW_RETRY};
     bool of_flow;
 
     msg->kind = kinds[r[0] % DQ_ARRAY_LEN(kinds)];
@@ -381,9 +399,27 @@ void hist_step_flow(hist *h, const uint32_t *r, hist_msg *msg)
     msg->who = (int)(r[1] % (uint32_t)(of_flow ? h->m.n_flows : h->m.n_batches));
     if (msg->kind == MSG_BATCH_ADD || msg->kind == MSG_BATCH_SEAL)
         msg->who = open_batch(h, r[1]);
-    msg->flag = r[3] % 3 == 0;
+    if ((msg->kind == MSG_FLOW_RETRY || msg->kind == MSG_BATCH_RETRY) && r[3] / 16 % 4 != 0)
+        msg->who = ended_one(h, of_flow, r[1]);
+    msg->flag = r[3] % 2 == 0;
     msg->b = r[3] / 4 % 4 == 0 ? 1 : CALLS_MAX; /* a caller may die between two steps of a cancel */
     put_call(h, r, msg);
+}
+
+/* Mostly a batch gets its first items, and is sealed, by those who start it. */
+void hist_fill_batch(hist *h, const uint32_t *r, int n_before)
+{
+    static const hist_msg_kind kinds[] = {MSG_BATCH_ADD, MSG_BATCH_SEAL};
+
+    if (h->m.n_batches == n_before || r[3] % 4 == 0)
+        return;
+    for (size_t i = 0; i < DQ_ARRAY_LEN(kinds); i++) {
+        hist_msg msg = {.kind = kinds[i], .who = n_before};
+
+        put_call(h, r, &msg);
+        hist_exec(h, &msg);
+        dq_buf_deinit(&msg.bytes);
+    }
 }
 
 void hist_put_flow_step(hist *h, int leader, hist_msg *msg)

@@ -506,6 +506,20 @@ static void discard(dq_buf *b)
     dq_resp_arg_text(b, "DISCARD");
 }
 
+/* Workflows go deep only when what they release is read: mostly it is read where something of one waits. */
+static void read_where_work_is(const hist *h, uint32_t r, turn *t)
+{
+    for (int i = 0; i < h->m.n_jobs; i++) {
+        const hm_job *j = &h->m.job[(r + (uint32_t)i) % (uint32_t)h->m.n_jobs];
+
+        if ((j->flow || j->batch) && j->session == 0 && (j->place == HM_LANE || j->place == HM_FRONT)) {
+            t->lane = j->lane;
+            t->msg.a = j->place == HM_LANE ? 'l' : 'f';
+            return;
+        }
+    }
+}
+
 void hist_node_turn(hist *h, int session, const uint32_t *r)
 {
     hist_node *n = &h->node[session];
@@ -519,6 +533,8 @@ void hist_node_turn(hist *h, int session, const uint32_t *r)
     char x[24], hv[24];
     DQ_BUF_AUTO b = {0};
 
+    if (r[1] / 4 % 4 != 0)
+        read_where_work_is(h, r[1] / 16, &t);
     if (!n->watching && !t.by_script)
         hist_node_watch(h, session);
     if (n->dead || h->failed || h->m.lane_no[t.lane] == 0 || n->n_held + t.count > HIST_HELD)

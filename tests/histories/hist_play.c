@@ -401,6 +401,16 @@ static void come_between(hist *h, const uint32_t *r)
     dq_buf_deinit(&msg.bytes);
 }
 
+static void step_flow(hist *h, const uint32_t *r)
+{
+    int n_batches = h->m.n_batches;
+    hist_msg msg = {0};
+
+    hist_step_flow(h, r, &msg);
+    dispatch(h, &msg, r[4]);
+    hist_fill_batch(h, r, n_batches);
+}
+
 static void step_flow_step(hist *h, const uint32_t *r)
 {
     hist_msg msg = {0};
@@ -482,10 +492,7 @@ static void play_one(hist *h, const hist_step *s)
         dispatch(h, &msg, s->r[4]);
         break;
     case STEP_FIRE: step_fire(h, s->r); break;
-    case STEP_FLOW:
-        hist_step_flow(h, s->r, &msg);
-        dispatch(h, &msg, s->r[4]);
-        break;
+    case STEP_FLOW: step_flow(h, s->r); break;
     case STEP_FLOW_STEP: step_flow_step(h, s->r); break;
     case STEP_BUDGET: step_budget(h, s->r); break;
     default: step_node(h, s->r, (uint32_t)s->kind - STEP_TURN); break;

@@ -208,6 +208,7 @@ void hist_check_schedules(hist *h);
 void hist_pack_definition(const hist *h, const hm_def *d, dq_buf *out);
 /* hist_flow.c */
 void hist_step_flow(hist *h, const uint32_t *r, hist_msg *ret); /* by hand; MSG_NONE: nothing to do */
+void hist_fill_batch(hist *h, const uint32_t *r, int n_before); /* when there is one more */
 void hist_put_flow_step(hist *h, int leader, hist_msg *msg);
 bool hist_flow_fits(const hist *h, const hist_msg *msg);
 void hist_exec_flow(hist *h, const hist_msg *msg, dq_reply r);
