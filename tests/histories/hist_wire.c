@@ -245,7 +245,7 @@ static void add_lines(hist_script *s, char *text)
     for (; line; line = strsep(&rest, "\n")) {
         if (strncmp(line, include, sizeof(include) - 1) == 0) {
             add_part(s, line + sizeof(include) - 1);
-        } else {
+        } else if (strncmp(line + strspn(line, " "), "--", 2) != 0) { /* a function that only a comment names is unused */
             dq_buf_append_text(&s->text, line);
             dq_buf_append_char(&s->text, '\n');
         }
