@@ -4,7 +4,9 @@
 #include "client/series.h"
 
 #define ITEM_STATES "pending running completed skipped failed cancelled"
-#define STATES      "pending scheduled running retrying paused completed dead cancelled"
+#define METRICS \
+    "enqueued processed failed dead cancelled per_second failure_ratio wait_p50 wait_p95 wait_p99 run_p50 run_p95 run_p99"
+#define STATES "pending scheduled running retrying paused completed dead cancelled"
 
 static const dq_api_param params[] = {
     {"at", DQ_API_NUMBER, .min = 0, .max = 100000000,
@@ -22,11 +24,13 @@ static const dq_api_param params[] = {
     {"dry_run", DQ_API_BOOL, .text = "Do nothing; say how many fit, and the first of them."},
     {"format", DQ_API_WORD, .words = "sse ndjson", .text = "Server-sent events, or a line of JSON each; sse when absent."},
     {"force", DQ_API_BOOL, .text = "Also what would be refused to be on the safe side."},
+    {"from", DQ_API_TIME, .text = "From this time on; 60 steps before to when absent.", .only = "/api/metrics/series"},
     {"from", DQ_API_TIME, .text = "From this time on."},
     {"job", DQ_API_TEXT, .text = "Of this job, or schedule."},
     {"job_id", DQ_API_TEXT, .text = "Of this job."},
     {"key", DQ_API_TEXT, .text = "Of this key."},
     {"limit", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many at most."},
+    {"metric", DQ_API_WORDS, .words = METRICS, .text = "Which figures; all when absent."},
     {"n", DQ_API_NUMBER, .min = 1, .max = DQ_SERIES_MAX, .text = "How many rows, the present one included."},
     {"n", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many times; 10 when absent.", .only = "/api/schedules/preview"},
     {"n", DQ_API_NUMBER, .min = 1, .max = 1000, .text = "How many times; 10 when absent.", .only = "/api/schedules/{id}/preview"},
@@ -61,10 +65,13 @@ static const dq_api_param params[] = {
     {"status", DQ_API_WORD, .words = ITEM_STATES, .text = "In this state.", .only = "/api/batches/{id}/items"},
     {"status", DQ_API_WORD, .words = ITEM_STATES, .text = "In this state.", .only = "/api/batches/{id}/results"},
     {"status", DQ_API_WORDS, .words = STATES, .text = "In one of these states."},
+    {"step", DQ_API_DURATION,
+     .text = "How long a step is, in whole minutes; a minute when absent. At most 1440 minutes, hours or days are read."},
     {"tag", DQ_API_TEXT, .text = "With this tag."},
     {"target", DQ_API_TEXT, .text = "What was acted on: the id of a job, the name of a queue."},
     {"task_type", DQ_API_TEXT, .text = "The same as type."},
     {"text", DQ_API_TEXT, .text = "With this in id, type, tag, error or payload; case is ignored."},
+    {"to", DQ_API_TIME, .text = "Up to this time; now when absent.", .only = "/api/metrics/series"},
     {"to", DQ_API_TIME, .text = "Up to this time."},
     {"types", DQ_API_TEXT, .text = "Types of events, with commas between; one may end in *."},
     {"type", DQ_API_TEXT, .text = "Of this task type; it may end in * for all that begin so."},

@@ -96,7 +96,7 @@ const char *dq_api_nearest(const char *path);
 extern const dq_api_route dq_api_group_routes[], dq_api_job_routes[], dq_api_bulk_routes[], dq_api_queue_routes[],
     dq_api_node_routes[], dq_api_stat_routes[], dq_api_info_routes[], dq_api_schedule_routes[], dq_api_workflow_routes[],
     dq_api_batch_routes[], dq_api_token_routes[], dq_api_sign_in_routes[], dq_api_operation_routes[], dq_api_history_routes[],
-    dq_api_event_routes[];
+    dq_api_event_routes[], dq_api_metric_routes[];
 
 /* The route of a request, its query read and all checked that can be before it is run; NULL: it is refused, and c->res says why. */
 const dq_api_route *dq_api_admit(dq_api_ctx *c);

@@ -6,9 +6,10 @@
 #include "client/client.h"
 
 static const dq_api_route *const tables[] = {
-    dq_api_bulk_routes,  dq_api_group_routes,   dq_api_job_routes,       dq_api_queue_routes,    dq_api_node_routes,
-    dq_api_stat_routes,  dq_api_info_routes,    dq_api_schedule_routes,  dq_api_workflow_routes, dq_api_batch_routes,
-    dq_api_token_routes, dq_api_sign_in_routes, dq_api_operation_routes, dq_api_history_routes,  dq_api_event_routes};
+    dq_api_bulk_routes,      dq_api_group_routes,   dq_api_job_routes,   dq_api_queue_routes,
+    dq_api_node_routes,      dq_api_stat_routes,    dq_api_info_routes,  dq_api_schedule_routes,
+    dq_api_workflow_routes,  dq_api_batch_routes,   dq_api_token_routes, dq_api_sign_in_routes,
+    dq_api_operation_routes, dq_api_history_routes, dq_api_event_routes, dq_api_metric_routes};
 
 /* X(code, HTTP status, word) */
 static const struct code_row {

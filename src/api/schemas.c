@@ -119,6 +119,10 @@ const dq_api_schema dq_api_schemas[] = {
     {"SeriesRow", "at:t enqueued:i processed:i failed:i dead:i cancelled:i per_second:n failure_ratio:n wait_ms:Percentiles~ "
                   "run_ms:Percentiles~"},
     {"Series", "[SeriesRow]"},
+    {"MetricStep",
+     "at:t enqueued?:i processed?:i failed?:i dead?:i cancelled?:i per_second?:n failure_ratio?:n wait_p50?:i~ wait_p95?:i~ "
+     "wait_p99?:i~ run_p50?:i~ run_p95?:i~ run_p99?:i~"},
+    {"MetricSeries", "step:d data:[MetricStep]"},
     {"WorkflowIn",
      "name:s tasks:[any] input?:any execution_timeout?:d retry_policy?:any default_priority?:i max_running?:i on_failure?:s "
      "hooks?:any tags?:[s] retention?:d unique_key?:s unique_for?:d request_id?:s"},

@@ -123,15 +123,8 @@ static void put_percentiles(dq_api_ctx *c, const char *name, const int64_t bucke
     dq_json_end_object(&c->w);
 }
 
-static double rounded(double v)
-{
-    return (double)(int64_t)(v * 1000 + 0.5) / 1000;
-}
-
 void dq_api_write_series_row(dq_api_ctx *c, const dq_series_row *row)
 {
-    int64_t ended = row->completed + row->failed;
-
     dq_json_begin_object(&c->w);
     dq_json_key(&c->w, "at");
     dq_json_put_rfc3339(&c->w, row->at_ms);
@@ -141,9 +134,9 @@ void dq_api_write_series_row(dq_api_ctx *c, const dq_series_row *row)
     put_i64(c, "dead", row->dead);
     put_i64(c, "cancelled", row->cancelled);
     dq_json_key(&c->w, "per_second");
-    dq_json_put_f64(&c->w, rounded((double)row->completed * 1000 / (double)DQ_MAX(row->length_ms, 1000)));
+    dq_json_put_f64(&c->w, dq_series_per_second(row));
     dq_json_key(&c->w, "failure_ratio");
-    dq_json_put_f64(&c->w, rounded((double)row->failed / (double)DQ_MAX(ended, 1)));
+    dq_json_put_f64(&c->w, dq_series_failure_ratio(row));
     put_percentiles(c, "wait_ms", row->waited);
     put_percentiles(c, "run_ms", row->ran);
     dq_json_end_object(&c->w);

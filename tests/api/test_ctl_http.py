@@ -10,6 +10,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 from test_openapi import Daemon
 
@@ -44,6 +45,32 @@ class Ctl:
         each = [self.run(s, args) for s in servers]
         texts = {(code, AGES.sub('T', out), AGES.sub('T', err)) for code, out, err in each}
         self.expect(f'the same of {" ".join(args)}', len(texts) == 1, each)
+
+
+def agree(c, server, d):
+    """What dureqctl shows of minutes is what /api/metrics/series tells of them; hours are sums of minutes."""
+    counts = ('enqueued', 'processed', 'failed', 'dead', 'cancelled')
+    end = time.monotonic() + 30
+    while True:
+        code, out, err = c.run(server, ['stats', '--by', 'minute', '--last', '30', '-o', 'json'])
+        rows = {r['at']: r for r in json.loads(out)} if code == 0 else {}
+        told = {r['at']: r for r in d.json('GET', '/api/metrics/series?step=1m')[1]['data']}
+        both = [(rows[at], told[at]) for at in rows if at in told]
+        good = len(both) >= 29 and len(told) == 60 and sum(a['processed'] for a, _ in both) > 0 and all(
+            all(a[k] == b[k] for k in (*counts, 'failure_ratio')) and (a['run_ms'] or {}).get('p95') == b['run_p95'] and (a['wait_ms'] or {}).get('p50') == b['wait_p50']
+            for a, b in both)
+        hour = time.strftime('%Y-%m-%dT%H:00:00Z', time.gmtime(time.time() - 3600))
+        sums = [{k: sum(r[k] for r in d.json('GET', f'/api/metrics/series?step={step}&from={hour}')[1]['data']) for k in counts} for step in ('1m', '5m', '1h')]
+        good = good and sums[0] == sums[1] == sums[2]
+        if good or time.monotonic() > end:  # something may have ended between two looks
+            break
+    c.expect('stats and the series for charts agree', good, (code, err, both[-2:], sums))
+    for query, part in (('metric=x', 'metric'), ('step=90s', 'step'), ('step=1m&from=2026-01-01T00:00:00Z', 'at most 1440'), ('from=2126-01-01T00:00:00Z', 'from'),
+                        ('queue=none', 'queue'), ('metric=', 'metric')):
+        status, value = d.json('GET', '/api/metrics/series?' + query)
+        c.expect(f'{query} is refused', status in (400, 404) and part in value['error'], (status, value))
+    status, value = d.json('GET', '/api/metrics/series?metric=dead&step=24h&from=2026-01-01T00:00:00Z')
+    c.expect('days, of one figure', status == 200 and set(value['data'][-1]) == {'at', 'dead'} and value['data'][0]['at'] == '2026-01-01T00:00:00.000Z', value)
 
 
 def changes(c, http, d):
@@ -118,6 +145,7 @@ def main():
             d.until(f'/api/jobs/{job}', lambda j: j['status'] in ('completed', 'dead'))
         for args in READS:
             c.same([redis, http, f'http+unix://{d.socket}'], [a.format(done=done) for a in args])
+        agree(c, redis, d)
         changes(c, http, d)
         refusals(c, http)
         contexts(c, http, redis)

@@ -245,6 +245,7 @@ def good_calls(v):
         'GET /api/dlq/groups': ['', 'by=type'],
         'GET /api/stats/daily': ['days=2'],
         'GET /api/stats/series': ['by=minute&n=5', 'by=day&queue=normal'],
+        'GET /api/metrics/series': ['', 'metric=processed,wait_p95&step=5m&queue=normal&type=e*&from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z', 'step=24h'],
         'GET /api/audit': ['limit=5'],
         'GET /api/history/events': ['limit=100', 'limit=5&types=job.*', 'since=2026-01-01T00:00:00Z&until=2126-01-01T00:00:00Z'],
         'GET /api/events': ['', 'format=sse&types=job.*&queue=normal&type=e*'],
