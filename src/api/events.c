@@ -2,7 +2,7 @@
 /* Events as they happen, and those of before, in pages. */
 #include "api/events.h"
 
-#include "api/request.h"
+#include "api/scope.h"
 #include "api/snapshots.h"
 #include "base/list.h"
 #include "client/event_follow.h"
@@ -75,7 +75,8 @@ static int read_filter(const dq_api_ctx *c, dq_event_filter *f, unsigned char pa
     int rc;
 
     *f = (dq_event_filter){.queue = dureq_str_from(dq_api_query(c, "queue")),
-                           .task_type = dureq_str_from(dq_api_query(c, "type"))};
+                           .task_type = dureq_str_from(dq_api_query(c, "type")),
+                           .scope = c->req->scope};
     rc = dq_event_types(dq_api_query(c, "types"), &f->types, err);
     if (rc == 0 && job)
         rc = parse_id("job", job, &f->job, err);
@@ -184,6 +185,8 @@ static int open_stream(dq_api_ctx *c, dq_api_streams *streams, const dq_api_stre
     rc = read_format(c, &s->is_lines, err);
     if (rc == 0)
         rc = dq_api_snapshot_kinds(dq_api_query(c, "snapshot"), &s->kinds, err);
+    if (rc == 0 && s->kinds && dq_api_is_limited(c))
+        rc = dq_fail(err, DUREQ_EPERM, "snapshots are of all queues and task types, and this token is limited to some");
     if (rc == 0)
         rc = read_options(c, &sub, packed, err);
     if (rc == 0)
@@ -369,15 +372,15 @@ static int get_history(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_event_routes[] = {
-    {"GET", "/api/events", get_events, "since format coalesce digest " FILTERS, .cost = DQ_API_SCANS, .streams = true,
-     .answer = "StreamMessage",
+    {"GET", "/api/events", get_events, "since format coalesce digest " FILTERS, .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .streams = true, .answer = "StreamMessage",
      .text =
          "Events as they happen, as server-sent events (text/event-stream) or lines of JSON; Last-Event-ID or since goes on from an "
          "event that was seen."},
-    {"GET", "/api/ws", get_socket, "since coalesce digest snapshot " FILTERS, .cost = DQ_API_SCANS, .streams = true,
-     .answer = "StreamMessage",
+    {"GET", "/api/ws", get_socket, "since coalesce digest snapshot " FILTERS, .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
+     .streams = true, .answer = "StreamMessage",
      .text = "The same over a WebSocket, a message each; with snapshot also counts, queues or nodes, when they changed."},
-    {"GET", "/api/history/events", get_history, "job_id since until cursor limit " FILTERS, .cost = DQ_API_SCANS,
-     .answer = "EventPage", .text = "Events that the streams still hold, the newest first."},
+    {"GET", "/api/history/events", get_history, "job_id since until cursor limit " FILTERS, .scope = DQ_API_SCOPE_OWN,
+     .cost = DQ_API_SCANS, .answer = "EventPage", .text = "Events that the streams still hold, the newest first."},
     {NULL, NULL, NULL, NULL},
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs that ended, of all jobs that ended: there is no structure of runs, they are parts of their jobs. So they come by the end of their job, and
    those of a job by their number, the newest first. A page may end within a job: the cursor says how many of its runs were given. */
-#include "api/request.h"
+#include "api/scope.h"
 
 #include <stdio.h>
 
@@ -76,7 +76,7 @@ static int cursor_after(history *h, int64_t n, dureq_error *err)
         return 0; /* it stands before them */
     h->f.limit = (int32_t)n;
     h->f.cursor = h->cursor.len ? h->cursor.ptr : NULL;
-    rc = dureq_client_list_jobs(h->c->client, &h->f, &list, err);
+    rc = dq_api_list_jobs(h->c, &h->f, &list, err);
     if (rc < 0)
         return rc;
     dq_buf_clear(&h->cursor);
@@ -94,7 +94,7 @@ static int take_page(history *h, dureq_error *err)
 
     h->f.limit = (int32_t)h->limit;
     h->f.cursor = h->cursor.len ? h->cursor.ptr : NULL;
-    rc = dureq_client_list_jobs(h->c->client, &h->f, &list, err);
+    rc = dq_api_list_jobs(h->c, &h->f, &list, err);
     if (rc < 0)
         return rc;
     h->scanned += list->scanned;
@@ -128,9 +128,11 @@ static int write_pages(history *h, dureq_error *err)
 /* Of one job alone. */
 static int write_of_job(history *h, dureq_error *err)
 {
-    dureq_job_list *list;
-    int rc = dureq_client_get_job(h->c->client, h->job_id, &list, err);
+    dureq_job_list *list = NULL;
+    int rc = dq_api_check_job(h->c, h->job_id, err);
 
+    if (rc == 0)
+        rc = dureq_client_get_job(h->c->client, h->job_id, &list, err);
     if (rc == DUREQ_ENOTFOUND) /* none of its runs is known */
         return 0;
     if (rc < 0)
@@ -210,7 +212,8 @@ static int list_history(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_history_routes[] = {
-    {"GET", "/api/history/runs", list_history, "limit cursor status job_id node_id task_type since until", .cost = DQ_API_SCANS,
-     .shows_payload = true, .answer = "RunPage", .text = "Runs of jobs that ended, the newest first."},
+    {"GET", "/api/history/runs", list_history, "limit cursor status job_id node_id task_type since until",
+     .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS, .shows_payload = true, .answer = "RunPage",
+     .text = "Runs of jobs that ended, the newest first."},
     {NULL, NULL, NULL, NULL},
 };

@@ -15,10 +15,13 @@ typedef struct dq_api_operation {
     bool force;
     const char *group;                  /* of dead jobs, as groups.h names it; in the arena. NULL: any */
     const char *reason, *actor, *token; /* in the arena; NULL: none */
+    const dq_scope *scope;              /* what it is limited to: of who started it. NULL: nothing */
 } dq_api_operation;
 
 /* From a body, or the spec of a record: texts go to the arena of c, whose query becomes the filter. */
 int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *ret, dureq_error *err);
+/* What a spec is limited to; the caller's to deinit. One whose word is that it is limited, and that does not say to what, is refused. */
+int dq_api_operation_scope(const dq_json *spec, dq_scope *ret, dureq_error *err);
 /* Whether the job is older than the operation, and of its group. key: room. */
 bool dq_api_operation_wants(const dq_api_operation *op, const dureq_job *job, dq_buf *key);
 

@@ -3,8 +3,11 @@
 #include "api/groups.h"
 #include "api/operation.h"
 #include "api/operator.h"
+#include "api/passes.h"
+#include "api/scope.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "client/client.h"
 #include "model/job.h"
 
 #include <stdio.h>
@@ -46,6 +49,17 @@ static int take_bool(const dq_json *doc, const char *name, bool *ret, dureq_erro
 
     *ret = type == DQ_JSON_TRUE;
     return *ret || type == DQ_JSON_FALSE ? 0 : dq_fail(err, DUREQ_EINVAL, "field '%s' takes true or false", name);
+}
+
+/* Whoever knows of no limits must not take an operation that has one for one that has none: it finds no action, and does nothing. */
+static const char *action_key(bool is_limited)
+{
+    return is_limited ? "limited_action" : "action";
+}
+
+static bool spec_is_limited(const dq_json *spec)
+{
+    return dq_json_member(spec, 0, action_key(true)) != DQ_JSON_NONE;
 }
 
 /* A name of the filter as if it were a parameter. */
@@ -125,7 +139,7 @@ static int read_filter(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op, 
 static int read_verb(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op, dureq_error *err)
 {
     const char *action = NULL;
-    int rc = take_text(c, doc, "action", &action, err);
+    int rc = take_text(c, doc, action_key(spec_is_limited(doc)), &action, err);
 
     if (rc < 0)
         return rc;
@@ -172,6 +186,13 @@ int dq_api_operation_read(dq_api_ctx *c, const dq_json *doc, dq_api_operation *r
     return rc < 0 ? rc : take_text(c, doc, "token", &ret->token, err);
 }
 
+int dq_api_operation_scope(const dq_json *spec, dq_scope *ret, dureq_error *err)
+{
+    if (!dq_scope_of_json(spec, ret) || (spec_is_limited(spec) && dq_scope_is_open(ret)))
+        return dq_fail(err, DUREQ_EPROTO, "what it is limited to cannot be read");
+    return 0;
+}
+
 static bool is_of(const char *group, const dureq_job *job, dq_buf *key)
 {
     char name[DQ_API_GROUP_TEXT];
@@ -213,7 +234,7 @@ static int run_preview(dq_api_ctx *c, dq_api_operation *op, preview *p, dureq_er
     do {
         dureq_job_list *list;
 
-        rc = dureq_client_list_jobs(c->client, &op->filter, &list, err);
+        rc = dq_client_list_jobs_within(c->client, &op->filter, op->scope, &list, err);
         if (rc < 0)
             return rc;
         preview_page(c, op, list, p);
@@ -261,14 +282,19 @@ static int write_preview(dq_api_ctx *c, const dq_json *doc, dq_api_operation *op
 
 /* ---- a record ---- */
 
-static void put_member(dq_json_writer *w, const dq_json *doc, const char *name)
+static void put_member_as(dq_json_writer *w, const dq_json *doc, const char *name, const char *as)
 {
     dq_json_ref v = dq_json_member(doc, 0, name);
 
     if (v == DQ_JSON_NONE)
         return;
-    dq_json_key(w, name);
+    dq_json_key(w, as);
     dq_json_put_raw(w, dq_json_raw(doc, v));
+}
+
+static void put_member(dq_json_writer *w, const dq_json *doc, const char *name)
+{
+    put_member_as(w, doc, name, name);
 }
 
 static void put_time_if(dq_json_writer *w, const char *name, int64_t at_ms)
@@ -287,8 +313,10 @@ static void put_record(dq_json_writer *w, const dq_json *spec, const dq_operatio
 {
     dq_json_begin_object(w);
     dq_json_set_str(w, "id", r->id);
-    put_member(w, spec, "action");
+    put_member_as(w, spec, action_key(spec_is_limited(spec)), "action");
     put_filter(w, spec);
+    put_member(w, spec, "queues");
+    put_member(w, spec, "task_types");
     dq_json_set_str(w, "status", r->state);
     put_member(w, spec, "actor");
     put_member(w, spec, "reason");
@@ -308,36 +336,85 @@ static void put_record(dq_json_writer *w, const dq_json *spec, const dq_operatio
 
 typedef struct page {
     dq_api_ctx *c;
-    size_t n;
+    size_t n, n_read; /* shown, and looked at */
     char last[DQ_OPERATION_ID_MAX + 1];
 } page;
+
+/* Who is limited knows of what it started itself. */
+static bool is_own(const dq_api_ctx *c, const dq_json *spec)
+{
+    dq_json_ref v = dq_json_member(spec, 0, "token");
+    DQ_BUF_AUTO text = {0};
+
+    if (!dq_api_is_limited(c))
+        return true;
+    return c->req->who && v != DQ_JSON_NONE && dq_json_string(spec, v, &text) == 0 &&
+           dq_str_eq_text(dq_buf_str(&text), c->req->who->token);
+}
+
+static int write_own(page *p, const dq_json *spec, const dq_operation_record *r, dureq_error *err)
+{
+    int64_t n_done = r->n_done;
+    int rc = 0;
+
+    if (!is_own(p->c, spec))
+        return 0;
+    if (n_done < 0)
+        rc = dq_client_operation_count(p->c->client, "read", r->id, &n_done, err);
+    if (rc == 0) {
+        put_record(&p->c->w, spec, r, n_done);
+        p->n++;
+    }
+    return rc;
+}
 
 static int write_record(void *userdata, const dq_operation_record *r, dureq_error *err)
 {
     page *p = userdata;
     dq_json spec = {0};
-    int64_t n_done = r->n_done;
-    int rc = n_done < 0 ? dq_client_operation_count(p->c->client, "read", r->id, &n_done, err) : 0;
+    int rc = dq_json_parse(r->spec, &spec, err);
 
-    if (rc == 0)
-        rc = dq_json_parse(r->spec, &spec, err);
     if (rc < 0)
         return rc;
-    put_record(&p->c->w, &spec, r, n_done);
-    dq_json_deinit(&spec);
-    p->n++;
+    p->n_read++;
     (void)snprintf(p->last, sizeof p->last, DQ_STR_FMT, DQ_STR_ARG(r->id));
+    rc = write_own(p, &spec, r, err);
+    dq_json_deinit(&spec);
+    return rc;
+}
+
+static int look_at(void *userdata, const dq_operation_record *r, dureq_error *err)
+{
+    page *p = userdata;
+    dq_json spec = {0};
+    int rc = dq_json_parse(r->spec, &spec, err);
+
+    if (rc < 0)
+        return rc;
+    p->n_read++;
+    p->n += is_own(p->c, &spec);
+    dq_json_deinit(&spec);
     return 0;
 }
 
-static int write_one(dq_api_ctx *c, const char *id, dureq_error *err)
+/* fn gets the one of that id. */
+static int find_one(dq_api_ctx *c, const char *id, dq_operation_fn fn, dureq_error *err)
 {
     page p = {.c = c};
     int rc = strlen(id) > DQ_OPERATION_ID_MAX || !*id
                  ? 0
-                 : dq_client_operations(c->client, dureq_str_from(id), (dureq_str){0}, 1, write_record, &p, NULL, err);
+                 : dq_client_operations(c->client, dureq_str_from(id), (dureq_str){0}, 1, fn, &p, NULL, err);
 
-    return rc == 0 && p.n == 0 ? dq_fail(err, DUREQ_ENOTFOUND, "no operation '%.64s'", id) : rc;
+    if (rc == 0 && p.n_read == 0)
+        return dq_fail(err, DUREQ_ENOTFOUND, "no operation '%.64s'", id);
+    if (rc == 0 && p.n == 0)
+        return dq_fail(err, DUREQ_EPERM, "operation '%.64s' was started by somebody else, and this token is limited", id);
+    return rc;
+}
+
+static int write_one(dq_api_ctx *c, const char *id, dureq_error *err)
+{
+    return find_one(c, id, write_record, err);
 }
 
 /* ---- start ---- */
@@ -347,8 +424,10 @@ static int put_spec(const dq_api_ctx *c, const dq_json *doc, const dq_api_operat
     dq_json_writer w = dq_json_writer_of(out);
 
     dq_json_begin_object(&w);
-    dq_json_set_text(&w, "action", op->verb->name);
+    dq_json_set_text(&w, action_key(!dq_scope_is_open(op->scope)), op->verb->name);
     put_filter(&w, doc);
+    if (op->scope)
+        dq_scope_to_json(&w, op->scope);
     dq_json_set_rfc3339(&w, "as_of", op->as_of_ms);
     dq_json_set_text(&w, "actor", c->req->actor ? c->req->actor : "dureqctl");
     if (c->req->who)
@@ -415,7 +494,7 @@ static int settle_as_of(dq_api_ctx *c, dq_api_operation *op, bool dry, int64_t *
 
 static int run_body(dq_api_ctx *c, const dq_json *doc, dureq_error *err)
 {
-    dq_api_operation op = {0};
+    dq_api_operation op = {.scope = c->req->scope};
     bool dry = false;
     int64_t now_ms = 0;
     int rc = dq_api_body_names(doc, "action filter dry_run as_of matched reason force", err);
@@ -462,7 +541,7 @@ static int list_operations(dq_api_ctx *c, dureq_error *err)
     rc = dq_client_operations(c->client, (dureq_str){0}, dureq_str_from(cursor ? cursor : ""), (int)limit, write_record, &p, NULL,
                               err);
     dq_json_end_array(&c->w);
-    if (rc == 0 && p.n == (size_t)limit)
+    if (rc == 0 && p.n_read == (size_t)limit)
         dq_json_set_text(&c->w, "next_cursor", p.last);
     dq_json_end_object(&c->w);
     return rc;
@@ -486,6 +565,8 @@ static int stop_operation(dq_api_ctx *c, dureq_error *err)
         rc = take_reason(c, &doc, &reason, err);
     dq_json_deinit(&doc);
     if (rc == 0)
+        rc = find_one(c, c->vars[0], look_at, err);
+    if (rc == 0)
         rc = dq_client_operation_stop(c->client, dureq_str_from(c->vars[0]), dureq_str_from(reason ? reason : ""), err);
     if (rc < 0)
         return rc;
@@ -495,13 +576,14 @@ static int stop_operation(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_operation_routes[] = {
-    {"GET", "/api/operations", list_operations, "limit cursor", .answer = "OperationPage",
+    {"GET", "/api/operations", list_operations, "limit cursor", .scope = DQ_API_SCOPE_OWN, .answer = "OperationPage",
      .text = "Operations, the newest first; those that ended are kept for 30 days, a thousand at most."},
-    {"POST", "/api/operations", post_operation, NULL, .cost = DQ_API_SCANS, .starts = true, .body = "OperationIn",
-     .answer = "OperationPreview",
+    {"POST", "/api/operations", post_operation, NULL, .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS, .starts = true,
+     .body = "OperationIn", .answer = "OperationPreview",
      .text = "Does something to all jobs that fit a filter and are older than as_of; with dry_run it tells how many they are."},
-    {"GET", "/api/operations/{id}", get_operation, NULL, .answer = "Operation", .text = "How far an operation is."},
-    {"POST", "/api/operations/{id}/stop", stop_operation, NULL, .body = "OperationStop", .answer = "Operation",
-     .text = "Lets it go no further; what it did stays done."},
+    {"GET", "/api/operations/{id}", get_operation, NULL, .scope = DQ_API_SCOPE_OWN, .answer = "Operation",
+     .text = "How far an operation is."},
+    {"POST", "/api/operations/{id}/stop", stop_operation, NULL, .scope = DQ_API_SCOPE_OWN, .body = "OperationStop",
+     .answer = "Operation", .text = "Lets it go no further; what it did stays done."},
     {NULL, NULL, NULL, NULL},
 };

@@ -6,6 +6,7 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "client/call.h"
+#include "client/client.h"
 #include "client/meter.h"
 #include "client/tokens.h"
 
@@ -38,6 +39,7 @@ typedef struct work {
     dq_api_operator *o;
     dq_api_ctx c; /* its arena and the query of its filter */
     dq_api_operation op;
+    dq_scope scope; /* of op */
     char id[DQ_OPERATION_ID_MAX + 1];
     dq_buf spec, state, cursor;
     dq_buf step; /* as_of and id, for each call */
@@ -162,7 +164,7 @@ static int step(work *w, dureq_error *err)
     int rc;
 
     w->op.filter.cursor = w->cursor.len ? w->cursor.ptr : NULL;
-    rc = dureq_client_list_jobs(w->o->client, &w->op.filter, &list, err);
+    rc = dq_client_list_jobs_within(w->o->client, &w->op.filter, &w->scope, &list, err);
     if (rc < 0)
         return rc;
     rc = act(w, list, err);
@@ -232,6 +234,9 @@ static int take_spec(work *w, dureq_error *err)
     if (rc < 0)
         return rc;
     rc = dq_api_operation_read(&w->c, &doc, &w->op, err);
+    if (rc == 0)
+        rc = dq_api_operation_scope(&doc, &w->scope, err);
+    w->op.scope = &w->scope;
     dq_json_deinit(&doc);
     for (int i = 0; i < 6; i++)
         as_of[i] = (unsigned char)((uint64_t)w->op.as_of_ms >> (40 - 8 * i));
@@ -309,6 +314,7 @@ static bool run_one(dq_api_operator *o)
     if (rc < 0 && *w.id)
         take_failure(&w, rc, &err);
     dq_arena_deinit(&w.c.arena);
+    dq_scope_deinit(&w.scope);
     dq_buf_deinit(&w.spec);
     dq_buf_deinit(&w.state);
     dq_buf_deinit(&w.cursor);

@@ -178,12 +178,18 @@ static bool take_names(const dq_json *doc, const char *name, char **ret)
     return *ret != NULL;
 }
 
+bool dq_scope_of_json(const dq_json *doc, dq_scope *ret)
+{
+    *ret = (dq_scope){0};
+    return take_names(doc, "queues", &ret->queues) && take_names(doc, "task_types", &ret->types);
+}
+
 static bool token_of(const dq_json *doc, dq_token *t)
 {
     char open[16], limited[16];
     dq_json_ref payload = dq_json_member(doc, 0, "payload");
     bool good = take_time(doc, "created_at", &t->created_at_ms) && take_time(doc, "expires_at", &t->expires_at_ms) &&
-                take_names(doc, "queues", &t->scope.queues) && take_names(doc, "task_types", &t->scope.types);
+                dq_scope_of_json(doc, &t->scope);
 
     take_text(doc, "id", t->id, sizeof t->id);
     take_text(doc, "name", t->name, sizeof t->name);

@@ -40,6 +40,8 @@ bool dq_pass_is_right(dureq_str id, const char *hash, const char *right_id, cons
 
 /* "queues" and "task_types", of what has some. */
 void dq_scope_to_json(dq_json_writer *w, const dq_scope *scope);
+bool dq_scope_of_json(const dq_json *doc,
+                      dq_scope *ret); /* false: it cannot be read, or there is no memory; to deinit even then */
 
 /* As people see it: without its hash. */
 void dq_token_to_json(dq_json_writer *w, const dq_token *t);

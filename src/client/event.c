@@ -536,11 +536,22 @@ static bool same_id(const dq_id *a, const dq_id *b)
     return a->ms == b->ms && a->seq == b->seq && a->lane == b->lane && a->shard == b->shard;
 }
 
+static bool is_within(const dq_scope *scope, const dq_event *e, const dq_event_names *names)
+{
+    dureq_str queue = e->queue.len ? e->queue : names->queue;
+
+    if (dq_scope_is_open(scope))
+        return true;
+    if (e->has_job)
+        return dq_scope_fits(scope, queue, names->task_type);
+    return queue.len > 0 && dq_scope_has_queue(scope, queue);
+}
+
 bool dq_event_fits(const dq_event_filter *f, const dq_event *e, const dq_event_names *names)
 {
     dq_id schedule;
 
-    if (!(f->types >> e->type & 1))
+    if (!(f->types >> e->type & 1) || !is_within(f->scope, e, names))
         return false;
     if (f->has_job && !(e->has_job && same_id(&f->job, &e->job)) &&
         !(e->schedule.len && dq_id_unpack(e->schedule, &schedule) && same_id(&f->job, &schedule)))

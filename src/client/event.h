@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "json/json.h"
 #include "model/id.h"
+#include "model/scope.h"
 
 /* X(name, text, what it says): the table of docs/api.md. At most 64: a set of types is the bits of a number. */
 #define DQ_EVENTS(X)                                                                                       \
@@ -117,6 +118,8 @@ typedef struct dq_event_filter {
     bool has_job;
     dq_id job; /* or a schedule, whose id has the same form */
     dureq_str queue, task_type /* may end in '*' */, workflow /* packed; 13 bytes */;
+    const dq_scope *
+        scope; /* NULL: no limit. What an event says of a job fits by that job, what it says of a queue by the queue; others do not fit a limit */
 } dq_event_filter;
 /* "job.*,workflow.completed"; NULL or empty: all. DUREQ_EINVAL with what there is. */
 int dq_event_types(const char *text, uint64_t *ret, dureq_error *err);

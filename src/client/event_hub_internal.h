@@ -26,7 +26,8 @@ struct dq_event_sub {
     dq_list link; /* hub's all */
     dq_list queue_link;
     dq_event_filter filter;
-    char *words; /* what the filter points to */
+    char *words;    /* what the filter points to */
+    dq_scope scope; /* the same */
     bool hides_payload, is_digest;
     int64_t coalesce_us; /* 0: at once */
     int64_t pause_until_us;

@@ -30,7 +30,10 @@ static int copy_words(dq_event_sub *s, const dq_event_filter *f)
     add_bytes(&at, f->task_type);
     s->filter.workflow.ptr = at;
     add_bytes(&at, f->workflow);
-    return 0;
+    if (!f->scope)
+        return 0;
+    s->filter.scope = &s->scope;
+    return dq_scope_copy(f->scope, &s->scope);
 }
 
 static void on_sub_timer(dq_timer *t);
@@ -117,6 +120,7 @@ void dq_event_sub_close(dq_event_sub *s)
     dq_event_cursor_deinit(&s->given);
     dq_buf_deinit(&s->token);
     dq_free(s->words);
+    dq_scope_deinit(&s->scope);
     dq_free(s);
     if (h->n_subs == 0) {
         dq_event_hub_stop(h);

@@ -3,6 +3,7 @@
 """Signing in, tokens that are limited to queues or task types, and proxies, at a live dureqd: test_sign_in.py DUREQD DUREQCTL
 
 Ends with "N passed, N failed"."""
+import collections
 import concurrent.futures
 import http.client
 import json
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 
+from test_events import Stream
 from test_openapi import Daemon, seed
 from test_tokens import Run, until
 
@@ -359,6 +361,81 @@ def limited_others(r, v, shop, mail):
     r.expect('does not take one by its key', status == 403, (status, value))
 
 
+def limited_history(r, v, shop, mail):
+    """Events, as they come and of before, and runs: of what the token may see."""
+    streams = {token: Stream(r.d.port, token=token[7:]).live() for token in (shop, mail)}
+    every = v['all']
+    ids = {}
+    for name, spec in (('other', {'task_type': 'echo'}), ('mail', {'task_type': 'mail.a', 'delay': '1h'}), ('shop', {'task_type': 'echo', 'queue': 'orders'})):
+        status, _, value = r.send('POST', '/api/jobs', spec, Authorization=every)
+        r.expect('is accepted', status == 201, value)
+        ids[name] = value['id']
+    for verb in ('pause', 'resume'):
+        for queue in ('low', 'orders'):
+            r.send('POST', f'/api/queues/{queue}/{verb}', Authorization=every)
+    r.send('POST', f'/api/jobs/{ids["mail"]}/cancel', Authorization=every)
+    seen = set()
+
+    def is_all(m):
+        seen.add((m['type'], m.get('job_id', m.get('queue'))))
+        return {('queue.resumed', 'orders'), ('job.completed', ids['shop'])} <= seen
+    told = streams[shop].until(is_all)
+    r.expect('hears of its queue alone', {m['queue'] for m in told if m['type'] != 'stream.position'} == {'orders'}, told)
+    told = [m for m in streams[mail].until(lambda m: m['type'] == 'job.cancelled') if m['type'].startswith('job.')]
+    r.expect('hears of jobs of its type alone', {m['task_type'] for m in told} == {'mail.a'} and {m['job_id'] for m in told} == {ids['mail']}, told)
+    for stream in streams.values():
+        stream.close()
+    socket_fields = {'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec_WebSocket_Version': '13', 'Sec_WebSocket_Key': 'dGhlIHNhbXBsZSBub25jZQ=='}
+    status, _, value = r.send('GET', '/api/ws?snapshot=counts', Authorization=shop, **socket_fields)
+    r.expect('no snapshots of all', status == 403 and 'limited' in value['error'], (status, value))
+    for token, fits in ((shop, lambda m: m['queue'] == 'orders'), (mail, lambda m: m.get('task_type', '').startswith('mail.') or m['type'].startswith('queue.'))):
+        data = r.send('GET', '/api/history/events?limit=1000', Authorization=token)[2]['data']
+        r.expect('events of before are its own', data and all(map(fits, data)), [m for m in data if not fits(m)])
+    data = r.send('GET', '/api/history/events?limit=1000', Authorization=every)[2]['data']
+    r.expect('there are others', {'node.joined', 'workflow.started'} & {m['type'] for m in data}, collections.Counter(m['type'] for m in data))
+    runs = r.send('GET', '/api/history/runs?limit=100', Authorization=shop)[2]['data']
+    queues = {r.send('GET', '/api/jobs/' + m['job_id'], Authorization=every)[2]['queue'] for m in runs}
+    r.expect('runs of before are its own', ids['shop'] in {m['job_id'] for m in runs} and queues == {'orders'}, (runs, queues))
+    r.expect('none is of its type', r.send('GET', '/api/history/runs', Authorization=mail)[2]['data'] == [])
+    status, _, value = r.send('GET', '/api/history/runs?job_id=' + ids['other'], Authorization=shop)
+    r.expect('nor of another job', status == 403 and 'limited' in value['error'], value)
+    status, _, value = r.send('GET', '/api/history/runs?job_id=' + ids['shop'], Authorization=shop)
+    r.expect('but of its own', [m['job_id'] for m in value['data']] == [ids['shop']], value)
+
+
+def limited_operations(r, v, shop, mail):
+    """An operation reaches as far as the token of who started it."""
+    every = v['all']
+    specs = [{'task_type': 'nobody', 'queue': queue, 'delay': '2h', 'tags': ['bulk']} for queue in ('orders', 'normal', 'orders')]
+    ids = [i['id'] for i in r.send('POST', '/api/jobs', specs, Authorization=every)[2]]
+    wanted = {'action': 'cancel', 'filter': {'tag': 'bulk'}}
+    def look():
+        value = r.send('POST', '/api/operations', {**wanted, 'dry_run': True}, Authorization=shop)[2]
+        return value['matched'] == 2 and {j['queue'] for j in value['data']} == {'orders'}
+    r.expect('a preview is of its own', until(look))  # it leaves out what came in its own millisecond
+    status, _, started = r.send('POST', '/api/operations', wanted, Authorization=shop)
+    r.expect('starts one', status == 202 and started['queues'] == ['orders'] and started['action'] == 'cancel', started)
+    path = '/api/operations/' + started['id']
+    r.expect('that ends', until(lambda: r.send('GET', path, Authorization=shop)[2]['status'] == 'completed'), r.send('GET', path, Authorization=shop))
+    value = r.send('GET', path, Authorization=shop)[2]
+    r.expect('having done its own', (value['affected'], value['refused']) == (2, 0), value)
+    states = [r.send('GET', '/api/jobs/' + i, Authorization=every)[2]['status'] for i in ids]
+    r.expect('and no other', states == ['cancelled', 'scheduled', 'cancelled'], states)
+    kept = json.loads(subprocess.run(['redis-cli', '-s', r.d.dir.name + '/s/redis.sock', 'HGET', '{dureq:0}:op:' + started['id'], 'spec'], capture_output=True,
+                                     text=True, timeout=30, check=True).stdout)
+    r.expect('who knows of no limits finds no action in it', 'action' not in kept and kept['limited_action'] == 'cancel', kept)
+    status, _, other = r.send('POST', '/api/operations', {'action': 'run', 'filter': {'tag': 'nothing'}}, Authorization=every)
+    r.expect('another starts one', status == 202, other)
+    listed = r.send('GET', '/api/operations?limit=100', Authorization=shop)[2]['data']
+    r.expect('sees what it started alone', [o['id'] for o in listed] == [started['id']], listed)
+    r.expect('who started none sees none', r.send('GET', '/api/operations', Authorization=mail)[2]['data'] == [])
+    r.expect('others see all', {started['id'], other['id']} <= {o['id'] for o in r.send('GET', '/api/operations', Authorization=every)[2]['data']})
+    for token, id_ in ((mail, started['id']), (shop, other['id'])):
+        for method, more in (('GET', ''), ('POST', '/stop')):
+            status, _, value = r.send(method, f'/api/operations/{id_}{more}', Authorization=token)
+            r.expect(f'{method} of what another started', status == 403 and 'limited' in value['error'], (status, value))
+
+
 def limited_routes(r, ops, shop):
     """A route that says nothing of limits is closed to who has some."""
     for key, op in ops.items():
@@ -400,6 +477,8 @@ def main():
         limited_items(r, v, shop, mail)
         limited_others(r, v, shop, mail)
         limited_waits(r, v, shop)
+        limited_history(r, v, shop, mail)
+        limited_operations(r, v, shop, mail)
         d.stop(keep=True)
         for more, why in ((['--proxy-users', 'alice=admin'], 'takes dureqd.auth: tokens'), (['--auth', 'tokens', '--proxy-users', 'alice=king'], "'alice=king'"),
                           (['--auth', 'tokens', '--proxy-users', 'alice=admin', '--proxy-secret', 'short'], 'at least 16 bytes')):
