@@ -287,7 +287,7 @@ static int take_array(adding *a, dureq_error *err)
         if (rc == 0 && a->n == ITEMS_AT_ONCE)
             rc = flush(a, err);
     }
-    if (rc == 0)
+    if (rc == 0 && a->n)
         rc = flush(a, err);
     dq_json_deinit(&doc);
     return rc;
@@ -308,7 +308,7 @@ static int add(dq_api_ctx *c, dureq_error *err)
         rc = take_lines(a, err);
     else if (rc == 0)
         rc = take_array(a, err);
-    if (rc == 0 && (lines || !a->total))
+    if (rc == 0 && (a->n || !a->number)) /* without items: how many there are */
         rc = flush(a, err);
     if (rc == 0) {
         dq_json_begin_object(&c->w);

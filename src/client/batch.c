@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "client/client_internal.h"
 #include "store/batch_calls.h"
 
@@ -217,13 +218,17 @@ static int call_simply(dureq_client *c, const dq_id *id, unsigned flags, dq_buf 
 
 static int cancel(dureq_client *c, const dq_id *id, dureq_str packed, dureq_str reason, const char *id_text, dureq_error *err)
 {
+    unsigned char token[16];
     int64_t answer = 1;
+    int rc = dq_random_bytes(token, sizeof token, err);
 
+    if (rc < 0)
+        return rc;
     for (bool first = true; answer == 1; first = false) {
         dq_buf call = {0};
-        int rc;
 
-        dq_call_batch_cancel(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed, reason, first);
+        dq_call_batch_cancel(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed, reason, first,
+                             dureq_str_of(token, sizeof token));
         rc = call_simply(c, id, DQ_CALL_REPEAT, &call, &answer, err);
         if (rc < 0)
             return rc;
@@ -422,7 +427,7 @@ int dureq_client_list_batches(dureq_client *c, const dureq_batch_filter *filter,
 
 /* ---- items ---- */
 
-static int take_item(dq_reply r, dureq_batch_item_info *item, bool has_ended, dq_arena *a)
+static int take_item(dq_reply r, dureq_batch_item_info *item, dq_arena *a)
 {
     dq_reply f[5];
     dureq_str kept;
@@ -434,8 +439,6 @@ static int take_item(dq_reply r, dureq_batch_item_info *item, bool has_ended, dq
     for (size_t i = 1; i < DQ_ARRAY_LEN(f); i++)
         f[i] = dq_reply_next(f[i - 1]);
     *item = (dureq_batch_item_info){.number = (uint32_t)dq_reply_int(f[0]), .state = (dureq_batch_item_state)dq_reply_int(f[1])};
-    if (item->state == DUREQ_BATCH_ITEM_PENDING && has_ended)
-        item->state = DUREQ_BATCH_ITEM_CANCELLED;
     item->id = dq_arena_dup_str(a, dq_reply_str(f[2]));
     if (dq_id_unpack(dq_reply_str(f[3]), &job))
         dq_id_to_text(&job, &item->job_id);
@@ -474,7 +477,7 @@ static int take_items(dq_reply r, dureq_batch_items *ret, dureq_error *err)
         return dq_fail_nomem(err);
     for (size_t i = 2; i < n; i++) {
         at = dq_reply_next(at);
-        rc = take_item(at, &ret->items[ret->n++], has_ended(head.status), ret->owner);
+        rc = take_item(at, &ret->items[ret->n++], ret->owner);
         if (rc < 0)
             return dq_fail(err, rc, "the answer of batch_items cannot be read");
     }

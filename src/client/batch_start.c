@@ -220,6 +220,7 @@ typedef struct adder {
     dq_id id;
     dureq_str packed;
     int64_t at; /* -1: whatever comes next */
+    bool joins; /* others may add the same: who finds that they are ahead goes on where they are */
     uint32_t n; /* there are now */
     dq_buf scratch;
 } adder;
@@ -282,7 +283,9 @@ static int add_some(adder *a, const dureq_batch_item *items, size_t n, size_t *r
     dq_owned_reply_deinit(&reply);
     if (rc == DUREQ_EPROTO)
         return dq_fail(err, rc, "the answer of batch_add cannot be read");
-    if (rc < 0)
+    if (rc == DQ_BATCH_ADD_AT && a->joins && now > a->at)
+        taken = (size_t)(now - a->at); /* all of the call were not there, so this is fewer */
+    else if (rc < 0)
         return refused(a, rc, now, items, err);
     a->n = now;
     a->at += a->at < 0 ? 0 : (int64_t)taken;
@@ -387,7 +390,7 @@ static int check_listed(const starter *s, dureq_error *err)
     return rc;
 }
 
-/* One that could not be loaded is not left to its minute. */
+/* One that this call made and that could not be loaded is not left to its minute. */
 static void give_up(dureq_client *c, const dq_id *id, dureq_str packed)
 {
     dq_owned_reply reply;
@@ -396,9 +399,17 @@ static void give_up(dureq_client *c, const dq_id *id, dureq_str packed)
 
     dq_call_batch_cancel(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed,
                          DQ_STR_LIT("its items could not be added"),
-                         /*first=*/true);
+                         /*first=*/true, /*token=*/(dureq_str){0});
     if (dq_client_call(c, id->shard, DQ_CALL_REPEAT, &call, &reply, &ignored) == 0)
         dq_owned_reply_deinit(&reply);
+}
+
+/* Nothing is left to do for the start of one that is known: all its items came before it began. Those of an open one come while it runs. */
+static bool is_started(const starter *s, const dq_batch_start_answer *answer)
+{
+    bool takes_more = answer->status == DUREQ_BATCH_LOADING || (s->batch->is_open && answer->status == DUREQ_BATCH_RUNNING);
+
+    return answer->what == DQ_BATCH_KNOWN && !takes_more;
 }
 
 static int start_it(starter *s, bool seals, dureq_job_id *ret, dureq_error *err)
@@ -414,16 +425,18 @@ static int start_it(starter *s, bool seals, dureq_job_id *ret, dureq_error *err)
     dq_id_pack(&answer.id, packed);
     if (answer.what == DQ_BATCH_KEY_HELD)
         return dq_fail(err, DUREQ_EDUPLICATE, "its unique key is held by %s", ret->text);
-    if (answer.what == DQ_BATCH_KNOWN && answer.status != DUREQ_BATCH_LOADING)
+    if (answer.what == DQ_BATCH_OF_FLOW || answer.id.lane != 0)
+        return dq_fail(err, DUREQ_ECONFLICT, "its request id belongs to %s %s", answer.id.lane != 0 ? "job" : "workflow",
+                       ret->text);
+    if (is_started(s, &answer))
         return 0;
-    adder a = {.client = s->client, .id = answer.id, .packed = dureq_str_of(packed, sizeof packed), .at = answer.n_items};
+    adder a = {
+        .client = s->client, .id = answer.id, .packed = dureq_str_of(packed, sizeof packed), .at = answer.n_items, .joins = true};
     if (s->batch->items != DQ_JSON_NONE)
         rc = add_listed(&a, s, err);
     dq_buf_deinit(&a.scratch);
-    if (rc < 0 && rc != DUREQ_EUNAVAILABLE && rc != DUREQ_ETIMEOUT) {
+    if (rc < 0 && rc != DUREQ_EUNAVAILABLE && rc != DUREQ_ETIMEOUT && answer.what == DQ_BATCH_STARTED)
         give_up(s->client, &answer.id, a.packed);
-        return rc;
-    }
     return rc == 0 && seals && !s->batch->is_open ? seal(s->client, &answer.id, a.packed, err) : rc;
 }
 
@@ -491,6 +504,7 @@ int dureq_client_add_batch_items(dureq_client *c, const char *id, int64_t at, co
 {
     unsigned char packed[DQ_ID_BYTES];
     adder a = {.client = c, .at = at < 0 ? -1 : at};
+    size_t none;
     int rc;
 
     if (!c || !id || (n && !items))
@@ -500,7 +514,7 @@ int dureq_client_add_batch_items(dureq_client *c, const char *id, int64_t at, co
         return rc;
     a.packed = dureq_str_of(packed, sizeof packed);
     dq_client_enter(c);
-    rc = add_all(&a, items, n, err);
+    rc = n ? add_all(&a, items, n, err) : add_some(&a, NULL, 0, &none, err); /* without items: how many there are */
     dq_client_leave(c);
     dq_buf_deinit(&a.scratch);
     if (rc == 0 && ret_n)

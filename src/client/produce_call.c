@@ -128,16 +128,29 @@ static void refuse_by_queue(enq_item *item, int code, const char *what)
     dq_enq_answer(item, code, NULL, msg);
 }
 
+/* Requests of jobs, workflows and batches are names of one kind; a workflow's id and a batch's have lane 0. */
+static void answer_known(enq_item *item, const dq_id *id)
+{
+    char msg[sizeof(((dureq_enqueue_result *)0)->msg)];
+    dureq_job_id text;
+
+    if (id->lane == 0) {
+        dq_id_to_text(id, &text);
+        (void)snprintf(msg, sizeof msg, "its request id belongs to workflow or batch %s", text.text);
+        dq_enq_answer(item, DUREQ_ECONFLICT, NULL, msg);
+        return;
+    }
+    item->request->results[item->index].existing = true;
+    dq_enq_answer(item, 0, id, NULL);
+}
+
 static void answer_item(enq_item *item, int kind, const dq_id *id)
 {
     switch ((dq_enqueue_result)kind) {
     case DQ_ENQUEUE_NO_QUEUE: refuse_by_queue(item, DUREQ_ENOTFOUND, "is not defined"); break;
     case DQ_ENQUEUE_FULL: refuse_by_queue(item, DUREQ_ELIMIT, "is full"); break;
     case DQ_ENQUEUE_KEY_HELD: dq_enq_held(item, id); break;
-    case DQ_ENQUEUE_KNOWN:
-        item->request->results[item->index].existing = true;
-        dq_enq_answer(item, 0, id, NULL);
-        break;
+    case DQ_ENQUEUE_KNOWN: answer_known(item, id); break;
     case DQ_ENQUEUE_NO_LANE:
         dq_enq_answer(item, DUREQ_ELIMIT, NULL,
                       "there are 262143 pairs of queue and task type, and no number is left for another");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "client/client_internal.h"
 #include "client/require.h"
 #include "flow/image.h"
@@ -308,14 +309,18 @@ int dureq_client_wait_workflow(dureq_client *c, const char *id_text, int64_t tim
 
 static int cancel(dureq_client *c, const dq_id *id, dureq_str packed, dureq_str reason, const char *id_text, dureq_error *err)
 {
+    unsigned char token[16];
     int64_t at = 0;
+    int rc = dq_random_bytes(token, sizeof token, err);
 
+    if (rc < 0)
+        return rc;
     do {
         dq_owned_reply reply;
         dq_buf call = {0};
-        int rc;
 
-        dq_call_flow_cancel(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed, reason, at);
+        dq_call_flow_cancel(&call, dq_client_keys(c), id->shard, dq_client_actor(c), packed, reason, at,
+                            dureq_str_of(token, sizeof token));
         rc = dq_client_call(c, id->shard, DQ_CALL_REPEAT, &call, &reply, err);
         if (rc < 0)
             return rc;

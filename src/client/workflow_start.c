@@ -249,6 +249,8 @@ static int start_it(starter *s, dureq_job_id *ret, dureq_error *err)
     if (rc == DQ_FLOW_TOO_OLD)
         return dq_fail(err, DUREQ_ECONFLICT, "a shard was made again meanwhile: try again");
     dq_id_to_text(&id, ret);
+    if (rc == DQ_FLOW_OF_BATCH || (rc == DQ_FLOW_KNOWN && id.lane != 0))
+        return dq_fail(err, DUREQ_ECONFLICT, "its request id belongs to %s %s", id.lane != 0 ? "job" : "batch", ret->text);
     return rc == DQ_FLOW_KEY_HELD ? dq_fail(err, DUREQ_EDUPLICATE, "its unique key is held by %s", ret->text) : 0;
 }
 

@@ -50,7 +50,7 @@ int dq_batch_start_decode(const dq_reply *r, dq_batch_start_answer *ret)
     int64_t what = n >= 2 ? dq_reply_int(dq_reply_at(*r, 0)) : -1;
 
     *ret = (dq_batch_start_answer){.what = (dq_batch_started)what};
-    if (what < 0 || what > DQ_BATCH_NO_QUEUE)
+    if (what < 0 || what > DQ_BATCH_OF_FLOW)
         return DUREQ_EPROTO;
     if (what == DQ_BATCH_NO_QUEUE) {
         ret->lane = dq_reply_str(dq_reply_at(*r, 1));
@@ -105,7 +105,7 @@ void dq_call_batch_seal(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str
 }
 
 void dq_call_batch_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str reason,
-                          bool first)
+                          bool first, dureq_str token)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_BATCH_CANCEL);
 
@@ -113,6 +113,7 @@ void dq_call_batch_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_s
     dq_call_arg(&c, id);
     dq_call_arg(&c, reason);
     dq_call_arg_flag(&c, first);
+    dq_call_arg(&c, token);
     dq_call_end(&c);
 }
 

@@ -32,6 +32,7 @@ typedef enum dq_batch_started {
     DQ_BATCH_KNOWN,    /* by its request */
     DQ_BATCH_KEY_HELD, /* by the job, workflow or batch id */
     DQ_BATCH_NO_QUEUE, /* of this lane, or it would be one too many */
+    DQ_BATCH_OF_FLOW,  /* its request is that of the workflow id */
 } dq_batch_started;
 typedef struct dq_batch_start_answer {
     dq_batch_started what;
@@ -61,9 +62,10 @@ int dq_batch_add_decode(const dq_reply *r, uint32_t *ret_n);
 
 /* n of items; DUREQ_ENOTFOUND, DUREQ_ECONFLICT. */
 void dq_call_batch_seal(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str id);
-/* 1: to be called again, no more as the first; 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT. */
+/* 1: to be called again, no more as the first; 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT. token: of this cancel, by which a repeat of its first call is known;
+   empty: none. */
 void dq_call_batch_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str reason,
-                          bool first);
+                          bool first, dureq_str token);
 void dq_call_batch_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, bool all);
 void dq_call_batch_get(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str id);
 /* before: empty, from the newest. status: numbers with blanks between; empty: any. */

@@ -75,7 +75,7 @@ int dq_flow_start_decode(const dq_reply *r, dq_id *ret)
     what = dq_reply_int(dq_reply_at(*r, 0));
     if (what == DQ_FLOW_UNDEFINED || what == DQ_FLOW_TOO_OLD)
         return (int)what;
-    if (what < 0 || what > DQ_FLOW_TOO_OLD || dq_reply_len(*r) < 2 || !dq_id_unpack(dq_reply_str(dq_reply_at(*r, 1)), ret))
+    if (what < 0 || what > DQ_FLOW_OF_BATCH || dq_reply_len(*r) < 2 || !dq_id_unpack(dq_reply_str(dq_reply_at(*r, 1)), ret))
         return DUREQ_EPROTO;
     return (int)what;
 }
@@ -91,7 +91,7 @@ void dq_call_flow_get(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str i
 }
 
 void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str reason,
-                         int64_t at)
+                         int64_t at, dureq_str token)
 {
     dq_call c = dq_call_begin(out, k, shard, DQ_SCRIPT_FLOW_CANCEL);
 
@@ -99,6 +99,7 @@ void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_st
     dq_call_arg(&c, id);
     dq_call_arg(&c, reason);
     dq_call_arg_i64(&c, at);
+    dq_call_arg(&c, token);
     dq_call_end(&c);
 }
 

@@ -45,6 +45,7 @@ typedef enum dq_flow_started {
     DQ_FLOW_KEY_HELD,  /* by the job or workflow id */
     DQ_FLOW_UNDEFINED, /* the image is not here: load it and start again */
     DQ_FLOW_TOO_OLD,   /* DQ_FLOW_SCRIPTS is not required of the shard's sessions yet */
+    DQ_FLOW_OF_BATCH,  /* its request is that of the batch id */
 } dq_flow_started;
 /* A dq_flow_started; DUREQ_EPROTO. */
 int dq_flow_start_decode(const dq_reply *r, dq_id *ret);
@@ -52,9 +53,10 @@ int dq_flow_start_decode(const dq_reply *r, dq_id *ret);
 /* ---- a workflow ---- */
 
 void dq_call_flow_get(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str id, uint32_t first, uint32_t n);
-/* at: 0, then as answered, until that is -1. DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has ended. */
+/* at: 0, then as answered, until that is -1. DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has ended. token: of this cancel, by which a repeat of its first
+   call is known; empty: none. */
 void dq_call_flow_cancel(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id, dureq_str reason,
-                         int64_t at);
+                         int64_t at, dureq_str token);
 /* 0; DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it has not failed and was not cancelled. */
 void dq_call_flow_retry(dq_buf *out, const dq_keys *k, unsigned shard, dureq_str actor, dureq_str id);
 /* at: 0, then as answered, until that is -1. DUREQ_ENOTFOUND, DUREQ_ECONFLICT when it does not run; DUREQ_EUNSUPPORTED: DQ_FLOW_HOLDS is not required of the

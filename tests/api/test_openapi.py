@@ -166,6 +166,12 @@ def seed(d):
     v['open'] = d.json('POST', '/api/batches', {'name': 'o', 'item_task_type': 'nobody', 'open': True})[1]['batch_id']
     v['bad'] = d.json('POST', '/api/batches', {'name': 'f', 'item_task_type': 'nobody', 'items': [{}]})[1]['batch_id']
     assert d.json('POST', f'/api/batches/{v["bad"]}/cancel')[0] == 200
+    counted = d.json('POST', '/api/batches', {'name': 'c', 'item_task_type': 'nobody', 'open': True})[1]['batch_id']
+    for items in ([{}] * 1000, []):  # as many as go in one call, and none
+        status, added = d.json('POST', f'/api/batches/{counted}/items', items)
+        assert (status, added['total_items']) == (200, 1000), (status, added)
+    assert d.json('POST', '/api/batches/' + ('1' if counted[0] == '0' else '0') + counted[1:] + '/items', [])[0] == 404
+    assert d.json('POST', f'/api/batches/{counted}/cancel')[0] == 200
     v['run'] = d.until('/api/runs', lambda runs: len(runs) == 1)[0]['id']
     d.until(f'/api/jobs/{v["dead_too"]}', lambda j: j['status'] == 'dead')
     v['ended_run'] = v['dead_too'] + '.1'

@@ -319,11 +319,15 @@ static void put_call(hist *h, const uint32_t *r, hist_msg *msg)
     const dq_keys *k = &h->w->keys;
 
     switch (msg->kind) {
-    case MSG_FLOW_CANCEL: dq_call_flow_cancel(&msg->bytes, k, 0, ME, flow_id(h, msg->who), DQ_STR_LIT("no more"), 0); break;
+    case MSG_FLOW_CANCEL:
+        dq_call_flow_cancel(&msg->bytes, k, 0, ME, flow_id(h, msg->who), DQ_STR_LIT("no more"), 0, (dureq_str){0});
+        break;
     case MSG_FLOW_RETRY: dq_call_flow_retry(&msg->bytes, k, 0, ME, flow_id(h, msg->who)); break;
     case MSG_BATCH_ADD: add_items(h, r, msg); break;
     case MSG_BATCH_SEAL: dq_call_batch_seal(&msg->bytes, k, 0, batch_id(h, msg->who)); break;
-    case MSG_BATCH_CANCEL: dq_call_batch_cancel(&msg->bytes, k, 0, ME, batch_id(h, msg->who), DQ_STR_LIT("no more"), true); break;
+    case MSG_BATCH_CANCEL:
+        dq_call_batch_cancel(&msg->bytes, k, 0, ME, batch_id(h, msg->who), DQ_STR_LIT("no more"), true, (dureq_str){0});
+        break;
     case MSG_BATCH_RETRY: dq_call_batch_retry(&msg->bytes, k, 0, ME, batch_id(h, msg->who), msg->flag); break;
     default: break;
     }
@@ -519,7 +523,7 @@ static void exec_flow_cancel(hist *h, const hist_msg *msg, dq_reply r)
     for (int i = 1; i < msg->b && at >= 0; i++) {
         DQ_BUF_AUTO call = {0};
 
-        dq_call_flow_cancel(&call, &h->w->keys, 0, ME, flow_id(h, msg->who), DQ_STR_LIT("no more"), at);
+        dq_call_flow_cancel(&call, &h->w->keys, 0, ME, flow_id(h, msg->who), DQ_STR_LIT("no more"), at, (dureq_str){0});
         at = dq_reply_int(hist_ask(h->w, 0, &call, 1));
     }
     if (at != -1 && msg->b == CALLS_MAX)
@@ -543,7 +547,7 @@ static void exec_batch_cancel(hist *h, const hist_msg *msg, dq_reply r)
     for (int i = 1; i < msg->b && got == 1; i++) {
         DQ_BUF_AUTO call = {0};
 
-        dq_call_batch_cancel(&call, &h->w->keys, 0, ME, batch_id(h, msg->who), DQ_STR_LIT("no more"), false);
+        dq_call_batch_cancel(&call, &h->w->keys, 0, ME, batch_id(h, msg->who), DQ_STR_LIT("no more"), false, (dureq_str){0});
         got = dq_reply_int(hist_ask(h->w, 0, &call, 1));
     }
     if (got != 0 && msg->b == CALLS_MAX)

@@ -88,7 +88,7 @@ int hm_batch_seal(hm *m, int batch)
 
     if (!b->there)
         return -3;
-    if (b->status == DUREQ_BATCH_CANCELLING || b->status == DUREQ_BATCH_CANCELLED)
+    if (!b->is_open && (b->status == DUREQ_BATCH_CANCELLING || b->status == DUREQ_BATCH_CANCELLED))
         return -4;
     if (b->status == DUREQ_BATCH_LOADING)
         begin(m, b);
@@ -106,6 +106,8 @@ int hm_batch_cancel(hm *m, int batch, bool first)
         return first ? -4 : 0;
     if (b->status != DUREQ_BATCH_CANCELLING)
         b->is_open = false;
+    if (b->status == DUREQ_BATCH_LOADING)
+        b->request = -1; /* it never began: its request begins another */
     b->status = DUREQ_BATCH_CANCELLING;
     b->due = HM_NEVER;
     return 1;
@@ -158,6 +160,7 @@ void hm_batches_time_out(hm *m)
             continue;
         if (b->status == DUREQ_BATCH_LOADING && b->loads_until < m->now) {
             b->d.keep = 0;
+            b->request = -1;
             finish(m, i, DUREQ_BATCH_CANCELLED);
         } else if (b->due <= m->now && b->status == DUREQ_BATCH_RUNNING) {
             b->status = DUREQ_BATCH_CANCELLING;

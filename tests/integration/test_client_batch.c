@@ -3,6 +3,9 @@
 #include "test_rig.h"
 
 #include "base/buf.h"
+#include "client/batch.h"
+#include "client/client_internal.h"
+#include "store/batch_calls.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -481,13 +484,14 @@ SCENARIO(an_item_is_retried_before_it_fails)
                   rig.client, dureq_str_from("{\"name\":\"x\",\"item_task_type\":\"act\",\"failure_policy\":\"x\"}"), &id, &err));
 }
 
-static size_t large_len;
+static size_t large_len, smallest_len;
 
 static int measure(dureq_run *run, void *userdata)
 {
     (void)userdata;
     pthread_mutex_lock(&ledger.mu);
     large_len = dureq_run_payload(run).len;
+    smallest_len = DQ_MIN(smallest_len, large_len);
     pthread_mutex_unlock(&ledger.mu);
     return 0;
 }
@@ -554,6 +558,280 @@ SCENARIO(a_batch_that_nobody_runs_is_cancelled)
 
     RIG_OK(dureq_client_cancel_batch(rig.client, id.text, NULL, &err));
     expect_end(id.text, "cancelled", 0, 0, 50);
+}
+
+/* ---- more than one scan sees, and what is told to be cancelled ---- */
+
+static dureq_batch_items *items_that_are(const char *id, dureq_batch_item_state state)
+{
+    dureq_batch_items_filter f = dureq_batch_items_filter_init();
+    dureq_batch_items *items = NULL;
+
+    f.limit = 1000;
+    f.states = &state;
+    f.n_states = 1;
+    RIG_OK(dureq_client_list_batch_items(rig.client, id, &f, &items, &err));
+    return items;
+}
+
+static void expect_n_that_are(const char *id, dureq_batch_item_state state, int n)
+{
+    dureq_batch_items *items = items_that_are(id, state);
+
+    EXPECT_I64(n, items->n);
+    for (size_t i = 0; i < items->n; i++)
+        EXPECT_I64(state, items->items[i].state);
+    dureq_batch_items_destroy(items);
+}
+
+static dureq_batch *batch_of(const char *id)
+{
+    dureq_batch *b = NULL;
+
+    RIG_OK(dureq_client_get_batch(rig.client, id, &b, &err));
+    return b;
+}
+
+static int n_running(const char *id)
+{
+    dureq_batch *b = batch_of(id);
+    int n = (int)b->n_running;
+
+    dureq_batch_destroy(b);
+    return n;
+}
+
+/* A scan of a large hash that is half empty may find nothing although there is something. */
+SCENARIO(all_of_a_wide_batch_is_cancelled)
+{
+    enum { WIDE = 20000 };
+
+    ledger_clear();
+    (void)rig_node("n1", "other", act, NULL);
+    dureq_job_id id = start_many(",\"chunk_size\":100000", 0, WIDE - 1, false);
+    RIG_UNTIL(n_running(id.text) == WIDE);
+    RIG_OK(dureq_client_cancel_batch(rig.client, id.text, NULL, &err));
+    EXPECT_I64(0, n_running(id.text)); /* when the call returns */
+    expect_end(id.text, "cancelled", 0, 0, WIDE);
+    EXPECT_I64(0, rig_counts().pending);
+}
+
+SCENARIO(a_cancel_whose_answer_was_lost_is_known_again)
+{
+    dureq_job_id id = start_many("", 100, 109, false);
+    unsigned char packed[DQ_ID_BYTES];
+    dq_id of;
+
+    RIG_OK(dq_batch_parse_id(rig.client, id.text, &of, packed, &err));
+    static const struct {
+        const char *token;
+        bool first;
+        int answer;
+    } calls[] = {
+        {"mine", true, 1}, {"mine", false, 0}, {"mine", true, 0}, {"other", true, DUREQ_ECONFLICT}, {"", true, DUREQ_ECONFLICT}};
+    for (size_t i = 0; i < DQ_ARRAY_LEN(calls); i++) {
+        dq_owned_reply reply;
+        dq_buf call = {0};
+
+        dq_call_batch_cancel(&call, dq_client_keys(rig.client), of.shard, (dureq_str){0}, dureq_str_of(packed, sizeof packed),
+                             DQ_STR_LIT("why"), calls[i].first, dureq_str_from(calls[i].token));
+        RIG_OK(dq_client_call(rig.client, of.shard, 0, &call, &reply, &err));
+        EXPECT_I64(calls[i].answer, dq_reply_int(reply.reply));
+        dq_owned_reply_deinit(&reply);
+    }
+}
+
+SCENARIO(items_are_found_by_what_they_are_shown_and_counted_as)
+{
+    dureq_job_id id = start_many(",\"chunk_size\":3", 100, 149, false);
+
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_PENDING, 47);
+    RIG_OK(dureq_client_cancel_batch(rig.client, id.text, NULL, &err));
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_CANCELLED, 50);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_PENDING, 0);
+
+    node_start();
+    id = start_many(",\"chunk_size\":2", -20, -11, true);
+    expect_end(id.text, "failed", 0, 10, 0);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_FAILED, 10);
+    ledger_set(true, false);
+    RIG_OK(dureq_client_retry_batch(rig.client, id.text, false, &err));
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_FAILED, 0);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_RUNNING, 2);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_PENDING, 8);
+    RIG_OK(dureq_client_cancel_batch(rig.client, id.text, NULL, &err));
+    expect_end(id.text, "cancelled", 0, 0, 10);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_CANCELLED, 10);
+    expect_n_that_are(id.text, DUREQ_BATCH_ITEM_FAILED, 0);
+}
+
+/* ---- starts that are made again ---- */
+
+#define REQUEST_HEAD "{\"name\":\"again\",\"item_task_type\":\"act\",\"request_id\":\"r1\""
+
+static void timers_are_due(void)
+{
+    static const char lua[] = "for _, t in ipairs(redis.call('ZRANGE', ARGV[1] .. 'tm', 0, -1)) do "
+                              "redis.call('ZADD', ARGV[1] .. 'tm', 1, t) end";
+
+    for (int i = 0; i < rig.shards; i++) {
+        char base[80];
+
+        (void)snprintf(base, sizeof base, "{%s:%d}:", rig.prefix, i);
+        free(test_redis_command(rig.server, "EVAL", lua, "0", base, NULL));
+    }
+}
+
+SCENARIO(a_start_is_made_anew_when_the_first_was_never_begun)
+{
+    static const char definition[] = REQUEST_HEAD ",\"items\":[{\"payload\":40}]}";
+    dureq_job_id cancelled, late, third;
+
+    RIG_OK(dureq_client_open_batch(rig.client, dureq_str_from(definition), &cancelled, &err));
+    RIG_OK(dureq_client_cancel_batch(rig.client, cancelled.text, NULL, &err));
+    RIG_OK(dureq_client_open_batch(rig.client, dureq_str_from(definition), &late, &err));
+    EXPECT_TRUE(strcmp(cancelled.text, late.text) != 0);
+    timers_are_due();
+    node_start();
+    dureq_batch *b = NULL;
+    RIG_UNTIL(dureq_client_get_batch(rig.client, late.text, &b, NULL) == DUREQ_ENOTFOUND || (dureq_batch_destroy(b), false));
+    third = start(definition);
+    EXPECT_TRUE(strcmp(third.text, late.text) != 0);
+    expect_end(third.text, "completed", 1, 0, 0);
+    EXPECT_TEXT(third.text, start(definition).text); /* that one ran */
+    EXPECT_I64(1, ledger_n());
+}
+
+/* As when the connection broke after the batch was made, before its items went. */
+SCENARIO(an_open_batch_gets_what_its_first_start_did_not_add)
+{
+    node_start();
+    dureq_job_id first = start(REQUEST_HEAD ",\"open\":true,\"items\":[{\"payload\":40}]}");
+    dureq_job_id second = start(REQUEST_HEAD ",\"open\":true,\"items\":[{\"payload\":40},{\"payload\":41},{\"payload\":42}]}");
+    EXPECT_TEXT(first.text, second.text);
+    RIG_UNTIL(ledger_n() == 3);
+    RIG_OK(dureq_client_seal_batch(rig.client, first.text, &err));
+    expect_end(first.text, "completed", 3, 0, 0);
+    EXPECT_I64(0, ledger_other(40, 42));
+}
+
+enum { STARTERS = 4, LOADED = 3000 };
+
+typedef struct starting {
+    pthread_t thread;
+    const char *definition;
+    dureq_job_id id;
+    int rc;
+    dureq_error err;
+} starting;
+
+static void *start_beside(void *userdata)
+{
+    starting *s = userdata;
+
+    s->rc = dureq_client_start_batch(rig.client, dureq_str_from(s->definition), &s->id, &s->err);
+    return NULL;
+}
+
+SCENARIO(starts_of_one_request_at_a_time_load_one_batch_together)
+{
+    DQ_BUF_AUTO text = {0};
+    starting s[STARTERS] = {0};
+
+    dq_buf_append_text(&text, REQUEST_HEAD ",\"items\":[");
+    for (int i = 0; i < LOADED; i++) /* of lengths by which calls part at other places when they begin at others */
+        dq_buf_append_fmt(&text, "%s{\"id\":\"i%d\",\"payload\":\"%0*d\"}", i ? "," : "", i, 300 + i % 7 * 200, i);
+    dq_buf_append_text(&text, "]}");
+    EXPECT_FALSE(dq_buf_failed(&text));
+    for (int i = 0; i < STARTERS; i++) {
+        s[i].definition = text.ptr;
+        EXPECT_I64(0, pthread_create(&s[i].thread, NULL, start_beside, &s[i]));
+    }
+    for (int i = 0; i < STARTERS; i++)
+        (void)pthread_join(s[i].thread, NULL);
+    for (int i = 0; i < STARTERS; i++) {
+        rig_ok(s[i].rc, &s[i].err, "a start", __FILE__, __LINE__);
+        EXPECT_TEXT(s[0].id.text, s[i].id.text);
+    }
+    dureq_batch *b = batch_of(s[0].id.text);
+    EXPECT_I64(DUREQ_BATCH_RUNNING, b->status);
+    EXPECT_I64(LOADED, b->n_items);
+    dureq_batch_destroy(b);
+    RIG_OK(dureq_client_cancel_batch(rig.client, s[0].id.text, NULL, &err));
+}
+
+SCENARIO(a_request_id_of_another_kind_is_refused_by_name)
+{
+    static const char batch[] = "{\"name\":\"b\",\"item_task_type\":\"act\",\"request_id\":\"%s\"}";
+    static const char flow[] = "{\"name\":\"w\",\"request_id\":\"%s\",\"tasks\":[{\"name\":\"a\",\"task_type\":\"act\"}]}";
+    dureq_job_options o = dureq_job_options_init();
+    dureq_job_spec spec = {.task_type = "act", .payload = DQ_STR_LIT("1"), .options = &o};
+    char of_job[2][200], of_batch[200], of_flow[200];
+    dureq_job_id id;
+
+    (void)snprintf(of_job[0], sizeof of_job[0], batch, "job");
+    (void)snprintf(of_job[1], sizeof of_job[1], flow, "job");
+    (void)snprintf(of_batch, sizeof of_batch, flow, "batch");
+    (void)snprintf(of_flow, sizeof of_flow, batch, "flow");
+    o.request_id = DQ_STR_LIT("job");
+    RIG_OK(dureq_client_enqueue(rig.client, &spec, &id, &err));
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to job", dureq_client_start_batch(rig.client, dureq_str_from(of_job[0]), &id, &err));
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to job", dureq_client_start_workflow(rig.client, dureq_str_from(of_job[1]), &id, &err));
+
+    char text[200];
+    (void)snprintf(text, sizeof text, batch, "batch");
+    RIG_OK(dureq_client_start_batch(rig.client, dureq_str_from(text), &id, &err));
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to batch", dureq_client_start_workflow(rig.client, dureq_str_from(of_batch), &id, &err));
+    o.request_id = DQ_STR_LIT("batch");
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to workflow or batch", dureq_client_enqueue(rig.client, &spec, &id, &err));
+
+    (void)snprintf(text, sizeof text, flow, "flow");
+    RIG_OK(dureq_client_start_workflow(rig.client, dureq_str_from(text), &id, &err));
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to workflow", dureq_client_start_batch(rig.client, dureq_str_from(of_flow), &id, &err));
+    o.request_id = DQ_STR_LIT("flow");
+    RIG_FAILS(DUREQ_ECONFLICT, "belongs to workflow or batch", dureq_client_enqueue(rig.client, &spec, &id, &err));
+}
+
+/* ---- items added ---- */
+
+SCENARIO(no_items_added_tell_how_many_there_are)
+{
+    dureq_batch_item item = {.payload = {"50", 2}, .is_json = true};
+    dureq_job_id id;
+    uint32_t n = 0;
+
+    RIG_OK(dureq_client_open_batch(rig.client, DQ_STR_LIT("{\"name\":\"b\",\"item_task_type\":\"act\"}"), &id, &err));
+    RIG_OK(dureq_client_add_batch_items(rig.client, id.text, -1, &item, 1, NULL, &err));
+    RIG_OK(dureq_client_add_batch_items(rig.client, id.text, -1, NULL, 0, &n, &err));
+    EXPECT_I64(1, n);
+    id.text[0] = id.text[0] == '0' ? '1' : '0';
+    RIG_FAILS(DUREQ_ENOTFOUND, "no batch", dureq_client_add_batch_items(rig.client, id.text, -1, NULL, 0, &n, &err));
+}
+
+/* Nobody leads, so what a step leaves stays. */
+SCENARIO(a_step_releases_a_mebibyte_and_one_item)
+{
+    enum { LARGE = 300000 };
+    DQ_BUF_AUTO text = {0};
+    dureq_batch_item items[10] = {0};
+    dureq_job_id id;
+
+    for (int i = 0; i < LARGE; i++)
+        dq_buf_append_char(&text, 'x');
+    for (size_t i = 0; i < DQ_ARRAY_LEN(items); i++)
+        items[i].payload = dureq_str_of(text.ptr, LARGE - i * 1000);
+    RIG_OK(dureq_client_open_batch(rig.client, DQ_STR_LIT("{\"name\":\"large\",\"item_task_type\":\"measure\"}"), &id, &err));
+    RIG_OK(dureq_client_add_batch_items(rig.client, id.text, 0, items, DQ_ARRAY_LEN(items), NULL, &err));
+    RIG_OK(dureq_client_seal_batch(rig.client, id.text, &err));
+    EXPECT_I64(4, n_running(id.text));
+    ledger_clear();
+    smallest_len = SIZE_MAX;
+    (void)rig_node("n1", "measure", measure, NULL);
+    expect_end(id.text, "completed", 10, 0, 0);
+    pthread_mutex_lock(&ledger.mu);
+    size_t smallest = smallest_len;
+    pthread_mutex_unlock(&ledger.mu);
+    EXPECT_I64(LARGE - 9000, smallest);
 }
 
 RIG_MAIN()

@@ -150,6 +150,7 @@ SCENARIO(a_session_too_old_takes_nothing_and_leads_no_more)
     EXPECT_I64(0, rig_stats(old).completed);
 }
 
+#define ONE_ITEM "{\"name\": \"b\", \"item_task_type\": \"t\", \"items\": [{}]}"
 #define ONE_TASK "{\"name\": \"w\", \"tasks\": [{\"name\": \"a\", \"task_type\": \"t\"}]}"
 
 /* As after FLUSHALL, with a client that saw them asked for. */
@@ -171,7 +172,8 @@ SCENARIO(a_start_finds_that_the_version_is_not_asked_for_any_more)
 
 SCENARIO(a_client_that_is_too_old_by_now_changes_nothing_and_still_enqueues)
 {
-    dureq_job_id waits = rig_enqueue("t", "1", NULL), over = rig_enqueue("t", "1", NULL), later, flow, sched;
+    dureq_job_id waits = rig_enqueue("t", "1", NULL), over = rig_enqueue("t", "1", NULL), later, flow, sched, batch;
+    dureq_batch_item item = {.payload = DQ_STR_LIT("1"), .is_json = true};
     dureq_schedule s = dureq_schedule_init();
     dureq_job_spec spec = {.task_type = "t", .payload = DQ_STR_LIT("1")};
     int64_t n;
@@ -180,6 +182,7 @@ SCENARIO(a_client_that_is_too_old_by_now_changes_nothing_and_still_enqueues)
     s.interval_ms = 3600000;
     RIG_OK(dureq_client_create_schedule(rig.client, &s, &spec, &sched, &err));
     RIG_OK(dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &flow, &err));
+    RIG_OK(dureq_client_open_batch(rig.client, DQ_STR_LIT(ONE_ITEM), &batch, &err));
     RIG_OK(dureq_client_cancel(rig.client, over.text, NULL, &err));
     free(in_shards("redis.call('HSET', ARGV[1] .. 'sh', 'mv', 9)"));
     RIG_FAILS(DUREQ_ESCHEMA, "scripts 9", dureq_client_cancel(rig.client, waits.text, NULL, &err));
@@ -190,6 +193,11 @@ SCENARIO(a_client_that_is_too_old_by_now_changes_nothing_and_still_enqueues)
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_purge_queue(rig.client, "normal", &n, &err));
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_cancel_workflow(rig.client, flow.text, NULL, &err));
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_start_workflow(rig.client, DQ_STR_LIT(ONE_TASK), &later, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_start_batch(rig.client, DQ_STR_LIT(ONE_ITEM), &later, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_add_batch_items(rig.client, batch.text, 1, &item, 1, NULL, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_seal_batch(rig.client, batch.text, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_cancel_batch(rig.client, batch.text, NULL, &err));
+    RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_retry_batch(rig.client, batch.text, false, &err));
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_pause_schedule(rig.client, sched.text, &err));
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_delete_schedule(rig.client, sched.text, &err));
     RIG_FAILS(DUREQ_ESCHEMA, "newer dureq", dureq_client_trigger_schedule(rig.client, sched.text, NULL, &later, &err));

@@ -7,6 +7,7 @@
 --   { -6, n } (the id of the nth of these, from 0, is another's), { -7 } (items with ids and items without), { -8 } (with a one-time task payloads are
 --   JSON), { -9 } (there are 100 million)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "batch.lua"
 local ITEMS_MAX = 100000000
 local id, n = ARGV[1], #ARGV - 2
@@ -18,6 +19,9 @@ local at = ARGV[2] == '' and b.total or tonumber(ARGV[2])
 if at + n <= b.total and ARGV[2] ~= '' and n > 0 then
   return { b.total } -- this call was made before, and its answer lost
 end
+if n == 0 then
+  return { b.total }
+end
 if b.status ~= BATCH_LOADING and not (b.status == BATCH_RUNNING and batches().has(b, BATCH_OPEN)) then
   return { -4 }
 end
@@ -27,13 +31,14 @@ end
 if at + n > ITEMS_MAX then
   return { -9 }
 end
-local named = n > 0 and string.byte(ARGV[3], 2) > 0
-if n > 0 and at > 0 and named ~= batches().has(b, BATCH_NAMED) then
+local named = string.byte(ARGV[3], 2) > 0
+if at > 0 and named ~= batches().has(b, BATCH_NAMED) then
   return { -7 }
 end
-local names, ids, seen = {}, {}, {}
+local names, ids, seen, largest = {}, {}, {}, 0
 for i = 1, n do
   local kind, len = string.byte(ARGV[2 + i], 1, 2)
+  largest = math.max(largest, #ARGV[2 + i])
   if (len > 0) ~= named then
     return { -7 }
   elseif kind ~= 0 and b.once ~= ONCE_NONE then
@@ -63,8 +68,9 @@ while i <= n do
   b.total = b.total + to - i + 1
   i = to + 1
 end
-if n > 0 then
-  call('SETRANGE', K .. 'bx:' .. id, b.total - 1, '\0')
+call('SETRANGE', K .. 'bx:' .. id, b.total - 1, '\0')
+if largest > tonumber(call('HGET', K .. 'bd:' .. id, 'large') or math.huge) then
+  call('HSET', K .. 'bd:' .. id, 'large', largest)
 end
 if b.status == BATCH_LOADING then
   call('ZADD', K .. 'tm', now + 60000, 'l' .. id)

@@ -14,8 +14,18 @@ local head = call('GET', K .. 'bs:' .. id)
 if not head then
   return false
 end
-local total = unpk('>I4', head, 15)
-local named = math.floor(string.byte(head, 3) / 8) % 2 == 1
+local total, next_one = unpk('>I4I4', head, 15)
+local status, flags = string.byte(head, 2, 3)
+local named = math.floor(flags / 8) % 2 == 1
+local has_ended = status == 2 or status == 3 or status == 5
+-- As the header counts them: what a retry is still to come to waits, whatever became of it before, and after the end what never began is cancelled.
+local function as_counted(cells, from)
+  if math.floor(flags / 32) % 2 == 1 then
+    local n = math.max(0, next_one - from)
+    cells = string.sub(cells, 1, n) .. string.gsub(string.sub(cells, n + 1), '[\4\5]', '\0')
+  end
+  return has_ended and string.gsub(cells, '%z', '\5') or cells
+end
 if name ~= '' then
   first = named and tonumber(call('HGET', K .. 'bn:' .. id, name) or -1) or not named and string.find(name, '^%d+$') and tonumber(name) or -1
   if first < 0 or first >= total or not named and string.format('%d', first) ~= name then
@@ -24,7 +34,7 @@ if name ~= '' then
   limit = 1
 end
 local list, at = {}, first
-local cells = call('GETRANGE', K .. 'bx:' .. id, first, math.min(first + LOOKED, total) - 1)
+local cells = as_counted(call('GETRANGE', K .. 'bx:' .. id, first, math.min(first + LOOKED, total) - 1), first)
 for i = 1, first < total and #cells or 0 do
   if #list == limit then
     break

@@ -4,6 +4,7 @@
 -- argv: actor id all('1' or '')
 -- returns: 0, -3 (no such batch), -4 (it has not ended, or completed)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "batch.lua"
 --#include "audit.lua"
 local b = batches().of(ARGV[2])

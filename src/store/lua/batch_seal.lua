@@ -4,6 +4,7 @@
 -- argv: id
 -- returns: n of items, -3 (no such batch), -4 (it was not open)
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "batch.lua"
 local b = batches().of(ARGV[1])
 if not b then
@@ -13,8 +14,8 @@ if b.status == BATCH_LOADING then
   call('ZREM', K .. 'tm', 'l' .. b.id)
   b.started = now
   batches().begin(b)
-elseif (b.status == BATCH_RUNNING or b.status == BATCH_FAILED) and batches().has(b, BATCH_OPEN) then
-  b.changed = true -- a retry of one that failed while it was open is to end by itself
+elseif batches().has(b, BATCH_OPEN) then
+  b.changed = true -- whatever its state: a retry of one that failed while it was open is to end by itself
 elseif b.status == BATCH_CANCELLING or b.status == BATCH_CANCELLED then
   return -4
 else

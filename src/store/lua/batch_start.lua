@@ -7,8 +7,9 @@
 --   lane: name of the lane of its items; field value: what is kept of it beside (name, h0 and h1: what comes before an item's part of its envelope, of
 --   JSON and of other payloads, oh and op the same and the payload of the one-time task, s2s, tags, actor, def)
 -- returns: { 0, id } made, { 1, id, status, n of items } known by its request, { 2, id } its unique key is held, { 3, lane } its queue there is not, or the
---   lane would be one too many
+--   lane would be one too many, { 4, id } its request is that of a workflow
 --#include "base.lua"
+--#include "too_old.lua"
 --#include "ids.lua"
 --#include "due_ids.lua"
 --#include "lane.lua"
@@ -19,6 +20,9 @@ local shard, request, ukey = tonumber(ARGV[1]), ARGV[2], ARGV[4]
 local known = call('GET', K .. 'r:' .. request)
 if known then
   local b = batches().of(known)
+  if not b and call('EXISTS', K .. 'ws:' .. known) == 1 then
+    return { 4, known }
+  end
   return b and { 1, known, b.status, b.total } or { 1, known, 0, 0 }
 end
 local holder = ukey ~= '' and holder_of(call('GET', K .. 'u:' .. ukey))
@@ -43,7 +47,7 @@ end
 local id = due_id(0, shard)
 due_ids_save()
 local key = K .. 'bd:' .. id
-call('HSET', key, 'keep', ARGV[6], 'limit', ARGV[7], 'l', lanes[1], 'queues', table.concat(queues, '|'), unpack(ARGV, 14))
+call('HSET', key, 'keep', ARGV[6], 'limit', ARGV[7], 'l', lanes[1], 'queues', table.concat(queues, '|'), 'rq', request, 'large', 0, unpack(ARGV, 14))
 if lanes[2] then
   call('HSET', key, 'ol', lanes[2])
 end

@@ -56,7 +56,8 @@ local function look_at_whole()
       call('RPUSH', K .. 'wq', pack('>c13BI2I3BI4', id, GO_ITEMS, b.epoch, 0, 0, 0))
     end)
   end
-  if b.status == BATCH_CANCELLING and not todo(GO_ITEMS_CANCEL) then
+  local halts = b.status == BATCH_CANCELLING or b.status == BATCH_RUNNING and batches().stops(b)
+  if halts and (b.running > 0 or b.once == ONCE_RELEASED) and not todo(GO_ITEMS_CANCEL) then
     fault('batch_stuck', key, id, 'nobody cancels what is in flight', function()
       call('RPUSH', K .. 'wq', pack('>c13BI2I3BI4', id, GO_ITEMS_CANCEL, b.epoch, 0, 0, 0))
     end)

@@ -8,7 +8,7 @@
 --   flags: 2 cancels what was released when a task fails; version: of the scripts that all sessions must know; large_task: those with a payload of its own; queue: those of its lanes, each once
 --   field value: what is kept of it beside (name, input, tags, actor)
 -- returns: { 0, id } started, { 1, id } known by its request, { 2, id } its unique key is held, { 3 } the definition is not here, { 4 } the
---   version is not required yet
+--   version is not required yet, { 5, id } its request is that of a batch
 --#include "base.lua"
 --#include "too_old.lua"
 --#include "ids.lua"
@@ -22,7 +22,7 @@ if tonumber(call('HGET', sh, 'mv') or 0) < tonumber(ARGV[13]) then
 end
 local known = call('GET', K .. 'r:' .. request)
 if known then
-  return { 1, known }
+  return { call('EXISTS', K .. 'bs:' .. known) == 1 and 5 or 1, known }
 end
 local holder = ukey ~= '' and holder_of(call('GET', K .. 'u:' .. ukey))
 if holder then

@@ -33,6 +33,7 @@ end
 local function batch_timed(b, kind)
   if kind == 'l' and b.status == BATCH_LOADING then
     call('HSET', K .. 'bd:' .. b.id, 'why', 'it was not sealed within a minute', 'keep', 0)
+    batches().forget_request(b)
     batches().finish(b, BATCH_CANCELLED)
     b.changed = true
   elseif kind == 'x' and b.status == BATCH_RUNNING then

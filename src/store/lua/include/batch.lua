@@ -9,7 +9,9 @@
 --#include "tell.lua"
 --#include "deliver.lua"
 local BATCH_CHUNK = 1000 -- items in a key of their own
-local BATCH_RELEASES = 256 -- in a step
+local BATCH_RELEASES = 256 -- in a step,
+local BATCH_BYTES = 1048576 -- and their bytes, of which the last item may make more
+local BATCH_SMALL = 4096 -- items up to this are taken to have it
 local BATCH_LOOKED = 8192 -- states that a step looks at, for what is to be done again
 local BATCH_ONCE = 4294967295 -- stands for the number of an item: the one-time task
 local BATCH_CONTEXT_MAX = 65536 -- its result, which each item gets
@@ -211,30 +213,46 @@ local function batch_module()
   end
   local function read_heads(b)
     if not b.heads then
-      local about = call('HMGET', K .. 'bd:' .. b.id, 'l', 'h0', 'h1', 's2s', 'or')
+      local about = call('HMGET', K .. 'bd:' .. b.id, 'l', 'h0', 'h1', 's2s', 'or', 'large')
       b.lane, b.heads, b.s2s = tonumber(about[1]), { [0] = about[2], about[3] }, tonumber(about[4])
       b.context = b.once == ONCE_DONE and '{"upstream":' .. (about[5] and about[5] ~= '' and string.sub(about[5], 2) or 'null') .. ',"original":'
+      b.at_once = math.max(1, math.floor(BATCH_BYTES / math.max(BATCH_SMALL, tonumber(about[6] or 65536))))
     end
   end
-  local function release_some(b, list)
-    local first, base = list[1], list[1] - list[1] % BATCH_CHUNK
-    local last = list[#list]
-    local items = call('LRANGE', K .. 'bi:' .. b.id .. ':' .. base / BATCH_CHUNK, first - base, last - base)
+  -- Items from the nth of the list on: as many as can be read without more than a step's bytes.
+  local function read_items(b, list, n)
+    local first, last, base = list[n], list[n], list[n] - list[n] % BATCH_CHUNK
+    while list[n + 1] and list[n + 1] < first + b.at_once do
+      n = n + 1
+      last = list[n]
+    end
+    return call('LRANGE', K .. 'bi:' .. b.id .. ':' .. base / BATCH_CHUNK, first - base, last - base), first, last
+  end
+  -- Some of the list, all of one chunk, until their bytes are used up. Returns how many, and what is left of the bytes.
+  local function release_some(b, list, left)
     local jobs, bits, late = {}, {}, {}
-    for _, index in ipairs(list) do
+    local items, first, last, n
+    for i, index in ipairs(list) do
+      if left <= 0 then
+        break
+      end
+      if not last or index > last then
+        items, first, last = read_items(b, list, i)
+      end
       local item = items[index - first + 1]
-      local kind, n = string.byte(item, 1, 2)
-      local tail = string.sub(item, 3 + n)
+      local kind, len = string.byte(item, 1, 2)
+      local tail = string.sub(item, 3 + len)
       if b.context then
         tail = b.context .. (tail == '' and 'null' or tail) .. '}'
       end
-      local id = release(b, b.lane, b.heads[kind], index, n > 0 and string.sub(item, 3, 2 + n) or string.format('%d', index), tail)
+      local id = release(b, b.lane, b.heads[kind], index, len > 0 and string.sub(item, 3, 2 + len) or string.format('%d', index), tail)
+      left, n = left - #tail, i
       local at = #jobs
       jobs[at + 1], jobs[at + 2] = index, id
       if b.s2s then
         late[at + 1], late[at + 2] = now + b.s2s, id
       end
-      if #list <= last - first then -- else they are in a row
+      if #list <= list[#list] - list[1] then -- else they are in a row
         at = #bits
         bits[at + 1], bits[at + 2], bits[at + 3], bits[at + 4] = 'SET', 'u8', '#' .. index, 1
       end
@@ -243,12 +261,13 @@ local function batch_module()
     if #bits > 0 then
       call('BITFIELD', K .. 'bx:' .. b.id, unpack(bits))
     else
-      call('SETRANGE', K .. 'bx:' .. b.id, first, string.rep('\1', #list))
+      call('SETRANGE', K .. 'bx:' .. b.id, list[1], string.rep('\1', n))
     end
     if b.s2s then
       call('ZADD', K .. 's2s', unpack(late))
     end
-    b.running = b.running + #list
+    b.running = b.running + n
+    return n, left
   end
   local function stops(b)
     return b.once == ONCE_FAILED or has(b, BATCH_FAILING) and has(b, BATCH_FAIL_FAST)
@@ -257,18 +276,20 @@ local function batch_module()
     return b.status ~= BATCH_RUNNING or stops(b) or (b.once ~= ONCE_NONE and b.once ~= ONCE_DONE) or b.running >= b.window or b.next >= b.total
   end
   local function fill(b)
-    local left, looked = BATCH_RELEASES, 0
+    local left, looked, bytes = BATCH_RELEASES, 0, BATCH_BYTES
     if b.status == BATCH_RUNNING and b.once == ONCE_WAITS then
       once_release(b)
     end
-    while left > 0 and looked < BATCH_LOOKED and not is_full(b) do
+    while left > 0 and bytes > 0 and looked < BATCH_LOOKED and not is_full(b) do
       local from = b.next
       local list = take_next(b, math.min(left, b.window - b.running))
       looked = looked + (has(b, BATCH_AGAIN) and b.next - from or 0)
       if #list > 0 then
         read_heads(b)
-        release_some(b, list)
-        left = left - #list
+        local n
+        n, bytes = release_some(b, list, bytes)
+        left = left - n
+        b.next = list[n + 1] or b.next
       end
     end
     if not is_full(b) and not has(b, BATCH_FILLING) then
@@ -294,6 +315,13 @@ local function batch_module()
     end
     queues_of(b, -1)
     tell(b.id)
+  end
+  -- It never began, and ends: the request that made it makes another.
+  local function forget_request(b)
+    local request = call('HGET', K .. 'bd:' .. b.id, 'rq')
+    if request and call('GET', K .. 'r:' .. request) == b.id then
+      call('DEL', K .. 'r:' .. request)
+    end
   end
   local function timer(b, kind, ms)
     call('ZADD', K .. 'tm', now + ms, kind .. b.id)
@@ -393,7 +421,7 @@ local function batch_module()
   end
   return {
     known = known, of = of, adopt = adopt, ended = item_ended, go = go, begin = begin, again = again, halt = halt, has = has, set = set, timer = timer,
-    finish = finish, queues_of = queues_of, left_to_do = left_to_do, stops = stops, head = head,
+    finish = finish, forget_request = forget_request, queues_of = queues_of, left_to_do = left_to_do, stops = stops, head = head,
   }
 end
 local batch_made = {}

@@ -6,9 +6,11 @@ local function batch_cancel_one(b, index, job)
     batches().ended(job, '\3' .. b.id .. pack('>I2I4', b.epoch, index), 'x', 'its job is gone')
   end
 end
+local BATCH_CANCELLED_AT_ONCE = 128
 local function batch_cancel_step(b)
-  local jobs = call('HSCAN', K .. 'bj:' .. b.id, 0, 'COUNT', 64)[2]
-  for i = 1, math.min(#jobs, 256), 2 do
+  -- Any of them, and all when they are no more than that. An HSCAN may find nothing although there are some.
+  local jobs = call('HRANDFIELD', K .. 'bj:' .. b.id, BATCH_CANCELLED_AT_ONCE, 'WITHVALUES')
+  for i = 1, #jobs, 2 do
     batch_cancel_one(b, tonumber(jobs[i]), jobs[i + 1])
   end
   local once = b.once == ONCE_RELEASED and call('HGET', K .. 'bd:' .. b.id, 'oj')
