@@ -12,7 +12,7 @@
 #include "store/schedule_calls.h"
 
 #define LOOK_LIMIT    200
-#define LOOK_BYTES    (512 * 1024)   /* of definitions that a call reads */
+#define LOOK_BYTES    (256 * 1024)   /* of definitions that a call reads */
 #define LOOK_GAP_MS   50             /* so 4,000 a second: a quarter of what is dispatched in that time */
 #define DUE_WITHIN_MS (25 * 3600000) /* whatever is computed is looked at again within a day */
 
