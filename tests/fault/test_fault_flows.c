@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 #define LIMIT_MS     120000
-#define START_MS     20000
+#define START_MS     60000
 #define LATE_US      5000000 /* by then whoever was given a job before the cancel has begun with it, or heard of it */
 #define STARTERS     2
 #define ROUNDS       16

@@ -22,7 +22,7 @@
 #define ROLE     "--fault-starter"
 #define TABLE_FD 3
 #define PACE_MS  12
-#define TRIES    200
+#define LIMIT_US 60000000 /* a server that was killed may take its time to load */
 
 /* ---- what a number stands for ---- */
 
@@ -150,13 +150,14 @@ static void start_one(fault_flow_table *t, dureq_client *c, int number)
 {
     fault_flow_entry *e = &t->items[number];
     fault_flow f = fault_flow_of(number);
+    int64_t until_us = dq_mono_us() + LIMIT_US;
     dureq_error err = {0};
     dureq_job_id id;
     int rc;
 
     atomic_store(&e->answer, FAULT_FLOW_BEGUN);
     rc = start_once(c, &f, number, &id, &err);
-    for (int i = 0; i < TRIES && rc < 0; i++) {
+    while (rc < 0 && dq_mono_us() < until_us) {
         fault_pass(10);
         rc = start_once(c, &f, number, &id, &err);
     }
@@ -166,6 +167,12 @@ static void start_one(fault_flow_table *t, dureq_client *c, int number)
     }
     memcpy(e->id, id.text, sizeof id.text);
     atomic_store(&e->answer, FAULT_FLOW_STARTED);
+}
+
+/* It was done, or it was too late, or nobody knows whether it was done. */
+static bool is_in_order(int rc)
+{
+    return rc == 0 || rc == DUREQ_ECONFLICT || rc == DUREQ_EUNKNOWN || rc == DUREQ_EUNAVAILABLE;
 }
 
 static bool take_fate(fault_flow_entry *e, fault_flow_fate fate)
@@ -188,7 +195,7 @@ static void cancel_one(fault_flow_table *t, dureq_client *c, int number)
     if (rc == 0) {
         atomic_store(&e->cancelled_wall_ms, dq_wall_ms());
         atomic_store(&e->cancelled_us, dq_mono_us());
-    } else if (rc != DUREQ_ECONFLICT && rc != DUREQ_EUNKNOWN) {
+    } else if (!is_in_order(rc)) {
         refuse(t, "cancel", number, &err);
     }
 }
@@ -203,7 +210,7 @@ static void retry_one(fault_flow_table *t, dureq_client *c, int number)
         return;
     rc =
         number % 4 == 3 ? dureq_client_retry_batch(c, e->id, number % 8 == 3, &err) : dureq_client_retry_workflow(c, e->id, &err);
-    if (rc < 0 && rc != DUREQ_ECONFLICT && rc != DUREQ_EUNKNOWN)
+    if (!is_in_order(rc))
         refuse(t, "retry", number, &err);
 }
 
