@@ -554,7 +554,7 @@ def a_redrive_of_many_outlives_page_and_daemon(here):
             server.call('POST', '/api/jobs', [{'task_type': 'fail-always', 'payload': i, 'retry_policy': {'max_attempts': 1}} for i in range(at, at + 10_000)])
         server.wait_for(lambda: server.get('/api/stats')['job_counts'].get('dead') == n, 'all to be dead', seconds=300)
         b.go(server.url + '/dead?by=type')
-        b.click('//button[contains(., "Redrive all")]')
+        b.click('//button[contains(., "Redrive all")][not(@aria-disabled)]')
         b.wait('return document.querySelector("#dlg-count")', 'the count to be typed', seconds=20)
         matched = b.run('return document.querySelector("[role=dialog] code").innerText')
         b.type(matched)
@@ -610,7 +610,7 @@ def many_jobs_open_at_once_and_scroll(here):
     b, server = here.browser, here.another()
     try:
         for at in range(0, n, 100_000):
-            server.ctl('enqueue', '--ndjson', '-q', text=''.join(json.dumps({'task_type': f'bulk.{i % 7}', 'payload': i, 'delay': '9h'}) + '\n' for i in range(at, min(n, at + 100_000))))
+            server.ctl('enqueue', '--ndjson', '-', '-q', text=''.join(json.dumps({'task_type': f'bulk.{i % 7}', 'payload': i, 'delay': '9h'}) + '\n' for i in range(at, min(n, at + 100_000))))
         assert server.get('/api/stats')['job_counts']['scheduled'] == n
         b.go(server.url + '/queues')
         b.wait(LOADED, 'the queues')

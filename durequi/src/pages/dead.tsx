@@ -128,6 +128,7 @@ export function Dead() {
   const every = (stats?.job_counts.dead ?? 0) > MANY ? 60_000 : 2500;
   const { data: groups, error } = useLive<DeadGroup[]>(hasPayload ? '/api/dlq/groups' + query({ ...parametersOf(filter), by }) : undefined, every);
   const all = groups?.reduce((n, g) => n + g.count, 0) ?? 0;
+  const noneDead = (groups ? all : (stats?.job_counts.dead ?? 0)) ? undefined : 'No job is dead'; // to group many takes a while
   const set = (next: Record<string, string>): void => go('/dead' + query({ ...filter, by: by === 'error' ? '' : by, open, ...next }), { replace: true });
   const nameOf = (g: DeadGroup): string => (by === 'error' ? `${g.task_type}|${g.error ?? ''}` : g.task_type);
   const isOpen = (g: DeadGroup): boolean => open !== '' && (nameOf(g) === open || (g.task_type === open && groups?.find((x) => x.task_type === open) === g));
@@ -149,8 +150,8 @@ export function Dead() {
               <Seg label="Grouped" value={by} onChange={(v) => set({ by: v === 'error' ? '' : v, open: '' })} options={[['error', 'By error'], ['type', 'By type']]} />
               <span className="row hide-s">
                 <Link className="btn sml" href={'/jobs' + query({ ...filter, status: 'dead' })}>List</Link>
-                <Button small refused={refused ?? (all ? undefined : 'No job is dead')} onClick={() => void redriveAll(parametersOf(filter))}>Redrive all…</Button>
-                <Button small kind="danger" refused={refused ?? (all ? undefined : 'No job is dead')} onClick={() => void deleteDead(parametersOf(filter))}>Delete…</Button>
+                <Button small refused={refused ?? noneDead} onClick={() => void redriveAll(parametersOf(filter))}>Redrive all…</Button>
+                <Button small kind="danger" refused={refused ?? noneDead} onClick={() => void deleteDead(parametersOf(filter))}>Delete…</Button>
               </span>
             </span>
           </div>
@@ -166,8 +167,8 @@ export function Dead() {
                 )}
           <div className="panel-f">
             <span className="only-s row">
-              <Button refused={refused ?? (all ? undefined : 'No job is dead')} onClick={() => void redriveAll(parametersOf(filter))}>Redrive all…</Button>
-              <Button kind="danger" refused={refused ?? (all ? undefined : 'No job is dead')} onClick={() => void deleteDead(parametersOf(filter))}>Delete…</Button>
+              <Button refused={refused ?? noneDead} onClick={() => void redriveAll(parametersOf(filter))}>Redrive all…</Button>
+              <Button kind="danger" refused={refused ?? noneDead} onClick={() => void deleteDead(parametersOf(filter))}>Delete…</Button>
             </span>
             <span className="hide-s">Dead jobs are kept until their retention is over.</span><span className="grow" /><span className="hide-s row"><kbd className="k">j</kbd><kbd className="k">k</kbd> move <kbd className="k">Enter</kbd> open group <kbd className="k">R</kbd> redrive, asks first</span></div>
         </section>

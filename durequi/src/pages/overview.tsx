@@ -151,16 +151,18 @@ function QueueRow({ q }: { q: Queue }) {
   );
 }
 
-function Queues({ queues }: { queues: Queue[] }) {
+function Queues({ queues, hour }: { queues: Queue[]; hour: SeriesRow[] }) {
   const most = [...queues].sort((a, b) => b.weight - a.weight || b.pending - a.pending).slice(0, QUEUES_SHOWN);
   const waiting = queues.reduce((n, q) => n + q.pending, 0);
   const running = queues.reduce((n, q) => n + q.running, 0);
+  const oldest = Math.max(0, ...queues.map((q) => (q.pending ? lengthOf(q.oldest_age) : 0)));
+  const wait = [...hour].reverse().find((r) => r.wait_ms)?.wait_ms?.p95;
   return (
     <Panel title="Queues" sub="heaviest first" end={<Link className="link sm" href="/queues">All queues</Link>}>
       <table className="tbl">
         <thead><tr><th>Queue</th><th className="num">Waiting</th><th className="num">Oldest</th><th className="num hide-s">In /s</th><th className="num hide-s">Out /s</th><th className="hide-s hide-m">Came in, 1 h</th><th className="num hide-s">Running</th><th className="num hide-s">Wait p95</th><th className="hide-s">State</th></tr></thead>
         <tbody>{most.map((q) => <QueueRow key={q.name} q={q} />)}</tbody>
-        <tfoot><tr><td>All {count(queues.length)}</td><td className="num">{count(waiting)}</td><td /><td className="hide-s" /><td className="hide-s" /><td className="hide-s hide-m" /><td className="num hide-s">{count(running)}</td><td className="hide-s" /><td className="hide-s" /></tr></tfoot>
+        <tfoot><tr><td>All {count(queues.length)}</td><td className="num">{count(waiting)}</td><td className="num">{waiting ? length(oldest) : '–'}</td><td className="num hide-s">{rate(perSecond(hour, (r) => r.enqueued))}</td><td className="num hide-s">{rate(perSecond(hour, (r) => r.processed))}</td><td className="hide-s hide-m" /><td className="num hide-s">{count(running)}</td><td className="num hide-s">{wait === undefined ? '–' : length(wait)}</td><td className="hide-s" /></tr></tfoot>
       </table>
     </Panel>
   );
@@ -271,7 +273,7 @@ export function Overview() {
               <Throughput range={range} setRange={(r) => set('range', r)} rows={rows ?? []} by={RANGES[range][0]} />
               <Latency of={of} setOf={(v) => set('latency', v)} rows={rows ?? []} />
             </div>
-            <div className="grid g-21 stretch"><Queues queues={queues} /><Failing groups={groups} dead={stats.job_counts.dead ?? 0} /></div>
+            <div className="grid g-21 stretch"><Queues queues={queues} hour={hour} /><Failing groups={groups} dead={stats.job_counts.dead ?? 0} /></div>
             {has('schedules') ? <div className="grid g-11 stretch"><NextSchedules /><Changes entries={changes ?? []} /></div> : <Changes entries={changes ?? []} />}
           </div>
         )}

@@ -58,12 +58,19 @@ function StripRow({ s, y, from, span }: { s: Schedule; y: number; from: number; 
   );
 }
 
+/** Full steps of the clock, none so near to the ends that its words would touch others. */
+function roundTimes(from: number, span: number, step: number, offset: number): number[] {
+  const first = Math.ceil((from + offset + span * 0.05) / step) * step - offset;
+  return Array.from({ length: Math.ceil(span / step) }, (_, k) => first + k * step).filter((t) => t < from + span * 0.98);
+}
+
 function Strip({ schedules, total, span, setSpan }: { schedules: Schedule[]; total: number; span: Span; setSpan: (s: Span) => void }) {
   const now = useNow();
   const { zone } = usePreferences();
   const from = Math.floor(now / 60_000) * 60_000;
   const rows = schedules.filter((s) => s.status === 'active').slice(0, STRIP_ROWS);
-  const marks = [1, 2, 3, 4, 5].map((k) => from + (k * SPANS[span]) / 6);
+  const marks = roundTimes(from, SPANS[span], span === '24h' ? 4 * 3_600_000 : 86_400_000, zone === 'local' ? -new Date(from).getTimezoneOffset() * 60_000 : 0);
+  const x = (t: number): string => `${(16 + ((t - from) / SPANS[span]) * 82).toFixed(2)}%`;
   const height = 34 + rows.length * 28;
   return (
     <Panel
@@ -72,8 +79,8 @@ function Strip({ schedules, total, span, setSpan }: { schedules: Schedule[]; tot
     >
       <div className="panel-b" tabIndex={0} role="group" aria-label="Strip of what comes next">
         <svg className="strip" height={height} role="img" aria-label={`When the ${rows.length} soonest schedules come round; the list below has their next times`}>
-          {marks.map((t, i) => <text key={i} x={`${16 + ((i + 1) * 82) / 6}%`} y="10" textAnchor="middle">{span === '24h' ? clock(t, zone).slice(0, 5) : exact(t, zone).slice(5, 10)}</text>)}
-          {marks.map((_, i) => <line key={i} className="ax" x1={`${16 + ((i + 1) * 82) / 6}%`} x2={`${16 + ((i + 1) * 82) / 6}%`} y1="16" y2={height - 4} />)}
+          {marks.map((t) => <text key={t} x={x(t)} y="10" textAnchor="middle">{span === '24h' ? clock(t, zone).slice(0, 5) : exact(t, zone).slice(5, 10)}</text>)}
+          {marks.map((t) => <line key={t} className="ax" x1={x(t)} x2={x(t)} y1="16" y2={height - 4} />)}
           <text className="nowt" x="16%" y="10" textAnchor="middle">now</text>
           <line className="now" x1="16%" x2="16%" y1="16" y2={height - 4} />
           {rows.map((s, i) => <StripRow key={s.id} s={s} y={34 + i * 28} from={from} span={SPANS[span]} />)}
