@@ -38,7 +38,7 @@ WHOLE = ((1440, 'light'), (390, 'dark'))
 COLOURS = {'runOnly': ['color-contrast']}
 THOUSAND_MS = 500
 JOBS_MS = 300
-FRAME_MS = 100  # the longest frame while one scrolls
+FRAME_MS = 100  # 95 % of the frames while one scrolls
 MANY = int(os.environ.get('DUREQ_TEST_MANY_JOBS', 1_000_000))
 SET_FIELD = '''const [field, text] = [document.querySelector(arguments[0]), arguments[1]];
 Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, text);
@@ -49,14 +49,15 @@ document.querySelector('.rail a[href$="/jobs"]').click();
 const look = () => document.querySelector("tr.r") ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - began))) : requestAnimationFrame(look);
 look();'''
 SCROLL = '''const [frames, done] = arguments;
-let last = performance.now(), worst = 0, n = 0;
+let last = performance.now(), n = 0;
+const took = [];
 const step = () => {
   const now = performance.now();
-  worst = Math.max(worst, now - last);
+  took.push(now - last);
   last = now;
   window.scrollBy(0, 600);
   if (++n < frames) requestAnimationFrame(step);
-  else done([worst, document.querySelectorAll("tr.r").length, scrollY]);
+  else done([took.sort((a, b) => a - b)[Math.floor(frames * 0.95)], took.at(-1), document.querySelectorAll("tr.r").length, scrollY]);
 };
 requestAnimationFrame(step);'''
 OPEN_FLOW = '''const [id, done] = arguments;
@@ -230,6 +231,22 @@ def rows_stay_and_new_ones_wait(here):
     assert b.run('return document.querySelector("tr.r").dataset.id') == first
     b.click('//button[contains(@class, "newrow")]')
     b.wait('return document.querySelector("tr.r").dataset.id != arguments[0]', 'the new row', first)
+
+
+def a_long_list_scrolls_to_its_end(here):
+    b, server, n = here.browser, here.server, 600
+    b.size(1440)
+    ids = [j['id'] for j in server.call('POST', '/api/jobs', [{'task_type': 'echo', 'payload': i, 'delay': '9h', 'tags': ['long-list']} for i in range(n)])]
+    try:
+        here.open('/jobs?tag=long-list')
+        b.wait('window.scrollBy(0, 4000); return document.querySelector(".panel-f").innerText.startsWith(arguments[0])', 'all rows to be loaded', f'{n} of {n}', seconds=30)
+        b.wait('window.scrollTo(0, document.body.scrollHeight); return document.querySelector(`tr[data-id="${arguments[0]}"]`)', 'the last row', ids[0])
+        rows, high = b.run('return [document.querySelectorAll("tr.r").length, document.querySelector("tbody").offsetHeight / document.querySelector("tr.r").offsetHeight]')
+        assert rows < 200 and n <= high < n + 2, f'{rows} rows are drawn, and the list is {high} rows high'
+    finally:
+        server.call('POST', '/api/jobs/bulk/cancel?tag=long-list', {})
+        server.call('POST', '/api/jobs/bulk/delete?tag=long-list&status=cancelled', {})
+    here.no_console_line('a long list')
 
 
 def jobs_are_retried_and_cancelled_by_clicks(here):
@@ -622,10 +639,11 @@ def many_jobs_open_at_once_and_scroll(here):
             b.wait('return location.pathname == "/queues" && document.querySelector(".tbl")', 'the queues')
         b.go(server.url + '/jobs')
         b.wait('return document.querySelectorAll("tr.r").length >= 40', 'rows')
-        worst, rows, height = b.run_async(SCROLL, 240)
-        print(f'{n} jobs: opened after {", ".join(f"{t:.0f}" for t in took)} ms; {height} px scrolled, the longest frame {worst:.0f} ms, {rows} rows in the page')
+        slow, worst, rows, height = b.run_async(SCROLL, 100)
+        print(f'{n} jobs: opened after {", ".join(f"{t:.0f}" for t in took)} ms; {height} px scrolled, 95 % of the frames within {slow:.0f} ms, the longest {worst:.0f} ms, {rows} rows in the page')
         assert min(took) <= JOBS_MS, took
-        assert worst <= FRAME_MS, worst
+        assert slow <= FRAME_MS, slow
+        assert height > 10_000, height
         assert rows < 200, 'rows that are far away are not there'
         b.wait('return document.querySelector(".panel-f").innerText.includes(arguments[0])', 'how many there are', f'of {n:,}')
     finally:
@@ -884,7 +902,7 @@ def redis_away_is_said_and_comes_back(here):
 
 
 CASES = [every_page_is_sound_in_both_themes_and_widths, a_job_enqueued_elsewhere_is_seen_within_a_second, a_quiet_page_listens_and_hardly_asks,
-         without_a_socket_it_asks_and_says_so, an_open_page_costs_redis_little, rows_stay_and_new_ones_wait,
+         without_a_socket_it_asks_and_says_so, an_open_page_costs_redis_little, rows_stay_and_new_ones_wait, a_long_list_scrolls_to_its_end,
          jobs_are_retried_and_cancelled_by_clicks, a_queue_is_paused_and_undone, a_node_is_drained, the_filter_is_text_and_in_the_address,
          the_palette_goes_everywhere, what_jobs_hold_comes_out_as_text, a_payload_keeps_its_digits_when_edited, one_job_is_paused_run_and_deleted,
          a_job_is_enqueued_here, a_schedule_is_made_triggered_paused_and_deleted, a_group_of_dead_jobs_is_redriven,

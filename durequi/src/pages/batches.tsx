@@ -95,9 +95,9 @@ export function Batches() {
                 <table className="tbl fix" aria-busy={isOld || undefined}>
                   <thead><tr><th className="c-st hide-s">State</th><th className="c-type">Batch</th><th className="c-id hide-s">Id</th><th className="hide-s">Ended</th><th className="c-last num">Items</th><th className="c-n num hide-s">Failed</th><th className="c-n num hide-s hide-m">Running</th><th className="c-t num hide-s" aria-sort="descending">Started</th><th className="c-node num hide-s">Took</th></tr></thead>
                   <tbody ref={seen.body}>
-                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={9} height={seen.from * seen.height} /></tr>}
+                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={9} style={{ height: seen.from * seen.height }} /></tr>}
                     {rows.slice(seen.from, seen.to).map((b, i) => <Row key={b.id} b={b} here={here === seen.from + i} gone={list.gone.has(b.id)} />)}
-                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={9} height={(rows.length - seen.to) * seen.height} /></tr>}
+                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={9} style={{ height: (rows.length - seen.to) * seen.height }} /></tr>}
                   </tbody>
                 </table>
               )}

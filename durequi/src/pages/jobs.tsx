@@ -186,9 +186,9 @@ export function Jobs() {
                     </tr>
                   </thead>
                   <tbody ref={seen.body}>
-                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={10} height={seen.from * seen.height} /></tr>}
+                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={10} style={{ height: seen.from * seen.height }} /></tr>}
                     {rows.slice(seen.from, seen.to).map((j, i) => <Row key={j.id} j={j} here={here === seen.from + i} chosen={all || chosen.has(j.id)} gone={list.gone.has(j.id)} onChoose={choose} />)}
-                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={10} height={(rows.length - seen.to) * seen.height} /></tr>}
+                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={10} style={{ height: (rows.length - seen.to) * seen.height }} /></tr>}
                   </tbody>
                 </table>
               )}

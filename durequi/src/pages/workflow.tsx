@@ -128,7 +128,7 @@ function Timeline({ flow, layout, views, chosen, onChoose, onOpen }: ListProps) 
       <table className="tbl fix">
         <thead><tr><th className="c-st">State</th><th className="c-id">Task</th><th className="hide-s">{length(end - begin)}</th><th className="num c-node">Time</th><th className="c-id hide-s">After</th></tr></thead>
         <tbody ref={seen.body}>
-          {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={5} height={seen.from * seen.height} /></tr>}
+          {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={5} style={{ height: seen.from * seen.height }} /></tr>}
           {rows.slice(seen.from, seen.to).map((i) => {
             const u = units[i]!;
             const v = views[i]!;
@@ -144,7 +144,7 @@ function Timeline({ flow, layout, views, chosen, onChoose, onOpen }: ListProps) 
               </tr>
             );
           })}
-          {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={5} height={(rows.length - seen.to) * seen.height} /></tr>}
+          {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={5} style={{ height: (rows.length - seen.to) * seen.height }} /></tr>}
         </tbody>
       </table>
       <Folds layout={layout} onOpen={onOpen} />
@@ -184,7 +184,7 @@ function TaskPages({ flow, from, go }: { flow: Flow; from: number; go: (from: nu
       <table className="tbl fix">
         <thead><tr><th className="c-st">State</th><th className="c-type">Task</th><th className="hide-s">{length(end - begin)}</th><th className="num c-node">Time</th><th className="c-id hide-s">Job</th><th className="hide-s">Error</th></tr></thead>
         <tbody ref={seen.body}>
-          {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={6} height={seen.from * seen.height} /></tr>}
+          {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={6} style={{ height: seen.from * seen.height }} /></tr>}
           {tasks.slice(seen.from, seen.to).map((t) => (
             <tr key={t.name} className="r">
               <td className="c-st"><FlowState status={t.status} /></td>
@@ -195,7 +195,7 @@ function TaskPages({ flow, from, go }: { flow: Flow; from: number; go: (from: nu
               <td className="err cut hide-s"><Said text={t.said} /></td>
             </tr>
           ))}
-          {seen.to < tasks.length && <tr className="pad" aria-hidden="true"><td colSpan={6} height={(tasks.length - seen.to) * seen.height} /></tr>}
+          {seen.to < tasks.length && <tr className="pad" aria-hidden="true"><td colSpan={6} style={{ height: (tasks.length - seen.to) * seen.height }} /></tr>}
         </tbody>
       </table>
       <div className="panel-f"><span>{count(from + 1)} to {count(from + tasks.length)} of {count(page.total)}</span></div>

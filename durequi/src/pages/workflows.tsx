@@ -101,9 +101,9 @@ export function Workflows() {
                 <table className="tbl fix" aria-busy={isOld || undefined}>
                   <thead><tr><th className="c-st hide-s">State</th><th className="c-type">Workflow</th><th className="c-id hide-s">Id</th><th className="hide-s">Ended</th><th className="c-t num">Tasks</th><th className="c-n num hide-s">Failed</th><th className="c-n num hide-s hide-m">Left out</th><th className="c-t num hide-s" aria-sort="descending">Started</th><th className="c-node num hide-s">Took</th></tr></thead>
                   <tbody ref={seen.body}>
-                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={9} height={seen.from * seen.height} /></tr>}
+                    {seen.from > 0 && <tr className="pad" aria-hidden="true"><td colSpan={9} style={{ height: seen.from * seen.height }} /></tr>}
                     {rows.slice(seen.from, seen.to).map((w, i) => <Row key={w.id} w={w} here={here === seen.from + i} gone={list.gone.has(w.id)} />)}
-                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={9} height={(rows.length - seen.to) * seen.height} /></tr>}
+                    {seen.to < rows.length && <tr className="pad" aria-hidden="true"><td colSpan={9} style={{ height: (rows.length - seen.to) * seen.height }} /></tr>}
                   </tbody>
                 </table>
               )}
