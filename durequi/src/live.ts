@@ -27,6 +27,7 @@ interface Entry {
   watchers: Map<() => void, Watcher>;
   timer: ReturnType<typeof setTimeout> | undefined;
   isAsked: boolean;
+  asking: Promise<void> | undefined; // the request that is under way, or the last one
   isStale: boolean; // asked for again while an answer was under way
   isDirty: boolean; // something happened since it was asked for
   askedAt: number; // when the last answer came, or failed to
@@ -79,7 +80,7 @@ function learnTime(date: number): void {
 function entryOf(path: string): Entry {
   let e = entries.get(path);
   if (!e) {
-    e = { path, news: newsOf(path), isDirty: false, askedAt: 0, live: nothing, etag: null, watchers: new Map(), timer: undefined, isAsked: false, isStale: false, isOver: false, failures: 0 };
+    e = { path, news: newsOf(path), isDirty: false, askedAt: 0, asking: undefined, live: nothing, etag: null, watchers: new Map(), timer: undefined, isAsked: false, isStale: false, isOver: false, failures: 0 };
     entries.set(path, e);
   }
   return e;
@@ -167,8 +168,8 @@ function plan(e: Entry, soon?: number): void {
   if (connection.state === 'away') wait = Math.max(wait, connection.nextAt - Date.now());
   else if (e.failures) wait = Math.max(wait, BACKOFF_MS[Math.min(e.failures, BACKOFF_MS.length) - 1]!);
   if (wait === Infinity) return; // once is enough
-  if (wait <= 0) void ask(e);
-  else e.timer = setTimeout(() => void ask(e), wait);
+  if (wait <= 0) e.asking = ask(e);
+  else e.timer = setTimeout(() => { e.asking = ask(e); }, wait);
 }
 
 function forget(): void {
@@ -234,6 +235,7 @@ export async function drop(path: string, run: () => Promise<unknown>): Promise<v
   };
   mark(true);
   try {
+    await Promise.all([...entries.values()].filter((e) => e.isAsked && e.path.startsWith(path)).map((e) => e.asking)); // they would find nothing
     await run();
   } catch (err) {
     mark(false);
