@@ -95,8 +95,9 @@ typedef struct dureq_workflow {
     size_t n;
     bool no_dependents; /* of these tasks: they are too many for one answer */
     uint32_t attempt, max_attempts;
-    int64_t deadline_ms; /* 0: none */
-    void *owner;         /* private */
+    uint32_t max_running; /* of its tasks at a time; 0: any number */
+    int64_t deadline_ms;  /* 0: none */
+    void *owner;          /* private */
 } dureq_workflow;
 
 typedef struct dureq_workflow_list {

@@ -10,7 +10,7 @@
     "retry_policy?:RetryPolicyIn timeout?:d schedule_to_start_timeout?:d heartbeat_timeout?:d retention?:d version?:s dlq_after?:i"
 #define WORKFLOW                                                                                                            \
     "id:s workflow_name:s status:WorkflowStatus failing?:b task_count:i released:i ended:i failed:i skipped:i unreached:i " \
-    "attempt:i max_attempts:i deadline?:t created_at:t completed_at?:t"
+    "attempt:i max_attempts:i max_running?:i deadline?:t created_at:t completed_at?:t"
 #define BATCH                                                                                                            \
     "id:s name:s status:BatchStatus failing?:b open?:b total_items:i pending_items:i running_items:i completed_items:i " \
     "skipped_items:i failed_items:i cancelled_items:i attempt:i max_attempts:i chunk_size:i failure_policy:BatchPolicy " \

@@ -83,6 +83,8 @@ static void put_head(dq_json_writer *w, const dureq_workflow *f)
     put_count(w, "unreached", f->n_unreached);
     put_count(w, "attempt", f->attempt);
     put_count(w, "max_attempts", f->max_attempts);
+    if (f->max_running)
+        put_count(w, "max_running", f->max_running);
     put_time(w, "deadline", f->deadline_ms);
     put_time(w, "created_at", f->created_at_ms);
     put_time(w, "completed_at", f->finished_at_ms);

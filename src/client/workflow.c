@@ -57,6 +57,7 @@ static int take_head(dureq_str bytes, dureq_workflow *w, dureq_error *err)
     w->n_failed = h.n_failed;
     w->n_skipped = h.n_skipped;
     w->n_unreached = h.n_unreached;
+    w->max_running = h.max_running;
     return 0;
 }
 

@@ -216,6 +216,8 @@ static int prepare(starter *s, dureq_error *err)
     s->start.keep_ms = keep_of(o);
     s->start.limit_ms = s->flow->execution_timeout_ms;
     s->start.max_attempts = DQ_MAX(s->flow->max_attempts, 1);
+    s->start.max_running = s->flow->max_running;
+    s->start.scripts = s->flow->max_running || s->image.is_controlled ? DQ_FLOW_CONTROLS : DQ_FLOW_SCRIPTS;
     s->start.cancels_on_failure = s->flow->cancels_on_failure;
     s->start.large = s->image.large;
     s->start.n_large = s->image.n_large;
@@ -233,7 +235,7 @@ static int start_it(starter *s, dureq_job_id *ret, dureq_error *err)
 
     rc = ask_to_start(s, &id, err);
     if (rc == DQ_FLOW_TOO_OLD) {
-        rc = dq_client_require_version(s->client, DQ_FLOW_SCRIPTS, err);
+        rc = dq_client_require_version(s->client, s->start.scripts, err);
         if (rc == 0)
             rc = ask_to_start(s, &id, err);
     }

@@ -45,10 +45,6 @@ static int check_task(const dq_flow_task *t, dureq_error *err)
         what = "result_from of more than 100 tasks";
     else if (t->n_preconditions)
         what = "preconditions";
-    else if (t->never_reused)
-        what = "result_reuse";
-    else if (t->options.delay_ms || t->options.run_at_ms)
-        what = "delay";
     if (!what)
         return 0;
     return dq_fail(err, DUREQ_EUNSUPPORTED, "task '" DQ_STR_FMT "': %s is not supported yet", DQ_STR_ARG(t->name), what);
@@ -58,8 +54,6 @@ static int check_supported(const dq_flow *flow, dureq_error *err)
 {
     const char *what = NULL;
 
-    if (flow->max_running)
-        what = "max_running";
     for (int i = 0; i < DQ_FLOW_N_HOOKS; i++)
         if (flow->hooks[i].spec.task_type)
             what = "hooks";
@@ -251,8 +245,20 @@ static size_t put_about(unsigned char *out, maker *m, uint32_t task, uint8_t fla
     return at;
 }
 
-/* about's length, what is before the part of a task in its envelope as I4, about, that, and what is after it. */
-static int put_record(maker *m, uint32_t task, dq_buf *envelope, uint8_t *ret_flags)
+/* When it may start, where that is not at once. */
+static uint8_t put_when(dq_buf *out, const dureq_job_options *o)
+{
+    unsigned char when[7] = {o->run_at_ms > 0};
+
+    if (o->delay_ms <= 0 && o->run_at_ms <= 0)
+        return 0;
+    put_be(when + 1, 6, (uint64_t)(o->run_at_ms > 0 ? o->run_at_ms : o->delay_ms));
+    dq_buf_append(out, when, sizeof when);
+    return DQ_IMAGE_LATER;
+}
+
+/* When it may start, about's length, what is before the part of a task in its envelope as I4, about, that, and what is after it. */
+static int put_record(maker *m, uint32_t task, dq_buf *envelope, dq_image_task *ret)
 {
     unsigned char about[5 + DQ_IMAGE_EDGES_INLINE * DQ_IMAGE_EDGE];
     const dq_flow_task *t = &m->flow->tasks[task];
@@ -270,15 +276,17 @@ static int put_record(maker *m, uint32_t task, dq_buf *envelope, uint8_t *ret_fl
     size_t more_at = dq_envelope_pack_task(envelope, &spec);
     if (dq_buf_failed(envelope))
         return DUREQ_ENOMEM;
-    *ret_flags = flags_of(m, task, dq_envelope_flags(dq_buf_str(envelope)));
-    size_t n = put_about(about, m, task, *ret_flags);
+    ret->flags = flags_of(m, task, dq_envelope_flags(dq_buf_str(envelope)));
+    ret->other_flags = (uint8_t)(put_when(out, &t->options) | (t->never_reused ? DQ_IMAGE_NEVER_REUSED : 0));
+    m->image->is_controlled = m->image->is_controlled || ret->other_flags;
+    size_t n = put_about(about, m, task, ret->flags);
     dq_buf_append_char(out, (char)n);
     dq_buf_append_u32be(out, (uint32_t)more_at);
     dq_buf_append(out, about, n);
     dq_buf_append_buf(out, envelope);
     if (t->n_inputs)
         put_template(m, t, out);
-    if (*ret_flags & DQ_IMAGE_BLOB)
+    if (ret->flags & DQ_IMAGE_BLOB)
         m->image->large[m->image->n_large++] = task;
     return 0;
 }
@@ -301,6 +309,7 @@ static void set_task(maker *m, uint32_t task, const dq_image_task *t)
     put_be(at + 20, 4, t->n_deps);
     put_be(at + 24, 4, t->lane);
     at[28] = t->flags;
+    at[29] = t->other_flags;
 }
 
 static void set_head(maker *m, const dq_image_head *h)
@@ -331,7 +340,7 @@ static int put_tasks(maker *m, dq_image_task *tasks)
 
     for (uint32_t i = 0; i < m->flow->n_tasks; i++) {
         tasks[i].record_at = (uint32_t)out->len;
-        if (put_record(m, i, &envelope, &tasks[i].flags) < 0)
+        if (put_record(m, i, &envelope, &tasks[i]) < 0)
             return DUREQ_ENOMEM;
         tasks[i].record_len = (uint32_t)(out->len - tasks[i].record_at);
     }
@@ -492,6 +501,7 @@ bool dq_image_task_read(dureq_str table, uint32_t i, dq_image_task *ret)
         .n_deps = (uint32_t)get_be(at + 20, 4),
         .lane = (uint32_t)get_be(at + 24, 4),
         .flags = (uint8_t)at[28],
+        .other_flags = (uint8_t)at[29],
     };
     return true;
 }

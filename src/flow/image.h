@@ -25,6 +25,10 @@
 #define DQ_IMAGE_PIPED         64  /* it gets results: its record ends with a template, see put_template */
 #define DQ_IMAGE_INPUTS_MAX    100 /* of a task */
 
+/* Other flags of it, in the byte after these. */
+#define DQ_IMAGE_LATER        1 /* its record begins with when it may start: 1 for a time, 0 from its release on (u8), ms I6 */
+#define DQ_IMAGE_NEVER_REUSED 2 /* a retry of the workflow runs it again though it completed */
+
 typedef struct dq_image {
     dq_buf bytes;
     unsigned char hash[DQ_IMAGE_HASH];
@@ -32,6 +36,7 @@ typedef struct dq_image {
     uint32_t n_lanes;
     uint32_t *large; /* tasks whose payload is a key of its own */
     uint32_t n_large;
+    bool is_controlled; /* a task has other flags */
     dq_arena arena;
 } dq_image;
 
@@ -54,6 +59,6 @@ int dq_image_head_read(dureq_str bytes, dq_image_head *ret);
 
 typedef struct dq_image_task {
     uint32_t record_at, record_len, name_at, outs_at, n_outs, n_deps, lane;
-    uint8_t flags;
+    uint8_t flags, other_flags;
 } dq_image_task;
 bool dq_image_task_read(dureq_str table, uint32_t i, dq_image_task *ret);

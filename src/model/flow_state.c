@@ -62,7 +62,7 @@ int dq_flow_head_unpack(dureq_str bytes, dq_flow_head *ret)
     ret->n_failed = (uint32_t)dq_read_be(&r, 3);
     ret->n_skipped = (uint32_t)dq_read_be(&r, 3);
     ret->n_unreached = (uint32_t)dq_read_be(&r, 3);
-    (void)dq_read_be(&r, 3); /* bound of what runs */
+    ret->max_running = (uint32_t)dq_read_be(&r, 3);
     ret->started_at_ms = (int64_t)dq_read_be(&r, 6);
     ret->finished_at_ms = (int64_t)dq_read_be(&r, 6);
     (void)dq_read_bytes(&r, 16); /* the definition */

@@ -15,7 +15,7 @@ typedef struct dq_flow_head {
     bool is_failing;
     uint32_t n_tasks, n_active, n_ended, n_failed, n_skipped, n_unreached;
     int64_t started_at_ms, finished_at_ms; /* finished 0: it has not */
-    uint32_t attempt, max_attempts;
+    uint32_t attempt, max_attempts, max_running;
 } dq_flow_head;
 
 typedef struct dq_flow_cell {

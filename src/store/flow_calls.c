@@ -53,7 +53,8 @@ void dq_call_flow_start(dq_buf *out, const dq_keys *k, unsigned shard, const dq_
     dq_call_arg_i64(&c, s->cancels_on_failure ? FLAG_CANCELS : 0);
     dq_call_arg_i64(&c, s->limit_ms);
     dq_call_arg_i64(&c, s->max_attempts);
-    dq_call_arg_i64(&c, DQ_FLOW_SCRIPTS);
+    dq_call_arg_i64(&c, s->scripts);
+    dq_call_arg_i64(&c, s->max_running);
     dq_call_arg_i64(&c, (int64_t)s->n_large);
     for (size_t i = 0; i < s->n_large; i++)
         dq_call_arg_i64(&c, s->large[i]);

@@ -9,7 +9,8 @@
 #include "store/store.h"
 
 #define DQ_FLOW_SCRIPTS   5   /* version of the scripts that all sessions must know, */
-#define DQ_FLOW_HOLDS     6   /* and once a workflow is suspended */
+#define DQ_FLOW_HOLDS     6   /* once a workflow is suspended, */
+#define DQ_FLOW_CONTROLS  8   /* and once one asks for max_running, delay or result_reuse */
 #define DQ_FLOW_LANES_MAX 256 /* in a call */
 #define DQ_FLOW_PAGE_MAX  1000
 
@@ -30,6 +31,8 @@ typedef struct dq_flow_start {
     int64_t keep_ms;               /* after its end */
     int64_t limit_ms;              /* from its start to its end; 0: none */
     int32_t max_attempts;          /* how often it may start by itself */
+    int32_t max_running;           /* 0: any number */
+    int scripts;                   /* version of them that all sessions must know */
     bool cancels_on_failure;
     const uint32_t *large;
     size_t n_large;
@@ -44,7 +47,7 @@ typedef enum dq_flow_started {
     DQ_FLOW_KNOWN,     /* by its request: id is that of the first start */
     DQ_FLOW_KEY_HELD,  /* by the job or workflow id */
     DQ_FLOW_UNDEFINED, /* the image is not here: load it and start again */
-    DQ_FLOW_TOO_OLD,   /* DQ_FLOW_SCRIPTS is not required of the shard's sessions yet */
+    DQ_FLOW_TOO_OLD,   /* that version is not required of the shard's sessions yet */
     DQ_FLOW_OF_BATCH,  /* its request is that of the batch id */
 } dq_flow_started;
 /* A dq_flow_started; DUREQ_EPROTO. */

@@ -15,7 +15,7 @@
 #include "store/call.h"
 
 #define DQ_SCHEMA_VERSION  1
-#define DQ_SCRIPTS_VERSION 7 /* that this program knows, and its sessions report */
+#define DQ_SCRIPTS_VERSION 8 /* that this program knows, and its sessions report */
 #define DQ_SCRIPTS_BASE \
     1 /* that a new prefix asks for: older programs may work on it until something needs more (store/versions.h) */
 #define DQ_ENVELOPE_VERSION 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What holds tasks of a workflow back: it is suspended. */
+/* What holds tasks of a workflow back: it is suspended, has as many as may run, or they have a delay; and what is run again though it completed. */
 #include "test_rig.h"
 
 #include "base/buf.h"
@@ -15,7 +15,7 @@ enum { STARTS_MAX = 8000 };
 static struct ledger {
     pthread_mutex_t mu;
     char names[STARTS_MAX][24];
-    int n;
+    int n, running, most_running;
     bool hold, heals; /* heals: what is to fail does not */
 } ledger = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
@@ -60,6 +60,8 @@ static int act(dureq_run *run, void *userdata)
     pthread_mutex_lock(&ledger.mu);
     if (ledger.n < STARTS_MAX)
         (void)snprintf(ledger.names[ledger.n++], sizeof ledger.names[0], "%s", name + strspn(name, "!?+#"));
+    ledger.running++;
+    ledger.most_running = ledger.running > ledger.most_running ? ledger.running : ledger.most_running;
     hold = ledger.hold && (name[0] == '+' || name[0] == '#');
     pthread_mutex_unlock(&ledger.mu);
     while (hold && !dureq_run_is_cancelled(run)) {
@@ -70,6 +72,7 @@ static int act(dureq_run *run, void *userdata)
     }
     pthread_mutex_lock(&ledger.mu);
     heals = ledger.heals;
+    ledger.running--;
     pthread_mutex_unlock(&ledger.mu);
     if ((name[0] == '?' || name[0] == '#') && !heals)
         return dureq_run_retry(run, 7, "it broke");
@@ -79,7 +82,7 @@ static int act(dureq_run *run, void *userdata)
 static void ledger_clear(void)
 {
     pthread_mutex_lock(&ledger.mu);
-    ledger.n = 0;
+    ledger.n = ledger.running = ledger.most_running = 0;
     pthread_mutex_unlock(&ledger.mu);
     ledger_set(false, false);
 }
@@ -368,6 +371,159 @@ SCENARIO(a_wide_workflow_is_suspended_and_resumed_whole)
     EXPECT_I64(1 + WIDE + 1, ledger_n());
     expect_each_once();
     dureq_free(definition);
+}
+
+/* ---- max_running ---- */
+
+static int most_running(void)
+{
+    pthread_mutex_lock(&ledger.mu);
+    int n = ledger.most_running;
+    pthread_mutex_unlock(&ledger.mu);
+    return n;
+}
+
+/* Which start it was, from 0; -1: none. */
+static int ledger_at(const char *name)
+{
+    int at = -1;
+
+    pthread_mutex_lock(&ledger.mu);
+    for (int i = 0; i < ledger.n && at < 0; i++)
+        at = strcmp(ledger.names[i], name) == 0 ? i : -1;
+    pthread_mutex_unlock(&ledger.mu);
+    return at;
+}
+
+SCENARIO(no_more_tasks_run_than_may)
+{
+    char *definition = wide("\"max_running\":7,");
+
+    ledger_clear();
+    dureq_job_id id = start(definition);
+    dureq_workflow *w = get(id.text);
+    EXPECT_I64(7, w->n_active);
+    EXPECT_I64(7, w->max_running);
+    dureq_workflow_destroy(w);
+    EXPECT_I64(7, rig_counts().pending);
+    node_start();
+    expect_end(id.text, "completed", "last=completed");
+    EXPECT_TRUE(most_running() <= 7);
+    EXPECT_I64(WIDE + 1, ledger_n());
+    expect_each_once();
+    dureq_free(definition);
+}
+
+SCENARIO(what_waits_for_others_to_end_keeps_its_order)
+{
+    ledger_clear();
+    dureq_job_id id = start("{\"name\":\"w\",\"max_running\":1,\"tasks\":[" TASK("low", ",\"priority\":1") "," TASK(
+        "high", ",\"priority\":9") "," TASK("mid", ",\"priority\":5") "," TASK("after", ",\"depends_on\":[\"high\"]") "]}");
+    node_start();
+    expect_end(id.text, "completed", "low=completed high=completed mid=completed after=completed");
+    EXPECT_I64(1, most_running());
+    EXPECT_I64(0, ledger_at("high"));
+    EXPECT_I64(1, ledger_at("mid"));
+    EXPECT_I64(2, ledger_at("low"));
+    EXPECT_I64(3, ledger_at("after"));
+}
+
+SCENARIO(what_waits_for_others_to_end_is_not_reached_when_one_fails)
+{
+    ledger_clear();
+    node_start();
+    dureq_job_id id = start("{\"name\":\"w\",\"max_running\":1,\"tasks\":[" ACT(
+        "a", "!a", ",\"priority\":9,\"retry_policy\":{\"max_attempts\":1}") "," TASK("b", "") "," TASK("c", "") "]}");
+    expect_end(id.text, "failed", "a=failed b=unreached c=unreached");
+    ledger_set(false, /*heals=*/true);
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "a=completed b=completed c=completed");
+    EXPECT_I64(4, ledger_n());
+    EXPECT_I64(1, most_running());
+}
+
+SCENARIO(what_waits_for_others_to_end_does_not_start_after_a_cancel)
+{
+    char *definition = wide("\"max_running\":3,");
+
+    ledger_clear();
+    dureq_job_id id = start(definition);
+    suspend(id.text);
+    resume(id.text);
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    expect_end(id.text, "cancelled", "last=waiting");
+    node_start();
+    pass_by();
+    EXPECT_I64(1, ledger_n());
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "last=completed");
+    EXPECT_TRUE(most_running() <= 3);
+    EXPECT_I64(1 + WIDE + 1, ledger_n());
+    expect_each_once();
+    dureq_free(definition);
+}
+
+/* ---- delay ---- */
+
+SCENARIO(a_delay_counts_from_the_release)
+{
+    ledger_clear();
+    node_start();
+    int64_t began = rig_server_ms();
+    dureq_job_id id = start(
+        "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK("b", ",\"depends_on\":[\"a\"],\"delay\":\"300ms\"") "," TASK("c", ",\"delay\":\"1h\"") "," TASK(
+            "d",
+            ",\"run_at\":\"2020-01-01T00:00:00Z\"") "," TASK("e",
+                                                             ",\"depends_on\":[\"a\"],\"run_at\":\"2300-01-01T00:00:00Z\"") "]}");
+    RIG_UNTIL(state_of(id.text, "b") == DUREQ_WORKFLOW_TASK_COMPLETED);
+    EXPECT_TRUE(rig_server_ms() - began >= 300);
+    RIG_UNTIL(state_of(id.text, "d") == DUREQ_WORKFLOW_TASK_COMPLETED);
+    EXPECT_I64(DUREQ_JOB_SCHEDULED, job_state_of(id.text, "c"));
+    EXPECT_I64(DUREQ_JOB_SCHEDULED, job_state_of(id.text, "e"));
+    EXPECT_I64(3, ledger_n());
+    RIG_OK(dureq_client_run_now(rig.client, job_of(id.text, "c").text, &err));
+    RIG_OK(dureq_client_run_now(rig.client, job_of(id.text, "e").text, &err));
+    expect_end(id.text, "completed", "a=completed b=completed c=completed d=completed e=completed");
+    EXPECT_I64(5, ledger_n());
+}
+
+SCENARIO(a_delay_that_is_over_does_not_start_a_task_of_a_suspended_workflow)
+{
+    ledger_clear();
+    node_start();
+    dureq_job_id id = start("{\"name\":\"w\",\"tasks\":[" TASK("a", ",\"delay\":\"2s\"") "]}");
+    suspend(id.text);
+    RIG_UNTIL(job_state_of(id.text, "a") == DUREQ_JOB_PAUSED);
+    pass_by();
+    EXPECT_I64(0, ledger_of("a"));
+    resume(id.text);
+    expect_end(id.text, "completed", "a=completed");
+}
+
+SCENARIO(a_delayed_task_is_cancelled)
+{
+    ledger_clear();
+    dureq_job_id id = start("{\"name\":\"w\",\"tasks\":[" TASK("a", ",\"delay\":\"1h\"") "]}");
+    RIG_OK(dureq_client_cancel_workflow(rig.client, id.text, NULL, &err));
+    expect_end(id.text, "cancelled", "a=cancelled");
+}
+
+/* ---- result_reuse ---- */
+
+SCENARIO(a_retry_runs_again_what_is_never_reused)
+{
+    ledger_clear();
+    node_start();
+    dureq_job_id id = start(
+        "{\"name\":\"w\",\"tasks\":[" TASK("a", ",\"result_reuse\":\"never\"") "," TASK("b", ",\"depends_on\":[\"a\"]") "," ACT(
+            "c", "!c", ",\"depends_on\":[\"a\",\"b\"],\"retry_policy\":{\"max_attempts\":1}") "]}");
+    expect_end(id.text, "failed", "a=completed b=completed c=failed");
+    ledger_set(false, /*heals=*/true);
+    RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));
+    expect_end(id.text, "completed", "a=completed b=completed c=completed");
+    EXPECT_I64(2, ledger_of("a"));
+    EXPECT_I64(1, ledger_of("b"));
+    EXPECT_I64(2, ledger_of("c"));
 }
 
 SCENARIO(suspended_workflows_are_listed_by_themselves)

@@ -303,7 +303,6 @@ SCENARIO(what_cannot_be_done_yet_is_refused_by_name)
         {"preconditions", "{\"name\":\"w\",\"tasks\":[" TASK("a", "") "," TASK(
                               "b", ",\"depends_on\":[\"a\"],\"preconditions\":[{\"type\":\"upstream_output\","
                                    "\"task\":\"a\",\"path\":\"x\",\"expected\":1}]") "]}"},
-        {"max_running", "{\"name\":\"w\",\"max_running\":3,\"tasks\":[" TASK("a", "") "]}"},
         {"hooks", "{\"name\":\"w\",\"hooks\":{\"on_exit\":{\"task_type\":\"act\"}},\"tasks\":[" TASK("a", "") "]}"},
     };
     dureq_job_id id;

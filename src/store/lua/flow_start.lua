@@ -1,10 +1,10 @@
 #!lua
 -- Start a workflow whose definition is here, or say that it is not. Its first tasks are released in the same step, as many as that may.
 -- keys: {p:0}:sh
--- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags limit_ms attempts version n_large large_task... n_queues queue...
+-- argv: shard hash n_tasks n_segments request request_ms ukey ukey_ms keep_ms flags limit_ms attempts version most n_large large_task... n_queues queue...
 --   (field value)...
 --   request: that makes a repeated call find what the first one started; ukey: '' none; keep_ms: how long it is kept after its end
---   limit_ms: from its start to its end, 0: none; attempts: how often it may start by itself
+--   most: tasks that are released and have not ended at a time, 0: any number; limit_ms: from its start to its end, 0: none; attempts: how often it may start by itself
 --   flags: 2 cancels what was released when a task fails; version: of the scripts that all sessions must know; large_task: those with a payload of its own; queue: those of its lanes, each once
 --   field value: what is kept of it beside (name, input, tags, actor)
 -- returns: { 0, id } started, { 1, id } known by its request, { 2, id } its unique key is held, { 3 } the definition is not here, { 4 } the
@@ -29,7 +29,7 @@ if holder then
   return { 2, holder }
 end
 
-local p = 14
+local p = 15
 local n_large = tonumber(ARGV[p])
 local key, image = K .. 'wd:' .. def, K .. 'wp:' .. def .. ':'
 local n_queues = tonumber(ARGV[p + 1 + n_large])
@@ -59,10 +59,9 @@ p = p + 2 + n_large + n_queues
 call('HINCRBY', key, 'n', 1)
 
 local id = due_id(0, shard)
-due_ids_save()
 local f = {
   id = id, key = K .. 'ws:' .. id, met = {}, marks = {}, incs = {}, version = 1, status = FLOW_RUNNING, flags = tonumber(ARGV[10]), epoch = 1,
-  graph = 1, n = n, active = 0, ended = 0, failed = 0, skipped = 0, unreached = 0, most = 0, started = now, finished = 0, def = def, attempt = 1,
+  graph = 1, n = n, active = 0, ended = 0, failed = 0, skipped = 0, unreached = 0, most = tonumber(ARGV[14]), started = now, finished = 0, def = def, attempt = 1,
   attempts = tonumber(ARGV[12]), changed = true,
 }
 flows[id] = f

@@ -1,6 +1,6 @@
 -- Numbers that scripts share with each other or with C (model/job.h, model/id.h; a test compares). The build puts each where its name stands,
 -- so a name costs nothing.
-local SCRIPTS_VERSION = 7 -- of these
+local SCRIPTS_VERSION = 8 -- of these
 local ROW_OVERHEAD = 110 -- bytes that a history row costs beside itself
 local LANE_MAX = 262143 -- a lane's number has 18 bits in an id
 local ID_SEQ_DUE = 134217728 -- first sequence of jobs that start in the due set

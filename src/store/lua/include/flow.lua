@@ -4,16 +4,20 @@
 -- A cell says which job is its task's current one, and only that one's end counts: a repeated, late or superseded end moves nothing. What one step
 -- cannot do is left in `wq` with its position, which moves in the same step as the counters, so that each edge counts once.
 --#include "ids.lua"
+--#include "due_ids.lua"
 --#include "entry.lua"
 --#include "envelope.lua"
 --#include "flow_status.lua"
+--#include "moved.lua"
+--#include "records.lua"
+--#include "sets.lua"
 --#include "stats.lua"
 --#include "tell.lua"
 --#include "deliver.lua"
 local IMAGE_HEAD = 64 -- numbers of src/flow/image.h (a test compares)
 local IMAGE_TASK = 32
 local IMAGE_EDGE = 6
-local IMAGE_TASK_FORM = '>I4I4I4I4I4I4I4B'
+local IMAGE_TASK_FORM = '>I4I4I4I4I4I4I4BB'
 local IMAGE_SEGMENT = 262144
 local IMAGE_ALLOW_FAILURE = 0 -- flags of a task, as numbers of bits
 local IMAGE_ALL_DONE = 1
@@ -21,6 +25,8 @@ local IMAGE_ANY_FAILED = 2
 local IMAGE_BLOB = 3
 local IMAGE_S2S = 4
 local IMAGE_PIPED = 6
+local IMAGE_LATER = 0 -- of its other flags: its record begins with when it may start;
+local IMAGE_NEVER_REUSED = 1
 local INLINE_MAX = 32768 -- larger payloads are keys of their own
 local PIPED_MAX = 1048576
 local MANY_EDGES = 255
@@ -64,7 +70,8 @@ end
 local function marks_after(marks)
   return marks >= MARK_AFTER and MARK_AFTER or 0
 end
-local flow_ready = {} -- by lane: how many were released
+local flow_made = {} -- by lane: how many were released,
+local flow_ready = {} -- and may start now
 local flow_fresh = {} -- of all: for the event
 local flow_told = {}
 local tasks_told = {}
@@ -183,7 +190,7 @@ local function flow_ended(id, part, how, why)
   end
 end
 
--- record, its length, name, where its edges begin, how many, how many it depends on, lane, flags
+-- record, its length, name, where its edges begin, how many, how many it depends on, lane, flags, other flags
 local function task_read(f, task)
   return unpk(IMAGE_TASK_FORM, image_read(f.def, IMAGE_HEAD + IMAGE_TASK * task, IMAGE_TASK))
 end
@@ -251,9 +258,26 @@ local function payload_piped(f, template)
   end
   return '{"' .. key .. '":' .. all .. (wrong ~= '' and (is_map == 1 and ',"errors":' or ',"error":') .. wrong or '') .. string.sub(template, at)
 end
+local flow_due = {} -- at: the first of those that were made for later
+-- A job that may start at a time.
+local function due_add(lane, home, at, j)
+  local id = due_id(lane, home)
+  local first = set_first('due')
+  set_put('due', { at, id }, { id, record(moved_fresh(id, at, at), j) })
+  if (not first or at < first) and (not flow_due.at or at < flow_due.at) then
+    flow_due.at = at
+  end
+  return id
+end
 -- Its job, as an enqueued one. Returns what it cost; nil: it could not be made.
-local function task_release(f, task, marks, inc, met, at, len, lane_index, image_flags)
+local function task_release(f, task, marks, inc, met, at, len, lane_index, image_flags, other_flags)
   local rec = image_read(f.def, at, len)
+  local due = now
+  if bit_set(other_flags, IMAGE_LATER) then
+    local is_time, ms = unpk('>BI6', rec)
+    due = is_time == 1 and ms or now + ms
+    rec = string.sub(rec, 8)
+  end
   local n_about, more_at = unpk('>BI4', rec)
   local envelope = 6 + n_about
   local head, tail = string.sub(rec, envelope, envelope + more_at - 1), string.sub(rec, envelope + more_at)
@@ -271,8 +295,15 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
   local about = '\2' .. f.id .. pack('>I2', inc) .. string.sub(rec, 6, 5 + n_about)
   local j = head .. string.char(#about) .. about .. tail
   local lane = flow_lane(f, lane_index)
-  local ms, seq = entry_parts(call('XADD', K .. 'l:' .. lane, '*', 'j', j))
-  local id = id_pack(ms, seq, lane, id_shard(f.id))
+  local id, ms, seq
+  if due > now then
+    id = due_add(lane, id_shard(f.id), due, j)
+    ms, seq = id_unpack(id)
+  else
+    ms, seq = entry_parts(call('XADD', K .. 'l:' .. lane, '*', 'j', j))
+    id = id_pack(ms, seq, lane, id_shard(f.id))
+    flow_ready[lane] = (flow_ready[lane] or 0) + 1
+  end
   local bytes = #tail + (payload and #payload or 0)
   if bit_set(image_flags, IMAGE_BLOB) then
     call('COPY', K .. 'wp:' .. f.def .. ':b' .. task, K .. 'b:' .. id)
@@ -282,11 +313,11 @@ local function task_release(f, task, marks, inc, met, at, len, lane_index, image
     call('SET', K .. 'b:' .. id, payload)
   end
   if bit_set(image_flags, IMAGE_S2S) then
-    call('ZADD', K .. 's2s', now + envelope_read(j).s2s, id)
+    call('ZADD', K .. 's2s', math.max(due, now) + envelope_read(j).s2s, id)
   end
   cell_write(f, task, CELL_RELEASED, marks, inc, met, id, now)
   f.active = f.active + 1
-  flow_ready[lane] = (flow_ready[lane] or 0) + 1
+  flow_made[lane] = (flow_made[lane] or 0) + 1
   flow_fresh[#flow_fresh + 1] = pack('>BI2I3I6I4', 0, 1, lane, ms, seq)
   tasks_told[#tasks_told + 1] = 'r' .. f.id .. id
   return 6 + math.floor(bytes / 8192)
@@ -306,7 +337,7 @@ local function task_queue(f, task, marks, inc, met)
 end
 -- All that it depends on has ended. Returns what it cost.
 local function task_decide(f, task, marks, inc, met)
-  local at, len, _, _, n_outs, _, lane, image_flags = task_read(f, task)
+  local at, len, _, _, n_outs, _, lane, image_flags, other_flags = task_read(f, task)
   local failing = bit_set(f.flags, FLOW_FAILING)
   local is_bad = marks % 2 == MARK_BAD
   local runs
@@ -322,7 +353,7 @@ local function task_decide(f, task, marks, inc, met)
     return task_queue(f, task, marks, inc, met)
   end
   if runs then
-    local cost = task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags)
+    local cost = task_release(f, task, failing and marks_both(marks, MARK_AFTER) or marks, inc, met, at, len, lane, image_flags, other_flags)
     if cost then
       return cost
     end
@@ -436,12 +467,13 @@ local function go_reset(t, left)
   local f, at = t[1], t[5]
   local cells = call('GETRANGE', f.key, cell_at(at), cell_at(math.min(f.n, at + 512)) - 1)
   local n, parts, told = #cells / CELL_BYTES, {}, {}
+  local rows = image_read(f.def, IMAGE_HEAD + IMAGE_TASK * at, IMAGE_TASK * n)
   for i = 0, n - 1 do
     local state, marks, inc = unpk(FLOW_CELL, cells, 1 + CELL_BYTES * i)
-    local stays = marks == 0 and (state == CELL_COMPLETED or state == CELL_SKIPPED)
+    local image_flags, other_flags = string.byte(rows, 29 + IMAGE_TASK * i, 30 + IMAGE_TASK * i)
+    local stays = marks == 0 and (state == CELL_COMPLETED or state == CELL_SKIPPED) and not bit_set(other_flags, IMAGE_NEVER_REUSED)
     if (state == CELL_FAILED or state == CELL_CANCELLED) and marks == 0 then
-      stays = bit_set((select(8, task_read(f, at + i))), IMAGE_ALLOW_FAILURE)
-      left = left - 2
+      stays = bit_set(image_flags, IMAGE_ALLOW_FAILURE)
     end
     if stays then
       f.ended = f.ended + 1
@@ -642,11 +674,13 @@ local function flow_go(budget, go_cancel)
     event('A' .. pack('>I6', now) .. table.concat(flow_fresh))
     flow_fresh = {}
   end
-  for lane, n in pairs(flow_ready) do
+  for lane, n in pairs(flow_made) do
     count(lane .. ':e', n)
+  end
+  for lane, n in pairs(flow_ready) do
     deliver(lane, n)
   end
-  flow_ready = {}
+  flow_made, flow_ready = {}, {}
   if #tasks_told > 0 then
     event('T' .. pack('>I6', now) .. table.concat(tasks_told))
     tasks_told = {}
@@ -654,10 +688,14 @@ local function flow_go(budget, go_cancel)
   if #flow_told > 0 then
     event('W' .. pack('>I6', now) .. table.concat(flow_told))
   end
-  local leader = (rest > 0 or flow_told.leader) and call('HGET', sh, 'tk')
-  flow_told = {}
-  if leader then
+  local leader = (rest > 0 or flow_told.leader or flow_due.at) and call('HGET', sh, 'tk')
+  if leader and (rest > 0 or flow_told.leader) then
     redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'W')
   end
+  if leader and flow_due.at then
+    redis.pcall('SPUBLISH', K .. 'w:' .. leader, 'D' .. string.format('%.0f', flow_due.at))
+  end
+  due_ids_save()
+  flow_told, flow_due.at = {}, nil
   return rest
 end
