@@ -224,8 +224,8 @@ static void on_spawned(dq_message *m)
         dq_exec_run_signal(run, SIGTERM);
 }
 
-/* schedule: where the id goes, if it has one. */
-static dq_exec_facts facts_of(const dureq_run *task, dureq_job_id *schedule)
+/* ids: room for those of its schedule and its workflow, if it has them. */
+static dq_exec_facts facts_of(const dureq_run *task, dureq_job_id ids[2])
 {
     dq_exec_facts f = {
         .job_id = dureq_run_job_id(task),
@@ -243,8 +243,10 @@ static dq_exec_facts facts_of(const dureq_run *task, dureq_job_id *schedule)
         .payload = dureq_run_payload(task),
     };
 
-    if (dureq_run_schedule(task, schedule, &f.scheduled_at_ms))
-        f.schedule_id = schedule->text;
+    if (dureq_run_schedule(task, &ids[0], &f.scheduled_at_ms))
+        f.schedule_id = ids[0].text;
+    if (dureq_run_workflow(task, &ids[1]))
+        f.workflow_id = ids[1].text;
     f.n_headers = dureq_run_headers(task, &f.headers);
     return f;
 }
@@ -268,8 +270,8 @@ static int prepare_context(dq_exec_run *run, const dq_exec_facts *facts, dureq_e
 static int prepare(dq_exec_run *run, dureq_error *err)
 {
     const dq_exec_handler *h = run->handler;
-    dureq_job_id schedule;
-    dq_exec_facts facts = facts_of(run->task, &schedule);
+    dureq_job_id ids[2];
+    dq_exec_facts facts = facts_of(run->task, ids);
     int rc;
 
     facts.allow_leading_dash = h->spec.allow_leading_dash;

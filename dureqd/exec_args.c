@@ -149,6 +149,7 @@ static void put_context(context_sink *s, const dq_exec_facts *f)
     put_time(s, "enqueued_at", f->enqueued_at_ms);
     put_text(s, "schedule_id", dureq_str_from(f->schedule_id));
     put_time(s, "scheduled_at", f->scheduled_at_ms);
+    put_text(s, "workflow_id", dureq_str_from(f->workflow_id));
     put_text(s, "traceparent", f->traceparent);
     put_text(s, "content_type", dureq_str_from(f->content_type));
     s->headers(s, f);

@@ -14,6 +14,7 @@ typedef struct dq_exec_facts {
     int32_t priority, attempt, max_attempts;
     int64_t deadline_at_ms, enqueued_at_ms;
     const char *schedule_id; /* of an occurrence, with the time at which it came round */
+    const char *workflow_id; /* of a task */
     int64_t scheduled_at_ms;
     const dureq_header *headers;
     size_t n_headers;

@@ -88,6 +88,8 @@ DUREQ_API int64_t dureq_run_deadline_at_ms(const dureq_run *run);               
 DUREQ_API int64_t dureq_run_enqueued_at_ms(const dureq_run *run);
 /* Of an occurrence of a schedule: true, its schedule, and when it came round, without jitter. Both may be NULL. */
 DUREQ_API bool dureq_run_schedule(const dureq_run *run, dureq_job_id *ret_id, int64_t *ret_scheduled_at_ms);
+/* Of a task of a workflow: true, and its workflow, whose input dureq_client_get_workflow gives, as by the node's client. */
+DUREQ_API bool dureq_run_workflow(const dureq_run *run, dureq_job_id *ret_id);
 
 /* These five may also be called from threads that the handler joins before it returns. */
 

@@ -111,6 +111,17 @@ bool dureq_run_schedule(const dureq_run *r, dureq_job_id *ret_id, int64_t *ret_s
     return true;
 }
 
+bool dureq_run_workflow(const dureq_run *r, dureq_job_id *ret_id)
+{
+    dq_id id;
+
+    if (!dq_id_unpack(job_of(r)->env.workflow_id, &id))
+        return false;
+    if (ret_id)
+        dq_id_to_text(&id, ret_id);
+    return true;
+}
+
 int32_t dureq_run_priority(const dureq_run *r)
 {
     return job_of(r)->env.priority ? job_of(r)->env.priority : DQ_PRIORITY_DEFAULT;

@@ -526,6 +526,40 @@ SCENARIO(a_retry_runs_again_what_is_never_reused)
     EXPECT_I64(2, ledger_of("c"));
 }
 
+/* ---- input ---- */
+
+static char input_seen[64];
+
+static int read_input(dureq_run *run, void *userdata)
+{
+    dureq_workflow *w = NULL;
+    dureq_error err = {0};
+    dureq_job_id id;
+
+    (void)userdata;
+    if (!dureq_run_workflow(run, &id) || dureq_client_get_workflow(rig.client, id.text, 0, 0, &w, &err) < 0)
+        return dureq_run_fail(run, 1, "no workflow");
+    pthread_mutex_lock(&ledger.mu);
+    (void)snprintf(input_seen, sizeof input_seen, "%.*s", (int)w->input.len, w->input.ptr);
+    pthread_mutex_unlock(&ledger.mu);
+    dureq_workflow_destroy(w);
+    return 0;
+}
+
+SCENARIO(a_task_reads_the_input_of_its_workflow)
+{
+    memset(input_seen, 0, sizeof input_seen);
+    (void)rig_node("n1", "input", read_input, NULL);
+    dureq_job_id id =
+        start("{\"name\":\"w\",\"input\":{\"day\": \"monday\"},\"tasks\":[{\"name\":\"a\",\"task_type\":\"input\"}]}");
+    expect_end(id.text, "completed", "a=completed");
+    pthread_mutex_lock(&ledger.mu);
+    pthread_mutex_unlock(&ledger.mu);
+    EXPECT_TEXT("{\"day\": \"monday\"}", input_seen);
+    dureq_job_id plain = rig_enqueue("input", "1", NULL);
+    EXPECT_I64(DUREQ_JOB_DEAD, rig_wait(plain.text)->state);
+}
+
 SCENARIO(suspended_workflows_are_listed_by_themselves)
 {
     dureq_workflow_filter f = dureq_workflow_filter_init();

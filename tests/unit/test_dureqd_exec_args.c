@@ -112,6 +112,7 @@ static const dq_exec_facts facts = {
     .deadline_at_ms = 1700000000123,
     .enqueued_at_ms = 1700000000000,
     .schedule_id = "s1",
+    .workflow_id = "w1",
     .scheduled_at_ms = 1700000001000,
     .headers = headers,
     .n_headers = 4,
@@ -124,7 +125,7 @@ static void the_environment_is_the_context_and_the_base(void **state)
     const char *want =
         "DUREQ_CONTEXT=/x/1.json|DUREQ_JOB_ID=j1|DUREQ_RUN_ID=j1.2|DUREQ_TASK_TYPE=a.b|DUREQ_QUEUE=high|DUREQ_PRIORITY=7|"
         "DUREQ_ATTEMPT=2|DUREQ_MAX_ATTEMPTS=3|DUREQ_NODE_ID=n:1|DUREQ_DEADLINE=2023-11-14T22:13:20.123Z|"
-        "DUREQ_ENQUEUED_AT=2023-11-14T22:13:20.000Z|DUREQ_SCHEDULE_ID=s1|DUREQ_SCHEDULED_AT=2023-11-14T22:13:21.000Z|DUREQ_TRACEPARENT=00-ab|DUREQ_CONTENT_TYPE=application/json|"
+        "DUREQ_ENQUEUED_AT=2023-11-14T22:13:20.000Z|DUREQ_SCHEDULE_ID=s1|DUREQ_SCHEDULED_AT=2023-11-14T22:13:21.000Z|DUREQ_WORKFLOW_ID=w1|DUREQ_TRACEPARENT=00-ab|DUREQ_CONTENT_TYPE=application/json|"
         "DUREQ_HEADER_TRACE_ID=t1|DUREQ_HEADER_EMPTY=|PATH=/bin|LANG=C|";
     dq_arena arena = {0};
     DQ_BUF_AUTO got = {0};
@@ -144,7 +145,7 @@ static void the_context_is_the_same_as_json(void **state)
     const char *want =
         "{\"job_id\":\"j1\",\"run_id\":\"j1.2\",\"task_type\":\"a.b\",\"queue\":\"high\",\"priority\":7,\"attempt\":2,"
         "\"max_attempts\":3,\"node_id\":\"n:1\",\"deadline\":\"2023-11-14T22:13:20.123Z\","
-        "\"enqueued_at\":\"2023-11-14T22:13:20.000Z\",\"schedule_id\":\"s1\",\"scheduled_at\":\"2023-11-14T22:13:21.000Z\","
+        "\"enqueued_at\":\"2023-11-14T22:13:20.000Z\",\"schedule_id\":\"s1\",\"scheduled_at\":\"2023-11-14T22:13:21.000Z\",\"workflow_id\":\"w1\","
         "\"traceparent\":\"00-ab\",\"content_type\":\"application/json\","
         "\"headers\":{\"trace-id\":\"t1\",\"Trace.Id\":\"t2\",\"nul\":\"a\\u0000b\",\"empty\":\"\"}}";
 
