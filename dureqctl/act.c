@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "act.h"
@@ -127,6 +128,37 @@ int ctl_act_ask(ctl *c, const ctl_act *act, const char *query)
     return rc;
 }
 
+static bool is_status(const ctl_answer *a, const char *word)
+{
+    dq_json_ref v = dq_json_member(&a->doc, 0, "status");
+
+    return v != DQ_JSON_NONE && dq_json_string_eq(&a->doc, v, word);
+}
+
+/* A server that takes long for it answers with an operation, in which it goes on: its end is waited for here. */
+static int follow(ctl *c, ctl_answer *a)
+{
+    const struct timespec pause = {.tv_nsec = 500000000};
+    int rc = 0;
+
+    while (rc == 0 && (is_status(a, "running") || is_status(a, "stopping"))) {
+        DQ_BUF_AUTO id = {0};
+        DQ_BUF_AUTO path = {0};
+
+        (void)dq_json_string(&a->doc, dq_json_member(&a->doc, 0, "id"), &id); /* our own answer */
+        ctl_path(&path, "/api/operations/%s", id.ptr ? id.ptr : "");
+        ctl_answer_deinit(a);
+        (void)nanosleep(&pause, NULL); /* a poll for people to watch; nothing waits on it */
+        rc = ctl_call(c, "GET", path.ptr, NULL, no_body, a);
+    }
+    return rc;
+}
+
+static int64_t number_of_some(const ctl_answer *a, const char *name)
+{
+    return dq_json_member(&a->doc, 0, name) == DQ_JSON_NONE ? 0 : number_of(a, name);
+}
+
 int ctl_act_filter(ctl *c, const ctl_act *act, const char *query)
 {
     ctl_answer a;
@@ -140,12 +172,17 @@ int ctl_act_filter(ctl *c, const ctl_act *act, const char *query)
     if (rc == 0)
         rc = ctl_call(c, act->method, act->path, query, act->body, &a);
     c->progress_verb = NULL;
+    if (rc == 0)
+        rc = follow(c, &a);
     if (rc != 0)
         return rc;
-    n = number_of(&a, "affected");
-    ctl_print_done(c, &a, "%s %" PRId64 " job%s", act->done, n, n == 1 ? "" : "s");
+    n = number_of_some(&a, "affected") + number_of_some(&a, "affected_before");
+    if (is_status(&a, "stopped") || is_status(&a, "failed"))
+        rc = ctl_fail(CTL_FAILED, "it ended after %" PRId64 " jobs: see dureqctl operation list", n);
+    else
+        ctl_print_done(c, &a, "%s %" PRId64 " job%s", act->done, n, n == 1 ? "" : "s");
     ctl_answer_deinit(&a);
-    return CTL_DONE;
+    return rc;
 }
 
 int ctl_act_dead(ctl *c, int argc, char **argv, const char *method, const char *path, const char *verb, const char *done)

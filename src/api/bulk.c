@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done to many jobs: to those of a list of ids, to all of a status, to all that fit filters. Ids go to the library in lists, so
    that a batch of jobs is a round trip, and the server serves others in between. */
+#include "api/operation.h"
 #include "api/scope.h"
-#include "api/verbs.h"
+#include "base/clock.h"
 #include "client/client.h"
 #include "client/tokens.h"
 #include "model/job_json.h"
 
-#define PAGE       1000 /* jobs of a filter that are looked up at a time */
-#define SAMPLE_MAX 10   /* jobs shown by dry_run */
+#define PAGE       1000             /* jobs of a filter that are looked up at a time */
+#define INSIDE_US  INT64_C(2000000) /* so long a request works at them itself */
+#define SAMPLE_MAX 10               /* jobs shown by dry_run */
 
 /* A bulk call under way. `ids` and `codes` are in the arena, one of each; ids are NUL-ended and owned as said where they are set. */
 typedef struct bulk {
@@ -19,7 +21,11 @@ typedef struct bulk {
     int *codes;
     size_t n;
     int64_t n_before, n_affected, total; /* those of the pages before; total 0: not known */
-    bool is_dry;                         /* nothing is done */
+    const char *status;                  /* of all its jobs, beside what the query says; NULL: none */
+    int64_t began_us;
+    bool is_dry;  /* nothing is done */
+    bool goes_on; /* as an operation, which is the answer */
+    bool stays;   /* it may not */
 } bulk;
 
 static bool on_progress(size_t n_done, size_t n, void *userdata)
@@ -192,6 +198,47 @@ static int run_page(bulk *b, const dureq_job_list *list, dureq_error *err)
     return run_ids(b, err);
 }
 
+/* Where a server works on operations. Who is limited has its calls carried out to the end. */
+static bool takes_long(const bulk *b)
+{
+    return !b->is_dry && !b->stays && b->c->req->operations && !dq_api_is_limited(b->c) && dq_mono_us() - b->began_us >= INSIDE_US;
+}
+
+static int write_rest(bulk *b, dq_buf *out, dureq_error *err)
+{
+    dq_json_writer w = dq_json_writer_of(out);
+
+    dq_json_begin_object(&w);
+    dq_json_set_text(&w, "action", b->verb->name);
+    dq_json_key(&w, "filter");
+    dq_json_begin_object(&w);
+    for (size_t i = 0; i < b->c->n_query; i++)
+        if (strcmp(b->c->query[i].name, "dry_run") != 0)
+            dq_json_set_text(&w, b->c->query[i].name, b->c->query[i].value);
+    if (b->status)
+        dq_json_set_text(&w, "status", b->status);
+    dq_json_end_object(&w);
+    if (b->opts.reason)
+        dq_json_set_text(&w, "reason", b->opts.reason);
+    if (b->opts.force)
+        dq_json_set_bool(&w, "force", true);
+    dq_json_end_object(&w);
+    return dq_buf_finish(out, err);
+}
+
+/* What is left is done as an operation. When too many of these are under way it stays a request. */
+static int go_on_outside(bulk *b, dureq_error *err)
+{
+    DQ_BUF_AUTO body = {0};
+    int rc = write_rest(b, &body, err);
+
+    if (rc == 0)
+        rc = dq_api_operation_go_on(b->c, dq_buf_str(&body), b->began_us, b->n_affected, err);
+    b->goes_on = rc == 0;
+    b->stays = rc == DUREQ_ELIMIT;
+    return rc == DUREQ_ELIMIT ? 0 : rc;
+}
+
 typedef int (*page_fn)(bulk *b, const dureq_job_list *list, dureq_error *err);
 
 /* All jobs that fit, from the newest to the oldest, each once: what ends up in the list again (a retried job that died) is newer
@@ -208,6 +255,9 @@ static int each_page(bulk *b, dureq_job_filter *f, page_fn fn, dureq_error *err)
 
         if (f->cursor && is_left(b))
             return stop(b, err);
+        rc = f->cursor && takes_long(b) ? go_on_outside(b, err) : 0;
+        if (rc < 0 || b->goes_on)
+            return rc;
         rc = dq_api_list_jobs(b->c, f, &list, err);
         if (rc < 0 && b->n_affected)
             return dq_fail(err, rc, "the server went away after %lld jobs", (long long)b->n_affected);
@@ -256,6 +306,7 @@ static int run_filter(bulk *b, dureq_job_filter *f, dureq_error *err)
 {
     int rc = dq_api_query_bool(b->c, "dry_run", &b->is_dry, err);
 
+    b->began_us = dq_mono_us();
     if (rc == 0)
         rc = reserve(b, PAGE, err);
     if (rc == 0 && b->is_dry)
@@ -264,7 +315,7 @@ static int run_filter(bulk *b, dureq_job_filter *f, dureq_error *err)
         rc = each_page(b, f, run_page, err);
     if (rc == 0 && b->n_before == 0)
         rc = dq_api_check_queue(b->c, f, err);
-    if (rc < 0 || b->is_dry)
+    if (rc < 0 || b->is_dry || b->goes_on)
         return rc;
     dq_json_begin_object(&b->c->w);
     write_affected(b);
@@ -298,6 +349,7 @@ static int run_status(bulk *b, const dq_json *doc, dq_json_ref status, dureq_err
         return dq_fail(err, DUREQ_EINVAL, "field 'status' takes a job status");
     f.states = &state;
     f.n_states = 1;
+    b->status = dureq_job_state_to_str(state);
     return run_filter(b, &f, err);
 }
 
@@ -401,6 +453,7 @@ static int for_dead(dq_api_ctx *c, const char *verb, dureq_error *err)
     b.opts.progress_userdata = &b;
     f.states = dead;
     f.n_states = 1;
+    b.status = "dead";
     return run_filter(&b, &f, err);
 }
 
@@ -416,26 +469,26 @@ static int purge_dead(dq_api_ctx *c, dureq_error *err)
 
 const dq_api_route dq_api_bulk_routes[] = {
     {"POST", "/api/jobs/bulk/cancel", bulk_cancel, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
-     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .cost = DQ_API_SCANS, .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Cancels jobs: those of a list, of a status, or that fit filters."},
     {"POST", "/api/jobs/bulk/delete", bulk_delete, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
-     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .cost = DQ_API_SCANS, .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Forgets ended jobs: those of a list, of a status, or that fit filters."},
     {"POST", "/api/jobs/bulk/pause", bulk_pause, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
-     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .cost = DQ_API_SCANS, .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Holds waiting jobs back: those of a list, of a status, or that fit filters."},
     {"POST", "/api/jobs/bulk/resume", bulk_resume, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
-     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .cost = DQ_API_SCANS, .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Lets paused jobs go: those of a list, of a status, or that fit filters."},
     {"POST", "/api/jobs/bulk/retry", bulk_retry, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN,
-     .cost = DQ_API_SCANS, .body = "Bulk", .answer = "BulkDone",
+     .cost = DQ_API_SCANS, .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Starts ended jobs again: those of a list, of a status, or that fit filters."},
     {"POST", "/api/jobs/bulk/run", bulk_run, DQ_API_FILTERS " status dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
-     .body = "Bulk", .answer = "BulkDone",
+     .starts = true, .body = "Bulk", .answer = "BulkDone",
      .text = "Starts jobs now that wait for a time: those of a list, of a status, or that fit filters."},
     {"POST", "/api/dlq/redrive", redrive_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
-     .answer = "BulkDone", .text = "Retries all dead jobs that fit, each once."},
+     .starts = true, .answer = "BulkDone", .text = "Retries all dead jobs that fit, each once."},
     {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
-     .answer = "BulkDone", .text = "Deletes all dead jobs that fit."},
+     .starts = true, .answer = "BulkDone", .text = "Deletes all dead jobs that fit."},
     {NULL, NULL, NULL, NULL},
 };

@@ -326,6 +326,7 @@ static void put_record(dq_json_writer *w, const dq_json *spec, const dq_operatio
     dq_json_set_rfc3339(w, "updated_at", r->updated_at_ms);
     put_time_if(w, "completed_at", r->ended_at_ms);
     put_member(w, spec, "matched");
+    put_member(w, spec, "affected_before");
     dq_json_set_i64(w, "affected", n_done);
     dq_json_set_i64(w, "refused", r->n_refused);
     dq_json_set_i64(w, "looked_at", r->n_seen);
@@ -438,6 +439,8 @@ static int put_spec(const dq_api_ctx *c, const dq_json *doc, const dq_api_operat
         dq_json_set_bool(&w, "force", true);
     if (op->n_matched >= 0)
         dq_json_set_i64(&w, "matched", op->n_matched);
+    if (op->n_before > 0)
+        dq_json_set_i64(&w, "affected_before", op->n_before);
     dq_json_end_object(&w);
     return dq_buf_finish(out, err);
 }
@@ -489,6 +492,26 @@ static int settle_as_of(dq_api_ctx *c, dq_api_operation *op, bool dry, int64_t *
         rc = dq_fail(err, DUREQ_EINVAL, "field 'as_of' is in the future");
     if (rc == 0 && op->as_of_ms == 0)
         op->as_of_ms = *ret_now_ms + !dry;
+    return rc;
+}
+
+/* What came, or died, after the request began is none of it, as if all had been done at once. */
+int dq_api_operation_go_on(dq_api_ctx *c, dureq_str body, int64_t began_us, int64_t n_before, dureq_error *err)
+{
+    dq_api_operation op = {.n_before = n_before};
+    int64_t now_ms = 0;
+    dq_json doc = {0};
+    int rc = dq_json_parse(body, &doc, err);
+
+    if (rc < 0)
+        return rc;
+    rc = dq_api_operation_read(c, &doc, &op, err);
+    if (rc == 0)
+        rc = settle_as_of(c, &op, /*dry=*/false, &now_ms, err);
+    op.as_of_ms = now_ms - (dq_mono_us() - began_us) / 1000;
+    if (rc == 0)
+        rc = start(c, &doc, &op, now_ms, err);
+    dq_json_deinit(&doc);
     return rc;
 }
 

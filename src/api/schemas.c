@@ -191,7 +191,7 @@ const dq_api_schema dq_api_schemas[] = {
     {"OperationPreview", "action:s filter:OperationFilter as_of:t data:[Job] matched:i matched_exact:b"},
     {"Operation",
      "id:s action:s filter:OperationFilter queues?:[s] task_types?:[s] status:=running|stopping|stopped|completed|failed actor:s reason?:s "
-     "force?:b as_of:t created_at:t updated_at:t completed_at?:t matched?:i affected:i refused:i looked_at:i "
+     "force?:b as_of:t created_at:t updated_at:t completed_at?:t matched?:i affected_before?:i affected:i refused:i looked_at:i "
      "stopped_because?:s error?:s"},
     {"OperationPage", "data:[Operation] next_cursor?:s"},
     {"OperationStop", "reason?:s"},

@@ -10,7 +10,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from test_openapi import Daemon
 
@@ -115,6 +117,44 @@ def refusals(c, http):
         c.expect(f'{url} is no address', code == 2, (code, err))
 
 
+class Slow(BaseHTTPRequestHandler):
+    """A server that takes long: what is asked for goes on as an operation, which has ended at the second look."""
+    protocol_version = 'HTTP/1.1'
+    end, looks = 'completed', 0
+
+    def answer(self, status):
+        Slow.looks += status == 200
+        state = Slow.end if Slow.looks > 1 else 'running'
+        body = json.dumps({'id': 'op1', 'action': 'cancel', 'status': state, 'affected': 300 if Slow.looks > 1 else 7, 'affected_before': 4000}).encode()
+        self.send_response(status)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        self.answer(202)
+
+    def do_GET(self):
+        self.answer(200 if self.path == '/api/operations/op1' else 404)
+
+    def log_message(self, *_):
+        pass
+
+
+def goes_on(c):
+    with ThreadingHTTPServer(('127.0.0.1', 0), Slow) as s:
+        threading.Thread(target=s.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{s.server_port}'
+        code, out, err = c.run(url, ['job', 'cancel', '--type', 'many', '--yes'])
+        c.expect('what goes on as an operation is waited for', code == 0 and Slow.looks == 2 and 'cancelled 4300 jobs' in out + err, (code, out, err))
+        Slow.end, Slow.looks = 'stopped', 0
+        code, out, err = c.run(url, ['job', 'cancel', '--type', 'many', '--yes'])
+        c.expect('one that is stopped is told', code != 0 and 'after 4300 jobs' in err, (code, out, err))
+        s.shutdown()
+
+
 def contexts(c, http, redis):
     _, token, _ = c.run(redis, ['token', 'create', '--role', 'viewer', '--name', 'here'])
     path = c.dir / '.config/dureq/contexts.json'
@@ -148,6 +188,7 @@ def main():
         agree(c, redis, d)
         changes(c, http, d)
         refusals(c, http)
+        goes_on(c)
         contexts(c, http, redis)
     finally:
         d.stop()
