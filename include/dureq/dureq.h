@@ -14,6 +14,7 @@
 */
 
 #include <dureq/batch.h>
+#include <dureq/build.h>
 #include <dureq/client.h>
 #include <dureq/error.h>
 #include <dureq/job.h>

@@ -22,7 +22,10 @@
 typedef struct starter {
     dureq_client *client;
     const dq_json *doc;
-    const dq_batch *batch;
+    const dq_batch *batch; /* `read`, once it is */
+    dq_batch read;
+    const dureq_batch_item *given; /* items instead of those of the definition */
+    size_t n_given;
     dq_queue_set queues;
     unsigned shard;
     char request[33];
@@ -434,42 +437,71 @@ static int start_it(starter *s, bool seals, dureq_job_id *ret, dureq_error *err)
         .client = s->client, .id = answer.id, .packed = dureq_str_of(packed, sizeof packed), .at = answer.n_items, .joins = true};
     if (s->batch->items != DQ_JSON_NONE)
         rc = add_listed(&a, s, err);
+    else if ((size_t)answer.n_items < s->n_given) /* a start that broke off has some */
+        rc = add_all(&a, s->given + answer.n_items, s->n_given - answer.n_items, err);
     dq_buf_deinit(&a.scratch);
     if (rc < 0 && rc != DUREQ_EUNAVAILABLE && rc != DUREQ_ETIMEOUT && answer.what == DQ_BATCH_STARTED)
         give_up(s->client, &answer.id, a.packed);
     return rc == 0 && seals && !s->batch->is_open ? seal(s->client, &answer.id, a.packed, err) : rc;
 }
 
-static int start(dureq_client *c, const dq_json *doc, dq_json_ref v, const dq_batch *batch, bool seals, dureq_job_id *ret,
-                 dureq_error *err)
+static int check_given(const starter *s, dureq_error *err)
 {
-    starter s = {.client = c, .doc = doc, .batch = batch};
+    int rc = 0;
+
+    for (size_t i = 0; i < s->n_given && rc == 0; i++) {
+        rc = check_item(s->client, &s->given[i], i, err);
+        if (rc == DUREQ_EINVAL) {
+            dureq_error why = *err;
+
+            rc = dq_fail(err, rc, "items[%zu]: %.200s", i, why.msg);
+        }
+    }
+    return rc;
+}
+
+static int start(starter *s, dq_json_ref v, bool seals, dureq_job_id *ret, dureq_error *err)
+{
     int rc;
 
-    rc = dq_client_require_version(c, BATCH_SCRIPTS_VERSION, err);
+    rc = dq_client_require_version(s->client, BATCH_SCRIPTS_VERSION, err);
     if (rc == 0)
-        rc = check_listed(&s, err);
+        rc = check_listed(s, err);
     if (rc == 0)
-        rc = prepare(&s, v, err);
+        rc = check_given(s, err);
     if (rc == 0)
-        rc = start_it(&s, seals, ret, err);
-    deinit(&s);
+        rc = prepare(s, v, err);
+    if (rc == 0)
+        rc = start_it(s, seals, ret, err);
+    deinit(s);
     return rc;
+}
+
+static int start_with(starter *s, dq_json_ref v, bool seals, dureq_job_id *ret, dureq_error *err)
+{
+    int rc;
+
+    rc = dq_batch_from_json(s->doc, v, &s->read, err);
+    if (rc < 0)
+        return rc;
+    s->batch = &s->read;
+    dq_client_enter(s->client);
+    rc = start(s, v, seals, ret, err);
+    dq_client_leave(s->client);
+    dq_batch_deinit(&s->read);
+    return rc;
+}
+
+int dq_client_begin_batch(dureq_client *c, const dq_batch_beginning *b, dureq_job_id *ret, dureq_error *err)
+{
+    starter s = {.client = c, .doc = b->doc, .given = b->items, .n_given = b->n_items};
+
+    return start_with(&s, b->v, b->seals, ret, err);
 }
 
 int dq_client_start_batch(dureq_client *c, const dq_json *doc, dq_json_ref v, bool seals, dureq_job_id *ret, dureq_error *err)
 {
-    dq_batch batch;
-    int rc;
-
-    rc = dq_batch_from_json(doc, v, &batch, err);
-    if (rc < 0)
-        return rc;
-    dq_client_enter(c);
-    rc = start(c, doc, v, &batch, seals, ret, err);
-    dq_client_leave(c);
-    dq_batch_deinit(&batch);
-    return rc;
+    return dq_client_begin_batch(c, &(dq_batch_beginning){.doc = doc, .v = v, .seals = seals}, ret, err);
 }
 
 static int start_text(dureq_client *c, dureq_str definition, bool seals, dureq_job_id *ret, dureq_error *err)

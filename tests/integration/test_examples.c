@@ -348,6 +348,85 @@ static void test_exec_handler(void **state)
     check(argv, wanted);
 }
 
+/* ---- workflows and batches ---- */
+
+static void test_workflow(void **state)
+{
+    (void)state;
+    check_example("workflow", true,
+                  SAYS("fetch \"pages.txt\"", "read part \"", "report, in run ",
+                       "fetch: completed\nhead: completed\ntail: completed\n",
+                       "workflow completed, its report is {\"pages\": 3}"));
+}
+
+static void test_workflow_with_mux(void **state)
+{
+    (void)state;
+    check_example("workflow_with_mux", false,
+                  SAYS("check for ada", "[log] order.charge begins, attempt 1", "[log] order.charge ends with EHANDLER",
+                       "[log] order.charge begins, attempt 2", "charge for ada", "ship for ada", "order.ship: completed",
+                       "workflow: completed"));
+}
+
+static void test_batch(void **state)
+{
+    (void)state;
+    check_example("batch", true,
+                  SAYS("batch failed: 4 items, 3 completed, 1 failed", "cat: completed, {\"width\": 200}",
+                       "dog: failed, not a picture", "batch completed: 4 items, 4 completed, 0 failed",
+                       "dog: completed, {\"width\": 200}"));
+}
+
+static void test_batch_with_mux(void **state)
+{
+    (void)state;
+    check_example("batch_with_mux", false,
+                  SAYS("[log] price.rate attempt 1: 0", "[log] price.item attempt 1: 0", "batch completed: 3 items, 3 completed",
+                       "ink: completed, {\"upstream\":{\"rate\": 2},\"original\":25}"));
+}
+
+static void test_allow_failure(void **state)
+{
+    (void)state;
+    check_example("allow_failure", true,
+                  SAYS("the weather is optional:", "weather: failed, no such weather station", "dashboard: completed",
+                       "workflow: completed", "the weather is required:", "weather: failed, no such weather station",
+                       "dashboard: unreached", "clean: completed", "workflow: failed"));
+}
+
+static void test_result_piping(void **state)
+{
+    (void)state;
+    check_example("result_piping", true,
+                  SAYS("both got {\"upstream\":{\"three\":9,\"four\":16},\"original\":{\"unit\": \"m2\"}}",
+                       "last got {\"upstream\":\"seen\",\"original\":null}", "workflow: completed"));
+}
+
+/* The counts are those of wc. */
+static void test_word_count(void **state)
+{
+    static program p;
+    char path[PATH_MAX], wc[PATH_MAX + 160];
+    char *argv[] = {path, NULL}, *wc_argv[] = {(char *)"/bin/sh", (char *)"-c", wc, NULL};
+    char counted[4096];
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/examples/word_count/run.sh", env_or_fail("DUREQ_TEST_SOURCE"));
+    (void)snprintf(
+        wc, sizeof wc,
+        "cd '%s/examples/word_count' && wc -w texts/sea.txt texts/hills.txt texts/town.txt | awk '{printf \"%%6d %%s\\n\", $1, $2}'",
+        env_or_fail("DUREQ_TEST_SOURCE"));
+    program_start(&p, wc_argv);
+    assert_int_equal(program_finish(&p), 0);
+    (void)snprintf(counted, sizeof counted, "%.4000s", p.output);
+    assert_non_null(strstr(counted, " total\n"));
+    set_program("DUREQD", "dureqd");
+    set_program("DUREQCTL", "dureqctl");
+    setenv("DUREQ_PREFIX", "word_count", 1);
+    setenv("DUREQ_REDIS_URL", test_redis_url(server), 1);
+    check(argv, SAYS("report", counted));
+}
+
 /* ---- documents ---- */
 
 static char *read_source(const char *name)
@@ -497,6 +576,13 @@ int main(void)
         cmocka_unit_test(test_overlap_policy),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_exec_handler),
+        cmocka_unit_test(test_workflow),
+        cmocka_unit_test(test_workflow_with_mux),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_batch_with_mux),
+        cmocka_unit_test(test_allow_failure),
+        cmocka_unit_test(test_result_piping),
+        cmocka_unit_test(test_word_count),
     };
 
     return cmocka_run_group_tests_name("examples", tests, start_server, stop_server);
