@@ -350,42 +350,64 @@ static dq_buf with_constants(dureq_str text)
     return out;
 }
 
-/* How often a name stands there as a word. */
-static int times_in(const dq_buf *text, dureq_str name)
+/* How often a name stands there as a word, and not as a field. */
+static int times_in(dureq_str text, dureq_str name)
 {
-    const char *end = text->ptr + text->len;
+    const char *end = text.ptr + text.len;
     int n = 0;
 
-    for (const char *at = memmem(text->ptr, text->len, name.ptr, name.len); at;) {
+    for (const char *at = memmem(text.ptr, text.len, name.ptr, name.len); at;) {
         const char *after = at + name.len;
+        bool is_field = at > text.ptr + 1 && at[-1] == '.' && at[-2] != '.';
 
-        n += !(at > text->ptr && is_word(at[-1])) && !(after < end && is_word(*after));
+        n += !is_field && !(at > text.ptr && is_word(at[-1])) && !(after < end && is_word(*after));
         at = memmem(after, (size_t)(end - after), name.ptr, name.len);
     }
     return n;
 }
 
-/* As the build does, too: functions go that nobody calls. Returns whether any did; those that only it called are left for the next time. */
+/* A statement of the outermost level: its line, and those that are indented or end it. */
+static dureq_str statement_cut(dureq_str *rest)
+{
+    const char *begin = rest->ptr, *end = begin + rest->len;
+
+    do
+        (void)dq_str_cut(rest, '\n');
+    while (rest->len &&
+           (rest->ptr[0] == ' ' || rest->ptr[0] == '}' || rest->ptr[0] == ')' || dq_str_starts_with(*rest, DQ_STR_LIT("end"))));
+    return dureq_str_of(begin, (size_t)((rest->len ? rest->ptr : end) - begin));
+}
+
+/* What it declares and nothing else: a function, or a value that calls none. Empty: it may have to happen all the same. */
+static dureq_str declared_by(dureq_str statement)
+{
+    dureq_str function = DQ_STR_LIT("local function "), local = DQ_STR_LIT("local ");
+    bool is_function = dq_str_starts_with(statement, function);
+    size_t at = is_function ? function.len : local.len, end = at;
+
+    if (!is_function && !(dq_str_starts_with(statement, local) && !memchr(statement.ptr, '(', statement.len)))
+        return dureq_str_of(NULL, 0);
+    while (end < statement.len && is_word(statement.ptr[end]))
+        end++;
+    if (!is_function && !dq_str_starts_with(dureq_str_of(statement.ptr + end, statement.len - end), DQ_STR_LIT(" = ")))
+        return dureq_str_of(NULL, 0);
+    return dureq_str_of(statement.ptr + at, end - at);
+}
+
+/* As the build does, too: what nobody uses goes. Returns whether anything did; what only that used is left for the next time. */
 static bool drop_unused(dq_buf *text)
 {
-    dureq_str rest = dq_buf_str(text), begin = DQ_STR_LIT("local function ");
+    dureq_str rest = dq_buf_str(text);
     dq_buf out = {0};
-    bool drops = false, any = false;
+    bool any = false;
 
     while (rest.len) {
-        dureq_str line = dq_str_cut(&rest, '\n'), name = line;
+        dureq_str statement = statement_cut(&rest), name = declared_by(statement);
 
-        if (dq_str_starts_with(line, begin)) {
-            name = dureq_str_of(line.ptr + begin.len, line.len - begin.len);
-            name = dq_str_cut(&name, '(');
-            drops = times_in(text, name) == 1;
-            any = any || drops;
-        }
-        if (!drops) {
-            dq_buf_append_str(&out, line);
-            dq_buf_append_char(&out, '\n');
-        }
-        drops = drops && !dq_str_eq_text(line, "end");
+        if (name.len && times_in(dq_buf_str(text), name) == times_in(statement, name))
+            any = true;
+        else
+            dq_buf_append_str(&out, statement);
     }
     dq_buf_deinit(text);
     *text = out;
@@ -415,33 +437,20 @@ void hist_check_plants(void)
     }
 }
 
-/* A call of the script, such as call('TIME'), becomes one of a function that is put in front: `command` is what it begins with after the name. False:
-   the script has none such. */
-static bool change_call(dq_buf *text, const char *command, const char *name)
+/* A call of the script, such as call('TIME'), becomes one of this function, written where it is called: a script may have 200 local names only, and some
+   have nearly as many. `command` is what the call begins with after the name. */
+static void change_call(dq_buf *text, const char *command, const char *function)
 {
     char *at = memmem(text->ptr, text->len, command, strlen(command)), *begin = at;
     dq_buf out = {0};
 
     if (!at)
-        return false;
+        return;
     while (isalnum((unsigned char)begin[-1]) || begin[-1] == '_' || begin[-1] == '.')
         begin--;
     dq_buf_append(&out, text->ptr, (size_t)(begin - text->ptr));
-    dq_buf_append_text(&out, name);
-    dq_buf_append(&out, at, (size_t)(text->ptr + text->len - at));
-    dq_buf_deinit(text);
-    *text = out;
-    return true;
-}
-
-static void put_in_front(dq_buf *text, const char *function)
-{
-    char *line = memchr(text->ptr, '\n', text->len); /* the first is "#!lua" */
-    dq_buf out = {0};
-
-    dq_buf_append(&out, text->ptr, (size_t)(line + 1 - text->ptr));
     dq_buf_append_text(&out, function);
-    dq_buf_append(&out, line + 1, (size_t)(text->ptr + text->len - line - 1));
+    dq_buf_append(&out, at, (size_t)(text->ptr + text->len - at));
     dq_buf_deinit(text);
     *text = out;
 }
@@ -449,18 +458,13 @@ static void put_in_front(dq_buf *text, const char *function)
 /* Time is the clock's. And whom SPOP takes is the server's choice: here one that is the same when a history is played again. */
 static void change_calls(dq_buf *text)
 {
-    static const char time[] =
-        "local function dq_time() return { redis.call('GET', 'base') + redis.call('GET', 'clock'), 0 } end\n";
-    static const char pop[] =
-        "local function dq_pop(_, key, n) local all, out = redis.call('SMEMBERS', key), {} "
+    change_call(text, "('TIME')", "(function() return { redis.call('GET', 'base') + redis.call('GET', 'clock'), 0 } end)");
+    change_call(
+        text, "('SPOP',",
+        "(function(_, key, n) local all, out = redis.call('SMEMBERS', key), {} "
         "local turn = (tonumber(redis.call('GET', 'clock')) or 0) + #all "
         "table.sort(all, function(a, b) return (a * 7 + turn) % 17 < (b * 7 + turn) % 17 end) "
-        "for i = 1, math.min(n or 1, #all) do out[i] = all[i] redis.call('SREM', key, all[i]) end return n and out or out[1] end\n";
-
-    if (change_call(text, "('TIME')", "dq_time"))
-        put_in_front(text, time);
-    if (change_call(text, "('SPOP',", "dq_pop"))
-        put_in_front(text, pop);
+        "for i = 1, math.min(n or 1, #all) do out[i] = all[i] redis.call('SREM', key, all[i]) end return n and out or out[1] end)");
 }
 
 /* Every place of a number that is followed by this character: the library's text has no blanks, that of a plant has. */

@@ -25,13 +25,13 @@ local function is_wanted(lane)
   return known[lane]
 end
 local function add(row, name)
-  local n = call('HLEN', K .. name)
-  if fields + n > FIELDS_MAX then
+  local n_all = call('HLEN', K .. name)
+  if fields + n_all > FIELDS_MAX then
     row[#row + 1] = name
     return
   end
-  fields = fields + n
-  local all = n > 0 and call('HGETALL', K .. name) or {}
+  fields = fields + n_all
+  local all = n_all > 0 and call('HGETALL', K .. name) or {}
   for i = 1, #all, 2 do
     local lane, kind, bucket = string.match(all[i], '^(%d+):(%a)(%d*)$')
     local at = plain[kind] or (buckets[kind] and buckets[kind] + (tonumber(bucket) or 0))
