@@ -2,6 +2,7 @@
 #include "api/operator.h"
 
 #include "api/operation.h"
+#include "api/passes.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/random.h"
@@ -181,28 +182,34 @@ static int step(work *w, dureq_error *err)
     return rc < 0 ? rc : is_last;
 }
 
-static void note_there(void *userdata, size_t i, dureq_str text)
+/* Why the token lets nobody do anything any more; stays NULL while it does. */
+static void note_token(void *userdata, size_t i, dureq_str text)
 {
-    bool *is_there = userdata;
+    const char **why = userdata;
+    dq_token t = {.id = ""};
 
     (void)i;
-    *is_there = text.len > 0;
+    if (!dq_token_read(text, &t))
+        *why = "its token was revoked";
+    else if (t.expires_at_ms && dq_wall_ms() >= t.expires_at_ms)
+        *why = "its token has expired";
+    dq_token_deinit(&t);
 }
 
 /* Whoever started it may do nothing any more: then it goes no further either. Redis away: the step says so. */
 static void check_token(work *w)
 {
     dureq_str id = dureq_str_from(w->op.token);
-    bool is_there = false;
+    const char *why = NULL;
 
     if (!id.len || dq_mono_us() - w->checked_us < CHECK_US ||
-        dq_client_passes_some(w->o->client, DQ_PASS_TOKEN, &id, 1, note_there, &is_there, NULL) < 0)
+        dq_client_passes_some(w->o->client, DQ_PASS_TOKEN, &id, 1, note_token, &why, NULL) < 0)
         return;
     w->checked_us = dq_mono_us();
-    if (is_there)
+    if (!why)
         return;
     dq_client_act_as(NULL); /* the audit has that this daemon did it */
-    w->stops = dq_client_operation_stop(w->o->client, dureq_str_from(w->id), DQ_STR_LIT("its token was revoked"), NULL) == 0;
+    w->stops = dq_client_operation_stop(w->o->client, dureq_str_from(w->id), dureq_str_from(why), NULL) == 0;
     dq_client_act_as(w->op.actor);
 }
 

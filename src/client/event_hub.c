@@ -153,6 +153,7 @@ static void on_tell(dq_deferred *d)
         s->is_waiting = false;
         s->on_more(s->userdata);
     }
+    dq_event_count_types(h); /* who closed meanwhile counted those that were back in the list only */
 }
 
 void dq_event_hub_tell_soon(dq_event_hub *h)

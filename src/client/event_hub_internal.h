@@ -87,3 +87,4 @@ void dq_event_gap_put(dq_buf *text, dureq_str from, dureq_str to); /* JSON witho
 /* event_sub.c */
 void dq_event_sub_started(dq_event_sub *s); /* the hub knows its place */
 void dq_event_catch_next(dq_event_hub *h);
+void dq_event_count_types(dq_event_hub *h); /* that those in `subs` want */

@@ -56,7 +56,7 @@ static int take_options(dq_event_sub *s, const dq_event_sub_options *o, dureq_er
     return dq_event_token_parse(dureq_str_from(o->since), &s->given, err);
 }
 
-static void count_types(dq_event_hub *h)
+void dq_event_count_types(dq_event_hub *h)
 {
     h->types = 0;
     DQ_LIST_FOREACH (dq_event_sub, s, &h->subs, link) {
@@ -126,7 +126,7 @@ void dq_event_sub_close(dq_event_sub *s)
         dq_event_hub_stop(h);
         return;
     }
-    count_types(h);
+    dq_event_count_types(h);
     dq_event_catch_next(h);
 }
 

@@ -5,6 +5,7 @@
 
 #define FRESH_US 1000000
 #define COST     10
+#define STALE_US 10000000 /* nothing is given for longer: a walk takes long also where the server was away */
 
 static void walked_unref(dq_walked *w)
 {
@@ -16,7 +17,7 @@ static void walked_unref(dq_walked *w)
 
 static bool is_fresh(const dq_walked *w)
 {
-    return w && dq_mono_us() - w->done_us < DQ_MAX(FRESH_US, COST * w->took_us);
+    return w && dq_mono_us() - w->done_us < DQ_MAX(FRESH_US, DQ_MIN(STALE_US, COST * w->took_us));
 }
 
 /* What others found, if it will do; else NULL, and this caller walks. A walk that is under way is waited for where it is known to be long. */

@@ -3,7 +3,7 @@
 
 /* Walks over all lanes (lanes.h), and who shares what one of them found. Where lanes fit a page it is read each time, and is as new as an answer can be. Where
    they do not, a walk costs the server 5 us a lane, and a client that shares (the daemon's, which many pages ask) gives its callers what was found for
-   FRESH_US, or for COST times as long as the walk took: it takes a tenth of the server at most, however many ask. One walks, the others wait for it. */
+   FRESH_US, or for COST times as long as the walk took, STALE_US at most: it takes a tenth of the server at most, however many ask. One walks, the others wait for it. */
 
 #include "client/client_internal.h"
 

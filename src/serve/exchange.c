@@ -353,7 +353,8 @@ static void look_up(dq_work *w)
         return;
     }
     e->tokens_err = (dureq_error){0};
-    (void)dq_api_tokens_look_up(e->server->tokens, e->server->client, pass_of(e), e->asked_us, &e->found, &e->who, &e->tokens_err);
+    (void)dq_api_tokens_look_up(e->server->tokens, e->server->client, pass_of(e), e->asked_us, &e->found, &e->who,
+                                &e->tokens_err);
     e->looked_up.fn = on_looked_up;
     dq_loop_post(e->server->loop, &e->looked_up); /* our reference goes along */
 }
@@ -406,12 +407,14 @@ static size_t put(dq_buf *b, dureq_str s)
     return at;
 }
 
-/* Of "Bearer x" x, and of another scheme the whole, which is no token. */
+/* Of "Bearer x" x; nothing of another scheme, which is between a proxy and its callers; and the whole where there is no scheme. */
 static dureq_str bearer_of(dureq_str field)
 {
     dureq_str rest = field, scheme = dq_str_cut(&rest, ' ');
 
-    return rest.ptr && dq_http_eq_nocase(scheme, "bearer") ? dq_str_trim(rest) : field;
+    if (!rest.ptr)
+        return field;
+    return dq_http_eq_nocase(scheme, "bearer") ? dq_str_trim(rest) : dureq_str_of(NULL, 0);
 }
 
 static bool take_request(dq_exchange *e, const dq_caller *caller, const dq_http_head *head)

@@ -121,9 +121,12 @@ static void require_version(step_call *s)
         answer(s, dq_fail(&err, DUREQ_ECONFLICT, "a shard was made again meanwhile"), &err, NULL);
         return;
     }
+    s->flies = s->has_required = true; /* on_required may be called before the call returns, and end this */
     rc = dq_store_require_version(s->shard->worker->store, DQ_STEP_SCRIPTS, on_required, s);
-    s->flies = s->has_required = rc == 0;
-    if (rc < 0 && rc != DUREQ_EUNAVAILABLE) /* that is waited for */
+    if (rc == 0)
+        return;
+    s->flies = s->has_required = false;
+    if (rc != DUREQ_EUNAVAILABLE) /* that is waited for */
         answer_code(s, rc);
 }
 

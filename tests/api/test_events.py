@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -310,20 +311,36 @@ def trimmed(r):
     s = Stream(r.d.port).live()
     at = s.id
     s.close()
-    first = r.one(task_type='noop')
+    first = r.one(task_type="echo", payload=1)
     r.d.until(f'/api/jobs/{first}', lambda j: j['status'] == 'completed')
     r.raw('XTRIM', '{dureq:0}:ev', 'MAXLEN', '0')
     s = Stream(r.d.port, last_id=at)
     got = s.until(lambda m: m['type'] == 'stream.gap')
     r.expect('who resumes behind what was trimmed is told of the gap first', got[0]['type'] == 'stream.gap' and got[0]['from'] == at, got)
-    second = r.one(task_type='noop')
+    second = r.one(task_type='echo', payload=1)
     got = s.until(lambda m: m['type'] == 'job.completed')
     r.expect('and goes on', of(got, second) == ['job.enqueued', 'job.started', 'job.completed'], got)
     r.raw('DEL', '{dureq:0}:ev')
-    r.one(task_type='noop')
+    r.one(task_type="echo", payload=1)
     got = s.until(lambda m: m['type'] == 'job.completed')
     r.expect('who listens while events are deleted is told', [m['type'] for m in got].count('stream.gap') == 1, got)
     s.close()
+
+
+def ends_while_told(r):
+    """One whose end is noticed when it is told something takes nothing from those who came after it."""
+    bad = Stream(r.d.port).live()
+    good = [Stream(r.d.port).live() for _ in range(3)]
+    bad.s.sendall(b'x')  # no request: from now on nothing is read of it
+    bad.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    bad.close()
+    first = r.one(task_type='echo', payload=1)
+    for s in good:
+        s.until(lambda m: (m['type'], m.get('job_id')) == ('job.completed', first))
+    second = r.one(task_type='echo', payload=1)
+    for s in good:
+        r.expect('others hear what follows the end of one', bool(s.until(lambda m: (m['type'], m.get('job_id')) == ('job.completed', second))))
+        s.close()
 
 
 def revoked(r):
@@ -459,7 +476,7 @@ def on_the_command_line(r):
 def main():
     r = Run(sys.argv[1], sys.argv[2])
     try:
-        for scene in (what_is_told, filters, cut_off, slow, trimmed, on_the_command_line, many_listen, agrees, revoked):
+        for scene in (what_is_told, filters, cut_off, slow, trimmed, on_the_command_line, many_listen, agrees, ends_while_told, revoked):
             try:
                 scene(r)
             except (Late, EOFError, OSError) as e:

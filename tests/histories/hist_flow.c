@@ -186,7 +186,7 @@ static void put_flow_start(hist *h, hist_msg *msg, const dq_flow *flow, const dq
                        .keep_ms = (int64_t)d->keep * HIST_UNIT_MS,
                        .limit_ms = (int64_t)d->limit * HIST_UNIT_MS,
                        .max_attempts = d->attempts,
-                       .scripts = DQ_FLOW_SCRIPTS,
+                       .scripts = DQ_FLOW_CONTROLS,
                        .cancels_on_failure = d->cancels,
                        .large = image->large,
                        .n_large = image->n_large,

@@ -147,7 +147,7 @@ static const struct option {
     {{"workflow", "cancel", NO_JOB}, "--reason", ANY, NULL},
     {{"workflow", "list"}, "--cursor", WORD, "is none"},
     {{"workflow", "list"}, "--limit", NUMBER, "1 to 1000"},
-    {{"workflow", "list"}, "--status", WORD, "takes running, completed, failed"},
+    {{"workflow", "list"}, "--status", WORD, "takes running, suspended, completed, failed"},
     {{"workflow", "start", "-", "--wait"}, "--wait-timeout", LENGTH, NULL},
     {{"queue", "list"}, "--call-timeout", LENGTH, NULL},
     {{"queue", "list"}, "--color", WORD, "takes auto, always or never, not"},

@@ -47,7 +47,8 @@ for i = 1, #found, 2 do
     break
   end
   last, score = found[i], found[i + 1]
-  if tonumber(score) > now and is_wanted(last) then
+  local whole, wanted = pcall(is_wanted, last) -- what cannot be read holds up no other
+  if tonumber(score) > now and whole and wanted then
     call('ZADD', KEYS[2], now, last)
     n = n + 1
   end

@@ -45,6 +45,7 @@ local FLOW_FAILING = 0 -- its flags, as numbers of bits: a task failed for good;
 local FLOW_CANCELS = 1 -- what was released is cancelled then
 local FLOW_TIMED_OUT = 2
 local FLOW_RESETS = 5 -- its tasks are being set back for a retry: its counts are those of the ones that were looked at
+local FLOW_RESETS_SINCE = 8 -- version of scripts: an older leader would never take it back
 local FLOW_QUEUES = 4 -- tasks that may not start yet are in its list wm (bit 3 is FLOW_HOLDS)
 local GO_EDGES = 1 -- kinds of what is left in `wq`
 local GO_ROOTS = 2
@@ -572,7 +573,10 @@ end
 -- One that is suspended stays so.
 local function flow_again(f)
   f.epoch, f.attempt = f.epoch % 65535 + 1, math.max(f.attempt, 1) + 1
-  f.flags = (bit_set(f.flags, FLOW_CANCELS) and 2 or 0) + (bit_set(f.flags, FLOW_HOLDS) and 8 or 0) + 2 ^ FLOW_RESETS
+  f.flags = (bit_set(f.flags, FLOW_CANCELS) and 2 or 0) + (bit_set(f.flags, FLOW_HOLDS) and 8 or 0)
+  if tonumber(call('HGET', sh, 'mv') or 0) >= FLOW_RESETS_SINCE then
+    f.flags = f.flags + 2 ^ FLOW_RESETS
+  end
   call('DEL', K .. 'wm:' .. f.id)
   f.ended, f.failed, f.skipped, f.unreached, f.finished = 0, 0, 0, 0, 0
   f.changed = true

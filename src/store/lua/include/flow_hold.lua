@@ -40,16 +40,20 @@ local function go_resume(t, left)
   for _, id in ipairs(ids) do
     local kept = call('HGET', K .. 'paused:h', id)
     if kept then
-      local m, j = record_split(kept)
       local _, _, lane = id_unpack(id)
-      local s2s = envelope_read(j).s2s
-      if s2s then
-        call('ZADD', K .. 's2s', 'XX', now + s2s, id)
+      local whole, m, j, s2s = pcall(function()
+        local m, j = record_split(kept)
+        return m, j, envelope_read(j).s2s
+      end)
+      if whole then -- else it stays among the paused, and the others go on
+        if s2s then
+          call('ZADD', K .. 's2s', 'XX', now + s2s, id)
+        end
+        set_take('paused', id)
+        front_put(lane, moved_ready(m, now), j)
+        lanes[lane] = (lanes[lane] or 0) + 1
+        resumed[#resumed + 1] = id
       end
-      set_take('paused', id)
-      front_put(lane, moved_ready(m, now), j)
-      lanes[lane] = (lanes[lane] or 0) + 1
-      resumed[#resumed + 1] = id
     end
   end
   if #resumed > 0 then
