@@ -102,8 +102,6 @@ const hist_plant hist_plants[] = {
     {"an old leader fires", "schedule_fire.lua", "local err = leader_fenced(ARGV[1], ARGV[2])", "local err", HIST_SCHEDULES},
     {"a firing leaves the cursor", "schedule_fire.lua", "      s.cursor = at\n", "", HIST_SCHEDULES},
     {"a firing leaves the due time", "schedule_fire.lua", "    call('ZADD', KEYS[2], at_ms, id)\n", "", HIST_SCHEDULES},
-    {"a firing does not mind a pause", "schedule_fire.lua", "elseif state_has(s, SCHEDULE_PAUSED) then", "elseif false then",
-     HIST_SCHEDULES},
     {"a clock that was set back loses occurrences", "schedule_fire.lua", "if at * 1000 > now then", "if false then",
      HIST_SCHEDULES},
     {"what was missed is not recorded", "schedule_fire.lua",
