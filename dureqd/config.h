@@ -93,7 +93,7 @@ typedef struct dq_config {
     char *trusted_proxies;    /* NULL: none */
     char *proxy_users;        /* NULL: none */
     char *proxy_user_header, *proxy_secret;
-    char *base_path;          /* NULL: the root */
+    char *base_path; /* NULL: the root */
     char *builtins;
     int64_t concurrency;
     int64_t audit_retention_ms, dead_retention_ms; /* -1: for ever */

@@ -157,8 +157,9 @@ const dq_config_row dq_config_rows[] = {
      AT(proxy_secret),
      .max = 4096,
      .secret = true,
-     .help = "What a proxy that names users sends as X-Dureq-Proxy-Secret, at least 16 bytes; without it the proxy comes by the Unix "
-             "socket. As a flag it is visible to others; the environment or the file is better."},
+     .help =
+         "What a proxy that names users sends as X-Dureq-Proxy-Secret, at least 16 bytes; without it the proxy comes by the Unix "
+         "socket. As a flag it is visible to others; the environment or the file is better."},
     {.name = "dureqd.proxyUserHeader",
      .type = DQ_CONFIG_TEXT,
      AT(proxy_user_header),
@@ -169,8 +170,9 @@ const dq_config_row dq_config_rows[] = {
      .type = DQ_CONFIG_TEXT,
      AT(proxy_users),
      .max = 65536,
-     .help = "Users that a proxy may name, and their roles: alice=admin,bob=viewer+payload,*=viewer. Takes auth: tokens; with it nobody is "
-             "let in by the Unix socket alone."},
+     .help =
+         "Users that a proxy may name, and their roles: alice=admin,bob=viewer+payload,*=viewer. Takes auth: tokens; with it nobody is "
+         "let in by the Unix socket alone."},
     {.name = "dureqd.shards",
      .type = DQ_CONFIG_INT,
      AT(shards),

@@ -201,7 +201,8 @@ static int run_page(bulk *b, const dureq_job_list *list, dureq_error *err)
 /* Where a server works on operations. Who is limited has its calls carried out to the end. */
 static bool takes_long(const bulk *b)
 {
-    return !b->is_dry && !b->stays && b->c->req->operations && !dq_api_is_limited(b->c) && dq_mono_us() - b->began_us >= INSIDE_US;
+    return !b->is_dry && !b->stays && b->c->req->operations && !dq_api_is_limited(b->c) &&
+           dq_mono_us() - b->began_us >= INSIDE_US;
 }
 
 static int write_rest(bulk *b, dq_buf *out, dureq_error *err)
@@ -488,7 +489,7 @@ const dq_api_route dq_api_bulk_routes[] = {
      .text = "Starts jobs now that wait for a time: those of a list, of a status, or that fit filters."},
     {"POST", "/api/dlq/redrive", redrive_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
      .starts = true, .answer = "BulkDone", .text = "Retries all dead jobs that fit, each once."},
-    {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS,
-     .starts = true, .answer = "BulkDone", .text = "Deletes all dead jobs that fit."},
+    {"DELETE", "/api/dlq", purge_dead, DQ_API_FILTERS " dry_run", .scope = DQ_API_SCOPE_OWN, .cost = DQ_API_SCANS, .starts = true,
+     .answer = "BulkDone", .text = "Deletes all dead jobs that fit."},
     {NULL, NULL, NULL, NULL},
 };

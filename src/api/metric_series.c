@@ -182,7 +182,7 @@ static int get_metric_series(dq_api_ctx *c, dureq_error *err)
 }
 
 const dq_api_route dq_api_metric_routes[] = {
-    {"GET", "/api/metrics/series", get_metric_series, "metric queue type step from to", .scope = DQ_API_SCOPE_NAMED, .cost = DQ_API_SCANS,
-     .answer = "MetricSeries", .text = "For charts: what happened in each step from a time to another."},
+    {"GET", "/api/metrics/series", get_metric_series, "metric queue type step from to", .scope = DQ_API_SCOPE_NAMED,
+     .cost = DQ_API_SCANS, .answer = "MetricSeries", .text = "For charts: what happened in each step from a time to another."},
     {NULL, NULL, NULL, NULL},
 };

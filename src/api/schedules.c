@@ -172,8 +172,9 @@ static int take_request(const dq_api_ctx *c, wanted *w, dureq_error *err)
     if (!key || !*key)
         return 0;
     if (dq_schedule_is_recurring(w->schedule.type))
-        return dq_fail(err, DUREQ_EINVAL,
-                       "Idempotency-Key is not for a schedule: PUT /api/schedules?key= makes one that is there already no second time");
+        return dq_fail(
+            err, DUREQ_EINVAL,
+            "Idempotency-Key is not for a schedule: PUT /api/schedules?key= makes one that is there already no second time");
     if (w->options.request_id.len == 0)
         w->options.request_id = dureq_str_from(key);
     return 0;

@@ -16,7 +16,7 @@
 /* ---- cookies ---- */
 
 #define COOKIE_NAME_MAX 32
-#define PORT_DIGITS    5
+#define PORT_DIGITS     5
 
 dureq_str dq_api_port_in(dureq_str authority)
 {
@@ -36,7 +36,10 @@ static void put_name(char out[COOKIE_NAME_MAX], bool is_secure, const char *base
 {
     bool is_root = !base_path || !*base_path;
 
-    (void)snprintf(out, COOKIE_NAME_MAX, "%s%s%.*s", !is_secure ? "dureq" : is_root ? "__Host-dureq" : "__Secure-dureq",
+    (void)snprintf(out, COOKIE_NAME_MAX, "%s%s%.*s",
+                   !is_secure ? "dureq"
+                   : is_root  ? "__Host-dureq"
+                              : "__Secure-dureq",
                    port.len ? "-" : "", (int)port.len, port.len ? port.ptr : "");
 }
 
@@ -71,8 +74,8 @@ static void put_cookie(dq_api_ctx *c, const char *value, int64_t seconds)
     char name[COOKIE_NAME_MAX];
 
     put_name(name, c->req->is_secure, base, dureq_str_from(c->req->port));
-    (void)snprintf(c->res->cookie, sizeof c->res->cookie, "%s=%s; Path=%s/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name, value,
-                   base, (long long)seconds, c->req->is_secure ? "; Secure" : "");
+    (void)snprintf(c->res->cookie, sizeof c->res->cookie, "%s=%s; Path=%s/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", name,
+                   value, base, (long long)seconds, c->req->is_secure ? "; Secure" : "");
 }
 
 /* ---- who is it ---- */

@@ -437,7 +437,7 @@ const dq_api_route dq_api_stat_routes[] = {
      .text = "Completions that this daemon's node holds while Redis is away."},
     {"GET", "/api/stats", get_stats, NULL, .answer = "Stats", .text = "How many jobs are in which state."},
     {"GET", "/api/stats/daily", get_daily, "days", .answer = "Days", .text = "The last days, the oldest first."},
-    {"GET", "/api/stats/series", get_series, "by n queue type", .scope = DQ_API_SCOPE_NAMED, .cost = DQ_API_SCANS, .answer = "Series",
-     .text = "By minute, hour or day: how many, how fast, how often they failed."},
+    {"GET", "/api/stats/series", get_series, "by n queue type", .scope = DQ_API_SCOPE_NAMED, .cost = DQ_API_SCANS,
+     .answer = "Series", .text = "By minute, hour or day: how many, how fast, how often they failed."},
     {NULL, NULL, NULL, NULL},
 };

@@ -120,8 +120,8 @@ static bool body_passes(const dq_conn *c, const dq_caller *caller, const dq_http
 
     if (signs_in && (head->is_chunked || head->length > DQ_SERVE_BRIEF_MAX))
         return refuse(fault, 413, "a sign-in is short, and says how long it is");
-    if (c->server->needs_token && !caller->is_local && !signs_in && !caller->session.ptr &&
-        !caller->user.name.ptr && !dq_http_field_get(head, "authorization").ptr)
+    if (c->server->needs_token && !caller->is_local && !signs_in && !caller->session.ptr && !caller->user.name.ptr &&
+        !dq_http_field_get(head, "authorization").ptr)
         return refuse(fault, 401, "this takes a token: send it as Authorization: Bearer TOKEN");
     if ((head->is_chunked || head->length > 0) && !is_json(dq_http_field_get(head, "content-type")))
         return refuse(fault, 415,

@@ -21,7 +21,7 @@ typedef struct dq_server_options {
     const dq_page *pages;  /* the dashboard; NULL: none */
     const char *base_path; /* under which a proxy shows all this, such as "/dureq"; NULL: the root */
     const char *proxies;   /* addresses and networks whose word for whom they ask is believed, with commas; NULL: none */
-    const char *proxy_users;  /* users whom a proxy names, and their roles, as dq_users_options; NULL: none */
+    const char *proxy_users;                     /* users whom a proxy names, and their roles, as dq_users_options; NULL: none */
     const char *proxy_user_field, *proxy_secret; /* likewise; NULL: the usual one, none */
     const char *stays_local;        /* why it may listen on loopback and Unix sockets only, for the message; NULL: anywhere */
     bool needs_token;               /* of whoever comes over TCP; one that is sent must be good in any case */

@@ -87,7 +87,8 @@ static int read_field(dq_users *u, const char *field, dureq_error *err)
         good = good && ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-');
     }
     if (!good || strcmp(u->field, "authorization") == 0 || strcmp(u->field, "cookie") == 0 || strcmp(u->field, SECRET_FIELD) == 0)
-        return dq_fail(err, DUREQ_EINVAL, "proxyUserHeader takes the name of a field such as X-Forwarded-User, not '%.60s'", u->field);
+        return dq_fail(err, DUREQ_EINVAL, "proxyUserHeader takes the name of a field such as X-Forwarded-User, not '%.60s'",
+                       u->field);
     return 0;
 }
 
@@ -182,7 +183,8 @@ bool dq_users_read(const dq_users *u, const dq_http_head *head, bool is_unix, dq
     if (n_names == 0)
         return true;
     if (n_secrets == 0 && !is_unix)
-        return refuse(fault, "who names a user must be a proxy that proves itself: by the Unix socket, or by X-Dureq-Proxy-Secret");
+        return refuse(fault,
+                      "who names a user must be a proxy that proves itself: by the Unix socket, or by X-Dureq-Proxy-Secret");
     if (n_names > 1)
         return refuse(fault, "the user is named twice: the proxy must take away what its own callers send");
     if (!is_name(name) || dq_str_eq_text(name, "*"))

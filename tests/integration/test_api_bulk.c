@@ -45,9 +45,13 @@ static dq_api_operator *operations; /* of the server that is asked; NULL: there 
 
 static void ask(caller *k, const char *path, const char *query, const char *body)
 {
-    dq_api_request req = {
-        .method = "POST", .path = path, .query = query, .body = dureq_str_from(body), .actor = "ci", .role = DQ_API_OPERATOR,
-        .operations = operations};
+    dq_api_request req = {.method = "POST",
+                          .path = path,
+                          .query = query,
+                          .body = dureq_str_from(body),
+                          .actor = "ci",
+                          .role = DQ_API_OPERATOR,
+                          .operations = operations};
 
     k->sink = (dq_api_sink){.begin = begin, .write = take, .end = end, .is_gone = k->is_gone ? k->is_gone : is_gone};
     dq_buf_clear(&k->body);

@@ -525,8 +525,8 @@ SCENARIO(a_retry_that_is_cancelled_counts_what_stays)
 {
     ledger_clear();
     dureq_node *n = rig_node("n1", "act", act, NULL);
-    dureq_job_id id =
-        start("{\"name\":\"counts\",\"max_running\":9,\"tasks\":[" TASK("a", "") "," ACT("b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "]}");
+    dureq_job_id id = start("{\"name\":\"counts\",\"max_running\":9,\"tasks\":[" TASK("a", "") "," ACT(
+        "b", "!b", ",\"depends_on\":[\"a\"]" NO_RETRY) "]}");
     expect_end(id.text, "failed", "a=completed b=failed");
     RIG_OK(dureq_node_stop(n, &err)); /* no leader sets them back */
     RIG_OK(dureq_client_retry_workflow(rig.client, id.text, &err));

@@ -316,8 +316,8 @@ static void a_newer_schema_is_refused_and_left_as_it_is(void **state)
         const char *field, *value;
         int code;
     } rows[] = {
-        {"schema", "2", DUREQ_ESCHEMA},   {"scripts", "999", DUREQ_ESCHEMA},  {"envelope", "2", DUREQ_ESCHEMA},
-        {"schema", "0", DUREQ_EPROTO},    {"schema", "new", DUREQ_EPROTO},  {"shards", "0", DUREQ_EPROTO},
+        {"schema", "2", DUREQ_ESCHEMA},   {"scripts", "999", DUREQ_ESCHEMA}, {"envelope", "2", DUREQ_ESCHEMA},
+        {"schema", "0", DUREQ_EPROTO},    {"schema", "new", DUREQ_EPROTO},   {"shards", "0", DUREQ_EPROTO},
         {"shards", "many", DUREQ_EPROTO}, {"shards", "5000", DUREQ_EPROTO},
     };
 

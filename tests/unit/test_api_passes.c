@@ -135,8 +135,8 @@ TEST(the_port_is_what_follows_the_host)
 {
     static const struct {
         const char *authority, *port; /* NULL: none */
-    } rows[] = {{"localhost:8080", "8080"}, {"[::1]:443", "443"}, {"[::1]", NULL},      {"localhost", NULL}, {"localhost:", NULL},
-                {"x:123456", NULL},         {"8080", NULL},       {"10.0.0.1", NULL},   {"x:80a", NULL},     {"", NULL}};
+    } rows[] = {{"localhost:8080", "8080"}, {"[::1]:443", "443"}, {"[::1]", NULL},    {"localhost", NULL}, {"localhost:", NULL},
+                {"x:123456", NULL},         {"8080", NULL},       {"10.0.0.1", NULL}, {"x:80a", NULL},     {"", NULL}};
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(rows); i++) {
         dureq_str port = dq_api_port_in(dureq_str_from(rows[i].authority));

@@ -74,19 +74,19 @@ TEST(only_a_proxy_that_proves_itself_names_a_user)
     EXPECT_TEXT("none", read_user(u, "X-Dureq-Proxy-Secret: " SECRET "\r\n", false));
     EXPECT_HAS("is not", read_user(u, "X-Forwarded-User: alice\r\nX-Dureq-Proxy-Secret: 0123456789abcdeF\r\n", false));
     EXPECT_HAS("is not", read_user(u, "X-Forwarded-User: alice\r\nX-Dureq-Proxy-Secret: \r\n", true));
-    EXPECT_HAS("is not", read_user(u,
-                                   "X-Forwarded-User: alice\r\nX-Dureq-Proxy-Secret: " SECRET
-                                   "\r\nX-Dureq-Proxy-Secret: " SECRET "\r\n",
-                                   false));
+    EXPECT_HAS("is not",
+               read_user(u, "X-Forwarded-User: alice\r\nX-Dureq-Proxy-Secret: " SECRET "\r\nX-Dureq-Proxy-Secret: " SECRET "\r\n",
+                         false));
     dq_users_destroy(u);
     dq_users_destroy(by_socket);
 }
 
 TEST(a_name_that_could_be_taken_for_another_is_refused)
 {
-    static const char *const bad[] = {"X-Forwarded-User: \r\n", "X-Forwarded-User: *\r\n", "X-Forwarded-User: a b\r\n",
-                                      "X-Forwarded-User: a,b\r\n", "X-Forwarded-User: \xc3\xa4\r\n",
-                                      "X-Forwarded-User: aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff\r\n"};
+    static const char *const bad[] = {
+        "X-Forwarded-User: \r\n",         "X-Forwarded-User: *\r\n",
+        "X-Forwarded-User: a b\r\n",      "X-Forwarded-User: a,b\r\n",
+        "X-Forwarded-User: \xc3\xa4\r\n", "X-Forwarded-User: aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff\r\n"};
     dq_users *u = users("*=viewer", NULL, NULL);
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(bad); i++)
@@ -97,7 +97,8 @@ TEST(a_name_that_could_be_taken_for_another_is_refused)
 
 TEST(what_is_no_role_is_refused_by_name)
 {
-    static const char *const bad[] = {"alice", "alice=king", "alice=", "=admin", "alice=admin+payload", "alice=viewer+more", "a b=admin"};
+    static const char *const bad[] = {"alice",    "alice=king", "alice=", "=admin", "alice=admin+payload", "alice=viewer+more",
+                                      "a b=admin"};
 
     for (size_t i = 0; i < DQ_ARRAY_LEN(bad); i++) {
         const dq_users_options o = {.roles = bad[i]};
