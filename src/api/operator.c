@@ -182,17 +182,15 @@ static int step(work *w, dureq_error *err)
     return rc < 0 ? rc : is_last;
 }
 
-/* Why the token lets nobody do anything any more; stays NULL while it does. */
+/* Of a token that is there: why it lets nobody do anything any more, NULL while it does. */
 static void note_token(void *userdata, size_t i, dureq_str text)
 {
     const char **why = userdata;
     dq_token t = {.id = ""};
 
     (void)i;
-    if (!dq_token_read(text, &t))
-        *why = "its token was revoked";
-    else if (t.expires_at_ms && dq_wall_ms() >= t.expires_at_ms)
-        *why = "its token has expired";
+    if (dq_token_read(text, &t))
+        *why = t.expires_at_ms && dq_wall_ms() >= t.expires_at_ms ? "its token has expired" : NULL;
     dq_token_deinit(&t);
 }
 
@@ -200,7 +198,7 @@ static void note_token(void *userdata, size_t i, dureq_str text)
 static void check_token(work *w)
 {
     dureq_str id = dureq_str_from(w->op.token);
-    const char *why = NULL;
+    const char *why = "its token was revoked";
 
     if (!id.len || dq_mono_us() - w->checked_us < CHECK_US ||
         dq_client_passes_some(w->o->client, DQ_PASS_TOKEN, &id, 1, note_token, &why, NULL) < 0)

@@ -8,7 +8,7 @@
 #include "store/leader_calls.h"
 #include "store/store.h"
 
-#define DQ_FLOW_SCRIPTS   5   /* version of the scripts that all sessions must know, */
+#define DQ_FLOW_SCRIPTS   8   /* version of the scripts that all sessions must know, */
 #define DQ_FLOW_HOLDS     6   /* once a workflow is suspended, */
 #define DQ_FLOW_CONTROLS  8   /* and once one asks for max_running, delay or result_reuse */
 #define DQ_FLOW_LANES_MAX 256 /* in a call */
