@@ -266,6 +266,8 @@ static int pulse(flow_rig *f, role_proc *producer, const dq_buf *flow, double *r
 
         while (!atomic_load(&job->started_us) && dq_mono_us() < limit_us)
             (void)usleep(1000);
+        if (!atomic_load(&job->started_us))
+            rc = dq_fail(err, DUREQ_ETIMEOUT, "a plain job did not start");
         bench_samples_add(&s, (double)(atomic_load(&job->started_us) - job->enqueued_us));
     }
     *ret_p99_ms = bench_quantile(&s, 0.99) / 1000;
